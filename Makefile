@@ -1,0 +1,58 @@
+# Everything here sets itself up in .venv; nothing needs to be activated.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
+SETUP  := pyproject.toml constraints.txt
+CODE   := executor scripts tests benchmarks
+
+.DELETE_ON_ERROR:
+.PHONY: help run test test-deep lint format bench clean
+help:
+	@echo "make run        run the open steps of the plan here"
+	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
+	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
+	@echo "make bench      start-up, steps and resume beside other runners"
+	@echo "make clean      remove .venv and caches; what runs wrote stays"
+
+run: $(VENV)/.stamp-run
+	@$(BIN)/do-tasks --continue
+
+test: $(VENV)/.stamp-dev
+	@$(BIN)/python -m pytest -q -m "not deep and not live"
+
+test-deep: $(VENV)/.stamp-dev
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live"
+
+lint: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check -q --output-format concise $(CODE)
+	@$(BIN)/ruff format -q --check $(CODE)
+	@$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; else echo "shellcheck: not installed, skipped"; fi
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check -q --fix $(CODE) || true
+	@$(BIN)/ruff format -q $(CODE)
+
+bench: $(VENV)/.stamp-dev
+	@$(BIN)/python benchmarks/bench.py
+
+clean:
+	@rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist
+	@find executor scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' || \
+	  { echo "make: do-tasks needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "make: no venv module: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
+	@echo "setting up $(VENV) (about a minute, once)"
+	@$(PIP) install -c constraints.txt -e '.[sdk]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-run
+	@$(PIP) install -c constraints.txt -e '.[sdk,dev]'
+	@touch $@

@@ -1,0 +1,128 @@
+"""The workbench of a run: the project, its journal, its clock, its processes, in one place to pass on."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor import files, jobs, spec_file
+from executor.desk import Desk
+from executor.events import OUTPUT_TAIL, StraysStopped
+from executor.interrupts import Interrupts
+from executor.values import TYPE_CHECKING, Value
+from executor.watch import Watch, end_strays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.events import Event
+    from executor.formats.spec_md import Box, Mark
+    from executor.journal import Journal
+    from executor.mask import Masker
+    from executor.recall import Decision
+    from executor.steps import Step
+
+    Progress = Callable[[int, int], None]
+
+MASK_BLOCK = 1 << 20
+MASK_OVERLAP = 4096
+
+
+def _nobody_watches(done: int, total: int) -> None:
+    """Show progress to nobody."""
+
+
+class Task(Value):
+    """One attempt at a step, from PRE-FLIGHT to verdict."""
+
+    step: Step
+    task_id: str
+    digest: str
+    decision: Decision
+    began: float = 0.0
+
+
+class Bench(Desk):
+    """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
+
+    def __init__(self, desk: Desk, *, masker: Masker, environ: dict[str, str], python: str) -> None:
+        super().__init__(desk.project, desk.plan, desk.states)
+        self.journal: Journal
+        self.masker = masker
+        self.environ = environ
+        self.python = python
+        self.interrupts = Interrupts()
+        self.strict = desk.plan.settings.strict
+        self.progress: Progress = _nobody_watches
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    def local_time(self) -> str:
+        """Return the time a person reads in SPEC.md."""
+        return time.strftime("%Y-%m-%d %H:%M")
+
+    def log(self, event: Event, task: Task) -> dict[str, Any]:
+        """Write a fact of this task."""
+        return self.journal.write(event, task_id=task.task_id, step=task.step.number)
+
+    def watch(self, beat: Callable[[], None] | None = None) -> Watch:
+        """Return a poll loop that heeds our interrupts."""
+        return Watch(self.interrupts, beat=beat)
+
+    def environment(self, task: Task, **extra: str) -> dict[str, str]:
+        """Return what a child of this task is given: the project's interpreter leads its PATH."""
+        bin_folder = os.path.dirname(self.python)
+        return {
+            **self.environ,
+            "PATH": f"{bin_folder}{os.pathsep}{self.environ.get('PATH', os.defpath)}",
+            "DO_TASKS_TASK_ID": task.task_id,
+            "DO_TASKS_STEP": str(task.step.number),
+            **extra,
+        }
+
+    def folder(self, task: Task, run: str) -> str:
+        """Return the path of a run's folder."""
+        return jobs.run_folder(self.root, task.task_id, run)
+
+    def end_strays(self, task: Task, run: str) -> None:
+        """End what a run left alive; an empty run means every run of the task."""
+        ended = end_strays(f"{task.task_id}/{run}", self.interrupts)
+        if ended:
+            self.log(StraysStopped(run=run, pids=ended), task)
+
+    def mark(self, number: int, *, state: str, mark: Mark | None) -> Box:
+        """Change one line of SPEC.md."""
+        return spec_file.mark(self.project.spec, self.project.state("spec.lock"), number=number, state=state, mark=mark)
+
+    def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
+        """Return the end of a run's file, as text."""
+        try:
+            with open(path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def mask_file(self, path: str) -> None:
+        """Overwrite secrets in a run's file in place, equal length, a block at a time."""
+        if not self.masker or not os.path.exists(path):
+            return
+        with open(path, "r+b") as file:
+            for at in range(0, os.fstat(file.fileno()).st_size, MASK_BLOCK):
+                file.seek(at)
+                block = file.read(MASK_BLOCK + MASK_OVERLAP)
+                masked = self.masker.mask_bytes_equal_length(block)
+                if masked != block:
+                    file.seek(at)
+                    file.write(masked)
+
+    def relative(self, path: str) -> str:
+        """Return a path as a person in the project's folder would type it."""
+        return os.path.relpath(path, self.root) if path else ""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes, empty when it is missing."""
+        return files.read(path)

@@ -1,0 +1,298 @@
+"""Loaded data becomes the values of `steps`, defaults filled in."""
+
+from __future__ import annotations
+
+import re
+
+from executor.flaws import Flaw, FlawError, did_you_mean, shown
+from executor.schema import SIZE, YEAR_S
+from executor.steps import (
+    CHECK_LIMIT_S,
+    GIB,
+    MAIN_LIMIT_S,
+    TEST_LIMIT_S,
+    Check,
+    Criterion,
+    Edge,
+    Main,
+    Monitor,
+    Retry,
+    Sample,
+    Settings,
+    Step,
+)
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn, TypeVar
+
+    from executor.flaws import Path
+
+    T = TypeVar("T")
+
+CHECK_KINDS = ("command", "env_set", "python_import", "file", "disk_free", "gpu_free", "port", "url", "call")
+PROSE_KEYS = ("explore", "verify", "estimate")
+CRITERION_KINDS = ("file", "command", "matches", "metric", "result")
+LOOSE_MONITORS = ("monitor", "check", "alert")
+MODES = ("normal", "background", "chunked")
+UNTIL = ("started", "first_checkpoint", "finished")
+NAME_CHARS = 60
+
+
+class Spot:
+    """One spot in loaded data, read as what should stand there; what is absent or null takes the default."""
+
+    __slots__ = ("data", "path")
+
+    def __init__(self, data: Any, path: Path) -> None:
+        self.data, self.path = data, path
+
+    def __getitem__(self, key: str) -> Spot:
+        return Spot(self.mapping().get(key), (*self.path, key))
+
+    def refuse(self, message: str) -> NoReturn:
+        """Raise FlawError for this spot."""
+        raise FlawError(Flaw(self.path, message))
+
+    def mapping(self) -> Mapping[str, Any]:
+        written: dict[str, Any] = self._typed(dict, "a mapping", {})
+        return written
+
+    def text(self, default: str = "") -> str:
+        if self.data == "":
+            self.refuse("must not be empty")
+        return self._typed(str, "text", default)
+
+    def choice(self, known: Sequence[str]) -> str:
+        """Return the text, the first of `known` by default."""
+        text = self.text(known[0])
+        if text not in known:
+            self.refuse(f"must be {' or '.join(known)}, got {shown(text)}{did_you_mean(text, known)}")
+        return text
+
+    def truth(self, default: bool) -> bool:  # noqa: FBT001 - the default of a switch
+        return self._typed(bool, "true or false", default)
+
+    def whole(self, default: int, *, least: int = 1) -> int:
+        number = self._typed(int, "a whole number", default)
+        if isinstance(number, bool) or number < least:
+            self.refuse(f"must be a whole number of at least {least}, got {shown(number)}")
+        return number
+
+    def seconds(self, default: float) -> float:
+        number = self._typed((int, float), "seconds, as a number", default)
+        if isinstance(number, bool) or not 0 < number <= YEAR_S:
+            self.refuse(f"must be seconds, above 0, got {shown(number)}")
+        return float(number)
+
+    def size(self, default: int) -> int:
+        """Return bytes: a number, or 10MB (decimal), 10MiB or 10M (binary), as the core utilities count."""
+        if not isinstance(self.data, str):
+            return self.whole(default)
+        found = re.fullmatch(SIZE, self.data)
+        if not found or len(self.data) > NAME_CHARS:
+            self.refuse(f"{shown(self.data)} is no size: write, for example, 100MB or 1GiB")
+        base = 1000 if found[4] and not found[3] else 1024
+        return int(float(found[1]) * base ** ("kmgt".find(found[2].lower()) + 1 if found[2] else 0))
+
+    def items(self) -> list[Spot]:
+        return [Spot(item, (*self.path, place)) for place, item in enumerate(self._typed(list, "a list", []))]
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(item.text() or item.refuse("must be text, got nothing") for item in self.items())
+
+    def pattern(self) -> str:
+        """Return a text that compiles as a regular expression."""
+        text = self.text()
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as wrong:
+            self.refuse(f"is no regular expression: {wrong}")
+        return text
+
+    def _typed(self, kind: type[T] | tuple[type[T], ...], noun: str, default: T) -> T:
+        if self.data is None:
+            return default
+        if not isinstance(self.data, kind):
+            self.refuse(f"must be {noun}, got {shown(self.data)}")
+        return self.data
+
+
+def title_of(slug: str, data: Mapping[str, Any]) -> str:
+    """Return the written title, else the words of the step's key."""
+    title = data.get("title")
+    return title if isinstance(title, str) and title else slug.replace("_", " ").capitalize()
+
+
+def build_step(number: int, slug: str, data: Mapping[str, Any], *, max_output: int = GIB) -> Step:
+    """Return the step; FlawError, with its path from the top of the file, for what no default can mend.
+
+    `max_output` is what the settings say, in bytes, for a main that says nothing.
+    """
+    step = Spot(data, (f"step_{number}_{slug}",))
+    return Step(
+        number=number,
+        slug=slug,
+        title=title_of(slug, data),
+        depends_on=tuple(edge(item) for item in step["depends_on"].items()),
+        pre_flight=_checks(step["pre_flight"]),
+        main=_main(step["main"], max_output),
+        post_validation=_checks(step["post_validation"]),
+        background=tuple(_monitor(item) for item in step["background"].items()),
+    )
+
+
+def build_settings(data: object) -> Settings:
+    """Return the settings, where `data` is None or what stands under `settings`; FlawError as build_step."""
+    spot = Spot(data, ("settings",))
+    if spot["version"].whole(1) != 1:
+        spot["version"].refuse("must be 1: a newer do-tasks wrote this, or the number is wrong")
+    return Settings(
+        runner=spot["runner"].text(),
+        python=spot["python"].text(),
+        strict=spot["strict"].truth(Settings.strict),
+        protect=spot["protect"].texts(),
+        env=None if spot["env"].data is None else spot["env"].texts(),
+        max_parallel=spot["max_parallel"].whole(Settings.max_parallel),
+        max_output=spot["max_output"].size(GIB),
+        **{key: spot[key].data for key in ("notify", "judge", "sandbox", "limits")},
+    )
+
+
+def edge(spot: Spot) -> Edge:
+    """Return one entry of depends_on: a number, or {step, until}."""
+    if not isinstance(spot.data, dict):
+        return Edge(spot.whole(-1, least=0))
+    until = spot["until"]
+    return Edge(spot["step"].whole(-1, least=0), "finished" if until.data is None else until.choice(UNTIL))
+
+
+def _checks(spot: Spot) -> tuple[Check, ...]:
+    return tuple(_check(item) for item in spot.items())
+
+
+def _check(spot: Spot) -> Check:
+    kind, key = _asked(spot)
+    asks = spot[key].text() if kind in ("command", "prose") else spot[key].data
+    return Check(
+        name=spot["task"].text() or _name(spot, key),
+        kind=kind,
+        asks=asks,
+        limit_s=min(spot["timeout"].seconds(CHECK_LIMIT_S), CHECK_LIMIT_S),
+        parallel=spot["parallel"].truth(Check.parallel),
+        when="end" if spot["when"].data is None else spot["when"].choice(("start", "end")),
+        env=spot["env"].texts(),
+    )
+
+
+def _asked(spot: Spot) -> tuple[str, str]:
+    """Return the kind of a check, and the key under which its question stands."""
+    written = spot.mapping()
+    kinds = [kind for kind in CHECK_KINDS if written.get(kind) is not None]
+    if len(kinds) > 1:
+        spot.refuse(f"asks {len(kinds)} questions: {', '.join(kinds)}; make each a check of its own")
+    if kinds:
+        return kinds[0], kinds[0]
+    prose = next((key for key in PROSE_KEYS if written.get(key) is not None), None)
+    return ("prose", prose) if prose else spot.refuse(f"asks nothing: give it one of {', '.join(CHECK_KINDS)}")
+
+
+def _name(spot: Spot, key: str) -> str:
+    """Return a name for what has none: its prose, else its question."""
+    told = next((name for name in PROSE_KEYS if isinstance(spot.data.get(name), str)), key)
+    asks = spot.data[told]
+    text = asks if told in PROSE_KEYS else f"{told} {asks}" if isinstance(asks, str | int) else told
+    return " ".join(text.split())[:NAME_CHARS]
+
+
+def _main(spot: Spot, max_output: int) -> Main | None:
+    if not any(spot[key].data is not None for key in ("script", "command", "agent", "runner")):
+        spot.mapping()
+        return None
+    skills = spot["skills"]
+    return Main(
+        script=spot["script"].text(),
+        command=_command(spot),
+        args=_args(spot["args"]),
+        objective=spot["objective"].text(),
+        agent=spot["agent"].text(),
+        skills=None if skills.data is None else skills.texts(),
+        runner=spot["runner"].text(),
+        mode=spot["mode"].choice(MODES),
+        limit_s=spot["timeout"].seconds(MAIN_LIMIT_S),
+        sample=_sample(spot["test"]),
+        retry=_retry(spot["retry"]),
+        criteria=tuple(_criterion(item) for item in spot["success_criteria"].items()),
+        on_lost=spot["on_lost"].choice(("rerun", "ask")),
+        max_output=spot["max_output"].size(max_output),
+        chunks=_chunks(spot),
+        checkpoint_every=spot["checkpoint_every"].whole(0, least=0),
+        quality_check=_checks(spot["quality_check"]),
+    )
+
+
+def _command(spot: Spot) -> str:
+    if spot["script"].data is not None and spot["command"].data is not None:
+        spot["command"].refuse("stands beside script: keep one of the two")
+    return spot["command"].text()
+
+
+def _args(spot: Spot) -> tuple[str, ...]:
+    """Return arguments as they were written; a number with a point would change its spelling."""
+    for item in spot.items():
+        if isinstance(item.data, bool) or not isinstance(item.data, str | int):
+            item.refuse(f"must be text or a whole number, got {shown(item.data)}: quote it")
+    return tuple(str(item.data) for item in spot.items())
+
+
+def _chunks(spot: Spot) -> tuple[int, ...]:
+    sizes = tuple(item["size"].whole(0) for item in spot["chunks"].items())
+    if sizes and spot["mode"].data != "chunked":
+        spot["chunks"].refuse("needs mode: chunked")
+    if spot["mode"].data == "chunked" and not sizes:
+        spot["mode"].refuse("needs chunks: a list such as [{size: 100}, {size: 900}]")
+    return sizes
+
+
+def _sample(spot: Spot) -> Sample:
+    if spot.data is None:
+        return Sample()
+    if spot.data == "none":
+        return Sample(form="none")
+    limit_s = spot["timeout"].seconds(TEST_LIMIT_S)
+    if spot["command"].data is not None and spot["args"].data is not None:
+        spot.refuse("has args and a command: keep one of the two")
+    if spot["command"].data is not None:
+        return Sample(form="command", command=spot["command"].text(), limit_s=limit_s)
+    if spot["args"].data is not None:
+        return Sample(form="args", args=_args(spot["args"]), limit_s=limit_s)
+    return Sample(limit_s=limit_s)
+
+
+def _retry(spot: Spot) -> Retry:
+    on = spot["on"]
+    attempts = spot["attempts"].whole(Retry.attempts)
+    return Retry(attempts) if on.data is None else Retry(attempts, on.texts())
+
+
+def _criterion(spot: Spot) -> Criterion:
+    if not isinstance(spot.data, dict):
+        return Criterion(spot.text() or spot.refuse("must be text or a mapping, got nothing"))
+    text = spot["criterion"].text() or spot.refuse("needs criterion: what must be true, in words")
+    kinds = [kind for kind in CRITERION_KINDS if spot.data.get(kind) is not None]
+    if len(kinds) > 1:
+        spot.refuse(f"is bound to {len(kinds)} checks: {', '.join(kinds)}; make each a criterion of its own")
+    kind = kinds[0] if kinds else "prose"
+    if kind == "matches":
+        spot[kind]["pattern"].pattern()
+    if kind == "command":
+        spot[kind].text()
+    return Criterion(text, kind, spot.data.get(kind), spot["any_age"].truth(Criterion.any_age))
+
+
+def _monitor(spot: Spot) -> Monitor:
+    spot["alert_on"].pattern()
+    loose = next((key for key in LOOSE_MONITORS if spot[key].data is not None), "task")
+    name = spot["task"].text() or spot[loose].text() or spot.refuse("needs task: a name")
+    return Monitor(name[:NAME_CHARS], spot.mapping(), spot["interval"].seconds(Monitor.interval_s))

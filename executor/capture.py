@@ -1,0 +1,39 @@
+"""What a child prints: the tail in memory, the whole in a file when it is long."""
+
+from __future__ import annotations
+
+import os
+
+from executor.events import OUTPUT_TAIL
+
+
+class Capture:
+    """The last bytes of an output; the whole goes to a file once it outgrows them."""
+
+    def __init__(self, path: str) -> None:
+        self.size = 0
+        self.tail = b""
+        self.file = ""
+        self._path = path
+        self._fd = -1
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(data)
+        if self._path and self._fd < 0 and self.size > OUTPUT_TAIL:
+            self._spill()
+        if self._fd >= 0:
+            os.write(self._fd, data)
+        self.tail = (self.tail + data)[-OUTPUT_TAIL:]
+
+    def _spill(self) -> None:
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(self._fd, self.tail)
+        self.file = self._path
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

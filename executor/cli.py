@@ -1,0 +1,163 @@
+"""The command line: which verb, which words, which exit code."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from executor import __version__
+from executor.errors import (
+    BusyError,
+    DefinitionError,
+    DoTasksError,
+    InterruptedRunError,
+    MachineError,
+    SpecError,
+    UsageError,
+)
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+VERBS = {
+    "run": ("run", "run steps: --step 1 | 1-5 | 1,3,7-9 | name, --continue, --all, --dry-run"),
+    "list": ("listing", "the steps with their state; --ready: only what can run now"),
+    "why": ("why", "what would run for a step, with the reason"),
+    "validate": ("validate", "every problem of the plan at once, and checks that cannot fail"),
+    "doctor": ("doctor", "what this machine and project offer, who is given which secret"),
+    "init": ("init", "make a project of a folder; overwrites nothing"),
+    "log": ("log", "what the log says of a task; --follow, --rotate"),
+    "stop": ("stop", "end a task and everything it started"),
+    "mark-done": ("marks", "tick a box by hand"),
+    "reopen": ("marks", "open a box by hand"),
+    "schema": ("schema", "the JSON Schema of the definitions, or --events of the log"),
+}
+EXIT_CODES: dict[Verdict, int] = {
+    Verdict.PASSED: 0,
+    Verdict.SKIPPED: 0,
+    Verdict.FAILED: 1,
+    Verdict.TIMED_OUT: 1,
+    Verdict.CANCELLED: 1,
+    Verdict.LOST: 1,
+    Verdict.WAITING: 3,
+    Verdict.INVALID: 2,
+    Verdict.INTERRUPTED: 130,
+}
+ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UsageError, 2),
+    (DefinitionError, 2),
+    (SpecError, 2),
+    (BusyError, 5),
+    (MachineError, 6),
+    (InterruptedRunError, 130),
+    (KeyboardInterrupt, 130),
+)
+OUR_BUG = 70
+LATER = {"resume": "host agents", "--monitor": "background jobs", "mcp": "agents"}
+
+
+def entry() -> NoReturn:
+    """Run as a program; the collector is off: a run is short, or waits."""
+    gc.disable()
+    code = main(sys.argv[1:])
+    _flush()
+    gc.freeze()
+    sys.exit(code)
+
+
+def main(words: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        return EXIT_CODES[_dispatch(words)]
+    except (DoTasksError, KeyboardInterrupt) as error:
+        print(f"do-tasks: {str(error) or 'interrupted'}", file=sys.stderr)
+        return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place where a bug of ours becomes a report
+        return _report_bug(error)
+
+
+def _dispatch(words: list[str]) -> Verdict:
+    if words[:1] in (["-h"], ["--help"], ["help"], []):
+        print(_help())
+        return Verdict.PASSED
+    if words == ["--version"]:
+        print(f"do-tasks {__version__}")
+        return Verdict.PASSED
+    verb = "run" if words[0].startswith("-") else words[0]
+    if words[0] in LATER:
+        raise UsageError(f"{words[0]} comes with {LATER[words[0]]}, which are not part of this version")
+    if verb not in VERBS:
+        raise UsageError(f"{verb!r} is no verb of do-tasks{_nearest(verb)}; see: do-tasks --help")
+    return _run_verb(verb, words[1:] if verb == words[0] else words)
+
+
+def _run_verb(verb: str, words: list[str]) -> Verdict:
+    from argparse import ArgumentParser
+    from importlib import import_module
+
+    module = import_module(f"executor.verbs.{VERBS[verb][0]}")
+    parser = ArgumentParser(prog=f"do-tasks {verb}" if verb != "run" else "do-tasks", description=VERBS[verb][1])
+    parser.add_argument("--project", default=".", metavar="DIR", help="folder of the plan (default: here or above)")
+    module.options(parser, verb)
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as stop:
+        if stop.code:
+            raise UsageError(f"see: do-tasks {'' if verb == 'run' else verb + ' '}--help") from None
+        return Verdict.PASSED
+    args.verb = verb
+    verdict: Verdict = module.run(args)
+    return verdict
+
+
+def _help() -> str:
+    rows = [f"  {verb:<10} {told}" for verb, (_, told) in VERBS.items() if verb != "run"]
+    return "\n".join(
+        [
+            "do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only for what was seen.",
+            "",
+            "  do-tasks --step 1 | 1-5 | 1,3,7-9 | name   run these steps",
+            "  do-tasks --continue                        go on where it stopped",
+            "  do-tasks --all [--keep-going]              every open step, with a summary",
+            "  do-tasks --dry-run                         what would run, and why",
+            "",
+            *rows,
+            "",
+            "each takes --help and --project DIR; exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,",
+            "5 another executor, 6 the machine, 70 our bug, 130 interrupted",
+        ]
+    )
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, VERBS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report_bug(error: Exception) -> int:
+    """Keep the traceback in a file, say one line."""
+    import tempfile
+    import traceback
+
+    from executor.mask import Masker, secrets
+
+    text = Masker(secrets(os.environ)).mask("".join(traceback.format_exception(error)))
+    with tempfile.NamedTemporaryFile("w", prefix="do-tasks-bug-", suffix=".txt", delete=False) as file:
+        file.write(f"do-tasks {__version__}, Python {sys.version}\n{text}")
+    print(f"do-tasks: a bug of ours: {type(error).__name__}; please report it with {file.name}", file=sys.stderr)
+    return OUR_BUG

@@ -1,0 +1,87 @@
+"""Success criteria: proven by a check of ours, claimed by the result file or an exit code, or unproven."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor.steps import Check
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from executor.steps import Criterion
+
+RESULT_LIMIT = 4 * 1024**2  # bytes of a result file that are read
+
+
+class Result(Value):
+    """The result file: claims by criterion text, metrics, a note; `trouble` says why it cannot be read."""
+
+    criteria: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    note: str = ""
+    trouble: str = ""
+    written: bool = False
+
+
+class Standing(Value):
+    """How a criterion stands: `kind` is proven, claimed or unproven."""
+
+    kind: str
+    evidence: str = ""
+
+
+def read_result(path: str) -> Result:
+    """Return what the script said of itself; a missing file says nothing, a broken one says so."""
+    if not os.path.exists(path):
+        return Result({}, {})
+    try:
+        with open(path, "rb") as file:
+            body = json.loads(file.read(RESULT_LIMIT))
+    except (OSError, ValueError) as error:
+        return Result({}, {}, trouble=f"the result file is not JSON: {error}", written=True)
+    if not isinstance(body, dict):
+        return Result({}, {}, trouble="the result file is not a JSON object", written=True)
+    criteria, metrics = body.get("criteria") or {}, body.get("metrics") or {}
+    if not isinstance(criteria, dict) or not isinstance(metrics, dict):
+        return Result({}, {}, trouble="criteria and metrics in the result file must be objects", written=True)
+    return Result(criteria, metrics, note=str(body.get("note") or ""), written=True)
+
+
+def as_check(criterion: Criterion, *, result_path: str, began_ns: int) -> Check:
+    """Return the check that proves a bound criterion, on evidence made since MAIN began unless any age will do."""
+    asks, kind = criterion.asks, criterion.kind
+    fresh = {} if criterion.any_age or kind == "command" else {"newer_than_ns": began_ns}
+    if kind == "file":
+        asks = {**({"path": asks} if isinstance(asks, str) else asks), **fresh}
+    elif kind == "matches":
+        asks = {**asks, **fresh}
+    elif kind == "metric":
+        asks = {"file": result_path, **asks, **fresh}
+    elif kind == "result":
+        asks = {"file": result_path, "name": criterion.text if asks is True else asks, **fresh}
+    return Check(name=criterion.text, kind=kind, asks=asks)
+
+
+def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Standing:
+    """Return how a criterion stands that no check is bound to."""
+    if result.trouble:
+        return Standing("unproven", result.trouble)
+    said = result.criteria.get(criterion.text)
+    if isinstance(said, dict) and "met" in said:
+        return _said(said, exited_0=exited_0)
+    if exited_0:
+        return Standing("claimed", "the command exited 0; nothing more was checked")
+    return Standing("unproven", "nobody vouches for it")
+
+
+def _said(said: Mapping[str, Any], *, exited_0: bool) -> Standing:
+    quoted = str(said.get("evidence") or "").strip()
+    if said["met"] is not True:
+        return Standing("unproven", f"the result file says it is not met: {quoted or 'no reason given'}")
+    if quoted:
+        return Standing("claimed", quoted)
+    return Standing("claimed", "the command exited 0") if exited_0 else Standing("unproven", "claimed without evidence")

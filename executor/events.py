@@ -1,0 +1,284 @@
+"""The facts the log records: one frozen class a kind, named in the past tense."""
+
+from __future__ import annotations
+
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = 1
+OUTPUT_TAIL = 4096  # bytes of output a line carries; the whole is in output_file
+
+
+class Event(Value):
+    """What every line has beside its envelope (v, timestamp, task_id, step, event)."""
+
+    phase: str = ""
+    status: str = "info"
+
+
+class TaskStarted(Event):
+    """A new attempt at a step began; `digest` is of what MAIN does, `why` says why it runs."""
+
+    title: str = ""
+    digest: str = ""
+    why: str = ""
+
+
+class TaskResumed(Event):
+    """An interrupted or lost task goes on under its own id."""
+
+    title: str = ""
+    digest: str = ""
+    why: str = ""
+
+
+class CheckFinished(Event):
+    """A PRE-FLIGHT or POST check ended; durations are seconds, `output` is the masked tail."""
+
+    name: str = ""
+    command: str = ""
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    output: str = ""
+    output_file: str = ""
+    expected: str = ""
+    got: str = ""
+    fix: str = ""
+
+
+class TestStarted(Event):
+    """The script was started on minimal data."""
+
+    phase: str = "TEST"
+    status: str = "started"
+    run: str = ""
+    command: str = ""
+
+
+class TestFinished(Event):
+    """The run on minimal data ended."""
+
+    phase: str = "TEST"
+    run: str = ""
+    command: str = ""
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    output: str = ""
+    output_file: str = ""
+    reason: str = ""
+
+
+class TestSkipped(Event):
+    """No run on minimal data, for the reason given."""
+
+    phase: str = "TEST"
+    status: str = "skipped"
+    reason: str = ""
+
+
+class MainStarted(Event):
+    """MAIN's process is about to be let go; `pid` is its launcher's."""
+
+    phase: str = "MAIN"
+    status: str = "started"
+    run: str = ""
+    command: str = ""
+    runner: str = ""
+    pid: int = 0
+    objective: str = ""
+    limit_s: float = 0.0
+
+
+class MainAdopted(Event):
+    """A MAIN that outlived its executor was found, alive or ended."""
+
+    phase: str = "MAIN"
+    status: str = "started"
+    run: str = ""
+    pid: int = 0
+    why: str = ""
+
+
+class MainReused(Event):
+    """MAIN had exited 0 under the same digest and is not repeated."""
+
+    phase: str = "MAIN"
+    status: str = "skipped"
+    main_task: str = ""
+    run: str = ""
+    why: str = ""
+
+
+class MainFinished(Event):
+    """MAIN's process ended; `failure` is its retry class, empty when it passed."""
+
+    phase: str = "MAIN"
+    run: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    duration_s: float = 0.0
+    output: str = ""
+    output_file: str = ""
+    failure: str = ""
+    reason: str = ""
+
+
+class MainRetried(Event):
+    """Another attempt follows after a wait, seconds."""
+
+    phase: str = "MAIN"
+    run: str = ""
+    failure: str = ""
+    wait_s: float = 0.0
+
+
+class MainLost(Event):
+    """MAIN is dead and left no exit code."""
+
+    phase: str = "MAIN"
+    status: str = "lost"
+    run: str = ""
+    reason: str = ""
+
+
+class StraysStopped(Event):
+    """Processes of a run that outlived it were ended."""
+
+    run: str = ""
+    pids: tuple[int, ...] = ()
+
+
+class ResultRead(Event):
+    """The result file of MAIN was read."""
+
+    phase: str = "MAIN"
+    run: str = ""
+    metrics: Any = None
+    note: str = ""
+
+
+class CriterionJudged(Event):
+    """A success criterion is proven, claimed or unproven."""
+
+    phase: str = "POST"
+    criterion: str = ""
+    standing: str = ""
+    evidence: str = ""
+    expected: str = ""
+    got: str = ""
+    fix: str = ""
+
+
+class StepPassed(Event):
+    """All evidence is in; the box may be ticked."""
+
+    phase: str = "SPEC"
+    status: str = "passed"
+    digest: str = ""
+    proven: int = 0
+    claimed: int = 0
+    duration_s: float = 0.0
+    note: str = ""
+
+
+class StepFailed(Event):
+    """The task ended without passing; status is failed, timed_out or cancelled, `failed_in` a phase."""
+
+    phase: str = "SPEC"
+    status: str = "failed"
+    reason: str = ""
+    failed_in: str = ""
+    duration_s: float = 0.0
+
+
+class StepInterrupted(Event):
+    """A person or a signal stopped the task; it can be continued."""
+
+    phase: str = "SPEC"
+    status: str = "interrupted"
+    reason: str = ""
+    failed_in: str = ""
+
+
+class StepSkipped(Event):
+    """A step was asked for and not run."""
+
+    status: str = "skipped"
+    reason: str = ""
+
+
+class SpecTicked(Event):
+    """SPEC.md has the tick; `text` is the line as written."""
+
+    phase: str = "SPEC"
+    status: str = "passed"
+    line: int = 0
+    text: str = ""
+
+
+class SpecMarked(Event):
+    """SPEC.md has the failure mark; the box stays open."""
+
+    phase: str = "SPEC"
+    line: int = 0
+    text: str = ""
+
+
+class SpecLineAppended(Event):
+    """A defined step had no line in SPEC.md and was given one."""
+
+    phase: str = "SPEC"
+    text: str = ""
+
+
+class HandTickSeen(Event):
+    """A person ticked a box that no task of ours ticked."""
+
+    phase: str = "SPEC"
+    text: str = ""
+
+
+class HandUntickSeen(Event):
+    """A person opened a box that we had ticked."""
+
+    phase: str = "SPEC"
+    text: str = ""
+
+
+class StepMarkedDone(Event):
+    """`mark-done` ticked a box by hand."""
+
+    phase: str = "SPEC"
+    by: str = ""
+    reason: str = ""
+
+
+class StepReopened(Event):
+    """`reopen` opened a box by hand."""
+
+    phase: str = "SPEC"
+    by: str = ""
+    reason: str = ""
+
+
+class WarningRaised(Event):
+    """Something a person should know that stops nothing."""
+
+    message: str = ""
+
+
+class LogRepaired(Event):
+    """A torn line of `size` bytes was closed with a newline."""
+
+    size: int = 0
+
+
+class LogRotated(Event):
+    """The older lines are in `file`."""
+
+    file: str = ""
+
+
+EVENTS = {kind.__name__: kind for kind in Event.__subclasses__()}

@@ -1,0 +1,1 @@
+"""Plan formats: how each kind of plan file is read and ticked."""

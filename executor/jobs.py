@@ -1,0 +1,135 @@
+"""A task is a folder, a run is a folder in it: who ran, how it ended, what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor import files, pids
+from executor.records import Exit, Identity, Seen
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+JOBS = os.path.join(".do-tasks", "jobs")
+
+
+def run_folder(root: str, task_id: str, run: str) -> str:
+    """Return the path of a run's folder."""
+    return os.path.join(root, JOBS, task_id, run)
+
+
+def new_run(root: str, task_id: str, run: str) -> str:
+    """Make the run's folder, empty, and return its path."""
+    folder = files.private_folder(run_folder(root, task_id, run))
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    return folder
+
+
+def next_main(root: str, task_id: str) -> str:
+    """Return the name of the task's next MAIN run: main.1, main.2, ..."""
+    return f"main.{max(_mains(root, task_id), default=0) + 1}"
+
+
+def write_started(folder: str, identity: Identity, *, command: str) -> None:
+    """Record who runs; renamed, not synced: after a power cut no process lives."""
+    body = {**identity.asdict(), "command": command}
+    files.replace(os.path.join(folder, "started.json"), json.dumps(body).encode())
+
+
+def write_task(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Record what the task is doing: its step, digest, current run."""
+    folder = files.private_folder(os.path.join(root, JOBS, task_id))
+    files.replace(os.path.join(folder, "task.json"), json.dumps(body).encode())
+
+
+def ask_stop(root: str, task_id: str) -> None:
+    """Leave word that a person stops this task, for the executor that watches it."""
+    files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")
+
+
+def stop_asked(root: str, task_id: str) -> bool:
+    """Tell whether a person stopped this task."""
+    return os.path.exists(os.path.join(root, JOBS, task_id, "stop"))
+
+
+def write_exit(folder: str, end: Exit) -> None:
+    """Record an end that the launcher did not live to write."""
+    body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}
+    files.replace(os.path.join(folder, "exit.json"), (json.dumps(body) + "\n").encode())
+
+
+def started(folder: str) -> Identity | None:
+    """Return who runs or ran there, None when nothing was let go."""
+    body = _json(os.path.join(folder, "started.json"))
+    try:
+        return Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def began_ns(folder: str) -> int:
+    """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not."""
+    try:
+        return os.stat(os.path.join(folder, "started.json")).st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def exit_of(folder: str) -> Exit | None:
+    """Return how the run ended; None while it runs, and for a record that is not whole."""
+    path = os.path.join(folder, "exit.json")
+    body = _json(path)
+    if not body:
+        return None
+    ended_ns = os.stat(path).st_mtime_ns
+    if body.get("ran") is False:
+        return Exit(None, ran=False, ended_ns=ended_ns)
+    code, number = body.get("exit_code"), int(body.get("signal", 0))
+    if isinstance(code, int) and code > 128 and not number:
+        return Exit(code, signal=code - 128, ended_ns=ended_ns)
+    return Exit(code, signal=number, by_us=bool(body.get("by_us")), ended_ns=ended_ns)
+
+
+def look(root: str, task_id: str) -> Seen:
+    """Return what the newest MAIN run of a task says."""
+    newest = max(_mains(root, task_id), default=0)
+    return look_at(root, task_id, f"main.{newest}") if newest else Seen()
+
+
+def look_at(root: str, task_id: str, run: str) -> Seen:
+    """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
+    folder = run_folder(root, task_id, run)
+    identity = started(folder)
+    if identity is None:
+        return Seen(run, "never_ran")
+    living = pids.here(identity) and pids.alive(identity)
+    end = exit_of(folder)
+    if end is not None:
+        return Seen(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
+    if not pids.here(identity):
+        return Seen(run, "elsewhere", pid=identity.pid)
+    return Seen(run, "alive" if living else "lost", pid=identity.pid)
+
+
+def living_tasks(root: str) -> list[str]:
+    """Return the ids of tasks with a run that lives here, whatever the log says."""
+    folder = os.path.join(root, JOBS)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(task_id for task_id in names if look(root, task_id).status == "alive")
+
+
+def _mains(root: str, task_id: str) -> list[int]:
+    folder = os.path.join(root, JOBS, task_id)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [int(name[5:]) for name in names if name.startswith("main.") and name[5:].isdigit()]
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        body = json.loads(files.read(path))
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

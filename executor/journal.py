@@ -1,0 +1,124 @@
+"""The only writer of .task_execution.log: one event, one line, one write."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from executor.errors import MachineError
+from executor.events import VERSION, LogRepaired
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.events import Event
+
+    Follower = Callable[[dict[str, Any]], None]
+
+LOG_NAME = ".task_execution.log"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
+
+
+def timestamp(now_s: float) -> str:
+    """Return UTC in RFC 3339 with milliseconds, for seconds since the epoch."""
+    ms = int(now_s * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
+
+
+class Journal:
+    """An open log. Values of events are masked, the envelope never is; followers see what was written."""
+
+    def __init__(self, path: str, *, mask: Callable[[str], str] = str, followers: tuple[Follower, ...] = ()) -> None:
+        self.path = path
+        self._mask = mask
+        self._followers = followers
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise MachineError(f"cannot open {path}: {error.strerror}") from error
+        self._repair()
+
+    def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
+        """Append the event as one line and return it as written; MachineError when the disk refuses."""
+        line = self._line(event, task_id=task_id, step=step)
+        self._append((_encode(line) + "\n").encode("utf-8", "replace"))
+        for follower in self._followers:
+            follower(line)
+        return line
+
+    def sync(self) -> None:
+        """Make every line so far survive a power cut."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise MachineError(f"cannot sync {self.path}: {error.strerror}") from error
+
+    def position(self) -> tuple[int, int]:
+        """Return the log's inode and size."""
+        status = os.fstat(self._fd)
+        return status.st_ino, status.st_size
+
+    def close(self) -> None:
+        """Close the log; nothing is buffered."""
+        os.close(self._fd)
+
+    def _line(self, event: Event, *, task_id: str, step: int | None) -> dict[str, Any]:
+        said = event.asdict()
+        line: dict[str, Any] = {
+            "v": VERSION,
+            "timestamp": timestamp(time.time()),
+            "task_id": task_id,
+            "step": step,
+            "phase": said.pop("phase"),
+            "event": type(event).__name__,
+            "status": str(said.pop("status")),
+        }
+        for name, value in said.items():
+            line[name] = self._masked(value)
+        return line
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._mask(value)
+        if isinstance(value, dict):
+            return {self._mask(str(key)): self._masked(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._masked(inner) for inner in value]
+        return value
+
+    def _append(self, data: bytes) -> None:
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise MachineError(f"cannot write {self.path}: {error.strerror}; nothing runs without its log") from error
+        if written < len(data):
+            self._repair()
+            raise MachineError(
+                f"cannot write {self.path}: the disk took {written} of {len(data)} bytes; free some space"
+            )
+
+    def _repair(self) -> None:
+        """Close a torn last line, so that every other line parses."""
+        size = os.fstat(self._fd).st_size
+        if not size or os.pread(self._fd, 1, size - 1) == b"\n":
+            return
+        torn = size - _last_newline(self._fd, size)
+        try:
+            os.write(self._fd, b"\n")
+        except OSError as error:
+            raise MachineError(f"cannot repair {self.path}: {error.strerror}; free some space") from error
+        self.write(LogRepaired(size=torn))
+
+
+def _last_newline(fd: int, size: int, block: int = 65536) -> int:
+    end = size
+    while end > 0:
+        start = max(0, end - block)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -1,0 +1,107 @@
+"""MAIN: the one thing a step does, run once, adopted or reused when it was done before."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from executor import jobs
+from executor.events import MainAdopted, MainFinished, MainLost, MainRetried, MainReused, MainStarted
+from executor.outcome import PASSED, Outcome
+from executor.phases.running import adopt, launch
+from executor.runners import command
+from executor.steps import Main
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+    from executor.phases.running import Run
+
+MOST_WAIT_S = 60.0
+
+
+def main(bench: Bench, task: Task) -> Outcome:
+    """Reuse, adopt or run MAIN; tried again for the classes that `retry` names."""
+    decision = task.decision
+    if decision.main == "reuse":
+        bench.log(MainReused(main_task=decision.main_task, run=decision.main_run, why=decision.why), task)
+        return PASSED
+    if decision.lost_run:
+        bench.log(MainLost(run=decision.lost_run, reason="its process is gone and left no exit code"), task)
+    spec = task.step.main or Main()
+    outcome, failure = _adopt(bench, task, spec) if decision.main == "adopt" else _attempt(bench, task, spec)
+    for tried in range(1, spec.retry.attempts):
+        if outcome.passed or not _again(failure, spec) or not _wait(bench, task, failure, tried):
+            break
+        outcome, failure = _attempt(bench, task, spec)
+    return outcome
+
+
+def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
+    run = jobs.next_main(bench.root, task.task_id)
+    argv = command.main_argv(bench, task)
+    jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
+
+    def note(pid: int) -> None:
+        shown = command.shown(argv, bench.root)
+        started = MainStarted(
+            run=run, command=shown, runner="command", pid=pid, objective=spec.objective, limit_s=spec.limit_s
+        )
+        bench.log(started, task)
+        bench.journal.sync()
+
+    return _judge(bench, task, run, launch(bench, task, run=run, argv=argv, limit_s=spec.limit_s, note=note))
+
+
+def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
+    run = task.decision.main_run
+    seen = jobs.look_at(bench.root, task.task_id, run)
+    bench.log(MainAdopted(run=run, pid=seen.pid, why=task.decision.why), task)
+    return _judge(bench, task, run, adopt(bench, task, run=run, limit_s=spec.limit_s))
+
+
+def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, str]:
+    outcome, failure = command.judge(
+        done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
+    )
+    bench.log(
+        MainFinished(
+            status=outcome.verdict,
+            run=run,
+            exit_code=done.end.exit_code,
+            signal=done.end.signal,
+            duration_s=done.duration_s,
+            output=done.output,
+            output_file=done.output_file,
+            failure=failure,
+            reason=outcome.reason,
+        ),
+        task,
+    )
+    bench.journal.sync()
+    return outcome, failure
+
+
+def _again(failure: str, spec: Main) -> bool:
+    return failure != "stopped" and (failure in spec.retry.on or "any" in spec.retry.on)
+
+
+def _wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:
+    """Wait before the next attempt, longer each time; tell whether nobody interrupted it."""
+    wait_s = min(MOST_WAIT_S, 2.0**tried) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, guards nothing
+    run = jobs.next_main(bench.root, task.task_id)
+    bench.log(MainRetried(run=run, failure=failure, wait_s=round(wait_s, 1)), task)
+    return bench.interrupts.sleep(wait_s)
+
+
+def result_path(bench: Bench, task: Task) -> str:
+    """Return where the MAIN that counts wrote its result file."""
+    return os.path.join(main_folder(bench, task), "result.json")
+
+
+def main_folder(bench: Bench, task: Task) -> str:
+    """Return the folder of the MAIN that counts: this task's newest, or the one it reuses."""
+    decision = task.decision
+    if decision.main == "reuse":
+        return jobs.run_folder(bench.root, decision.main_task, decision.main_run)
+    return bench.folder(task, jobs.look(bench.root, task.task_id).run)

@@ -1,0 +1,95 @@
+"""POST: every check to its end, then each success criterion on fresh evidence."""
+
+from __future__ import annotations
+
+from executor import checks, criteria, jobs, proc
+from executor.events import CriterionJudged, ResultRead
+from executor.outcome import PASSED, Outcome, Verdict
+from executor.phases.main import main_folder, result_path
+from executor.phases.together import check_all
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+    from executor.criteria import Standing
+    from executor.steps import Check, Criterion
+
+
+def post(bench: Bench, task: Task) -> Outcome:
+    """Run all checks, none cancelled by another's failure, then judge the criteria."""
+    checked = check_all(bench, task, phase="POST", asked=task.step.post_validation, fail_fast=False)
+    return _judge_all(bench, task) if checked.passed else checked
+
+
+def _judge_all(bench: Bench, task: Task) -> Outcome:
+    result = criteria.read_result(result_path(bench, task))
+    if result.written:
+        bench.log(ResultRead(metrics=dict(result.metrics), note=result.note or result.trouble), task)
+    main = task.step.main
+    standings = [_judge(bench, task, one, result) for one in (main.criteria if main else ())]
+    counts = tuple(standing.kind for standing in standings)
+    if "unproven" in counts:
+        first = standings[counts.index("unproven")]
+        text = main.criteria[counts.index("unproven")].text if main else ""
+        return Outcome(Verdict.FAILED, f"criterion {text!r}: {first.evidence}", counts)
+    if bench.strict and "claimed" in counts:
+        text = main.criteria[counts.index("claimed")].text if main else ""
+        return Outcome(Verdict.FAILED, f"strict: criterion {text!r} is only claimed; bind it to a check", counts)
+    return PASSED.replace(evidence=counts)
+
+
+def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Result) -> Standing:
+    if criterion.kind == "prose":
+        standing = criteria.judge_prose(criterion, result, exited_0=True)
+        bench.log(_judged(criterion, standing), task)
+        return standing
+    return _prove(bench, task, criterion)
+
+
+def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
+    """Run the bound check as a child under the usual limit."""
+    check = criteria.as_check(
+        criterion, result_path=result_path(bench, task), began_ns=jobs.began_ns(main_folder(bench, task))
+    )
+    number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
+    asked = proc.Command(
+        name=check.name,
+        argv=checks.argv(check, python=bench.python),
+        env=bench.environment(task),
+        token=f"{task.task_id}/criterion.{number}",
+        limit_s=check.limit_s,
+    )
+    watch = bench.watch()
+    watch.add(proc.start(asked))
+    ended: list[proc.Ended] = []
+    while not ended:
+        ended = watch.turn()
+    return _proven(bench, task, criterion, check_ended=ended[0], check=checks_answer(check, ended[0]))
+
+
+def checks_answer(check: Check, ended: proc.Ended) -> checks.Answer:
+    """Return the answer of an ended check, its own words when it did not end by itself."""
+    if ended.reason:
+        return checks.Answer(ok=False, expected="an answer", got=ended.reason, fix="make the check quicker")
+    output = ended.output.decode("utf-8", "replace")
+    return checks.answer(check, exit_code=-ended.signal if ended.signal else ended.exit_code, output=output)
+
+
+def _proven(
+    bench: Bench, task: Task, criterion: Criterion, *, check_ended: proc.Ended, check: checks.Answer
+) -> Standing:
+    said = check.got or check.expected or f"exit {check_ended.exit_code}"
+    standing = criteria.Standing(
+        "proven" if check.ok else "unproven", f"expected {check.expected}, got {said}" if not check.ok else said
+    )
+    bench.log(_judged(criterion, standing).replace(expected=check.expected, got=check.got, fix=check.fix), task)
+    return standing
+
+
+def _judged(criterion: Criterion, standing: Standing) -> CriterionJudged:
+    return CriterionJudged(
+        status="failed" if standing.kind == "unproven" else "passed",
+        criterion=criterion.text,
+        standing=standing.kind,
+        evidence=standing.evidence,
+    )

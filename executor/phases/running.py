@@ -1,0 +1,170 @@
+"""One run of a task's process: on record first, let go, watched, its end kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from executor import jobs, launcher, pids, proc
+from executor.errors import MachineError
+from executor.events import OUTPUT_TAIL, StraysStopped
+from executor.outcome import Verdict
+from executor.records import Exit
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.bench import Bench, Task
+    from executor.proc import Ended
+
+PROGRESS = b'{"progress"'
+
+
+class Run(Value):
+    """A finished run: `verdict` and `reason` are set when we ended it ourselves."""
+
+    end: Exit
+    verdict: Verdict | None
+    reason: str
+    duration_s: float
+    stdout: str
+    stderr: str
+    output_file: str
+
+    @property
+    def output(self) -> str:
+        """What the log shows: the end of stdout, then of stderr, half a tail each when both speak."""
+        if not self.stderr:
+            return self.stdout
+        half = OUTPUT_TAIL // 2
+        return f"{self.stdout[-half:]}[stderr]\n{self.stderr[-half:]}" if self.stdout else self.stderr
+
+
+def launch(
+    bench: Bench, task: Task, *, run: str, argv: tuple[str, ...], limit_s: float, note: Callable[[int], None]
+) -> Run:
+    """Start a run under the launcher: `note` logs it, with the pid, before it is let go; then see it through."""
+    folder = jobs.new_run(bench.root, task.task_id, run)
+    extra = {"DO_TASKS_RUN": f"{task.task_id}/{run}", "DO_TASKS_RESULT": os.path.join(folder, "result.json")}
+    if run == "test":
+        extra["DO_TASKS_TEST"] = "1"
+    held = launcher.hold(argv, bench.environment(task, **extra), folder=folder)
+    identity = pids.identify(held.pid)
+    if identity is None:
+        raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
+    jobs.write_started(folder, identity, command=" ".join(argv))
+    note(held.pid)
+    launcher.let_go(held)
+    return see_through(bench, task, run=run, pid=held.pid, limit_s=limit_s)
+
+
+def see_through(bench: Bench, task: Task, *, run: str, pid: int, limit_s: float) -> Run:
+    """Watch a run that we started to its end."""
+    command = proc.Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
+    return _watch(bench, task, proc.Running(command, pid))
+
+
+def adopt(bench: Bench, task: Task, *, run: str, limit_s: float) -> Run:
+    """Watch a run to its end that an executor before us started; one that has ended is read at once."""
+    folder = bench.folder(task, run)
+    seen = jobs.look_at(bench.root, task.task_id, run)
+    command = proc.Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
+    age_s = max(0.0, time.time() - jobs.began_ns(folder) / 1e9)
+    if seen.status == "alive":
+        return _watch(bench, task, proc.Running(command, seen.pid, adopted=True, age_s=age_s))
+    end = jobs.exit_of(folder)
+    lasted_s = max(0.0, ((end.ended_ns if end else 0) - jobs.began_ns(folder)) / 1e9)
+    bench.end_strays(task, run)
+    return _finished(bench, task, folder, proc.Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
+
+
+def _watch(bench: Bench, task: Task, running: proc.Running) -> Run:
+    folder = bench.folder(task, running.command.name)
+    watch = bench.watch(_Beat(bench, task, folder, running))
+    watch.add(running)
+    ended: list[Ended] = []
+    while not ended:
+        ended = watch.turn()
+    if ended[0].stopped:
+        bench.log(StraysStopped(run=running.command.name, pids=ended[0].stopped), task)
+    return _finished(bench, task, folder, ended[0])
+
+
+def _finished(bench: Bench, task: Task, folder: str, ended: Ended) -> Run:
+    end = jobs.exit_of(folder) or _unwritten(folder, ended)
+    for name in ("stdout.log", "stderr.log", "result.json"):
+        bench.mask_file(os.path.join(folder, name))
+    verdict, reason = _by_us(bench, task, end, ended)
+    return Run(
+        end=end,
+        verdict=verdict,
+        reason=reason,
+        duration_s=ended.duration_s,
+        stdout=bench.tail(os.path.join(folder, "stdout.log")),
+        stderr=bench.tail(os.path.join(folder, "stderr.log")),
+        output_file=bench.relative(os.path.join(folder, "stdout.log")),
+    )
+
+
+def _unwritten(folder: str, ended: Ended) -> Exit:
+    """Record the end of a run whose launcher did not live to write it."""
+    by_us = bool(ended.reason)
+    end = Exit(ended.exit_code, signal=9 if by_us else ended.signal, by_us=by_us)
+    jobs.write_exit(folder, end)
+    return end
+
+
+def _by_us(bench: Bench, task: Task, end: Exit, ended: Ended) -> tuple[Verdict | None, str]:
+    """Return the verdict and reason of a run that did not end by itself."""
+    if ended.reason:
+        return ended.verdict, ended.reason
+    if jobs.stop_asked(bench.root, task.task_id):
+        return Verdict.CANCELLED, "stopped by do-tasks stop"
+    if end.exit_code is None and not end.signal:
+        return Verdict.LOST, "its process died and left no exit code"
+    return None, ""
+
+
+class _Beat:
+    """Four times a second: the progress a script prints, the size of what it writes."""
+
+    def __init__(self, bench: Bench, task: Task, folder: str, running: proc.Running) -> None:
+        self._bench = bench
+        self._path = os.path.join(folder, "stdout.log")
+        self._folder = folder
+        self._running = running
+        self._offset = 0
+        main = task.step.main
+        self._most = main.max_output if main else 0
+
+    def __call__(self) -> None:
+        size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
+        if self._most and size > self._most and not self._running.stopping:
+            self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
+        if _size(self._path) > self._offset:
+            self._read_progress()
+
+    def _read_progress(self) -> None:
+        with open(self._path, "rb") as file:
+            file.seek(max(self._offset, os.fstat(file.fileno()).st_size - 65536))
+            data = file.read()
+            self._offset = file.tell()
+        lines = [line for line in data.splitlines() if line.startswith(PROGRESS)]
+        if lines:
+            self._show(lines[-1])
+
+    def _show(self, line: bytes) -> None:
+        try:
+            said = json.loads(line)["progress"]
+            self._bench.progress(int(said["done"]), int(said["total"]))
+        except (ValueError, KeyError, TypeError):
+            return
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

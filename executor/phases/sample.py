@@ -1,0 +1,61 @@
+"""TEST: the step's script on minimal data, before MAIN may start."""
+
+from __future__ import annotations
+
+from executor.events import TestFinished, TestSkipped, TestStarted
+from executor.outcome import PASSED, Outcome, Verdict
+from executor.phases.running import launch
+from executor.runners import command
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+    from executor.phases.running import Run
+
+
+def sample(bench: Bench, task: Task) -> Outcome:
+    """Run the test form under its own limit; its results are never evidence."""
+    if task.decision.reuse_test:
+        bench.log(TestSkipped(status="passed", reason="passed before on the same MAIN"), task)
+        return PASSED
+    argv = command.sample_argv(bench, task)
+    if not argv:
+        return _skip(bench, task)
+    main = task.step.main
+    limit_s = main.sample.limit_s if main else 0.0
+    shown = command.shown(argv, bench.root)
+
+    def note(pid: int) -> None:
+        bench.log(TestStarted(run="test", command=shown), task)
+
+    return _judge(bench, task, launch(bench, task, run="test", argv=argv, limit_s=limit_s, note=note), shown)
+
+
+def _skip(bench: Bench, task: Task) -> Outcome:
+    main = task.step.main
+    written = main is not None and main.sample.form == "none"
+    reason = (
+        "test: none in the definitions" if written else "no test form: a command has none unless main.test gives one"
+    )
+    bench.log(TestSkipped(reason=reason), task)
+    return Outcome(Verdict.SKIPPED, reason)
+
+
+def _judge(bench: Bench, task: Task, run: Run, shown: str) -> Outcome:
+    outcome, _ = command.judge(run.end, verdict=run.verdict, reason=run.reason, stderr=run.stderr, output=run.stdout)
+    hint = command.usage_hint(run.end, run.stderr, task.step.main.script if task.step.main else "")
+    reason = f"{outcome.reason}{hint}"
+    bench.log(
+        TestFinished(
+            status=outcome.verdict,
+            run="test",
+            command=shown,
+            exit_code=run.end.exit_code,
+            duration_s=run.duration_s,
+            output=run.output,
+            output_file=run.output_file,
+            reason=reason,
+        ),
+        task,
+    )
+    return Outcome(outcome.verdict, reason)

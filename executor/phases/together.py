@@ -1,0 +1,179 @@
+"""Checks side by side: each under its limit, each logged as it ends."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from executor import checks, proc
+from executor.checks import Answer
+from executor.events import CheckFinished
+from executor.outcome import PASSED, Outcome, Verdict
+from executor.steps import CHECK_LIMIT_S
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from executor.bench import Bench, Task
+    from executor.proc import Ended
+    from executor.steps import Check
+
+
+def check_all(bench: Bench, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> Outcome:
+    """Run the checks, at most `max_parallel` at a time; with `fail_fast` the first failure cancels the rest."""
+    return _Round(bench, task, phase=phase, asked=asked, fail_fast=fail_fast).run() if asked else PASSED
+
+
+class _Round:
+    """One phase's checks and what became of them so far."""
+
+    def __init__(self, bench: Bench, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> None:
+        self._bench = bench
+        self._task = task
+        self._phase = phase
+        self._fail_fast = fail_fast
+        self._known = {self._token(at, check): check for at, check in enumerate(asked, 1)}
+        self._waiting = list(self._known.items())
+        self._watch = bench.watch()
+        self._env = bench.environment(task)
+        self._failures: list[str] = []
+        self._worst = Verdict.PASSED
+        serial = sum(not check.parallel for check in asked)
+        together = math.ceil((len(asked) - serial) / bench.plan.settings.max_parallel)
+        self._until = bench.now() + CHECK_LIMIT_S * (together + serial)
+
+    def run(self) -> Outcome:
+        try:
+            self._all()
+        except BaseException:
+            self._watch.abandon()
+            raise
+        if not self._failures:
+            return PASSED
+        more = f" (and {len(self._failures) - 1} more)" if len(self._failures) > 1 else ""
+        return Outcome(self._worst, f"{self._failures[0]}{more}", tuple(self._failures))
+
+    def _all(self) -> None:
+        while self._waiting or self._watch.running:
+            self._start_some()
+            if self._watch.running:
+                for ended in self._watch.turn():
+                    self._take(ended)
+            self._give_up()
+
+    def _start_some(self) -> None:
+        while self._waiting and self._room_for(self._waiting[0][1]):
+            token, check = self._waiting.pop(0)
+            if checks.in_process(check):
+                self._answer_here(check)
+            else:
+                self._watch.add(proc.start(self._command(token, check)))
+
+    def _room_for(self, check: Check) -> bool:
+        running = self._watch.running
+        if not running or checks.in_process(check):
+            return True
+        alone = not check.parallel or any(not self._known[one.command.token].parallel for one in running)
+        return not alone and len(running) < self._bench.plan.settings.max_parallel
+
+    def _command(self, token: str, check: Check) -> proc.Command:
+        return proc.Command(
+            name=token,
+            argv=checks.argv(check, python=self._bench.python),
+            env=self._env,
+            token=token,
+            limit_s=check.limit_s,
+            parallel=check.parallel,
+            spill=self._bench.folder(self._task, f"{token.split('/', 1)[1]}.log"),
+        )
+
+    def _token(self, at: int, check: Check) -> str:
+        word = re.sub(r"[^\w.-]", "_", check.name)[:60]
+        return f"{self._task.task_id}/{self._phase.partition('-')[0].lower()}.{at}.{word}"
+
+    def _answer_here(self, check: Check) -> None:
+        if check.kind == "prose":
+            verdict = Verdict.FAILED if self._bench.strict else Verdict.SKIPPED
+            self._note(
+                check,
+                verdict,
+                Answer(ok=False, expected="something to run", got="not runnable", fix="give it a command"),
+            )
+            return
+        answer = checks.env_set(check, self._bench.environ)
+        self._note(check, Verdict.PASSED if answer.ok else Verdict.FAILED, answer)
+
+    def _take(self, ended: Ended) -> None:
+        check = self._known[ended.name]
+        output = ended.output.decode("utf-8", "replace")
+        verdict = ended.verdict
+        if verdict in (Verdict.PASSED, Verdict.FAILED) and not ended.reason:
+            answer = checks.answer(check, exit_code=_code(ended), output=output)
+            verdict = Verdict.PASSED if answer.ok else Verdict.FAILED
+        else:
+            answer = Answer(ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, ""))
+        self._note(check, verdict, answer, ended)
+
+    def _note(self, check: Check, verdict: Verdict, answer: Answer, ended: Ended | None = None) -> None:
+        shown = Answer(ok=True) if verdict == Verdict.PASSED else answer
+        self._bench.log(
+            CheckFinished(
+                phase=self._phase,
+                status=verdict,
+                name=check.name,
+                command=label(check),
+                exit_code=ended.exit_code if ended else None,
+                duration_s=ended.duration_s if ended else 0.0,
+                output=ended.output.decode("utf-8", "replace") if ended else answer.got,
+                output_file=self._bench.relative(ended.output_file) if ended else "",
+                expected=shown.expected,
+                got=shown.got,
+                fix=shown.fix,
+            ),
+            self._task,
+        )
+        if ended and ended.output_file:
+            self._bench.mask_file(ended.output_file)
+        self._weigh(check, verdict, answer)
+
+    def _weigh(self, check: Check, verdict: Verdict, answer: Answer) -> None:
+        if verdict in (Verdict.PASSED, Verdict.SKIPPED, Verdict.CANCELLED):
+            return
+        self._failures.append(f"{check.name}: expected {answer.expected}, got {answer.got}")
+        self._worst = verdict if verdict == Verdict.INTERRUPTED else Verdict.FAILED
+        if self._fail_fast or verdict == Verdict.INTERRUPTED:
+            self._cancel(f"{check.name} failed")
+
+    def _cancel(self, why: str) -> None:
+        for one in self._watch.running:
+            if not one.stopping:
+                one.stop(Verdict.CANCELLED, f"cancelled: {why}")
+        waiting, self._waiting = self._waiting, []
+        for _, check in waiting:
+            self._note(check, Verdict.CANCELLED, Answer(ok=False, expected="exit 0", got=f"cancelled: {why}"))
+
+    def _give_up(self) -> None:
+        if self._bench.now() < self._until:
+            return
+        for one in self._watch.running:
+            if not one.stopping:
+                one.stop(Verdict.TIMED_OUT, "the phase ran out of time")
+        waiting, self._waiting = self._waiting, []
+        for _, check in waiting:
+            self._note(check, Verdict.TIMED_OUT, Answer(ok=False, expected="a turn", got="the phase ran out of time"))
+
+
+_FIXES = {
+    Verdict.TIMED_OUT: "make it quicker, or raise its timeout (30 s at most)",
+    Verdict.FAILED: "write less output",
+}
+
+
+def label(check: Check) -> str:
+    """Return how a check reads in the log: its command, or its kind with what it asks."""
+    return str(check.asks) if check.kind in ("command", "prose") else f"{check.kind}: {check.asks}"
+
+
+def _code(ended: Ended) -> int | None:
+    return -ended.signal if ended.signal else ended.exit_code

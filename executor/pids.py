@@ -1,0 +1,113 @@
+"""Who a process is on Linux; macOS by psutil, best effort."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor.records import Identity
+
+PROC = sys.platform.startswith("linux")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def identify(pid: int) -> Identity | None:
+    """Return the identity of a living process, None for a dead one or a zombie."""
+    start = _start_ticks(pid) if PROC else _start_elsewhere(pid)
+    return None if start is None else Identity(pid, start, boot_id(), machine_id())
+
+
+def alive(identity: Identity) -> bool:
+    """Tell whether this very process lives: not its pid's next owner, not one before a reboot."""
+    return identity.boot == boot_id() and identify(identity.pid) == identity
+
+
+def here(identity: Identity) -> bool:
+    """Tell whether the process belongs to this machine."""
+    return identity.machine == machine_id()
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot."""
+    return _first_line("/proc/sys/kernel/random/boot_id")
+
+
+def machine_id() -> str:
+    """Return the machine's id, its host name where there is none."""
+    return _first_line("/etc/machine-id") or os.uname().nodename
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan below us, so that no descendant can leave unseen."""
+    if PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> set[int] | None:
+    """Return the pids of our own children, None where the kernel does not tell."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return {int(word) for word in file.read().split()}
+    except OSError:
+        return None
+
+
+def bearing(token: str) -> list[int]:
+    """Return the pids of our user whose environment holds DO_TASKS_RUN=token (a whole task: token ends in /)."""
+    needle = f"DO_TASKS_RUN={token}".encode()
+    exact = not token.endswith("/")
+    return [pid for pid in _all_pids() if pid != os.getpid() and _bears(pid, needle, exact=exact)]
+
+
+def group(pid: int) -> int | None:
+    """Return the process group of a living process."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _bears(pid: int, needle: bytes, *, exact: bool) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return False
+    return any(word == needle or (not exact and word.startswith(needle)) for word in words)
+
+
+def _all_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _start_elsewhere(pid: int) -> int | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time() * 1000)
+    except psutil.Error:
+        return None
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,160 @@
+"""A plan: the steps of one file, each built when it is asked for."""
+
+from __future__ import annotations
+
+from executor.build import build_settings, build_step, title_of
+from executor.errors import DefinitionError, Problem
+from executor.flaws import Flaw, FlawError, not_defined, shown, spelled
+from executor.loader import load, positions
+from executor.steps import Settings
+from executor.structure import key_of, structure_of
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from executor.flaws import Path
+    from executor.steps import Step
+    from executor.structure import Raw
+
+
+class Plan(Value):
+    """The steps of one file; `raw` is number -> (name, data as loaded), ascending."""
+
+    file: str
+    settings: Settings
+    raw: Raw
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the defined steps, ascending."""
+        return tuple(self.raw)
+
+    def title(self, number: int) -> str:
+        """Return the written title, else the words of the step's key; builds nothing."""
+        return title_of(*self._entry(number))
+
+    def step(self, number: int) -> Step:
+        """Build one step; DefinitionError, without a line, when its data is wrong or the number unknown."""
+        slug, data = self._entry(number)
+        try:
+            return build_step(number, slug, data, max_output=self.settings.max_output)
+        except FlawError as wrong:
+            problem = Problem(self.file, wrong.flaw.message, path=spelled(wrong.flaw.path))
+            raise DefinitionError(problem) from None
+
+    def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
+        if number not in self.raw:
+            raise DefinitionError(Problem(self.file, not_defined(number, self.numbers)))
+        return self.raw[number]
+
+
+def read_plan(data: bytes, *, file: str) -> Plan:
+    """Return the plan of a file whose structure holds; what stands inside its steps is not looked at.
+
+    Raises DefinitionError with all problems at once, each with line and column.
+    """
+    plan, flaws = _read(load(data, file=file), file)
+    if flaws:
+        raise DefinitionError(*_placed(flaws, data, file))
+    return plan
+
+
+def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]) -> tuple[Problem, ...]:
+    """Return every error and warning by line: form, structure, and checks that cannot fail.
+
+    `read_script` gives the text of a script by the name in the plan, None when it is missing.
+    """
+    try:
+        top = load(data, file=file)
+    except DefinitionError as wrong:
+        return wrong.problems
+    plan, flaws = _read(top, file)
+    if isinstance(top, dict):
+        flaws += _first_told(_form_flaws(top), flaws)
+    for number in plan.raw:
+        flaws += _flaws_inside(plan, number, flaws, read_script)
+    if not plan.raw and not flaws:
+        flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
+    return _placed(flaws, data, file)
+
+
+def to_cache(plan: Plan) -> dict[str, Any]:
+    """Return what JSON can keep of a plan: its steps as loaded, its settings where they are no defaults."""
+    steps = [[number, slug, data] for number, (slug, data) in plan.raw.items()]
+    written = {key: value for key, value in plan.settings.asdict().items() if value != getattr(Settings, key)}
+    settings = {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
+    return {"file": plan.file, "settings": settings, "steps": steps}
+
+
+def from_cache(kept: Mapping[str, Any]) -> Plan:
+    """Return the plan of `to_cache`; KeyError, TypeError or ValueError for anything else."""
+    try:
+        settings = build_settings(kept["settings"])
+    except FlawError as wrong:
+        raise ValueError(wrong.flaw.message) from None
+    return Plan(kept["file"], settings, {number: (slug, data) for number, slug, data in kept["steps"]})
+
+
+def _read(top: object, file: str) -> tuple[Plan, list[Flaw]]:
+    """Return as much of a plan as can be read, with what is wrong."""
+    if top is not None and not isinstance(top, dict):
+        return Plan(file, Settings(), {}), [Flaw((), f"must be a mapping of steps, got {shown(top)}")]
+    body: dict[str, Any] = top or {}
+    structure = structure_of(body)
+    flaws = list(structure.flaws)
+    settings = Settings()
+    try:
+        settings = build_settings(body.get("settings"))
+    except FlawError as wrong:
+        flaws.append(wrong.flaw)
+    return Plan(file, settings, structure.raw), flaws
+
+
+def _form_flaws(top: object) -> list[Flaw]:
+    from executor.schema import schema_flaws
+
+    return schema_flaws(top)
+
+
+def _first_told(found: Iterable[Flaw], told: Iterable[Flaw]) -> list[Flaw]:
+    """Return those found at paths of which nothing was told."""
+    paths = {flaw.path for flaw in told}
+    return [flaw for flaw in found if flaw.path not in paths]
+
+
+def _flaws_inside(
+    plan: Plan, number: int, told: list[Flaw], read_script: Callable[[str], str | None]
+) -> Iterator[Flaw]:
+    """Tell what is wrong inside a step of which nothing was told yet, and what is doubtful in it."""
+    slug, body = plan.raw[number]
+    key = key_of(number, slug)
+    if any(flaw.path[:1] == (key,) for flaw in told):
+        return
+    try:
+        step = build_step(number, slug, body)
+    except FlawError as wrong:
+        yield wrong.flaw
+        return
+    from executor.lint import lint
+
+    for flaw in lint(step, body, read_script=read_script):
+        yield flaw.replace(path=(key, *flaw.path))
+
+
+def _placed(flaws: Iterable[Flaw], data: bytes, file: str) -> tuple[Problem, ...]:
+    """Return the flaws as problems in the order of the file."""
+    places = positions(data)
+    problems = []
+    for flaw in flaws:
+        line, col = _place(flaw.path, places)
+        problems.append(Problem(file, flaw.message, spelled(flaw.path), line, col, flaw.severity))
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.col)))
+
+
+def _place(path: Path, places: Mapping[Path, tuple[int, int]]) -> tuple[int, int]:
+    """Return where a path stands, or else the nearest mapping or list around it."""
+    while path and path not in places:
+        path = path[:-1]
+    return places.get(path, (1, 1))

@@ -1,0 +1,252 @@
+"""A process with its group: started in a session of its own, stopped by a ladder of signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from executor import pids
+from executor.capture import Capture
+from executor.errors import MachineError
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+Ladder = tuple[tuple[int, float], ...]
+GRACE_S = 2.0
+STOP: Ladder = ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+INTERRUPT: Ladder = ((signal.SIGINT, GRACE_S), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+KILL: Ladder = ((signal.SIGKILL, 5.0),)
+RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD)
+CHECK_OUTPUT = 64 * 1024**2
+
+
+class Command(Value):
+    """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    token: str
+    limit_s: float
+    parallel: bool = True
+    spill: str = ""
+    max_output: int = CHECK_OUTPUT
+
+
+class Ended(Value):
+    """What we saw of a process: `exit_code` is None when a signal or nobody ended it."""
+
+    name: str
+    verdict: Verdict
+    exit_code: int | None = None
+    signal: int = 0
+    duration_s: float = 0.0
+    output: bytes = b""
+    output_file: str = ""
+    reason: str = ""
+    stopped: tuple[int, ...] = ()
+
+
+class Running:
+    """A process, its group, and what still has to die; `adopted` ones are not our children."""
+
+    def __init__(
+        self, command: Command, pid: int, *, pipe: int = -1, adopted: bool = False, age_s: float = 0.0
+    ) -> None:
+        self.command = command
+        self.pid = pid
+        self.pipe = pipe
+        self.capture = Capture(command.spill)
+        self.began = time.monotonic() - age_s
+        self.status: int | None = None
+        self.over = False
+        self.verdict: Verdict | None = None
+        self.reason = ""
+        self.stopped: set[int] = set()
+        self._adopted = adopted
+        self._ladder: Ladder = ()
+        self._next_at = 0.0
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.pidfd = -1
+            self.over = True
+
+    def stop(self, verdict: Verdict, reason: str, ladder: Ladder = STOP) -> None:
+        """Begin to end the group; the first verdict given stays."""
+        if self.verdict is None and not self.over:
+            self.verdict, self.reason = verdict, reason
+        self._ladder, self._next_at = ladder, 0.0
+        self.escalate()
+
+    def escalate(self) -> bool:
+        """Send the next signal of the ladder when its time has come; tell whether rungs are left."""
+        now = time.monotonic()
+        if now < self._next_at:
+            return True
+        if not self._ladder:
+            return False
+        (number, grace), *rest = self._ladder
+        self._ladder, self._next_at = tuple(rest), now + grace
+        self._signal(number)
+        return True
+
+    @property
+    def stopping(self) -> bool:
+        """True once a ladder has begun."""
+        return self._next_at > 0
+
+    def due(self) -> float:
+        """Return the monotonic time of the next thing to do about this process."""
+        return self._next_at if self.stopping else self.began + self.command.limit_s
+
+    def _signal(self, number: int) -> None:
+        _kill_group(self.pid, number)
+        for pid in self._escaped():
+            self.stopped.add(pid)
+            signal_one(pid, number)
+
+    def reap(self) -> None:
+        """Take the exit status of the leader when it has one."""
+        if self._adopted:
+            self.over = True
+            return
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self.over = True
+            return
+        if pid:
+            self.status, self.over = status, True
+
+    def survived(self) -> bool:
+        """Tell whether anything of the group, or that left the group, still lives."""
+        _reap_group(self.pid)
+        return _group_lives(self.pid) or bool(self._escaped())
+
+    def _escaped(self) -> list[int]:
+        """Return who bears our token outside the group; /proc is only searched when somebody may be there."""
+        may_be = self._adopted or (self.stopping if not self.over else _unknown_children())
+        if not may_be:
+            return []
+        return [pid for pid in pids.bearing(self.command.token) if pids.group(pid) not in (self.pid, None)]
+
+    def ended(self) -> Ended:
+        """Return what was seen, with the descriptors closed."""
+        self.capture.close()
+        _close(self.pidfd)
+        _close(self.pipe)
+        code, number = _decode(self.status)
+        verdict = self.verdict or (Verdict.PASSED if code == 0 else Verdict.FAILED)
+        return Ended(
+            name=self.command.name,
+            verdict=verdict,
+            exit_code=code,
+            signal=number,
+            duration_s=round(time.monotonic() - self.began, 3),
+            output=self.capture.tail,
+            output_file=self.capture.file,
+            reason=self.reason,
+            stopped=tuple(sorted(self.stopped)),
+        )
+
+
+_known: set[int] = set()
+
+
+def forget(pid: int) -> None:
+    """A process that we started is wholly over."""
+    _known.discard(pid)
+
+
+def _unknown_children() -> bool:
+    """Tell whether a child of ours lives that we did not start: an orphan that came to us. Dead ones are reaped."""
+    kids = pids.children()
+    if kids is None:
+        return True
+    return any(not _reaped(pid) for pid in kids - _known)
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _decode(status: int | None) -> tuple[int | None, int]:
+    if status is None:
+        return None, 0
+    if os.WIFSIGNALED(status):
+        return None, os.WTERMSIG(status)
+    return os.WEXITSTATUS(status), 0
+
+
+def signal_one(pid: int, number: int) -> None:
+    """Send a signal to a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _kill_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _group_lives(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _reap_group(pid: int) -> None:
+    try:
+        while os.waitpid(-pid, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+
+
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
+    """Start a process in a session of its own, signals at their defaults, and return its pid."""
+    try:
+        pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=RESET)
+    except OSError as error:
+        raise MachineError(f"cannot start {argv[0]}: {error.strerror}") from error
+    _known.add(pid)
+    return pid
+
+
+def start(command: Command) -> Running:
+    """Start a command with its output in a pipe that we read and nothing to read itself."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(reading, False)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, writing, 1),
+        (os.POSIX_SPAWN_DUP2, writing, 2),
+    ]
+    try:
+        pid = spawn(command.argv, {**command.env, "DO_TASKS_RUN": command.token}, actions)
+    except MachineError:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return Running(command, pid, pipe=reading)

@@ -1,0 +1,128 @@
+"""Where a plan's files are, with the parsed plan cached by digest."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor import __version__, files
+from executor.errors import DefinitionError, UsageError
+from executor.plan import Plan, from_cache, read_plan, to_cache
+from executor.values import Value
+
+SPEC_NAME = "SPEC.md"
+DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
+STATE_FOLDER = ".do-tasks"
+
+
+class Project(Value):
+    """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty."""
+
+    root: str
+    definitions: str
+    warning: str = ""
+
+    @property
+    def spec(self) -> str:
+        """Path of SPEC.md."""
+        return os.path.join(self.root, SPEC_NAME)
+
+    def path(self, *names: str) -> str:
+        """Return a path below the root."""
+        return os.path.join(self.root, *names)
+
+    def state(self, *names: str) -> str:
+        """Return a path below our own folder, which is made when it is missing."""
+        return os.path.join(files.private_folder(os.path.join(self.root, STATE_FOLDER)), *names)
+
+
+def find(start: str) -> Project:
+    """Return the project at `start` or above it; UsageError when there is none."""
+    folder = os.path.abspath(start)
+    while True:
+        found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
+        if found:
+            return _project(folder, found)
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise UsageError(
+                f"no step_definitions.yaml in {os.path.abspath(start)} or above it; make one with: do-tasks init"
+            )
+        folder = parent
+
+
+def _project(folder: str, found: list[str]) -> Project:
+    warning = f"both {found[0]} and {found[1]} are there: the one at the root is used" if len(found) > 1 else ""
+    return Project(folder, found[0], warning)
+
+
+def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
+    """Return the plan and whether it was validated; a run validates a file that changed since the last one."""
+    try:
+        with open(project.path(project.definitions), "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise UsageError(f"cannot read {project.definitions}: {error.strerror}") from error
+    key = files.digest(data)
+    cached = _cached(project, key)
+    if cached is not None and (cached[1] or not for_run):
+        return cached
+    plan = cached[0] if cached else read_plan(data, file=project.definitions)
+    if for_run:
+        _refuse_invalid(data, project.definitions)
+    _cache(project, key, plan, validated=for_run)
+    return plan, for_run
+
+
+def _refuse_invalid(data: bytes, file: str) -> None:
+    from executor.plan import validate
+
+    problems = validate(data, file=file, read_script=lambda _: "")
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise DefinitionError(*errors)
+
+
+def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:
+    try:
+        body = json.loads(files.read(project.path(STATE_FOLDER, "cache", "plan.json")) or b"{}")
+        if body.get("version") != __version__ or body.get("digest") != key or body.get("file") != project.definitions:
+            return None
+        return from_cache(body["plan"]), bool(body["validated"])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None
+
+
+def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
+    """Write the cache where we may; a read-only project is read without one."""
+    body = {
+        "version": __version__,
+        "digest": key,
+        "file": project.definitions,
+        "validated": validated,
+        "plan": to_cache(plan),
+    }
+    if not os.access(project.root, os.W_OK):
+        return
+    files.private_folder(project.state("cache"))
+    files.replace(project.state("cache", "plan.json"), json.dumps(body, separators=(",", ":")).encode())
+
+
+def interpreter(project: Project, setting: str, environ: dict[str, str]) -> str:
+    """Return the project's Python: settings.python, $VIRTUAL_ENV, .venv, ours."""
+    import sys
+
+    if setting:
+        return setting if os.path.isabs(setting) else project.path(setting)
+    inside = [environ.get("VIRTUAL_ENV", ""), project.path(".venv")]
+    found = [os.path.join(folder, "bin", "python") for folder in inside if folder]
+    return next((path for path in found if os.access(path, os.X_OK)), sys.executable)
+
+
+def script_path(project: Project, script: str) -> str:
+    """Return where a script is: at the root, then in scripts/; empty when it is in neither."""
+    for folder in (project.root, project.path("scripts")):
+        path = os.path.join(folder, script)
+        if os.path.isfile(path):
+            return path
+    return ""

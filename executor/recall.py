@@ -1,0 +1,139 @@
+"""What would run for a step, with the reason: decided from the box, the log, the run folder and the digest."""
+
+from __future__ import annotations
+
+from executor.errors import SpecError
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from executor.formats.spec_md import Box
+    from executor.records import Seen
+    from executor.state import StepState
+    from executor.steps import Step
+
+
+class Decision(Value):
+    """What to do with a step.
+
+    `action`: done, tick (passed before, only the tick is missing), run, ask (lost and on_lost: ask), elsewhere.
+    `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
+    """
+
+    action: str
+    why: str
+    task_id: str = ""
+    main: str = "run"
+    main_task: str = ""
+    main_run: str = ""
+    lost_run: str = ""
+    stop_run: str = ""
+    reuse_test: bool = False
+    by_hand: str = ""
+
+
+def digest_parts(
+    step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[int, str]
+) -> dict[str, object]:
+    """Return what MAIN's digest is made of: all that changes what MAIN does, nothing that only judges it."""
+    main = step.main
+    assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
+    return {
+        "script": [main.script, script.hex()],
+        "command": main.command,
+        "args": main.args,
+        "env": sorted(env),
+        "mode": main.mode,
+        "chunks": main.chunks,
+        "agent": main.agent,
+        "objective": main.objective,
+        "dependencies": {str(number): digest for number, digest in dependencies.items()},
+    }
+
+
+def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:
+    """Return the decision that SPEC.md and the log alone allow, None when the step is open."""
+    if box.state == "x" and not rerun:
+        return _ticked(box, state)
+    if box.state != "x" and state.verdict == "passed" and not state.ticked and not rerun:
+        return Decision("tick", "passed before; the tick was not written", task_id=state.task_id)
+    return None
+
+
+def _ticked(box: Box, state: StepState) -> Decision:
+    mark = box.mark
+    if mark is None or mark.kind in ("by_hand", "failed"):
+        return Decision("done", "ticked by hand", by_hand="" if state.passed_at else "seen")
+    if mark.task_id == state.task_id and state.verdict in ("failed", "timed_out", "cancelled"):
+        raise SpecError(
+            f"SPEC.md line {box.line} is ticked with {mark.task_id}, but the log says that task {state.verdict}:"
+            f" {state.reason or 'no reason'}. Untick it, or run: do-tasks --step {box.number} --rerun"
+        )
+    if mark.task_id != state.task_id:
+        return Decision("done", f"ticked with {mark.task_id}; its evidence is not in this log", task_id=mark.task_id)
+    return Decision("done", f"passed as {mark.task_id}", task_id=mark.task_id)
+
+
+def decide_open(
+    state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str = "", rerun: bool = False
+) -> Decision:
+    """Return how an open step runs; `dependency_at` is when the newest written dependency's MAIN ended."""
+    if rerun:
+        return Decision("run", "--rerun", stop_run=seen.run if seen.status == "alive" else "")
+    if state.verdict == "passed":
+        return Decision("run", "its box was opened by hand", by_hand="opened")
+    if state.verdict == "reopened":
+        return Decision("run", "reopened")
+    if not state.task_id:
+        return Decision("run", "not run before")
+    if state.verdict in ("", "interrupted", "lost"):
+        return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
+    return _after_failure(state, digest=digest, dependency_at=dependency_at)
+
+
+def _after_failure(state: StepState, *, digest: str, dependency_at: str) -> Decision:
+    again = f"{state.verdict} before: {state.reason}" if state.reason else f"{state.verdict} before"
+    stale = _stale(state, digest=digest, dependency_at=dependency_at)
+    if stale:
+        return Decision("run", f"{again}; {stale}")
+    why = f"{again}; MAIN exited 0 as {state.main_task} and is not repeated"
+    return Decision("run", why, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True)
+
+
+def _stale(state: StepState, *, digest: str, dependency_at: str) -> str:
+    if not state.main_task:
+        return "MAIN has not passed yet"
+    if state.main_digest != digest:
+        return "what MAIN does has changed since"
+    if dependency_at > state.main_at:
+        return "a step it depends on ran later"
+    return ""
+
+
+def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str) -> Decision:
+    task = state.task_id
+    same = state.digest == digest
+    tested = same and state.test_digest == digest
+    if not _stale(state, digest=digest, dependency_at=dependency_at) and seen.status != "alive":
+        why = "interrupted after MAIN had exited 0; MAIN is not repeated"
+        return Decision(
+            "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True
+        )
+    if seen.status == "elsewhere":
+        return Decision("elsewhere", f"{task}/{seen.run} runs on another host", task_id=task)
+    return _resume_run(seen, task=task, same=same, tested=tested, on_lost=on_lost, closed=state.run_closed)
+
+
+def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, on_lost: str, closed: str) -> Decision:
+    if seen.status in ("none", "never_ran") or closed == f"{task}/{seen.run}":
+        return Decision("run", "interrupted before MAIN ended", task_id=task, reuse_test=tested)
+    if seen.status == "lost":
+        if on_lost == "ask":
+            return Decision("ask", f"{task}/{seen.run} is lost: it died without an exit code", task_id=task)
+        return Decision("run", "MAIN was lost", task_id=task, lost_run=seen.run, reuse_test=tested)
+    if not same:
+        why = "interrupted, and what MAIN does has changed since"
+        return Decision("run", why, task_id=task, stop_run=seen.run if seen.status == "alive" else "")
+    why = "MAIN is still running" if seen.status == "alive" else "MAIN ended while nobody watched"
+    return Decision("run", why, task_id=task, main="adopt", main_task=task, main_run=seen.run, reuse_test=True)

@@ -1,0 +1,36 @@
+"""What a run leaves on disk, as values: who the process is, how it ended."""
+
+from __future__ import annotations
+
+from executor.values import Value
+
+
+class Identity(Value):
+    """A process that no pid reuse, reboot or other host can fake. `start` is kernel ticks since boot."""
+
+    pid: int
+    start: int
+    boot: str
+    machine: str
+
+
+class Exit(Value):
+    """How a run ended: `ran` is False when its launcher was never let go; `ended_ns` is wall clock, nanoseconds."""
+
+    exit_code: int | None
+    signal: int = 0
+    ran: bool = True
+    by_us: bool = False
+    ended_ns: int = 0
+
+
+class Seen(Value):
+    """What a task's newest run folder says.
+
+    `status`: none, never_ran, alive, exited, lost, elsewhere (another host's, neither lost nor restarted).
+    """
+
+    run: str = ""
+    status: str = "none"
+    exit_code: int | None = None
+    pid: int = 0

@@ -1,0 +1,1 @@
+"""Runners: who does MAIN."""

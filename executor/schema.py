@@ -1,0 +1,492 @@
+"""The form of step_definitions.yaml as JSON Schema, for editors as for `validate`."""
+
+from __future__ import annotations
+
+from executor.errors import Problem
+from executor.flaws import Flaw, did_you_mean, shown, spelled
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from jsonschema.exceptions import ValidationError
+
+STEP_KEY = r"^step_(0|[1-9][0-9]{0,5})_([A-Za-z0-9][A-Za-z0-9_-]*)$"
+SIZE = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT]?)(i?)([bB]?)\s*$"
+YEAR_S = 31_536_000
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "array", "items": _TEXT}
+_SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": YEAR_S}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 10**15}
+_AMOUNT = {"type": "number", "minimum": 0}
+_SIZE_TEXT = {"type": "string", "pattern": SIZE, "examples": ["100MB", "1GiB"]}
+_SIZE = {"anyOf": [{"type": "integer", "minimum": 1}, _SIZE_TEXT]}
+_NAMES = {
+    "type": "array",
+    "items": {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$", "examples": ["HF_TOKEN"]},
+}
+
+
+def _says(base: Mapping[str, Any], description: str, **more: Any) -> dict[str, Any]:
+    return {"description": description, **base, **more}
+
+
+def _mapping(description: str, properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": dict(properties),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _list_of(name: str, description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "array", "description": description, "items": _ref(name), **more}
+
+
+def _text_or(mapping: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"description": description, "anyOf": [_TEXT, mapping]}
+
+
+_FILE = _text_or(
+    _mapping(
+        "A glob, with what its files must be.",
+        {
+            "path": _says(_TEXT, "Path or glob, from the project root."),
+            "min_size": _says(_SIZE, 'Each file has at least this many bytes, or a size such as "10KB".'),
+            "min_count": _says(_COUNT, "At least this many files match."),
+            "newer_than": _says(_TEXT, "Each file is newer than this file."),
+            "dir_ok": {"type": "boolean", "description": "A folder counts as a file."},
+        },
+        required=["path"],
+    ),
+    "A file or glob that must be there.",
+)
+_DOTTED = {"type": "string", "pattern": r"^[A-Za-z_]\w*([.:][A-Za-z_]\w*)+$", "examples": ["checks.data.is_clean"]}
+_MODULE = _mapping(
+    "A module, and the versions that will do.",
+    {"module": _TEXT, "version": _says(_TEXT, 'For example ">=1.2,<2".')},
+    required=["module"],
+)
+_CHECK_KINDS = {
+    "command": _says(_TEXT, "Run under `bash -o pipefail -c`; exit 0 passes."),
+    "env_set": {
+        "description": "Environment variables that must hold a value; the value is never printed.",
+        "anyOf": [_TEXT, _TEXTS],
+    },
+    "python_import": {
+        "description": 'What the project\'s Python must import: a module, "module>=1.2", {module, version}, or a list.',
+        "anyOf": [_TEXT, _MODULE, {"type": "array", "minItems": 1, "items": _text_or(_MODULE, "A module.")}],
+    },
+    "file": _FILE,
+    "disk_free": {
+        "description": "Free space, proven by a small write: gigabytes, or {path, min_gb}.",
+        "anyOf": [
+            _AMOUNT,
+            _mapping("Where, and how much.", {"path": _TEXT, "min_gb": _AMOUNT}, required=["min_gb"]),
+        ],
+    },
+    "gpu_free": {
+        "description": "GPU memory that nobody uses: gigabytes, true for any, or {min_gb, count, max_utilization}.",
+        "anyOf": [
+            {"type": "boolean"},
+            _AMOUNT,
+            _mapping(
+                "How much, on how many.",
+                {"min_gb": _AMOUNT, "count": _COUNT, "max_utilization": {**_AMOUNT, "maximum": 100}},
+            ),
+        ],
+    },
+    "port": {
+        "description": "A TCP port that must answer: a number, or {host, port, state: open | free}.",
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 65535},
+            _mapping(
+                "Which port, and whether something or nothing listens there.",
+                {
+                    "host": _TEXT,
+                    "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+                    "state": {"type": "string", "enum": ["open", "free"]},
+                },
+                required=["port"],
+            ),
+        ],
+    },
+    "url": _text_or(
+        _mapping(
+            "A URL, with the answer wanted.",
+            {
+                "url": _says(_TEXT, "http or https."),
+                "status": _says({"type": "integer", "minimum": 100, "maximum": 599}, "HTTP status; default 200."),
+                "contains": _says(_TEXT, "Text that the answer must hold."),
+                "timeout": _says(_SECONDS, "Seconds; default 10."),
+            },
+            required=["url"],
+        ),
+        "A URL that must answer.",
+    ),
+    "call": {
+        "description": "Dotted path of a Python function, run in a child process; what is false or raised fails.",
+        "anyOf": [
+            _DOTTED,
+            _mapping(
+                "A function, and its keywords.",
+                {"target": _DOTTED, "args": {"type": "object"}},
+                required=["target"],
+            ),
+        ],
+    },
+}
+_CHECK = _mapping(
+    "One time-boxed question: exactly one of command, a built-in, call; or prose that cannot run.",
+    {
+        "task": _says(_TEXT, "Name of the check, in transcript and log."),
+        **_CHECK_KINDS,
+        **dict.fromkeys(
+            ("explore", "verify", "estimate"), _says(_TEXT, "Prose: skipped as not runnable, unless a command follows.")
+        ),
+        "timeout": _says(_SECONDS, "Seconds, cut at 30."),
+        "parallel": {"type": "boolean", "description": "Run beside the others (default), or alone at its place."},
+        "when": {
+            "type": "string",
+            "enum": ["start", "end"],
+            "description": "POST of a background step: after the start, or once at its end (default).",
+        },
+        "env": _says(_NAMES, "Variables that this check needs, secrets too."),
+    },
+)
+_CRITERION = _text_or(
+    _mapping(
+        "A criterion, bound to at most one check that proves it.",
+        {
+            "criterion": _says(_TEXT, "What must be true, in words."),
+            "file": _FILE,
+            "command": _says(_TEXT, "Exit 0 proves it."),
+            "matches": _mapping(
+                "A regular expression that a file must match.",
+                {
+                    "file": _says(_TEXT, "File or glob."),
+                    "pattern": {"type": "string", "minLength": 1, "description": "Python syntax, line by line."},
+                    "flags": {
+                        "type": "string",
+                        "pattern": "^[imsxa]*$",
+                        "examples": ["i"],
+                        "description": "Letters of Python's flags.",
+                    },
+                },
+                required=["file", "pattern"],
+            ),
+            "metric": _mapping(
+                "A number of the result file, or of a metrics file.",
+                {
+                    "name": _TEXT,
+                    "file": _says(_TEXT, "Metrics file; default the result file."),
+                    **{key: {"type": "number"} for key in ("below", "above", "equals", "min", "max")},
+                },
+                required=["name"],
+                minProperties=2,
+            ),
+            "result": {
+                "description": "The result file must call it met: its name there, or true for the same name.",
+                "anyOf": [{"type": "boolean", "enum": [True]}, _TEXT],
+            },
+            "any_age": {"type": "boolean", "description": "Evidence older than this MAIN counts too."},
+        },
+        required=["criterion"],
+    ),
+    "Prose, or {criterion, and file | command | matches | metric | result}.",
+)
+_SAMPLE = {
+    "description": "How the step is tried small, before MAIN: none, {args, timeout} or {command, timeout}.",
+    "anyOf": [
+        {"type": "string", "enum": ["none"]},
+        _mapping(
+            "Arguments instead of --test, or another command.",
+            {
+                "args": _ref("args"),
+                "command": _says(_TEXT, "Run instead of MAIN's own form."),
+                "timeout": _says(_SECONDS, "Seconds; default 60."),
+            },
+        ),
+    ],
+}
+_RETRY = _mapping(
+    "How often MAIN is tried, and after what.",
+    {
+        "attempts": _says(_COUNT, "Attempts in all; default 1.", maximum=100),
+        "on": {
+            "type": "array",
+            "description": "timeout, oom, rate_limit, any, or exit:N.",
+            "items": {
+                "type": "string",
+                "pattern": "^(timeout|oom|rate_limit|any|exit:[0-9]{1,3})$",
+                "examples": ["timeout", "oom", "rate_limit", "any", "exit:75"],
+            },
+        },
+    },
+)
+_LIMITS = {
+    "judge": _mapping("Whether an agent's work is judged and sent back.", {"rounds": _COUNT}),
+    "sandbox": _mapping(
+        "What an agent's shell may reach.",
+        {"mode": _TEXT, "network": {"type": ["boolean", "string", "array"]}},
+    ),
+    "limits": _mapping(
+        "Where an agent is stopped.",
+        {"turns": _COUNT, "tokens": _COUNT, "usd": _AMOUNT, "seconds": _SECONDS},
+    ),
+    "max_output": _says(_SIZE, 'Bytes, or a size such as "100MB": a run that writes more is stopped. Default 1 GiB.'),
+}
+_RUNNER = {
+    "type": "string",
+    "enum": ["command", "agent", "claude-code", "host", "slurm"],
+    "description": "Who does MAIN.",
+}
+_MAIN = _mapping(
+    "What the step does.",
+    {
+        "objective": _says(_TEXT, "The one thing to reach."),
+        "script": _says(_TEXT, "Script, looked for at the root, then in scripts/. Either this or command."),
+        "command": _says(_TEXT, "Shell command. Either this or script."),
+        "args": _ref("args"),
+        "agent": _says(_TEXT, "Name of an agent of .claude/agents."),
+        "skills": _says(_TEXTS, "Skills of the agent; default [tinker-api], [] for none."),
+        "runner": _RUNNER,
+        "test": _SAMPLE,
+        "mode": {
+            "type": "string",
+            "enum": ["normal", "background", "chunked"],
+            "description": "Wait for it, detach it, or do it in growing parts.",
+        },
+        "timeout": _says(_SECONDS, "Seconds of one attempt; of the start-up only in background mode."),
+        "retry": _RETRY,
+        "success_criteria": _list_of("criterion", "What must be true for a tick."),
+        "on_lost": {
+            "type": "string",
+            "enum": ["rerun", "ask"],
+            "description": "When MAIN vanished without an exit code: run it again, or ask.",
+        },
+        "chunks": {
+            "type": "array",
+            "minItems": 1,
+            "description": "Sizes of the parts, for mode: chunked.",
+            "items": _mapping("One part.", {"size": _COUNT}, required=["size"]),
+        },
+        "checkpoint_every": _says(_COUNT, "Items between two checkpoints."),
+        "quality_check": _list_of("check", "Checks between two chunks."),
+        **_LIMITS,
+    },
+)
+_MONITOR = _mapping(
+    "A probe on a schedule, with rules over what it sees.",
+    {
+        "task": _says(_TEXT, "Name of the monitor, in alerts and log."),
+        "command": _says(_TEXT, "Its output is the sample."),
+        "monitor": _says(_TEXT, "Short form: a command that is sampled."),
+        "check": _says(_TEXT, "Short form: a command that alerts when it fails twice in a row."),
+        "alert": _says(_TEXT, "Short form: a command that alerts when it exits 0 with output."),
+        "metrics": _says(_TEXT, "Metrics file (JSON Lines) of the training."),
+        "checkpoints": _says(_TEXT, "Glob of the checkpoints."),
+        "log": _says(_TEXT, "Log file to follow."),
+        "gpu": {"type": ["boolean", "integer"], "description": "Watch the GPU."},
+        "process": {"type": "boolean", "description": "Watch memory and life of the job itself."},
+        "disk": _says(_TEXT, "Path whose free space is watched."),
+        "call": _CHECK_KINDS["call"],
+        "rules": {
+            "type": "array",
+            "items": {"type": ["string", "object"]},
+            "description": "Conditions over the samples: nan, divergence, {stall: 6x} ...",
+        },
+        "interval": _says(_SECONDS, "Seconds between samples; default 60."),
+        "timeout": _says(_SECONDS, "Seconds for one sample."),
+        "grace": _says(_AMOUNT, "Seconds before a missing file alerts."),
+        "alert_on": {"type": "string", "minLength": 1, "description": "Regular expression."},
+        "on_alert": {"type": ["string", "object"], "description": "What an alert does: note, stop, ..."},
+        "env": _says(_NAMES, "Variables that this monitor needs, secrets too."),
+    },
+    minProperties=1,
+)
+_STEP = {
+    **_mapping(
+        "One numbered entry of the plan.",
+        {
+            "title": _says(_TEXT, "One line; default the name in the key."),
+            "depends_on": _list_of("edge", "Steps that must be done first: a gate."),
+            "pre_flight": _list_of("check", "Checks before anything runs."),
+            "main": _MAIN,
+            "post_validation": _list_of("check", "Checks of what MAIN left."),
+            "background": _list_of("monitor", "Monitors of the job."),
+        },
+    ),
+    "type": ["object", "null"],
+}
+_EDGE = {
+    "description": "A step number, or {step, until}.",
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        _mapping(
+            "A step, and how far it must have come.",
+            {
+                "step": {"type": "integer", "minimum": 0},
+                "until": {"type": "string", "enum": ["started", "first_checkpoint", "finished"]},
+            },
+            required=["step"],
+        ),
+    ],
+}
+_SETTINGS = _mapping(
+    "What holds for the whole plan.",
+    {
+        "version": {"type": "integer", "enum": [1], "description": "Version of this format."},
+        "runner": _RUNNER,
+        "python": _says(_TEXT, "Interpreter of the scripts; default that of the virtual environment."),
+        "strict": {"type": "boolean", "description": "Tick only what is proven."},
+        "protect": _says(_TEXTS, "Globs that no agent may change."),
+        "env": _says(_NAMES, "Variables that commands get; default all."),
+        "max_parallel": _says(_COUNT, "Checks side by side; default 3.", maximum=64),
+        "notify": {"type": ["string", "array", "object"], "description": "Who is told of alerts and ends."},
+        **_LIMITS,
+    },
+)
+PLAN_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "step_definitions.yaml",
+    "description": "How each step of a plan is checked, tried small, done, verified and watched.",
+    "type": "object",
+    "properties": {"settings": _SETTINGS},
+    "patternProperties": {STEP_KEY: _ref("step"), "^x-": True},
+    "additionalProperties": False,
+    "$defs": {
+        "step": _STEP,
+        "edge": _EDGE,
+        "check": _CHECK,
+        "criterion": _CRITERION,
+        "monitor": _MONITOR,
+        "args": {
+            "type": "array",
+            "description": "Arguments, as they are written; quote numbers with a point.",
+            "items": {"type": ["string", "integer"]},
+        },
+    },
+}
+_NOUNS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+def schema_problems(data: object, file: str) -> list[Problem]:
+    """Return every way in which data departs from PLAN_SCHEMA, by path; lines are not known here."""
+    return [Problem(file, flaw.message, path=spelled(flaw.path)) for flaw in schema_flaws(data)]
+
+
+def schema_flaws(data: object) -> list[Flaw]:
+    """Return every departure from PLAN_SCHEMA; data holds only what `loader.load` returns."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(PLAN_SCHEMA)
+    return [flaw for error in validator.iter_errors(data) for flaw in _flaws(error)]
+
+
+def _flaws(error: ValidationError) -> Iterator[Flaw]:
+    if error.validator == "anyOf":
+        yield from _flaws_of_the_branch_meant(error)
+    elif error.validator == "additionalProperties":
+        yield from _unknown_keys(error)
+    else:
+        said = _SAYINGS.get(str(error.validator), _as_jsonschema_says)
+        yield Flaw(tuple(error.absolute_path), said(error))
+
+
+def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[Flaw]:
+    """Report on the branch whose type fits, or name the types when none does."""
+    branches: dict[int | str, list[ValidationError]] = {}
+    for inner in error.context or ():
+        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+    meant = [inners for inners in branches.values() if not any(map(_is_of_another_type, inners))]
+    if meant:
+        yield from (flaw for inner in meant[0] for flaw in _flaws(inner))
+        return
+    schemas: Any = error.validator_value
+    nouns = " or ".join(_NOUNS[schema["type"]] for schema in schemas)
+    yield Flaw(tuple(error.absolute_path), f"must be {nouns}, got {shown(error.instance)}")
+
+
+def _is_of_another_type(inner: ValidationError) -> bool:
+    return inner.validator == "type" and not inner.relative_path
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[Flaw]:
+    schema: Any = error.schema
+    instance: Any = error.instance
+    known = list(schema["properties"])
+    for key in instance:
+        if key not in known and not any(_matches(pattern, key) for pattern in schema.get("patternProperties", ())):
+            yield Flaw((*error.absolute_path, key), unknown_key(key, known))
+
+
+def _matches(pattern: str, key: str) -> bool:
+    import re
+
+    return re.search(pattern, key) is not None
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Say that a key is unknown, with the nearest known one, or all of them when none is near."""
+    names = ", ".join(known)
+    return f"unknown key {shown(key)}{did_you_mean(key, known) or f'; known: {names}'}"
+
+
+def _wrong_type(error: ValidationError) -> str:
+    wanted: Any = error.validator_value
+    nouns = " or ".join(_NOUNS[one] for one in ([wanted] if isinstance(wanted, str) else wanted))
+    switch = _SWITCHES.get(str(error.instance).lower()) if wanted == "boolean" else None
+    return f"must be {nouns}, got {shown(error.instance)}{f'; write {switch}' if switch else ''}"
+
+
+def _wrong_choice(error: ValidationError) -> str:
+    choices: Any = error.validator_value
+    names = [shown(choice) if not isinstance(choice, str) else choice for choice in choices]
+    return f"must be {' or '.join(names)}, got {shown(error.instance)}{did_you_mean(str(error.instance), names)}"
+
+
+def _wrong_form(error: ValidationError) -> str:
+    schema: Any = error.schema
+    return f"{shown(error.instance)} has not the right form: write, for example, {' or '.join(schema['examples'])}"
+
+
+def _missing_keys(error: ValidationError) -> str:
+    instance: Any = error.instance
+    wanted: Any = error.validator_value
+    return f"needs {', '.join(key for key in wanted if key not in instance)}"
+
+
+def _as_jsonschema_says(error: ValidationError) -> str:
+    return error.message if len(error.message) <= 120 else f"{error.message[:120]}..."
+
+
+_SAYINGS: Mapping[str, Callable[[ValidationError], str]] = {
+    "type": _wrong_type,
+    "enum": _wrong_choice,
+    "required": _missing_keys,
+    "pattern": _wrong_form,
+    "minimum": lambda error: f"must be at least {error.validator_value}, got {error.instance}",
+    "maximum": lambda error: f"must be at most {error.validator_value}, got {error.instance}",
+    "exclusiveMinimum": lambda error: f"must be above {error.validator_value}, got {error.instance}",
+    "minLength": lambda _: "must not be empty",
+    "minItems": lambda _: "must not be empty",
+    "minProperties": lambda error: f"needs at least {error.validator_value} keys",
+}

@@ -1,0 +1,124 @@
+"""The fold of the log: what is known of each step, rebuilt from events alone."""
+
+from __future__ import annotations
+
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    Line = Mapping[str, Any]
+
+
+class StepState(Value):
+    """What the log says of one step.
+
+    `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
+    may be reused; `run_closed` is the last run whose end was logged; times are the log's UTC strings, which sort.
+    """
+
+    task_id: str = ""
+    verdict: str = ""
+    failed_in: str = ""
+    reason: str = ""
+    digest: str = ""
+    test_digest: str = ""
+    main_task: str = ""
+    main_run: str = ""
+    main_digest: str = ""
+    main_at: str = ""
+    run_closed: str = ""
+    passed_at: str = ""
+    ticked: bool = False
+    note: str = ""
+
+
+def _started(state: StepState, line: Line) -> StepState:
+    return state.replace(
+        task_id=line["task_id"],
+        verdict="",
+        failed_in="",
+        reason="",
+        digest=line.get("digest", ""),
+        test_digest="",
+        run_closed="",
+        ticked=False,
+        note="",
+    )
+
+
+def _resumed(state: StepState, line: Line) -> StepState:
+    same = line.get("digest", "") == state.digest
+    return state.replace(
+        task_id=line["task_id"],
+        verdict="",
+        digest=line.get("digest", ""),
+        test_digest=state.test_digest if same else "",
+    )
+
+
+def _tested(state: StepState, line: Line) -> StepState:
+    return state.replace(test_digest=state.digest) if line.get("status") == "passed" else state
+
+
+def _main_ended(state: StepState, line: Line) -> StepState:
+    closed = state.replace(run_closed=f"{line['task_id']}/{line.get('run', '')}")
+    if line.get("status") != "passed":
+        return closed
+    return closed.replace(
+        main_task=line["task_id"], main_run=line.get("run", ""), main_digest=state.digest, main_at=line["timestamp"]
+    )
+
+
+def _passed(state: StepState, line: Line) -> StepState:
+    return state.replace(verdict="passed", passed_at=line["timestamp"], note=line.get("note", ""))
+
+
+def _failed(state: StepState, line: Line) -> StepState:
+    return state.replace(
+        verdict=line["status"], failed_in=line.get("failed_in", ""), reason=line.get("reason", ""), ticked=False
+    )
+
+
+def _ticked(state: StepState, line: Line) -> StepState:
+    return state.replace(ticked=True)
+
+
+def _opened(state: StepState, line: Line) -> StepState:
+    return StepState(task_id=state.task_id, verdict="reopened", passed_at=state.passed_at)
+
+
+def _marked_done(state: StepState, line: Line) -> StepState:
+    return state.replace(passed_at=line["timestamp"])
+
+
+FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
+    "TaskStarted": _started,
+    "TaskResumed": _resumed,
+    "TestFinished": _tested,
+    "TestSkipped": _tested,
+    "MainFinished": _main_ended,
+    "MainLost": _main_ended,
+    "StepPassed": _passed,
+    "StepFailed": _failed,
+    "StepInterrupted": _failed,
+    "SpecTicked": _ticked,
+    "HandUntickSeen": _opened,
+    "StepReopened": _opened,
+    "StepMarkedDone": _marked_done,
+}
+
+
+def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepState]:
+    """Return the states after these lines; unknown events and lines without a step change nothing."""
+    after = dict(states)
+    for line in lines:
+        apply = FOLDS.get(line.get("event", ""))
+        step = line.get("step")
+        if apply and isinstance(step, int):
+            after[step] = apply(after.get(step, NEW), line)
+    return after
+
+
+NEW = StepState()

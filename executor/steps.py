@@ -1,0 +1,122 @@
+"""The parsed plan as frozen values: what step_definitions.yaml says, with the defaults filled in."""
+
+from __future__ import annotations
+
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+CHECK_LIMIT_S = 30.0
+TEST_LIMIT_S = 60.0
+MAIN_LIMIT_S = 3600.0
+GIB = 1024**3
+
+
+class Check(Value):
+    """One time-boxed question in PRE-FLIGHT or POST.
+
+    `kind` is a row of `checks.CHECKS` (command, env_set, python_import, file, disk_free, gpu_free, port, url, call)
+    or `prose` for a loose item that cannot run; `asks` is the value written under that key in the YAML.
+    `limit_s` is already capped at CHECK_LIMIT_S.
+    """
+
+    name: str
+    kind: str
+    asks: Any
+    limit_s: float = CHECK_LIMIT_S
+    parallel: bool = True
+    when: str = "end"
+    env: tuple[str, ...] = ()
+
+
+class Criterion(Value):
+    """One success criterion; `kind` is prose, or file, command, matches, metric, result when bound to a check."""
+
+    text: str
+    kind: str = "prose"
+    asks: Any = None
+    any_age: bool = False
+
+
+class Sample(Value):
+    """The test form of MAIN: `form` is default (script + --test), args, command or none."""
+
+    form: str = "default"
+    args: tuple[str, ...] = ()
+    command: str = ""
+    limit_s: float = TEST_LIMIT_S
+
+
+class Retry(Value):
+    """How often MAIN is tried, and after which classes: timeout, oom, rate_limit, any, exit:N."""
+
+    attempts: int = 1
+    on: tuple[str, ...] = ("timeout", "oom", "rate_limit")
+
+
+class Main(Value):
+    """What a step does. `limit_s` is per attempt, seconds."""
+
+    script: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    objective: str = ""
+    agent: str = ""
+    skills: tuple[str, ...] | None = None
+    runner: str = ""
+    mode: str = "normal"
+    limit_s: float = MAIN_LIMIT_S
+    sample: Sample = Sample()
+    retry: Retry = Retry()
+    criteria: tuple[Criterion, ...] = ()
+    on_lost: str = "rerun"
+    max_output: int = GIB
+    chunks: tuple[int, ...] = ()
+    checkpoint_every: int = 0
+    quality_check: tuple[Check, ...] = ()
+
+
+class Monitor(Value):
+    """A probe on a schedule; kept as written until jobs exist."""
+
+    name: str
+    asks: Any
+    interval_s: float = 60.0
+
+
+class Edge(Value):
+    """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
+
+    step: int
+    until: str = "finished"
+
+
+class Step(Value):
+    """One numbered entry of the plan. `main` is None when nothing is written to run."""
+
+    number: int
+    slug: str
+    title: str = ""
+    depends_on: tuple[Edge, ...] = ()
+    pre_flight: tuple[Check, ...] = ()
+    main: Main | None = None
+    post_validation: tuple[Check, ...] = ()
+    background: tuple[Monitor, ...] = ()
+
+
+class Settings(Value):
+    """Plan-wide settings. `env` = None lets commands inherit everything; a tuple names what they get."""
+
+    version: int = 1
+    runner: str = ""
+    python: str = ""
+    strict: bool = False
+    protect: tuple[str, ...] = ()
+    env: tuple[str, ...] | None = None
+    max_parallel: int = 3
+    max_output: int = GIB
+    notify: Any = None
+    judge: Any = None
+    sandbox: Any = None
+    limits: Any = None

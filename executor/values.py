@@ -1,0 +1,67 @@
+"""Frozen records without the import cost of dataclasses."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_: object):  # noqa: ANN201 - the run-time twin of typing's marker
+        return lambda cls: cls
+
+
+@dataclass_transform(frozen_default=True)
+class Value:
+    """A frozen record: its annotations are its fields in order, its class attributes their defaults.
+
+    `dataclasses` costs 9 ms of start-up on top of PyYAML (docs/adr/0003), so a read verb would spend a third of
+    its time on it; type checkers see a frozen dataclass all the same.
+    """
+
+    _fields: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = tuple(name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_"))
+        cls._fields = (*(name for name in cls._fields if name not in own), *own)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        fields = type(self)._fields
+        if len(values) > len(fields):
+            raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
+        given = self.__dict__
+        given.update(zip(fields, values, strict=False))
+        for name, value in named.items():
+            if name not in fields or name in given:
+                raise TypeError(f"{type(self).__name__} got an unexpected or doubled field {name!r}")
+            given[name] = value
+        if len(given) < len(fields):
+            self._fill(fields)
+
+    def _fill(self, fields: tuple[str, ...]) -> None:
+        for name in fields:
+            if name not in self.__dict__:
+                if not hasattr(type(self), name):
+                    raise TypeError(f"{type(self).__name__} needs a value for {name!r}")
+                self.__dict__[name] = getattr(type(self), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen: use replace({name}=...)")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, tuple(self.__dict__[name] for name in self._fields)))
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)
+        return f"{type(self).__name__}({inner})"
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with these fields changed."""
+        return type(self)(**{**self.asdict(), **changes})
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields in order; nested values stay values."""
+        return {name: self.__dict__[name] for name in self._fields}

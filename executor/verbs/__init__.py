@@ -1,0 +1,1 @@
+"""Verbs: what each subcommand does."""

@@ -1,0 +1,96 @@
+"""`doctor`: what this machine and project offer a run, and who is given which secret."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor import files, follow, jobs, pids, project
+from executor.errors import BusyError, DoTasksError
+from executor.mask import secrets
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+Row = tuple[str, bool, str]
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of doctor."""
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print a line a fact; failed when a run could not work here."""
+    rows = [*_machine(), *_project(args.project)]
+    if args.json:
+        import json
+
+        print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
+    else:
+        for name, ok, found in rows:
+            print(f"{'✓' if ok else '✗'} {name:<12} {found}")
+    return Verdict.PASSED if all(ok for _, ok, _ in rows) else Verdict.FAILED
+
+
+def _machine() -> list[Row]:
+    linux = pids.PROC
+    return [
+        ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} ({sys.executable})"),
+        ("platform", True, "Linux" if linux else f"{sys.platform}: best effort, processes are polled"),
+        ("bash", os.access("/bin/bash", os.X_OK), "/bin/bash, checks run under bash -o pipefail"),
+        ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of TEST and MAIN"),
+        ("pidfd", hasattr(os, "pidfd_open") and linux, "processes are waited for by descriptor" if linux else "polled"),
+        ("orphans", pids.children() is not None, "the kernel tells us our children (else every sweep reads /proc)"),
+    ]
+
+
+def _project(start: str) -> list[Row]:
+    try:
+        here = project.find(start)
+        plan, validated = project.load(here)
+    except DoTasksError as error:
+        return [("project", False, str(error))]
+    python = project.interpreter(here, plan.settings.python, dict(os.environ))
+    free_gb = _free_gb(here.root)
+    return [
+        ("project", True, f"{here.root} ({here.definitions}{'; ' + here.warning if here.warning else ''})"),
+        (
+            "plan",
+            True,
+            f"{len(plan.numbers)} steps defined, {'validated' if validated else 'not validated since it changed'}",
+        ),
+        ("interpreter", os.access(python, os.X_OK), f"{python} runs the project's scripts"),
+        ("disk", free_gb > 1, f"{free_gb:.1f} GB free"),
+        ("lock", True, _lock(here)),
+        ("log", True, _log(here.root)),
+        ("running", True, ", ".join(jobs.living_tasks(here.root)) or "no task"),
+        ("secrets", True, _secrets(plan.settings.env)),
+    ]
+
+
+def _free_gb(path: str) -> float:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize / 1e9
+
+
+def _lock(here: project.Project) -> str:
+    try:
+        os.close(files.take_lock(here.state("run.lock")))
+    except BusyError as error:
+        return str(error)
+    return "free"
+
+
+def _log(root: str) -> str:
+    known = follow.recall(root)
+    older = follow.rotated(root)
+    return f"{known.offset} bytes, {len(known.states)} steps known" + (f", {len(older)} rotated" if older else "")
+
+
+def _secrets(env: tuple[str, ...] | None) -> str:
+    """Name, never show, what commands are given; monitors and agents get none."""
+    names = [name for name, value in os.environ.items() if secrets({name: value}) and (env is None or name in env)]
+    return f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"

@@ -1,0 +1,80 @@
+"""`list`: the steps with their state, from SPEC.md and the log; reads, never runs."""
+
+from __future__ import annotations
+
+from executor import follow, project
+from executor.desk import Desk, outrun
+from executor.mask import clean_control
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.formats.spec_md import Box
+
+SIGNS = {"done": "✓", "by hand": "✓", "failed": "✗", "open": " ", "unfinished": "~", "not defined": "·", "no line": "!"}
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of list."""
+    parser.add_argument("--ready", action="store_true", help="only open steps whose dependencies are done")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print a line a step."""
+    here = project.find(args.project)
+    plan, validated = project.load(here)
+    desk = Desk(here, plan, follow.recall(here.root).states)
+    boxes = desk.boxes()
+    numbers = sorted({*plan.numbers, *boxes})
+    rows = [_row(desk, number, boxes.get(number)) for number in numbers]
+    if args.ready:
+        rows = [row for row in rows if _ready(desk, row, boxes)]
+    if args.json:
+        import json
+
+        print(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False))
+        return Verdict.PASSED
+    lines = [_line(row) for row in rows]
+    done = sum(row["state"] in ("done", "by hand") for row in rows)
+    note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
+    print("\n".join([*lines, f"{done} of {len(rows)} done{note}"]))
+    return Verdict.PASSED
+
+
+def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
+    task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
+    title = (box.title if box else "") or (desk.plan.title(number) if number in desk.plan.numbers else "")
+    return {"step": number, "title": title, "state": _state(desk, number, box), "task_id": task_id}
+
+
+def _state(desk: Desk, number: int, box: Box | None) -> str:
+    if box is None:
+        return "no line"
+    if box.state == "x":
+        return "done" if box.mark and box.mark.kind == "passed" else "by hand"
+    if number not in desk.plan.numbers:
+        return "not defined"
+    state = desk.state(number)
+    if state.task_id and state.verdict in ("", "interrupted"):
+        return "unfinished"
+    return "failed" if state.verdict in ("failed", "timed_out", "cancelled", "lost") else "open"
+
+
+def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
+    number = int(str(row["step"]))
+    if row["state"] in ("not defined", "no line"):
+        return False
+    if row["state"] in ("done", "by hand"):
+        return bool(outrun(desk, number))
+    needs = [edge.step for edge in desk.plan.step(number).depends_on]
+    return all(need in boxes and boxes[need].state == "x" for need in needs)
+
+
+def _line(row: dict[str, object]) -> str:
+    told = f"  [{row['task_id']}]" if row["task_id"] else ""
+    state = str(row["state"])
+    shown = "" if state in ("done", "open") else f" ({state})"
+    return f"[{SIGNS[state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

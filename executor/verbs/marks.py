@@ -1,0 +1,80 @@
+"""`mark-done` and `reopen`: a person's own hand, on record, never an agent's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from executor import project, spec_file
+from executor.errors import UsageError
+from executor.events import StepMarkedDone, StepReopened
+from executor.formats import spec_md
+from executor.formats.spec_md import Mark, clean
+from executor.journal import LOG_NAME, Journal
+from executor.outcome import Verdict
+from executor.select import select
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.plan import Plan
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of mark-done and reopen."""
+    parser.add_argument("step", help="the number, or a name")
+    parser.add_argument("--by", default="", metavar="NAME", help="who says so, where no terminal vouches for a person")
+    parser.add_argument("--reason", default="", metavar="TEXT")
+
+
+def run(args: Namespace) -> Verdict:
+    """Tick or open one box and log who did it."""
+    here = project.find(args.project)
+    plan, _ = project.load(here)
+    boxes = {box.number: box for box in spec_md.boxes(spec_file.read(here.spec))}
+    number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
+    spec_md.find(spec_file.read(here.spec), number)
+    _refuse_without_person(args)
+    done = args.verb == "mark-done"
+    if done and boxes[number].state == "x":
+        print(f"Step {number} is already done.")
+        return Verdict.PASSED
+    return _mark(here, args, number, done=done)
+
+
+def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
+    if text.isdigit():
+        return int(text)
+    chosen = select(text, plan, titles)
+    if len(chosen.numbers) != 1:
+        raise UsageError(f"{text!r} names {len(chosen.numbers)} steps; name one")
+    return chosen.numbers[0]
+
+
+def _refuse_without_person(args: Namespace) -> None:
+    """The agent proposes, it does not tick: inside a task, an agent's session or a pipe this is refused."""
+    inside = [name for name in ("DO_TASKS_TASK_ID", "CLAUDECODE") if os.environ.get(name)]
+    vouched = bool(args.by and args.reason)
+    if os.environ.get("DO_TASKS_TASK_ID"):
+        raise UsageError(f"{args.verb} is refused inside a task: a box is ticked for evidence, or by a person outside")
+    if (inside or not sys.stdin.isatty()) and not vouched:
+        where = f"with {inside[0]} set" if inside else "without a terminal"
+        raise UsageError(
+            f"{args.verb} is refused {where}; a person may say: {args.verb} {args.step} --by NAME --reason TEXT"
+        )
+
+
+def _mark(here: project.Project, args: Namespace, number: int, *, done: bool) -> Verdict:
+    by = args.by or os.environ.get("USER", "a person")
+    told = clean(f"{by}: {args.reason}" if args.reason else by)
+    journal = Journal(here.path(LOG_NAME))
+    kind = StepMarkedDone if done else StepReopened
+    journal.write(kind(by=by, reason=args.reason), step=number)
+    journal.sync()
+    mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=told) if done else None
+    spec_file.mark(here.spec, here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)
+    journal.close()
+    print(f"Step {number} is {'ticked by hand' if done else 'open again'} (by {by}); it is in the log.")
+    return Verdict.PASSED

@@ -1,0 +1,61 @@
+"""`stop`: end a task and everything it started, whoever watches it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor import files, follow, jobs, project
+from executor.errors import BusyError, UsageError
+from executor.events import StepFailed, StraysStopped
+from executor.interrupts import Interrupts
+from executor.journal import LOG_NAME, Journal
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+from executor.watch import end_strays
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of stop."""
+    parser.add_argument("task_id", help="as in the transcript, SPEC.md or the log")
+
+
+def run(args: Namespace) -> Verdict:
+    """TERM, grace, KILL for every process of the task; an executor that watches it gives the verdict."""
+    here = project.find(args.project)
+    match = TASK.fullmatch(args.task_id)
+    if not match or not os.path.isdir(here.path(jobs.JOBS, args.task_id)):
+        raise UsageError(f"no task {args.task_id} here; see: do-tasks list")
+    jobs.ask_stop(here.root, args.task_id)
+    ended = end_strays(f"{args.task_id}/", Interrupts())
+    print(f"{args.task_id}: ended {len(ended)} processes" if ended else f"{args.task_id}: nothing of it was running")
+    if not _watched(here):
+        _close(here, args.task_id, int(match[1]), ended)
+    return Verdict.PASSED
+
+
+def _watched(here: project.Project) -> bool:
+    """Tell whether an executor holds the plan: it sees the end and writes the verdict itself."""
+    try:
+        os.close(files.take_lock(here.state("run.lock")))
+    except BusyError:
+        return True
+    return False
+
+
+def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:
+    state = follow.recall(here.root).states.get(number)
+    if not state or state.task_id != task_id or state.verdict not in ("", "interrupted", "lost"):
+        return
+    journal = Journal(here.path(LOG_NAME))
+    if ended:
+        journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
+    failed = StepFailed(status=Verdict.CANCELLED, reason="stopped by do-tasks stop", failed_in="MAIN")
+    journal.write(failed, task_id=task_id, step=number)
+    journal.sync()
+    journal.close()

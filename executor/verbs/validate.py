@@ -1,0 +1,69 @@
+"""`validate`: every problem of the plan at once; warnings do not change the exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from executor import files, project, spec_file
+from executor.errors import Problem, SpecError
+from executor.formats import spec_md
+from executor.outcome import Verdict
+from executor.plan import read_plan, validate
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+SCRIPT_MOST = 1 << 20
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of validate."""
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print the problems in file order; DefinitionError's exit code when there is an error among them."""
+    here = project.find(args.project)
+    data = files.read(here.path(here.definitions))
+
+    def read_script(script: str) -> str | None:
+        path = project.script_path(here, script)
+        return files.read(path)[:SCRIPT_MOST].decode("utf-8", "replace") if path else None
+
+    problems = [*validate(data, file=here.definitions, read_script=read_script)]
+    if not any(problem.severity == "error" for problem in problems):
+        problems += _spec_problems(here, data)
+    return _report(problems, as_json=args.json, warning=here.warning)
+
+
+def _spec_problems(here: project.Project, data: bytes) -> list[Problem]:
+    """Return what SPEC.md and the definitions disagree on."""
+    try:
+        boxes = spec_md.boxes(spec_file.read(here.spec))
+        for box in boxes:
+            spec_md.find(spec_file.read(here.spec), box.number)
+    except SpecError as error:
+        return [Problem(project.SPEC_NAME, str(error))]
+    known = {box.number for box in boxes}
+    missing = [number for number in read_plan(data, file=here.definitions).numbers if number not in known]
+    text = "is defined but has no line here; add it with: do-tasks --step {0} --append"
+    return [
+        Problem(project.SPEC_NAME, f"step {number} {text.format(number)}", severity="warning") for number in missing
+    ]
+
+
+def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if as_json:
+        import json
+
+        rows = [problem.asdict() for problem in problems]
+        print(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False))
+    else:
+        for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
+            print(line)
+        warned = len(problems) - len(errors)
+        print(f"{'not valid' if errors else 'valid'}: {len(errors)} errors, {warned} warnings")
+    sys.stdout.flush()
+    return Verdict.INVALID if errors else Verdict.PASSED

@@ -1,0 +1,73 @@
+"""`why`: what would run for a step, which phases, and the reason."""
+
+from __future__ import annotations
+
+from executor import follow, project
+from executor.desk import Desk, box_of, decide, outrun
+from executor.mask import clean_control
+from executor.outcome import Verdict
+from executor.select import select
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.recall import Decision
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of why."""
+    parser.add_argument("step", help="1, 1-5 or a name")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print what is known of the steps and what would run."""
+    here = project.find(args.project)
+    plan, _ = project.load(here)
+    desk = Desk(here, plan, follow.recall(here.root).states)
+    titles = {number: box.title for number, box in desk.boxes().items()}
+    told = [_told(desk, number) for number in select(args.step, plan, titles).numbers]
+    if args.json:
+        import json
+
+        print(json.dumps({"steps": told}, ensure_ascii=False))
+        return Verdict.PASSED
+    for one in told:
+        print(clean_control(f"step {one['step']}: {one['title']}"))
+        for key in ("action", "why", "phases", "box", "last_task", "last_verdict", "evidence"):
+            if one[key]:
+                print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
+    return Verdict.PASSED
+
+
+def _told(desk: Desk, number: int) -> dict[str, object]:
+    box = box_of(desk, number)
+    decision = decide(desk, number, heed_stale=True)
+    state = desk.state(number)
+    unmet = [edge.step for edge in desk.plan.step(number).depends_on if box_of(desk, edge.step).state != "x"]
+    gate = f"; but it waits for step {', '.join(map(str, unmet))}" if unmet and decision.action == "run" else ""
+    return {
+        "step": number,
+        "title": box.title,
+        "action": decision.action,
+        "why": decision.why + gate,
+        "phases": _phases(decision),
+        "box": f"[{box.state}] line {box.line}",
+        "last_task": state.task_id,
+        "last_verdict": state.verdict or ("unfinished" if state.task_id else ""),
+        "evidence": state.note,
+        "stale_by": outrun(desk, number),
+    }
+
+
+def _phases(decision: Decision) -> str:
+    if decision.action != "run":
+        return "SPEC" if decision.action == "tick" else ""
+    test = "TEST reused" if decision.reuse_test else "TEST"
+    main = {
+        "run": "MAIN",
+        "reuse": f"MAIN reused from {decision.main_task}/{decision.main_run}",
+        "adopt": "MAIN adopted",
+    }
+    return f"PRE-FLIGHT, {test}, {main[decision.main]}, POST, SPEC"

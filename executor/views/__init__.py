@@ -1,0 +1,1 @@
+"""Views: followers of the journal."""

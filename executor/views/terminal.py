@@ -1,0 +1,214 @@
+"""The transcript: what the journal wrote, as lines a person reads."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from executor.mask import clean_control
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Line = Mapping[str, Any]
+
+MARKS = {
+    "passed": "✓",
+    "failed": "✗",
+    "timed_out": "✗",
+    "cancelled": "–",
+    "skipped": "–",
+    "interrupted": "✗",
+    "lost": "✗",
+}
+COLORS = {"✓": "32", "✗": "31", "–": "33"}
+PHASES = {"PRE-FLIGHT": "PRE"}
+PATIENCE_S = 1.0
+BAR = 24
+
+
+class Screen:
+    """Standard output that can never slow a run: what it does not take now waits, at the end it is dropped."""
+
+    def __init__(self, fd: int = 1, *, color: bool | None = None) -> None:
+        self._fd = fd
+        self.live = os.isatty(fd) and not os.environ.get("CI")
+        self.color = self.live and "NO_COLOR" not in os.environ if color is None else color
+        self._pending = b""
+        self._bar = False
+
+    def say(self, text: str = "") -> None:
+        """Show a line."""
+        self._clear_bar()
+        self._pending += (self._painted(text) + "\n").encode("utf-8", "replace")
+        self._push(0.0)
+
+    def bar(self, done: int, total: int) -> None:
+        """Show progress on one line that the next line replaces; only on a terminal."""
+        if self.live and total > 0:
+            filled = BAR * min(done, total) // total
+            self._pending += f"\r\x1b[K       [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}".encode()
+            self._bar = True
+            self._push(0.0)
+
+    def close(self) -> None:
+        """Give what is pending a last chance."""
+        self._clear_bar()
+        self._push(PATIENCE_S)
+
+    def _clear_bar(self) -> None:
+        if self._bar:
+            self._pending += b"\r\x1b[K"
+            self._bar = False
+
+    def _painted(self, text: str) -> str:
+        if not self.color:
+            return text
+        for mark, code in COLORS.items():
+            text = text.replace(f" {mark} ", f" \x1b[{code}m{mark}\x1b[0m ", 1)
+        return text
+
+    def _push(self, patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        try:
+            while self._pending and self._takes(max(0.0, until - time.monotonic())):
+                self._pending = self._pending[os.write(self._fd, self._pending[:4096]) :]
+        except OSError:
+            self._pending = b""
+
+    def _takes(self, wait_s: float) -> bool:
+        return bool(select.select([], [self._fd], [], wait_s)[1])
+
+
+class Transcript:
+    """A follower of the journal that says each event as the founding document does."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._blank = True
+
+    def __call__(self, line: Line) -> None:
+        """Show one event; an unknown one is named."""
+        say = SAYINGS.get(line["event"])
+        for text in say(line) if say else ():
+            if text or not self._blank:
+                self._screen.say(text)
+            self._blank = not text
+
+
+def _mark(line: Line) -> str:
+    return MARKS.get(line["status"], "·")
+
+
+def _seconds(line: Line) -> str:
+    return f" ({line['duration_s']:.1f}s)" if line.get("duration_s") is not None else ""
+
+
+def _tag(line: Line) -> str:
+    return f"[{PHASES.get(line['phase'], line['phase'])}]"
+
+
+def safe(text: str) -> str:
+    """Return text that cannot drive a terminal."""
+    return clean_control(str(text))
+
+
+def _task(line: Line) -> list[str]:
+    verb = "Generated" if line["event"] == "TaskStarted" else "Resumed"
+    why = f" ({line['why']})" if line["why"] not in ("", "not run before") else ""
+    return [f"[TASK ID] {verb}: {line['task_id']}{safe(why)}", ""]
+
+
+def _check(line: Line) -> list[str]:
+    head = f"{_tag(line)} {_mark(line)} {safe(line['name'])}"
+    if line["status"] == "passed":
+        return [f"{head}{_seconds(line)} - logged"]
+    if line["status"] in ("cancelled", "skipped"):
+        return [f"{head}: {safe(line['got'])}"]
+    return [f"{head}{_seconds(line)} - logged", *_expected(line)]
+
+
+def _expected(line: Line) -> list[str]:
+    fix = [f"       fix: {safe(line['fix'])}"] if line.get("fix") else []
+    return [f"       expected {safe(line['expected'])}; got {safe(line['got'])}", *fix]
+
+
+def _test_started(line: Line) -> list[str]:
+    return ["", "[TEST] Running minimal test first..."]
+
+
+def _test(line: Line) -> list[str]:
+    word = "Test passed" if line["status"] == "passed" else f"Test {line['status']}: {safe(line['reason'])}"
+    return [f"[TEST] {_mark(line)} {word}{_seconds(line)}", *_quoted(line)]
+
+
+def _test_skipped(line: Line) -> list[str]:
+    return ["", f"[TEST] {_mark(line)} {safe(line['reason'])}"]
+
+
+def _main_started(line: Line) -> list[str]:
+    return [
+        "",
+        f"[MAIN] Executing: {safe(line['objective'] or line['command'])}...",
+        f"[MAIN] Runner: {line['runner']} ({safe(line['command'])})",
+    ]
+
+
+def _main(line: Line) -> list[str]:
+    word = "exit 0" if line["status"] == "passed" else safe(line["reason"])
+    head = f"[MAIN] {_mark(line)} {word}{_seconds(line)}"
+    return [head, *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}"]
+
+
+def _quoted(line: Line) -> list[str]:
+    if line["status"] == "passed":
+        return []
+    last = [text for text in safe(line["output"]).splitlines() if text.strip()][-5:]
+    return [f"       | {text[:160]}" for text in last] + [f"       whole output: {safe(line['output_file'])}"]
+
+
+def _criterion(line: Line) -> list[str]:
+    head = f"[POST] {_mark(line)} {safe(line['criterion'])}: {line['standing']}"
+    if line["status"] == "passed":
+        return [head]
+    return [f"{head} ({safe(line['evidence'])})", *([f"       fix: {safe(line['fix'])}"] if line["fix"] else [])]
+
+
+def _ticked(line: Line) -> list[str]:
+    return [
+        "",
+        f"[SPEC] ✓ Updated SPEC.md - Step {line['step']} marked complete",
+        f"       Added task_id: {line['task_id']} for log searching",
+    ]
+
+
+def _marked(line: Line) -> list[str]:
+    return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {safe(line['text'])}"]
+
+
+SAYINGS: dict[str, Callable[[Line], list[str]]] = {
+    "TaskStarted": _task,
+    "TaskResumed": _task,
+    "CheckFinished": _check,
+    "TestStarted": _test_started,
+    "TestFinished": _test,
+    "TestSkipped": _test_skipped,
+    "MainStarted": _main_started,
+    "MainFinished": _main,
+    "MainReused": lambda line: ["", f"[MAIN] – {safe(line['why'])}"],
+    "MainAdopted": lambda line: ["", f"[MAIN] {safe(line['why'])}: adopted {line['run']} (pid {line['pid']})"],
+    "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {safe(line['reason'])}"],
+    "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({safe(line['failure'])}): {line['run']}"],
+    "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
+    "CriterionJudged": _criterion,
+    "SpecTicked": _ticked,
+    "SpecMarked": _marked,
+    "StepSkipped": lambda line: [f"Step {line['step']} was not run: {safe(line['reason'])}"],
+    "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
+    "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],
+    "WarningRaised": lambda line: [f"Note: {safe(line['message'])}"],
+    "LogRepaired": lambda line: [f"Note: a torn line of {line['size']} bytes in the log was closed."],
+}

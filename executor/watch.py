@@ -1,0 +1,147 @@
+"""Processes tended to their end: one poll loop, then a sweep for what they left."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from executor import pids
+from executor.outcome import Verdict
+from executor.proc import INTERRUPT, KILL, STOP, forget, signal_one
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.interrupts import Interrupts
+    from executor.proc import Ended, Running
+
+SETTLE_S = 0.02
+IDLE_S = 30.0
+
+
+class Watch:
+    """One poll loop over processes, their pipes and our signals."""
+
+    def __init__(self, interrupts: Interrupts, *, beat: Callable[[], None] | None = None, beat_s: float = 0.25) -> None:
+        self.running: list[Running] = []
+        self._interrupts = interrupts
+        self._beat = beat
+        self._beat_s = beat_s
+        self._seen = 0
+
+    def add(self, running: Running) -> None:
+        """Tend this one too."""
+        self.running.append(running)
+
+    def abandon(self) -> None:
+        """Kill every group at once: we cannot go on."""
+        for one in self.running:
+            one.stop(Verdict.CANCELLED, "the executor could not go on", KILL)
+
+    def turn(self) -> list[Ended]:
+        """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
+        self._poll()
+        self._heed_interrupts()
+        for one in self.running:
+            _advance(one)
+        done = [one for one in self.running if one.over and _settled(one)]
+        self.running = [one for one in self.running if one not in done]
+        return [_farewell(one) for one in done]
+
+    def _poll(self) -> None:
+        poll = select.poll()
+        poll.register(self._interrupts.fd, select.POLLIN)
+        for one in self.running:
+            if one.pidfd >= 0 and not one.over:
+                poll.register(one.pidfd, select.POLLIN)
+            if one.pipe >= 0:
+                poll.register(one.pipe, select.POLLIN)
+        poll.poll(max(0.0, self._patience()) * 1000)
+        if self._beat:
+            self._beat()
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        waits = [one.due() - now for one in self.running]
+        waits += [SETTLE_S for one in self.running if one.over]
+        waits += [self._beat_s] if self._beat else []
+        return min(waits, default=0.0) if waits else IDLE_S
+
+    def _heed_interrupts(self) -> None:
+        asked = self._interrupts.count
+        if asked == self._seen:
+            return
+        self._interrupts.drain()
+        self._seen = asked
+        for one in self.running:
+            one.stop(Verdict.INTERRUPTED, self._interrupts.name, INTERRUPT if asked == 1 else KILL)
+
+
+def _advance(one: Running) -> None:
+    _drain(one)
+    if not one.over:
+        one.reap()
+    if one.over:
+        _drain(one)
+    if one.capture.size > one.command.max_output and not one.stopping:
+        one.stop(Verdict.FAILED, f"wrote more than {one.command.max_output // 1024**2} MiB and was stopped")
+    if one.stopping:
+        one.escalate()
+    elif not one.over and time.monotonic() >= one.due():
+        one.stop(Verdict.TIMED_OUT, f"still running after its {one.command.limit_s:g} s limit")
+
+
+def _drain(one: Running) -> None:
+    """Read what the pipe holds now, a bounded number of blocks a turn."""
+    for _ in range(64):
+        if one.pipe < 0:
+            return
+        try:
+            data = os.read(one.pipe, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(one.pipe)
+            one.pipe = -1
+            return
+        one.capture.feed(data)
+
+
+def _settled(one: Running) -> bool:
+    """Tell whether nothing of this process lives on; begin to end what does."""
+    if not one.survived():
+        return True
+    if not one.stopping:
+        one.stop(Verdict.PASSED, "")
+    return not one.escalate()
+
+
+def _farewell(one: Running) -> Ended:
+    forget(one.pid)
+    return one.ended()
+
+
+def end_strays(token: str, interrupts: Interrupts, *, sparing: str = "") -> tuple[int, ...]:
+    """End every process of our user that bears this token but those that bear `sparing`; return their pids."""
+    spared = set(pids.bearing(sparing)) if sparing else set()
+    found = [pid for pid in pids.bearing(token) if pid not in spared]
+    ended = set(found)
+    for number, grace in STOP:
+        for pid in found:
+            signal_one(pid, number)
+        until = time.monotonic() + grace
+        while found and time.monotonic() < until:
+            interrupts.sleep(SETTLE_S)
+            found = [pid for pid in pids.bearing(token) if pid not in spared and not _reaped_or_dead(pid)]
+            ended |= set(found)
+    return tuple(sorted(ended))
+
+
+def _reaped_or_dead(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    return pids.identify(pid) is None
