@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from executor import files, jobs, spec_file
+from executor import checks, direct, files, jobs, spec_file
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
+from executor.project import STATE_FOLDER
 from executor.values import TYPE_CHECKING, Value
 from executor.watch import Watch, end_strays
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from executor.journal import Journal
     from executor.mask import Masker
     from executor.recall import Decision
-    from executor.steps import Step
+    from executor.steps import Check, Step
 
     Progress = Callable[[int, int], None]
 
@@ -33,6 +34,14 @@ def _nobody_watches(done: int, total: int) -> None:
     """Show progress to nobody."""
 
 
+def _is_program(path: str) -> bool:
+    """Tell a binary that may be executed: a script without a first line needs a shell."""
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 class Task(Value):
     """One attempt at a step, from PRE-FLIGHT to verdict."""
 
@@ -40,6 +49,7 @@ class Task(Value):
     task_id: str
     digest: str
     decision: Decision
+    title: str = ""
     began: float = 0.0
 
 
@@ -55,6 +65,8 @@ class Bench(Desk):
         self.interrupts = Interrupts()
         self.strict = desk.plan.settings.strict
         self.progress: Progress = _nobody_watches
+        self._programs: dict[str, str] = {}
+        self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
 
     def now(self) -> float:
         """Return monotonic seconds."""
@@ -83,6 +95,20 @@ class Bench(Desk):
             **extra,
         }
 
+    def argv(self, check: Check) -> tuple[str, ...]:
+        """Return what a check starts: the program itself where bash would only pass its words on."""
+        plain = direct.words(check.asks) if check.kind == "command" and not self._bash_is_bent else ()
+        program = self._program(plain[0]) if plain else ""
+        return (program, *plain[1:]) if program else checks.argv(check, python=self.python)
+
+    def _program(self, name: str) -> str:
+        """Return where the PATH of our children has this program, empty when nowhere."""
+        if name not in self._programs:
+            folders = [os.path.dirname(self.python), *self.environ.get("PATH", os.defpath).split(os.pathsep)]
+            paths = [os.path.join(self.root, folder, name) for folder in folders] if "/" not in name else []
+            self._programs[name] = next((path for path in paths if _is_program(path)), "")
+        return self._programs[name]
+
     def folder(self, task: Task, run: str) -> str:
         """Return the path of a run's folder."""
         return jobs.run_folder(self.root, task.task_id, run)
@@ -95,16 +121,20 @@ class Bench(Desk):
 
     def mark(self, number: int, *, state: str, mark: Mark | None) -> Box:
         """Change one line of SPEC.md."""
-        return spec_file.mark(self.project.spec, self.project.state("spec.lock"), number=number, state=state, mark=mark)
+        lock = self.project.path(STATE_FOLDER, "spec.lock")
+        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""
         try:
-            with open(path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-                return file.read().decode("utf-8", "replace")
+            whole = os.stat(path).st_size
         except FileNotFoundError:
             return ""
+        if not whole:
+            return ""
+        with open(path, "rb") as file:
+            file.seek(max(0, whole - size))
+            return file.read().decode("utf-8", "replace")
 
     def mask_file(self, path: str) -> None:
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""

@@ -20,6 +20,7 @@ from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from argparse import HelpFormatter
     from typing import NoReturn
 
 VERBS = {
@@ -62,10 +63,20 @@ LATER = {"resume": "host agents", "--monitor": "background jobs", "mcp": "agents
 def entry() -> NoReturn:
     """Run as a program; the collector is off: a run is short, or waits."""
     gc.disable()
+    _fill_closed_streams()
     code = main(sys.argv[1:])
     _flush()
     gc.freeze()
     sys.exit(code)
+
+
+def _fill_closed_streams() -> None:
+    """Open what came closed of 0, 1 and 2: a log that opened as 1 would take the transcript."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as we are
+    sys.stderr = sys.stderr or sys.stdout
 
 
 def main(words: list[str]) -> int:
@@ -73,7 +84,7 @@ def main(words: list[str]) -> int:
     try:
         return EXIT_CODES[_dispatch(words)]
     except (DoTasksError, KeyboardInterrupt) as error:
-        print(f"do-tasks: {str(error) or 'interrupted'}", file=sys.stderr)
+        print(f"do-tasks: {_shown(error)}", file=sys.stderr)
         return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,6 +100,8 @@ def _dispatch(words: list[str]) -> Verdict:
     if words == ["--version"]:
         print(f"do-tasks {__version__}")
         return Verdict.PASSED
+    if words[0] == "--project" and len(words) > 2:
+        words = [*words[2:], *words[:2]]
     verb = "run" if words[0].startswith("-") else words[0]
     if words[0] in LATER:
         raise UsageError(f"{words[0]} comes with {LATER[words[0]]}, which are not part of this version")
@@ -102,7 +115,9 @@ def _run_verb(verb: str, words: list[str]) -> Verdict:
     from importlib import import_module
 
     module = import_module(f"executor.verbs.{VERBS[verb][0]}")
-    parser = ArgumentParser(prog=f"do-tasks {verb}" if verb != "run" else "do-tasks", description=VERBS[verb][1])
+    parser = ArgumentParser(
+        prog=f"do-tasks {verb}" if verb != "run" else "do-tasks", description=VERBS[verb][1], formatter_class=_formatter
+    )
     parser.add_argument("--project", default=".", metavar="DIR", help="folder of the plan (default: here or above)")
     module.options(parser, verb)
     try:
@@ -114,6 +129,13 @@ def _run_verb(verb: str, words: list[str]) -> Verdict:
     args.verb = verb
     verdict: Verdict = module.run(args)
     return verdict
+
+
+def _formatter(prog: str) -> HelpFormatter:
+    """Return a formatter with a width of its own: argparse would import shutil for one, 3 ms."""
+    from argparse import HelpFormatter
+
+    return HelpFormatter(prog, width=100)
 
 
 def _help() -> str:
@@ -147,6 +169,13 @@ def _flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _shown(error: BaseException) -> str:
+    """Return an error's words without secrets, unable to drive a terminal."""
+    from executor.mask import Masker, clean_control, secrets
+
+    return Masker(secrets(os.environ)).mask(clean_control(str(error) or "interrupted"))
 
 
 def _report_bug(error: Exception) -> int:

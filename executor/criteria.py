@@ -41,7 +41,7 @@ def read_result(path: str) -> Result:
     try:
         with open(path, "rb") as file:
             body = json.loads(file.read(RESULT_LIMIT))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return Result({}, {}, trouble=f"the result file is not JSON: {error}", written=True)
     if not isinstance(body, dict):
         return Result({}, {}, trouble="the result file is not a JSON object", written=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from executor import files, jobs, spec_file
-from executor.errors import DefinitionError, Problem, UsageError
+from executor.errors import DefinitionError, Problem
 from executor.formats import spec_md
 from executor.project import script_path
-from executor.recall import Decision, decide_box, decide_open, digest_parts
+from executor.recall import Decision, begun_again, decide_box, decide_open, digest_parts
 from executor.records import Seen
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
@@ -28,6 +28,7 @@ class Desk:
         self.project = project
         self.plan = plan
         self.states = states
+        self._steps: dict[int, Step] = {}
 
     @property
     def root(self) -> str:
@@ -38,31 +39,43 @@ class Desk:
         """Return SPEC.md's boxes by number."""
         return {box.number: box for box in spec_md.boxes(spec_file.read(self.project.spec))}
 
+    def step(self, number: int) -> Step:
+        """Return a defined step, built once."""
+        if number not in self._steps:
+            self._steps[number] = self.plan.step(number)
+        return self._steps[number]
+
     def state(self, number: int) -> StepState:
         """Return what the log says of a step."""
         return self.states.get(number, NEW)
 
 
-def decide(desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False) -> Decision:
+def decide(
+    desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
+) -> Decision:
     """Return what would run for a defined step and why; starts nothing, writes nothing."""
     state = desk.state(number)
-    box = box_of(desk, number)
-    stale = outrun(desk, number) if heed_stale else 0
+    box = box or box_of(desk, number)
+    stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
     settled = decide_box(box, state, rerun=rerun)
     if settled and not (stale and settled.action == "done" and state.passed_at):
         return settled
-    step = desk.plan.step(number)
+    step = desk.step(number)
     refuse_unrunnable(desk, step)
     seen = jobs.look(desk.root, state.task_id) if state.task_id else Seen()
+    digest = main_digest(desk, step)
     decision = decide_open(
         state,
         seen,
-        digest=main_digest(desk, step),
+        digest=digest,
         on_lost=step.main.on_lost if step.main else "rerun",
         dependency_at=max((desk.state(edge.step).main_at for edge in step.depends_on), default=""),
         rerun=rerun or bool(stale),
     )
-    return decision.replace(why=f"step {stale}, which it depends on, passed after it") if stale else decision
+    if seen.status == "alive" and decision.main != "adopt":
+        decision = decision.replace(stop_run=seen.run)
+    why = f"step {stale}, which it depends on, passed after it" if stale else decision.why
+    return decision.replace(why=why, digest=digest)
 
 
 def refuse_unrunnable(desk: Desk, step: Step) -> None:
@@ -91,7 +104,7 @@ def main_digest(desk: Desk, step: Step) -> str:
     if main is None:
         return ""
     path = script_path(desk.project, main.script) if main.script else ""
-    below = {edge.step: main_digest(desk, desk.plan.step(edge.step)) for edge in step.depends_on}
+    below = {edge.step: main_digest(desk, desk.step(edge.step)) for edge in step.depends_on}
     parts = digest_parts(
         step, script=files.read(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
     )
@@ -100,14 +113,12 @@ def main_digest(desk: Desk, step: Step) -> str:
 
 def outrun(desk: Desk, number: int) -> int:
     """Return a written dependency that passed after this step did, 0 when there is none."""
-    mine = desk.state(number).passed_at
-    edges = desk.plan.step(number).depends_on if mine else ()
+    mine = desk.state(number).passed_at if desk.plan.gated(number) else ""
+    edges = desk.step(number).depends_on if mine else ()
     later = (edge.step for edge in edges if desk.state(edge.step).passed_at > mine)
     return next(later, 0)
 
 
 def box_of(desk: Desk, number: int) -> Box:
-    boxes = desk.boxes()
-    if number not in boxes:
-        raise UsageError(f"step {number} is not in SPEC.md; add its line with: do-tasks --step {number} --append")
-    return boxes[number]
+    """Return a step's line in SPEC.md; SpecError when it has none or two."""
+    return spec_md.find(spec_file.read(desk.project.spec), number)

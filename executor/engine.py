@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
-from executor import watch
+from executor import jobs, watch
 from executor.bench import Bench, Task
-from executor.desk import box_of, decide, main_digest
+from executor.desk import box_of, decide
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandTickSeen,
     HandUntickSeen,
+    SpecTicked,
+    StepReopened,
     StepSkipped,
     StraysStopped,
     TaskResumed,
@@ -20,11 +22,13 @@ from executor.events import (
 from executor.outcome import Outcome, Verdict
 from executor.phases import PHASES
 from executor.phases.tick import tick, tick_again
+from executor.recall import unlogged_tick
+from executor.runners.command import refuse_missing
 from executor.state import NEW
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from executor.formats.spec_md import Box
     from executor.recall import Decision
@@ -42,59 +46,61 @@ class Report(Value):
     done: bool = False
 
 
-def run_step(
-    bench: Bench, number: int, *, rerun: bool = False, force: bool = False, heed_stale: bool = False
-) -> Report:
+class Manner(Value):
+    """How steps are run: `heed_stale` opens steps that a written dependency has outrun."""
+
+    rerun: bool = False
+    force: bool = False
+    heed_stale: bool = False
+    keep_going: bool = False
+
+
+def run_step(bench: Bench, number: int, how: Manner) -> Report:
     """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
-    decision = decide(bench, number, rerun=rerun, heed_stale=heed_stale)
     box = box_of(bench, number)
+    decision = decide(bench, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
     if decision.action == "done":
         return _done(bench, box, decision)
     if decision.action == "tick":
-        tick_again(bench, number=number, task_id=decision.task_id, note=bench.states[number].note)
+        tick_again(bench, number=number, task_id=decision.task_id, note=bench.state(number).note)
         return Report(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
+    if decision.action == "ask":
+        _mark_lost(bench, box, decision)
     if decision.action in ("ask", "elsewhere"):
         return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
-    unmet = [edge.step for edge in bench.plan.step(number).depends_on if box_of(bench, edge.step).state != "x"]
-    if unmet and not force:
-        names = ", ".join(map(str, unmet))
-        return _skip(
-            bench,
-            box,
-            Outcome(Verdict.WAITING, f"it depends on step {names}, which is open; run it first, or use --force"),
-        )
-    return _run(bench, bench.plan.step(number), box, decision)
+    unmet = [edge.step for edge in bench.step(number).depends_on if box_of(bench, edge.step).state != "x"]
+    if unmet and not how.force:
+        why = f"it depends on step {', '.join(map(str, unmet))}, which is open; run it first, or use --force"
+        return _skip(bench, box, Outcome(Verdict.WAITING, why))
+    return _run(bench, bench.step(number), box, decision)
 
 
-def run_many(
-    bench: Bench, numbers: Iterable[int], *, keep_going: bool, rerun: bool, force: bool, heed_stale: bool
-) -> list[Report]:
+def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Report]:
     """Run steps in order until one does not pass; with `keep_going` past failures too."""
-    reports: list[Report] = []
     for number in numbers:
-        reports.append(_reported(bench, number, keep_going=keep_going, rerun=rerun, force=force, heed_stale=heed_stale))
-        verdict = reports[-1].outcome.verdict
-        if verdict == Verdict.INTERRUPTED or (verdict != Verdict.PASSED and not keep_going):
-            break
-    return reports
+        report = _reported(bench, number, how)
+        yield report
+        verdict = report.outcome.verdict
+        if verdict == Verdict.INTERRUPTED or (verdict != Verdict.PASSED and not how.keep_going):
+            return
 
 
-def _reported(bench: Bench, number: int, *, keep_going: bool, rerun: bool, force: bool, heed_stale: bool) -> Report:
+def _reported(bench: Bench, number: int, how: Manner) -> Report:
     try:
-        return run_step(bench, number, rerun=rerun, force=force, heed_stale=heed_stale)
+        return run_step(bench, number, how)
     except (DefinitionError, SpecError) as error:
-        if not keep_going:
+        if not how.keep_going:
             raise
         return Report(number, bench.plan.title(number), Outcome(Verdict.FAILED, str(error)))
 
 
 def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
+    refuse_missing(bench, step)
     _warn_of_open_predecessor(bench, step.number)
     task = _open(bench, step, box, decision)
     outcome, failed_in = _phases(bench, task)
     tick(bench, task, outcome, failed_in=failed_in)
-    title = step.title or box.title
-    return Report(step.number, title, outcome, task.task_id, duration_s=bench.now() - task.began)
+    return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)
 
 
 def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
@@ -102,15 +108,24 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     state = bench.states.get(step.number, NEW)
     if decision.by_hand == "opened":
         bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
-    _end_strays(bench, step.number, state.task_id if not state.verdict or decision.task_id else "", decision)
-    digest = main_digest(bench, step)
+    if decision.by_hand == "rerun" and state.task_id:
+        bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
+    may_live = not state.verdict or decision.task_id or decision.stop_run
+    _end_strays(bench, step.number, state.task_id if may_live else "", decision)
+    digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
-    task = Task(step, task_id, digest, decision, began=bench.now())
+    task = Task(step, task_id, digest, decision, title=box.title or step.title, began=bench.now())
     kind = TaskResumed if decision.task_id else TaskStarted
-    bench.log(
-        kind(phase="PRE-FLIGHT", status="started", title=step.title or box.title, digest=digest, why=decision.why), task
-    )
+    bench.log(kind(phase="PRE-FLIGHT", status="started", title=task.title, digest=digest, why=decision.why), task)
+    _warn_of_agent(bench, task)
     return task
+
+
+def _warn_of_agent(bench: Bench, task: Task) -> None:
+    """Say who does MAIN when it is not who the definitions name."""
+    main = task.step.main
+    if main and main.agent:
+        bench.log(WarningRaised(message=f"agent {main.agent} is not in this version: MAIN runs as a command"), task)
 
 
 def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> None:
@@ -125,17 +140,44 @@ def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
     outcome = Outcome(Verdict.PASSED)
     for name, phase in PHASES:
-        outcome = phase(bench, task)
-        if outcome.passed and bench.interrupts.count:
-            outcome = Outcome(Verdict.INTERRUPTED, bench.interrupts.name)
+        outcome = _heeding_people(bench, task, phase(bench, task))
         if not outcome.passed:
             return outcome, name
     return outcome, ""
 
 
+def _heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
+    """Return what a person's Ctrl-C or `do-tasks stop` makes of a phase's outcome; reasons without secrets."""
+    if bench.interrupts.count:
+        return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
+    if jobs.stop_asked(bench.root, task.task_id):
+        return Outcome(Verdict.CANCELLED, jobs.STOPPED)
+    return outcome.replace(reason=bench.masker.mask(outcome.reason)) if outcome.reason else outcome
+
+
+def note_ticks(bench: Bench, boxes: Mapping[int, Box]) -> None:
+    """Log the ticks that SPEC.md shows and the log does not: those we died behind, and a person's."""
+    for number in bench.plan.numbers:
+        if number not in boxes:
+            continue
+        box, state = boxes[number], bench.state(number)
+        whose = unlogged_tick(box, state)
+        if whose == "ours":
+            bench.journal.write(SpecTicked(line=box.line, text=box.title), task_id=state.task_id, step=number)
+        elif whose == "hand":
+            bench.journal.write(HandTickSeen(text=box.title), step=number)
+
+
+def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:
+    """Show in SPEC.md that MAIN is lost, once; a person decides what comes next."""
+    if bench.state(box.number).verdict == Verdict.LOST:
+        return
+    step = bench.step(box.number)
+    task = Task(step, decision.task_id, decision.digest, decision, title=box.title, began=bench.now())
+    tick(bench, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
+
+
 def _done(bench: Bench, box: Box, decision: Decision) -> Report:
-    if decision.by_hand == "seen" and not bench.states.get(box.number, NEW).passed_at:
-        bench.journal.write(HandTickSeen(text=box.title), step=box.number)
     return Report(box.number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
 
 
@@ -146,7 +188,7 @@ def _skip(bench: Bench, box: Box, outcome: Outcome) -> Report:
 
 def _warn_of_open_predecessor(bench: Bench, number: int) -> None:
     before = [one for one in bench.plan.numbers if one < number]
-    boxes = bench.boxes()
+    boxes = bench.boxes() if before and bench.state(before[-1]).verdict != "passed" else {}
     if before and before[-1] in boxes and boxes[before[-1]].state != "x":
         message = f"step {before[-1]} is still open; step {number} runs all the same"
         bench.journal.write(WarningRaised(message=message), step=number)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import time
 
 from executor.errors import BusyError, MachineError
-from executor.values import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function without it
+    from _sha256 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha256
 
 LOCK_WAIT_S = 10.0
 
@@ -83,9 +84,8 @@ def private_folder(path: str) -> str:
 
 def digest(data: bytes) -> str:
     """Return the sha256 of the bytes, in hex."""
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
+    hexadecimal: str = sha256(data).hexdigest()
+    return hexadecimal
 
 
 def take_lock(path: str) -> int:
@@ -102,21 +102,25 @@ def take_lock(path: str) -> int:
     return fd
 
 
-@contextmanager
-def brief_lock(path: str, *, limit_s: float = LOCK_WAIT_S) -> Iterator[None]:
+class BriefLock:
     """Hold a lock that others hold for milliseconds; MachineError after `limit_s`."""
-    import time
 
-    fd = _open_lock(path)
-    until = time.monotonic() + limit_s
-    try:
-        while not _locked(fd):
+    def __init__(self, path: str, *, limit_s: float = LOCK_WAIT_S) -> None:
+        self._path = path
+        self._limit_s = limit_s
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        until = time.monotonic() + self._limit_s
+        self._fd = _open_lock(self._path)
+        while not _locked(self._fd):
             if time.monotonic() > until:
-                raise MachineError(f"{path} has been locked for {limit_s:.0f} s; find its holder with: fuser {path}")
+                os.close(self._fd)
+                raise MachineError(f"{self._path} has been locked for {self._limit_s:.0f} s; who: fuser {self._path}")
             time.sleep(0.005)
-        yield
-    finally:
-        os.close(fd)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
 
 
 def _locked(fd: int) -> bool:

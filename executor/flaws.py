@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
+from executor.errors import Problem
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -20,6 +19,12 @@ class Flaw(Value):
     path: Path
     message: str
     severity: str = "error"
+
+
+def problem_of(flaw: Flaw, file: str, place: tuple[int, int] = (0, 0)) -> Problem:
+    """Return the flaw as a problem at (line, column) of a file, on one printable line."""
+    message = flaw.message if flaw.message.isprintable() else ascii(flaw.message)[1:-1]
+    return Problem(file, message, spelled(flaw.path), *place, flaw.severity)
 
 
 class FlawError(Exception):
@@ -64,6 +69,8 @@ def not_defined(number: int, numbers: Sequence[int]) -> str:
     """Say that a step is missing, and which defined ones (ascending numbers) stand nearest."""
     if not numbers:
         return f"step {number} is not defined: the plan has no step"
+    from bisect import bisect_left
+
     place = bisect_left(numbers, number)
     near = min(numbers[max(0, place - 1) : place + 1], key=lambda other: abs(other - number))
     return f"step {number} is not defined; nearest: {near}"

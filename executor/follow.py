@@ -6,7 +6,7 @@ import json
 import os
 
 from executor import __version__, files
-from executor.journal import LOG_NAME
+from executor.records import LOG_NAME
 from executor.state import FOLDS, StepState, fold
 from executor.values import TYPE_CHECKING, Value
 
@@ -70,6 +70,15 @@ def recall(root: str) -> Recalled:
         return Recalled(states, status.st_ino, offset, rebuilt=True)
     states, offset = _fold_tail(cached.states, path, cached.offset)
     return Recalled(states, status.st_ino, offset)
+
+
+def catch_up(root: str, recalled: Recalled) -> Recalled:
+    """Return the fold with what was written since, by us and by others."""
+    path = os.path.join(root, LOG_NAME)
+    if not recalled.inode or os.stat(path).st_ino != recalled.inode:
+        return recall(root)
+    states, offset = _fold_tail(recalled.states, path, recalled.offset)
+    return recalled.replace(states=states, offset=offset)
 
 
 def save(root: str, recalled: Recalled) -> None:

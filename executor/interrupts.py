@@ -34,6 +34,11 @@ class Interrupts:
         except BlockingIOError:
             return
 
+    @property
+    def reason(self) -> str:
+        """What a person reads of a run that was asked to stop."""
+        return f"interrupted by {self.name}"
+
     def drain(self) -> None:
         """Empty the descriptor; the count stays."""
         try:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 JOBS = os.path.join(".do-tasks", "jobs")
+STOPPED = "stopped by do-tasks stop"
+MOST_SIGNAL = 64  # a shell gives 128 + n for signal n; 255 is somebody's exit code
 
 
 def run_folder(root: str, task_id: str, run: str) -> str:
@@ -33,9 +35,9 @@ def next_main(root: str, task_id: str) -> str:
     return f"main.{max(_mains(root, task_id), default=0) + 1}"
 
 
-def write_started(folder: str, identity: Identity, *, command: str) -> None:
-    """Record who runs; renamed, not synced: after a power cut no process lives."""
-    body = {**identity.asdict(), "command": command}
+def write_started(folder: str, identity: Identity, *, command: str, digest: str) -> None:
+    """Record who runs what; renamed, not synced: after a power cut no process lives."""
+    body = {**identity.asdict(), "command": command, "digest": digest}
     files.replace(os.path.join(folder, "started.json"), json.dumps(body).encode())
 
 
@@ -88,7 +90,7 @@ def exit_of(folder: str) -> Exit | None:
     if body.get("ran") is False:
         return Exit(None, ran=False, ended_ns=ended_ns)
     code, number = body.get("exit_code"), int(body.get("signal", 0))
-    if isinstance(code, int) and code > 128 and not number:
+    if isinstance(code, int) and 128 < code <= 128 + MOST_SIGNAL and not number:
         return Exit(code, signal=code - 128, ended_ns=ended_ns)
     return Exit(code, signal=number, by_us=bool(body.get("by_us")), ended_ns=ended_ns)
 
@@ -96,7 +98,11 @@ def exit_of(folder: str) -> Exit | None:
 def look(root: str, task_id: str) -> Seen:
     """Return what the newest MAIN run of a task says."""
     newest = max(_mains(root, task_id), default=0)
-    return look_at(root, task_id, f"main.{newest}") if newest else Seen()
+    if not newest:
+        return Seen()
+    folder = run_folder(root, task_id, f"main.{newest}")
+    digest = str(_json(os.path.join(folder, "started.json")).get("digest", ""))
+    return look_at(root, task_id, f"main.{newest}").replace(digest=digest)
 
 
 def look_at(root: str, task_id: str, run: str) -> Seen:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Follower = Callable[[dict[str, Any]], None]
 
-LOG_NAME = ".task_execution.log"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
 
 
@@ -101,16 +100,14 @@ class Journal:
             )
 
     def _repair(self) -> None:
-        """Close a torn last line, so that every other line parses."""
+        """Close a torn last line and say so in the same write: no death comes between the two."""
         size = os.fstat(self._fd).st_size
         if not size or os.pread(self._fd, 1, size - 1) == b"\n":
             return
-        torn = size - _last_newline(self._fd, size)
-        try:
-            os.write(self._fd, b"\n")
-        except OSError as error:
-            raise MachineError(f"cannot repair {self.path}: {error.strerror}; free some space") from error
-        self.write(LogRepaired(size=torn))
+        line = self._line(LogRepaired(size=size - _last_newline(self._fd, size)), task_id="", step=None)
+        self._append((f"\n{_encode(line)}\n").encode("utf-8", "replace"))
+        for follower in self._followers:
+            follower(line)
 
 
 def _last_newline(fd: int, size: int, block: int = 65536) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 from executor.records import Identity
 
@@ -27,11 +28,13 @@ def here(identity: Identity) -> bool:
     return identity.machine == machine_id()
 
 
+@cache
 def boot_id() -> str:
     """Return the kernel's id of this boot."""
     return _first_line("/proc/sys/kernel/random/boot_id")
 
 
+@cache
 def machine_id() -> str:
     """Return the machine's id, its host name where there is none."""
     return _first_line("/etc/machine-id") or os.uname().nodename
@@ -48,11 +51,8 @@ def adopt_orphans() -> None:
 def children() -> set[int] | None:
     """Return the pids of our own children, None where the kernel does not tell."""
     pid = os.getpid()
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return {int(word) for word in file.read().split()}
-    except OSError:
-        return None
+    text = _raw(f"/proc/{pid}/task/{pid}/children")
+    return None if text is None else {int(word) for word in text.split()}
 
 
 def bearing(token: str) -> list[int]:
@@ -71,11 +71,7 @@ def group(pid: int) -> int | None:
 
 
 def _bears(pid: int, needle: bytes, *, exact: bool) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            words = file.read().split(b"\0")
-    except OSError:
-        return False
+    words = (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
     return any(word == needle or (not exact and word.startswith(needle)) for word in words)
 
 
@@ -86,13 +82,26 @@ def _all_pids() -> list[int]:
         return []
 
 
-def _start_ticks(pid: int) -> int | None:
+def _raw(path: str) -> bytes | None:
+    """Return a file of /proc whole, without the cost of a file object: this runs after each check."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    try:
+        pieces = []
+        while piece := os.read(fd, 65536):
+            pieces.append(piece)
+        return b"".join(pieces)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _start_ticks(pid: int) -> int | None:
+    fields = (_raw(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
+    return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _start_elsewhere(pid: int) -> int | None:

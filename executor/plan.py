@@ -1,13 +1,14 @@
-"""A plan: the steps of one file, each built when it is asked for."""
+"""A plan: the steps of one file, each built when it is asked for.
+
+What parses and judges a file is imported where it is used: a plan from the cache needs none of it.
+"""
 
 from __future__ import annotations
 
 from executor.build import build_settings, build_step, title_of
 from executor.errors import DefinitionError, Problem
-from executor.flaws import Flaw, FlawError, not_defined, shown, spelled
-from executor.loader import load, positions
+from executor.flaws import Flaw, FlawError, not_defined, problem_of, shown
 from executor.steps import Settings
-from executor.structure import key_of, structure_of
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ class Plan(Value):
         """The numbers of the defined steps, ascending."""
         return tuple(self.raw)
 
+    def defines(self, number: int) -> bool:
+        """Tell whether the step is defined."""
+        return number in self.raw
+
+    def gated(self, number: int) -> bool:
+        """Tell whether the step has written dependencies; builds nothing."""
+        return bool(self.raw[number][1].get("depends_on"))
+
     def title(self, number: int) -> str:
         """Return the written title, else the words of the step's key; builds nothing."""
         return title_of(*self._entry(number))
@@ -41,8 +50,7 @@ class Plan(Value):
         try:
             return build_step(number, slug, data, max_output=self.settings.max_output)
         except FlawError as wrong:
-            problem = Problem(self.file, wrong.flaw.message, path=spelled(wrong.flaw.path))
-            raise DefinitionError(problem) from None
+            raise DefinitionError(problem_of(wrong.flaw, self.file)) from None
 
     def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
         if number not in self.raw:
@@ -55,6 +63,8 @@ def read_plan(data: bytes, *, file: str) -> Plan:
 
     Raises DefinitionError with all problems at once, each with line and column.
     """
+    from executor.loader import load
+
     plan, flaws = _read(load(data, file=file), file)
     if flaws:
         raise DefinitionError(*_placed(flaws, data, file))
@@ -66,6 +76,8 @@ def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]
 
     `read_script` gives the text of a script by the name in the plan, None when it is missing.
     """
+    from executor.loader import load
+
     try:
         top = load(data, file=file)
     except DefinitionError as wrong:
@@ -73,8 +85,7 @@ def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]
     plan, flaws = _read(top, file)
     if isinstance(top, dict):
         flaws += _first_told(_form_flaws(top), flaws)
-    for number in plan.raw:
-        flaws += _flaws_inside(plan, number, flaws, read_script)
+    flaws += [*_flaws_inside(plan, flaws, read_script)]
     if not plan.raw and not flaws:
         flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(flaws, data, file)
@@ -101,6 +112,8 @@ def _read(top: object, file: str) -> tuple[Plan, list[Flaw]]:
     """Return as much of a plan as can be read, with what is wrong."""
     if top is not None and not isinstance(top, dict):
         return Plan(file, Settings(), {}), [Flaw((), f"must be a mapping of steps, got {shown(top)}")]
+    from executor.structure import structure_of
+
     body: dict[str, Any] = top or {}
     structure = structure_of(body)
     flaws = list(structure.flaws)
@@ -124,32 +137,30 @@ def _first_told(found: Iterable[Flaw], told: Iterable[Flaw]) -> list[Flaw]:
     return [flaw for flaw in found if flaw.path not in paths]
 
 
-def _flaws_inside(
-    plan: Plan, number: int, told: list[Flaw], read_script: Callable[[str], str | None]
-) -> Iterator[Flaw]:
-    """Tell what is wrong inside a step of which nothing was told yet, and what is doubtful in it."""
-    slug, body = plan.raw[number]
-    key = key_of(number, slug)
-    if any(flaw.path[:1] == (key,) for flaw in told):
-        return
-    try:
-        step = build_step(number, slug, body)
-    except FlawError as wrong:
-        yield wrong.flaw
-        return
+def _flaws_inside(plan: Plan, told: Iterable[Flaw], read_script: Callable[[str], str | None]) -> Iterator[Flaw]:
+    """Tell what is wrong inside the steps of which nothing was told yet, and what is doubtful in them."""
     from executor.lint import lint
+    from executor.structure import key_of
 
-    for flaw in lint(step, body, read_script=read_script):
-        yield flaw.replace(path=(key, *flaw.path))
+    told_of = {flaw.path[0] for flaw in told if flaw.path}
+    for number, (slug, body) in plan.raw.items():
+        key = key_of(number, slug)
+        if key in told_of:
+            continue
+        try:
+            step = build_step(number, slug, body)
+        except FlawError as wrong:
+            yield wrong.flaw
+            continue
+        yield from (flaw.replace(path=(key, *flaw.path)) for flaw in lint(step, body, read_script=read_script))
 
 
 def _placed(flaws: Iterable[Flaw], data: bytes, file: str) -> tuple[Problem, ...]:
     """Return the flaws as problems in the order of the file."""
+    from executor.loader import positions
+
     places = positions(data)
-    problems = []
-    for flaw in flaws:
-        line, col = _place(flaw.path, places)
-        problems.append(Problem(file, flaw.message, spelled(flaw.path), line, col, flaw.severity))
+    problems = [problem_of(flaw, file, _place(flaw.path, places)) for flaw in flaws]
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.col)))
 
 

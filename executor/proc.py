@@ -114,7 +114,7 @@ class Running:
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
         if self._adopted:
-            self.over = True
+            self.over = pids.identify(self.pid) is None
             return
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

@@ -39,6 +39,8 @@ class Project(Value):
 def find(start: str) -> Project:
     """Return the project at `start` or above it; UsageError when there is none."""
     folder = os.path.abspath(start)
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {folder}")
     while True:
         found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
         if found:
@@ -67,9 +69,9 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     cached = _cached(project, key)
     if cached is not None and (cached[1] or not for_run):
         return cached
-    plan = cached[0] if cached else read_plan(data, file=project.definitions)
     if for_run:
         _refuse_invalid(data, project.definitions)
+    plan = cached[0] if cached else read_plan(data, file=project.definitions)
     _cache(project, key, plan, validated=for_run)
     return plan, for_run
 
@@ -113,10 +115,17 @@ def interpreter(project: Project, setting: str, environ: dict[str, str]) -> str:
     import sys
 
     if setting:
-        return setting if os.path.isabs(setting) else project.path(setting)
+        return project.path(setting) if os.sep in setting else _on_path(setting, environ)
     inside = [environ.get("VIRTUAL_ENV", ""), project.path(".venv")]
     found = [os.path.join(folder, "bin", "python") for folder in inside if folder]
     return next((path for path in found if os.access(path, os.X_OK)), sys.executable)
+
+
+def _on_path(name: str, environ: dict[str, str]) -> str:
+    """Return where the PATH has a program, its bare name when it has none."""
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    found = (os.path.join(folder, name) for folder in folders if folder)
+    return next((path for path in found if os.access(path, os.X_OK)), name)
 
 
 def script_path(project: Project, script: str) -> str:

@@ -19,6 +19,7 @@ class Decision(Value):
 
     `action`: done, tick (passed before, only the tick is missing), run, ask (lost and on_lost: ask), elsewhere.
     `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
+    `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
     """
 
     action: str
@@ -31,6 +32,7 @@ class Decision(Value):
     stop_run: str = ""
     reuse_test: bool = False
     by_hand: str = ""
+    digest: str = ""
 
 
 def digest_parts(
@@ -54,17 +56,34 @@ def digest_parts(
 
 def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:
     """Return the decision that SPEC.md and the log alone allow, None when the step is open."""
-    if box.state == "x" and not rerun:
+    if box.state == "x" and not rerun and not begun_again(box, state):
         return _ticked(box, state)
     if box.state != "x" and state.verdict == "passed" and not state.ticked and not rerun:
         return Decision("tick", "passed before; the tick was not written", task_id=state.task_id)
     return None
 
 
+def begun_again(box: Box, state: StepState) -> bool:
+    """Tell whether a ticked step was run again since, and that task did not pass: its tick is of the one before."""
+    if state.verdict == "passed" or not state.passed_task or state.task_id == state.passed_task:
+        return False
+    return box.mark is not None and box.mark.kind == "passed" and box.mark.task_id == state.passed_task
+
+
+def unlogged_tick(box: Box, state: StepState) -> str:
+    """Tell whose tick the log does not know: `ours`, when we died behind it, `hand` for a person's; else nothing."""
+    if box.state != "x":
+        return ""
+    if box.mark is not None and box.mark.kind == "passed":
+        missing = box.mark.task_id == state.task_id and state.verdict == "passed" and not state.ticked
+        return "ours" if missing else ""
+    return "" if state.hand_seen or state.verdict == "passed" else "hand"
+
+
 def _ticked(box: Box, state: StepState) -> Decision:
     mark = box.mark
     if mark is None or mark.kind in ("by_hand", "failed"):
-        return Decision("done", "ticked by hand", by_hand="" if state.passed_at else "seen")
+        return Decision("done", "ticked by hand")
     if mark.task_id == state.task_id and state.verdict in ("failed", "timed_out", "cancelled"):
         raise SpecError(
             f"SPEC.md line {box.line} is ticked with {mark.task_id}, but the log says that task {state.verdict}:"
@@ -79,17 +98,25 @@ def decide_open(
     state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str = "", rerun: bool = False
 ) -> Decision:
     """Return how an open step runs; `dependency_at` is when the newest written dependency's MAIN ended."""
+    unseen = _ended_unseen(state, seen)
+    if unseen and seen.status == "elsewhere":
+        why = f"{state.task_id}/{seen.run} runs on another host; wait for it, or: do-tasks stop {state.task_id}"
+        return Decision("elsewhere", why, task_id=state.task_id)
     if rerun:
-        return Decision("run", "--rerun", stop_run=seen.run if seen.status == "alive" else "")
+        return Decision("run", "--rerun", by_hand="rerun")
     if state.verdict == "passed":
         return Decision("run", "its box was opened by hand", by_hand="opened")
-    if state.verdict == "reopened":
-        return Decision("run", "reopened")
-    if not state.task_id:
-        return Decision("run", "not run before")
-    if state.verdict in ("", "interrupted", "lost"):
+    if state.verdict == "reopened" or not state.task_id:
+        return Decision("run", state.verdict or "not run before")
+    if state.verdict in ("", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
         return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
     return _after_failure(state, digest=digest, dependency_at=dependency_at)
+
+
+def _ended_unseen(state: StepState, seen: Seen) -> bool:
+    """Tell whether the newest MAIN was let go and its end is not in the log."""
+    closed = state.run_closed == f"{state.task_id}/{seen.run}" or state.verdict == "cancelled"
+    return seen.status not in ("none", "never_ran") and not closed
 
 
 def _after_failure(state: StepState, *, digest: str, dependency_at: str) -> Decision:
@@ -113,27 +140,26 @@ def _stale(state: StepState, *, digest: str, dependency_at: str) -> str:
 
 def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str) -> Decision:
     task = state.task_id
-    same = state.digest == digest
-    tested = same and state.test_digest == digest
+    same = (seen.digest or state.digest) == digest
+    tested = state.digest == digest and state.test_digest == digest
     if not _stale(state, digest=digest, dependency_at=dependency_at) and seen.status != "alive":
         why = "interrupted after MAIN had exited 0; MAIN is not repeated"
         return Decision(
             "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True
         )
-    if seen.status == "elsewhere":
-        return Decision("elsewhere", f"{task}/{seen.run} runs on another host", task_id=task)
-    return _resume_run(seen, task=task, same=same, tested=tested, on_lost=on_lost, closed=state.run_closed)
+    if on_lost == "ask" and "lost" in (seen.status, state.verdict):
+        why = f"{task}/{seen.run} is lost: it died without an exit code; --rerun runs it again"
+        return Decision("ask", why, task_id=task)
+    return _resume_run(seen, task=task, same=same, tested=tested, closed=state.run_closed)
 
 
-def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, on_lost: str, closed: str) -> Decision:
+def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, closed: str) -> Decision:
     if seen.status in ("none", "never_ran") or closed == f"{task}/{seen.run}":
         return Decision("run", "interrupted before MAIN ended", task_id=task, reuse_test=tested)
     if seen.status == "lost":
-        if on_lost == "ask":
-            return Decision("ask", f"{task}/{seen.run} is lost: it died without an exit code", task_id=task)
         return Decision("run", "MAIN was lost", task_id=task, lost_run=seen.run, reuse_test=tested)
     if not same:
         why = "interrupted, and what MAIN does has changed since"
-        return Decision("run", why, task_id=task, stop_run=seen.run if seen.status == "alive" else "")
+        return Decision("run", why, task_id=task, reuse_test=tested)
     why = "MAIN is still running" if seen.status == "alive" else "MAIN ended while nobody watched"
     return Decision("run", why, task_id=task, main="adopt", main_task=task, main_run=seen.run, reuse_test=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from executor.values import Value
 
+LOG_NAME = ".task_execution.log"
+
 
 class Identity(Value):
     """A process that no pid reuse, reboot or other host can fake. `start` is kernel ticks since boot."""
@@ -28,9 +30,11 @@ class Seen(Value):
     """What a task's newest run folder says.
 
     `status`: none, never_ran, alive, exited, lost, elsewhere (another host's, neither lost nor restarted).
+    `digest` is of what this run does, empty in a record that does not say.
     """
 
     run: str = ""
     status: str = "none"
     exit_code: int | None = None
     pid: int = 0
+    digest: str = ""

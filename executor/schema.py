@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from executor.errors import Problem
-from executor.flaws import Flaw, did_you_mean, shown, spelled
+from executor.flaws import Flaw, did_you_mean, problem_of, shown
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +10,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jsonschema.exceptions import ValidationError
+
+    from executor.errors import Problem
 
 STEP_KEY = r"^step_(0|[1-9][0-9]{0,5})_([A-Za-z0-9][A-Za-z0-9_-]*)$"
 SIZE = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT]?)(i?)([bB]?)\s*$"
@@ -390,7 +391,7 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 def schema_problems(data: object, file: str) -> list[Problem]:
     """Return every way in which data departs from PLAN_SCHEMA, by path; lines are not known here."""
-    return [Problem(file, flaw.message, path=spelled(flaw.path)) for flaw in schema_flaws(data)]
+    return [problem_of(flaw, file) for flaw in schema_flaws(data)]
 
 
 def schema_flaws(data: object) -> list[Flaw]:

@@ -52,7 +52,7 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
     """Replace SPEC.md by what `patched` makes of it, again from the start when an editor was faster."""
     refuse_read_only(path)
     real = os.path.realpath(path)
-    with files.brief_lock(lock):
+    with files.BriefLock(lock):
         for _ in range(TRIES):
             before = os.stat(real) if os.path.exists(real) else None
             data = read(real)

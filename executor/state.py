@@ -15,7 +15,8 @@ class StepState(Value):
     """What the log says of one step.
 
     `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
-    may be reused; `run_closed` is the last run whose end was logged; times are the log's UTC strings, which sort.
+    may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
+    times are the log's UTC strings, which sort.
     """
 
     task_id: str = ""
@@ -32,6 +33,8 @@ class StepState(Value):
     passed_at: str = ""
     ticked: bool = False
     note: str = ""
+    hand_seen: bool = False
+    passed_task: str = ""
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -45,6 +48,7 @@ def _started(state: StepState, line: Line) -> StepState:
         run_closed="",
         ticked=False,
         note="",
+        hand_seen=False,
     )
 
 
@@ -72,7 +76,8 @@ def _main_ended(state: StepState, line: Line) -> StepState:
 
 
 def _passed(state: StepState, line: Line) -> StepState:
-    return state.replace(verdict="passed", passed_at=line["timestamp"], note=line.get("note", ""))
+    note = line.get("note", "")
+    return state.replace(verdict="passed", passed_at=line["timestamp"], passed_task=line["task_id"], note=note)
 
 
 def _failed(state: StepState, line: Line) -> StepState:
@@ -86,11 +91,17 @@ def _ticked(state: StepState, line: Line) -> StepState:
 
 
 def _opened(state: StepState, line: Line) -> StepState:
-    return StepState(task_id=state.task_id, verdict="reopened", passed_at=state.passed_at)
+    return StepState(
+        task_id=state.task_id, verdict="reopened", passed_at=state.passed_at, passed_task=state.passed_task
+    )
+
+
+def _hand_seen(state: StepState, line: Line) -> StepState:
+    return state.replace(hand_seen=True)
 
 
 def _marked_done(state: StepState, line: Line) -> StepState:
-    return state.replace(passed_at=line["timestamp"])
+    return state.replace(passed_at=line["timestamp"], hand_seen=True)
 
 
 FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
@@ -104,6 +115,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "StepFailed": _failed,
     "StepInterrupted": _failed,
     "SpecTicked": _ticked,
+    "HandTickSeen": _hand_seen,
     "HandUntickSeen": _opened,
     "StepReopened": _opened,
     "StepMarkedDone": _marked_done,

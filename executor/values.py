@@ -20,21 +20,20 @@ class Value:
     """
 
     _fields: tuple[str, ...] = ()
+    _names: frozenset[str] = frozenset()
 
     def __init_subclass__(cls) -> None:
         own = tuple(name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_"))
         cls._fields = (*(name for name in cls._fields if name not in own), *own)
+        cls._names = frozenset(cls._fields)
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        fields = type(self)._fields
-        if len(values) > len(fields):
-            raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
+        fields = self._fields
         given = self.__dict__
         given.update(zip(fields, values, strict=False))
-        for name, value in named.items():
-            if name not in fields or name in given:
-                raise TypeError(f"{type(self).__name__} got an unexpected or doubled field {name!r}")
-            given[name] = value
+        given.update(named)
+        if len(given) != len(values) + len(named) or not given.keys() <= self._names:
+            raise TypeError(f"{type(self).__name__} has the fields {', '.join(fields)}, each at most once")
         if len(given) < len(fields):
             self._fill(fields)
 
@@ -60,7 +59,12 @@ class Value:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed."""
-        return type(self)(**{**self.asdict(), **changes})
+        if not changes.keys() <= self._names:
+            raise TypeError(f"{type(self).__name__} has the fields {', '.join(self._fields)}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
+        return copy
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields in order; nested values stay values."""

@@ -76,7 +76,7 @@ class Watch:
         self._interrupts.drain()
         self._seen = asked
         for one in self.running:
-            one.stop(Verdict.INTERRUPTED, self._interrupts.name, INTERRUPT if asked == 1 else KILL)
+            one.stop(Verdict.INTERRUPTED, self._interrupts.reason, INTERRUPT if asked == 1 else KILL)
 
 
 def _advance(one: Running) -> None:
@@ -106,7 +106,7 @@ def _drain(one: Running) -> None:
             os.close(one.pipe)
             one.pipe = -1
             return
-        one.capture.feed(data)
+        one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
 
 
 def _settled(one: Running) -> bool:

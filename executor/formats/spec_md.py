@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.errors import SpecError
+from executor.formats.blocks import BOM, MARKER, columns, visible
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -12,18 +13,13 @@ if TYPE_CHECKING:
 
 NOTE_LENGTH = 120
 STATES = " x~-!"
-BOM = b"\xef\xbb\xbf"
-CODE_INDENT = 4
 
 _STATE = {char.encode(): char.lower() for char in "X" + STATES}
-_MARKER = rb"(?:[-*+]|\d{1,9}[.)])"
 _BOX = re.compile(
-    rb"^((?:\A\xef\xbb\xbf)?[ \t]*" + _MARKER + rb"[ \t]+\[)([ xX~!-])\][ \t]+\*\*"
+    rb"^((?:\A\xef\xbb\xbf)?[ \t]*" + MARKER + rb"[ \t]+\[)([ xX~!-])\][ \t]+\*\*"
     rb"[sS][tT][eE][pP][ \t]+(\d{1,9})[ \t]*(?::[ \t]*\*\*|\*\*[ \t]*:)([^\n]*)",
     re.MULTILINE,
 )
-# A line as far as blocks go: its blanks, its list markers, what opens or closes a block, the rest.
-_LINE = rb"([ \t]*)((?:" + _MARKER + rb"(?:[ \t]+|(?=\r?\n)))*)(`{3,}|~{3,}|<!--)?([^\n]*)\n?"
 # ✓ ✗ ⏳ (an editor may add a selector), a word, an id, a time, a note.
 _SUFFIX = re.compile(
     rb"(\xe2(?:\x9c[\x93\x97]|\x8f\xb3))(?:\xef\xb8\x8f)?[ \t]*(by hand|Failed|started|)[ \t]*"
@@ -72,22 +68,25 @@ class Box(Value):
 def boxes(data: bytes) -> tuple[Box, ...]:
     """Return the step lines in file order; fenced code and HTML comments hide theirs."""
     found, line, at = [], 1, 0
-    for first, last in _visible(data):
-        for match in _BOX.finditer(data, first, last):
-            start = match.start()
-            line += data.count(b"\n", at, start)
-            at = start
-            found.append(_box(match, line))
+    for match in _matches(data):
+        start = match.start()
+        line += data.count(b"\n", at, start)
+        at = start
+        found.append(_box(match, line))
     return tuple(found)
+
+
+def _matches(data: bytes) -> Iterator[re.Match[bytes]]:
+    for first, last in visible(data):
+        yield from _BOX.finditer(data, first, last)
 
 
 def find(data: bytes, number: int) -> Box:
     """Return the one line of this step; SpecError when there is none, or more."""
-    every = boxes(data)
-    same = [box for box in every if box.number == number]
+    same = [match for match in _matches(data) if int(match[3]) == number]
     if not same:
-        raise SpecError(_missing(number, [box.number for box in every]))
-    *others, last = same
+        raise SpecError(_missing(number, [int(match[3]) for match in _matches(data)]))
+    *others, last = [_box(match, data.count(b"\n", 0, match.start()) + 1) for match in same]
     if others:
         times = "twice" if len(others) == 1 else f"{len(same)} times"
         lines = ", ".join(str(box.line) for box in others)
@@ -230,70 +229,7 @@ def _place(data: bytes, model: Box | None) -> tuple[bytes, int, bytes]:
     end = data.find(b"\n", model.end) + 1 or len(data)
     eol = data[model.end : end] if end > model.end and data[end - 1 : end] == b"\n" else usual
     for line in re.compile(rb"[^\n]*\n|[^\n]+").finditer(data, end):
-        if line[0].strip() and _columns(line[0]) <= _columns(opening):
+        if line[0].strip() and columns(line[0]) <= columns(opening):
             break
         end = line.end() if line[0].strip() else end
     return opening, end, eol
-
-
-def _columns(text: bytes) -> int:
-    return len(text[: len(text) - len(text.lstrip(b" \t"))].expandtabs(4))
-
-
-def _visible(data: bytes) -> Iterator[tuple[int, int]]:
-    at = 0
-    if b"```" in data or b"~~~" in data or b"<!--" in data:
-        for first, last in _hidden(data):
-            yield at, first
-            at = last
-    yield at, len(data)
-
-
-class _Block(Value):
-    """An open fence or comment: `base` is the content column of the list item that holds it."""
-
-    base: int
-    indent: int
-    opener: bytes
-    start: int
-
-
-def _hidden(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield fences and comments by CommonMark's rules; inside a list any indentation opens one."""
-    items: list[int] = []
-    block: _Block | None = None
-    for line in re.compile(_LINE).finditer(data, len(BOM) if data.startswith(BOM) else 0):
-        blank = not (line[2] or line[3] or line[4].strip())
-        if block and not blank and _columns(line[1] + b".") < block.base:
-            yield block.start, line.start()
-            block = None
-        ends = _closes(line, block) if block else line[3] == b"<!--" and b"-->" in line[3][2:] + line[4]
-        block = block or (None if blank else _opened(line, items))
-        if block and ends:
-            yield block.start, line.end()
-            block = None
-    if block:
-        yield block.start, len(data)
-
-
-def _opened(line: re.Match[bytes], items: list[int]) -> _Block | None:
-    """Return the block that begins on this line; keep the columns of the open list items."""
-    blanks, markers, opener, rest = line.groups()
-    indent = _columns(blanks + b".")
-    while items and indent < items[-1]:
-        items.pop()
-    if markers:
-        indent = len((blanks + markers).expandtabs(4)) + (not markers.endswith((b" ", b"\t")))
-        items.append(indent)
-    is_code = not items and indent >= CODE_INDENT
-    if opener is None or is_code or (opener.startswith(b"`") and b"`" in rest):
-        return None
-    return _Block(items[-1] if items else 0, indent, opener, line.start())
-
-
-def _closes(line: re.Match[bytes], block: _Block) -> bool:
-    blanks, markers, fence, rest = line.groups()
-    if block.opener == b"<!--":
-        return b"-->" in line[0]
-    near = _columns(blanks + b".") < max(block.base + CODE_INDENT, block.indent + 1)
-    return near and not markers and fence is not None and fence.startswith(block.opener) and not rest.strip()

@@ -29,15 +29,15 @@ def main(bench: Bench, task: Task) -> Outcome:
     if decision.lost_run:
         bench.log(MainLost(run=decision.lost_run, reason="its process is gone and left no exit code"), task)
     spec = task.step.main or Main()
-    outcome, failure = _adopt(bench, task, spec) if decision.main == "adopt" else _attempt(bench, task, spec)
+    outcome, classes = _adopt(bench, task, spec) if decision.main == "adopt" else _attempt(bench, task, spec)
     for tried in range(1, spec.retry.attempts):
-        if outcome.passed or not _again(failure, spec) or not _wait(bench, task, failure, tried):
+        if outcome.passed or not _again(classes, spec) or not _wait(bench, task, classes[0], tried):
             break
-        outcome, failure = _attempt(bench, task, spec)
+        outcome, classes = _attempt(bench, task, spec)
     return outcome
 
 
-def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
+def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
     run = jobs.next_main(bench.root, task.task_id)
     argv = command.main_argv(bench, task)
     jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
@@ -45,7 +45,12 @@ def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
     def note(pid: int) -> None:
         shown = command.shown(argv, bench.root)
         started = MainStarted(
-            run=run, command=shown, runner="command", pid=pid, objective=spec.objective, limit_s=spec.limit_s
+            run=run,
+            command=shown,
+            runner="command",
+            pid=pid,
+            objective=spec.objective or task.title,
+            limit_s=spec.limit_s,
         )
         bench.log(started, task)
         bench.journal.sync()
@@ -53,14 +58,15 @@ def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
     return _judge(bench, task, run, launch(bench, task, run=run, argv=argv, limit_s=spec.limit_s, note=note))
 
 
-def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, str]:
+def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
     run = task.decision.main_run
     seen = jobs.look_at(bench.root, task.task_id, run)
     bench.log(MainAdopted(run=run, pid=seen.pid, why=task.decision.why), task)
     return _judge(bench, task, run, adopt(bench, task, run=run, limit_s=spec.limit_s))
 
 
-def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, str]:
+def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple[str, ...]]:
+    """Log the end of a run; return its outcome with the classes that `retry` may name it by."""
     outcome, failure = command.judge(
         done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
     )
@@ -79,11 +85,11 @@ def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, str]
         task,
     )
     bench.journal.sync()
-    return outcome, failure
+    return outcome, (failure, f"exit:{done.end.exit_code}")
 
 
-def _again(failure: str, spec: Main) -> bool:
-    return failure != "stopped" and (failure in spec.retry.on or "any" in spec.retry.on)
+def _again(classes: tuple[str, ...], spec: Main) -> bool:
+    return "stopped" not in classes and any(one in spec.retry.on for one in (*classes, "any"))
 
 
 def _wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:
@@ -91,7 +97,7 @@ def _wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:
     wait_s = min(MOST_WAIT_S, 2.0**tried) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, guards nothing
     run = jobs.next_main(bench.root, task.task_id)
     bench.log(MainRetried(run=run, failure=failure, wait_s=round(wait_s, 1)), task)
-    return bench.interrupts.sleep(wait_s)
+    return bench.interrupts.sleep(wait_s) and not jobs.stop_asked(bench.root, task.task_id)
 
 
 def result_path(bench: Bench, task: Task) -> str:

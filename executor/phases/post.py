@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from executor import checks, criteria, jobs, proc
 from executor.events import CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
@@ -24,7 +26,8 @@ def post(bench: Bench, task: Task) -> Outcome:
 def _judge_all(bench: Bench, task: Task) -> Outcome:
     result = criteria.read_result(result_path(bench, task))
     if result.written:
-        bench.log(ResultRead(metrics=dict(result.metrics), note=result.note or result.trouble), task)
+        run = os.path.basename(main_folder(bench, task))
+        bench.log(ResultRead(run=run, metrics=dict(result.metrics), note=result.note or result.trouble), task)
     main = task.step.main
     standings = [_judge(bench, task, one, result) for one in (main.criteria if main else ())]
     counts = tuple(standing.kind for standing in standings)
@@ -54,7 +57,7 @@ def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
     asked = proc.Command(
         name=check.name,
-        argv=checks.argv(check, python=bench.python),
+        argv=bench.argv(check),
         env=bench.environment(task),
         token=f"{task.task_id}/criterion.{number}",
         limit_s=check.limit_s,

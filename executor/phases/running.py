@@ -6,10 +6,11 @@ import json
 import os
 import time
 
-from executor import jobs, launcher, pids, proc
+from executor import jobs, launcher, pids
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.outcome import Verdict
+from executor.proc import Command, Ended, Running
 from executor.records import Exit
 from executor.values import TYPE_CHECKING, Value
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.bench import Bench, Task
-    from executor.proc import Ended
 
 PROGRESS = b'{"progress"'
 
@@ -47,40 +47,50 @@ def launch(
 ) -> Run:
     """Start a run under the launcher: `note` logs it, with the pid, before it is let go; then see it through."""
     folder = jobs.new_run(bench.root, task.task_id, run)
-    extra = {"DO_TASKS_RUN": f"{task.task_id}/{run}", "DO_TASKS_RESULT": os.path.join(folder, "result.json")}
-    if run == "test":
-        extra["DO_TASKS_TEST"] = "1"
-    held = launcher.hold(argv, bench.environment(task, **extra), folder=folder)
+    held = launcher.hold(argv, _environment(bench, task, run), folder=folder)
     identity = pids.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
-    jobs.write_started(folder, identity, command=" ".join(argv))
+    jobs.write_started(folder, identity, command=" ".join(argv), digest=task.digest)
     note(held.pid)
     launcher.let_go(held)
-    return see_through(bench, task, run=run, pid=held.pid, limit_s=limit_s)
+    ended = _watch(bench, task, _running(task, run, held.pid, limit_s))
+    return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
 
 
-def see_through(bench: Bench, task: Task, *, run: str, pid: int, limit_s: float) -> Run:
-    """Watch a run that we started to its end."""
-    command = proc.Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
-    return _watch(bench, task, proc.Running(command, pid))
+def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
+    """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
+    folder = jobs.new_run(bench.root, task.task_id, "test")
+    pid = launcher.start(argv, _environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
+    ended = _watch(bench, task, _running(task, "test", pid, limit_s))
+    return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
+
+
+def _environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
+    result = os.path.join(bench.folder(task, run), "result.json")
+    return bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
+
+
+def _running(task: Task, run: str, pid: int, limit_s: float, *, adopted: bool = False, age_s: float = 0.0) -> Running:
+    command = Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
+    return Running(command, pid, adopted=adopted, age_s=age_s)
 
 
 def adopt(bench: Bench, task: Task, *, run: str, limit_s: float) -> Run:
     """Watch a run to its end that an executor before us started; one that has ended is read at once."""
     folder = bench.folder(task, run)
     seen = jobs.look_at(bench.root, task.task_id, run)
-    command = proc.Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
     age_s = max(0.0, time.time() - jobs.began_ns(folder) / 1e9)
     if seen.status == "alive":
-        return _watch(bench, task, proc.Running(command, seen.pid, adopted=True, age_s=age_s))
-    end = jobs.exit_of(folder)
-    lasted_s = max(0.0, ((end.ended_ns if end else 0) - jobs.began_ns(folder)) / 1e9)
+        ended = _watch(bench, task, _running(task, run, seen.pid, limit_s, adopted=True, age_s=age_s))
+        return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
+    end = jobs.exit_of(folder) or Exit(None)
     bench.end_strays(task, run)
-    return _finished(bench, task, folder, proc.Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
+    lasted_s = max(0.0, (end.ended_ns - jobs.began_ns(folder)) / 1e9)
+    return _finished(bench, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(bench: Bench, task: Task, running: proc.Running) -> Run:
+def _watch(bench: Bench, task: Task, running: Running) -> Ended:
     folder = bench.folder(task, running.command.name)
     watch = bench.watch(_Beat(bench, task, folder, running))
     watch.add(running)
@@ -89,11 +99,11 @@ def _watch(bench: Bench, task: Task, running: proc.Running) -> Run:
         ended = watch.turn()
     if ended[0].stopped:
         bench.log(StraysStopped(run=running.command.name, pids=ended[0].stopped), task)
-    return _finished(bench, task, folder, ended[0])
+    return ended[0]
 
 
-def _finished(bench: Bench, task: Task, folder: str, ended: Ended) -> Run:
-    end = jobs.exit_of(folder) or _unwritten(folder, ended)
+def _finished(bench: Bench, task: Task, end: Exit, ended: Ended) -> Run:
+    folder = bench.folder(task, ended.name)
     for name in ("stdout.log", "stderr.log", "result.json"):
         bench.mask_file(os.path.join(folder, name))
     verdict, reason = _by_us(bench, task, end, ended)
@@ -121,7 +131,7 @@ def _by_us(bench: Bench, task: Task, end: Exit, ended: Ended) -> tuple[Verdict |
     if ended.reason:
         return ended.verdict, ended.reason
     if jobs.stop_asked(bench.root, task.task_id):
-        return Verdict.CANCELLED, "stopped by do-tasks stop"
+        return Verdict.CANCELLED, jobs.STOPPED
     if end.exit_code is None and not end.signal:
         return Verdict.LOST, "its process died and left no exit code"
     return None, ""
@@ -130,7 +140,7 @@ def _by_us(bench: Bench, task: Task, end: Exit, ended: Ended) -> tuple[Verdict |
 class _Beat:
     """Four times a second: the progress a script prints, the size of what it writes."""
 
-    def __init__(self, bench: Bench, task: Task, folder: str, running: proc.Running) -> None:
+    def __init__(self, bench: Bench, task: Task, folder: str, running: Running) -> None:
         self._bench = bench
         self._path = os.path.join(folder, "stdout.log")
         self._folder = folder
@@ -159,7 +169,7 @@ class _Beat:
         try:
             said = json.loads(line)["progress"]
             self._bench.progress(int(said["done"]), int(said["total"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
 
 

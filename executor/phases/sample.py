@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.events import TestFinished, TestSkipped, TestStarted
 from executor.outcome import PASSED, Outcome, Verdict
-from executor.phases.running import launch
+from executor.phases.running import try_out
 from executor.runners import command
 from executor.values import TYPE_CHECKING
 
@@ -24,11 +24,8 @@ def sample(bench: Bench, task: Task) -> Outcome:
     main = task.step.main
     limit_s = main.sample.limit_s if main else 0.0
     shown = command.shown(argv, bench.root)
-
-    def note(pid: int) -> None:
-        bench.log(TestStarted(run="test", command=shown), task)
-
-    return _judge(bench, task, launch(bench, task, run="test", argv=argv, limit_s=limit_s, note=note), shown)
+    bench.log(TestStarted(run="test", command=shown), task)
+    return _judge(bench, task, try_out(bench, task, argv=argv, limit_s=limit_s), shown)
 
 
 def _skip(bench: Bench, task: Task) -> Outcome:

@@ -80,7 +80,7 @@ class _Round:
     def _command(self, token: str, check: Check) -> proc.Command:
         return proc.Command(
             name=token,
-            argv=checks.argv(check, python=self._bench.python),
+            argv=self._bench.argv(check),
             env=self._env,
             token=token,
             limit_s=check.limit_s,

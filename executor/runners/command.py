@@ -13,7 +13,7 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
     from executor.records import Exit
-    from executor.steps import Main
+    from executor.steps import Main, Step
 
 RATE_LIMIT_EXIT = 75
 _OOM = re.compile(r"out of memory|MemoryError", re.IGNORECASE)
@@ -43,6 +43,12 @@ def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     return (*script_argv(bench, main.script), *main.args, *words)
 
 
+def refuse_missing(bench: Bench, step: Step) -> None:
+    """Refuse a step whose script is not there, before anything of it runs."""
+    if step.main and step.main.script:
+        script_argv(bench, step.main.script)
+
+
 def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
     """Return how a script is started: .py by the project's interpreter, others by themselves or their first line."""
     from executor.project import script_path
@@ -57,15 +63,12 @@ def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
         )
     if path.endswith(".py"):
         return (bench.python, path)
-    return (path,) if os.access(path, os.X_OK) else (*_shebang(path), path)
-
-
-def _shebang(path: str) -> tuple[str, ...]:
     with open(path, "rb") as file:
         first = file.readline(256)
-    if first.startswith(b"#!"):
-        return tuple(first[2:].decode("utf-8", "replace").split())
-    return ("/bin/bash",)
+    if os.access(path, os.X_OK) and first.startswith((b"#!", b"\x7fELF")):
+        return (path,)
+    named = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
+    return (*(named or ["/bin/bash"]), path)
 
 
 def shown(argv: tuple[str, ...], root: str) -> str:

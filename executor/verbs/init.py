@@ -6,7 +6,6 @@ import os
 
 from executor import files
 from executor.errors import MachineError
-from executor.mask import clean_control
 from executor.outcome import Verdict
 from executor.plan import read_plan
 from executor.project import DEFINITIONS as DEFINITIONS_AT
@@ -96,7 +95,7 @@ def _contents(folder: str) -> dict[str, str]:
     if not found:
         return {"SPEC.md": SPEC, "step_definitions.yaml": DEFINITIONS, "scripts/count_words.py": SCRIPT}
     plan = read_plan(files.read(os.path.join(folder, found[0])), file=found[0])
-    boxes = [f"- [ ] **STEP {number}**: {clean_control(plan.title(number))}" for number in plan.numbers]
+    boxes = [f"- [ ] **STEP {number}**: {' '.join(plan.title(number).split())}" for number in plan.numbers]
     return {"SPEC.md": "\n".join(["# Plan", "", *boxes, ""])}
 
 

@@ -46,7 +46,7 @@ def run(args: Namespace) -> Verdict:
 
 def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
     task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
-    title = (box.title if box else "") or (desk.plan.title(number) if number in desk.plan.numbers else "")
+    title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     return {"step": number, "title": title, "state": _state(desk, number, box), "task_id": task_id}
 
 
@@ -55,7 +55,7 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
         return "no line"
     if box.state == "x":
         return "done" if box.mark and box.mark.kind == "passed" else "by hand"
-    if number not in desk.plan.numbers:
+    if not desk.plan.defines(number):
         return "not defined"
     state = desk.state(number)
     if state.task_id and state.verdict in ("", "interrupted"):
@@ -69,7 +69,7 @@ def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
         return False
     if row["state"] in ("done", "by hand"):
         return bool(outrun(desk, number))
-    needs = [edge.step for edge in desk.plan.step(number).depends_on]
+    needs = [edge.step for edge in desk.step(number).depends_on]
     return all(need in boxes and boxes[need].state == "x" for need in needs)
 
 

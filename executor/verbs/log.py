@@ -10,8 +10,9 @@ import time
 from executor import files, follow, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
-from executor.journal import LOG_NAME, Journal
+from executor.journal import Journal
 from executor.outcome import Verdict
+from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING
 from executor.views.terminal import Screen, Transcript, safe
 

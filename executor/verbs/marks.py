@@ -11,8 +11,9 @@ from executor.errors import UsageError
 from executor.events import StepMarkedDone, StepReopened
 from executor.formats import spec_md
 from executor.formats.spec_md import Mark, clean
-from executor.journal import LOG_NAME, Journal
+from executor.journal import Journal
 from executor.outcome import Verdict
+from executor.records import LOG_NAME
 from executor.select import select
 from executor.values import TYPE_CHECKING
 

@@ -6,11 +6,13 @@ import os
 import sys
 
 from executor import files, follow, jobs, project
-from executor.desk import Desk, decide, outrun
+from executor.desk import Desk, decide
 from executor.errors import UsageError
 from executor.outcome import Verdict
+from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
+from executor.verbs.wanted import asked
 from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from executor.bench import Bench
     from executor.engine import Report
     from executor.formats.spec_md import Box
+    from executor.recall import Decision
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -46,17 +49,18 @@ def run(args: Namespace) -> Verdict:
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
-    numbers, notes = _asked(desk, desk.boxes(), args)
+    numbers, notes = asked(desk, desk.boxes(), args)
     rows = []
+    boxes = desk.boxes()
     for number in numbers:
         decision = decide(desk, number, rerun=args.rerun, heed_stale=not args.step)
         rows.append(
             {
                 "step": number,
-                "title": plan.title(number),
+                "title": boxes[number].title or plan.title(number),
                 "action": decision.action,
                 "main": decision.main,
-                "why": decision.why,
+                "why": decision.why + ("" if args.force else _gate(desk, number, decision, boxes, numbers)),
             }
         )
     if args.json:
@@ -69,6 +73,15 @@ def _dry_run(here: project.Project, args: Namespace) -> Verdict:
         print(f"step {row['step']}: {row['action']}{how} - {safe(str(row['why']))}")
     print("\n".join(notes), end="\n" if notes else "")
     return Verdict.PASSED
+
+
+def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], before: list[int]) -> str:
+    """Say which dependencies stay open that this run does not take first."""
+    if decision.action != "run":
+        return ""
+    edges = [edge.step for edge in desk.plan.step(number).depends_on]
+    open_still = [need for need in edges if (need not in boxes or boxes[need].state != "x") and need not in before]
+    return f"; but it waits for step {', '.join(map(str, open_still))}" if open_still else ""
 
 
 def _run(here: project.Project, args: Namespace) -> Verdict:
@@ -93,14 +106,14 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     try:
         return _go(bench, args, screen)
     finally:
-        follow.save(here.root, follow.recall(here.root))
+        follow.save(here.root, follow.catch_up(here.root, recalled))
         bench.journal.close()
 
 
 def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     from executor import pids
     from executor.bench import Bench
-    from executor.journal import LOG_NAME, Journal
+    from executor.journal import Journal
     from executor.mask import Masker, secrets
 
     pids.adopt_orphans()
@@ -141,22 +154,17 @@ def _refuse_unknown_living(root: str, recalled: follow.Recalled) -> None:
 
 def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     from executor import spec_file
-    from executor.engine import run_many
+    from executor.engine import Manner, note_ticks, run_many
 
     spec_file.refuse_read_only(bench.project.spec)
-    _append_missing(bench, args)
-    numbers, notes = _asked(bench, bench.boxes(), args)
+    boxes = _with_appended(bench, args)
+    note_ticks(bench, boxes)
+    numbers, notes = asked(bench, boxes, args)
+    how = Manner(rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going)
     reports: list[Report] = []
-    for number in numbers:
-        [report] = run_many(
-            bench, [number], keep_going=args.keep_going, rerun=args.rerun, force=args.force, heed_stale=not args.step
-        )
+    for report in run_many(bench, numbers, how):
         reports.append(report)
         _say_report(bench, report, screen)
-        if report.outcome.verdict == Verdict.INTERRUPTED or (
-            report.outcome.verdict != Verdict.PASSED and not args.keep_going
-        ):
-            break
     return _close(bench, reports, notes, args, screen)
 
 
@@ -178,19 +186,20 @@ def _worst(reports: list[Report]) -> Verdict:
     return next((verdict for verdict in order if verdict in verdicts), Verdict.PASSED)
 
 
-def _append_missing(bench: Bench, args: Namespace) -> None:
-    """Give steps that SPEC.md lacks their lines, when asked to, or when the person at the terminal says yes."""
+def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:
+    """Return the boxes; steps that lack a line are given one when asked for, or when the person here says yes."""
     from executor import spec_file
     from executor.events import SpecLineAppended
 
     boxes = bench.boxes()
     missing = [number for number in bench.plan.numbers if number not in boxes]
     if not missing or not (args.append or _says_yes(missing)):
-        return
+        return boxes
     for number in missing:
         title = bench.plan.title(number)
         box = spec_file.append(bench.project.spec, bench.project.state("spec.lock"), number=number, title=title)
         bench.journal.write(SpecLineAppended(text=box.title), step=number)
+    return bench.boxes()
 
 
 def _says_yes(missing: list[int]) -> bool:
@@ -200,60 +209,21 @@ def _says_yes(missing: list[int]) -> bool:
     return input(f"SPEC.md has no line for step {names}. Append? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
-    """Return the steps to take in order, and what to say of those that cannot be taken."""
-    if args.step:
-        from executor.select import select
-
-        titles = {number: box.title for number, box in boxes.items()}
-        chosen = select(args.step, desk.plan, titles)
-        gaps = [f"Not defined, so not run: step {_ranges(chosen.missing)}."] if chosen.missing else []
-        return list(chosen.numbers), gaps
-    return _open_steps(desk, boxes, stop_at_gap=args.resume)
-
-
-def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
-    defined = set(desk.plan.numbers)
-    undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
-    numbers = [number for number in desk.plan.numbers if _is_open(desk, boxes.get(number), number)]
-    if not undefined:
-        return numbers, [] if numbers else ["Nothing is open: every step is done."]
-    gap = undefined[0]
-    if stop_at_gap:
-        numbers = [number for number in numbers if number < gap]
-        before = "" if numbers else f"There is nothing open before step {gap}. "
-        return numbers, [f"{before}Stopped before step {gap}, which is not defined yet: {safe(boxes[gap].title)}"]
-    return numbers, [f"Not defined yet: step {_ranges(undefined)}."]
-
-
-def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
-    """Tell whether a step is open; one without a line is, so that the run can say so."""
-    return box is None or box.state != "x" or bool(outrun(desk, number))
-
-
-def _ranges(numbers: list[int] | tuple[int, ...]) -> str:
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
-
-
 def _say_report(bench: Bench, report: Report, screen: Screen) -> None:
     if report.done:
         screen.say(f"Step {report.number} is already done: {safe(report.outcome.reason)}")
         return
     if not report.task_id:
-        screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
+        if report.outcome.verdict != Verdict.WAITING:  # the transcript has said what it waits for
+            screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
         return
     if report.outcome.verdict == Verdict.PASSED:
         later = [number for number in bench.plan.numbers if number > report.number]
         ready = f" Ready for step {later[0]}." if later else ""
         screen.say(f"\nStep {report.number} complete in {report.duration_s:.1f}s.{ready}")
     else:
-        screen.say(f"\nStep {report.number} {report.outcome.verdict} after {report.duration_s:.1f}s.")
+        verdict = report.outcome.verdict.replace("_", " ")
+        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.")
     screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
 
 
@@ -263,4 +233,6 @@ def _summary(reports: list[Report], screen: Screen) -> None:
         mark = "✅" if verdict == Verdict.PASSED else "❌"
         reason = "already done" if report.done else (report.outcome.reason.splitlines() or [""])[0]
         told = f"{report.title}: {reason}" if reason else report.title
-        screen.say(f"{mark} step {report.number:<3} {verdict:<11} {report.duration_s:7.1f}s  {safe(told)}")
+        screen.say(
+            f"{mark} step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s  {safe(told)}"
+        )

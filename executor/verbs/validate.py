@@ -64,6 +64,10 @@ def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
             print(line)
         warned = len(problems) - len(errors)
-        print(f"{'not valid' if errors else 'valid'}: {len(errors)} errors, {warned} warnings")
+        print(f"{'not valid' if errors else 'valid'}: {_counted(len(errors), 'error')}, {_counted(warned, 'warning')}")
     sys.stdout.flush()
     return Verdict.INVALID if errors else Verdict.PASSED
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

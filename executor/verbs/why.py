@@ -45,7 +45,7 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
     box = box_of(desk, number)
     decision = decide(desk, number, heed_stale=True)
     state = desk.state(number)
-    unmet = [edge.step for edge in desk.plan.step(number).depends_on if box_of(desk, edge.step).state != "x"]
+    unmet = [edge.step for edge in desk.step(number).depends_on if box_of(desk, edge.step).state != "x"]
     gate = f"; but it waits for step {', '.join(map(str, unmet))}" if unmet and decision.action == "run" else ""
     return {
         "step": number,

@@ -28,6 +28,7 @@ COLORS = {"✓": "32", "✗": "31", "–": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
 PATIENCE_S = 1.0
 BAR = 24
+WIDTH = 160
 
 
 class Screen:
@@ -116,6 +117,12 @@ def safe(text: str) -> str:
     return clean_control(str(text))
 
 
+def brief(text: str) -> str:
+    """Return text as one safe line of WIDTH characters at most."""
+    line = " ".join(safe(text).split())
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+
+
 def _task(line: Line) -> list[str]:
     verb = "Generated" if line["event"] == "TaskStarted" else "Resumed"
     why = f" ({line['why']})" if line["why"] not in ("", "not run before") else ""
@@ -141,7 +148,7 @@ def _test_started(line: Line) -> list[str]:
 
 
 def _test(line: Line) -> list[str]:
-    word = "Test passed" if line["status"] == "passed" else f"Test {line['status']}: {safe(line['reason'])}"
+    word = f"Test {line['status'].replace('_', ' ')}" + (f": {safe(line['reason'])}" if line["reason"] else "")
     return [f"[TEST] {_mark(line)} {word}{_seconds(line)}", *_quoted(line)]
 
 
@@ -152,29 +159,29 @@ def _test_skipped(line: Line) -> list[str]:
 def _main_started(line: Line) -> list[str]:
     return [
         "",
-        f"[MAIN] Executing: {safe(line['objective'] or line['command'])}...",
-        f"[MAIN] Runner: {line['runner']} ({safe(line['command'])})",
+        f"[MAIN] Executing: {brief(line['objective'] or line['command'])}...",
+        f"[MAIN] Runner: {line['runner']} ({brief(line['command'])})",
     ]
 
 
 def _main(line: Line) -> list[str]:
     word = "exit 0" if line["status"] == "passed" else safe(line["reason"])
     head = f"[MAIN] {_mark(line)} {word}{_seconds(line)}"
-    return [head, *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}"]
+    return [head, *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}", ""]
 
 
 def _quoted(line: Line) -> list[str]:
     if line["status"] == "passed":
         return []
     last = [text for text in safe(line["output"]).splitlines() if text.strip()][-5:]
-    return [f"       | {text[:160]}" for text in last] + [f"       whole output: {safe(line['output_file'])}"]
+    folder = os.path.dirname(line["output_file"])
+    return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {safe(folder)}/"]
 
 
 def _criterion(line: Line) -> list[str]:
-    head = f"[POST] {_mark(line)} {safe(line['criterion'])}: {line['standing']}"
-    if line["status"] == "passed":
-        return [head]
-    return [f"{head} ({safe(line['evidence'])})", *([f"       fix: {safe(line['fix'])}"] if line["fix"] else [])]
+    evidence = f" ({brief(line['evidence'])})" if line["evidence"] else ""
+    fix = [f"       fix: {safe(line['fix'])}"] if line["fix"] else []
+    return [f"[POST] {_mark(line)} {safe(line['criterion'])}: {line['standing']}{evidence}", *fix]
 
 
 def _ticked(line: Line) -> list[str]:
@@ -198,7 +205,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "TestSkipped": _test_skipped,
     "MainStarted": _main_started,
     "MainFinished": _main,
-    "MainReused": lambda line: ["", f"[MAIN] – {safe(line['why'])}"],
+    "MainReused": lambda line: ["", f"[MAIN] – not repeated: it exited 0 as {line['main_task']}/{line['run']}", ""],
     "MainAdopted": lambda line: ["", f"[MAIN] {safe(line['why'])}: adopted {line['run']} (pid {line['pid']})"],
     "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {safe(line['reason'])}"],
     "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({safe(line['failure'])}): {line['run']}"],

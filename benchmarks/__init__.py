@@ -1,0 +1,1 @@
+"""What do-tasks costs, beside the machine's floor and its peers."""

@@ -1,0 +1,58 @@
+"""Which steps a command line asks for, in order, with what to say of those that cannot be taken."""
+
+from __future__ import annotations
+
+from executor.desk import outrun
+from executor.errors import UsageError
+from executor.mask import clean_control as safe
+from executor.recall import begun_again
+from executor.select import select
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from executor.desk import Desk
+    from executor.formats.spec_md import Box
+
+
+def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
+    """Return the steps to take in order, and what to say of those that cannot be taken."""
+    if args.step:
+        titles = {number: box.title for number, box in boxes.items()}
+        chosen = select(args.step, desk.plan, titles)
+        gaps = [f"Not defined, so not run: step {ranges(chosen.missing)}."] if chosen.missing else []
+        return list(chosen.numbers), gaps
+    if args.rerun and args.resume:
+        raise UsageError("--continue goes on with open steps; to run ticked ones again: do-tasks --step WHICH --rerun")
+    numbers, notes = _open_steps(desk, boxes, stop_at_gap=args.resume)
+    return (list(desk.plan.numbers), notes) if args.rerun else (numbers, notes)
+
+
+def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
+    defined = set(desk.plan.numbers)
+    undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
+    numbers = [number for number in desk.plan.numbers if _is_open(desk, boxes.get(number), number)]
+    if not undefined:
+        return numbers, [] if numbers else ["Nothing is open: every step is done."]
+    gap = undefined[0]
+    if stop_at_gap:
+        numbers = [number for number in numbers if number < gap]
+        before = "" if numbers else f"There is nothing open before step {gap}. "
+        return numbers, [f"{before}Stopped before step {gap}, which is not defined yet: {safe(boxes[gap].title)}"]
+    return numbers, [f"Not defined yet: step {ranges(undefined)}."]
+
+
+def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
+    """Tell whether a step is open; one without a line is, so that the run can say so."""
+    return box is None or box.state != "x" or begun_again(box, desk.state(number)) or bool(outrun(desk, number))
+
+
+def ranges(numbers: list[int] | tuple[int, ...]) -> str:
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

@@ -1,0 +1,172 @@
+"""The skeleton of a numbered script: settings in, a report out, one exit code."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill import files, profiles
+from distill.trouble import FAILED, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from distill.settings import Settings
+
+USAGE_HINT = "settings: key=value, as character.name=hamlet; profiles: local (default), tinker"
+REPORTED = ("PyYAML", "tinker", "datasets", "torch", "transformers")
+STAGES = {  # what a later stage reads, by the stage that writes it
+    "corpus.jsonl": "03_explore_dataset.py",
+    "exploration.json": "03_explore_dataset.py",
+    "character/speeches.jsonl": "04_validate_character.py",
+    "character/pairs.jsonl": "04_validate_character.py",
+}
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing that must be true, whether it is, and what was seen."""
+
+    text: str
+    met: bool
+    evidence: str
+
+
+@dataclass
+class Report:
+    """What a stage found; `inputs` and `outputs` go to the manifest with their digests."""
+
+    criteria: list[Criterion] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+    inputs: list[Path] = field(default_factory=list)
+    outputs: list[Path] = field(default_factory=list)
+
+    @property
+    def unmet(self) -> list[Criterion]:
+        """The criteria that do not hold."""
+        return [criterion for criterion in self.criteria if not criterion.met]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One numbered script at work; with `is_test` it reads little and writes under outputs/test/ alone."""
+
+    name: str
+    settings: Settings
+    is_test: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder that this stage writes to."""
+        return Path(self.settings.outputs, "test") if self.is_test else Path(self.settings.outputs)
+
+    def output(self, name: str) -> Path:
+        """Return the path of a file to write."""
+        return self.folder / name
+
+    def input(self, name: str) -> Path:
+        """Return the path of what an earlier stage wrote; a test falls back to an earlier test's."""
+        real, tried = Path(self.settings.outputs, name), self.folder / name
+        for path in (real, tried):
+            if path.is_file():
+                return path
+        raise Trouble(f"{real} is missing: run `python scripts/{STAGES[name]}` first")
+
+    def progress(self, done: int, total: int) -> None:
+        """Print one line that a progress bar reads."""
+        print(json.dumps({"progress": {"done": done, "total": total}}), flush=True)
+
+
+def run(name: str, work: Callable[[Stage], Report], about: str | None) -> None:
+    """Do one stage; leaves with 0, 1 (a check failed), 2 (usage) or 75 (retry later)."""
+    try:
+        stage = begin(name, sys.argv[1:], about)
+        report = work(stage)
+        finish(stage, report)
+    except (Trouble, OSError) as error:
+        sys.exit(explain(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(FAILED if report.unmet else 0)
+
+
+def begin(name: str, arguments: list[str], about: str | None) -> Stage:
+    """Read the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=about, epilog=USAGE_HINT, formatter_class=raw)
+    parser.add_argument("--test", action="store_true", help="minimal data, in seconds, into outputs/test/")
+    parser.add_argument("--profile", default="", help="a name of scripts/configs/, or a path to a .yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args(arguments)
+    is_test = given.test or os.environ.get("DO_TASKS_TEST") == "1"
+    return Stage(name, profiles.load(given.profile, given.overrides, os.environ), is_test=is_test)
+
+
+def explain(error: Trouble | OSError) -> int:
+    """Say one line, and in the result file too; return the exit code."""
+    line = str(error) if isinstance(error, Trouble) else f"{error}: check rights, space and path"
+    print(f"error: {line}", file=sys.stderr)
+    write_result(Report(note=line))
+    return error.code if isinstance(error, Trouble) else FAILED
+
+
+def finish(stage: Stage, report: Report) -> None:
+    """Write manifest and result file, print what a person wants to see."""
+    if report.outputs:
+        files.write_json(stage.output(f"{stage.name}.manifest.json"), manifest(stage, report))
+    write_result(report)
+    for criterion in report.criteria:
+        print(f"{'ok  ' if criterion.met else 'FAIL'} {criterion.text}: {criterion.evidence}")
+    for path in report.outputs:
+        print(f"wrote {path}")
+    print(report.note)
+    for criterion in report.unmet:
+        print(f"error: {criterion.text}: {criterion.evidence}", file=sys.stderr)
+
+
+def manifest(stage: Stage, report: Report) -> dict[str, Any]:
+    """Return what is needed to make the same outputs again."""
+    return {
+        "stage": stage.name,
+        "test": stage.is_test,
+        "task": os.environ.get("DO_TASKS_TASK_ID", "by hand"),
+        "settings": dataclasses.asdict(stage.settings),
+        "inputs": digests(report.inputs),
+        "outputs": digests(report.outputs),
+        "versions": {"python": platform.python_version()} | installed(REPORTED),
+    }
+
+
+def digests(paths: list[Path]) -> dict[str, str]:
+    """Return path -> sha256."""
+    return {str(path): files.sha256(path) for path in sorted(paths)}
+
+
+def installed(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return package -> version for those that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_result(report: Report) -> None:
+    """Write the result file where DO_TASKS_RESULT says; by hand there is none."""
+    path = os.environ.get("DO_TASKS_RESULT")
+    if not path:
+        return
+    criteria = {item.text: {"met": item.met, "evidence": item.evidence} for item in report.criteria}
+    result = {"criteria": criteria, "metrics": report.metrics, "note": report.note}
+    files.write_json(Path(path), result)

@@ -1,0 +1,154 @@
+"""What the JSON Schema refuses, and in which words."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from executor.schema import PLAN_SCHEMA, schema_problems
+
+STEP = "step_1_a"
+
+
+def told(body: object, *, key: str = STEP) -> list[str]:
+    return [f"{problem.path}: {problem.message}" for problem in schema_problems({key: body}, "plan.yaml")]
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(PLAN_SCHEMA)
+
+
+def test_a_full_step_is_well_formed() -> None:
+    assert (
+        told(
+            {
+                "title": "Train",
+                "depends_on": [10, {"step": 8, "until": "finished"}],
+                "pre_flight": [
+                    {"task": "data", "command": "ls -lh train.jsonl", "timeout": 5, "parallel": True},
+                    {"task": "key", "env_set": "TINKER_API_KEY", "env": ["TINKER_API_KEY"]},
+                    {"python_import": ["torch>=2", {"module": "tinker", "version": ">=0.1"}]},
+                    {
+                        "file": {
+                            "path": "*.jsonl",
+                            "min_size": "10KB",
+                            "min_count": 2,
+                            "newer_than": "x",
+                            "dir_ok": True,
+                        }
+                    },
+                    *[{"disk_free": 5}, {"disk_free": {"path": ".", "min_gb": 5}}, {"gpu_free": True}, {"port": 80}],
+                    *[{"gpu_free": {"min_gb": 4, "count": 2, "max_utilization": 10}}, {"url": "http://localhost"}],
+                    *[{"port": {"host": "a", "port": 1, "state": "free"}}, {"url": {"url": "http://a", "status": 204}}],
+                    *[{"call": "pkg.mod.func"}, {"call": {"target": "pkg.mod:func", "args": {"n": 1}}}],
+                ],
+                "main": {
+                    "agent": "tinker-executor",
+                    "skills": [],
+                    "objective": "x",
+                    "script": "a.py",
+                    "args": ["--n", 2],
+                    "test": {"args": ["--limit", "2"], "timeout": 60},
+                    "mode": "background",
+                    "timeout": 300,
+                    "retry": {"attempts": 3, "on": ["timeout", "oom", "rate_limit", "exit:75"]},
+                    "success_criteria": [
+                        *[
+                            "Started",
+                            {"criterion": "a", "file": "x*"},
+                            {"criterion": "b", "command": "true", "any_age": True},
+                        ],
+                        {"criterion": "c", "matches": {"file": "a", "pattern": "b", "flags": "i"}},
+                        {"criterion": "d", "metric": {"name": "loss", "below": 2.5}},
+                        *[{"criterion": "e", "result": True}, {"criterion": "f", "result": "other"}],
+                    ],
+                    "on_lost": "ask",
+                    "max_output": "100MB",
+                    "judge": {"rounds": 2},
+                    "limits": {"usd": 1.5},
+                    "chunks": [{"size": 100}],
+                    "checkpoint_every": 500,
+                    "quality_check": [{"command": "x"}],
+                },
+                "background": [
+                    {"task": "loss", "metrics": "m.jsonl", "rules": ["nan", {"stall": "6x"}], "on_alert": "stop"},
+                    *[{"monitor": "wc -l x"}, {"check": "tail -1 y"}, {"alert": "grep ERROR z"}],
+                ],
+            }
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"titel": "x"}, "step_1_a.titel: unknown key 'titel'; did you mean title"),
+        ({"main": {"scirpt": "x"}}, "step_1_a.main.scirpt: unknown key 'scirpt'; did you mean script"),
+        (
+            {"pre_flight": [{"comand": "x"}]},
+            "step_1_a.pre_flight[0].comand: unknown key 'comand'; did you mean command",
+        ),
+        (
+            {"main": {"retry": {"attempt": 2}}},
+            "step_1_a.main.retry.attempt: unknown key 'attempt'; did you mean attempts",
+        ),
+        ({"main": {"test": {"arg": []}}}, "step_1_a.main.test.arg: unknown key 'arg'; did you mean args"),
+        (
+            {"main": {"mode": "backgroud"}},
+            "step_1_a.main.mode: must be normal or background or chunked, got 'backgroud'; did you mean background",
+        ),
+        (
+            {"pre_flight": [{"parallel": "yes"}]},
+            "step_1_a.pre_flight[0].parallel: must be true or false, got 'yes'; write true",
+        ),
+        ({"pre_flight": [{"timeout": "5"}]}, "step_1_a.pre_flight[0].timeout: must be a number, got '5'"),
+        ({"pre_flight": [{"timeout": 0}]}, "step_1_a.pre_flight[0].timeout: must be above 0, got 0"),
+        ({"pre_flight": None}, "step_1_a.pre_flight: must be a list, got nothing"),
+        ({"title": ""}, "step_1_a.title: must not be empty"),
+        ({"main": {"test": 5}}, "step_1_a.main.test: must be text or a mapping, got 5"),
+        ({"main": {"test": "nome"}}, "step_1_a.main.test: must be none, got 'nome'; did you mean none"),
+        ({"main": {"chunks": [{}]}}, "step_1_a.main.chunks[0]: needs size"),
+        (
+            {"main": {"max_output": "10 bananas"}},
+            "step_1_a.main.max_output: '10 bananas' has not the right form: write, for example, 100MB or 1GiB",
+        ),
+        ({"main": {"args": [1.5]}}, "step_1_a.main.args[0]: must be text or a whole number, got 1.5"),
+        (5, "step_1_a: must be a mapping or nothing, got 5"),
+    ],
+)
+def test_a_wrong_step_is_told_in_words(body: object, message: str) -> None:
+    assert told(body) == [message]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"versoin": 1}, "settings.versoin: unknown key 'versoin'; did you mean version"),
+        ({"version": 2}, "settings.version: must be 1, got 2"),
+        ({"max_parallel": 0}, "settings.max_parallel: must be at least 1, got 0"),
+        ({"env": ["A-B"]}, "settings.env[0]: 'A-B' has not the right form: write, for example, HF_TOKEN"),
+    ],
+)
+def test_wrong_settings_are_told_in_words(body: object, message: str) -> None:
+    assert told(body, key="settings") == [message]
+
+
+def test_all_problems_come_at_once() -> None:
+    assert len(told({"titel": 1, "main": {"mode": "x", "timeout": -1}, "pre_flight": [{"a": 1}, 5]})) == 5
+
+
+def test_an_unknown_key_far_from_all_others_is_told_with_them() -> None:
+    assert told({"zzz": 1}) == [
+        "step_1_a.zzz: unknown key 'zzz'; known: title, depends_on, pre_flight, main, post_validation, background"
+    ]
+
+
+def test_x_keys_hold_anything() -> None:
+    assert told([1, {"a": None}], key="x-defaults") == []
+
+
+def test_a_plan_that_is_a_list_is_refused() -> None:
+    assert [str(problem) for problem in schema_problems([1], "plan.yaml")] == [
+        "plan.yaml: must be a mapping, got a list"
+    ]
