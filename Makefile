@@ -36,7 +36,7 @@ format: $(VENV)/.stamp-dev
 	@$(BIN)/ruff format -q $(CODE)
 
 bench: $(VENV)/.stamp-dev
-	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/bench.py --write docs/reference/performance.md
 
 clean:
 	@rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist

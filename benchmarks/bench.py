@@ -30,7 +30,7 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(WORKLOADS), help="a comma list of %(default)s")
     parser.add_argument("--do-tasks", default=_beside_us(), help="the executable under test")
     parser.add_argument("--peers-dir", type=Path, default=ROOT / "benchmarks" / ".peers")
-    parser.add_argument("--write", type=Path, help="a page to write instead of printing it")
+    parser.add_argument("--write", type=Path, help="a file that gets the page too")
     chosen = parser.parse_args(argv)
     chosen.only = chosen.only.split(",")
     unknown = [name for name in chosen.only if name not in WORKLOADS]
@@ -48,8 +48,7 @@ def main(argv: list[str]) -> int:
     if chosen.write:
         chosen.write.parent.mkdir(parents=True, exist_ok=True)
         chosen.write.write_text(page)
-    else:
-        sys.stdout.write(page)
+    sys.stdout.write(page)
     return 0 if well else 1
 
 

@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.goals import judged, ratios
+from benchmarks.goals import Verdict, judged, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,12 +48,13 @@ def document(
     """Return the whole page."""
     measured: Measured = {result.key: {series.name: series for series in result.series} for result in results}
     findings = [judged(goal, measured, busy=machine.busy) for goal in goals]
+    told = [*filter(None, (_out_of_reach(finding, results) for finding in findings)), *notes]
     parts = [
         "# Performance\n",
         _opening(machine),
         "## Goals\n",
         goal_table(findings),
-        *([_bullets(notes)] if notes else []),
+        *([_bullets(told)] if told else []),
         "## What was measured\n",
         *(_section(result) for result in results),
         "## The tools\n",
@@ -80,6 +81,23 @@ def result_table(result: Result) -> str:
     )  # fmt: skip
     head = f"| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}\n"
     return head + "".join(_series_row(series, floor, ours, PER_SECOND[unit]) for series in result.series)
+
+
+def _out_of_reach(finding: Finding, results: Sequence[Result]) -> str:
+    """Say so when a goal is missed that the floor itself would miss."""
+    goal = finding.goal
+    result = next((result for result in results if result.key == goal.workload), None)
+    if finding.verdict != Verdict.MISSED or goal.unit != "x" or result is None:
+        return ""
+    rows = {series.name: series for series in result.series}
+    floor, against = rows.get(result.floor), rows.get(goal.against)
+    if floor is None or against is None or min(filter(None, ratios(floor, against))) <= goal.at_most:
+        return ""
+    wall, cpu = ratios(floor, against)
+    return (
+        f"{goal.name} ÷ {goal.against}: the {result.floor} alone is {_figure(wall, 'x')} in wall and"
+        f" {_figure(cpu, 'x')} in CPU, so nothing that owes its processes can reach {goal.at_most:g}"
+    )
 
 
 def _opening(machine: Machine) -> str:

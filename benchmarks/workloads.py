@@ -135,10 +135,11 @@ def lists(ground: Ground) -> list[Result]:
 
 def append(ground: Ground) -> list[Result]:
     sizes = ground.sizes
-    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from benchmarks.append import main; "
+    program = "import sys; sys.path.append(sys.argv.pop(1)); from benchmarks.append import main; "
     program += f"main({sizes.heavy_rounds * 2}, {sizes.events})"
     ran = subprocess.run(
         [ground.python, "-c", program, str(ROOT)],
+        cwd=ground.root,
         env=environment(),
         capture_output=True,
         text=True,

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-MASK_BLOCK = 1 << 20
-MASK_OVERLAP = 4096
-
 
 def _nobody_watches(done: int, total: int) -> None:
     """Show progress to nobody."""
@@ -140,14 +137,7 @@ class Bench(Desk):
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""
         if not self.masker or not os.path.exists(path):
             return
-        with open(path, "r+b") as file:
-            for at in range(0, os.fstat(file.fileno()).st_size, MASK_BLOCK):
-                file.seek(at)
-                block = file.read(MASK_BLOCK + MASK_OVERLAP)
-                masked = self.masker.mask_bytes_equal_length(block)
-                if masked != block:
-                    file.seek(at)
-                    file.write(masked)
+        files.mask(path, self.masker.mask_bytes_equal_length)
 
     def relative(self, path: str) -> str:
         """Return a path as a person in the project's folder would type it."""

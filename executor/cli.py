@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from io import TextIOWrapper
 
 from executor import __version__
 from executor.errors import (
@@ -64,6 +65,9 @@ def entry() -> NoReturn:
     """Run as a program; the collector is off: a run is short, or waits."""
     gc.disable()
     _fill_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     _flush()
     gc.freeze()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from executor.steps import Criterion
 
+MOST_DEPTH = 50
 RESULT_LIMIT = 4 * 1024**2  # bytes of a result file that are read
 
 
@@ -45,10 +46,23 @@ def read_result(path: str) -> Result:
         return Result({}, {}, trouble=f"the result file is not JSON: {error}", written=True)
     if not isinstance(body, dict):
         return Result({}, {}, trouble="the result file is not a JSON object", written=True)
+    if _too_deep(body):
+        return Result({}, {}, trouble=f"the result file is nested more than {MOST_DEPTH} deep", written=True)
     criteria, metrics = body.get("criteria") or {}, body.get("metrics") or {}
     if not isinstance(criteria, dict) or not isinstance(metrics, dict):
         return Result({}, {}, trouble="criteria and metrics in the result file must be objects", written=True)
     return Result(criteria, metrics, note=str(body.get("note") or ""), written=True)
+
+
+def _too_deep(body: object) -> bool:
+    level = [body]
+    for _ in range(MOST_DEPTH):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+    return bool(level)
 
 
 def as_check(criterion: Criterion, *, result_path: str, began_ns: int) -> Check:

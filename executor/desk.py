@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import files, jobs, spec_file
-from executor.errors import DefinitionError, Problem
+from executor.errors import DefinitionError, Problem, SpecError
 from executor.formats import spec_md
 from executor.project import script_path
 from executor.recall import Decision, begun_again, decide_box, decide_open, digest_parts
@@ -121,4 +121,10 @@ def outrun(desk: Desk, number: int) -> int:
 
 def box_of(desk: Desk, number: int) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
-    return spec_md.find(spec_file.read(desk.project.spec), number)
+    data = spec_file.read(desk.project.spec)
+    try:
+        return spec_md.find(data, number)
+    except SpecError as error:
+        if number not in desk.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
+            raise
+        raise SpecError(f"{error}, or run: do-tasks --step {number} --append") from None

@@ -112,6 +112,8 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
         bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
     may_live = not state.verdict or decision.task_id or decision.stop_run
     _end_strays(bench, step.number, state.task_id if may_live else "", decision)
+    if may_live and state.task_id:
+        jobs.mask_task(bench.root, state.task_id, bench.masker, sparing=decision.main_run)
     digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
     task = Task(step, task_id, digest, decision, title=box.title or step.title, began=bench.now())

@@ -210,7 +210,7 @@ class StepSkipped(Event):
 
 
 class SpecTicked(Event):
-    """SPEC.md has the tick; `text` is the line as written."""
+    """SPEC.md has the tick, on the given line; `text` is the step's title there."""
 
     phase: str = "SPEC"
     status: str = "passed"
@@ -219,7 +219,7 @@ class SpecTicked(Event):
 
 
 class SpecMarked(Event):
-    """SPEC.md has the failure mark; the box stays open."""
+    """SPEC.md has the failure mark; the box stays open; `text` is the reason in full."""
 
     phase: str = "SPEC"
     line: int = 0

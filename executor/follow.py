@@ -6,6 +6,7 @@ import json
 import os
 
 from executor import __version__, files
+from executor.errors import MachineError
 from executor.records import LOG_NAME
 from executor.state import FOLDS, StepState, fold
 from executor.values import TYPE_CHECKING, Value
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 BLOCK = 1 << 20
+LINE = 1 << 14  # bytes that hold about any line
+WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
+_FOLDED = frozenset(name.encode() for name in FOLDS)
 
 
 class Recalled(Value):
@@ -38,6 +42,8 @@ def lines(path: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
         file = open(path, "rb")  # noqa: SIM115 - closed by the with below; a missing log is an empty log
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}") from error
     with file:
         file.seek(offset)
         held = b""
@@ -67,9 +73,16 @@ def recall(root: str) -> Recalled:
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
     if cached is None:
         states, offset = _fold_tail(_fold_from({}, rotated(root)), path, 0)
-        return Recalled(states, status.st_ino, offset, rebuilt=True)
+        return _kept(root, Recalled(states, status.st_ino, offset, rebuilt=True), offset)
     states, offset = _fold_tail(cached.states, path, cached.offset)
-    return Recalled(states, status.st_ino, offset)
+    return _kept(root, Recalled(states, status.st_ino, offset), offset - cached.offset)
+
+
+def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
+    """Save a fold that took long, where we may write."""
+    if read_bytes > WORTH_CACHING and os.access(root, os.W_OK):
+        save(root, recalled)
+    return recalled
 
 
 def catch_up(root: str, recalled: Recalled) -> Recalled:
@@ -95,28 +108,48 @@ def save(root: str, recalled: Recalled) -> None:
     files.replace(_cache_path(root), json.dumps(body).encode())
 
 
-def task_lines(root: str, task_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the lines of one task, oldest first, without parsing the others."""
-    for path in [*rotated(root), os.path.join(root, LOG_NAME)]:
-        for line in _lines_with(path, task_id.encode()):
+def last_version(root: str) -> int:
+    """Return the version of the log's last whole line, 0 without one: a newer do-tasks may have written here."""
+    path = os.path.join(root, LOG_NAME)
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    last = 0
+    for _, line in lines(path, max(0, size - 4 * LINE)):
+        version = (parse(line) or {}).get("v")
+        last = version if isinstance(version, int) else last
+    return last
+
+
+def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict[str, Any]]:
+    """Return the lines of one task, oldest first, of the log's first `upto` bytes.
+
+    Read from the end back to the line that began the task: what is older is not looked at, others' are not parsed.
+    """
+    found: list[dict[str, Any]] = []
+    for path in (os.path.join(root, LOG_NAME), *reversed(rotated(root))):
+        for line in _lines_back(path, task_id.encode(), upto):
             record = parse(line)
-            if record is not None and record.get("task_id") == task_id:
-                yield record
+            if record is None or record.get("task_id") != task_id:
+                continue
+            found.append(record)
+            if record.get("event") == "TaskStarted":
+                return found[::-1]
+        upto = None
+    return found[::-1]
 
 
-def _lines_with(path: str, needle: bytes) -> Iterator[bytes]:
+def _lines_back(path: str, needle: bytes, upto: int | None) -> Iterator[bytes]:
+    """Yield the lines that hold the needle, the last one first."""
     import mmap
 
     if not os.path.exists(path) or not os.path.getsize(path):
         return
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        at = text.find(needle)
-        while at >= 0:
+        end = len(text) if upto is None else min(upto, len(text))
+        while (at := text.rfind(needle, 0, end)) >= 0:
             start = text.rfind(b"\n", 0, at) + 1
-            end = text.find(b"\n", at)
-            end = len(text) if end < 0 else end
-            yield text[start:end]
-            at = text.find(needle, end)
+            stop = text.find(b"\n", at)
+            yield text[start : stop if stop >= 0 else len(text)]
+            end = start
 
 
 def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, StepState]:
@@ -126,14 +159,17 @@ def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, Step
 
 
 def _fold_tail(states: dict[int, StepState], path: str, offset: int) -> tuple[dict[int, StepState], int]:
-    records = []
-    for behind, line in lines(path, offset):
-        offset = behind
-        if _matters(line):
-            record = parse(line)
+    """Return the states and the offset after the whole lines from `offset`; a line at a time, whatever the size."""
+    reached = offset
+
+    def records() -> Iterator[dict[str, Any]]:
+        nonlocal reached
+        for reached, line in lines(path, offset):  # noqa: B007 - read after the loop
+            record = parse(line) if _matters(line) else None
             if record is not None:
-                records.append(record)
-    return fold(states, records), offset
+                yield record
+
+    return fold(states, records()), reached
 
 
 def _matters(line: bytes) -> bool:
@@ -141,7 +177,7 @@ def _matters(line: bytes) -> bool:
     at = line.find(b'"event": "')
     if at < 0:
         return bool(line)
-    return line[at + 10 : line.find(b'"', at + 10)].decode("ascii", "replace") in FOLDS
+    return line[at + 10 : line.find(b'"', at + 10)] in _FOLDED
 
 
 def _cache_path(root: str) -> str:

@@ -12,6 +12,8 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
+    from executor.mask import Masker
+
 JOBS = os.path.join(".do-tasks", "jobs")
 STOPPED = "stopped by do-tasks stop"
 MOST_SIGNAL = 64  # a shell gives 128 + n for signal n; 255 is somebody's exit code
@@ -118,6 +120,16 @@ def look_at(root: str, task_id: str, run: str) -> Seen:
     if not pids.here(identity):
         return Seen(run, "elsewhere", pid=identity.pid)
     return Seen(run, "alive" if living else "lost", pid=identity.pid)
+
+
+def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> None:
+    """Mask what a task's dead runs and checks wrote, when who watched them died first; `sparing` names a living run."""
+    folder = os.path.join(root, JOBS, task_id)
+    for below, _, names in os.walk(folder) if masker else ():
+        if not sparing or os.path.basename(below) != sparing:
+            for name in names:
+                if name.endswith(".log") or name == "result.json":
+                    files.mask(os.path.join(below, name), masker.mask_bytes_equal_length)
 
 
 def living_tasks(root: str) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 
 from executor.errors import MachineError
 from executor.events import VERSION, LogRepaired
+from executor.mask import spelled_json
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Journal:
     def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""
         line = self._line(event, task_id=task_id, step=step)
-        self._append((_encode(line) + "\n").encode("utf-8", "replace"))
+        self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)
         return line
@@ -86,6 +88,8 @@ class Journal:
             return {self._mask(str(key)): self._masked(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._masked(inner) for inner in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)  # NaN is no JSON: jq would choke on the line
         return value
 
     def _append(self, data: bytes) -> None:

@@ -61,6 +61,15 @@ def clean_control(text: str) -> str:
     return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
 
 
+def spelled_json(text: str) -> str:
+    """Return the same JSON with what drives a terminal, or is not seen, spelled as escapes."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    from json import dumps
+
+    return re.sub(_INVISIBLE, lambda found: dumps(found[0])[1:-1], text)
+
+
 class Masker:
     """Replaces the secrets it is given, whatever their form; without any it changes nothing."""
 
@@ -77,7 +86,7 @@ class Masker:
         """Return the text with `***` for each secret, encoded secret, or part of a strong secret."""
         if not self._values:
             return text
-        self._text = self._text or _Index(_forms(self._values), filter(_is_strong, self._values))
+        self._text = self._text or _Index(_forms(self._values), _strong(self._values))
         pieces, at = [], 0
         for start, end in _merged(self._text.spans(text)):
             pieces += [text[at:start], VEIL]
@@ -96,8 +105,8 @@ class Masker:
     def raw_index(self) -> _Index:
         """Return what finds the secrets in bytes read as latin-1: one character a byte, so places agree."""
         if self._raw is None:
-            strong = filter(_is_strong, self._values)
-            self._raw = _Index(map(_as_bytes, _forms(self._values)), map(_as_bytes, strong))
+            strong = map(_as_bytes, _strong(self._values))
+            self._raw = _Index(map(_as_bytes, _forms(self._values)), strong)
         return self._raw
 
 
@@ -180,6 +189,13 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _is_secret(name: str, value: str) -> bool:
     named = name.upper().endswith(_NAMES) and len(value) >= SHORTEST_SECRET
     return named and not value.startswith(_PATHS) and re.fullmatch(_NUMBER, value) is None
+
+
+def _strong(values: Iterable[str]) -> Iterator[str]:
+    """Yield what is masked in parts too: strong values, and their base64, which encoders break into lines."""
+    for value in filter(_is_strong, values):
+        yield value
+        yield from _base64_forms(value.encode("utf-8", "surrogateescape"))
 
 
 def _is_strong(value: str) -> bool:

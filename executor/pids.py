@@ -70,6 +70,11 @@ def group(pid: int) -> int | None:
         return None
 
 
+def group_lives(leader: int) -> bool:
+    """Tell whether anybody of a group lives: zombies that their parent has not reaped still answer to a signal."""
+    return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in _all_pids())
+
+
 def _bears(pid: int, needle: bytes, *, exact: bool) -> bool:
     words = (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
     return any(word == needle or (not exact and word.startswith(needle)) for word in words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -23,6 +24,11 @@ INTERRUPT: Ladder = ((signal.SIGINT, GRACE_S), (signal.SIGTERM, GRACE_S), (signa
 KILL: Ladder = ((signal.SIGKILL, 5.0),)
 RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD)
 CHECK_OUTPUT = 64 * 1024**2
+EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class CannotStartError(MachineError):
+    """The kernel refuses this one program: it is not there, or is none."""
 
 
 class Command(Value):
@@ -207,7 +213,7 @@ def _group_lives(pid: int) -> bool:
         os.killpg(pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return True
+    return pids.group_lives(pid)
 
 
 def _reap_group(pid: int) -> None:
@@ -228,7 +234,8 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple
     try:
         pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=RESET)
     except OSError as error:
-        raise MachineError(f"cannot start {argv[0]}: {error.strerror}") from error
+        kind = MachineError if error.errno in EXHAUSTED else CannotStartError
+        raise kind(f"cannot start {argv[0]}: {error.strerror}") from error
     _known.add(pid)
     return pid
 

@@ -29,9 +29,12 @@ def read(path: str) -> bytes:
 
 
 def refuse_read_only(path: str) -> None:
-    """Refuse before any work a SPEC.md that its owner has made read-only: we could not tick it."""
+    """Refuse before any work a SPEC.md that its owner has made read-only, or its folder: we could not tick it."""
     if os.path.exists(path) and not os.stat(path).st_mode & 0o222:
         raise MachineError(f"{path} is read-only, so no box could be ticked; run: chmod u+w {os.path.basename(path)}")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK):
+        raise MachineError(f"{folder} is read-only, so no box could be ticked; run: chmod u+w {folder}")
 
 
 def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None) -> Box:
@@ -54,25 +57,24 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
     real = os.path.realpath(path)
     with files.BriefLock(lock):
         for _ in range(TRIES):
-            before = os.stat(real) if os.path.exists(real) else None
             data = read(real)
             after = patched(data)
             if after == data:
                 return data
-            if _replaced(real, after, before):
+            if _replaced(real, data, after):
                 return _verified(real, after)
     raise SpecError(f"{path} is being changed by somebody else; save it, then run: do-tasks --continue")
 
 
-def _replaced(path: str, data: bytes, before: os.stat_result | None) -> bool:
-    now = os.stat(path)
-    if before is None or (now.st_mtime_ns, now.st_size, now.st_ino) != (
-        before.st_mtime_ns,
-        before.st_size,
-        before.st_ino,
-    ):
+def _replaced(path: str, before: bytes, data: bytes) -> bool:
+    """Replace the file unless it is no longer what was read; its time alone would miss a quick editor."""
+    if read(path) != before:
         return False
-    files.replace(path, data, mode=now.st_mode & 0o7777, owner=(now.st_uid, now.st_gid), durable=True)
+    now = os.stat(path)
+    # One name, for we hold the lock: what a death leaves there is taken by the next tick.
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+    owner = (now.st_uid, now.st_gid)
+    files.replace(path, data, mode=now.st_mode & 0o7777, owner=owner, durable=True, beside=beside)
     return True
 
 

@@ -126,11 +126,13 @@ def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepS
     """Return the states after these lines; unknown events and lines without a step change nothing."""
     after = dict(states)
     for line in lines:
-        apply = FOLDS.get(line.get("event", ""))
         step = line.get("step")
-        if apply and isinstance(step, int):
-            after[step] = apply(after.get(step, NEW), line)
+        if isinstance(step, int) and all(isinstance(line.get(name), str) for name in ENVELOPE):
+            apply = FOLDS.get(line["event"])
+            if apply:
+                after[step] = apply(after.get(step, NEW), line)
     return after
 
 
+ENVELOPE = ("event", "task_id", "timestamp", "status")
 NEW = StepState()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "executor"
 LAYERS = {  # a package stands for its modules: they import each other freely, never what stands after
     "L0": "values errors outcome steps events records",
-    "L1": "direct flaws yaml_events loader schema build structure lint plan mask formats state recall rules select brief",
+    "L1": "direct flaws yaml_events loader schema build structure lint plan mask formats state recall select",
     "L2": "files journal follow pids capture interrupts proc watch launcher jobs project spec_file",
     "L3": "child checks criteria desk bench runners",
     "L4": "phases",

@@ -7,7 +7,7 @@ import random
 
 from executor import jobs
 from executor.events import MainAdopted, MainFinished, MainLost, MainRetried, MainReused, MainStarted
-from executor.outcome import PASSED, Outcome
+from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.running import adopt, launch
 from executor.runners import command
 from executor.steps import Main
@@ -31,8 +31,10 @@ def main(bench: Bench, task: Task) -> Outcome:
     spec = task.step.main or Main()
     outcome, classes = _adopt(bench, task, spec) if decision.main == "adopt" else _attempt(bench, task, spec)
     for tried in range(1, spec.retry.attempts):
-        if outcome.passed or not _again(classes, spec) or not _wait(bench, task, classes[0], tried):
+        if outcome.passed or not _again(classes, spec):
             break
+        if not _wait(bench, task, classes[0], tried):
+            return Outcome(Verdict.INTERRUPTED, bench.interrupts.name)
         outcome, classes = _attempt(bench, task, spec)
     return outcome
 

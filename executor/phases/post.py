@@ -51,9 +51,8 @@ def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Resu
 
 def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
     """Run the bound check as a child under the usual limit."""
-    check = criteria.as_check(
-        criterion, result_path=result_path(bench, task), began_ns=jobs.began_ns(main_folder(bench, task))
-    )
+    result = bench.relative(result_path(bench, task))
+    check = criteria.as_check(criterion, result_path=result, began_ns=jobs.began_ns(main_folder(bench, task)))
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
     asked = proc.Command(
         name=check.name,

@@ -6,11 +6,11 @@ import json
 import os
 import time
 
-from executor import jobs, launcher, pids
+from executor import files, jobs, launcher, pids
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.outcome import Verdict
-from executor.proc import Command, Ended, Running
+from executor.proc import CannotStartError, Command, Ended, Running
 from executor.records import Exit
 from executor.values import TYPE_CHECKING, Value
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from executor.bench import Bench, Task
 
 PROGRESS = b'{"progress"'
+NOT_FOUND = 127  # what a shell gives for a program that it cannot start
 
 
 class Run(Value):
@@ -51,7 +52,7 @@ def launch(
     identity = pids.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
-    jobs.write_started(folder, identity, command=" ".join(argv), digest=task.digest)
+    jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
     note(held.pid)
     launcher.let_go(held)
     ended = _watch(bench, task, _running(task, run, held.pid, limit_s))
@@ -61,7 +62,11 @@ def launch(
 def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
     """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
     folder = jobs.new_run(bench.root, task.task_id, "test")
-    pid = launcher.start(argv, _environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
+    try:
+        pid = launcher.start(argv, _environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
+    except CannotStartError as error:
+        files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
+        return _finished(bench, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
     ended = _watch(bench, task, _running(task, "test", pid, limit_s))
     return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 

@@ -68,7 +68,14 @@ class _Round:
             if checks.in_process(check):
                 self._answer_here(check)
             else:
-                self._watch.add(proc.start(self._command(token, check)))
+                self._start(token, check)
+
+    def _start(self, token: str, check: Check) -> None:
+        try:
+            self._watch.add(proc.start(self._command(token, check)))
+        except proc.CannotStartError as error:
+            fix = "mend settings.python, or the program's first line"
+            self._note(check, Verdict.FAILED, Answer(ok=False, expected="a process", got=str(error), fix=fix))
 
     def _room_for(self, check: Check) -> bool:
         running = self._watch.running
@@ -106,6 +113,7 @@ class _Round:
 
     def _take(self, ended: Ended) -> None:
         check = self._known[ended.name]
+        ended = self._masked(ended)
         output = ended.output.decode("utf-8", "replace")
         verdict = ended.verdict
         if verdict in (Verdict.PASSED, Verdict.FAILED) and not ended.reason:
@@ -114,6 +122,13 @@ class _Round:
         else:
             answer = Answer(ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, ""))
         self._note(check, verdict, answer, ended)
+
+    def _masked(self, ended: Ended) -> Ended:
+        """Mask a long output in its file before its end is taken: a cut could leave the end of a secret."""
+        if not (ended.output_file and self._bench.masker):
+            return ended
+        self._bench.mask_file(ended.output_file)
+        return ended.replace(output=self._bench.tail(ended.output_file).encode())
 
     def _note(self, check: Check, verdict: Verdict, answer: Answer, ended: Ended | None = None) -> None:
         shown = Answer(ok=True) if verdict == Verdict.PASSED else answer
@@ -133,8 +148,6 @@ class _Round:
             ),
             self._task,
         )
-        if ended and ended.output_file:
-            self._bench.mask_file(ended.output_file)
         self._weigh(check, verdict, answer)
 
     def _weigh(self, check: Check, verdict: Verdict, answer: Answer) -> None:

@@ -7,7 +7,7 @@ import sys
 
 from executor import files, follow, jobs, pids, project
 from executor.errors import BusyError, DoTasksError
-from executor.mask import secrets
+from executor.mask import clean_control, secrets
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def run(args: Namespace) -> Verdict:
         print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
     else:
         for name, ok, found in rows:
-            print(f"{'✓' if ok else '✗'} {name:<12} {found}")
+            print(f"{'✓' if ok else '✗'} {name:<12} {clean_control(found)}")
     return Verdict.PASSED if all(ok for _, ok, _ in rows) else Verdict.FAILED
 
 

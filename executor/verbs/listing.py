@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor import follow, project
 from executor.desk import Desk, outrun
-from executor.mask import clean_control
+from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False))
+        print(spelled_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
         return Verdict.PASSED
     lines = [_line(row) for row in rows]
     done = sum(row["state"] in ("done", "by hand") for row in rows)
@@ -65,7 +65,7 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
 
 def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
     number = int(str(row["step"]))
-    if row["state"] in ("not defined", "no line"):
+    if row["state"] == "no line" or number not in desk.plan.numbers:
         return False
     if row["state"] in ("done", "by hand"):
         return bool(outrun(desk, number))

@@ -11,6 +11,7 @@ from executor import files, follow, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
 from executor.journal import Journal
+from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING
@@ -42,10 +43,10 @@ def run(args: Namespace) -> Verdict:
     found = False
     last: dict[str, Any] = {}
     offset = _size(here.path(LOG_NAME))
-    for line in follow.task_lines(here.root, task_id):
+    for line in follow.task_lines(here.root, task_id, upto=offset):
         show(line)
         found, last = True, line
-    if not found and not args.follow:
+    if not found:
         raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
     if args.follow and not _ended(last):
         _follow(here.path(LOG_NAME), task_id, offset, show)
@@ -53,20 +54,20 @@ def run(args: Namespace) -> Verdict:
 
 
 def _raw(line: dict[str, Any]) -> None:
-    print(json.dumps(line, ensure_ascii=False))
+    print(spelled_json(json.dumps(line, ensure_ascii=False)))
     sys.stdout.flush()
 
 
 def _newest(root: str) -> str:
     """Return the task id of the last line that has one, read from the end."""
-    path = os.path.join(root, LOG_NAME)
-    size = _size(path)
-    for block in (1 << 16, 1 << 20, 1 << 24):
-        newest = ""
-        for _, line in follow.lines(path, max(0, size - block)):
-            newest = (follow.parse(line) or {}).get("task_id") or newest
-        if newest:
-            return newest
+    for path in (os.path.join(root, LOG_NAME), *reversed(follow.rotated(root))):
+        size = _size(path)
+        for block in (1 << 16, 1 << 20, 1 << 24):
+            newest = ""
+            for _, line in follow.lines(path, max(0, size - block)):
+                newest = (follow.parse(line) or {}).get("task_id") or newest
+            if newest:
+                return newest
     raise UsageError("the log is empty; run something first: do-tasks --continue")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 from executor import files, follow, jobs, project
 from executor.desk import Desk, decide
 from executor.errors import UsageError
+from executor.events import VERSION
+from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of a run."""
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--step", metavar="WHICH", help="1 | 1-5 | 1,3,7-9 | name")
     what.add_argument("--continue", dest="resume", action="store_true", help="go on where it stopped")
     what.add_argument("--all", action="store_true", help="every open step")
@@ -43,6 +46,8 @@ def options(parser: ArgumentParser, verb: str) -> None:
 def run(args: Namespace) -> Verdict:
     """Run what was asked for."""
     here = project.find(args.project)
+    if not (args.step or args.resume or args.all or args.dry_run):
+        raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
     return _dry_run(here, args) if args.dry_run else _run(here, args)
 
 
@@ -66,7 +71,7 @@ def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False))
+        print(spelled_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
         return Verdict.PASSED
     for row in rows:
         how = "" if row["main"] == "run" else f", MAIN {row['main']}"
@@ -128,6 +133,8 @@ def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     bench = Bench(desk, masker=masker, environ=environ, python=python)
     bench.journal = Journal(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
     bench.progress = screen.bar
+    if follow.last_version(here.root) > VERSION:
+        screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
     if here.warning:
         screen.say(f"Note: {here.warning}")
     return bench
@@ -137,7 +144,7 @@ def _inherited(desk: Desk) -> dict[str, str]:
     """Return what commands inherit: all, or what settings.env names with the few that every program needs."""
     names = desk.plan.settings.env
     if names is None:
-        return {name: value for name, value in os.environ.items() if name != "DO_TASKS_RUN"}
+        return {name: value for name, value in os.environ.items() if not name.startswith("DO_TASKS_")}
     kept = {*names, "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"}
     return {name: value for name, value in os.environ.items() if name in kept}
 
@@ -156,6 +163,8 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     from executor import spec_file
     from executor.engine import Manner, note_ticks, run_many
 
+    gc.freeze()
+    gc.enable()
     spec_file.refuse_read_only(bench.project.spec)
     boxes = _with_appended(bench, args)
     note_ticks(bench, boxes)
@@ -174,7 +183,7 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
     worst = _worst(reports)
     if worst == Verdict.INTERRUPTED:
         screen.say(f"Interrupted in step {reports[-1].number}; go on with: do-tasks --continue")
-    elif worst == Verdict.PASSED or args.keep_going:
+    elif worst == Verdict.PASSED or args.keep_going or args.step:
         for note in notes:
             screen.say(note)
     return worst

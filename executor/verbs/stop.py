@@ -12,6 +12,7 @@ from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
 from executor.interrupts import Interrupts
 from executor.journal import Journal
+from executor.mask import Masker, secrets
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING
@@ -60,6 +61,7 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     state = follow.recall(here.root).states.get(number)
     if not state or state.task_id != task_id or state.verdict not in ("", "interrupted", "lost"):
         return
+    jobs.mask_task(here.root, task_id, Masker(secrets(os.environ)))
     journal = Journal(here.path(LOG_NAME))
     if ended:
         journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)

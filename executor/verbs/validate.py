@@ -7,6 +7,7 @@ import sys
 from executor import files, project, spec_file
 from executor.errors import Problem, SpecError
 from executor.formats import spec_md
+from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
 from executor.values import TYPE_CHECKING
@@ -40,12 +41,14 @@ def run(args: Namespace) -> Verdict:
 def _spec_problems(here: project.Project, data: bytes) -> list[Problem]:
     """Return what SPEC.md and the definitions disagree on."""
     try:
-        boxes = spec_md.boxes(spec_file.read(here.spec))
-        for box in boxes:
-            spec_md.find(spec_file.read(here.spec), box.number)
+        text_now = spec_file.read(here.spec)
+        known: set[int] = set()
+        for box in spec_md.boxes(text_now):
+            if box.number in known:
+                spec_md.find(text_now, box.number)
+            known.add(box.number)
     except SpecError as error:
         return [Problem(project.SPEC_NAME, str(error))]
-    known = {box.number for box in boxes}
     missing = [number for number in read_plan(data, file=here.definitions).numbers if number not in known]
     text = "is defined but has no line here; add it with: do-tasks --step {0} --append"
     return [
@@ -59,10 +62,10 @@ def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
         import json
 
         rows = [problem.asdict() for problem in problems]
-        print(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False))
+        print(spelled_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
     else:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
-            print(line)
+            print(clean_control(line))
         warned = len(problems) - len(errors)
         print(f"{'not valid' if errors else 'valid'}: {_counted(len(errors), 'error')}, {_counted(warned, 'warning')}")
     sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor import follow, project
 from executor.desk import Desk, box_of, decide, outrun
-from executor.mask import clean_control
+from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
 from executor.values import TYPE_CHECKING
@@ -31,7 +31,7 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(json.dumps({"steps": told}, ensure_ascii=False))
+        print(spelled_json(json.dumps({"steps": told}, ensure_ascii=False)))
         return Verdict.PASSED
     for one in told:
         print(clean_control(f"step {one['step']}: {one['title']}"))

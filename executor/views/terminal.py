@@ -96,7 +96,7 @@ class Transcript:
         say = SAYINGS.get(line["event"])
         for text in say(line) if say else ():
             if text or not self._blank:
-                self._screen.say(text)
+                self._screen.say(one_line(text))
             self._blank = not text
 
 
@@ -117,6 +117,11 @@ def safe(text: str) -> str:
     return clean_control(str(text))
 
 
+def one_line(text: str) -> str:
+    """Return text that can neither drive a terminal nor pass for a second line."""
+    return " ".join(safe(text).splitlines())
+
+
 def brief(text: str) -> str:
     """Return text as one safe line of WIDTH characters at most."""
     line = " ".join(safe(text).split())
@@ -126,21 +131,21 @@ def brief(text: str) -> str:
 def _task(line: Line) -> list[str]:
     verb = "Generated" if line["event"] == "TaskStarted" else "Resumed"
     why = f" ({line['why']})" if line["why"] not in ("", "not run before") else ""
-    return [f"[TASK ID] {verb}: {line['task_id']}{safe(why)}", ""]
+    return [f"[TASK ID] {verb}: {line['task_id']}{why}", ""]
 
 
 def _check(line: Line) -> list[str]:
-    head = f"{_tag(line)} {_mark(line)} {safe(line['name'])}"
+    head = f"{_tag(line)} {_mark(line)} {line['name']}"
     if line["status"] == "passed":
         return [f"{head}{_seconds(line)} - logged"]
     if line["status"] in ("cancelled", "skipped"):
-        return [f"{head}: {safe(line['got'])}"]
+        return [f"{head}: {line['got']}"]
     return [f"{head}{_seconds(line)} - logged", *_expected(line)]
 
 
 def _expected(line: Line) -> list[str]:
-    fix = [f"       fix: {safe(line['fix'])}"] if line.get("fix") else []
-    return [f"       expected {safe(line['expected'])}; got {safe(line['got'])}", *fix]
+    fix = [f"       fix: {line['fix']}"] if line.get("fix") else []
+    return [f"       expected {line['expected']}; got {line['got']}", *fix]
 
 
 def _test_started(line: Line) -> list[str]:
@@ -148,12 +153,12 @@ def _test_started(line: Line) -> list[str]:
 
 
 def _test(line: Line) -> list[str]:
-    word = f"Test {line['status'].replace('_', ' ')}" + (f": {safe(line['reason'])}" if line["reason"] else "")
+    word = f"Test {line['status'].replace('_', ' ')}" + (f": {line['reason']}" if line["reason"] else "")
     return [f"[TEST] {_mark(line)} {word}{_seconds(line)}", *_quoted(line)]
 
 
 def _test_skipped(line: Line) -> list[str]:
-    return ["", f"[TEST] {_mark(line)} {safe(line['reason'])}"]
+    return ["", f"[TEST] {_mark(line)} {line['reason']}"]
 
 
 def _main_started(line: Line) -> list[str]:
@@ -165,7 +170,7 @@ def _main_started(line: Line) -> list[str]:
 
 
 def _main(line: Line) -> list[str]:
-    word = "exit 0" if line["status"] == "passed" else safe(line["reason"])
+    word = "exit 0" if line["status"] == "passed" else line["reason"]
     head = f"[MAIN] {_mark(line)} {word}{_seconds(line)}"
     return [head, *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}", ""]
 
@@ -175,13 +180,13 @@ def _quoted(line: Line) -> list[str]:
         return []
     last = [text for text in safe(line["output"]).splitlines() if text.strip()][-5:]
     folder = os.path.dirname(line["output_file"])
-    return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {safe(folder)}/"]
+    return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {folder}/"]
 
 
 def _criterion(line: Line) -> list[str]:
     evidence = f" ({brief(line['evidence'])})" if line["evidence"] else ""
-    fix = [f"       fix: {safe(line['fix'])}"] if line["fix"] else []
-    return [f"[POST] {_mark(line)} {safe(line['criterion'])}: {line['standing']}{evidence}", *fix]
+    fix = [f"       fix: {line['fix']}"] if line["fix"] else []
+    return [f"[POST] {_mark(line)} {line['criterion']}: {line['standing']}{evidence}", *fix]
 
 
 def _ticked(line: Line) -> list[str]:
@@ -193,7 +198,7 @@ def _ticked(line: Line) -> list[str]:
 
 
 def _marked(line: Line) -> list[str]:
-    return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {safe(line['text'])}"]
+    return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {line['text']}"]
 
 
 SAYINGS: dict[str, Callable[[Line], list[str]]] = {
@@ -206,16 +211,16 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "MainStarted": _main_started,
     "MainFinished": _main,
     "MainReused": lambda line: ["", f"[MAIN] – not repeated: it exited 0 as {line['main_task']}/{line['run']}", ""],
-    "MainAdopted": lambda line: ["", f"[MAIN] {safe(line['why'])}: adopted {line['run']} (pid {line['pid']})"],
-    "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {safe(line['reason'])}"],
-    "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({safe(line['failure'])}): {line['run']}"],
+    "MainAdopted": lambda line: ["", f"[MAIN] {line['why']}: adopted {line['run']} (pid {line['pid']})"],
+    "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {line['reason']}"],
+    "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({line['failure']}): {line['run']}"],
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
     "CriterionJudged": _criterion,
     "SpecTicked": _ticked,
     "SpecMarked": _marked,
-    "StepSkipped": lambda line: [f"Step {line['step']} was not run: {safe(line['reason'])}"],
+    "StepSkipped": lambda line: [f"Step {line['step']} was not run: {line['reason']}"],
     "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
     "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],
-    "WarningRaised": lambda line: [f"Note: {safe(line['message'])}"],
+    "WarningRaised": lambda line: [f"Note: {line['message']}"],
     "LogRepaired": lambda line: [f"Note: a torn line of {line['size']} bytes in the log was closed."],
 }

@@ -88,6 +88,12 @@ def test_the_page_shows_a_miss():
     assert "| a claim: ours ÷ other | 2 x | 3.00 | 1.00 | **missed** |" in page
 
 
+def test_the_page_says_when_the_floor_itself_misses():
+    rows = [series("ours", 40.0, cpu_ms=4.0), series("other", 10.0), series("floor", 30.0, cpu_ms=3.0)]
+    page = document(Machine(2, "Linux", "3.11", 0.0, 0.0), [goal()], [Result("w", "title", "floor", rows)], [], [])
+    assert "- a claim ÷ other: the floor alone is 3.00 in wall and 3.00 in CPU" in page
+
+
 def test_rows_take_turns(tmp_path):
     order = []
     rows = [Row(name, ["true"], tmp_path, lambda name=name: order.append(name)) for name in "ab"]
