@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from executor import files
 from executor.events import OUTPUT_TAIL
 
 
@@ -27,7 +28,7 @@ class Capture:
         self.tail = (self.tail + data)[-OUTPUT_TAIL:]
 
     def _spill(self) -> None:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        files.private_folder(os.path.dirname(self._path))
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         os.write(self._fd, self.tail)
         self.file = self._path

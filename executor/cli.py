@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -58,6 +59,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
 )
 OUR_BUG = 70
+SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LATER = {"resume": "host agents", "--monitor": "background jobs", "mcp": "agents"}
 
 
@@ -93,6 +95,11 @@ def main(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in SHORTAGES:
+            return _report_bug(error)
+        print(f"do-tasks: {_shown(error)}; make room, then run: do-tasks --continue", file=sys.stderr)
+        return next(code for kind, code in ERROR_CODES if kind is MachineError)
     except Exception as error:  # noqa: BLE001 - the one place where a bug of ours becomes a report
         return _report_bug(error)
 

@@ -94,9 +94,16 @@ def sync_folder(path: str) -> None:
 
 
 def private_folder(path: str) -> str:
-    """Make the folder, readable by its owner alone, and return its path."""
+    """Make the folder, readable by its owner alone as all that is missing above it, and return its path."""
+    if os.path.isdir(path):
+        return path
+    private_folder(os.path.dirname(path))
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if os.path.isdir(path):
+            return path  # somebody else was faster
+        raise MachineError(f"cannot make the folder {path}: a file has its name") from None
     except OSError as error:
         raise MachineError(f"cannot make the folder {path}: {error.strerror}") from error
     return path

@@ -26,6 +26,8 @@ _SUFFIX = re.compile(
     rb"(?:\[task_id:[ \t]*([\w.:-]+)\][ \t]*)?\[(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d[\d:.+Zz-]*)?)\]"
     rb"(?:[ \t]*\(([^()\[\]]*)\)|[ \t]*:([^\[\]]*)|)\Z"
 )
+_BEFORE_DIGITS = (b" ", b"\t", b"0")
+_BEHIND_DIGITS = (b":", b"*", b" ", b"\t")
 _GLYPHS = {"passed": "✓", "by_hand": "✓ by hand", "failed": "✗ Failed", "started": "⏳ started"}
 # A bare ✓ is "passed" when it names a task; without one the evidence is elsewhere.
 _KINDS = {
@@ -81,9 +83,23 @@ def _matches(data: bytes) -> Iterator[re.Match[bytes]]:
         yield from _BOX.finditer(data, first, last)
 
 
+def _matches_near(data: bytes, digits: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the step lines that these digits may name: a run looks its own up often, in a file of thousands."""
+    for first, last in visible(data):
+        at = data.find(digits, first, last)
+        while at >= 0:
+            behind = at + len(digits)
+            if data[at - 1 : at] in _BEFORE_DIGITS and data[behind : behind + 1] in _BEHIND_DIGITS:
+                start = max(first, data.rfind(b"\n", first, at) + 1)
+                match = _BOX.match(data, start, last)
+                if match and match.start(3) <= at < match.end(3):
+                    yield match
+            at = data.find(digits, behind, last)
+
+
 def find(data: bytes, number: int) -> Box:
     """Return the one line of this step; SpecError when there is none, or more."""
-    same = [match for match in _matches(data) if int(match[3]) == number]
+    same = [match for match in _matches_near(data, str(number).encode()) if int(match[3]) == number]
     if not same:
         raise SpecError(_missing(number, [int(match[3]) for match in _matches(data)]))
     *others, last = [_box(match, data.count(b"\n", 0, match.start()) + 1) for match in same]

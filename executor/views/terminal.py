@@ -41,10 +41,10 @@ class Screen:
         self._pending = b""
         self._bar = False
 
-    def say(self, text: str = "") -> None:
-        """Show a line."""
+    def say(self, *texts: str) -> None:
+        """Show lines, all in one write."""
         self._clear_bar()
-        self._pending += (self._painted(text) + "\n").encode("utf-8", "replace")
+        self._pending += "".join(f"{self._painted(text)}\n" for text in texts).encode("utf-8", "replace")
         self._push(0.0)
 
     def bar(self, done: int, total: int) -> None:
@@ -94,10 +94,13 @@ class Transcript:
     def __call__(self, line: Line) -> None:
         """Show one event; an unknown one is named."""
         say = SAYINGS.get(line["event"])
+        shown = []
         for text in say(line) if say else ():
             if text or not self._blank:
-                self._screen.say(one_line(text))
+                shown.append(one_line(text))
             self._blank = not text
+        if shown:
+            self._screen.say(*shown)
 
 
 def _mark(line: Line) -> str:

@@ -24,8 +24,8 @@ class Paper:
     def __init__(self):
         self.lines = []
 
-    def say(self, text=""):
-        self.lines.append(text)
+    def say(self, *texts):
+        self.lines.extend(texts)
 
 
 def line(event, **more):

@@ -1,0 +1,248 @@
+"""Holds every way out shut: secrets stay in, and nothing that is printed drives a terminal."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import urllib.parse
+
+import pytest
+
+from tests.edge.projects import Project, alive, check, command, finish, until
+
+KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4/+="
+WEAK = "hunter2abc"
+ENCODED = base64.b64encode(KEY.encode()).decode()
+FORMS = {KEY, ENCODED, urllib.parse.quote(KEY, safe=""), *(KEY[at : at + 6] for at in range(len(KEY) - 5))}
+ENVIRON = {"TINKER_API_KEY": KEY, "DB_PASSWORD": WEAK}
+RAISES = (
+    "import os, sys; print(os.environ['TINKER_API_KEY'], flush=True); raise ValueError(os.environ['TINKER_API_KEY'])"
+)
+TELLS_ALL = """\
+echo "key=$TINKER_API_KEY"
+echo "$TINKER_API_KEY" >&2
+printf %s "$TINKER_API_KEY" | base64
+printf '{"criteria": {"done": {"met": true, "evidence": "%s"}}, "metrics": {"%s": 1}, "note": "%s"}' \\
+  "$TINKER_API_KEY" "$TINKER_API_KEY" "$TINKER_API_KEY" >"$DO_TASKS_RESULT"
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path / "project")
+    project.environ = dict(ENVIRON)
+    return project
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory):
+    """One run of steps that tell their key wherever they can."""
+    project = Project(tmp_path_factory.mktemp("leaky"))
+    project.environ = dict(ENVIRON)
+    project.write("raises.py", RAISES)
+    project.write("tells.sh", TELLS_ALL)
+    spill = r"head -c 5000 /dev/zero | tr '\0' a; echo $TINKER_API_KEY; exit 1"
+    project.plan(
+        s1={**command("true"), "pre_flight": [check("prints", "echo $TINKER_API_KEY; exit 1")]},
+        s2={**command("true"), "post_validation": [check("spills", spill), check("b64", "printenv | base64 -w0")]},
+        s3={"main": {"script": "raises.py"}},
+        s4={"main": {"script": "raises.py", "test": "none"}},
+        s5={"main": {"script": "tells.sh", "test": "none", "success_criteria": ["done"]}},
+        s6=command("true", success_criteria=[{"criterion": "a", "command": "echo $TINKER_API_KEY; exit 1"}]),
+        s7=command(f"echo {KEY}", objective=f"say {KEY}"),
+        s8=command("printf '{%s' $TINKER_API_KEY >$DO_TASKS_RESULT", success_criteria=["done"]),
+    )
+    project.done = project.run("--all", "--keep-going")
+    return project
+
+
+def leaks(text):
+    return sorted(form for form in FORMS if form in text)
+
+
+def written(project):
+    """All that we wrote: not the plan, nor the copy of it that is kept to read it faster."""
+    ours = [path for path in project.root.rglob("*") if path.is_file() and "cache" not in path.parts]
+    return [path for path in ours if path.name not in ("step_definitions.yaml", "raises.py", "tells.sh")]
+
+
+def test_the_run_went_where_the_key_was_told(leaky):
+    done = {line["step"] for line in leaky.events("StepPassed")}
+    assert (leaky.done.code, done) == (1, {5, 7})
+
+
+def test_no_secret_in_any_file_that_we_wrote(leaky):
+    found = {str(path): leaks(path.read_bytes().decode("latin-1")) for path in written(leaky)}
+    assert {path: forms for path, forms in found.items() if forms} == {}
+
+
+def test_no_secret_on_the_terminal(leaky):
+    assert leaks(leaky.done.out + leaky.done.err) == []
+
+
+@pytest.mark.parametrize("words", [["list"], ["why", "1-8"], ["log"], ["validate"], ["doctor"], ["--dry-run", "--all"]])
+def test_no_secret_from_a_read_verb(leaky, words):
+    done = leaky.run(*words)
+    assert leaks(done.out + done.err) == []
+
+
+def test_raw_files_are_masked_in_place_at_equal_length(leaky):
+    (run,) = leaky.events("MainStarted", step=5)
+    path = leaky.root / ".do-tasks" / "jobs" / run["task_id"] / "main.1" / "stdout.log"
+    assert path.read_text() == f"key={'*' * len(KEY)}\n{'*' * len(ENCODED)}\n"
+
+
+def test_a_spill_file_is_masked_at_equal_length(leaky):
+    path = leaky.root / leaky.check("spills")["output_file"]
+    assert path.read_bytes() == b"a" * 5000 + b"*" * len(KEY) + b"\n"
+
+
+def test_what_we_keep_of_a_run_is_its_owners_alone(leaky):
+    jobs = leaky.root / ".do-tasks" / "jobs"
+    folders = {path.stat().st_mode & 0o777 for path in (jobs, *jobs.rglob("*")) if path.is_dir()}
+    files = {path.stat().st_mode & 0o777 for path in (leaky.root / ".task_execution.log", *jobs.rglob("*.log"))}
+    assert (folders, files) == ({0o700}, {0o600})
+
+
+def test_the_reason_of_a_failure_is_kept_without_the_secret(leaky):
+    (failed,) = leaky.events("StepFailed", step=4)
+    assert failed["reason"].startswith("exit 1: ValueError: ***")
+
+
+@pytest.mark.parametrize("form", [WEAK, ENCODED])
+def test_a_secret_cut_by_the_tail_does_not_show_its_end(project, form):
+    text = f"printf %s {form}; head -c 4090 /dev/zero | tr '\\0' a"
+    project.plan(s1={**command("true"), "pre_flight": [check("cut", text)]}).run("--step", "1")
+    assert project.check("cut")["output"].rstrip("a") == "*" * 6
+
+
+def test_long_keys_are_masked_when_base64_wraps(project):
+    project.environ["TINKER_API_KEY"] = key = "tml-" + "Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4" * 4
+    project.plan(s1={**command("true"), "pre_flight": [check("wraps", "printf %s $TINKER_API_KEY | base64")]})
+    project.run("--step", "1")
+    lines = [line for line in base64.encodebytes(key.encode()).decode().split() if line]
+    assert [line for line in lines if line in project.check("wraps")["output"]] == []
+
+
+# Runs whose end nobody saw
+
+PRINTS = "echo $TINKER_API_KEY; [ -e up ] || {{ echo $$ >up; {}; }}"
+
+
+def left_alone(project, then):
+    """An executor killed while its MAIN, which has told the key, goes on."""
+    project.plan(s1=command(PRINTS.format(then)))
+    process = project.start("--step", "1")
+    project.until_there("up")
+    process.kill()
+    finish(process)
+    return int(project.text("up"))
+
+
+def raw_output(project):
+    (path,) = project.root.glob(".do-tasks/jobs/*/main.1/stdout.log")
+    return path.read_text()
+
+
+def test_a_run_that_ended_unseen_is_masked_when_it_is_adopted(project):
+    pid = left_alone(project, "true")
+    until(lambda: not alive(pid), "MAIN did not end")
+    project.run("--continue")
+    assert raw_output(project) == "*" * len(KEY) + "\n"
+
+
+def test_a_lost_run_is_masked_when_its_loss_is_seen(project):
+    pid = left_alone(project, "sleep 300")
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    until(lambda: not alive(pid), "MAIN did not end")
+    project.run("--continue")
+    assert raw_output(project) == "*" * len(KEY) + "\n"
+
+
+def test_a_stopped_run_is_masked_by_who_stopped_it(project):
+    left_alone(project, "sleep 300")
+    project.run("stop", project.task_id())
+    assert raw_output(project) == "*" * len(KEY) + "\n"
+
+
+def test_a_spill_file_of_a_killed_executor_is_masked_by_the_next(project):
+    spills = r"echo $TINKER_API_KEY; head -c 5000 /dev/zero | tr '\0' a; [ -e up ] || { echo $$ >up; sleep 300; }"
+    project.plan(s1={**command("true"), "pre_flight": [check("spills", spills)]})
+    process = project.start("--step", "1")
+    project.until_there("up")
+    until(lambda: list(project.root.glob(".do-tasks/jobs/*/*.log")), "nothing was spilled")
+    process.kill()
+    finish(process)
+    project.plan(s1={**command("true"), "pre_flight": [check("quiet", "true")]})
+    project.run("--continue")
+    assert [leaks(path.read_text()) for path in project.root.glob(".do-tasks/jobs/*/*.log")] == [[]]
+
+
+# What drives a terminal
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+NAME = "a \u202e name"  # the loader lets no other control character into a plan
+FORBIDDEN = "\x1b\x07\x9b\u202e"
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory):
+    """One run whose names, titles and outputs all try to drive the terminal."""
+    project = Project(tmp_path_factory.mktemp("evil"))
+    project.write("evil", EVIL)
+    spec = "".join(f"- [ ] **STEP {number}**: {EVIL}\n" for number in (1, 2, 3, 4))
+    says = "cat evil; cat evil >&2; exit 3"
+    project.plan(
+        spec=spec,
+        s1={**command("true"), "title": NAME, "pre_flight": [check(NAME, says)]},
+        s2={**command(says, objective=NAME), "title": NAME},
+        s3={**command("true", success_criteria=[{"criterion": NAME, "command": says}]), "title": NAME},
+    )
+    project.done = project.run("--all", "--keep-going")
+    return project
+
+
+def drives(text):
+    return [char for char in FORBIDDEN if char in text]
+
+
+def test_a_transcript_drives_no_terminal(evil):
+    assert (evil.done.code, drives(evil.done.out + evil.done.err)) == (1, [])
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+@pytest.mark.parametrize("words", [["list"], ["why", "1-3"], ["log"], ["validate"], ["--dry-run", "--all"]])
+def test_a_read_verb_drives_no_terminal(evil, words, json):
+    done = evil.run(*words, *json)
+    assert (done.code, drives(done.out + done.err)) == (0, [])
+
+
+def test_a_line_grepped_from_the_log_drives_no_terminal(evil):
+    assert drives(evil.text(".task_execution.log")) == []
+
+
+def test_the_log_still_holds_what_was_printed(evil):
+    (finished,) = evil.events("MainFinished", step=2)
+    assert finished["output"].startswith(EVIL)
+
+
+@pytest.mark.parametrize(
+    "words", [["--step", EVIL], [EVIL], ["log", EVIL], ["why", EVIL], ["stop", EVIL], ["--step", "4"]]
+)
+def test_an_error_drives_no_terminal(evil, words):
+    done = evil.run(*words)
+    assert (done.code, drives(done.out + done.err)) == (2, [])
+
+
+def test_a_problem_of_the_plan_drives_no_terminal(project):
+    project.plan(s1=command("true"))
+    project.write("step_definitions.yaml", 'step_1_a: {"\\e[31mx": 1, main: {command: "\\e[31m", mode: "\\e[31m"}}\n')
+    done = project.run("validate")
+    assert (done.code, drives(done.out + done.err)) == (2, [])
+
+
+def test_a_folder_with_an_odd_name_drives_no_terminal(tmp_path):
+    project = Project(tmp_path / "\x1b[31mred").plan(s1=command("true"))
+    outputs = [project.run(*words).out for words in (["doctor"], ["--step", "1"], ["init"])]
+    assert drives("".join(outputs)) == []
