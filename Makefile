@@ -12,7 +12,8 @@ help:
 	@echo "make run        run the open steps of the plan here"
 	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
 	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
-	@echo "make bench      start-up, steps and resume beside other runners"
+	@echo "make format     put the code in its form"
+	@echo "make bench      start-up, steps and resume beside other runners; writes docs/reference/performance.md"
 	@echo "make clean      remove .venv and caches; what runs wrote stays"
 
 run: $(VENV)/.stamp-run

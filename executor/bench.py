@@ -60,7 +60,7 @@ class Bench(Desk):
         self.environ = environ
         self.python = python
         self.interrupts = Interrupts()
-        self.strict = desk.plan.settings.strict
+        self.strict = desk.strict
         self.progress: Progress = _nobody_watches
         self._programs: dict[str, str] = {}
         self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
@@ -82,11 +82,12 @@ class Bench(Desk):
         return Watch(self.interrupts, beat=beat)
 
     def environment(self, task: Task, **extra: str) -> dict[str, str]:
-        """Return what a child of this task is given: the project's interpreter leads its PATH."""
-        bin_folder = os.path.dirname(self.python)
+        """Return what a child of this task is given: its folder, the project's interpreter first on its PATH."""
+        folders = (os.path.dirname(self.python), self.environ.get("PATH", os.defpath))
         return {
             **self.environ,
-            "PATH": f"{bin_folder}{os.pathsep}{self.environ.get('PATH', os.defpath)}",
+            "PATH": os.pathsep.join(filter(None, folders)),  # an empty folder would be the one we stand in
+            "PWD": self.root,
             "DO_TASKS_TASK_ID": task.task_id,
             "DO_TASKS_STEP": str(task.step.number),
             **extra,

@@ -199,6 +199,8 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
 def nothing_there(pattern: str, folders: int) -> tuple[str, str]:
     if folders:
         return f"{count(folders, 'directory')}, no file", f"write {pattern}/ when a directory is what counts"
+    if pattern.startswith(".do-tasks/"):
+        return "nothing there", "let MAIN write it, to the path in DO_TASKS_RESULT"
     return "nothing there", f"make {pattern}, or correct the path: it starts in the project's root"
 
 

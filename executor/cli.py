@@ -90,18 +90,25 @@ def main(words: list[str]) -> int:
     try:
         return EXIT_CODES[_dispatch(words)]
     except (DoTasksError, KeyboardInterrupt) as error:
-        print(f"do-tasks: {_shown(error)}", file=sys.stderr)
+        text = _shown(error)
+        print(f"do-tasks: {_several(text)}{text}", file=sys.stderr)
         return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in SHORTAGES:
+        move = "make room" if error.errno in SHORTAGES else "mend the rights"
+        if error.errno not in (*SHORTAGES, errno.EACCES, errno.EPERM):
             return _report_bug(error)
-        print(f"do-tasks: {_shown(error)}; make room, then run: do-tasks --continue", file=sys.stderr)
+        print(f"do-tasks: {_shown(error)}; {move}, then run: do-tasks --continue", file=sys.stderr)
         return next(code for kind, code in ERROR_CODES if kind is MachineError)
     except Exception as error:  # noqa: BLE001 - the one place where a bug of ours becomes a report
         return _report_bug(error)
+
+
+def _several(text: str) -> str:
+    """Return a line before problems that each stand on one, so that an editor finds every place."""
+    return f"{text.count(chr(10)) + 1} problems:\n" if "\n" in text else ""
 
 
 def _dispatch(words: list[str]) -> Verdict:
@@ -135,7 +142,8 @@ def _run_verb(verb: str, words: list[str]) -> Verdict:
         args = parser.parse_args(words)
     except SystemExit as stop:
         if stop.code:
-            raise UsageError(f"see: do-tasks {'' if verb == 'run' else verb + ' '}--help") from None
+            near = _nearest_option(words, parser.format_usage())
+            raise UsageError(f"{near}see: do-tasks {'' if verb == 'run' else verb + ' '}--help") from None
         return Verdict.PASSED
     args.verb = verb
     verdict: Verdict = module.run(args)
@@ -175,6 +183,16 @@ def _nearest(word: str) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def _nearest_option(words: list[str], usage: str) -> str:
+    import re
+    from difflib import get_close_matches
+
+    known = re.findall(r"--[\w-]+", usage)
+    unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
+    near = [found for word in unknown if word not in known for found in get_close_matches(word, known, n=1)]
+    return f"did you mean {near[0]}? " if near else ""
+
+
 def _flush() -> None:
     try:
         sys.stdout.flush()
@@ -197,7 +215,12 @@ def _report_bug(error: Exception) -> int:
     from executor.mask import Masker, secrets
 
     text = Masker(secrets(os.environ)).mask("".join(traceback.format_exception(error)))
-    with tempfile.NamedTemporaryFile("w", prefix="do-tasks-bug-", suffix=".txt", delete=False) as file:
-        file.write(f"do-tasks {__version__}, Python {sys.version}\n{text}")
-    print(f"do-tasks: a bug of ours: {type(error).__name__}; please report it with {file.name}", file=sys.stderr)
+    where = "what stands above"
+    try:
+        with tempfile.NamedTemporaryFile("wb", prefix="do-tasks-bug-", suffix=".txt", delete=False) as file:
+            file.write(f"do-tasks {__version__}, Python {sys.version}\n{text}".encode("utf-8", "backslashreplace"))
+            where = file.name
+    except OSError:  # a full disk must not hide it
+        print(text, file=sys.stderr)
+    print(f"do-tasks: a bug of ours: {type(error).__name__}; please report it with {where}", file=sys.stderr)
     return OUR_BUG

@@ -40,8 +40,7 @@ def read_result(path: str) -> Result:
     if not os.path.exists(path):
         return Result({}, {})
     try:
-        with open(path, "rb") as file:
-            body = json.loads(file.read(RESULT_LIMIT))
+        body = json.loads(_start_of(path))
     except (OSError, ValueError, RecursionError) as error:
         return Result({}, {}, trouble=f"the result file is not JSON: {error}", written=True)
     if not isinstance(body, dict):
@@ -52,6 +51,13 @@ def read_result(path: str) -> Result:
     if not isinstance(criteria, dict) or not isinstance(metrics, dict):
         return Result({}, {}, trouble="criteria and metrics in the result file must be objects", written=True)
     return Result(criteria, metrics, note=str(body.get("note") or ""), written=True)
+
+
+def _start_of(path: str) -> bytes:
+    if not os.path.isfile(path):
+        raise ValueError("no regular file")  # a pipe would be waited for
+    with open(path, "rb") as file:
+        return file.read(RESULT_LIMIT)
 
 
 def _too_deep(body: object) -> bool:
@@ -65,10 +71,15 @@ def _too_deep(body: object) -> bool:
     return bool(level)
 
 
+def wants_fresh(criterion: Criterion) -> bool:
+    """Tell whether only what was made since MAIN began proves it."""
+    return criterion.kind not in ("prose", "command") and not criterion.any_age
+
+
 def as_check(criterion: Criterion, *, result_path: str, began_ns: int) -> Check:
     """Return the check that proves a bound criterion, on evidence made since MAIN began unless any age will do."""
     asks, kind = criterion.asks, criterion.kind
-    fresh = {} if criterion.any_age or kind == "command" else {"newer_than_ns": began_ns}
+    fresh = {"newer_than_ns": began_ns} if wants_fresh(criterion) else {}
     if kind == "file":
         asks = {**({"path": asks} if isinstance(asks, str) else asks), **fresh}
     elif kind == "matches":
@@ -84,9 +95,9 @@ def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Stan
     """Return how a criterion stands that no check is bound to."""
     if result.trouble:
         return Standing("unproven", result.trouble)
-    said = result.criteria.get(criterion.text)
-    if isinstance(said, dict) and "met" in said:
-        return _said(said, exited_0=exited_0)
+    if criterion.text in result.criteria:
+        said = result.criteria[criterion.text]
+        return _said(said if isinstance(said, dict) else {"met": said}, exited_0=exited_0)
     if exited_0:
         return Standing("claimed", "the command exited 0; nothing more was checked")
     return Standing("unproven", "nobody vouches for it")
@@ -94,7 +105,7 @@ def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Stan
 
 def _said(said: Mapping[str, Any], *, exited_0: bool) -> Standing:
     quoted = str(said.get("evidence") or "").strip()
-    if said["met"] is not True:
+    if said.get("met") is not True:
         return Standing("unproven", f"the result file says it is not met: {quoted or 'no reason given'}")
     if quoted:
         return Standing("claimed", quoted)

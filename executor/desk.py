@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from executor import files, jobs, spec_file
+from executor import files, follow, jobs, spec_file
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.formats import spec_md
 from executor.project import script_path
-from executor.recall import Decision, begun_again, decide_box, decide_open, digest_parts
+from executor.recall import Decision, begun_again, contradicted, decide_box, decide_open, digest_parts
 from executor.records import Seen
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from executor.steps import Step
 
 READY = ("command",)
+VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 
 class Desk:
@@ -28,6 +29,7 @@ class Desk:
         self.project = project
         self.plan = plan
         self.states = states
+        self.strict = plan.settings.strict
         self._steps: dict[int, Step] = {}
 
     @property
@@ -58,7 +60,8 @@ def decide(
     box = box or box_of(desk, number)
     stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
     settled = decide_box(box, state, rerun=rerun)
-    if settled and not (stale and settled.action == "done" and state.passed_at):
+    if settled and not (stale and settled.action == "done" and state.passed_at) and not not_enough(desk, box):
+        _refuse_failed_before(desk, box, state)
         return settled
     step = desk.step(number)
     refuse_unrunnable(desk, step)
@@ -75,7 +78,39 @@ def decide(
     if seen.status == "alive" and decision.main != "adopt":
         decision = decision.replace(stop_run=seen.run)
     why = f"step {stale}, which it depends on, passed after it" if stale else decision.why
+    if not_enough(desk, box):
+        why = f"ticked by hand, which is not enough for strict; {why}"
     return decision.replace(why=why, digest=digest)
+
+
+def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:
+    """Refuse a tick with the id of an older task that did not pass; the fold only knows the newest."""
+    mark = box.mark
+    if box.state != "x" or mark is None or mark.kind != "passed" or mark.task_id in (state.task_id, state.passed_task):
+        return
+    ends = [line for line in follow.task_lines(desk.root, mark.task_id) if line.get("event") in VERDICTS]
+    if ends and ends[-1]["event"] != "StepPassed":
+        raise contradicted(box, verdict=str(ends[-1].get("status")), reason=str(ends[-1].get("reason")))
+
+
+def is_done(desk: Desk, number: int) -> bool:
+    """Tell whether a dependency is ticked well enough; SpecError for a tick that the log contradicts."""
+    box = box_of(desk, number)
+    decide_box(box, desk.state(number), rerun=False)
+    return box.state == "x" and not not_enough(desk, box)
+
+
+def decide_or_refuse(desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False) -> Decision:
+    """Decide where many are asked for: a step that cannot run does not hide the others."""
+    try:
+        return decide(desk, number, rerun=rerun, heed_stale=heed_stale)
+    except (DefinitionError, SpecError) as error:
+        return Decision("refused", str(error))
+
+
+def not_enough(desk: Desk, box: Box) -> bool:
+    """Tell whether a step is ticked by a person's word, where strict wants evidence."""
+    return desk.strict and box.state == "x" and (box.mark is None or box.mark.kind != "passed")
 
 
 def refuse_unrunnable(desk: Desk, step: Step) -> None:
@@ -89,6 +124,9 @@ def refuse_unrunnable(desk: Desk, step: Step) -> None:
             else "nothing to run"
         )
         raise DefinitionError(Problem(desk.project.definitions, f"{what}: give it a script or a command", path=where))
+    if main.script and not script_path(desk.project, main.script):
+        message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
+        raise DefinitionError(Problem(desk.project.definitions, message, path=where))
     if main.mode != "normal":
         message = f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
         raise DefinitionError(Problem(desk.project.definitions, message, path=where))
@@ -100,11 +138,32 @@ def refuse_unrunnable(desk: Desk, step: Step) -> None:
 
 def main_digest(desk: Desk, step: Step) -> str:
     """Return the digest of what the step's MAIN does, its written dependencies' included."""
+    known: dict[int, str] = {}
+    for one in _down_to(desk, step):
+        known[one.number] = _own_digest(desk, one, known)
+    return known[step.number]
+
+
+def _down_to(desk: Desk, step: Step) -> list[Step]:
+    """Return what a step depends on, each once and before who needs it, itself last; no recursion: plans are long."""
+    way = [step]
+    done: dict[int, Step] = {}
+    while way:
+        need = next((edge.step for edge in way[-1].depends_on if edge.step not in done), None)
+        if need is None:
+            last = way.pop()
+            done[last.number] = last
+        else:
+            way.append(desk.step(need))
+    return [*done.values()]
+
+
+def _own_digest(desk: Desk, step: Step, known: dict[int, str]) -> str:
     main = step.main
     if main is None:
         return ""
     path = script_path(desk.project, main.script) if main.script else ""
-    below = {edge.step: main_digest(desk, desk.step(edge.step)) for edge in step.depends_on}
+    below = {edge.step: known[edge.step] for edge in step.depends_on}
     parts = digest_parts(
         step, script=files.read(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
     )

@@ -6,7 +6,7 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
-from executor.desk import box_of, decide
+from executor.desk import box_of, decide, is_done
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandTickSeen,
@@ -23,7 +23,6 @@ from executor.outcome import Outcome, Verdict
 from executor.phases import PHASES
 from executor.phases.tick import tick, tick_again
 from executor.recall import unlogged_tick
-from executor.runners.command import refuse_missing
 from executor.state import NEW
 from executor.values import TYPE_CHECKING, Value
 
@@ -68,7 +67,7 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
         _mark_lost(bench, box, decision)
     if decision.action in ("ask", "elsewhere"):
         return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
-    unmet = [edge.step for edge in bench.step(number).depends_on if box_of(bench, edge.step).state != "x"]
+    unmet = [edge.step for edge in bench.step(number).depends_on if not is_done(bench, edge.step)]
     if unmet and not how.force:
         why = f"it depends on step {', '.join(map(str, unmet))}, which is open; run it first, or use --force"
         return _skip(bench, box, Outcome(Verdict.WAITING, why))
@@ -91,11 +90,12 @@ def _reported(bench: Bench, number: int, how: Manner) -> Report:
     except (DefinitionError, SpecError) as error:
         if not how.keep_going:
             raise
-        return Report(number, bench.plan.title(number), Outcome(Verdict.FAILED, str(error)))
+        box = bench.boxes().get(number)
+        title = box.title if box else bench.plan.title(number)
+        return Report(number, title, Outcome(Verdict.FAILED, str(error)))
 
 
 def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
-    refuse_missing(bench, step)
     _warn_of_open_predecessor(bench, step.number)
     task = _open(bench, step, box, decision)
     outcome, failed_in = _phases(bench, task)

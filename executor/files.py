@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 
 from executor.errors import BusyError, MachineError
@@ -57,7 +58,7 @@ def replace(
 
 
 def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         os.fchmod(fd, mode)
         view = memoryview(data)
@@ -110,8 +111,13 @@ def private_folder(path: str) -> str:
 
 
 def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
-    """Overwrite secrets in a file in place, a block at a time; `masked` keeps the length."""
-    with open(path, "r+b") as file:
+    """Overwrite secrets in a regular file in place, a block at a time; `masked` keeps the length.
+
+    A link is left alone: behind it may lie what a person keeps.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    with open(path, "r+b", opener=_not_through_a_link) as file:
         for at in range(0, os.fstat(file.fileno()).st_size, MASK_BLOCK):
             file.seek(at)
             block = file.read(MASK_BLOCK + MASK_OVERLAP)
@@ -119,6 +125,10 @@ def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
             if after != block:
                 file.seek(at)
                 file.write(after)
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def digest(data: bytes) -> str:

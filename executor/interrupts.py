@@ -22,9 +22,11 @@ class Interrupts:
         self.fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def listen(self) -> None:
-        """Take SIGINT, SIGTERM and SIGHUP from now on."""
+        """Take SIGINT, SIGTERM and, unless nohup has it ignored, SIGHUP from now on."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents leave it, it hides every exit code
 
     def _note(self, number: int, frame: Any) -> None:  # noqa: ARG002 - the signature of a signal handler
         self.count += 1

@@ -27,9 +27,16 @@ def run_folder(root: str, task_id: str, run: str) -> str:
 def new_run(root: str, task_id: str, run: str) -> str:
     """Make the run's folder, empty, and return its path."""
     folder = files.private_folder(run_folder(root, task_id, run))
-    for name in os.listdir(folder):
-        os.unlink(os.path.join(folder, name))
+    for below, folders, names in os.walk(folder, topdown=False):
+        for name in (*names, *folders):
+            path = os.path.join(below, name)
+            (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
     return folder
+
+
+def newest_main(root: str, task_id: str) -> str:
+    """Return the name of the task's newest MAIN run."""
+    return f"main.{max(_mains(root, task_id), default=0)}"
 
 
 def next_main(root: str, task_id: str) -> str:
@@ -111,8 +118,8 @@ def look_at(root: str, task_id: str, run: str) -> Seen:
     """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
     folder = run_folder(root, task_id, run)
     identity = started(folder)
-    if identity is None:
-        return Seen(run, "never_ran")
+    if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
+        return Seen(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
     living = pids.here(identity) and pids.alive(identity)
     end = exit_of(folder)
     if end is not None:

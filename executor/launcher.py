@@ -18,12 +18,14 @@ trap : HUP INT QUIT TERM
 out=$1
 shift
 if IFS= read -r go; then :; else
+  umask 077
   printf '{"ran": false}\\n' >"$out"
   exit 125
 fi
 exec 3>&2 2>/dev/null
 (exec "$@" </dev/null 2>&3 3>&-)
 code=$?
+umask 077
 printf '{"exit_code": %d}\\n' "$code" >"$out"
 exit "$code"
 """

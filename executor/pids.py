@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from functools import cache
 
 from executor.records import Identity
@@ -21,6 +22,13 @@ def identify(pid: int) -> Identity | None:
 def alive(identity: Identity) -> bool:
     """Tell whether this very process lives: not its pid's next owner, not one before a reboot."""
     return identity.boot == boot_id() and identify(identity.pid) == identity
+
+
+def age_s(identity: Identity) -> float:
+    """Return for how long a living process has lived, by a clock that nobody sets."""
+    if not PROC:
+        return max(0.0, time.time() - identity.start / 1000)
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start / os.sysconf("SC_CLK_TCK"))
 
 
 def here(identity: Identity) -> bool:

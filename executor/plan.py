@@ -85,7 +85,8 @@ def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]
     plan, flaws = _read(top, file)
     if isinstance(top, dict):
         flaws += _first_told(_form_flaws(top), flaws)
-    flaws += [*_flaws_inside(plan, flaws, read_script)]
+    inside = [flaw for flaw in flaws if len(flaw.path) > 1 and flaw.path[1] != "depends_on"]
+    flaws += _first_told(_flaws_inside(plan, inside, read_script), flaws)
     if not plan.raw and not flaws:
         flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(flaws, data, file)

@@ -76,6 +76,11 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     return plan, for_run
 
 
+def remember_valid(project: Project, data: bytes, plan: Plan) -> None:
+    """Keep that this text of the definitions was validated, for the verbs that do not validate."""
+    _cache(project, files.digest(data), plan, validated=True)
+
+
 def _refuse_invalid(data: bytes, file: str) -> None:
     from executor.plan import validate
 

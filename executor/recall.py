@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Decision(Value):
     """What to do with a step.
 
-    `action`: done, tick (passed before, only the tick is missing), run, ask (lost and on_lost: ask), elsewhere.
+    `action`: done, tick (passed before, only the tick is missing), run, ask (lost and on_lost: ask), elsewhere,
+    refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
     `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
     """
@@ -84,14 +85,20 @@ def _ticked(box: Box, state: StepState) -> Decision:
     mark = box.mark
     if mark is None or mark.kind in ("by_hand", "failed"):
         return Decision("done", "ticked by hand")
-    if mark.task_id == state.task_id and state.verdict in ("failed", "timed_out", "cancelled"):
-        raise SpecError(
-            f"SPEC.md line {box.line} is ticked with {mark.task_id}, but the log says that task {state.verdict}:"
-            f" {state.reason or 'no reason'}. Untick it, or run: do-tasks --step {box.number} --rerun"
-        )
+    if mark.task_id == state.task_id and state.verdict not in ("passed", "reopened"):
+        raise contradicted(box, verdict=state.verdict or "has no verdict", reason=state.reason)
     if mark.task_id != state.task_id:
         return Decision("done", f"ticked with {mark.task_id}; its evidence is not in this log", task_id=mark.task_id)
     return Decision("done", f"passed as {mark.task_id}", task_id=mark.task_id)
+
+
+def contradicted(box: Box, *, verdict: str, reason: str) -> SpecError:
+    """Return what is told of a tick for a task that the log knows otherwise."""
+    task_id = box.mark.task_id if box.mark else ""
+    return SpecError(
+        f"SPEC.md line {box.line} is ticked with {task_id}, but the log says that task {verdict}:"
+        f" {reason or 'no reason'}. Untick it, or run: do-tasks --step {box.number} --rerun"
+    )
 
 
 def decide_open(

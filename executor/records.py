@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.values import Value
 
 LOG_NAME = ".task_execution.log"
+PROGRESS = '{"progress"'  # how a line that only makes the bar begins
 
 
 class Identity(Value):

@@ -8,7 +8,7 @@ import time
 
 from executor import pids
 from executor.outcome import Verdict
-from executor.proc import INTERRUPT, KILL, STOP, forget, signal_one
+from executor.proc import INTERRUPT, KILL, STOP, forget, signal_one, unknown_children
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Watch:
         self._heed_interrupts()
         for one in self.running:
             _advance(one)
-        done = [one for one in self.running if one.over and _settled(one)]
+        done = [one for one in self.running if one.spent or (one.over and _settled(one))]
         self.running = [one for one in self.running if one not in done]
         return [_farewell(one) for one in done]
 
@@ -61,6 +61,7 @@ class Watch:
         poll.poll(max(0.0, self._patience()) * 1000)
         if self._beat:
             self._beat()
+            unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
 
     def _patience(self) -> float:
         now = time.monotonic()
@@ -115,7 +116,7 @@ def _settled(one: Running) -> bool:
         return True
     if not one.stopping:
         one.stop(Verdict.PASSED, "")
-    return not one.escalate()
+    return False
 
 
 def _farewell(one: Running) -> Ended:

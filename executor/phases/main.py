@@ -112,4 +112,4 @@ def main_folder(bench: Bench, task: Task) -> str:
     decision = task.decision
     if decision.main == "reuse":
         return jobs.run_folder(bench.root, decision.main_task, decision.main_run)
-    return bench.folder(task, jobs.look(bench.root, task.task_id).run)
+    return bench.folder(task, jobs.newest_main(bench.root, task.task_id))

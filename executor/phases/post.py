@@ -46,6 +46,10 @@ def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Resu
         standing = criteria.judge_prose(criterion, result, exited_0=True)
         bench.log(_judged(criterion, standing), task)
         return standing
+    if criteria.wants_fresh(criterion) and not jobs.began_ns(main_folder(bench, task)):
+        why = f"when MAIN began is no longer on record; run: do-tasks --step {task.step.number} --rerun"
+        bench.log(_judged(criterion, criteria.Standing("unproven", why)), task)
+        return criteria.Standing("unproven", why)
     return _prove(bench, task, criterion)
 
 

@@ -8,6 +8,7 @@ import re
 from executor import checks, proc
 from executor.checks import Answer
 from executor.events import CheckFinished
+from executor.mask import VEIL
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.steps import CHECK_LIMIT_S
 from executor.values import TYPE_CHECKING
@@ -185,7 +186,13 @@ _FIXES = {
 
 def label(check: Check) -> str:
     """Return how a check reads in the log: its command, or its kind with what it asks."""
+    if check.kind == "url":  # as its answer: no password, no value of the query
+        return re.sub(r"//[^/@\s]*@|(?<=[?&])[^&\s'\"]+", lambda found: _veiled(found[0]), f"url: {check.asks}")
     return str(check.asks) if check.kind in ("command", "prose") else f"{check.kind}: {check.asks}"
+
+
+def _veiled(part: str) -> str:
+    return f"//{VEIL}@" if part.startswith("//") else f"{part.partition('=')[0]}={VEIL}" if "=" in part else VEIL
 
 
 def _code(ended: Ended) -> int | None:

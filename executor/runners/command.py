@@ -8,16 +8,18 @@ import shlex
 
 from executor.errors import DefinitionError, Problem
 from executor.outcome import Outcome, Verdict
+from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
     from executor.records import Exit
-    from executor.steps import Main, Step
+    from executor.steps import Main
 
 RATE_LIMIT_EXIT = 75
 _OOM = re.compile(r"out of memory|MemoryError", re.IGNORECASE)
 _RATE_LIMIT = re.compile(r"\b429\b|rate limit", re.IGNORECASE)
+_PLACED = re.compile(r"\$\{?[@*#1-9]")
 _USAGE_EXIT = 2
 
 
@@ -25,8 +27,14 @@ def main_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     """Return what MAIN starts."""
     main = _main(task)
     if main.command:
-        return ("/bin/bash", "-o", "pipefail", "-c", main.command, "do-tasks", *main.args)
+        return _shell(main.command, *main.args)
     return (*script_argv(bench, main.script), *main.args)
+
+
+def _shell(command: str, *args: str) -> tuple[str, ...]:
+    """Return bash with a command and its arguments, which follow its last word unless it places them itself."""
+    text = f'{command.rstrip()} "$@"' if args and not _PLACED.search(command) else command
+    return ("/bin/bash", "-o", "pipefail", "-c", text, *(("do-tasks", *args) if args else ()))
 
 
 def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
@@ -34,19 +42,13 @@ def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     main = _main(task)
     form = main.sample.form
     if form == "command":
-        return ("/bin/bash", "-o", "pipefail", "-c", main.sample.command)
+        return _shell(main.sample.command)
     if form == "none" or (form == "default" and not main.script):
         return ()
     words = ("--test",) if form == "default" else main.sample.args
     if main.command:
-        return ("/bin/bash", "-o", "pipefail", "-c", main.command, "do-tasks", *main.args, *words)
+        return _shell(main.command, *main.args, *words)
     return (*script_argv(bench, main.script), *main.args, *words)
-
-
-def refuse_missing(bench: Bench, step: Step) -> None:
-    """Refuse a step whose script is not there, before anything of it runs."""
-    if step.main and step.main.script:
-        script_argv(bench, step.main.script)
 
 
 def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
 def shown(argv: tuple[str, ...], root: str) -> str:
     """Return a command as a person would type it in the project's folder."""
     if argv[:4] == ("/bin/bash", "-o", "pipefail", "-c"):
-        return argv[4]
+        return argv[4].removesuffix(' "$@"') + "".join(f" {shlex.quote(word)}" for word in argv[6:])
     return shlex.join(os.path.relpath(word, root) if word.startswith(f"{root}/") else word for word in argv)
 
 
@@ -107,8 +109,9 @@ def usage_hint(end: Exit, stderr: str, script: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something, 200 characters at most."""
-    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+    """Return the last line that says something, 200 characters at most; what only makes the bar says nothing."""
+    lines = (line.strip() for line in reversed(text.splitlines()))
+    return next((line[:200] for line in lines if line and not line.startswith(PROGRESS)), "")
 
 
 def _main(task: Task) -> Main:

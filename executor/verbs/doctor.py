@@ -19,7 +19,7 @@ Row = tuple[str, bool, str]
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of doctor."""
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def run(args: Namespace) -> Verdict:
@@ -41,7 +41,7 @@ def _machine() -> list[Row]:
         ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} ({sys.executable})"),
         ("platform", True, "Linux" if linux else f"{sys.platform}: best effort, processes are polled"),
         ("bash", os.access("/bin/bash", os.X_OK), "/bin/bash, checks run under bash -o pipefail"),
-        ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of TEST and MAIN"),
+        ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of MAIN"),
         ("pidfd", hasattr(os, "pidfd_open") and linux, "processes are waited for by descriptor" if linux else "polled"),
         ("orphans", pids.children() is not None, "the kernel tells us our children (else every sweep reads /proc)"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 
 from executor import files
 from executor.errors import MachineError
@@ -85,7 +86,8 @@ def run(args: Namespace) -> Verdict:
     written = [_write(folder, name, text) for name, text in _contents(folder).items()]
     for line in [*written, _ignore(folder)]:
         print(line)
-    print("next: do-tasks validate, then do-tasks --continue")
+    there = f"cd {quote(os.path.relpath(folder))}, " if folder != os.getcwd() else ""
+    print(f"next: {there}do-tasks validate, then do-tasks --continue")
     return Verdict.PASSED
 
 

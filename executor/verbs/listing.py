@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor import follow, project
+from executor import follow, jobs, project
 from executor.desk import Desk, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
@@ -13,13 +13,22 @@ if TYPE_CHECKING:
 
     from executor.formats.spec_md import Box
 
-SIGNS = {"done": "✓", "by hand": "✓", "failed": "✗", "open": " ", "unfinished": "~", "not defined": "·", "no line": "!"}
+SIGNS = {
+    "done": "✓",
+    "by hand": "✓",
+    "failed": "✗",
+    "open": " ",
+    "running": "~",
+    "unfinished": "~",
+    "not defined": "·",
+    "no line": "!",
+}
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of list."""
     parser.add_argument("--ready", action="store_true", help="only open steps whose dependencies are done")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def run(args: Namespace) -> Verdict:
@@ -37,17 +46,33 @@ def run(args: Namespace) -> Verdict:
 
         print(spelled_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
         return Verdict.PASSED
-    lines = [_line(row) for row in rows]
-    done = sum(row["state"] in ("done", "by hand") for row in rows)
     note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
-    print("\n".join([*lines, f"{done} of {len(rows)} done{note}"]))
+    counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
+    print("\n".join([*map(_line, rows), f"{counted}{note}"]))
     return Verdict.PASSED
+
+
+def _done(rows: list[dict[str, object]]) -> str:
+    """Count what is done; what a person ticked, and what must run again, apart."""
+    done = [row for row in rows if row["state"] in ("done", "by hand")]
+    parts = [
+        f"{len(done)} of {len(rows)} done",
+        _counted([row for row in done if row["state"] == "by hand"], "by hand"),
+        _counted([row for row in done if row["stale_by"]], "to run again"),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _counted(rows: list[dict[str, object]], what: str) -> str:
+    return f"{len(rows)} {what}" if rows else ""
 
 
 def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
     task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
-    return {"step": number, "title": title, "state": _state(desk, number, box), "task_id": task_id}
+    state = _state(desk, number, box)
+    stale_by = outrun(desk, number) if state in ("done", "by hand") and desk.plan.defines(number) else 0
+    return {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
 
 
 def _state(desk: Desk, number: int, box: Box | None) -> str:
@@ -59,7 +84,8 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
         return "not defined"
     state = desk.state(number)
     if state.task_id and state.verdict in ("", "interrupted"):
-        return "unfinished"
+        alive = not state.verdict and jobs.look(desk.root, state.task_id).status == "alive"
+        return "running" if alive else "unfinished"
     return "failed" if state.verdict in ("failed", "timed_out", "cancelled", "lost") else "open"
 
 
@@ -68,7 +94,7 @@ def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
     if row["state"] == "no line" or number not in desk.plan.numbers:
         return False
     if row["state"] in ("done", "by hand"):
-        return bool(outrun(desk, number))
+        return bool(row["stale_by"])
     needs = [edge.step for edge in desk.step(number).depends_on]
     return all(need in boxes and boxes[need].state == "x" for need in needs)
 
@@ -77,4 +103,6 @@ def _line(row: dict[str, object]) -> str:
     told = f"  [{row['task_id']}]" if row["task_id"] else ""
     state = str(row["state"])
     shown = "" if state in ("done", "open") else f" ({state})"
+    if row["stale_by"]:
+        shown += f" (to run again: step {row['stale_by']} passed after it)"
     return f"[{SIGNS[state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 
@@ -27,7 +28,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of mark-done and reopen."""
     parser.add_argument("step", help="the number, or a name")
     parser.add_argument("--by", default="", metavar="NAME", help="who says so, where no terminal vouches for a person")
-    parser.add_argument("--reason", default="", metavar="TEXT")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for SPEC.md and the log")
 
 
 def run(args: Namespace) -> Verdict:
@@ -46,7 +47,7 @@ def run(args: Namespace) -> Verdict:
 
 
 def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
-    if text.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", text):
         return int(text)
     chosen = select(text, plan, titles)
     if len(chosen.numbers) != 1:

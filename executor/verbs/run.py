@@ -7,7 +7,7 @@ import os
 import sys
 
 from executor import files, follow, jobs, project
-from executor.desk import Desk, decide
+from executor.desk import Desk, decide_or_refuse, outrun
 from executor.errors import UsageError
 from executor.events import VERSION
 from executor.mask import spelled_json
@@ -15,7 +15,7 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs.wanted import asked
+from executor.verbs.wanted import asked, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from executor.engine import Report
     from executor.formats.spec_md import Box
     from executor.recall import Decision
+
+
+TOLD = ("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "CHUNK", "OFFSET", "TOTAL", "RESUME")
+OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -48,36 +52,43 @@ def run(args: Namespace) -> Verdict:
     here = project.find(args.project)
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
+    if args.json and not args.dry_run:
+        raise UsageError("--json goes with --dry-run; what a run did as JSON: do-tasks log --json")
     return _dry_run(here, args) if args.dry_run else _run(here, args)
 
 
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
-    numbers, notes = asked(desk, desk.boxes(), args)
-    rows = []
+    desk.strict = desk.strict or args.strict
     boxes = desk.boxes()
+    numbers, notes = asked(desk, boxes, args)
+    rows = []
     for number in numbers:
-        decision = decide(desk, number, rerun=args.rerun, heed_stale=not args.step)
-        rows.append(
-            {
-                "step": number,
-                "title": boxes[number].title or plan.title(number),
-                "action": decision.action,
-                "main": decision.main,
-                "why": decision.why + ("" if args.force else _gate(desk, number, decision, boxes, numbers)),
-            }
-        )
+        decision = _decided(desk, number, args, numbers)
+        gate = "" if args.force else _gate(desk, number, decision, boxes, numbers)
+        title = boxes[number].title if number in boxes else plan.title(number)
+        row = {"step": number, "title": title, "action": decision.action, "main": decision.main}
+        rows.append(row | {"why": decision.why + gate})
+    verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
     if args.json:
         import json
 
         print(spelled_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
-        return Verdict.PASSED
+        return verdict
     for row in rows:
         how = "" if row["main"] == "run" else f", MAIN {row['main']}"
         print(f"step {row['step']}: {row['action']}{how} - {safe(str(row['why']))}")
     print("\n".join(notes), end="\n" if notes else "")
-    return Verdict.PASSED
+    return verdict
+
+
+def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Decision:
+    """Decide for one step as it will stand when those before it have run."""
+    decision = decide_or_refuse(desk, number, rerun=args.rerun, heed_stale=not args.step)
+    first = 0 if args.step or decision.action != "done" else will_outrun(desk, number, before)
+    why = f"step {first}, which it depends on, runs before it"
+    return decision.replace(action="run", why=why) if first else decision
 
 
 def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], before: list[int]) -> str:
@@ -107,7 +118,6 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         _refuse_unknown_living(here.root, recalled)
     bench = _bench(here, Desk(here, plan, recalled.states), screen)
     bench.strict = bench.strict or args.strict
-    bench.interrupts.listen()
     try:
         return _go(bench, args, screen)
     finally:
@@ -141,10 +151,10 @@ def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
 
 
 def _inherited(desk: Desk) -> dict[str, str]:
-    """Return what commands inherit: all, or what settings.env names with the few that every program needs."""
+    """Return what commands inherit: all but what another task of ours was told, or what settings.env names."""
     names = desk.plan.settings.env
     if names is None:
-        return {name: value for name, value in os.environ.items() if not name.startswith("DO_TASKS_")}
+        return {name: value for name, value in os.environ.items() if name not in OURS}
     kept = {*names, "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"}
     return {name: value for name, value in os.environ.items() if name in kept}
 
@@ -167,6 +177,7 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     gc.enable()
     spec_file.refuse_read_only(bench.project.spec)
     boxes = _with_appended(bench, args)
+    bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
     note_ticks(bench, boxes)
     numbers, notes = asked(bench, boxes, args)
     how = Manner(rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going)
@@ -181,6 +192,8 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
     if args.keep_going or args.all:
         _summary(reports, screen)
     worst = _worst(reports)
+    if args.step and all(report.done for report in reports):
+        screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
         screen.say(f"Interrupted in step {reports[-1].number}; go on with: do-tasks --continue")
     elif worst == Verdict.PASSED or args.keep_going or args.step:
@@ -215,7 +228,8 @@ def _says_yes(missing: list[int]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     names = ", ".join(map(str, missing))
-    return input(f"SPEC.md has no line for step {names}. Append? [y/N] ").strip().lower() in ("y", "yes")
+    print(f"SPEC.md has no line for step {names}. Append? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _say_report(bench: Bench, report: Report, screen: Screen) -> None:
@@ -227,13 +241,24 @@ def _say_report(bench: Bench, report: Report, screen: Screen) -> None:
             screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
         return
     if report.outcome.verdict == Verdict.PASSED:
-        later = [number for number in bench.plan.numbers if number > report.number]
-        ready = f" Ready for step {later[0]}." if later else ""
+        later = next(
+            (number for number in bench.plan.numbers if number > report.number and _still_open(bench, number)), 0
+        )
+        ready = f" Ready for step {later}." if later else ""
         screen.say(f"\nStep {report.number} complete in {report.duration_s:.1f}s.{ready}")
     else:
         verdict = report.outcome.verdict.replace("_", " ")
-        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.")
+        again = (
+            "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
+        )
+        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
     screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
+
+
+def _still_open(bench: Bench, number: int) -> bool:
+    """Tell, from the log alone, whether a step has no tick that holds."""
+    state = bench.state(number)
+    return not (state.ticked or state.hand_seen) or bool(outrun(bench, number))
 
 
 def _summary(reports: list[Report], screen: Screen) -> None:

@@ -15,12 +15,14 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from executor.plan import Plan
+
 SCRIPT_MOST = 1 << 20
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of validate."""
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def run(args: Namespace) -> Verdict:
@@ -34,11 +36,13 @@ def run(args: Namespace) -> Verdict:
 
     problems = [*validate(data, file=here.definitions, read_script=read_script)]
     if not any(problem.severity == "error" for problem in problems):
-        problems += _spec_problems(here, data)
+        plan = read_plan(data, file=here.definitions)
+        project.remember_valid(here, data, plan)
+        problems += _spec_problems(here, plan)
     return _report(problems, as_json=args.json, warning=here.warning)
 
 
-def _spec_problems(here: project.Project, data: bytes) -> list[Problem]:
+def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
     """Return what SPEC.md and the definitions disagree on."""
     try:
         text_now = spec_file.read(here.spec)
@@ -48,8 +52,8 @@ def _spec_problems(here: project.Project, data: bytes) -> list[Problem]:
                 spec_md.find(text_now, box.number)
             known.add(box.number)
     except SpecError as error:
-        return [Problem(project.SPEC_NAME, str(error))]
-    missing = [number for number in read_plan(data, file=here.definitions).numbers if number not in known]
+        return [Problem(project.SPEC_NAME, str(error).removeprefix(f"{project.SPEC_NAME} "))]
+    missing = [number for number in plan.numbers if number not in known]
     text = "is defined but has no line here; add it with: do-tasks --step {0} --append"
     return [
         Problem(project.SPEC_NAME, f"step {number} {text.format(number)}", severity="warning") for number in missing

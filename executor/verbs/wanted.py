@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from executor.desk import outrun
+from executor.desk import not_enough, outrun
 from executor.errors import UsageError
 from executor.mask import clean_control as safe
-from executor.recall import begun_again
+from executor.recall import begun_again, decide_box
 from executor.select import select
 from executor.values import TYPE_CHECKING
 
@@ -32,7 +32,10 @@ def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int]
 def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
     defined = set(desk.plan.numbers)
     undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
-    numbers = [number for number in desk.plan.numbers if _is_open(desk, boxes.get(number), number)]
+    numbers: list[int] = []
+    for number in desk.plan.numbers:
+        if _is_open(desk, boxes.get(number), number) or will_outrun(desk, number, numbers):
+            numbers.append(number)
     if not undefined:
         return numbers, [] if numbers else ["Nothing is open: every step is done."]
     gap = undefined[0]
@@ -45,7 +48,17 @@ def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tupl
 
 def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
     """Tell whether a step is open; one without a line is, so that the run can say so."""
-    return box is None or box.state != "x" or begun_again(box, desk.state(number)) or bool(outrun(desk, number))
+    if box is None or box.state != "x" or begun_again(box, desk.state(number)):
+        return True
+    decide_box(box, desk.state(number), rerun=False)  # refuses a tick that the log contradicts
+    return not_enough(desk, box) or bool(outrun(desk, number))
+
+
+def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
+    """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
+    if not (desk.plan.gated(number) and desk.state(number).passed_at):
+        return 0
+    return next((edge.step for edge in desk.step(number).depends_on if edge.step in before), 0)
 
 
 def ranges(numbers: list[int] | tuple[int, ...]) -> str:

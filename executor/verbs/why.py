@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, project
-from executor.desk import Desk, box_of, decide, outrun
+from executor.desk import Desk, box_of, decide_or_refuse, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of why."""
     parser.add_argument("step", help="1, 1-5 or a name")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def run(args: Namespace) -> Verdict:
@@ -28,22 +28,23 @@ def run(args: Namespace) -> Verdict:
     desk = Desk(here, plan, follow.recall(here.root).states)
     titles = {number: box.title for number, box in desk.boxes().items()}
     told = [_told(desk, number) for number in select(args.step, plan, titles).numbers]
+    verdict = Verdict.INVALID if any(one["action"] == "refused" for one in told) else Verdict.PASSED
     if args.json:
         import json
 
         print(spelled_json(json.dumps({"steps": told}, ensure_ascii=False)))
-        return Verdict.PASSED
+        return verdict
     for one in told:
         print(clean_control(f"step {one['step']}: {one['title']}"))
         for key in ("action", "why", "phases", "box", "last_task", "last_verdict", "evidence"):
             if one[key]:
                 print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
-    return Verdict.PASSED
+    return verdict
 
 
 def _told(desk: Desk, number: int) -> dict[str, object]:
     box = box_of(desk, number)
-    decision = decide(desk, number, heed_stale=True)
+    decision = decide_or_refuse(desk, number, heed_stale=True)
     state = desk.state(number)
     unmet = [edge.step for edge in desk.step(number).depends_on if box_of(desk, edge.step).state != "x"]
     gate = f"; but it waits for step {', '.join(map(str, unmet))}" if unmet and decision.action == "run" else ""

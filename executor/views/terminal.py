@@ -6,7 +6,9 @@ import os
 import select
 import time
 
+from executor.events import EVENTS
 from executor.mask import clean_control
+from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,8 +52,7 @@ class Screen:
     def bar(self, done: int, total: int) -> None:
         """Show progress on one line that the next line replaces; only on a terminal."""
         if self.live and total > 0:
-            filled = BAR * min(done, total) // total
-            self._pending += f"\r\x1b[K       [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}".encode()
+            self._pending += f"\r\x1b[K{progress(done, total, _columns(self._fd))}".encode()
             self._bar = True
             self._push(0.0)
 
@@ -84,6 +85,22 @@ class Screen:
         return bool(select.select([], [self._fd], [], wait_s)[1])
 
 
+def progress(done: int, total: int, columns: int) -> str:
+    """Return a bar that fits: one that wraps is a line that nothing takes back."""
+    told = f"{done}/{total}"
+    size = min(BAR, columns - len(told) - 11)
+    filled = size * max(0, min(done, total)) // total
+    bar = f"[{'#' * filled}{'.' * (size - filled)}] " if size > 3 else ""
+    return f"       {bar}{told}"[: columns - 1]
+
+
+def _columns(fd: int) -> int:
+    try:
+        return os.get_terminal_size(fd).columns or WIDTH
+    except OSError:
+        return WIDTH
+
+
 class Transcript:
     """A follower of the journal that says each event as the founding document does."""
 
@@ -93,14 +110,22 @@ class Transcript:
 
     def __call__(self, line: Line) -> None:
         """Show one event; an unknown one is named."""
-        say = SAYINGS.get(line["event"])
         shown = []
-        for text in say(line) if say else ():
+        for text in _said(line):
             if text or not self._blank:
                 shown.append(one_line(text))
             self._blank = not text
         if shown:
             self._screen.say(*shown)
+
+
+def _said(line: Line) -> list[str]:
+    """Return what a line says; one of another hand or version may lack what ours have."""
+    event = str(line.get("event", "a line without an event"))
+    try:
+        return SAYINGS[event](line) if event in SAYINGS else [] if event in EVENTS else [f"· {event}"]
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return [f"· {event}, not as this version writes it"]
 
 
 def _mark(line: Line) -> str:
@@ -181,7 +206,8 @@ def _main(line: Line) -> list[str]:
 def _quoted(line: Line) -> list[str]:
     if line["status"] == "passed":
         return []
-    last = [text for text in safe(line["output"]).splitlines() if text.strip()][-5:]
+    spoken = (text for text in safe(line["output"]).splitlines() if not text.startswith(PROGRESS))
+    last = [text for text in spoken if text.strip()][-5:]
     folder = os.path.dirname(line["output_file"])
     return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {folder}/"]
 
@@ -219,6 +245,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({line['failure']}): {line['run']}"],
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
     "CriterionJudged": _criterion,
+    "SpecLineAppended": lambda line: [f"[SPEC] ✓ Added the line of step {line['step']} to SPEC.md"],
     "SpecTicked": _ticked,
     "SpecMarked": _marked,
     "StepSkipped": lambda line: [f"Step {line['step']} was not run: {line['reason']}"],

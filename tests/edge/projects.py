@@ -69,7 +69,7 @@ class Project:
     def start(self, *words, argv=(sys.executable, "-m", "executor"), **popen):
         """Start a command line and return its Popen; close it with `finish`."""
         usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([*argv, *words], cwd=self.root, env=self.env(), **{**usual, **popen})
+        return subprocess.Popen([*argv, *words], **{"cwd": self.root, "env": self.env(), **usual, **popen})
 
     def run(self, *words, **popen):
         return finish(self.start(*words, **popen))

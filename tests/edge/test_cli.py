@@ -162,6 +162,21 @@ def test_a_written_dependency_is_a_gate(project):
     assert (done.code, "step 1" in done.out, project.has("ran")) == (3, True, False)
 
 
+@pytest.mark.parametrize("asked", ["printenv PWD", "echo $PWD"])
+def test_what_runs_is_told_its_folder_wherever_we_were_called(project, asked):
+    project.plan(s1={**PASSES, "pre_flight": [check("where", asked)]})
+    elsewhere = project.root.parent
+    assert project.run("--step", "1", "--project", str(project.root), cwd=elsewhere).code == 0
+    assert project.check("where")["output"] == f"{project.root}\n"
+
+
+def test_a_script_gets_the_variables_that_a_person_made_up(project):
+    project.plan(s1=command('echo "$DO_TASKS_PROFILE-$DO_TASKS_RESUME-$DO_TASKS_STEP" >seen'))
+    project.environ = {"DO_TASKS_PROFILE": "tinker", "DO_TASKS_RESUME": "of another", "DO_TASKS_STEP": "9"}
+    project.run("--step", "1")
+    assert project.text("seen") == "tinker--1\n"
+
+
 def test_force_opens_a_gate(project):
     three(project, s2={**PASSES, "depends_on": [1]})
     assert (project.run("--step", "2", "--force").code, ticked(project)) == (0, [2])
@@ -175,11 +190,55 @@ def test_a_dependency_that_ran_later_opens_its_step_for_continue(project):
     assert project.text("order").split() == ["1", "2", "1", "2"]
 
 
+def twice(project):
+    """Two steps that have passed, the first of which is open again."""
+    project.plan(s1=command("echo 1 >>order"), s2={**command("echo 2 >>order"), "depends_on": [1]}).run("--continue")
+    project.run("reopen", "1", "--by", "me", "--reason", "again")
+    return project
+
+
+def test_continue_takes_what_its_own_run_made_stale(project):
+    assert twice(project).run("--continue").code == 0
+    assert project.text("order").split() == ["1", "2", "1", "2"]
+
+
+def test_a_dry_run_says_what_the_run_would_make_stale(project):
+    assert "step 2: run - step 1, which it depends on, runs before it" in twice(project).run("--all", "--dry-run").out
+
+
+def test_list_says_what_runs_again(project):
+    twice(project).run("--step", "1")
+    assert project.run("list").out.endswith("2 of 2 done, 1 to run again\n")
+
+
+def test_a_step_that_is_done_already_is_not_the_next(project):
+    three(project).run("--step", "2")
+    assert "Step 1 complete in" in (out := project.run("--step", "1").out)
+    assert "Ready for step 3." in out
+
+
+def test_a_dry_run_shows_a_step_that_cannot_run_among_the_others(project):
+    three(project, s2={"main": {"agent": "tinker-executor"}})
+    done = project.run("--dry-run")
+    assert (done.code, [line.split(" - ")[0] for line in done.out.splitlines()]) == (
+        2,
+        ["step 1: run", "step 2: refused", "step 3: run"],
+    )
+
+
+def test_strict_wants_more_than_a_persons_tick(project):
+    three(project).run("mark-done", "1", "--by", "me", "--reason", "seen it")
+    project.run("--step", "1")
+    assert not project.has("ran")
+    project.run("--step", "1", "--strict")
+    assert project.has("ran")
+
+
 # Read verbs
 
 READ_VERBS = {
-    "list": (["list"], {"steps", "validated"}, {"step", "title", "state", "task_id"}),
-    "ready": (["list", "--ready"], {"steps", "validated"}, {"step", "title", "state", "task_id"}),
+    "list": (["list"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by"}),
+    "ready": (["list", "--ready"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by"}),
     "why": (
         ["why", "1-5"],
         {"steps"},
@@ -233,6 +292,22 @@ def test_why_tells_the_gate(rich):
 def test_why_of_a_done_step_names_its_task(rich):
     task_id = rich.events("StepPassed", step=1)[0]["task_id"]
     assert f"passed as {task_id}" in rich.run("why", "1").out
+
+
+def test_list_takes_the_word_of_validate(project):
+    three(project)
+    assert "not validated" in project.run("list").out
+    project.run("validate")
+    assert "not validated" not in project.run("list").out
+
+
+def test_list_tells_what_runs_now(project):
+    running = project.plan(s1=command("echo x >began; sleep 60")).start("--step", "1")
+    project.until_there("began")
+    state = project.run("list", "--json").json["steps"][0]["state"]
+    project.run("stop", project.task_id())
+    finish(running)
+    assert state == "running"
 
 
 def test_validate_warns_with_exit_0(project):

@@ -629,6 +629,15 @@ def test_stop_of_an_unwatched_task_marks_the_spec(project):
     assert "stopped by do-tasks stop" in project.spec
 
 
+def test_a_run_under_nohup_outlives_its_terminal(project):
+    project.plan(s1=command("echo x >up; until [ -e go ]; do sleep 0.05; done"))
+    process = project.start("--step", "1", argv=("nohup", sys.executable, "-m", "executor"))
+    project.until_there("up")
+    process.send_signal(signal.SIGHUP)
+    project.write("go", "")
+    assert (finish(process).code, len(project.events("StepPassed"))) == (0, 1)
+
+
 def test_a_second_executor_is_refused(project):
     process = running(project, "echo $$ >up; until [ -e go ]; do sleep 0.05; done\n")
     done = project.run("--continue")

@@ -67,6 +67,8 @@ def test_the_version_is_told(capsys):
         (["--step", "1", "--all"], "see: do-tasks --help"),
         (["list", "--nope"], "see: do-tasks list --help"),
         (["why"], "see: do-tasks why --help"),
+        (["--all", "--dryrun"], "did you mean --dry-run?"),
+        (["--continue", "--json"], "--json goes with --dry-run"),
         (["--step", "2"], "step 2 is not defined; nearest: 1"),
         (["why", "2"], "step 2 is not defined; nearest: 1"),
         (["log"], "the log is empty"),

@@ -48,7 +48,12 @@ def script(bench, name, first=b"", mode=0o644):
 
 
 def test_a_command_runs_under_bash_with_its_args(bench):
-    assert command.main_argv(bench, Task(command="a | b", args=("x",))) == (*SHELL, "a | b", "do-tasks", "x")
+    assert command.main_argv(bench, Task(command="a | b", args=("x",))) == (*SHELL, 'a | b "$@"', "do-tasks", "x")
+
+
+@pytest.mark.parametrize("text", ['a "$1"', "a $@ | b", 'a "${2:-c}"'])
+def test_a_command_may_place_its_args_itself(bench, text):
+    assert command.main_argv(bench, Task(command=text, args=("x",))) == (*SHELL, text, "do-tasks", "x")
 
 
 @pytest.mark.parametrize("name", ["train.py", "scripts/train.py"])
@@ -98,7 +103,7 @@ def test_a_missing_script_says_where_it_was_looked_for(bench):
         ({"command": "make"}, ()),
         ({"command": "make", "sample": Sample("none")}, ()),
         ({"command": "make", "sample": Sample("command", command="make -n")}, (*SHELL, "make -n")),
-        ({"command": "make", "sample": Sample("args", ("-n",))}, (*SHELL, "make", "do-tasks", "-n")),
+        ({"command": "make", "sample": Sample("args", ("-n",))}, (*SHELL, 'make "$@"', "do-tasks", "-n")),
     ],
 )
 def test_the_test_form_of_a_step(bench, main, argv):
@@ -107,7 +112,8 @@ def test_the_test_form_of_a_step(bench, main, argv):
 
 
 def test_a_command_is_shown_as_a_person_types_it():
-    assert command.shown((*SHELL, "a | b", "do-tasks", "x"), "/p") == "a | b"
+    assert command.shown((*SHELL, "a | b"), "/p") == "a | b"
+    assert command.shown((*SHELL, 'a | b "$@"', "do-tasks", "x y"), "/p") == "a | b 'x y'"
     assert command.shown(("python", "/p/scripts/a b.py", "/pp/x"), "/p") == "python 'scripts/a b.py' /pp/x"
 
 
@@ -151,6 +157,15 @@ def test_another_failure_has_no_such_hint(code, stderr):
     assert command.usage_hint(Exit(code), stderr, "a.py") == ""
 
 
-@pytest.mark.parametrize(("text", "line"), [("", ""), ("\n \n", ""), ("a\nb \n\n", "b"), ("x" * 300, "x" * 200)])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("a\nb \n\n", "b"),
+        ("x" * 300, "x" * 200),
+        ('no room\n{"progress": {"done": 1, "total": 2}}\n', "no room"),
+    ],
+)
 def test_the_last_line_that_says_something(text, line):
     assert command.last_line(text) == line

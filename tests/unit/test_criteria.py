@@ -31,8 +31,10 @@ def result(said=None, **more):
         ({"met": False}, "unproven", "the result file says it is not met: no reason given"),
         ({"met": "yes", "evidence": "sure"}, "unproven", "the result file says it is not met: sure"),
         ({"met": 1, "evidence": "sure"}, "unproven", "the result file says it is not met: sure"),
-        ({"evidence": "sure"}, "claimed", "the command exited 0; nothing more was checked"),
-        (True, "claimed", "the command exited 0; nothing more was checked"),
+        ({"evidence": "sure"}, "unproven", "the result file says it is not met: sure"),
+        (True, "claimed", "the command exited 0"),
+        (False, "unproven", "the result file says it is not met: no reason given"),
+        ("no", "unproven", "the result file says it is not met: no reason given"),
     ],
 )
 def test_prose_is_claimed_at_best(said, kind, evidence):

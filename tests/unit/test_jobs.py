@@ -116,12 +116,12 @@ def test_an_end_that_nobody_else_wrote_is_read_back(root):
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"pid": "x", "start": 1, "boot": "", "machine": ""}'])
-def test_a_start_that_is_not_whole_never_ran(root, body):
+def test_a_start_that_is_not_whole_is_lost_for_it_may_have_run(root, body):
     folder = run(root)
     with open(os.path.join(folder, "started.json"), "w", encoding="utf-8") as file:
         file.write(body)
     assert jobs.started(folder) is None
-    assert jobs.look(root, TASK).status == "never_ran"
+    assert jobs.look(root, TASK).status == "lost"
 
 
 def test_a_start_is_read_back(root):

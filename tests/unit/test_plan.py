@@ -430,8 +430,17 @@ def test_validate_says_nothing_of_a_good_plan() -> None:
     assert problems(text, **{"a.py": "parser.add_argument('--test')"}) == []
 
 
+def test_validate_looks_inside_a_step_that_stands_in_the_wrong_place() -> None:
+    text = "step_2_b: {main: {command: x, test: none}}\nstep_1_a: {main: {script: gone.py}}\n"
+    assert [line.split(": ", 1)[1] for line in problems(text)] == [
+        "step_1_a: step 1 stands after step 2: put the steps in ascending order",
+        "warning: step_1_a.main.script: script gone.py not found; looked at the root and in scripts/",
+    ]
+
+
 def test_validate_tells_errors_of_form_structure_and_steps_at_once() -> None:
-    text = "step_1_a: {main: {scirpt: x}}\nstep_2_b: {depends_on: [9]}\nstep_3_c: {pre_flight: [{task: x}]}\n"
+    two = "step_2_b: {depends_on: [9], main: {command: x, test: none}}"
+    text = f"step_1_a: {{main: {{scirpt: x}}}}\n{two}\nstep_3_c: {{pre_flight: [{{task: x}}]}}\n"
     assert [line.split(": ")[1] for line in problems(text)] == [
         *("step_1_a.main.scirpt", "step_2_b.depends_on[0]", "step_3_c.pre_flight[0]")
     ]

@@ -155,7 +155,7 @@ def test_what_stands_there_decides_what_runs(given_, action, main, reuse_test, w
     assert why in decision.why
 
 
-@pytest.mark.parametrize("verdict", ["failed", "timed_out", "cancelled"])
+@pytest.mark.parametrize("verdict", ["failed", "timed_out", "cancelled", "interrupted", "lost"])
 def test_a_tick_for_a_task_that_did_not_pass_is_refused_with_its_line(verdict):
     state = MAIN_FAILED.replace(verdict=verdict)
     with pytest.raises(SpecError, match=rf"line 3 .*{verdict}: exit 1.*--step 7 --rerun"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.events import EVENTS
-from executor.views.terminal import SAYINGS, WIDTH, Screen, Transcript, brief, safe
+from executor.views.terminal import SAYINGS, WIDTH, Screen, Transcript, brief, progress, safe
 
 TASK = "task_1_0000000a"
 SILENT = {"ResultRead", "StepPassed", "StepFailed", "StepInterrupted"}  # the line after each of them says it
@@ -68,7 +68,7 @@ def test_every_event_has_its_words_or_is_silent_on_purpose():
     assert set(EVENTS) - set(SAYINGS) - SILENT == UNSPOKEN
 
 
-UNSPOKEN = {"SpecLineAppended", "StepMarkedDone", "StepReopened", "LogRotated"}  # their verbs say it themselves
+UNSPOKEN = {"StepMarkedDone", "StepReopened", "LogRotated"}  # their verbs say it themselves
 
 
 @pytest.mark.parametrize("event", [*SAYINGS])
@@ -83,8 +83,13 @@ def test_nothing_in_an_event_drives_the_terminal(event):
         assert text.isprintable(), repr(text)
 
 
-def test_an_event_of_the_future_is_passed_over():
-    assert said({"event": "OfTheFuture", "v": 1}) == []
+def test_an_event_of_the_future_is_named():
+    assert said({"event": "OfTheFuture", "v": 1}) == ["· OfTheFuture"]
+
+
+@pytest.mark.parametrize("odd", [{}, {"event": "CheckFinished"}, {"event": 3}])
+def test_a_line_of_another_hand_is_said_without_a_traceback(odd):
+    assert "".join(said(odd)).startswith("· ")
 
 
 def test_two_blank_lines_never_follow_each_other():
@@ -193,6 +198,21 @@ def test_a_bar_without_a_total_is_not_drawn(terminal, done, total):
     screen.bar(done, total)
     screen.say("next")
     assert taken(terminal[0]) == "next\n"
+
+
+@pytest.mark.parametrize("columns", [4, 12, 20, 40, 80])
+def test_a_bar_stays_on_its_line(columns):
+    assert len(progress(120, 5000, columns)) < columns
+
+
+def test_a_narrow_bar_keeps_its_count():
+    assert progress(25, 50, 24) == "       [####....] 25/50"
+
+
+def test_the_last_words_of_a_failure_leave_progress_out():
+    output = 'no room\n{"progress": {"done": 1, "total": 2}}\n'
+    told = said(line("MainFinished", status="failed", output=output, output_file="a/b", reason="exit 1"))
+    assert [text for text in told if "|" in text] == ["       | no room"]
 
 
 def test_a_bar_never_overflows(terminal):
