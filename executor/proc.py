@@ -85,6 +85,8 @@ class Running:
         except ProcessLookupError:
             self.pidfd = -1
             self.over = True
+        except OSError:  # an old kernel, a container's filter, no descriptor left: it is asked for instead
+            self.pidfd = -1
 
     def stop(self, verdict: Verdict, reason: str, ladder: Ladder = STOP) -> None:
         """Begin to end the group; the first verdict given stays."""

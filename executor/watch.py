@@ -66,7 +66,7 @@ class Watch:
     def _patience(self) -> float:
         now = time.monotonic()
         waits = [one.due() - now for one in self.running]
-        waits += [SETTLE_S for one in self.running if one.over]
+        waits += [SETTLE_S for one in self.running if one.over or one.pidfd < 0]
         waits += [self._beat_s] if self._beat else []
         return min(waits, default=0.0) if waits else IDLE_S
 

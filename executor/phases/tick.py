@@ -54,7 +54,8 @@ def _fail(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str) -> None
             StepFailed(status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(bench, task)), task
         )
     bench.journal.sync()
-    mark = Mark(kind="failed", task_id=task.task_id, time=bench.local_time(), note=clean(f"{failed_in}: {reason}"))
+    note = bench.masker.mask(clean(f"{failed_in}: {reason}"))  # again: cleaning joins what an escape had parted
+    mark = Mark(kind="failed", task_id=task.task_id, time=bench.local_time(), note=note)
     box = bench.mark(task.step.number, state=" ", mark=mark)
     bench.log(SpecMarked(status=outcome.verdict, line=box.line, text=f"{failed_in}: {reason}"), task)
 

@@ -16,6 +16,14 @@ import os, signal, sys
 signal.signal(signal.{0}, signal.SIG_IGN)
 os.execv(sys.executable, [sys.executable, "-m", "executor", *sys.argv[1:]])
 """
+NO_PIDFD = """\
+import errno, os, sys
+def refused(pid):
+    raise PermissionError(errno.EPERM, "filtered")
+os.pidfd_open = refused
+from executor.cli import entry
+entry()
+"""
 SECRET = {"MY_KEY": "s3cret-enough"}
 
 
@@ -179,3 +187,17 @@ def test_a_power_cut_in_the_record_of_a_start_is_a_loss_that_a_person_decides(pr
     folder.joinpath("started.json").write_bytes(b"")
     project.write("SPEC.md", "- [ ] **STEP 1**: One\n")
     assert project.run("--continue").code == 3
+
+
+def test_a_kernel_without_descriptors_of_processes_is_asked_instead(project):
+    """A container's filter answers pidfd_open with EPERM; no file is left for it under a low limit."""
+    project.plan(s1={**main("sleep 0.3; exec 1>&- 2>&-; sleep 0.3"), "pre_flight": [{"task": "c", "command": "true"}]})
+    done = project.run("--step", "1", argv=(sys.executable, "-c", NO_PIDFD))
+    assert done.code == 0, done
+
+
+def test_a_secret_parted_by_an_escape_is_not_joined_in_the_spec(project):
+    project.environ = SECRET
+    parted = SECRET["MY_KEY"][:4] + "\\033[0m" + SECRET["MY_KEY"][4:]
+    project.plan(s1=main(f"printf '{parted}\\n'; exit 1")).run("--step", "1")
+    assert SECRET["MY_KEY"] not in project.spec

@@ -32,8 +32,8 @@ def test_a_command_runs_under_bash_with_pipefail():
 def test_what_reads_the_machine_runs_in_our_bare_interpreter(kind):
     asks = {"path": "ü*"}
     started = argv(Check(name="c", kind=kind, asks=asks), python="py")
-    assert started[:5] == (sys.executable, "-I", "-S", CHILD, kind)
-    assert json.loads(started[5]) == asks
+    assert started[:4] == (sys.executable, "-I", "-S", "-c")
+    assert (started[-2], json.loads(started[-1])) == (kind, asks)
 
 
 @pytest.mark.parametrize("kind", ["python_import", "call"])
