@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from executor.steps import Criterion
 
 MOST_DEPTH = 50
+LOGGED_METRICS = 16 * 1024  # bytes
 RESULT_LIMIT = 4 * 1024**2  # bytes of a result file that are read
 
 
@@ -51,6 +52,12 @@ def read_result(path: str) -> Result:
     if not isinstance(criteria, dict) or not isinstance(metrics, dict):
         return Result({}, {}, trouble="criteria and metrics in the result file must be objects", written=True)
     return Result(criteria, metrics, note=str(body.get("note") or ""), written=True)
+
+
+def in_a_line(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics as the log carries them: those that a line has room for."""
+    size = len(json.dumps(metrics, default=str))
+    return dict(metrics) if size <= LOGGED_METRICS else {"too_long_for_the_log_bytes": size}
 
 
 def _start_of(path: str) -> bytes:

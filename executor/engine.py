@@ -114,6 +114,8 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     _end_strays(bench, step.number, state.task_id if may_live else "", decision)
     if may_live and state.task_id:
         jobs.mask_task(bench.root, state.task_id, bench.masker, sparing=decision.main_run)
+    if decision.task_id and decision.main != "adopt":
+        jobs.forget_stop(bench.root, decision.task_id)
     digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
     task = Task(step, task_id, digest, decision, title=box.title or step.title, began=bench.now())

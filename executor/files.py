@@ -19,6 +19,7 @@ except ImportError:
     from hashlib import sha256
 
 LOCK_WAIT_S = 10.0
+LOOK_S = 0.05
 MASK_BLOCK = 1 << 20
 MASK_OVERLAP = 4096
 
@@ -138,17 +139,33 @@ def digest(data: bytes) -> str:
 
 
 def take_lock(path: str) -> int:
-    """Take the lock at once and return its descriptor; BusyError names the holder when it is taken."""
+    """Take the lock and return its descriptor; BusyError names the holder when it stays taken.
+
+    A look at the lock (`held`) takes it for an instant, hence the second try.
+    """
     fd = _open_lock(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise BusyError(f"another executor (pid {holder}) runs this plan; wait for it, or stop it") from error
+    until = time.monotonic() + LOOK_S
+    while not _locked(fd):
+        if time.monotonic() > until:
+            holder = os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise BusyError(f"another executor (pid {holder}) runs this plan; wait for it, or stop it")
+        time.sleep(0.005)
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
+
+
+def held(path: str) -> str:
+    """Return the pid that holds the lock, empty when nobody does."""
+    fd = _open_lock(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
+    finally:
+        os.close(fd)
+    return ""
 
 
 class BriefLock:

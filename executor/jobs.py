@@ -61,6 +61,13 @@ def ask_stop(root: str, task_id: str) -> None:
     files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")
 
 
+def forget_stop(root: str, task_id: str) -> None:
+    """A person goes on with a task that was stopped."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    if os.path.exists(path):
+        os.unlink(path)
+
+
 def stop_asked(root: str, task_id: str) -> bool:
     """Tell whether a person stopped this task."""
     return os.path.exists(os.path.join(root, JOBS, task_id, "stop"))

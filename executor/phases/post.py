@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor import checks, criteria, jobs, proc
-from executor.events import CriterionJudged, ResultRead
+from executor.events import OUTPUT_TAIL, CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import main_folder, result_path
 from executor.phases.together import check_all
@@ -27,7 +27,8 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
     result = criteria.read_result(result_path(bench, task))
     if result.written:
         run = os.path.basename(main_folder(bench, task))
-        bench.log(ResultRead(run=run, metrics=dict(result.metrics), note=result.note or result.trouble), task)
+        note = (result.note or result.trouble)[:OUTPUT_TAIL]
+        bench.log(ResultRead(run=run, metrics=criteria.in_a_line(result.metrics), note=note), task)
     main = task.step.main
     standings = [_judge(bench, task, one, result) for one in (main.criteria if main else ())]
     counts = tuple(standing.kind for standing in standings)
@@ -97,5 +98,5 @@ def _judged(criterion: Criterion, standing: Standing) -> CriterionJudged:
         status="failed" if standing.kind == "unproven" else "passed",
         criterion=criterion.text,
         standing=standing.kind,
-        evidence=standing.evidence,
+        evidence=standing.evidence[:OUTPUT_TAIL],
     )

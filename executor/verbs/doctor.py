@@ -6,7 +6,7 @@ import os
 import sys
 
 from executor import files, follow, jobs, pids, project
-from executor.errors import BusyError, DoTasksError
+from executor.errors import DoTasksError
 from executor.mask import clean_control, secrets
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
@@ -77,11 +77,8 @@ def _free_gb(path: str) -> float:
 
 
 def _lock(here: project.Project) -> str:
-    try:
-        os.close(files.take_lock(here.state("run.lock")))
-    except BusyError as error:
-        return str(error)
-    return "free"
+    holder = files.held(here.state("run.lock"))
+    return f"held by pid {holder}, which runs this plan" if holder else "free"
 
 
 def _log(root: str) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from executor import files, follow, project
+from executor import files, follow, jobs, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
 from executor.journal import Journal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 POLL_S = 0.2
+ALONE_S = 2.0
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -49,7 +50,7 @@ def run(args: Namespace) -> Verdict:
     if not found:
         raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
     if args.follow and not _ended(last):
-        _follow(here.path(LOG_NAME), task_id, offset, show)
+        return _follow(here, task_id, offset, show)
     return Verdict.PASSED
 
 
@@ -71,17 +72,22 @@ def _newest(root: str) -> str:
     raise UsageError("the log is empty; run something first: do-tasks --continue")
 
 
-def _follow(path: str, task_id: str, offset: int, show: Any) -> None:
-    """Show new lines of the task as they come, until its verdict."""
-    while True:
-        for behind, line in follow.lines(path, offset):
+def _follow(here: project.Project, task_id: str, offset: int, show: Any) -> Verdict:
+    """Show new lines of the task as they come, until its verdict, or until nobody is left to write one."""
+    alone_since = time.monotonic()
+    while time.monotonic() - alone_since < ALONE_S:
+        if files.held(here.state("run.lock")) or jobs.look(here.root, task_id).status == "alive":
+            alone_since = time.monotonic()
+        for behind, line in follow.lines(here.path(LOG_NAME), offset):
             offset = behind
             record = follow.parse(line) or {}
             if record.get("task_id") == task_id:
                 show(record)
                 if _ended(record):
-                    return
+                    return Verdict.PASSED
         time.sleep(POLL_S)
+    print(f"{safe(task_id)} has no verdict and no executor watches it; go on with: do-tasks --continue")
+    return Verdict.WAITING
 
 
 def _ended(line: dict[str, Any]) -> bool:

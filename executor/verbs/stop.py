@@ -7,7 +7,7 @@ import re
 import time
 
 from executor import files, follow, jobs, project, spec_file
-from executor.errors import BusyError, UsageError
+from executor.errors import UsageError
 from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
 from executor.interrupts import Interrupts
@@ -38,7 +38,7 @@ def run(args: Namespace) -> Verdict:
     jobs.ask_stop(here.root, args.task_id)
     ended = end_strays(f"{args.task_id}/", Interrupts())
     print(f"{args.task_id}: ended {len(ended)} processes" if ended else f"{args.task_id}: nothing of it was running")
-    if not _watched(here):
+    if not files.held(here.state("run.lock")):  # an executor that holds it sees the end and writes the verdict itself
         _close(here, args.task_id, int(match[1]), ended)
     return Verdict.PASSED
 
@@ -46,15 +46,6 @@ def run(args: Namespace) -> Verdict:
 def _known(here: project.Project, task_id: str) -> bool:
     """Tell whether the task is ours: one that only checks yet has no folder, but its lines in the log."""
     return os.path.isdir(here.path(jobs.JOBS, task_id)) or any(follow.task_lines(here.root, task_id))
-
-
-def _watched(here: project.Project) -> bool:
-    """Tell whether an executor holds the plan: it sees the end and writes the verdict itself."""
-    try:
-        os.close(files.take_lock(here.state("run.lock")))
-    except BusyError:
-        return True
-    return False
 
 
 def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:

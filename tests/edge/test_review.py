@@ -201,3 +201,37 @@ def test_a_secret_parted_by_an_escape_is_not_joined_in_the_spec(project):
     parted = SECRET["MY_KEY"][:4] + "\\033[0m" + SECRET["MY_KEY"][4:]
     project.plan(s1=main(f"printf '{parted}\\n'; exit 1")).run("--step", "1")
     assert SECRET["MY_KEY"] not in project.spec
+
+
+def test_metrics_too_long_for_a_line_stay_in_the_result_file(project):
+    code = (
+        "import json, os; json.dump({'metrics': {'loss': [0.5] * 100_000}}, open(os.environ['DO_TASKS_RESULT'], 'w'))"
+    )
+    project.plan(s1=main(f'{sys.executable} -c "{code}"')).run("--step", "1")
+    assert list(project.event("ResultRead")["metrics"]) == ["too_long_for_the_log_bytes"]
+
+
+def test_following_a_task_whose_executor_died_ends_and_says_so(project):
+    process = project.plan(s1=main("sleep 1")).start("--step", "1")
+    project.until_logged("MainStarted")
+    process.kill()
+    finish(process)
+    told = project.run("log", project.task_id(), "--follow")
+    assert (told.code, "no executor watches it" in told.out) == (3, True)
+
+
+def test_a_look_at_the_lock_starts_no_quarrel(project):
+    project.plan(s1=main("true"))
+    project.run("doctor")
+    looks = [project.start("doctor") for _ in range(3)]
+    done = project.run("--step", "1")
+    codes = [finish(look).code for look in looks]
+    assert (done.code, codes) == (0, [0, 0, 0])
+
+
+def test_a_stop_that_came_too_late_does_not_end_the_next_run(project):
+    project.plan(s1=main("exit 1", "ok")).run("--step", "1")
+    task_id = project.task_id()
+    project.run("stop", task_id)
+    project.plan(s1=main("true", "ok"))
+    assert project.run("--continue").code == 0
