@@ -48,7 +48,9 @@ def document(
     """Return the whole page."""
     measured: Measured = {result.key: {series.name: series for series in result.series} for result in results}
     findings = [judged(goal, measured, busy=machine.busy) for goal in goals]
-    told = [*filter(None, (_out_of_reach(finding, results) for finding in findings)), *notes]
+    misses = [finding for finding in findings if finding.verdict == Verdict.MISSED]
+    why = [_out_of_reach(finding, results) or _explained(finding) for finding in misses]
+    told = [*dict.fromkeys(filter(None, why)), *notes]
     parts = [
         "# Performance\n",
         _opening(machine),
@@ -81,6 +83,10 @@ def result_table(result: Result) -> str:
     )  # fmt: skip
     head = f"| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}\n"
     return head + "".join(_series_row(series, floor, ours, PER_SECOND[unit]) for series in result.series)
+
+
+def _explained(finding: Finding) -> str:
+    return f"{finding.goal.name}: {finding.goal.why}" if finding.goal.why else ""
 
 
 def _out_of_reach(finding: Finding, results: Sequence[Result]) -> str:
