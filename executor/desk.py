@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from executor.plan import Plan
     from executor.project import Project
     from executor.state import StepState
-    from executor.steps import Step
+    from executor.steps import Main, Settings, Step
 
 READY = ("command",)
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
@@ -114,26 +114,28 @@ def not_enough(desk: Desk, box: Box) -> bool:
 
 
 def refuse_unrunnable(desk: Desk, step: Step) -> None:
-    """Refuse a step that this version has nothing to run for."""
+    """Refuse a step that there is nothing to run for, or nothing that this version can run."""
     main = step.main
-    where = f"step_{step.number}_{step.slug}.main"
-    if main is None or not (main.script or main.command):
-        what = (
-            "only an agent, and the agent runner is not part of this version"
-            if main and main.agent
-            else "nothing to run"
-        )
-        raise DefinitionError(Problem(desk.project.definitions, f"{what}: give it a script or a command", path=where))
-    if main.script and not script_path(desk.project, main.script):
+    if main is None or not (main.script or main.command or main.agent):
+        message = "nothing to run: give it a script or a command"
+    elif main.script and not script_path(desk.project, main.script):
         message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
-        raise DefinitionError(Problem(desk.project.definitions, message, path=where))
+    else:
+        message = beyond_this_version(main, desk.plan.settings)
+    if message:
+        raise DefinitionError(Problem(desk.project.definitions, message, path=f"step_{step.number}_{step.slug}.main"))
+
+
+def beyond_this_version(main: Main, settings: Settings) -> str:
+    """Return what this version cannot do of a MAIN, with the way round; empty when it can do it all."""
+    if not (main.script or main.command):
+        return "only an agent, and the agent runner is not part of this version: give it a script or a command"
     if main.mode != "normal":
-        message = f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
-        raise DefinitionError(Problem(desk.project.definitions, message, path=where))
-    runner = main.runner or desk.plan.settings.runner or "command"
+        return f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
+    runner = main.runner or settings.runner or "command"
     if runner not in READY:
-        message = f"runner {runner!r} is not part of this version; leave it out, and its script runs as a command"
-        raise DefinitionError(Problem(desk.project.definitions, message, path=where))
+        return f"runner {runner!r} is not part of this version; leave it out, and its script runs as a command"
+    return ""
 
 
 def main_digest(desk: Desk, step: Step) -> str:

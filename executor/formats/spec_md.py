@@ -106,7 +106,7 @@ def find(data: bytes, number: int) -> Box:
     if others:
         times = "twice" if len(others) == 1 else f"{len(same)} times"
         lines = ", ".join(str(box.line) for box in others)
-        raise SpecError(f"step {number} stands {times}, lines {lines} and {last.line}: keep one")
+        raise SpecError(f"SPEC.md has step {number} {times}: lines {lines} and {last.line}; keep one")
     return last
 
 

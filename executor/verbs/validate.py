@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from executor import files, project, spec_file
+from executor.desk import beyond_this_version
 from executor.errors import Problem, SpecError
 from executor.formats import spec_md
 from executor.mask import clean_control, spelled_json
@@ -38,8 +39,19 @@ def run(args: Namespace) -> Verdict:
     if not any(problem.severity == "error" for problem in problems):
         plan = read_plan(data, file=here.definitions)
         project.remember_valid(here, data, plan)
-        problems += _spec_problems(here, plan)
+        problems += [*_beyond_us(plan), *_spec_problems(here, plan)]
     return _report(problems, as_json=args.json, warning=here.warning)
+
+
+def _beyond_us(plan: Plan) -> list[Problem]:
+    """Return what is written right and this version cannot run."""
+    steps = [plan.step(number) for number in plan.numbers]
+    told = [(step, beyond_this_version(step.main, plan.settings)) for step in steps if step.main]
+    return [
+        Problem(plan.file, message, path=f"step_{step.number}_{step.slug}.main", severity="warning")
+        for step, message in told
+        if message
+    ]
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:

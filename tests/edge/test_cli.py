@@ -316,6 +316,12 @@ def test_validate_warns_with_exit_0(project):
     assert (done.code, "warning: " in done.out, "0 errors" in done.out) == (0, True, True)
 
 
+def test_validate_warns_of_what_this_version_cannot_run(project):
+    project.plan(s1={"main": {"command": "true", "mode": "background"}})
+    done = project.run("validate")
+    assert (done.code, "mode background is not part of this version" in done.out) == (0, True)
+
+
 def test_validate_tells_every_error_with_its_place(project):
     project.plan(s1=PASSES)
     project.write("step_definitions.yaml", "step_1_a:\n  mian: {}\nstep_2_b:\n  main: {comand: x}\n")

@@ -244,7 +244,7 @@ def test_append_adds_the_line_and_runs(project):
 
 def test_two_lines_for_a_step_are_refused_before_anything_runs(project):
     done = one(project, spec="- [ ] **STEP 1**: a\n- [ ] **STEP 1**: b\n").run("--step", "1")
-    assert (done.code, "stands twice, lines 1 and 2" in done.err, project.has("ran")) == (2, True, False)
+    assert (done.code, "SPEC.md has step 1 twice: lines 1 and 2" in done.err, project.has("ran")) == (2, True, False)
 
 
 def test_a_dependency_with_two_lines_is_refused_too(project):

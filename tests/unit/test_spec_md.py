@@ -203,7 +203,7 @@ def test_two_plans_in_one_file_are_ambiguous_where_they_meet() -> None:
     data = b"- [ ] **STEP 3**: a\n- [ ] **STEP 4**: b\n# Two\n- [ ] **STEP 3**: c\n"
     with pytest.raises(SpecError) as told:
         tick(data, 3, PASSED)
-    assert str(told.value) == "step 3 stands twice, lines 1 and 4: keep one"
+    assert str(told.value) == "SPEC.md has step 3 twice: lines 1 and 4; keep one"
 
 
 def test_two_plans_in_one_file_leave_other_steps_usable() -> None:
@@ -212,7 +212,7 @@ def test_two_plans_in_one_file_leave_other_steps_usable() -> None:
 
 
 def test_three_lines_of_a_step_are_all_named() -> None:
-    with pytest.raises(SpecError, match="step 1 stands 3 times, lines 1, 2 and 3: keep one"):
+    with pytest.raises(SpecError, match="SPEC.md has step 1 3 times: lines 1, 2 and 3; keep one"):
         find(b"- [ ] **STEP 1**: a\n" * 3, 1)
 
 
