@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -186,9 +187,12 @@ _FIXES = {
 
 def label(check: Check) -> str:
     """Return how a check reads in the log: its command, or its kind with what it asks."""
+    if check.kind in ("command", "prose"):
+        return str(check.asks)
+    asks = check.asks if isinstance(check.asks, str) else json.dumps(check.asks, ensure_ascii=False, default=str)
     if check.kind == "url":  # as its answer: no password, no value of the query
-        return re.sub(r"//[^/@\s]*@|(?<=[?&])[^&\s'\"]+", lambda found: _veiled(found[0]), f"url: {check.asks}")
-    return str(check.asks) if check.kind in ("command", "prose") else f"{check.kind}: {check.asks}"
+        asks = re.sub(r"//[^/@\s]*@|(?<=[?&])[^&\s'\"]+", lambda found: _veiled(found[0]), asks)
+    return f"{check.kind}: {asks}"
 
 
 def _veiled(part: str) -> str:

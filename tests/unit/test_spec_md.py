@@ -212,7 +212,7 @@ def test_two_plans_in_one_file_leave_other_steps_usable() -> None:
 
 
 def test_three_lines_of_a_step_are_all_named() -> None:
-    with pytest.raises(SpecError, match="SPEC.md has step 1 3 times: lines 1, 2 and 3; keep one"):
+    with pytest.raises(SpecError, match=r"SPEC\.md has step 1 3 times: lines 1, 2 and 3; keep one"):
         find(b"- [ ] **STEP 1**: a\n" * 3, 1)
 
 
