@@ -143,7 +143,3 @@ class Bench(Desk):
     def relative(self, path: str) -> str:
         """Return a path as a person in the project's folder would type it."""
         return os.path.relpath(path, self.root) if path else ""
-
-    def read(self, path: str) -> bytes:
-        """Return a file's bytes, empty when it is missing."""
-        return files.read(path)

@@ -13,7 +13,6 @@ from executor.errors import (
     BusyError,
     DefinitionError,
     DoTasksError,
-    InterruptedRunError,
     MachineError,
     SpecError,
     UsageError,
@@ -55,7 +54,6 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (SpecError, 2),
     (BusyError, 5),
     (MachineError, 6),
-    (InterruptedRunError, 130),
     (KeyboardInterrupt, 130),
 )
 OUR_BUG = 70

@@ -47,7 +47,3 @@ class MachineError(DoTasksError):
 
 class BusyError(DoTasksError):
     """Another executor holds the lock."""
-
-
-class InterruptedRunError(DoTasksError):
-    """A person or a signal asked us to stop."""

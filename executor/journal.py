@@ -57,11 +57,6 @@ class Journal:
         except OSError as error:
             raise MachineError(f"cannot sync {self.path}: {error.strerror}") from error
 
-    def position(self) -> tuple[int, int]:
-        """Return the log's inode and size."""
-        status = os.fstat(self._fd)
-        return status.st_ino, status.st_size
-
     def close(self) -> None:
         """Close the log; nothing is buffered."""
         os.close(self._fd)
