@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import checks, direct, files, jobs, spec_file
+from executor import checks, direct, files, follow, jobs, spec_file
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
@@ -14,7 +14,7 @@ from executor.values import TYPE_CHECKING, Value
 from executor.watch import Watch, end_strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from executor.events import Event
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 
 def _nobody_watches(done: int, total: int) -> None:
     """Show progress to nobody."""
+
+
+TOLD = ("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "CHUNK", "OFFSET", "TOTAL", "RESUME")
+OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
+BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
+
+
+def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict[str, str]:
+    """Return what commands inherit: all but what another task of ours was told, or what settings.env names."""
+    if names is None:
+        return {name: value for name, value in environ.items() if name not in OURS}
+    return {name: value for name, value in environ.items() if name in BASICS or name in names}
 
 
 def _is_program(path: str) -> bool:
@@ -56,6 +68,7 @@ class Bench(Desk):
     def __init__(self, desk: Desk, *, masker: Masker, environ: dict[str, str], python: str) -> None:
         super().__init__(desk.project, desk.plan, desk.states)
         self.journal: Journal
+        self.recalled = follow.Recalled(desk.states)
         self.masker = masker
         self.environ = environ
         self.python = python
@@ -76,6 +89,15 @@ class Bench(Desk):
     def log(self, event: Event, task: Task) -> dict[str, Any]:
         """Write a fact of this task."""
         return self.journal.write(event, task_id=task.task_id, step=task.step.number)
+
+    def hear(self, task_id: str = "") -> None:
+        """Take in what others wrote to the log since; followers are shown the lines of one task."""
+        before = self.recalled
+        self.recalled = follow.catch_up(self.root, before)
+        if task_id and self.recalled.offset != before.offset:
+            for line in follow.lines_of(self.root, task_id, before.offset):
+                self.journal.tell(line)
+        self.states = self.recalled.states
 
     def watch(self, beat: Callable[[], None] | None = None) -> Watch:
         """Return a poll loop that heeds our interrupts."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
-from executor.flaws import Flaw, FlawError, did_you_mean, shown
-from executor.schema import SIZE, YEAR_S
+from executor.flaws import shown
+from executor.spot import NAME_CHARS, Spot
 from executor.steps import (
     CHECK_LIMIT_S,
     GIB,
     MAIN_LIMIT_S,
+    NOTICES,
     TEST_LIMIT_S,
     Check,
     Criterion,
     Edge,
     Main,
     Monitor,
+    Notifier,
     Retry,
     Sample,
     Settings,
@@ -24,99 +24,14 @@ from executor.steps import (
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, NoReturn, TypeVar
-
-    from executor.flaws import Path
-
-    T = TypeVar("T")
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 CHECK_KINDS = ("command", "env_set", "python_import", "file", "disk_free", "gpu_free", "port", "url", "call")
 PROSE_KEYS = ("explore", "verify", "estimate")
 CRITERION_KINDS = ("file", "command", "matches", "metric", "result")
-LOOSE_MONITORS = ("monitor", "check", "alert")
 MODES = ("normal", "background", "chunked")
 UNTIL = ("started", "first_checkpoint", "finished")
-NAME_CHARS = 60
-
-
-class Spot:
-    """One spot in loaded data, read as what should stand there; what is absent or null takes the default."""
-
-    __slots__ = ("data", "path")
-
-    def __init__(self, data: Any, path: Path) -> None:
-        self.data, self.path = data, path
-
-    def __getitem__(self, key: str) -> Spot:
-        return Spot(self.mapping().get(key), (*self.path, key))
-
-    def refuse(self, message: str) -> NoReturn:
-        """Raise FlawError for this spot."""
-        raise FlawError(Flaw(self.path, message))
-
-    def mapping(self) -> Mapping[str, Any]:
-        written: dict[str, Any] = self._typed(dict, "a mapping", {})
-        return written
-
-    def text(self, default: str = "") -> str:
-        if self.data == "":
-            self.refuse("must not be empty")
-        return self._typed(str, "text", default)
-
-    def choice(self, known: Sequence[str]) -> str:
-        """Return the text, the first of `known` by default."""
-        text = self.text(known[0])
-        if text not in known:
-            self.refuse(f"must be {' or '.join(known)}, got {shown(text)}{did_you_mean(text, known)}")
-        return text
-
-    def truth(self, default: bool) -> bool:  # noqa: FBT001 - the default of a switch
-        return self._typed(bool, "true or false", default)
-
-    def whole(self, default: int, *, least: int = 1) -> int:
-        number = self._typed(int, "a whole number", default)
-        if isinstance(number, bool) or number < least:
-            self.refuse(f"must be a whole number of at least {least}, got {shown(number)}")
-        return number
-
-    def seconds(self, default: float) -> float:
-        number = self._typed((int, float), "seconds, as a number", default)
-        if isinstance(number, bool) or not 0 < number <= YEAR_S:
-            self.refuse(f"must be seconds, above 0, got {shown(number)}")
-        return float(number)
-
-    def size(self, default: int) -> int:
-        """Return bytes: a number, or 10MB (decimal), 10MiB or 10M (binary), as the core utilities count."""
-        if not isinstance(self.data, str):
-            return self.whole(default)
-        found = re.fullmatch(SIZE, self.data)
-        if not found or len(self.data) > NAME_CHARS:
-            self.refuse(f"{shown(self.data)} is no size: write, for example, 100MB or 1GiB")
-        base = 1000 if found[4] and not found[3] else 1024
-        return int(float(found[1]) * base ** ("kmgt".find(found[2].lower()) + 1 if found[2] else 0))
-
-    def items(self) -> list[Spot]:
-        return [Spot(item, (*self.path, place)) for place, item in enumerate(self._typed(list, "a list", []))]
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(item.text() or item.refuse("must be text, got nothing") for item in self.items())
-
-    def pattern(self) -> str:
-        """Return a text that compiles as a regular expression."""
-        text = self.text()
-        try:
-            re.compile(text)
-        except (re.error, OverflowError, RecursionError) as wrong:
-            self.refuse(f"is no regular expression: {wrong}")
-        return text
-
-    def _typed(self, kind: type[T] | tuple[type[T], ...], noun: str, default: T) -> T:
-        if self.data is None:
-            return default
-        if not isinstance(self.data, kind):
-            self.refuse(f"must be {noun}, got {shown(self.data)}")
-        return self.data
 
 
 def title_of(slug: str, data: Mapping[str, Any]) -> str:
@@ -139,7 +54,7 @@ def build_step(number: int, slug: str, data: Mapping[str, Any], *, max_output: i
         pre_flight=_checks(step["pre_flight"]),
         main=_main(step["main"], max_output),
         post_validation=_checks(step["post_validation"]),
-        background=tuple(_monitor(item) for item in step["background"].items()),
+        background=_monitors(step),
     )
 
 
@@ -156,7 +71,8 @@ def build_settings(data: object) -> Settings:
         env=None if spot["env"].data is None else spot["env"].texts(),
         max_parallel=spot["max_parallel"].whole(Settings.max_parallel),
         max_output=spot["max_output"].size(GIB),
-        **{key: spot[key].data for key in ("notify", "judge", "sandbox", "limits")},
+        notify=_notifiers(spot["notify"]),
+        **{key: spot[key].data for key in ("judge", "sandbox", "limits")},
     )
 
 
@@ -291,8 +207,46 @@ def _criterion(spot: Spot) -> Criterion:
     return Criterion(text, kind, spot.data.get(kind), spot["any_age"].truth(Criterion.any_age))
 
 
-def _monitor(spot: Spot) -> Monitor:
-    spot["alert_on"].pattern()
-    loose = next((key for key in LOOSE_MONITORS if spot[key].data is not None), "task")
-    name = spot["task"].text() or spot[loose].text() or spot.refuse("needs task: a name")
-    return Monitor(name[:NAME_CHARS], spot.mapping(), spot["interval"].seconds(Monitor.interval_s))
+def _monitors(step: Spot) -> tuple[Monitor, ...]:
+    """Return the monitors of a step; what builds and knows their rules is imported for those that have some."""
+    if step["background"].data is None:
+        return ()
+    from executor.build_monitor import build_monitors
+
+    return build_monitors(step)
+
+
+def _notifiers(spot: Spot) -> tuple[Notifier, ...]:
+    entries = spot.items() if isinstance(spot.data, list) else [] if spot.data is None else [spot]
+    return tuple(_notifier(entry) for entry in entries)
+
+
+def _notifier(spot: Spot) -> Notifier:
+    if isinstance(spot.data, str):
+        name = spot.data.removeprefix("env:")
+        kind = "url" if name == spot.data else "env"
+        return Notifier(kind, TARGETS[kind](Spot(name, spot.path)))
+    kind = spot.one_of((*TARGETS,) if spot["command"].data is None else ("command", "url"))
+    return Notifier(
+        kind,
+        TARGETS[kind](spot[kind]),
+        on=tuple(item.choice(NOTICES) for item in spot["on"].items()) or NOTICES,
+        env=spot["env"].texts() if kind == "command" else (),
+    )
+
+
+def _url(spot: Spot) -> str:
+    """Return a URL; what is wrong with it is told without it, for it may hold a password."""
+    scheme, _, rest = spot.text().partition("://")
+    if not (scheme[:1].isalpha() and rest.strip()):
+        spot.refuse("is no URL (scheme://...): write one that apprise knows, or env:NAME, or {command: ...}")
+    return f"{scheme}://{rest}"
+
+
+def _variable(spot: Spot) -> str:
+    if not (spot.text().isascii() and spot.text().isidentifier()):
+        spot.refuse("must be the name of an environment variable, such as SLACK_URL")
+    return spot.text()
+
+
+TARGETS: Mapping[str, Callable[[Spot], str]] = {"url": _url, "env": _variable, "command": Spot.text}

@@ -32,20 +32,24 @@ VERBS = {
     "doctor": ("doctor", "what this machine and project offer, who is given which secret"),
     "init": ("init", "make a project of a folder; overwrites nothing"),
     "log": ("log", "what the log says of a task; --follow, --rotate"),
+    "monitor": ("monitor", "every background job; --watch, --json, --until EVENT; the same: --monitor"),
     "stop": ("stop", "end a task and everything it started"),
     "mark-done": ("marks", "tick a box by hand"),
     "reopen": ("marks", "open a box by hand"),
+    "clean": ("clean", "remove the job folders of old tasks: --keep N, --dry-run"),
     "schema": ("schema", "the JSON Schema of the definitions, or --events of the log"),
 }
 EXIT_CODES: dict[Verdict, int] = {
     Verdict.PASSED: 0,
     Verdict.SKIPPED: 0,
+    Verdict.STARTED: 0,
     Verdict.FAILED: 1,
     Verdict.TIMED_OUT: 1,
     Verdict.CANCELLED: 1,
     Verdict.LOST: 1,
     Verdict.WAITING: 3,
     Verdict.INVALID: 2,
+    Verdict.ALERT: 4,
     Verdict.INTERRUPTED: 130,
 }
 ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -58,7 +62,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 OUR_BUG = 70
 SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-LATER = {"resume": "host agents", "--monitor": "background jobs", "mcp": "agents"}
+LATER = {"resume": "host agents", "mcp": "agents"}
 
 
 def entry() -> NoReturn:
@@ -118,7 +122,7 @@ def _dispatch(words: list[str]) -> Verdict:
         return Verdict.PASSED
     if words[0] == "--project" and len(words) > 2:
         words = [*words[2:], *words[:2]]
-    verb = "run" if words[0].startswith("-") else words[0]
+    verb = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
     if words[0] in LATER:
         raise UsageError(f"{words[0]} comes with {LATER[words[0]]}, which are not part of this version")
     if verb not in VERBS:
@@ -165,11 +169,12 @@ def _help() -> str:
             "  do-tasks --continue                        go on where it stopped",
             "  do-tasks --all [--keep-going]              every open step, with a summary",
             "  do-tasks --dry-run                         what would run, and why",
+            "  do-tasks --monitor [--watch | --until E]   background jobs; E: started first_checkpoint finished alert",
             "",
             *rows,
             "",
             "each takes --help and --project DIR; exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,",
-            "5 another executor, 6 the machine, 70 our bug, 130 interrupted",
+            "4 an alert stands or a job died, 5 another executor, 6 the machine, 70 our bug, 130 interrupted",
         ]
     )
 

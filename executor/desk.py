@@ -6,7 +6,7 @@ from executor import files, follow, jobs, spec_file
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.formats import spec_md
 from executor.project import script_path
-from executor.recall import Decision, begun_again, contradicted, decide_box, decide_open, digest_parts
+from executor.recall import Decision, begun_again, contradicted, decide_box, decide_job, decide_open, digest_parts
 from executor.records import Seen
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from executor.plan import Plan
     from executor.project import Project
     from executor.state import StepState
-    from executor.steps import Main, Settings, Step
+    from executor.steps import Edge, Main, Settings, Step
 
 READY = ("command",)
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
@@ -64,15 +64,19 @@ def decide(
         _refuse_failed_before(desk, box, state)
         return settled
     step = desk.step(number)
-    refuse_unrunnable(desk, step)
     seen = jobs.look(desk.root, state.task_id) if state.task_id else Seen()
+    if not rerun and jobs.is_job(desk.root, state.task_id):
+        attended = decide_job(state, seen, digest=main_digest(desk, step))
+        if attended:
+            return attended
+    refuse_unrunnable(desk, step)
     digest = main_digest(desk, step)
     decision = decide_open(
         state,
         seen,
         digest=digest,
         on_lost=step.main.on_lost if step.main else "rerun",
-        dependency_at=max((desk.state(edge.step).main_at for edge in step.depends_on), default=""),
+        dependency_at=max((desk.state(need).main_at for need in finished_needs(step)), default=""),
         rerun=rerun or bool(stale),
     )
     if seen.status == "alive" and decision.main != "adopt":
@@ -98,6 +102,39 @@ def is_done(desk: Desk, number: int) -> bool:
     box = box_of(desk, number)
     decide_box(box, desk.state(number), rerun=False)
     return box.state == "x" and not not_enough(desk, box)
+
+
+def is_met(desk: Desk, edge: Edge) -> bool:
+    """Tell whether a written dependency has come as far as it must."""
+    if is_done(desk, edge.step):
+        return True
+    state = desk.state(edge.step)
+    running = edge.until != "finished" and state.verdict == "started"
+    return running and (edge.until == "started" or bool(state.checkpoint))
+
+
+def unmet(desk: Desk, step: Step) -> list[Edge]:
+    """Return the written dependencies that hold a step."""
+    return [edge for edge in step.depends_on if not is_met(desk, edge)]
+
+
+def awaited(edge: Edge) -> str:
+    """Return what is waited for, in words."""
+    return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
+
+
+def blocking(desk: Desk, number: int) -> int:
+    """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
+    for before in desk.plan.numbers:
+        state = desk.state(before)
+        if before < number and state.verdict == "started" and any(one.startswith("block ") for one in state.alerts):
+            return before
+    return 0
+
+
+def finished_needs(step: Step) -> list[int]:
+    """Return the dependencies whose end counts: a step that takes a first checkpoint is not outrun by the last."""
+    return [edge.step for edge in step.depends_on if edge.until == "finished"]
 
 
 def decide_or_refuse(desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False) -> Decision:
@@ -130,7 +167,7 @@ def beyond_this_version(main: Main, settings: Settings) -> str:
     """Return what this version cannot do of a MAIN, with the way round; empty when it can do it all."""
     if not (main.script or main.command):
         return "only an agent, and the agent runner is not part of this version: give it a script or a command"
-    if main.mode != "normal":
+    if main.mode == "chunked":
         return f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
     runner = main.runner or settings.runner or "command"
     if runner not in READY:
@@ -175,8 +212,8 @@ def _own_digest(desk: Desk, step: Step, known: dict[int, str]) -> str:
 def outrun(desk: Desk, number: int) -> int:
     """Return a written dependency that passed after this step did, 0 when there is none."""
     mine = desk.state(number).passed_at if desk.plan.gated(number) else ""
-    edges = desk.step(number).depends_on if mine else ()
-    later = (edge.step for edge in edges if desk.state(edge.step).passed_at > mine)
+    needs = finished_needs(desk.step(number)) if mine else []
+    later = (need for need in needs if desk.state(need).passed_at > mine)
     return next(later, 0)
 
 

@@ -6,7 +6,7 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
-from executor.desk import box_of, decide, is_done
+from executor.desk import awaited, blocking, box_of, decide, unmet
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandTickSeen,
@@ -20,8 +20,11 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import PHASES
+from executor.phases import JOB_PHASES, PHASES
+from executor.phases.background import attended, end_job
+from executor.phases.post import post
 from executor.phases.tick import tick, tick_again
+from executor.phases.waiting import await_job
 from executor.recall import unlogged_tick
 from executor.state import NEW
 from executor.values import TYPE_CHECKING, Value
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
 
 
 class Report(Value):
-    """What became of one step that was asked for; `done` says that nothing had to run."""
+    """What became of one step that was asked for; `done` says that nothing had to run.
+
+    `held_by` is the step whose background job it waits for, 0 when none could bring it on.
+    """
 
     number: int
     title: str
@@ -43,15 +49,23 @@ class Report(Value):
     task_id: str = ""
     duration_s: float = 0.0
     done: bool = False
+    held_by: int = 0
 
 
 class Manner(Value):
-    """How steps are run: `heed_stale` opens steps that a written dependency has outrun."""
+    """How steps are run: `heed_stale` opens steps that a written dependency has outrun.
+
+    `wait_s` is how long a step is waited for that a background job holds, seconds.
+    """
 
     rerun: bool = False
     force: bool = False
     heed_stale: bool = False
     keep_going: bool = False
+    wait_s: float = 0.0
+
+
+GO_ON = (Verdict.PASSED, Verdict.STARTED)
 
 
 def run_step(bench: Bench, number: int, how: Manner) -> Report:
@@ -67,21 +81,59 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
         _mark_lost(bench, box, decision)
     if decision.action in ("ask", "elsewhere"):
         return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
-    unmet = [edge.step for edge in bench.step(number).depends_on if not is_done(bench, edge.step)]
-    if unmet and not how.force:
-        why = f"it depends on step {', '.join(map(str, unmet))}, which is open; run it first, or use --force"
+    if decision.action == "attend":
+        return _attend(bench, box, decision, how)
+    held = None if how.force else _held(bench, box)
+    return held or _run(bench, bench.step(number), box, decision)
+
+
+def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
+    """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
+    outcome = attended(bench, box.number, decision.task_id, why="its supervisor was gone")
+    if outcome.verdict == Verdict.LOST:
+        return run_step(bench, box.number, how)
+    running = outcome.verdict == Verdict.STARTED
+    outcome = outcome.replace(reason=decision.why) if running else outcome
+    return Report(box.number, box.title, outcome, decision.task_id, done=running or outcome.passed)
+
+
+def _held(bench: Bench, box: Box) -> Report | None:
+    """Return the report of a step that must wait, None when nothing holds it."""
+    blocker = blocking(bench, box.number)
+    if blocker:
+        why = f"an alert of step {blocker} holds it; see: do-tasks --monitor"
+        return _skip(bench, box, Outcome(Verdict.WAITING, why)).replace(held_by=blocker)
+    open_still = unmet(bench, bench.step(box.number))
+    if not open_still:
+        return None
+    running = [edge for edge in open_still if bench.state(edge.step).verdict == "started"]
+    if len(running) < len(open_still):
+        need = ", ".join(str(edge.step) for edge in open_still if edge not in running)
+        why = f"it depends on step {need}, which is open; run it first, or use --force"
         return _skip(bench, box, Outcome(Verdict.WAITING, why))
-    return _run(bench, bench.step(number), box, decision)
+    why = f"it waits for {awaited(running[0])} of step {running[0].step}, which is running"
+    return _skip(bench, box, Outcome(Verdict.WAITING, why)).replace(held_by=running[0].step)
 
 
 def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Report]:
     """Run steps in order until one does not pass; with `keep_going` past failures too."""
     for number in numbers:
-        report = _reported(bench, number, how)
+        report = _waited_for(bench, _reported(bench, number, how), how)
         yield report
         verdict = report.outcome.verdict
-        if verdict == Verdict.INTERRUPTED or (verdict != Verdict.PASSED and not how.keep_going):
+        if verdict == Verdict.INTERRUPTED or (verdict not in GO_ON and not how.keep_going):
             return
+
+
+def _waited_for(bench: Bench, report: Report, how: Manner) -> Report:
+    """Return the report of a step after the jobs that hold it were waited for, as long as the manner allows."""
+    until = bench.now() + how.wait_s
+    while report.held_by and (left := until - bench.now()) > 0:
+        outcome = await_job(bench, report.number, job_step=report.held_by, wait_s=left)
+        if not outcome.passed:
+            return report.replace(outcome=outcome)
+        report = _reported(bench, report.number, how)
+    return report
 
 
 def _reported(bench: Bench, number: int, how: Manner) -> Report:
@@ -99,13 +151,17 @@ def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
     _warn_of_open_predecessor(bench, step.number)
     task = _open(bench, step, box, decision)
     outcome, failed_in = _phases(bench, task)
-    tick(bench, task, outcome, failed_in=failed_in)
+    if failed_in != "BACKGROUND":  # there the supervisor has written what became of it
+        tick(bench, task, outcome, failed_in=failed_in)
     return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)
 
 
 def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     """Begin a task, or go on with the one that was interrupted, with its strays ended first."""
     state = bench.states.get(step.number, NEW)
+    if state.task_id and jobs.is_job(bench.root, state.task_id) and _lives(bench, state.task_id):
+        end_job(bench, step.number, state.task_id)
+        state = bench.states.get(step.number, NEW)
     if decision.by_hand == "opened":
         bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
     if decision.by_hand == "rerun" and state.task_id:
@@ -123,6 +179,10 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     bench.log(kind(phase="PRE-FLIGHT", status="started", title=task.title, digest=digest, why=decision.why), task)
     _warn_of_agent(bench, task)
     return task
+
+
+def _lives(bench: Bench, task_id: str) -> bool:
+    return bool(jobs.supervisor(bench.root, task_id)) or jobs.look(bench.root, task_id).status == "alive"
 
 
 def _warn_of_agent(bench: Bench, task: Task) -> None:
@@ -143,11 +203,23 @@ def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
     outcome = Outcome(Verdict.PASSED)
-    for name, phase in PHASES:
-        outcome = _heeding_people(bench, task, phase(bench, task))
+    for name, phase in JOB_PHASES if task.step.is_job else PHASES:
+        outcome = phase(bench, task)
+        if name == "BACKGROUND":
+            return outcome, name
+        outcome = _heeding_people(bench, task, outcome)
         if not outcome.passed:
             return outcome, name
     return outcome, ""
+
+
+def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
+    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
+    if outcome.passed:
+        outcome, failed_in = post(bench, task), "POST"
+    if not bench.interrupts.count:
+        tick(bench, task, outcome, failed_in=failed_in)
+    return outcome
 
 
 def _heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
@@ -192,7 +264,7 @@ def _skip(bench: Bench, box: Box, outcome: Outcome) -> Report:
 
 def _warn_of_open_predecessor(bench: Bench, number: int) -> None:
     before = [one for one in bench.plan.numbers if one < number]
-    boxes = bench.boxes() if before and bench.state(before[-1]).verdict != "passed" else {}
+    boxes = bench.boxes() if before and bench.state(before[-1]).verdict not in ("passed", "started") else {}
     if before and before[-1] in boxes and boxes[before[-1]].state != "x":
         message = f"step {before[-1]} is still open; step {number} runs all the same"
         bench.journal.write(WarningRaised(message=message), step=number)

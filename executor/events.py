@@ -263,6 +263,72 @@ class StepReopened(Event):
     reason: str = ""
 
 
+class JobStarted(Event):
+    """A background job is started: alive, its bound criteria met or still pending when its start-up time was over."""
+
+    phase: str = "BACKGROUND"
+    status: str = "started"
+    run: str = ""
+    pid: int = 0
+    pending: tuple[str, ...] = ()
+
+
+class SupervisorStarted(Event):
+    """A process that watches a job began, or took over; the job itself is the same."""
+
+    phase: str = "BACKGROUND"
+    pid: int = 0
+    run: str = ""
+    why: str = ""
+
+
+class CheckpointSaved(Event):
+    """The first checkpoint of a job is there."""
+
+    phase: str = "BACKGROUND"
+    run: str = ""
+    path: str = ""
+
+
+class AlertRaised(Event):
+    """A condition began to stand; `key` is monitor/rule, `output` what was matched or seen, `action` what follows."""
+
+    phase: str = "BACKGROUND"
+    status: str = "failed"
+    key: str = ""
+    output: str = ""
+    samples: tuple[float, ...] = ()
+    action: str = ""
+
+
+class AlertCleared(Event):
+    """A standing condition is over, for the reason given."""
+
+    phase: str = "BACKGROUND"
+    status: str = "passed"
+    key: str = ""
+    reason: str = ""
+
+
+class AlertActed(Event):
+    """What an alert asked for is begun, done, refused or failed; `at` is how far the training was."""
+
+    phase: str = "BACKGROUND"
+    key: str = ""
+    action: str = ""
+    reason: str = ""
+    at: float | None = None
+
+
+class NoticeSent(Event):
+    """Somebody was told of an alert, recovery or end; status started comes before, so that none is told twice."""
+
+    phase: str = "BACKGROUND"
+    notice: str = ""
+    to: str = ""
+    reason: str = ""
+
+
 class WarningRaised(Event):
     """Something a person should know that stops nothing."""
 

@@ -88,7 +88,10 @@ def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
 def catch_up(root: str, recalled: Recalled) -> Recalled:
     """Return the fold with what was written since, by us and by others."""
     path = os.path.join(root, LOG_NAME)
-    if not recalled.inode or os.stat(path).st_ino != recalled.inode:
+    status = os.stat(path)
+    if status.st_ino == recalled.inode and status.st_size == recalled.offset:
+        return recalled
+    if not recalled.inode or status.st_ino != recalled.inode:
         return recall(root)
     states, offset = _fold_tail(recalled.states, path, recalled.offset)
     return recalled.replace(states=states, offset=offset)
@@ -117,6 +120,15 @@ def last_version(root: str) -> int:
         version = (parse(line) or {}).get("v")
         last = version if isinstance(version, int) else last
     return last
+
+
+def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one task that stand behind `offset` bytes of the log."""
+    needle = task_id.encode()
+    for _, line in lines(os.path.join(root, LOG_NAME), offset):
+        record = parse(line) if needle in line else None
+        if record is not None and record.get("task_id") == task_id:
+            yield record
 
 
 def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict[str, Any]]:
@@ -191,10 +203,15 @@ def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
         fits = fits and body["rotated"] == len(rotated(root))
         if not fits or body["tail"] != _tail_mark(os.path.join(root, LOG_NAME), body["offset"]):
             return None
-        states = {int(number): StepState(*values) for number, values in body["steps"].items()}
+        states = {int(number): _state_of(values) for number, values in body["steps"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
     return Recalled(states, inode, body["offset"])
+
+
+def _state_of(values: list[Any]) -> StepState:
+    kept: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+    return StepState(*kept)
 
 
 def _tail_mark(path: str, offset: int, size: int = 256) -> str:

@@ -136,6 +136,55 @@ def look_at(root: str, task_id: str, run: str) -> Seen:
     return Seen(run, "alive" if living else "lost", pid=identity.pid)
 
 
+def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Record what a supervisor needs to know of a job: its step as it was written, settings, digest, title."""
+    folder = files.private_folder(os.path.join(root, JOBS, task_id))
+    files.replace(os.path.join(folder, "job.json"), json.dumps(body).encode())
+
+
+def read_job(root: str, task_id: str) -> dict[str, Any]:
+    """Return what `write_job` recorded, {} for a task that is no job."""
+    return _json(os.path.join(root, JOBS, task_id, "job.json"))
+
+
+def write_watch(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Leave what the supervisor sees, for whoever looks."""
+    files.replace(os.path.join(root, JOBS, task_id, "watch.json"), json.dumps(body).encode())
+
+
+def is_job(root: str, task_id: str) -> bool:
+    """Tell whether a task was begun as a background job."""
+    return bool(task_id) and os.path.exists(os.path.join(root, JOBS, task_id, "job.json"))
+
+
+def read_watch(root: str, task_id: str) -> dict[str, Any]:
+    """Return what the supervisor saw last, {} before its first look."""
+    return _json(os.path.join(root, JOBS, task_id, "watch.json"))
+
+
+def read_memory(root: str, task_id: str) -> dict[str, Any]:
+    """Return what the probes and rules of a job remember; times of another boot mean nothing, so nothing of one."""
+    body = _json(os.path.join(root, JOBS, task_id, "memory.json"))
+    return body if body.get("boot") == pids.boot_id() else {}
+
+
+def write_memory(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Keep what probes and rules remember, for the next supervisor."""
+    kept = {**body, "boot": pids.boot_id()}
+    files.replace(os.path.join(root, JOBS, task_id, "memory.json"), json.dumps(kept, default=str).encode())
+
+
+def job_lock(root: str, task_id: str) -> str:
+    """Return the path of the lock that the one supervisor of a job holds."""
+    return os.path.join(root, JOBS, task_id, "lock")
+
+
+def supervisor(root: str, task_id: str) -> str:
+    """Return the pid of the supervisor that watches a job now, empty when nobody does."""
+    lock = job_lock(root, task_id)
+    return files.held(lock) if os.path.exists(lock) else ""
+
+
 def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> None:
     """Mask what a task's dead runs and checks wrote, when who watched them died first; `sparing` names a living run."""
     folder = os.path.join(root, JOBS, task_id)

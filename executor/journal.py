@@ -36,19 +36,39 @@ class Journal:
         self.path = path
         self._mask = mask
         self._followers = followers
+        self._fd = -1
+        self._open()
+
+    def _open(self) -> None:
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise MachineError(f"cannot open {path}: {error.strerror}") from error
+            raise MachineError(f"cannot open {self.path}: {error.strerror}") from error
         self._repair()
+
+    def _follow_rotation(self) -> None:
+        """Go on in the new file when the log was moved aside: a supervisor outlives many logs."""
+        try:
+            moved = os.stat(self.path).st_ino != os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            os.close(self._fd)
+            self._open()
 
     def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""
         line = self._line(event, task_id=task_id, step=step)
+        self._follow_rotation()
         self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)
         return line
+
+    def tell(self, line: dict[str, Any]) -> None:
+        """Show followers a line that another process wrote."""
+        for follower in self._followers:
+            follower(line)
 
     def sync(self) -> None:
         """Make every line so far survive a power cut."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from executor.build_monitor import PROBED
 from executor.flaws import Flaw
+from executor.spot import Spot
 from executor.steps import CHECK_LIMIT_S
 from executor.values import TYPE_CHECKING, Value
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.flaws import Path
-    from executor.steps import Main, Step
+    from executor.steps import Main, Settings, Step
 
     Body = Mapping[str, Any]
     ReadScript = Callable[[str], str | None]
@@ -26,7 +28,15 @@ _CHECK_LISTS: tuple[Path, ...] = (
     ("main", "success_criteria"),
 )
 _BARE = ("nan", "inf")
+_TALK = ("error", "errors", "fail", "failed", "failure", "warning", "exception")
+SOONEST_S = 1.0
 _NO_CLIENT = "the SDK has no tinker.Client: use tinker.ServiceClient()"
+_PASSWORD = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@"  # user:password@
+    r"|[:/@?&=](?=[\w-]*[0-9])(?=[\w-]*[a-z])[\w-]{16,}(?![\w.-])"  # a part that no person would choose
+    r"|[?&](?:pass|password|token|key|secret|auth)=",
+    re.IGNORECASE,
+)
 _CLIENT = re.compile(r"\btinker\.Client\s*\(")
 
 
@@ -109,6 +119,17 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
     return tuple(found)
 
 
+def lint_settings(settings: Settings, written: object) -> tuple[Flaw, ...]:
+    """Return warnings, by path inside the settings, for settings that could be built; `written` are they as loaded."""
+    listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
+    said = "seems to hold a password or token, which all who read this file see: export it, and write env:NAME"
+    return tuple(
+        _warn(("notify", place) if listed else ("notify",), said)
+        for place, one in enumerate(settings.notify)
+        if one.kind == "url" and _PASSWORD.search(one.target)
+    )
+
+
 def _warn(path: Path, message: str) -> Flaw:
     return Flaw(path, message, severity="warning")
 
@@ -140,10 +161,11 @@ def _checks_that_cannot_fail(_: Step, body: Body) -> Iterator[Flaw]:
                 yield _warn(path, rule.says.format(*hit.groups()))
 
 
-def _cut_limits(_: Step, body: Body) -> Iterator[Flaw]:
-    for path in _CHECK_LISTS:
+def _cut_limits(step: Step, body: Body) -> Iterator[Flaw]:
+    probed = {("background", place) for place, monitor in enumerate(step.background) if monitor.kind in PROBED}
+    for path in (*_CHECK_LISTS, ("background",)):
         for at, item in _items(body, path):
-            if (item.get("timeout") or 0) > CHECK_LIMIT_S:
+            if at not in probed and Spot(item, at)["timeout"].span(0.0, least=0.0) > CHECK_LIMIT_S:
                 said = f"{item['timeout']} is cut to {CHECK_LIMIT_S:g} s: what takes longer belongs in main"
                 yield _warn((*at, "timeout"), said)
 
@@ -163,6 +185,27 @@ def _bare_words(_: Step, body: Body) -> Iterator[Flaw]:
             word = bare[0].strip(" ()")
             said = f"{word} is read as a whole word in any case, for it stands in 'finance' or 'info' too"
             yield _warn((*at, "alert_on"), f"{said}; surer: metrics: FILE with rules: [nan]")
+
+
+def _monitors_that_never_run(step: Step, body: Body) -> Iterator[Flaw]:
+    if step.background and (body.get("main") or {}).get("mode") != "background":
+        yield _warn(("background",), "monitors run with mode: background only: give main that mode, or remove them")
+
+
+def _too_often(step: Step, _: Body) -> Iterator[Flaw]:
+    for place, monitor in enumerate(step.background):
+        if monitor.interval_s < SOONEST_S:
+            said = f"a look every {monitor.interval_s:g} s costs the training: {SOONEST_S:g} s or more is soon enough"
+            yield _warn(("background", place, "interval"), said)
+
+
+def _stopped_by_a_word(step: Step, _: Body) -> Iterator[Flaw]:
+    for place, monitor in enumerate(step.background):
+        words = monitor.alert_on.split("|") if monitor.kind == "command" else []
+        bare = next((word for word in words if word.strip(" ()").lower() in _TALK), "")
+        if bare and monitor.action.kind in ("stop", "restart"):
+            said = f"any line with {bare.strip(' ()')!r} in it ends the training: match more than a word, or notify"
+            yield _warn(("background", place, "on_alert"), said)
 
 
 def _nothing_to_run(step: Step, body: Body) -> Iterator[Flaw]:
@@ -202,6 +245,9 @@ STEP_RULES: tuple[Callable[[Step, Body], Iterator[Flaw]], ...] = (
     _cut_limits,
     _prose,
     _bare_words,
+    _monitors_that_never_run,
+    _too_often,
+    _stopped_by_a_word,
     _nothing_to_run,
     _no_test_form,
     _waits_for_what_follows,

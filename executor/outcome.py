@@ -8,7 +8,10 @@ from executor.values import Value
 
 
 class Verdict(StrEnum):
-    """How something ended; `invalid` is the plan's own: validate found errors."""
+    """How something ended; `invalid` is the plan's own: validate found errors.
+
+    `started`: a background job runs on; `alert`: an alert stands, or a job died.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -19,6 +22,8 @@ class Verdict(StrEnum):
     INTERRUPTED = "interrupted"
     LOST = "lost"
     INVALID = "invalid"
+    STARTED = "started"
+    ALERT = "alert"
 
 
 FINAL = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from executor.build import build_settings, build_step, title_of
 from executor.errors import DefinitionError, Problem
 from executor.flaws import Flaw, FlawError, not_defined, problem_of, shown
-from executor.steps import Settings
+from executor.steps import Notifier, Settings
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]
         flaws += _first_told(_form_flaws(top), flaws)
     inside = [flaw for flaw in flaws if len(flaw.path) > 1 and flaw.path[1] != "depends_on"]
     flaws += _first_told(_flaws_inside(plan, inside, read_script), flaws)
+    flaws += _doubts_of_settings(plan, top)
     if not plan.raw and not flaws:
         flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(flaws, data, file)
@@ -96,8 +97,21 @@ def to_cache(plan: Plan) -> dict[str, Any]:
     """Return what JSON can keep of a plan: its steps as loaded, its settings where they are no defaults."""
     steps = [[number, slug, data] for number, (slug, data) in plan.raw.items()]
     written = {key: value for key, value in plan.settings.asdict().items() if value != getattr(Settings, key)}
-    settings = {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
+    settings = {key: _written(value) for key, value in written.items()}
     return {"file": plan.file, "settings": settings, "steps": steps}
+
+
+def snapshot(plan: Plan, number: int) -> dict[str, Any]:
+    """Return as `to_cache` a plan of one step, for who must not see what becomes of the file."""
+    return to_cache(plan.replace(raw={number: plan.raw[number]}))
+
+
+def _written(value: Any) -> Any:
+    """Return a setting as `build_settings` reads it."""
+    if isinstance(value, Notifier):
+        env = {"env": list(value.env)} if value.env else {}
+        return {value.kind: value.target, "on": list(value.on), **env}
+    return [_written(one) for one in value] if isinstance(value, tuple) else value
 
 
 def from_cache(kept: Mapping[str, Any]) -> Plan:
@@ -154,6 +168,13 @@ def _flaws_inside(plan: Plan, told: Iterable[Flaw], read_script: Callable[[str],
             yield wrong.flaw
             continue
         yield from (flaw.replace(path=(key, *flaw.path)) for flaw in lint(step, body, read_script=read_script))
+
+
+def _doubts_of_settings(plan: Plan, top: object) -> Iterator[Flaw]:
+    from executor.lint import lint_settings
+
+    written = top.get("settings") if isinstance(top, dict) else None
+    yield from (flaw.replace(path=("settings", *flaw.path)) for flaw in lint_settings(plan.settings, written))
 
 
 def _placed(flaws: Iterable[Flaw], data: bytes, file: str) -> tuple[Problem, ...]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from executor.records import Identity
+
 Ladder = tuple[tuple[int, float], ...]
 GRACE_S = 2.0
 STOP: Ladder = ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
@@ -35,7 +37,10 @@ class CannotStartError(MachineError):
 
 
 class Command(Value):
-    """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes."""
+    """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes.
+
+    `errors` is a file for what it says on stderr, which else joins its output.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -45,6 +50,7 @@ class Command(Value):
     parallel: bool = True
     spill: str = ""
     max_output: int = CHECK_OUTPUT
+    errors: str = ""
 
 
 class Ended(Value):
@@ -62,10 +68,16 @@ class Ended(Value):
 
 
 class Running:
-    """A process, its group, and what still has to die; `adopted` ones are not our children."""
+    """A process, its group, and what still has to die; an `adopted` one is no child of ours, but this very process."""
 
     def __init__(
-        self, command: Command, pid: int, *, pipe: int = -1, adopted: bool = False, age_s: float = 0.0
+        self,
+        command: Command,
+        pid: int,
+        *,
+        pipe: int = -1,
+        adopted: Identity | None = None,
+        age_s: float = 0.0,
     ) -> None:
         self.command = command
         self.pid = pid
@@ -129,8 +141,8 @@ class Running:
 
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
-        if self._adopted:
-            self.over = pids.identify(self.pid) is None
+        if self._adopted is not None:
+            self.over = pids.identify(self.pid) != self._adopted  # its pid may be another's by now
             return
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -147,7 +159,7 @@ class Running:
 
     def _escaped(self) -> list[int]:
         """Return who bears our token outside the group; /proc is only searched when somebody may be there."""
-        may_be = self._adopted or (self.stopping if not self.over else unknown_children())
+        may_be = self._adopted is not None or (self.stopping if not self.over else unknown_children())
         if not may_be:
             return []
         return [pid for pid in pids.bearing(self.command.token) if pids.group(pid) not in (self.pid, None)]
@@ -259,6 +271,12 @@ def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple
     return pid
 
 
+def _stderr(command: Command, writing: int) -> tuple[Any, ...]:
+    if not command.errors:
+        return (os.POSIX_SPAWN_DUP2, writing, 2)
+    return (os.POSIX_SPAWN_OPEN, 2, command.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
 def start(command: Command) -> Running:
     """Start a command with its output in a pipe that we read and nothing to read itself."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -266,7 +284,7 @@ def start(command: Command) -> Running:
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, writing, 1),
-        (os.POSIX_SPAWN_DUP2, writing, 2),
+        _stderr(command, writing),
     ]
     try:
         pid = spawn(command.argv, {**command.env, "DO_TASKS_RUN": command.token}, actions)

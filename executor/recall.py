@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Decision(Value):
     """What to do with a step.
 
-    `action`: done, tick (passed before, only the tick is missing), run, ask (lost and on_lost: ask), elsewhere,
-    refused (it cannot run as it is written).
+    `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
+    yet), ask (lost and on_lost: ask), elsewhere, refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
     `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
     """
@@ -83,7 +83,7 @@ def unlogged_tick(box: Box, state: StepState) -> str:
 
 def _ticked(box: Box, state: StepState) -> Decision:
     mark = box.mark
-    if mark is None or mark.kind in ("by_hand", "failed"):
+    if mark is None or mark.kind in ("by_hand", "failed", "started"):
         return Decision("done", "ticked by hand")
     if mark.task_id == state.task_id and state.verdict not in ("passed", "reopened"):
         raise contradicted(box, verdict=state.verdict or "has no verdict", reason=state.reason)
@@ -115,9 +115,23 @@ def decide_open(
         return Decision("run", "its box was opened by hand", by_hand="opened")
     if state.verdict == "reopened" or not state.task_id:
         return Decision("run", state.verdict or "not run before")
-    if state.verdict in ("", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
+    if state.verdict in ("", "started", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
         return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
     return _after_failure(state, digest=digest, dependency_at=dependency_at)
+
+
+def decide_job(state: StepState, seen: Seen, *, digest: str) -> Decision | None:
+    """Return how a background job goes on that was let go and has no verdict; None when there is none."""
+    if state.verdict not in ("", "started") or seen.status not in ("alive", "exited", "lost"):
+        return None
+    ended = "its supervisor has not given the verdict yet"
+    why = {
+        "alive": "it is running",
+        "exited": f"its process has ended; {ended}",
+        "lost": f"its process is gone; {ended}",
+    }
+    changed = "; what MAIN does has changed since, --rerun starts it anew" if seen.digest not in ("", digest) else ""
+    return Decision("attend", f"{why[seen.status]}{changed}", task_id=state.task_id, main_run=seen.run)
 
 
 def _ended_unseen(state: StepState, seen: Seen) -> bool:
@@ -157,12 +171,14 @@ def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependen
     if on_lost == "ask" and "lost" in (seen.status, state.verdict):
         why = f"{task}/{seen.run} is lost: it died without an exit code; --rerun runs it again"
         return Decision("ask", why, task_id=task)
-    return _resume_run(seen, task=task, same=same, tested=tested, closed=state.run_closed)
+    lost = state.verdict == "lost"
+    return _resume_run(seen, task=task, same=same, tested=tested, closed=state.run_closed, lost=lost)
 
 
-def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, closed: str) -> Decision:
+def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, closed: str, lost: bool) -> Decision:
     if seen.status in ("none", "never_ran") or closed == f"{task}/{seen.run}":
-        return Decision("run", "interrupted before MAIN ended", task_id=task, reuse_test=tested)
+        why = "MAIN was lost" if lost else "interrupted before MAIN ended"
+        return Decision("run", why, task_id=task, reuse_test=tested)
     if seen.status == "lost":
         return Decision("run", "MAIN was lost", task_id=task, lost_run=seen.run, reuse_test=tested)
     if not same:

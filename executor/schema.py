@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 STEP_KEY = r"^step_(0|[1-9][0-9]{0,5})_([A-Za-z0-9][A-Za-z0-9_-]*)$"
 SIZE = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT]?)(i?)([bB]?)\s*$"
+SPAN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd])?\s*$"
 YEAR_S = 31_536_000
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"type": "array", "items": _TEXT}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": YEAR_S}
+_SPAN_TEXT = {"type": "string", "pattern": SPAN, "examples": ["90s", "5m", "2h"]}
+_SPAN = {"anyOf": [{"type": "number", "minimum": 0, "maximum": YEAR_S}, _SPAN_TEXT]}
+_SPAN_ABOVE_0 = {"anyOf": [{"type": "number", "minimum": 0.001, "maximum": YEAR_S}, _SPAN_TEXT]}
+_TRUE = {"type": "boolean", "enum": [True]}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 10**15}
 _AMOUNT = {"type": "number", "minimum": 0}
 _SIZE_TEXT = {"type": "string", "pattern": SIZE, "examples": ["100MB", "1GiB"]}
@@ -196,7 +201,7 @@ _CRITERION = _text_or(
             ),
             "result": {
                 "description": "The result file must call it met: its name there, or true for the same name.",
-                "anyOf": [{"type": "boolean", "enum": [True]}, _TEXT],
+                "anyOf": [_TRUE, _TEXT],
             },
             "any_age": {"type": "boolean", "description": "Evidence older than this MAIN counts too."},
         },
@@ -285,35 +290,193 @@ _MAIN = _mapping(
         **_LIMITS,
     },
 )
+
+
+def _rule(says: str, *arguments: str) -> dict[str, Any]:
+    value = {"description": "Number, or text with a unit; see the reference.", "type": ["number", "string"]}
+    known = _mapping("Its arguments, as far as they are not left at their defaults.", dict.fromkeys(arguments, value))
+    return {"description": says, "anyOf": [_TEXT, {"type": "number"}, _TRUE, known]}
+
+
+_RULES = {  # held to rules.RULES, which is not imported here: a read verb needs no rule
+    "nan": _rule("A metric is NaN or infinite: at once.", "metric", "clear"),
+    "divergence": _rule(
+        "The loss stays far above its own moving baseline.",
+        "times",
+        "spreads",
+        "warmup",
+        "window",
+        "patience",
+        "clear",
+        "metric",
+    ),
+    "plateau": _rule(
+        "The smoothed metric got no better for so many steps.", "patience", "min_delta", "warmup", "metric", "better"
+    ),
+    "stall": _rule("No progress for so many times the slowest recent interval.", "times", "floor", "warmup"),
+    "checkpoint_age": _rule(
+        "The newest checkpoint is too old: by a time, or by times the slowest interval between two.",
+        "limit",
+        "times",
+        "floor",
+        "warmup",
+    ),
+    "disk_hours_left": _rule(
+        "The disk will be full within so many hours, or takes nothing any more.", "limit", "floor", "window"
+    ),
+    "overfit": _rule(
+        "The validation loss rises over its best while the training loss falls.",
+        "patience",
+        "min_delta",
+        "metric",
+        "train",
+    ),
+    "rss_growth": _rule("The memory of the processes grows and grows.", "share", "floor", "warmup", "window"),
+    "throughput_drop": _rule(
+        "Progress is slower than a share of what was usual.", "share", "window", "patience", "clear"
+    ),
+}
+_RULE = {
+    "description": "A rule by its name, as {name: its main argument}, or as {name: {argument: value, ...}}.",
+    "anyOf": [
+        {"type": "string", "enum": [*_RULES]},
+        _mapping("One rule with what it takes.", _RULES, minProperties=1, maxProperties=1),
+    ],
+}
+_ACTION = {
+    "description": "What an alert does beside being told; default notify: nothing more.",
+    "anyOf": [
+        {"type": "string", "enum": ["notify", "stop", "restart", "block"]},
+        _mapping(
+            "Exactly one of stop, restart and command, with its bounds.",
+            {
+                "stop": _mapping(
+                    "End the job: TERM, a grace, KILL, on all its processes.",
+                    {"grace": _says(_SPAN, "From TERM to KILL; default 10 s.")},
+                ),
+                "restart": _mapping(
+                    "Stop the job, then start it again.",
+                    {
+                        "from": {
+                            "type": "string",
+                            "enum": ["latest_checkpoint"],
+                            "description": "Needs a checkpoints monitor, or a criterion bound to a file.",
+                        },
+                        "attempts": _says(_COUNT, "Restarts in all; default 2.", maximum=100),
+                        "backoff": _says(_SPAN, "Wait before the first, doubled for each further one; default 30 s."),
+                        "grace": _says(_SPAN, "From TERM to KILL; default 10 s."),
+                    },
+                ),
+                "command": _says(_TEXT, "Run under `bash -o pipefail -c`, once for each alert raised."),
+            },
+            minProperties=1,
+            maxProperties=1,
+        ),
+    ],
+}
+_PROBED = {
+    "metrics": _text_or(
+        _mapping(
+            "A metrics file, and how to read it.",
+            {
+                "file": _says(_TEXT, "File, glob, or folder of TensorBoard event files."),
+                "step": _says(_TEXT, "Column that counts the steps; default step."),
+                "total": _says({"type": "number", "exclusiveMinimum": 0}, "Steps in all, for the ETA."),
+                "columns": _says(_TEXTS, "Names of the columns, where the file has none."),
+                "format": {
+                    "type": "string",
+                    "enum": ["jsonl", "csv", "columns", "tensorboard"],
+                    "description": "Default: what the file looks like.",
+                },
+            },
+            required=["file"],
+        ),
+        "Metrics of the training: JSON Lines, CSV, columns, or TensorBoard event files.",
+    ),
+    "checkpoints": _text_or(
+        _mapping(
+            "Which files, and how big they are at least.",
+            {"path": _says(_TEXT, "Glob."), "min_bytes": _says(_COUNT, "A smaller one is not whole.")},
+            required=["path"],
+        ),
+        "Glob of the checkpoints.",
+    ),
+    "log": _text_or(
+        _mapping(
+            "Which file, and which of its lines.",
+            {
+                "file": _says(_TEXT, "Log file; stdout and stderr are the job's own."),
+                "match": _says(_TEXT, "Regular expression, in any case: the last line that matches is shown."),
+            },
+            required=["file"],
+        ),
+        "Log file: what is new in it, and its growth.",
+    ),
+    "disk": _text_or(
+        _mapping(
+            "Where, and whether a small write is tried.",
+            {"path": _says(_TEXT, "Any path on the disk."), "write": {"type": "boolean", "description": "Write too."}},
+            required=["path"],
+        ),
+        "Path whose free space is watched.",
+    ),
+}
 _MONITOR = _mapping(
-    "A probe on a schedule, with rules over what it sees.",
+    "A probe on a schedule, with rules over what it sees; exactly one key says what it looks at.",
     {
-        "task": _says(_TEXT, "Name of the monitor, in alerts and log."),
-        "command": _says(_TEXT, "Its output is the sample."),
-        "monitor": _says(_TEXT, "Short form: a command that is sampled."),
-        "check": _says(_TEXT, "Short form: a command that alerts when it fails twice in a row."),
-        "alert": _says(_TEXT, "Short form: a command that alerts when it exits 0 with output."),
-        "metrics": _says(_TEXT, "Metrics file (JSON Lines) of the training."),
-        "checkpoints": _says(_TEXT, "Glob of the checkpoints."),
-        "log": _says(_TEXT, "Log file to follow."),
-        "gpu": {"type": ["boolean", "integer"], "description": "Watch the GPU."},
-        "process": {"type": "boolean", "description": "Watch memory and life of the job itself."},
-        "disk": _says(_TEXT, "Path whose free space is watched."),
-        "call": _CHECK_KINDS["call"],
-        "rules": {
-            "type": "array",
-            "items": {"type": ["string", "object"]},
-            "description": "Conditions over the samples: nan, divergence, {stall: 6x} ...",
+        "task": _says(_TEXT, "Name, in alerts and log; default its command, or the key that says what it looks at."),
+        "command": _says(_TEXT, "Run under `bash -o pipefail -c`; its output is the sample, for alert_on."),
+        "monitor": _says(_TEXT, "Short form of command."),
+        "check": _says(_TEXT, "A command that alerts when it fails twice in a row."),
+        "alert": _says(_TEXT, "A command that alerts when it exits 0 with output."),
+        **_PROBED,
+        "progress": _says(_TRUE, "true: what the job says of its progress on stdout."),
+        "process": _says(_TRUE, "true: life, CPU and memory of all processes of the job."),
+        "memory": _says(_TRUE, "true: memory of the machine, and out-of-memory kills."),
+        "gpu": {
+            "description": "GPUs in use: true for all, or the index of one.",
+            "anyOf": [_TRUE, {"type": "integer", "minimum": 0}],
         },
-        "interval": _says(_SECONDS, "Seconds between samples; default 60."),
-        "timeout": _says(_SECONDS, "Seconds for one sample."),
-        "grace": _says(_AMOUNT, "Seconds before a missing file alerts."),
-        "alert_on": {"type": "string", "minLength": 1, "description": "Regular expression."},
-        "on_alert": {"type": ["string", "object"], "description": "What an alert does: note, stop, ..."},
-        "env": _says(_NAMES, "Variables that this monitor needs, secrets too."),
+        "call": {
+            **_CHECK_KINDS["call"],
+            "description": "A Python function, called as for checks; alerts as check does.",
+        },
+        "rules": _list_of("rule", "Conditions over what is seen; each kind once."),
+        "interval": _says(_SPAN_ABOVE_0, "From one look to the next; default 60 s."),
+        "timeout": _says(_SPAN_ABOVE_0, "Of one look; default 30 s, which is the most for commands and call."),
+        "grace": _says(_SPAN, "How long there may be nothing to see before that is an alert; default for ever."),
+        "alert_on": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Regular expression, in any case, for command, monitor and log; a bare nan is a whole word.",
+        },
+        "on_alert": _ACTION,
+        "env": _says(_NAMES, "Secrets that this monitor needs; it is given no others."),
     },
     minProperties=1,
 )
+_NOTIFIER_MAPPING = _mapping(
+    "Who is told, and of what; exactly one of url, env and command.",
+    {
+        "url": _says(_TEXT, "URL that apprise knows, without secrets: those go into env."),
+        "env": {
+            "description": "Variable that holds the URL; beside command: variables with secrets that it needs.",
+            "anyOf": [_TEXT, _TEXTS],
+        },
+        "command": _says(_TEXT, "Run under `bash -o pipefail -c`, with DO_TASKS_NOTICE, DO_TASKS_MESSAGE and more."),
+        "on": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "enum": ["alert", "recovered", "finished", "died"]},
+            "description": "The notices it wants; default all.",
+        },
+    },
+    minProperties=1,
+)
+_NOTIFIER = {
+    "description": "Who is told: a URL that apprise knows, env:NAME of a variable that holds one, or a mapping.",
+    "anyOf": [{**_TEXT, "examples": ["env:SLACK_URL"]}, _NOTIFIER_MAPPING],
+}
 _STEP = {
     **_mapping(
         "One numbered entry of the plan.",
@@ -352,7 +515,10 @@ _SETTINGS = _mapping(
         "protect": _says(_TEXTS, "Globs that no agent may change."),
         "env": _says(_NAMES, "Variables that commands get; default all."),
         "max_parallel": _says(_COUNT, "Checks side by side; default 3.", maximum=64),
-        "notify": {"type": ["string", "array", "object"], "description": "Who is told of alerts and ends."},
+        "notify": {
+            "description": "Who is told of alerts, recoveries and ends of jobs: one, or a list.",
+            "anyOf": [_TEXT, _NOTIFIER_MAPPING, {"type": "array", "items": _ref("notifier")}],
+        },
         **_LIMITS,
     },
 )
@@ -370,6 +536,8 @@ PLAN_SCHEMA: dict[str, Any] = {
         "check": _CHECK,
         "criterion": _CRITERION,
         "monitor": _MONITOR,
+        "rule": _RULE,
+        "notifier": _NOTIFIER,
         "args": {
             "type": "array",
             "description": "Arguments, as they are written; quote numbers with a point.",
@@ -475,6 +643,16 @@ def _missing_keys(error: ValidationError) -> str:
     return f"needs {', '.join(key for key in wanted if key not in instance)}"
 
 
+def _too_few_keys(error: ValidationError) -> str:
+    least: Any = error.validator_value
+    return "must not be empty" if least == 1 else f"needs at least {least} keys"
+
+
+def _too_many_keys(error: ValidationError) -> str:
+    instance: Any = error.instance
+    return f"has {' and '.join(map(shown, instance))}: keep one of them"
+
+
 def _as_jsonschema_says(error: ValidationError) -> str:
     return error.message if len(error.message) <= 120 else f"{error.message[:120]}..."
 
@@ -489,5 +667,6 @@ _SAYINGS: Mapping[str, Callable[[ValidationError], str]] = {
     "exclusiveMinimum": lambda error: f"must be above {error.validator_value}, got {error.instance}",
     "minLength": lambda _: "must not be empty",
     "minItems": lambda _: "must not be empty",
-    "minProperties": lambda error: f"needs at least {error.validator_value} keys",
+    "minProperties": _too_few_keys,
+    "maxProperties": _too_many_keys,
 }

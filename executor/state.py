@@ -16,7 +16,8 @@ class StepState(Value):
 
     `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
     may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
-    times are the log's UTC strings, which sort.
+    times are the log's UTC strings, which sort. `job` says that the newest task is a background job; it has the
+    verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
     """
 
     task_id: str = ""
@@ -35,6 +36,9 @@ class StepState(Value):
     note: str = ""
     hand_seen: bool = False
     passed_task: str = ""
+    job: bool = False
+    checkpoint: str = ""
+    alerts: tuple[str, ...] = ()
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -49,6 +53,9 @@ def _started(state: StepState, line: Line) -> StepState:
         ticked=False,
         note="",
         hand_seen=False,
+        job=False,
+        checkpoint="",
+        alerts=(),
     )
 
 
@@ -77,13 +84,38 @@ def _main_ended(state: StepState, line: Line) -> StepState:
 
 def _passed(state: StepState, line: Line) -> StepState:
     note = line.get("note", "")
-    return state.replace(verdict="passed", passed_at=line["timestamp"], passed_task=line["task_id"], note=note)
+    return state.replace(
+        verdict="passed", passed_at=line["timestamp"], passed_task=line["task_id"], note=note, alerts=()
+    )
 
 
 def _failed(state: StepState, line: Line) -> StepState:
     return state.replace(
-        verdict=line["status"], failed_in=line.get("failed_in", ""), reason=line.get("reason", ""), ticked=False
+        verdict=line["status"],
+        failed_in=line.get("failed_in", ""),
+        reason=line.get("reason", ""),
+        ticked=False,
+        alerts=(),
     )
+
+
+def _watched(state: StepState, line: Line) -> StepState:
+    return state.replace(job=True)
+
+
+def _job_started(state: StepState, line: Line) -> StepState:
+    return state.replace(verdict="started", job=True)
+
+
+def _checkpoint(state: StepState, line: Line) -> StepState:
+    return state.replace(checkpoint=line.get("path", "") or "there")
+
+
+def _alert(state: StepState, line: Line) -> StepState:
+    key = line.get("key", "")
+    others = tuple(alert for alert in state.alerts if alert.partition(" ")[2] != key)
+    raised = (f"{line.get('action', '')} {key}",) if line["event"] == "AlertRaised" else ()
+    return state.replace(alerts=(*others, *raised))
 
 
 def _ticked(state: StepState, line: Line) -> StepState:
@@ -111,6 +143,11 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "TestSkipped": _tested,
     "MainFinished": _main_ended,
     "MainLost": _main_ended,
+    "SupervisorStarted": _watched,
+    "JobStarted": _job_started,
+    "CheckpointSaved": _checkpoint,
+    "AlertRaised": _alert,
+    "AlertCleared": _alert,
     "StepPassed": _passed,
     "StepFailed": _failed,
     "StepInterrupted": _failed,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 CHECK_LIMIT_S = 30.0
 TEST_LIMIT_S = 60.0
 MAIN_LIMIT_S = 3600.0
 GIB = 1024**3
+NOTICES = ("alert", "recovered", "finished", "died")
 
 
 class Check(Value):
@@ -77,12 +79,44 @@ class Main(Value):
     quality_check: tuple[Check, ...] = ()
 
 
+class Action(Value):
+    """What an alert does beside being told: `kind` is notify (nothing more), stop, restart, command or block.
+
+    `attempts` and `backoff_s` bound restarts (the wait doubles each time); `grace_s` lies between TERM and KILL.
+    """
+
+    kind: str = "notify"
+    command: str = ""
+    attempts: int = 2
+    backoff_s: float = 30.0
+    grace_s: float = 10.0
+
+
+class Rule(Value):
+    """A condition over what a monitor sees: `kind` is a row of `rules.RULES`, `args` are complete and in base units."""
+
+    kind: str
+    args: Mapping[str, Any]
+
+
 class Monitor(Value):
-    """A probe on a schedule; kept as written until jobs exist."""
+    """A probe on a schedule, with rules over what it sees.
+
+    `kind` is command, check (alerts when it fails twice in a row), alert (alerts on exit 0 with output), or a row of
+    `probes.PROBES` (metrics, checkpoints, progress, process, log, disk, memory, gpu); `asks` is what stands under it.
+    `grace_s` is how long it may see nothing before that is an alert; None: for ever.
+    """
 
     name: str
+    kind: str
     asks: Any
     interval_s: float = 60.0
+    limit_s: float = CHECK_LIMIT_S
+    alert_on: str = ""
+    rules: tuple[Rule, ...] = ()
+    action: Action = Action()
+    grace_s: float | None = None
+    env: tuple[str, ...] = ()
 
 
 class Edge(Value):
@@ -104,6 +138,31 @@ class Step(Value):
     post_validation: tuple[Check, ...] = ()
     background: tuple[Monitor, ...] = ()
 
+    @property
+    def is_job(self) -> bool:
+        """True when MAIN runs in the background."""
+        return self.main is not None and self.main.mode == "background"
+
+    @property
+    def checkpoints(self) -> str:
+        """The glob by which this step's checkpoints are found, empty when nothing tells."""
+        asked = [monitor.asks for monitor in self.background if monitor.kind == "checkpoints"]
+        bound = [one.asks for one in (self.main.criteria if self.main else ()) if one.kind == "file"]
+        first = next(iter((*asked, *bound)), "")
+        return str(first.get("glob") or first.get("path") or "") if isinstance(first, dict) else str(first)
+
+
+class Notifier(Value):
+    """Who is told: `target` is an apprise URL, the variable that holds one (`kind` env), or a shell command.
+
+    `on` are the notices it wants, `env` the secrets that a command needs.
+    """
+
+    kind: str
+    target: str
+    on: tuple[str, ...] = NOTICES
+    env: tuple[str, ...] = ()
+
 
 class Settings(Value):
     """Plan-wide settings. `env` = None lets commands inherit everything; a tuple names what they get."""
@@ -116,7 +175,7 @@ class Settings(Value):
     env: tuple[str, ...] | None = None
     max_parallel: int = 3
     max_output: int = GIB
-    notify: Any = None
+    notify: tuple[Notifier, ...] = ()
     judge: Any = None
     sandbox: Any = None
     limits: Any = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from executor.build import Spot, edge
+from executor.build import edge
 from executor.flaws import Flaw, FlawError, not_defined, shown
 from executor.schema import STEP_KEY, unknown_key
+from executor.spot import Spot
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -109,8 +110,9 @@ def _flaws_between(raw: Raw) -> Iterator[Flaw]:
 def _agent_as_job(key: str, main: object) -> Iterator[Flaw]:
     if not isinstance(main, dict) or main.get("mode") not in ("background", "chunked"):
         return
-    if main.get("agent") is not None and main.get("script") is None and main.get("command") is None:
-        said = f"mode: {main['mode']} needs a script or a command: the job is a process, an agent only mends its test"
+    done_by = main.get("agent") is not None or main.get("runner") is not None
+    if done_by and main.get("script") is None and main.get("command") is None:
+        said = f"mode: {main['mode']} runs a process, an agent never is the job: give it a script or a command"
         yield Flaw((key, "main", "mode"), said)
 
 
@@ -125,23 +127,27 @@ def _odd_edge(item: Spot, raw: Raw, numbers: tuple[int, ...], edges: list[int]) 
         yield Flaw(item.path, not_defined(wanted.step, numbers))
         return
     edges.append(wanted.step)
-    yield from _no_checkpoint(item, wanted, raw[wanted.step][1])
+    yield from _never_comes(item, wanted, raw[wanted.step][1])
 
 
-def _no_checkpoint(item: Spot, wanted: Edge, body: Mapping[str, Any]) -> Iterator[Flaw]:
-    if wanted.until != "first_checkpoint" or _names_checkpoints(body):
+def _never_comes(item: Spot, wanted: Edge, body: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Tell an `until` that nothing of the other step can meet."""
+    main = body.get("main")
+    mode = main.get("mode") if isinstance(main, dict) else None
+    if wanted.until == "finished":
         return
-    said = f"step {wanted.step} names no checkpoint: give it a criterion with file:, or a monitor with checkpoints:"
-    yield Flaw((*item.path, "until"), said)
+    if mode != "background":
+        said = f"step {wanted.step} is no job, it can only be finished: give it mode: background, or leave until out"
+        yield Flaw((*item.path, "until"), said)
+    elif wanted.until == "first_checkpoint" and not _names_checkpoints(body):
+        said = f"step {wanted.step} names no checkpoint: give it a criterion with file:, or a monitor with checkpoints:"
+        yield Flaw((*item.path, "until"), said)
 
 
 def _names_checkpoints(body: Mapping[str, Any]) -> bool:
-    main = body.get("main")
-    criteria = main.get("success_criteria") if isinstance(main, dict) else None
-    bound = [one for one in criteria if isinstance(one, dict) and "file" in one] if isinstance(criteria, list) else []
-    monitors = body.get("background")
-    watched = [one for one in monitors if isinstance(one, dict) and "checkpoints" in one] if monitors else []
-    return bool(bound or watched)
+    from executor.build_monitor import names_checkpoints  # with all rules, which a read verb does not need
+
+    return names_checkpoints(body)
 
 
 def _circle(graph: Mapping[int, tuple[int, ...]], raw: Raw) -> Iterator[Flaw]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.interrupts import Interrupts
-    from executor.proc import Ended, Running
+    from executor.proc import Ended, Ladder, Running
 
 SETTLE_S = 0.02
 IDLE_S = 30.0
@@ -24,8 +24,19 @@ IDLE_S = 30.0
 class Watch:
     """One poll loop over processes, their pipes and our signals."""
 
-    def __init__(self, interrupts: Interrupts, *, beat: Callable[[], None] | None = None, beat_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        *,
+        beat: Callable[[], None] | None = None,
+        beat_s: float = 0.25,
+        due: Callable[[], float] | None = None,
+        wake: int = -1,
+    ) -> None:
+        """`beat` is called every `beat_s`; `due` gives when a turn must end (monotonic), `wake` may end it sooner."""
         self.running: list[Running] = []
+        self._due = due
+        self._wake = wake
         self._interrupts = interrupts
         self._beat = beat
         self._beat_s = beat_s
@@ -43,7 +54,7 @@ class Watch:
     def turn(self) -> list[Ended]:
         """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
         self._poll()
-        self._heed_interrupts()
+        self.heed()
         for one in self.running:
             _advance(one)
         done = [one for one in self.running if one.spent or (one.over and _settled(one))]
@@ -53,6 +64,8 @@ class Watch:
     def _poll(self) -> None:
         poll = select.poll()
         poll.register(self._interrupts.fd, select.POLLIN)
+        if self._wake >= 0:
+            poll.register(self._wake, select.POLLIN)
         for one in self.running:
             if one.pidfd >= 0 and not one.over:
                 poll.register(one.pidfd, select.POLLIN)
@@ -68,9 +81,11 @@ class Watch:
         waits = [one.due() - now for one in self.running]
         waits += [SETTLE_S for one in self.running if one.over or one.pidfd < 0]
         waits += [self._beat_s] if self._beat else []
+        waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
 
-    def _heed_interrupts(self) -> None:
+    def heed(self) -> None:
+        """End what runs when we are asked to stop: gently the first time, at once the second."""
         asked = self._interrupts.count
         if asked == self._seen:
             return
@@ -78,6 +93,13 @@ class Watch:
         self._seen = asked
         for one in self.running:
             one.stop(Verdict.INTERRUPTED, self._interrupts.reason, INTERRUPT if asked == 1 else KILL)
+
+
+class Bystander(Watch):
+    """A poll loop that ends nothing when we are asked to stop: what it watches outlives us."""
+
+    def heed(self) -> None:
+        """Leave everything as it is."""
 
 
 def _advance(one: Running) -> None:
@@ -124,12 +146,12 @@ def _farewell(one: Running) -> Ended:
     return one.ended()
 
 
-def end_strays(token: str, interrupts: Interrupts, *, sparing: str = "") -> tuple[int, ...]:
+def end_strays(token: str, interrupts: Interrupts, *, sparing: str = "", ladder: Ladder = STOP) -> tuple[int, ...]:
     """End every process of our user that bears this token but those that bear `sparing`; return their pids."""
     spared = set(pids.bearing(sparing)) if sparing else set()
     found = [pid for pid in pids.bearing(token) if pid not in spared]
     ended = set(found)
-    for number, grace in STOP:
+    for number, grace in ladder:
         for pid in found:
             signal_one(pid, number)
         until = time.monotonic() + grace

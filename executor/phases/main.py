@@ -31,9 +31,9 @@ def main(bench: Bench, task: Task) -> Outcome:
     spec = task.step.main or Main()
     outcome, classes = _adopt(bench, task, spec) if decision.main == "adopt" else _attempt(bench, task, spec)
     for tried in range(1, spec.retry.attempts):
-        if outcome.passed or not _again(classes, spec):
+        if outcome.passed or not is_retried(classes, spec):
             break
-        if not _wait(bench, task, classes[0], tried):
+        if not wait(bench, task, classes[0], tried):
             return Outcome(Verdict.INTERRUPTED, bench.interrupts.name)
         outcome, classes = _attempt(bench, task, spec)
     return outcome
@@ -43,31 +43,35 @@ def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, 
     run = jobs.next_main(bench.root, task.task_id)
     argv = command.main_argv(bench, task)
     jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
+    done = launch(
+        bench, task, run=run, argv=argv, limit_s=spec.limit_s, note=lambda pid: note_started(bench, task, run, pid)
+    )
+    return judge(bench, task, run, done)
 
-    def note(pid: int) -> None:
-        shown = command.shown(argv, bench.root)
-        started = MainStarted(
-            run=run,
-            command=shown,
-            runner="command",
-            pid=pid,
-            objective=spec.objective or task.title,
-            limit_s=spec.limit_s,
-        )
-        bench.log(started, task)
-        bench.journal.sync()
 
-    return _judge(bench, task, run, launch(bench, task, run=run, argv=argv, limit_s=spec.limit_s, note=note))
+def note_started(bench: Bench, task: Task, run: str, pid: int) -> None:
+    """Log that MAIN is about to be let go, and make it survive a power cut."""
+    spec = task.step.main or Main()
+    started = MainStarted(
+        run=run,
+        command=command.shown(command.main_argv(bench, task), bench.root),
+        runner="command",
+        pid=pid,
+        objective=spec.objective or task.title,
+        limit_s=spec.limit_s,
+    )
+    bench.log(started, task)
+    bench.journal.sync()
 
 
 def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
     run = task.decision.main_run
     seen = jobs.look_at(bench.root, task.task_id, run)
     bench.log(MainAdopted(run=run, pid=seen.pid, why=task.decision.why), task)
-    return _judge(bench, task, run, adopt(bench, task, run=run, limit_s=spec.limit_s))
+    return judge(bench, task, run, adopt(bench, task, run=run, limit_s=spec.limit_s))
 
 
-def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple[str, ...]]:
+def judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple[str, ...]]:
     """Log the end of a run; return its outcome with the classes that `retry` may name it by."""
     outcome, failure = command.judge(
         done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
@@ -90,11 +94,12 @@ def _judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tupl
     return outcome, (failure, f"exit:{done.end.exit_code}")
 
 
-def _again(classes: tuple[str, ...], spec: Main) -> bool:
+def is_retried(classes: tuple[str, ...], spec: Main) -> bool:
+    """Tell whether `retry` names one of the classes of a failure; what a person stopped is not tried again."""
     return "stopped" not in classes and any(one in spec.retry.on for one in (*classes, "any"))
 
 
-def _wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:
+def wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:
     """Wait before the next attempt, longer each time; tell whether nobody interrupted it."""
     wait_s = min(MOST_WAIT_S, 2.0**tried) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, guards nothing
     run = jobs.next_main(bench.root, task.task_id)

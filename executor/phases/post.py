@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def post(bench: Bench, task: Task) -> Outcome:
     """Run all checks, none cancelled by another's failure, then judge the criteria."""
-    checked = check_all(bench, task, phase="POST", asked=task.step.post_validation, fail_fast=False)
+    asked = [check for check in task.step.post_validation if not (task.step.is_job and check.when == "start")]
+    checked = check_all(bench, task, phase="POST", asked=asked, fail_fast=False)
     return _judge_all(bench, task) if checked.passed else checked
 
 
@@ -56,22 +57,28 @@ def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Resu
 
 def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
     """Run the bound check as a child under the usual limit."""
-    result = bench.relative(result_path(bench, task))
-    check = criteria.as_check(criterion, result_path=result, began_ns=jobs.began_ns(main_folder(bench, task)))
-    number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
-    asked = proc.Command(
-        name=check.name,
-        argv=bench.argv(check),
-        env=bench.environment(task),
-        token=f"{task.task_id}/criterion.{number}",
-        limit_s=check.limit_s,
-    )
+    check, asked = question(bench, task, criterion)
     watch = bench.watch()
     watch.add(proc.start(asked))
     ended: list[proc.Ended] = []
     while not ended:
         ended = watch.turn()
     return _proven(bench, task, criterion, check_ended=ended[0], check=checks_answer(check, ended[0]))
+
+
+def question(bench: Bench, task: Task, criterion: Criterion) -> tuple[Check, proc.Command]:
+    """Return the check that proves a bound criterion, with the process that asks it."""
+    result = bench.relative(result_path(bench, task))
+    check = criteria.as_check(criterion, result_path=result, began_ns=jobs.began_ns(main_folder(bench, task)))
+    number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
+    asked = proc.Command(
+        name=f"criterion.{number}",
+        argv=bench.argv(check),
+        env=bench.environment(task),
+        token=f"{task.task_id}/criterion.{number}",
+        limit_s=check.limit_s,
+    )
+    return check, asked
 
 
 def checks_answer(check: Check, ended: proc.Ended) -> checks.Answer:

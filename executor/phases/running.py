@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.bench import Bench, Task
+    from executor.records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
 NOT_FOUND = 127  # what a shell gives for a program that it cannot start
@@ -47,9 +48,22 @@ class Run(Value):
 def launch(
     bench: Bench, task: Task, *, run: str, argv: tuple[str, ...], limit_s: float, note: Callable[[int], None]
 ) -> Run:
-    """Start a run under the launcher: `note` logs it, with the pid, before it is let go; then see it through."""
+    """Start a run under the launcher and see it through."""
+    pid = begin(bench, task, run=run, argv=argv, note=note)
+    ended = _watch(bench, task, running(task, run, pid, limit_s))
+    return finished(bench, task, ended)
+
+
+def begin(
+    bench: Bench, task: Task, *, run: str, argv: tuple[str, ...], note: Callable[[int], None], resume: str = ""
+) -> int:
+    """Start a run under the launcher and return its pid: `note` logs it before it is let go.
+
+    `resume` is the checkpoint that the script is told of.
+    """
     folder = jobs.new_run(bench.root, task.task_id, run)
-    held = launcher.hold(argv, _environment(bench, task, run), folder=folder)
+    extra = {"DO_TASKS_RESUME": resume} if resume else {}
+    held = launcher.hold(argv, _environment(bench, task, run, **extra), folder=folder)
     identity = pids.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
@@ -58,8 +72,7 @@ def launch(
     jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
     note(held.pid)
     launcher.let_go(held)
-    ended = _watch(bench, task, _running(task, run, held.pid, limit_s))
-    return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
+    return held.pid
 
 
 def _outlast_the_tick() -> None:
@@ -77,7 +90,7 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
     except CannotStartError as error:
         files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
         return _finished(bench, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
-    ended = _watch(bench, task, _running(task, "test", pid, limit_s))
+    ended = _watch(bench, task, running(task, "test", pid, limit_s))
     return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 
 
@@ -86,9 +99,18 @@ def _environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, 
     return bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
 
 
-def _running(task: Task, run: str, pid: int, limit_s: float, *, adopted: bool = False, age_s: float = 0.0) -> Running:
+def running(
+    task: Task, run: str, pid: int, limit_s: float, *, adopted: Identity | None = None, age_s: float = 0.0
+) -> Running:
+    """Return a run's process as something to watch; an adopted one is no child of ours."""
     command = Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return Running(command, pid, adopted=adopted, age_s=age_s)
+
+
+def finished(bench: Bench, task: Task, ended: Ended) -> Run:
+    """Return a run that has just ended, with the exit code that its launcher wrote."""
+    folder = bench.folder(task, ended.name)
+    return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
 
 
 def adopt(bench: Bench, task: Task, *, run: str, limit_s: float) -> Run:
@@ -98,23 +120,29 @@ def adopt(bench: Bench, task: Task, *, run: str, limit_s: float) -> Run:
     identity = jobs.started(folder)
     if seen.status == "alive" and identity:
         age_s = pids.age_s(identity)
-        ended = _watch(bench, task, _running(task, run, seen.pid, limit_s, adopted=True, age_s=age_s))
-        return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
+        ended = _watch(bench, task, running(task, run, seen.pid, limit_s, adopted=identity, age_s=age_s))
+        return finished(bench, task, ended)
+    return adopt_ended(bench, task, run=run)
+
+
+def adopt_ended(bench: Bench, task: Task, *, run: str) -> Run:
+    """Return a run that ended while nobody watched; what it left alive is ended."""
+    folder = bench.folder(task, run)
     end = jobs.exit_of(folder) or Exit(None)
     bench.end_strays(task, run)
     lasted_s = max(0.0, (end.ended_ns - jobs.began_ns(folder)) / 1e9)
     return _finished(bench, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(bench: Bench, task: Task, running: Running) -> Ended:
-    folder = bench.folder(task, running.command.name)
-    watch = bench.watch(_Beat(bench, task, folder, running))
-    watch.add(running)
+def _watch(bench: Bench, task: Task, one: Running) -> Ended:
+    folder = bench.folder(task, one.command.name)
+    watch = bench.watch(_Beat(bench, task, folder, one))
+    watch.add(one)
     ended: list[Ended] = []
     while not ended:
         ended = watch.turn()
     if ended[0].stopped:
-        bench.log(StraysStopped(run=running.command.name, pids=ended[0].stopped), task)
+        bench.log(StraysStopped(run=one.command.name, pids=ended[0].stopped), task)
     return ended[0]
 
 

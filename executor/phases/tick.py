@@ -28,6 +28,13 @@ def tick_again(bench: Bench, *, number: int, task_id: str, note: str) -> None:
     bench.journal.sync()
 
 
+def mark_started(bench: Bench, task: Task) -> None:
+    """Show in SPEC.md that the step's job is started: [~], until its end."""
+    mark = Mark(kind="started", task_id=task.task_id, time=bench.local_time())
+    box = bench.mark(task.step.number, state="~", mark=mark)
+    bench.log(SpecMarked(status="started", line=box.line, text="started"), task)
+
+
 def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     prose = sum(check.kind == "prose" for check in (*task.step.pre_flight, *task.step.post_validation))
@@ -54,10 +61,11 @@ def _fail(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str) -> None
             StepFailed(status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(bench, task)), task
         )
     bench.journal.sync()
-    note = bench.masker.mask(clean(f"{failed_in}: {reason}"))  # again: cleaning joins what an escape had parted
+    where = "" if failed_in == "BACKGROUND" else f"{failed_in}: "  # a job tells its own end: died: exit 137 ...
+    note = bench.masker.mask(clean(f"{where}{reason}"))  # again: cleaning joins what an escape had parted
     mark = Mark(kind="failed", task_id=task.task_id, time=bench.local_time(), note=note)
     box = bench.mark(task.step.number, state=" ", mark=mark)
-    bench.log(SpecMarked(status=outcome.verdict, line=box.line, text=f"{failed_in}: {reason}"), task)
+    bench.log(SpecMarked(status=outcome.verdict, line=box.line, text=f"{where}{reason}"), task)
 
 
 def _age(bench: Bench, task: Task) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, jobs, project
-from executor.desk import Desk, outrun
+from executor.desk import Desk, is_met, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
@@ -83,8 +83,8 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
     if not desk.plan.defines(number):
         return "not defined"
     state = desk.state(number)
-    if state.task_id and state.verdict in ("", "interrupted"):
-        alive = not state.verdict and jobs.look(desk.root, state.task_id).status == "alive"
+    if state.task_id and state.verdict in ("", "started", "interrupted"):
+        alive = state.verdict != "interrupted" and jobs.look(desk.root, state.task_id).status == "alive"
         return "running" if alive else "unfinished"
     return "failed" if state.verdict in ("failed", "timed_out", "cancelled", "lost") else "open"
 
@@ -95,8 +95,9 @@ def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
         return False
     if row["state"] in ("done", "by hand"):
         return bool(row["stale_by"])
-    needs = [edge.step for edge in desk.step(number).depends_on]
-    return all(need in boxes and boxes[need].state == "x" for need in needs)
+    if row["state"] == "running":
+        return False
+    return all(edge.step in boxes and is_met(desk, edge) for edge in desk.step(number).depends_on)
 
 
 def _line(row: dict[str, object]) -> str:

@@ -1,9 +1,10 @@
-"""`log`: what the log says of a task, live with --follow; --rotate starts a new file."""
+"""`log`: what the log says of a task, live with --follow, a job's own output too; --rotate starts a new file."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import time
 
@@ -11,11 +12,11 @@ from executor import files, follow, jobs, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
 from executor.journal import Journal
-from executor.mask import spelled_json
+from executor.mask import Masker, StreamMask, secrets, spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING
-from executor.views.terminal import Screen, Transcript, safe
+from executor.views.terminal import Screen, Transcript, one_line, safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 POLL_S = 0.2
 ALONE_S = 2.0
+ALONE = "no executor watches it; go on with: do-tasks --continue"
+EARLIER = 4096  # bytes of a living job's output that are shown of what it wrote before
+BLOCK = 1 << 20
+LONGEST = 1 << 16
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of log."""
     parser.add_argument("task_id", nargs="?", default="", help="default: the newest task")
-    parser.add_argument("--follow", action="store_true", help="wait for more until the task has its verdict")
+    parser.add_argument(
+        "--follow", action="store_true", help="wait for more until the task has its verdict; a job's output too"
+    )
     parser.add_argument("--json", action="store_true", help="the lines as they are")
     parser.add_argument("--rotate", action="store_true", help="move the log aside and begin a new one")
 
@@ -41,16 +48,15 @@ def run(args: Namespace) -> Verdict:
         return _rotate(here)
     task_id = args.task_id or _newest(here.root)
     show = _raw if args.json else Transcript(Screen())
-    found = False
-    last: dict[str, Any] = {}
     offset = _size(here.path(LOG_NAME))
-    for line in follow.task_lines(here.root, task_id, upto=offset):
-        show(line)
-        found, last = True, line
-    if not found:
+    lines = follow.task_lines(here.root, task_id, upto=offset)
+    if not lines:
         raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
-    if args.follow and not _ended(last):
-        return _follow(here, task_id, offset, show)
+    for line in lines:
+        show(line)
+    if args.follow and not _has_ended(lines):
+        job = jobs.is_job(here.root, task_id)
+        return _follow(here, task_id, offset, show, _Output(here.root, task_id) if job and not args.json else None)
     return Verdict.PASSED
 
 
@@ -72,26 +78,134 @@ def _newest(root: str) -> str:
     raise UsageError("the log is empty; run something first: do-tasks --continue")
 
 
-def _follow(here: project.Project, task_id: str, offset: int, show: Any) -> Verdict:
+def _follow(here: project.Project, task_id: str, offset: int, show: Any, output: _Output | None) -> Verdict:
     """Show new lines of the task as they come, until its verdict, or until nobody is left to write one."""
     alone_since = time.monotonic()
     while time.monotonic() - alone_since < ALONE_S:
-        if files.held(here.state("run.lock")) or jobs.look(here.root, task_id).status == "alive":
+        if not _is_alone(here, task_id):
             alone_since = time.monotonic()
+        if output:
+            output.show()
         for behind, line in follow.lines(here.path(LOG_NAME), offset):
             offset = behind
             record = follow.parse(line) or {}
             if record.get("task_id") == task_id:
+                if output and _ended(record):
+                    output.close()
                 show(record)
                 if _ended(record):
                     return Verdict.PASSED
         time.sleep(POLL_S)
-    print(f"{safe(task_id)} has no verdict and no executor watches it; go on with: do-tasks --continue")
+    move = "no supervisor watches it; start one with: do-tasks monitor" if jobs.is_job(here.root, task_id) else ALONE
+    print(f"{safe(task_id)} has no verdict and {move}")
     return Verdict.WAITING
 
 
+def _is_alone(here: project.Project, task_id: str) -> bool:
+    """Tell whether nobody is there who will give the task its verdict."""
+    if files.held(here.state("run.lock")) or jobs.supervisor(here.root, task_id):
+        return False
+    status = jobs.look(here.root, task_id).status
+    return status != "alive" and not (status == "elsewhere" and jobs.is_job(here.root, task_id))
+
+
+def _has_ended(lines: list[dict[str, Any]]) -> bool:
+    """Tell whether the task has its verdict; what stands behind it, such as who was told, opens nothing again."""
+    ended = False
+    for line in lines:
+        ended = (ended or _ended(line)) and line.get("event") not in ("TaskStarted", "TaskResumed")
+    return ended
+
+
 def _ended(line: dict[str, Any]) -> bool:
-    return line.get("event") in ("SpecTicked", "SpecMarked") or line.get("event") == "StepInterrupted"
+    if line.get("event") == "SpecMarked":
+        return line.get("status") != "started"
+    return line.get("event") in ("SpecTicked", "StepInterrupted")
+
+
+class _Output:
+    """What a job's newest run writes, both streams, masked, in whole lines; a run after a restart is followed too."""
+
+    def __init__(self, root: str, task_id: str) -> None:
+        self._root, self._task_id = root, task_id
+        self._masker = Masker(secrets(os.environ))
+        self._run = ""
+        self._streams: tuple[_Stream, ...] = ()
+
+    def show(self) -> None:
+        """Print what is new."""
+        newest = jobs.newest_main(self._root, self._task_id)
+        if newest != self._run:
+            behind = EARLIER if not self._run else None
+            self.close()
+            folder = jobs.run_folder(self._root, self._task_id, newest)
+            paths = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
+            self._streams = tuple(_Stream(path, self._masker, behind=behind) for path in paths)
+            self._run = newest
+        for stream in self._streams:
+            stream.show()
+
+    def close(self) -> None:
+        """Print the rest, a line that has no end too."""
+        for stream in self._streams:
+            stream.show()
+            stream.close()
+        self._streams = ()
+
+
+class _Stream:
+    """One file that grows; `behind` bytes of what is there already are shown, None for all."""
+
+    def __init__(self, path: str, masker: Masker, *, behind: int | None) -> None:
+        self._path = path
+        self._mask = StreamMask(masker)
+        self._behind = behind
+        self._fd = -1
+        self._offset = 0
+        self._held = b""
+        self._skips = False
+
+    def show(self) -> None:
+        """Print the whole lines that are new."""
+        if self._fd < 0 and not self._opened():
+            return
+        self._offset = min(self._offset, os.fstat(self._fd).st_size)  # a job may empty its own log
+        while block := os.pread(self._fd, BLOCK, self._offset):
+            self._offset += len(block)
+            self._say(self._mask.feed(block))
+
+    def close(self) -> None:
+        """Print what is left, and let go of the file."""
+        self._say(self._mask.flush() + b"\n")
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _opened(self) -> bool:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            self._fd = -1
+            return False
+        size = os.fstat(self._fd).st_size
+        self._offset = 0 if self._behind is None else max(0, size - self._behind)
+        self._skips = self._offset > 0  # the first line is not whole
+        return True
+
+    def _say(self, data: bytes) -> None:
+        *whole, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > LONGEST:
+            whole, self._held = [*whole, self._held], b""
+        if self._skips and whole:
+            whole, self._skips = whole[1:], False
+        # A bar redraws its line: only what stands there last is shown, and kept.
+        self._held = self._held[self._held.rfind(b"\r", 0, -1) + 1 :]
+        texts = [line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in whole]
+        if shown := [f"       | {one_line(text)}" for text in texts if text.strip()]:
+            print("\n".join(shown), flush=True)
 
 
 def _size(path: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
 
 from executor import files, follow, jobs, project
-from executor.desk import Desk, decide_or_refuse, outrun
+from executor.desk import Desk, decide_or_refuse, is_met
 from executor.errors import UsageError
 from executor.events import VERSION
 from executor.mask import spelled_json
@@ -15,7 +16,8 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs.wanted import asked, will_outrun
+from executor.verbs.summary import say_report, say_summary
+from executor.verbs.wanted import asked, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from executor.recall import Decision
 
 
-TOLD = ("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "CHUNK", "OFFSET", "TOTAL", "RESUME")
-OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
+WORST_FIRST = (
+    *(Verdict.INTERRUPTED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED),
+    *(Verdict.LOST, Verdict.ALERT, Verdict.WAITING),
+)
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -43,8 +47,24 @@ def options(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument("--rerun", action="store_true", help="run again what is ticked")
     parser.add_argument("--force", action="store_true", help="run in spite of an open dependency")
     parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
+    waiting = parser.add_mutually_exclusive_group()
+    waiting.add_argument(
+        "--wait",
+        type=seconds,
+        metavar="S",
+        help="seconds to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
+    )
+    waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
     parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
     parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds that can be waited; ValueError, as argparse wants it, for what is none."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def run(args: Namespace) -> Verdict:
@@ -95,8 +115,8 @@ def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], be
     """Say which dependencies stay open that this run does not take first."""
     if decision.action != "run":
         return ""
-    edges = [edge.step for edge in desk.plan.step(number).depends_on]
-    open_still = [need for need in edges if (need not in boxes or boxes[need].state != "x") and need not in before]
+    edges = [edge for edge in desk.plan.step(number).depends_on if edge.step not in before]
+    open_still = [edge.step for edge in edges if edge.step not in boxes or not is_met(desk, edge)]
     return f"; but it waits for step {', '.join(map(str, open_still))}" if open_still else ""
 
 
@@ -117,17 +137,18 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     if recalled.rebuilt:
         _refuse_unknown_living(here.root, recalled)
     bench = _bench(here, Desk(here, plan, recalled.states), screen)
+    bench.recalled = recalled
     bench.strict = bench.strict or args.strict
     try:
         return _go(bench, args, screen)
     finally:
-        follow.save(here.root, follow.catch_up(here.root, recalled))
+        follow.save(here.root, follow.catch_up(here.root, bench.recalled))
         bench.journal.close()
 
 
 def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     from executor import pids
-    from executor.bench import Bench
+    from executor.bench import Bench, inherited
     from executor.journal import Journal
     from executor.mask import Masker, secrets
 
@@ -138,7 +159,7 @@ def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     def remember(line: dict[str, Any]) -> None:
         bench.states = fold(bench.states, (line,))
 
-    environ = _inherited(desk)
+    environ = inherited(os.environ, desk.plan.settings.env)
     python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
     bench = Bench(desk, masker=masker, environ=environ, python=python)
     bench.journal = Journal(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
@@ -148,15 +169,6 @@ def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     if here.warning:
         screen.say(f"Note: {here.warning}")
     return bench
-
-
-def _inherited(desk: Desk) -> dict[str, str]:
-    """Return what commands inherit: all but what another task of ours was told, or what settings.env names."""
-    names = desk.plan.settings.env
-    if names is None:
-        return {name: value for name, value in os.environ.items() if name not in OURS}
-    kept = {*names, "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"}
-    return {name: value for name, value in os.environ.items() if name in kept}
 
 
 def _refuse_unknown_living(root: str, recalled: follow.Recalled) -> None:
@@ -180,23 +192,35 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
     note_ticks(bench, boxes)
     numbers, notes = asked(bench, boxes, args)
-    how = Manner(rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going)
+    how = Manner(
+        rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
+    )
     reports: list[Report] = []
     for report in run_many(bench, numbers, how):
         reports.append(report)
-        _say_report(bench, report, screen)
+        say_report(bench, report, screen)
     return _close(bench, reports, notes, args, screen)
+
+
+def _wait_s(args: Namespace) -> float:
+    """Return how long a step is waited for that a job holds: for ever when going on, not at all for a chosen one."""
+    if args.wait is not None:
+        return float(args.wait)
+    return 0.0 if args.no_wait or args.step else math.inf
 
 
 def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
     if args.keep_going or args.all:
-        _summary(reports, screen)
+        say_summary(reports, screen)
     worst = _worst(reports)
     if args.step and all(report.done for report in reports):
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
         screen.say(f"Interrupted in step {reports[-1].number}; go on with: do-tasks --continue")
-    elif worst == Verdict.PASSED or args.keep_going or args.step:
+    running = [report for report in reports if report.outcome.verdict == Verdict.STARTED]
+    if running and not args.step:
+        screen.say(f"Still running: step {ranges([one.number for one in running])}. How it goes: do-tasks --monitor")
+    if worst != Verdict.INTERRUPTED and (worst == Verdict.PASSED or args.keep_going or args.step):
         for note in notes:
             screen.say(note)
     return worst
@@ -204,8 +228,7 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
 
 def _worst(reports: list[Report]) -> Verdict:
     verdicts = [report.outcome.verdict for report in reports]
-    order = (Verdict.INTERRUPTED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.LOST, Verdict.WAITING)
-    return next((verdict for verdict in order if verdict in verdicts), Verdict.PASSED)
+    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), Verdict.PASSED)
 
 
 def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:
@@ -230,43 +253,3 @@ def _says_yes(missing: list[int]) -> bool:
     names = ", ".join(map(str, missing))
     print(f"SPEC.md has no line for step {names}. Append? [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _say_report(bench: Bench, report: Report, screen: Screen) -> None:
-    if report.done:
-        screen.say(f"Step {report.number} is already done: {safe(report.outcome.reason)}")
-        return
-    if not report.task_id:
-        if report.outcome.verdict != Verdict.WAITING:  # the transcript has said what it waits for
-            screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
-        return
-    if report.outcome.verdict == Verdict.PASSED:
-        later = next(
-            (number for number in bench.plan.numbers if number > report.number and _still_open(bench, number)), 0
-        )
-        ready = f" Ready for step {later}." if later else ""
-        screen.say(f"\nStep {report.number} complete in {report.duration_s:.1f}s.{ready}")
-    else:
-        verdict = report.outcome.verdict.replace("_", " ")
-        again = (
-            "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
-        )
-        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
-    screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
-
-
-def _still_open(bench: Bench, number: int) -> bool:
-    """Tell, from the log alone, whether a step has no tick that holds."""
-    state = bench.state(number)
-    return not (state.ticked or state.hand_seen) or bool(outrun(bench, number))
-
-
-def _summary(reports: list[Report], screen: Screen) -> None:
-    for report in reports:
-        verdict = report.outcome.verdict
-        mark = "✅" if verdict == Verdict.PASSED else "❌"
-        reason = "already done" if report.done else (report.outcome.reason.splitlines() or [""])[0]
-        told = f"{report.title}: {reason}" if reason else report.title
-        screen.say(
-            f"{mark} step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s  {safe(told)}"
-        )

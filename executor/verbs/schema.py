@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from executor.events import Event
 
 ENVELOPE = ("phase", "status")
-TYPES = {"str": "string", "int": "integer", "float": "number", "int | None": ["integer", "null"], "Any": {}}
+TYPES = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "int | None": ["integer", "null"],
+    "float | None": ["number", "null"],
+    "Any": {},
+}
+ITEMS = {"int": "integer", "str": "string", "float": ["number", "string"]}  # NaN is no JSON: it is the text "nan"
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -74,7 +82,7 @@ Each line of `.task_execution.log` is one event. This page is made by `do-tasks 
 | `timestamp` | RFC 3339, UTC, milliseconds |
 | `task_id` | `task_<step>_<8 hex>`, empty when no task is meant |
 | `step` | the number of the step, or null |
-| `phase` | PRE-FLIGHT, TEST, MAIN, POST, SPEC, or empty |
+| `phase` | PRE-FLIGHT, TEST, MAIN, POST, BACKGROUND, SPEC, or empty |
 | `event` | one of those below; readers pass over names that they do not know |
 | `status` | started, passed, failed, timed_out, cancelled, skipped, waiting, interrupted, lost, info |
 
@@ -115,6 +123,6 @@ def _variant(name: str, kind: type) -> dict[str, object]:
 
 def _typed(annotation: str) -> dict[str, object]:
     if annotation.startswith("tuple"):
-        return {"type": "array", "items": {"type": "integer"}}
+        return {"type": "array", "items": {"type": ITEMS[annotation[6:].partition(",")[0]]}}
     kind = TYPES[annotation]
     return kind if isinstance(kind, dict) else {"type": kind}

@@ -7,40 +7,122 @@ import re
 import time
 
 from executor import files, follow, jobs, project, spec_file
-from executor.errors import UsageError
+from executor.errors import BusyError, UsageError
 from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
 from executor.interrupts import Interrupts
 from executor.journal import Journal
 from executor.mask import Masker, secrets
 from executor.outcome import Verdict
+from executor.proc import STOP
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING
+from executor.verbs.jobs_seen import caught_up
+from executor.views.terminal import safe
 from executor.watch import end_strays
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from executor.follow import Recalled
+    from executor.proc import Ladder
+
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
+OPEN = ("", "started", "interrupted", "lost")
+JOB_GRACE_S = 10.0  # a training may save what it has
+MOST_GRACE_S = 3600.0
+VERDICT_S = 30.0
+BEGIN_S = 2.0
+LOOK_S = 0.05
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of stop."""
     parser.add_argument("task_id", help="as in the transcript, SPEC.md or the log")
+    parser.add_argument(
+        "--grace", type=_seconds, metavar="S", help="between TERM and KILL; default 10 for a background job, else 2"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= MOST_GRACE_S:
+        raise ValueError(text)
+    return seconds
 
 
 def run(args: Namespace) -> Verdict:
-    """TERM, grace, KILL for every process of the task; an executor that watches it gives the verdict."""
+    """TERM, grace, KILL for every process of the task; an executor or supervisor that watches it gives the verdict."""
     here = project.find(args.project)
-    match = TASK.fullmatch(args.task_id)
-    if not match or not _known(here, args.task_id):
-        raise UsageError(f"no task {args.task_id} here; see: do-tasks list")
-    jobs.ask_stop(here.root, args.task_id)
-    ended = end_strays(f"{args.task_id}/", Interrupts())
-    print(f"{args.task_id}: ended {len(ended)} processes" if ended else f"{args.task_id}: nothing of it was running")
-    if not files.held(here.state("run.lock")):  # an executor that holds it sees the end and writes the verdict itself
-        _close(here, args.task_id, int(match[1]), ended)
+    task_id = args.task_id
+    match = TASK.fullmatch(task_id)
+    if not match or not _known(here, task_id):
+        raise UsageError(f"no task {safe(task_id)} here; see: do-tasks list")
+    jobs.ask_stop(here.root, task_id)
+    is_job = jobs.is_job(here.root, task_id)
+    ended = end_strays(f"{task_id}/", Interrupts(), ladder=_ladder(args.grace, is_job=is_job))
+    told = f"ended {len(ended)} process{'es' * (len(ended) > 1)}" if ended else "nothing of it was running"
+    if is_job:
+        told = f"{told}; {_settle(here, task_id, int(match[1]), ended)}"
+    elif not files.held(here.state("run.lock")):  # an executor that holds it sees the end and writes the verdict itself
+        _close(here, task_id, int(match[1]), ended)
+    print(f"{task_id}: {told}")
     return Verdict.PASSED
+
+
+def _ladder(grace_s: float | None, *, is_job: bool) -> Ladder:
+    (first, usual_s), *rest = STOP
+    wanted_s = grace_s if grace_s is not None else JOB_GRACE_S if is_job else usual_s
+    return ((first, wanted_s), *rest)
+
+
+def _settle(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
+    """See that a job gets its verdict: from who watches it, else from us; return what to say."""
+    began, recalled = time.monotonic(), follow.recall(here.root)
+    while True:
+        pid, verdict = _watcher(here, task_id), _verdict(recalled, task_id, number)
+        if verdict not in OPEN:
+            return f"its verdict: {verdict}"
+        if time.monotonic() - began >= _patience_s(here, pid):
+            break
+        time.sleep(LOOK_S)
+        recalled = caught_up(here.root, recalled)
+    if pid.isdigit():
+        return (
+            f"no verdict within {VERDICT_S:g} s from its supervisor (pid {pid}); see: do-tasks log {task_id} --follow"
+        )
+    return _close_alone(here, task_id, number, ended)
+
+
+def _watcher(here: project.Project, task_id: str) -> str:
+    """Return the pid of a job's supervisor, what else may give it its verdict, or nothing."""
+    status = jobs.look(here.root, task_id).status
+    return jobs.supervisor(here.root, task_id) or (status if status == "elsewhere" else "")
+
+
+def _patience_s(here: project.Project, watcher: str) -> float:
+    """Return how long to wait: an executor gives a job that it has just let go its supervisor in a moment."""
+    if watcher:
+        return VERDICT_S
+    return BEGIN_S if files.held(here.state("run.lock")) else 0.0
+
+
+def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
+    state = recalled.states.get(number)
+    return state.verdict if state and state.task_id == task_id else "in the log, with a newer task of its step"
+
+
+def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
+    """Give a job its verdict under its lock, so that no supervisor gives it another."""
+    if jobs.look(here.root, task_id).status in ("none", "never_ran") and files.held(here.state("run.lock")):
+        return "the executor that runs it gives the verdict"
+    try:
+        lock = files.take_lock(jobs.job_lock(here.root, task_id))
+    except BusyError:
+        return f"a supervisor has just begun, it gives the verdict; see: do-tasks log {task_id} --follow"
+    _close(here, task_id, number, ended)
+    os.close(lock)
+    return "its verdict: cancelled"
 
 
 def _known(here: project.Project, task_id: str) -> bool:
@@ -50,7 +132,7 @@ def _known(here: project.Project, task_id: str) -> bool:
 
 def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:
     state = follow.recall(here.root).states.get(number)
-    if not state or state.task_id != task_id or state.verdict not in ("", "interrupted", "lost"):
+    if not state or state.task_id != task_id or state.verdict not in OPEN:
         return
     jobs.mask_task(here.root, task_id, Masker(secrets(os.environ)))
     journal = Journal(here.path(LOG_NAME))

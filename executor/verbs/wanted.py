@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.desk import not_enough, outrun
+from executor.desk import finished_needs, not_enough, outrun
 from executor.errors import UsageError
 from executor.mask import clean_control as safe
 from executor.recall import begun_again, decide_box
@@ -58,7 +58,7 @@ def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
     """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
     if not (desk.plan.gated(number) and desk.state(number).passed_at):
         return 0
-    return next((edge.step for edge in desk.step(number).depends_on if edge.step in before), 0)
+    return next((need for need in finished_needs(desk.step(number)) if need in before), 0)
 
 
 def ranges(numbers: list[int] | tuple[int, ...]) -> str:

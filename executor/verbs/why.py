@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, project
-from executor.desk import Desk, box_of, decide_or_refuse, outrun
+from executor.desk import Desk, awaited, box_of, decide_or_refuse, outrun, unmet
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
@@ -46,8 +46,8 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
     box = box_of(desk, number)
     decision = decide_or_refuse(desk, number, heed_stale=True)
     state = desk.state(number)
-    unmet = [edge.step for edge in desk.step(number).depends_on if box_of(desk, edge.step).state != "x"]
-    gate = f"; but it waits for step {', '.join(map(str, unmet))}" if unmet and decision.action == "run" else ""
+    held = [f"{awaited(edge)} of step {edge.step}" for edge in unmet(desk, desk.step(number))]
+    gate = f"; but it waits for {', '.join(held)}" if held and decision.action == "run" else ""
     return {
         "step": number,
         "title": box.title,
@@ -64,7 +64,7 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
 
 def _phases(decision: Decision) -> str:
     if decision.action != "run":
-        return "SPEC" if decision.action == "tick" else ""
+        return {"tick": "SPEC", "attend": "BACKGROUND, POST, SPEC"}.get(decision.action, "")
     test = "TEST reused" if decision.reuse_test else "TEST"
     main = {
         "run": "MAIN",

@@ -230,6 +230,32 @@ def _marked(line: Line) -> list[str]:
     return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {line['text']}"]
 
 
+def _spec_marked(line: Line) -> list[str]:
+    if line["status"] == "started":
+        return [f"[SPEC] ⏳ Step {line['step']} marked started in SPEC.md; the box is ticked at its end"]
+    return _marked(line)
+
+
+def _job_started(line: Line) -> list[str]:
+    pending = [f"       not met yet, and asked again at the end: {text}" for text in line["pending"]]
+    return [f"[BACKGROUND] ⏳ {line['run']} is started (pid {line['pid']})", *pending]
+
+
+def _alert(line: Line) -> list[str]:
+    follows = "" if line["action"] in ("", "notify") else f"; {line['action']} follows"
+    return [f"[BACKGROUND] ✗ alert {line['key']}: {brief(line['output'])}{follows}"]
+
+
+def _acted(line: Line) -> list[str]:
+    return [f"[BACKGROUND] {_mark(line)} {line['key']}: {line['action']} {line['status']}: {brief(line['reason'])}"]
+
+
+def _notice(line: Line) -> list[str]:
+    if line["status"] not in ("failed", "timed_out"):
+        return []
+    return [f"[BACKGROUND] {_mark(line)} {line['to']} was not told of {line['notice']}: {brief(line['reason'])}"]
+
+
 SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "TaskStarted": _task,
     "TaskResumed": _task,
@@ -247,7 +273,14 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "CriterionJudged": _criterion,
     "SpecLineAppended": lambda line: [f"[SPEC] ✓ Added the line of step {line['step']} to SPEC.md"],
     "SpecTicked": _ticked,
-    "SpecMarked": _marked,
+    "SpecMarked": _spec_marked,
+    "JobStarted": _job_started,
+    "SupervisorStarted": lambda line: [f"[BACKGROUND] · supervisor (pid {line['pid']}): {line['why']}"],
+    "CheckpointSaved": lambda line: [f"[BACKGROUND] ✓ first checkpoint: {brief(line['path'])}"],
+    "AlertRaised": _alert,
+    "AlertCleared": lambda line: [f"[BACKGROUND] ✓ {line['key']} is over: {brief(line['reason'])}"],
+    "AlertActed": _acted,
+    "NoticeSent": _notice,
     "StepSkipped": lambda line: [f"Step {line['step']} was not run: {line['reason']}"],
     "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
     "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],

@@ -286,7 +286,7 @@ def test_list_ready_leaves_out_what_waits(rich):
 
 
 def test_why_tells_the_gate(rich):
-    assert "waits for step 2" in rich.run("why", "4").out
+    assert "waits for the end of step 2" in rich.run("why", "4").out
 
 
 def test_why_of_a_done_step_names_its_task(rich):
@@ -317,9 +317,9 @@ def test_validate_warns_with_exit_0(project):
 
 
 def test_validate_warns_of_what_this_version_cannot_run(project):
-    project.plan(s1={"main": {"command": "true", "mode": "background"}})
+    project.plan(s1={"main": {"command": "true", "mode": "chunked", "chunks": [{"size": 2}]}})
     done = project.run("validate")
-    assert (done.code, "mode background is not part of this version" in done.out) == (0, True)
+    assert (done.code, "mode chunked is not part of this version" in done.out) == (0, True)
 
 
 def test_validate_tells_every_error_with_its_place(project):

@@ -16,7 +16,8 @@ from executor.schema import PLAN_SCHEMA
 
 FOUNDING = Path(__file__).parents[1] / "fixtures" / "founding"
 RICH = """\
-settings: {version: 1, strict: true, env: [A], max_output: 1GB, judge: {rounds: 2}}
+settings:
+  {version: 1, strict: true, env: [A], max_output: 1GB, judge: {}, notify: ["env:A", {url: x://y, on: [died]}]}
 x-check: &check {timeout: 5, parallel: true}
 step_1_a:
   title: One
@@ -32,7 +33,9 @@ step_3_b:
   depends_on: [1, {step: 1, until: finished}]
   main: {script: b.py, mode: chunked, chunks: [{size: 1}], args: [1, x], skills: []}
   post_validation: [{call: a.b, when: start}, {verify: prose}]
-  background: [{monitor: ls}, {task: m, metrics: f, rules: [nan, {stall: 6x}], alert_on: "nan|x"}]
+  background:
+    - {monitor: ls, interval: 5m, alert_on: "nan|x", on_alert: {stop: {grace: 5}}}
+    - {task: m, metrics: f, rules: [nan, {stall: 6x}], on_alert: {restart: {attempts: 2}}}
 """
 PLANS = [RICH, *(path.read_text(encoding="utf-8") for path in sorted(FOUNDING.glob("*.yaml")))]
 SHARDS = [

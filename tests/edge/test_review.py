@@ -115,7 +115,7 @@ def test_a_dependency_ticked_by_hand_opens_no_gate_under_strict(project):
 def test_a_long_row_of_dependencies_is_walked_once(project, needs):
     steps = {f"s{n}": {**command("true"), "depends_on": [n - d for d in needs if n > d]} for n in range(1, 601)}
     done = project.plan(**steps).run("why", "600")
-    assert (done.code, "waits for step" in done.out) == (0, True), done
+    assert (done.code, "waits for the end of step" in done.out) == (0, True), done
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGCHLD"])

@@ -28,7 +28,7 @@ def kinds(error=DoTasksError):
 
 @pytest.mark.parametrize("verdict", [*Verdict])
 def test_every_verdict_has_an_exit_code(verdict):
-    assert cli.EXIT_CODES[verdict] in (0, 1, 2, 3, 130)
+    assert cli.EXIT_CODES[verdict] in (0, 1, 2, 3, 4, 130)
 
 
 @pytest.mark.parametrize("kind", kinds()[1:])
@@ -62,7 +62,14 @@ def test_the_version_is_told(capsys):
         (["lst"], "'lst' is no verb of do-tasks; did you mean list?"),
         (["qqq"], "'qqq' is no verb of do-tasks; see: do-tasks --help"),
         (["resume", "task_1_0000000a"], "not part of this version"),
-        (["--monitor"], "not part of this version"),
+        (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
+        (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
+        (["--monitor", "--until", "finished"], "no background job is there to wait for"),
+        (["--monitor", "7"], "7 is no background job's newest task or step; jobs: none"),
+        (["--monitor", "--watch", "--until", "started"], "choose one"),
+        (["clean"], "see: do-tasks clean --help"),
+        (["clean", "--keep", "-1"], "see: do-tasks clean --help"),
+        (["stop", "task_1_0000000a", "--grace", "nan"], "see: do-tasks stop --help"),
         (["--step"], "see: do-tasks --help"),
         (["--step", "1", "--all"], "see: do-tasks --help"),
         (["list", "--nope"], "see: do-tasks list --help"),

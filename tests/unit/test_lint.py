@@ -74,7 +74,9 @@ def test_a_check_that_can_fail_passes(command: str) -> None:
     ],
 )
 def test_a_monitor_that_cannot_see_names_the_cure(item: str, instead: str) -> None:
-    [warning] = warned(f"step_1_a:\n  main: {{command: x, test: none}}\n  background:\n    - {item}\n")
+    [warning] = warned(
+        f"step_1_a:\n  main: {{command: x, test: none, mode: background}}\n  background:\n    - {item}\n"
+    )
     assert instead in warning
 
 
@@ -83,7 +85,9 @@ CAN_SEE = ['{task: t, command: x, alert_on: "error|\\\\bnan\\\\b"}', "{monitor: 
 
 @pytest.mark.parametrize("item", CAN_SEE)
 def test_a_monitor_that_can_see_passes(item: str) -> None:
-    assert warned(f"step_1_a:\n  main: {{command: x, test: none}}\n  background:\n    - {item}\n") == []
+    assert (
+        warned(f"step_1_a:\n  main: {{command: x, test: none, mode: background}}\n  background:\n    - {item}\n") == []
+    )
 
 
 def test_criteria_and_quality_checks_are_read_too() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
 from executor.plan import from_cache, read_plan, to_cache, validate
-from executor.steps import GIB, Check, Criterion, Edge, Retry, Sample, Settings
+from executor.steps import GIB, Check, Criterion, Edge, Notifier, Retry, Sample, Settings
 
 ROOT = Path(__file__).parents[2]
 FOUNDING = ROOT / "tests" / "fixtures" / "founding"
@@ -197,7 +197,10 @@ def test_all_structural_problems_come_at_once_in_order() -> None:
 
 @pytest.mark.parametrize("mode", ["background", "chunked"])
 def test_an_agent_alone_is_no_job(mode: str) -> None:
-    assert "needs a script or a command" in refused(f"step_1_a:\n  main: {{agent: x, mode: {mode}}}\n")[0]
+    assert (
+        "an agent never is the job: give it a script or a command"
+        in refused(f"step_1_a:\n  main: {{agent: x, mode: {mode}}}\n")[0]
+    )
 
 
 def test_an_agent_alone_may_do_a_normal_main() -> None:
@@ -205,15 +208,16 @@ def test_an_agent_alone_may_do_a_normal_main() -> None:
 
 
 def test_first_checkpoint_needs_a_checkpoint() -> None:
-    text = "step_1_a: {main: {script: a}}\nstep_2_b: {depends_on: [{step: 1, until: first_checkpoint}]}\n"
-    assert "step 1 names no checkpoint" in refused(text)[0]
+    job = "step_1_a: {main: {script: a, mode: background}}\n"
+    [said] = refused(f"{job}step_2_b: {{depends_on: [{{step: 1, until: first_checkpoint}}]}}\n")
+    assert "step 1 names no checkpoint" in said
 
 
 @pytest.mark.parametrize(
     "first",
     [
-        "{main: {script: a, success_criteria: [{criterion: saved, file: ck/*}]}}",
-        "{main: {script: a}, background: [{task: c, checkpoints: ck/*}]}",
+        "{main: {script: a, mode: background, success_criteria: [{criterion: saved, file: ck/*}]}}",
+        "{main: {script: a, mode: background}, background: [{task: c, checkpoints: ck/*}]}",
     ],
 )
 def test_a_bound_file_or_a_monitor_names_a_checkpoint(first: str) -> None:
@@ -369,10 +373,10 @@ def test_skills_tell_absent_from_none() -> None:
         ("  pre_flight: [{task: x}]", "step_1_a.pre_flight[0]: asks nothing"),
         ("  pre_flight: [ls]", "step_1_a.pre_flight[0]: must be a mapping, got 'ls'"),
         ("  pre_flight: [{command: a, file: b}]", "step_1_a.pre_flight[0]: asks 2 questions: command, file"),
-        ("  background: [{command: a}]", "step_1_a.background[0]: needs task: a name"),
+        ("  background: [{task: a}]", "step_1_a.background[0]: needs one of command"),
         (
             "  background: [{task: a, command: a, alert_on: '*'}]",
-            "step_1_a.background[0].alert_on: is no regular expression",
+            "step_1_a.background[0].alert_on: alert_on is no regular expression",
         ),
     ],
 )
@@ -394,10 +398,16 @@ def test_an_unknown_step_names_the_nearest() -> None:
 
 
 def test_settings_are_read() -> None:
-    written = "strict: true, env: [], protect: [a], python: py, max_parallel: 5, notify: x, runner: host"
+    written = "strict: true, env: [], protect: [a], python: py, max_parallel: 5, notify: ['env:X'], runner: host"
     plan = plan_of(f"settings: {{{written}}}\n")
     assert plan.settings == Settings(
-        strict=True, env=(), protect=("a",), python="py", max_parallel=5, notify="x", runner="host"
+        strict=True,
+        env=(),
+        protect=("a",),
+        python="py",
+        max_parallel=5,
+        notify=(Notifier("env", "X"),),
+        runner="host",
     )
 
 
@@ -407,6 +417,7 @@ def test_settings_are_read() -> None:
         "",
         "step_1_a: {title: T, main: {command: x}}\nstep_9_b:\n",
         "settings: {strict: true, env: [A], protect: [a], max_output: 5MB, judge: {rounds: 2}}\nstep_1_a:\n",
+        "settings: {notify: [json://a, {command: b, on: [died], env: [K]}]}\nstep_1_a:\n",
     ],
 )
 def test_a_plan_survives_the_cache(text: str) -> None:

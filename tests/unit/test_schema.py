@@ -73,6 +73,18 @@ def test_a_full_step_is_well_formed() -> None:
                 "background": [
                     {"task": "loss", "metrics": "m.jsonl", "rules": ["nan", {"stall": "6x"}], "on_alert": "stop"},
                     *[{"monitor": "wc -l x"}, {"check": "tail -1 y"}, {"alert": "grep ERROR z"}],
+                    {"metrics": {"file": "m.csv", "step": "epoch", "total": 9, "columns": ["a"], "format": "csv"}},
+                    {"checkpoints": {"path": "c/*", "min_bytes": 1}, "interval": "2m", "grace": "1h", "timeout": "5s"},
+                    {"log": {"file": "l", "match": "x"}, "on_alert": {"command": "x"}},
+                    {"disk": {"path": ".", "write": True}, "rules": [{"disk_hours_left": 2}], "env": ["HF_TOKEN"]},
+                    {"gpu": 0, "on_alert": {"stop": {"grace": "30s"}}},
+                    *[{"gpu": True}, {"process": True}, {"memory": True}, {"progress": True}, {"call": "a.b"}],
+                    {
+                        "command": "x",
+                        "on_alert": {
+                            "restart": {"from": "latest_checkpoint", "attempts": 2, "backoff": 30, "grace": 5}
+                        },
+                    },
                 ],
             }
         )
@@ -113,6 +125,27 @@ def test_a_full_step_is_well_formed() -> None:
             {"main": {"max_output": "10 bananas"}},
             "step_1_a.main.max_output: '10 bananas' has not the right form: write, for example, 100MB or 1GiB",
         ),
+        (
+            {"background": [{"metrcs": "x"}]},
+            "step_1_a.background[0].metrcs: unknown key 'metrcs'; did you mean metrics",
+        ),
+        (
+            {"background": [{"gpu": 0, "interval": "soon"}]},
+            "step_1_a.background[0].interval: 'soon' has not the right form: write, for example, 90s or 5m or 2h",
+        ),
+        ({"background": [{"gpu": -1}]}, "step_1_a.background[0].gpu: must be at least 0, got -1"),
+        (
+            {"background": [{"gpu": 0, "on_alert": "halt"}]},
+            "step_1_a.background[0].on_alert: must be notify or stop or restart or block, got 'halt'",
+        ),
+        (
+            {"background": [{"gpu": 0, "on_alert": {"stop": {}, "command": "x"}}]},
+            "step_1_a.background[0].on_alert: has 'stop' and 'command': keep one of them",
+        ),
+        (
+            {"background": [{"gpu": 0, "on_alert": {"restart": {"attempt": 2}}}]},
+            "step_1_a.background[0].on_alert.restart.attempt: unknown key 'attempt'; did you mean attempts",
+        ),
         ({"main": {"args": [1.5]}}, "step_1_a.main.args[0]: must be text or a whole number, got 1.5"),
         (5, "step_1_a: must be a mapping or nothing, got 5"),
     ],
@@ -127,6 +160,9 @@ def test_a_wrong_step_is_told_in_words(body: object, message: str) -> None:
         ({"versoin": 1}, "settings.versoin: unknown key 'versoin'; did you mean version"),
         ({"version": 2}, "settings.version: must be 1, got 2"),
         ({"max_parallel": 0}, "settings.max_parallel: must be at least 1, got 0"),
+        ({"notify": [{"url": "json://a", "on": []}]}, "settings.notify[0].on: must not be empty"),
+        ({"notify": [{}]}, "settings.notify[0]: must not be empty"),
+        ({"notify": 5}, "settings.notify: must be text or a mapping or a list, got 5"),
         ({"env": ["A-B"]}, "settings.env[0]: 'A-B' has not the right form: write, for example, HF_TOKEN"),
     ],
 )

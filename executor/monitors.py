@@ -1,0 +1,145 @@
+"""Monitors on their schedule: what is due is looked at, what was seen is judged."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor import files
+from executor.mask import without_secrets
+from executor.prober import Prober
+from executor.proc import Command
+from executor.readings import Place
+from executor.steps import Check
+from executor.values import TYPE_CHECKING
+from executor.watched import COMMANDS, Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from executor.bench import Bench, Task
+    from executor.proc import Ended
+    from executor.steps import Monitor
+    from executor.watched import Judged
+
+FILES = ("metrics", "log")
+ANSWER_S = 1.0
+NEVER_NS = 2**62  # no file is younger
+
+
+class Rota:
+    """All monitors of a job: which are due, and what their looks bring."""
+
+    def __init__(self, bench: Bench, task: Task, monitors: tuple[Monitor, ...], kept: Mapping[str, Any]) -> None:
+        self._bench = bench
+        self._task = task
+        self.watched = [Watched(one, kept.get(one.name, {})) for one in monitors]
+        self._kept = dict(kept)
+        self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._prober = Prober(waker)
+        self._folder = files.private_folder(bench.folder(task, "monitors"))
+        self._plain = without_secrets(bench.environment(task))
+
+    def due_s(self) -> float:
+        """Return the monotonic time of the next look."""
+        return min((one.next_s for one in self.watched if not one.busy), default=float("inf"))
+
+    def kept(self) -> dict[str, Any]:
+        """Return what all monitors remember, by name; of one whose probe is at work, what was known before."""
+        whole = [one for one in self.watched if not one.busy or one.monitor.kind in COMMANDS]
+        self._kept.update({one.monitor.name: one.kept() for one in whole})
+        return self._kept
+
+    def forget_rules(self) -> None:
+        """Another run begins."""
+        for one in self.watched:
+            one.forget_rules()
+
+    def start(self, place: Place) -> list[Command]:
+        """Begin the looks that are due: probes at once in their thread, commands are returned."""
+        due = [one for one in self.watched if not one.busy and one.next_s <= place.now_s]
+        for one in due:
+            one.start(place.now_s)
+        probes = [one for one in due if one.monitor.kind not in COMMANDS]
+        if probes:
+            self._prober.look(probes, place)
+        return [self._command(self.watched.index(one), one.monitor) for one in due if one.monitor.kind in COMMANDS]
+
+    def look_at_once(self, kinds: tuple[str, ...], place: Place) -> None:
+        """Begin a look by these probes now, whatever their schedule says."""
+        found = [one for one in self.watched if one.monitor.kind in kinds and not one.busy]
+        for one in found:
+            one.start(place.now_s)
+        self._prober.look(found, place)
+
+    @property
+    def is_looking(self) -> bool:
+        """True while a probe is at work."""
+        return any(one.busy for one in self.watched if one.monitor.kind not in COMMANDS)
+
+    def drop(self, ended: Ended) -> None:
+        """A command was ended before it could say anything."""
+        self.watched[int(ended.name.partition(".")[2])].busy = False
+
+    def _command(self, at: int, monitor: Monitor) -> Command:
+        kind = "call" if monitor.kind == "call" else "command"
+        check = Check(name=monitor.name, kind=kind, asks=monitor.asks)
+        name = f"monitor.{at}"
+        return Command(
+            name=name,
+            argv=self._bench.argv(check),
+            env=self._environment(monitor),
+            token=f"{self._task.task_id}/{name}",
+            limit_s=monitor.limit_s,
+            errors=os.path.join(self._folder, f"{at}.err"),
+            max_output=1 << 20,
+        )
+
+    def _environment(self, monitor: Monitor) -> dict[str, str]:
+        """Return what a monitor is given: no secret but those that it names."""
+        if not monitor.env:
+            return self._plain
+        return without_secrets(self._bench.environment(self._task), allow=monitor.env)
+
+    def take(self, ended: Ended) -> list[Judged]:
+        """Take in the end of a monitor's command."""
+        at = int(ended.name.partition(".")[2])
+        one = self.watched[at]
+        errors = self._bench.tail(os.path.join(self._folder, f"{at}.err"), 300) if ended.exit_code else ""
+        code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
+        output = self._bench.masker.mask(ended.output.decode("utf-8", "replace"))
+        return one.take_output(code, output, self._bench.masker.mask(ended.reason or errors), time.monotonic())
+
+    def gather(self, now_s: float) -> list[Judged]:
+        """Take in what probes have seen since; one that does not answer is said to be late."""
+        try:
+            os.read(self.wake, 4096)
+        except BlockingIOError:
+            pass
+        self._prober.leave_late_one(now_s)
+        found: list[Judged] = []
+        for one, reading in self._prober.answers():
+            found += one.take(reading.replace(text=self._bench.masker.mask(reading.text)))
+        return found
+
+    def blind(self, now_s: float, began_s: float) -> list[Judged]:
+        """Return which monitors have seen nothing for longer than their grace."""
+        return [one.blind(now_s, began_s) for one in self.watched if one.monitor.grace_s is not None]
+
+
+def remembered(bench: Bench, task: Task) -> dict[str, Any]:
+    """Return what probes must remember of files before a run begins: what stands in them is of another run.
+
+    A probe that does not answer soon remembers nothing.
+    """
+    now_s = time.monotonic()
+    place = Place(bench.root, bench.folder(task, "main.1"), "", 0, now_s, now_s, NEVER_NS)
+    watched = [Watched(one, {}) for one in task.step.background if one.kind in FILES]
+    seen: list[Watched] = []
+    prober = Prober(-1)
+    prober.look(watched, place)
+    while len(seen) < len(watched) and time.monotonic() < now_s + ANSWER_S:
+        seen += [one for one, _ in prober.answers()]
+        time.sleep(0.001)
+    return {one.monitor.name: one.kept() for one in seen}

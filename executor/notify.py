@@ -1,0 +1,96 @@
+"""Tells people of alerts, recoveries and ends: what to run for each who wants to know."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor.mask import clean_control, without_secrets
+from executor.proc import Command
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from executor.steps import Notifier
+
+LIMIT_S = 30.0
+MESSAGE_CHARS = 4000
+HERALD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "herald.py")
+
+
+class Notice(Value):
+    """What is to be told: `kind` is alert, recovered, finished or died; `key` that of the alert, if any."""
+
+    kind: str
+    message: str
+    task_id: str
+    step: int
+    key: str = ""
+
+
+def commands(
+    notifiers: Iterable[Notifier],
+    notice: Notice,
+    *,
+    environ: Mapping[str, str],
+    first: int = 1,
+    limit_s: float = LIMIT_S,
+) -> list[Command]:
+    """Return a process for each notifier that wants this notice; `first` numbers them, so that no two share a token."""
+    everybody = list(notifiers)
+    wanted = [one for one in everybody if notice.kind in one.on]
+    plain = _without_urls(environ, everybody)
+    return [
+        Command(
+            name=label(one),
+            argv=_argv(one),
+            env={**without_secrets(plain, allow=one.env), **_said(notice), **dict(_url(one, environ))},
+            token=f"{notice.task_id}/notify.{number}",
+            limit_s=limit_s,
+        )
+        for number, one in enumerate(wanted, first)
+    ]
+
+
+def urls(notifiers: Iterable[Notifier], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the URLs that variables hold: secrets, whatever the variables are called."""
+    return tuple(environ[one.target] for one in notifiers if one.kind == "env" and environ.get(one.target))
+
+
+def label(notifier: Notifier) -> str:
+    """Return what a log may call a notifier: of a URL only its scheme."""
+    shown = {"url": notifier.target.partition("://")[0], "env": f"env:{notifier.target}"}
+    return shown.get(notifier.kind) or " ".join(notifier.target.split())[:60]
+
+
+def _argv(notifier: Notifier) -> tuple[str, ...]:
+    if notifier.kind == "command":
+        return ("/bin/bash", "-o", "pipefail", "-c", notifier.target)
+    return (sys.executable, "-I", HERALD)
+
+
+def _without_urls(environ: Mapping[str, str], notifiers: list[Notifier]) -> dict[str, str]:
+    """Return the environment without the variables that hold URLs of notifiers: they are as good as passwords."""
+    urls = {one.target for one in notifiers if one.kind == "env"}
+    return {name: value for name, value in environ.items() if name not in urls}
+
+
+def _url(notifier: Notifier, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if notifier.kind == "url":
+        yield "DO_TASKS_NOTIFY_URL", notifier.target
+    elif notifier.kind == "env":
+        yield "DO_TASKS_NOTIFY_URL", environ.get(notifier.target, "")
+        yield "DO_TASKS_NOTIFY_FROM", notifier.target
+
+
+def _said(notice: Notice) -> dict[str, str]:
+    """Return the notice as variables that exec takes: no NUL, not too long."""
+    said = {
+        "DO_TASKS_NOTICE": notice.kind,
+        "DO_TASKS_MESSAGE": notice.message,
+        "DO_TASKS_TASK_ID": notice.task_id,
+        "DO_TASKS_STEP": str(notice.step),
+        "DO_TASKS_KEY": notice.key,
+    }
+    return {name: clean_control(text[:MESSAGE_CHARS]) for name, text in said.items()}

@@ -1,0 +1,118 @@
+"""BACKGROUND: MAIN as a job that outlives us, given over to its supervisor."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor import attend, jobs, monitors
+from executor.errors import MachineError
+from executor.outcome import Outcome, Verdict
+from executor.phases.main import note_started
+from executor.phases.running import begin
+from executor.plan import snapshot
+from executor.runners import command
+from executor.values import TYPE_CHECKING
+from executor.watch import end_strays
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+
+LOOK_S = 0.05
+ALONE_S = 2.0  # a supervisor that has not taken the job's lock by then is not coming
+TRIES = 3
+MARK_S = 3.0
+END_S = 30.0
+SETTLED = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.LOST)
+
+
+def background(bench: Bench, task: Task) -> Outcome:
+    """Start the job, then follow what its supervisor says until it is started or has ended."""
+    run = jobs.next_main(bench.root, task.task_id)
+    argv = command.main_argv(bench, task)
+    resume = newest_checkpoint(bench, task) if run != "main.1" else ""
+    jobs.write_job(bench.root, task.task_id, _record(bench, task))
+    if not jobs.read_memory(bench.root, task.task_id):
+        jobs.write_memory(bench.root, task.task_id, {"monitors": monitors.remembered(bench, task)})
+    begin(bench, task, run=run, argv=argv, note=lambda pid: note_started(bench, task, run, pid), resume=resume)
+    bench.hear()
+    return attended(bench, task.step.number, task.task_id, why="the job was started")
+
+
+def _record(bench: Bench, task: Task) -> dict[str, object]:
+    """Return what the supervisor needs: the plan may have changed when it looks."""
+    return {
+        "task_id": task.task_id,
+        "step": task.step.number,
+        "title": task.title,
+        "digest": task.digest,
+        "strict": bench.strict,
+        "python": bench.python,
+        "definitions": bench.project.definitions,
+        "plan": snapshot(bench.plan, task.step.number),
+    }
+
+
+def newest_checkpoint(bench: Bench, task: Task) -> str:
+    """Return the newest checkpoint that any run of this task left, empty without one."""
+    from executor.probes.checkpoints import find_newest
+
+    began_ns = jobs.began_ns(bench.folder(task, "main.1"))
+    pattern = task.step.checkpoints
+    return find_newest(bench.root, pattern, began_ns) if pattern else ""
+
+
+def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:
+    """See to it that a supervisor watches the job; return once it says that the job is started, or has ended.
+
+    Ctrl-C ends our waiting, not the job.
+    """
+    tries = 0
+    while not bench.interrupts.count:
+        bench.hear(task_id)
+        state = bench.state(number)
+        if state.verdict == "started" and _goes_on(bench, task_id):
+            attend.attend(bench.root, task_id, os.environ, why=why)
+            _await_mark(bench, number, task_id)
+            return Outcome(Verdict.STARTED, "it is running")
+        if state.verdict in SETTLED:
+            return Outcome(Verdict(state.verdict), state.reason)
+        if attend.attend(bench.root, task_id, os.environ, why=why):
+            tries += 1
+            _await_lock(bench, task_id, tries)
+        bench.interrupts.sleep(LOOK_S)
+    return Outcome(Verdict.INTERRUPTED, f"{bench.interrupts.reason}; the job goes on: do-tasks stop {task_id} ends it")
+
+
+def _await_mark(bench: Bench, number: int, task_id: str) -> None:
+    """Give the supervisor the moment it needs to show in SPEC.md what it has just logged."""
+    until = bench.now() + MARK_S
+    while bench.now() < until and bench.boxes()[number].state == " " and bench.interrupts.sleep(LOOK_S):
+        bench.hear(task_id)
+    bench.hear(task_id)
+
+
+def _goes_on(bench: Bench, task_id: str) -> bool:
+    """Tell whether a job lives, or waits to be restarted."""
+    alive = jobs.look(bench.root, task_id).status == "alive"
+    return alive or jobs.read_watch(bench.root, task_id).get("state") == "restarting"
+
+
+def _await_lock(bench: Bench, task_id: str, tries: int) -> None:
+    """Wait until the supervisor holds the job's lock, or the job has its verdict."""
+    until = time.monotonic() + ALONE_S
+    while time.monotonic() < until and not jobs.supervisor(bench.root, task_id):
+        bench.interrupts.sleep(LOOK_S)
+    if tries > TRIES and not jobs.supervisor(bench.root, task_id):
+        where = os.path.join(jobs.JOBS, task_id, "supervisor.log")
+        raise MachineError(f"the supervisor of {task_id} ends as soon as it starts; see {where}")
+
+
+def end_job(bench: Bench, number: int, task_id: str) -> None:
+    """End a job that a person replaces, and let its supervisor write that down."""
+    jobs.ask_stop(bench.root, task_id)
+    end_strays(f"{task_id}/", bench.interrupts)
+    until = bench.now() + END_S
+    while jobs.supervisor(bench.root, task_id) and bench.now() < until and bench.interrupts.sleep(LOOK_S):
+        bench.hear(task_id)
+    bench.hear(task_id)

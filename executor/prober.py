@@ -1,0 +1,92 @@
+"""Probes in a thread of their own: what blocks in the kernel blocks nobody else."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor import alerts
+from executor.probes import PROBES
+from executor.readings import Reading
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threading import Semaphore
+    from typing import Any
+
+    from executor.readings import Place
+    from executor.steps import Monitor
+    from executor.watched import Watched
+
+LATE_S = 30.0
+
+
+class Prober:
+    """A thread for probes: one that blocks in the kernel is left behind, and another thread goes on with the rest."""
+
+    def __init__(self, waker: int) -> None:
+        self._waker = waker
+        self._asked: list[tuple[Watched, Place]] = []
+        self._answers: list[tuple[Watched, Reading]] = []
+        self._at: Watched | None = None
+        self._at_s = 0.0
+        self._turn = 0
+        self._wake: Semaphore | None = None
+
+    def look(self, watched: list[Watched], place: Place) -> None:
+        """Ask for these looks."""
+        self._asked += [(one, place) for one in watched]
+        if self._wake is None:
+            self._wake = self._begin()
+        self._wake.release()
+
+    def answers(self) -> list[tuple[Watched, Reading]]:
+        """Return what was seen since."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    def leave_late_one(self, now_s: float) -> None:
+        """Say of a probe that does not answer that it is late, and let another thread go on."""
+        late = self._at
+        if late is not None and now_s - self._at_s > LATE_S:
+            late.troubled = f"no answer for {now_s - self._at_s:.0f} s: is it on a dead mount?"
+            self._at = None
+            self._wake = self._begin()
+            self._wake.release()
+
+    def _begin(self) -> Semaphore:
+        from threading import Semaphore, Thread
+
+        self._turn += 1
+        wake = Semaphore(0)
+        Thread(target=self._serve, args=(self._turn, wake), daemon=True).start()
+        return wake
+
+    def _serve(self, turn: int, wake: Semaphore) -> None:
+        while turn == self._turn:
+            wake.acquire()
+            while self._asked and turn == self._turn:
+                one, place = self._asked.pop(0)
+                self._at_s, self._at = time.monotonic(), one
+                reading = probed(one, place)
+                if turn == self._turn:
+                    self._at = None
+                self._answers.append((one, reading))
+            if self._waker >= 0:
+                os.write(self._waker, b"!")
+
+
+def probed(one: Watched, place: Place) -> Reading:
+    """Return what a probe sees; one that breaks must not end the supervisor."""
+    try:
+        return PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
+        return Reading(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
+
+
+def asked(monitor: Monitor) -> Any:
+    """Return what a probe is asked: a log is searched for what its monitor alerts on."""
+    if monitor.kind != "log" or not monitor.alert_on:
+        return monitor.asks
+    asks = monitor.asks if isinstance(monitor.asks, dict) else {"file": monitor.asks}
+    return {**asks, "match": alerts.match(monitor.alert_on).pattern}

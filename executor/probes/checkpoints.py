@@ -1,0 +1,121 @@
+"""Counts the checkpoints that a job leaves."""
+
+from __future__ import annotations
+
+import re
+
+from executor.asks import fields
+from executor.probes import found
+from executor.probes.spoken import one_line, several, size
+from executor.probes.whole import is_whole, looks_temporary
+from executor.readings import Reading
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.probes.found import Found
+    from executor.readings import Memory, Place
+
+MOST_KEPT = 50  # an older one is taken for finished
+
+
+class Saved(Value):
+    """A file or folder that may be a checkpoint; a folder is as large and as new as what lies inside."""
+
+    path: str
+    inode: int
+    bytes: int
+    changed_ns: int
+
+
+def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a glob, or {path, min_bytes}.
+
+    A checkpoint is finished, and counts, when two looks find it at one size, or replaced as a whole, under a name that
+    is not that of a temporary file. `progress` counts all ever seen, `values` speak of those that are there; age_s
+    runs from when we first saw the newest one, from the run's start when there is none.
+    """
+    wants = fields(asks, "path")
+    least = wants.get("min_bytes", 1)
+    present = [one for one in candidates(place.root, wants["path"], place.began_ns) if one.bytes >= least]
+    _meet_all(present[:MOST_KEPT], memory, place.now_s)
+    finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
+    memory["made"] = max(memory.get("made", 0), len(finished))
+    return _reading(memory, place, finished, f"{wants['path']}: none of this run yet")
+
+
+def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> Reading:
+    made = memory["made"]
+    age_s = place.now_s - max(memory.get("saved_s", place.began_s), place.began_s)
+    values = {"count": len(finished), "bytes": sum(one.bytes for one in finished), "age_s": age_s}
+    newest = found.shown(finished[0].path, place.root) if finished else ""
+    if finished:
+        values["newest_bytes"] = finished[0].bytes
+    text = f"{several(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
+    return Reading(
+        at_s=place.now_s,
+        there=made > 0,
+        progress=float(made),
+        values={name: float(value) for name, value in values.items()},
+        text=one_line(text),
+        newest=newest,
+    )
+
+
+def candidates(root: str, pattern: str, began_ns: int) -> list[Saved]:
+    """Return what a glob finds that was changed since the run began, the newest first, temporary files left out."""
+    left = [found.MOST_INSIDE]
+    named = found.matching(root, f"{pattern}*" if pattern.endswith("/") else pattern)
+    saved = [_saved(one, left) for one in named if not looks_temporary(one.path)]
+    return sorted((one for one in saved if one.changed_ns >= began_ns), key=_age, reverse=True)
+
+
+def _age(one: Saved) -> tuple[int, list[int], str]:
+    """Order by time; of the same instant step_200 comes after step_30."""
+    return one.changed_ns, [int(digits) for digits in re.findall(r"\d{1,18}", one.path)], one.path
+
+
+def _saved(one: Found, left: list[int]) -> Saved:
+    status = one.status
+    if not one.is_folder:
+        return Saved(one.path, status.st_ino, status.st_size, status.st_mtime_ns)
+    files = [inner for _, inner in found.inside(one.path, left)]
+    changed_ns = max((status.st_mtime_ns, *(inner.st_mtime_ns for inner in files)))
+    return Saved(one.path, status.st_ino, sum(inner.st_size for inner in files), changed_ns)
+
+
+def _meet_all(present: list[Saved], memory: Memory, now_s: float) -> None:
+    """Keep what is known of each, and count those that are found finished."""
+    before = memory.get("seen", {})
+    memory["seen"] = {one.path: _meet(one, before.get(one.path), memory, now_s) for one in present}
+
+
+def _meet(one: Saved, known: Memory | None, memory: Memory, now_s: float) -> Memory:
+    """Return what is known of a file or folder after this look."""
+    fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
+    if known is None:
+        return fresh
+    if known["changed_ns"] == one.changed_ns:
+        if known["bytes"] == one.bytes and known["done_ns"] != one.changed_ns:
+            known["done_ns"] = one.changed_ns
+            _count(memory, known["since_s"])
+        return {**known, "bytes": one.bytes}
+    if known["done_ns"] != known["changed_ns"] and (known["bytes"] == one.bytes or known["inode"] != one.inode):
+        known["done_ns"] = known["changed_ns"]
+        _count(memory, now_s)
+    return {**fresh, "done_ns": known["done_ns"]}
+
+
+def _count(memory: Memory, saved_s: float) -> None:
+    memory["made"] = memory.get("made", 0) + 1
+    memory["saved_s"] = max(memory.get("saved_s", saved_s), saved_s)
+
+
+def find_newest(root: str, pattern: str, began_ns: int) -> str:
+    """Return the newest whole checkpoint since then, as its path from the root, empty when there is none.
+
+    One cut short by a crash is passed over, as far as its form gives that away.
+    """
+    whole = (one.path for one in candidates(root, pattern, began_ns) if one.bytes and is_whole(one.path))
+    return next((found.shown(path, root) for path in whole), "")

@@ -1,0 +1,117 @@
+"""Finds what a pattern names, a bounded number of entries."""
+
+from __future__ import annotations
+
+import os
+import stat
+from fnmatch import fnmatchcase
+
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MOST_ENTRIES = 20_000
+MOST_INSIDE = 2_000
+MAGIC = frozenset("*?[")
+DEEPEST = 12
+
+
+class Found(Value):
+    """A file or folder: its path as the pattern reaches it, and what the file system says of it."""
+
+    path: str
+    status: os.stat_result
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+def matching(root: str, pattern: str) -> list[Found]:
+    """Return what a path or glob names below the root, each file once; names with a dot first need one written."""
+    plain = os.path.join(root, pattern)
+    paths: Iterable[str] = [plain] if os.path.lexists(plain) or not MAGIC & {*pattern} else _globbed(root, pattern)
+    once: dict[tuple[int, int], Found] = {}
+    for path in paths:
+        status = _status(path)
+        if status is not None:
+            key = (status.st_dev, status.st_ino)
+            if key not in once or os.path.islink(once[key].path):
+                once[key] = Found(path, status)
+    return [*once.values()]
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _globbed(root: str, pattern: str) -> Iterable[str]:
+    start = "/" if pattern.startswith("/") else root
+    paths: Iterable[str] = [start]
+    left = [MOST_ENTRIES]
+    for part in filter(None, pattern.split("/")):
+        paths = _step(paths, part, left)
+    return paths
+
+
+def _step(paths: Iterable[str], part: str, left: list[int]) -> Iterator[str]:
+    """Yield what one part of a pattern names in each folder."""
+    for path in paths:
+        if part == "**":
+            yield from _below(path, left, DEEPEST)
+        elif MAGIC & {*part}:
+            names = (entry.name for entry in entries(path, left))
+            yield from (os.path.join(path, name) for name in names if _named(name, part))
+        elif os.path.lexists(os.path.join(path, part)):
+            yield os.path.join(path, part)
+
+
+def _named(name: str, part: str) -> bool:
+    return (not name.startswith(".") or part.startswith(".")) and fnmatchcase(name, part)
+
+
+def _below(path: str, left: list[int], depth: int) -> Iterator[str]:
+    """Yield a folder with all folders below it, but hidden ones and links."""
+    yield path
+    if not depth:
+        return
+    for entry in entries(path, left):
+        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, left, depth - 1)
+
+
+def entries(path: str, left: list[int]) -> list[os.DirEntry[str]]:
+    """Return a folder's entries, none for one that cannot be read; `left[0]` is how many may still be looked at."""
+    found: list[os.DirEntry[str]] = []
+    try:
+        with os.scandir(path) as folder:
+            for entry in folder:
+                if left[0] <= 0:
+                    break
+                left[0] -= 1
+                found.append(entry)
+    except OSError:
+        return found
+    return found
+
+
+def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the plain files below a folder, links not followed."""
+    for entry in entries(path, left):
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from inside(entry.path, left)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry.path, entry.stat(follow_symlinks=False)
+        except (OSError, RecursionError):
+            continue
+
+
+def shown(path: str, root: str) -> str:
+    """Return a path as it is seen from the root, whole when it lies elsewhere."""
+    inner = os.path.relpath(path, root)
+    return path if inner.startswith("..") else inner

@@ -1,0 +1,87 @@
+"""Follows a log: how it grows, what in it matches."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor.asks import fields
+from executor.probes import found, tail
+from executor.probes.spoken import line_of, size
+from executor.readings import Reading
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.readings import Memory, Place
+
+OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
+MOST_FILES = 8
+BLOCKS = 8  # a look reads this many times LOOK_BYTES at most
+LONGEST = 4096  # bytes of a line that are searched
+
+
+def log(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a file or glob (its newest file), or {file, match: regular expression in any case}.
+
+    `stdout` and `stderr` are the job's own. `progress` is how many bytes were added, `text` the last line, with
+    `match` the last line that matched; `values["matches"]` counts those of this run.
+    """
+    wants = fields(asks, "file")
+    path = _newest(place, wants["file"])
+    kept = _kept_of(path, memory)
+    try:
+        count = _read(path, kept, memory, wants.get("match"), place)
+    except OSError as error:
+        said = "is not there yet" if isinstance(error, FileNotFoundError) else error.strerror
+        return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
+    there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
+    values = {"bytes": float(kept["size"]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
+    text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
+    return Reading(at_s=place.now_s, there=there, progress=float(memory["grown"]), values=values, text=text)
+
+
+def _newest(place: Place, pattern: str) -> str:
+    plain = os.path.join(place.root, pattern)
+    if pattern in OWN and not os.path.exists(plain):
+        return os.path.join(place.folder, OWN[pattern])
+    files = [one for one in found.matching(place.root, pattern) if not one.is_folder]
+    return max(files, key=lambda one: (one.status.st_mtime_ns, one.path)).path if files else plain
+
+
+def _kept_of(path: str, memory: Memory) -> Memory:
+    files = memory.setdefault("files", {})
+    for known in [*files] if len(files) > MOST_FILES else ():
+        del files[known]
+    kept: Memory = files.setdefault(path, {})
+    return kept
+
+
+def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Place) -> int:
+    """Read what is new into the memory and return how many lines that was."""
+    pattern = re.compile(match, re.IGNORECASE) if match else None
+    count, last, hits, hit = 0, b"", 0, b""
+    for _ in range(BLOCKS):
+        for raw in tail.lines(path, kept, place.began_ns):
+            count, last = count + 1, raw
+            if pattern and pattern.search(raw[:LONGEST].decode("utf-8", "replace")):
+                hits, hit = hits + 1, raw
+        if not kept["behind"]:
+            break
+    grew = _note_growth(kept, memory, place.began_ns)
+    memory["matches"] = memory.get("matches", 0) + hits
+    said = hit if pattern else last or (tail.last_bytes(path) if grew else b"")
+    memory["text"] = line_of(said) or memory.get("text", "")
+    return count
+
+
+def _note_growth(kept: Memory, memory: Memory, began_ns: int) -> int:
+    """Add to the memory by how many bytes the file grew, and return that."""
+    _, now, changed_ns = kept["seen"]
+    before = kept.get("size", 0 if changed_ns >= began_ns else now)
+    anew = kept.pop("anew", False) and now >= before
+    grew: int = now if anew or now < before else now - before
+    memory["grown"] = memory.get("grown", 0) + grew
+    kept["size"] = now
+    return grew

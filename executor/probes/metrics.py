@@ -1,0 +1,104 @@
+"""Reads the numbers that a training writes while it runs."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from math import isfinite
+
+from executor.asks import fields
+from executor.probes import found, tail
+from executor.probes.series import EVENTS, Series
+from executor.probes.spoken import pairs
+from executor.readings import Reading
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from executor.probes.found import Found
+    from executor.probes.rows import Row
+    from executor.readings import Memory, Place
+
+MOST_ROWS = 5_000
+MOST_FILES = 16
+MOST_VALUES = 256
+
+
+def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a file, a glob, a folder of event files, or {file, step, total, columns, format}.
+
+    `progress` is the newest step, in files without one the count of rows. `there` is False until this run wrote a row.
+    """
+    wants = fields(asks, "file")
+    files = _newest(place.root, wants["file"])
+    kept = memory.setdefault("files", {})
+    _forget_gone(kept, files)
+    new: deque[Row] = deque(maxlen=MOST_ROWS)
+    trouble = "" if files else f"{wants['file']} is not there yet"
+    for one in _in_turn(files, kept):
+        series = Series(one.path, kept.setdefault(one.path, {}), wants, place)
+        new.extend(series.new_rows(MOST_ROWS))
+        memory["count"] = memory.get("count", 0) + series.count
+        trouble = series.trouble or trouble
+    _remember(memory, new)
+    return _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
+
+
+def _newest(root: str, pattern: str) -> list[Found]:
+    """Return the files to read, the newest first."""
+    files: list[Found] = []
+    for one in found.matching(root, pattern):
+        files += _event_files(one) if one.is_folder else [one]
+    return sorted(files, key=lambda one: (one.status.st_mtime_ns, one.path), reverse=True)[:MOST_FILES]
+
+
+def _event_files(folder: Found) -> list[Found]:
+    inside = found.inside(folder.path, [found.MOST_INSIDE])
+    return [found.Found(path, status) for path, status in inside if EVENTS in os.path.basename(path)]
+
+
+def _forget_gone(kept: Memory, files: list[Found]) -> None:
+    for path in {*kept} - {one.path for one in files}:
+        if len(kept) > MOST_FILES or not os.path.exists(path):
+            del kept[path]
+
+
+def _in_turn(files: list[Found], kept: Memory) -> list[Found]:
+    """Return those that one look reads, the newest last."""
+    chosen: list[Found] = []
+    left = tail.LOOK_BYTES
+    for one in files:
+        if left > 0:
+            chosen.append(one)
+            left -= one.status.st_size - kept.get(one.path, {}).get("at", 0)
+    return chosen[::-1]
+
+
+def _remember(memory: Memory, new: Iterable[Row]) -> None:
+    """Keep the newest number of each column; one that is not finite as text, which every JSON holds."""
+    values = memory.setdefault("values", {})
+    for row in new:
+        for name, value in row.items():
+            if name in values or len(values) < MOST_VALUES:
+                values[name] = value if isfinite(value) else str(value)
+
+
+def _reading(memory: Memory, place: Place, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Reading:
+    values = {name: float(value) for name, value in memory["values"].items()}
+    count = memory.get("count", 0)
+    return Reading(
+        at_s=place.now_s,
+        there=count > 0,
+        progress=values.get("step", float(count) if count else None),
+        total=wants.get("total"),
+        values=values,
+        rows=new,
+        text=pairs(_in_order(values)) if count else trouble,
+    )
+
+
+def _in_order(values: dict[str, float]) -> list[tuple[str, float]]:
+    """Return the numbers as a person wants them: the step, losses, the rest."""
+    return sorted(values.items(), key=lambda pair: 0 if pair[0] == "step" else 1 if "loss" in pair[0].lower() else 2)

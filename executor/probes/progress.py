@@ -1,0 +1,61 @@
+"""Reads what a job says of its progress on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from math import inf
+
+from executor.probes import tail
+from executor.readings import Reading
+from executor.records import PROGRESS
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.readings import Memory, Place
+
+
+def progress(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: true. Reads lines as {"progress": {"done": 120, "total": 5000}}; a total may be missing."""
+    path = os.path.join(place.folder, "stdout.log")
+    if memory.get("path") != path:
+        memory.clear()
+        memory.update(path=path, file={})
+    _read(path, memory, place)
+    done, total = memory.get("done"), memory.get("total")
+    if done is None:
+        return Reading(at_s=place.now_s, there=False, text="stdout holds no progress yet")
+    known = {"done": done} if total is None else {"done": done, "total": total}
+    text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
+    return Reading(at_s=place.now_s, progress=done, total=total, values=known, text=text)
+
+
+def _read(path: str, memory: Memory, place: Place) -> None:
+    mark = PROGRESS.encode()
+    try:
+        said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
+    except OSError:
+        return
+    for line in reversed(said):
+        if _take(line, memory):
+            return
+
+
+def _take(line: bytes, memory: Memory) -> bool:
+    """Keep what a line says; tell whether it says something."""
+    try:
+        said = json.loads(line)["progress"]
+        done, total = said["done"], said.get("total")
+        memory.update(done=_number(done), total=None if total is None else _number(total))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def _number(value: Any) -> float:
+    """Return a finite number; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < inf:
+        raise ValueError(value)
+    return float(value)

@@ -1,0 +1,86 @@
+"""The supervisor as a program: it takes the job's lock, or leaves the job to who holds it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+
+from executor import files, follow, jobs, pids
+from executor.bench import Bench, inherited
+from executor.desk import Desk
+from executor.errors import BusyError, DoTasksError
+from executor.journal import Journal
+from executor.mask import Masker, secrets
+from executor.notify import urls
+from executor.plan import from_cache
+from executor.project import Project
+from executor.records import LOG_NAME
+from executor.state import fold
+from executor.supervise.vigil import Vigil
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+NICE = 5  # what watches a training must not take its time
+
+
+def entry() -> NoReturn:
+    """Run as a program: root of the project, task id, why it was started."""
+    root, task_id, why = sys.argv[1:4]
+    code = 0
+    try:
+        watch(root, task_id, why)
+    except DoTasksError as error:
+        _tell(str(error))
+        code = 1
+    except BaseException:  # noqa: BLE001 - it is told, and the next supervisor tries again
+        import traceback
+
+        _tell(traceback.format_exc())
+        code = 70
+    os._exit(code)  # a probe that hangs in the kernel must not keep us
+
+
+def _tell(text: str) -> None:
+    """Leave word in supervisor.log, which is our stderr."""
+    masked = Masker(secrets(os.environ)).mask(text)
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked}\n")
+    sys.stderr.flush()
+
+
+def watch(root: str, task_id: str, why: str) -> None:
+    """Watch a job to its verdict, unless somebody does or it has one."""
+    os.chdir(root)
+    try:
+        lock = files.take_lock(jobs.job_lock(root, task_id))
+    except BusyError:
+        return
+    job = jobs.read_job(root, task_id)
+    recalled = follow.recall(root)
+    state = recalled.states.get(int(job.get("step", -1)))
+    if state and state.task_id == task_id and state.verdict in ("", "started"):
+        os.nice(NICE)
+        gc.freeze()
+        Vigil(_bench(root, job, recalled), job).keep(why)
+    os.close(lock)
+
+
+def _bench(root: str, job: dict[str, Any], recalled: follow.Recalled) -> Bench:
+    plan = from_cache(job["plan"])
+    project = Project(root, str(job["definitions"]))
+    masker = Masker((*secrets(os.environ), *urls(plan.settings.notify, os.environ)))
+    pids.adopt_orphans()
+
+    def remember(line: dict[str, Any]) -> None:
+        bench.states = fold(bench.states, (line,))
+
+    environ = inherited(os.environ, plan.settings.env)
+    bench = Bench(Desk(project, plan, recalled.states), masker=masker, environ=environ, python=str(job["python"]))
+    bench.journal = Journal(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
+    bench.recalled = recalled
+    bench.strict = bool(job["strict"])
+    bench.interrupts.listen()
+    return bench

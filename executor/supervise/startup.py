@@ -1,0 +1,66 @@
+"""Whether a job is started: alive for a while, and every bound criterion met."""
+
+from __future__ import annotations
+
+from executor.phases.post import checks_answer, question
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+    from executor.proc import Command, Ended
+    from executor.steps import Check, Criterion
+
+ALIVE_S = 2.0
+FIRST_WAIT_S = 0.5
+MOST_WAIT_S = 5.0
+
+
+class Startup:
+    """The start of a run: which bound criteria are not met yet, and when they are asked again."""
+
+    def __init__(self, bench: Bench, task: Task, *, began_s: float) -> None:
+        self._bench = bench
+        self._task = task
+        main = task.step.main
+        bound = [one for one in (main.criteria if main else ()) if one.kind != "prose"]
+        self._pending: dict[str, Criterion] = {}
+        self._asked: dict[str, Check] = {}
+        self._left = bound
+        self._alive_s = began_s + ALIVE_S
+        self._limit_s = began_s + (main.limit_s if main else 0.0)
+        self._next_s = began_s + FIRST_WAIT_S
+        self._wait_s = FIRST_WAIT_S
+
+    def due_s(self) -> float:
+        """Return the monotonic time of the next thing to do."""
+        if self._pending:
+            return self._limit_s
+        return self._alive_s if not self._left else min(self._next_s, self._limit_s)
+
+    def start(self, now_s: float) -> list[Command]:
+        """Return the questions to ask now: one process a criterion that is not met yet."""
+        if self._pending or now_s < self._next_s:
+            return []
+        self._wait_s = min(MOST_WAIT_S, self._wait_s * 2)
+        self._next_s = now_s + self._wait_s
+        commands = []
+        for criterion in self._left:
+            check, command = question(self._bench, self._task, criterion)
+            self._pending[command.name], self._asked[command.name] = criterion, check
+            commands.append(command)
+        return commands
+
+    def take(self, ended: Ended) -> None:
+        """Take in the answer to a question."""
+        criterion = self._pending.pop(ended.name)
+        if checks_answer(self._asked[ended.name], ended).ok:
+            self._left = [one for one in self._left if one != criterion]
+
+    def settled(self, now_s: float) -> bool:
+        """Tell whether the job counts as started now."""
+        met = not self._left and now_s >= self._alive_s
+        return met or now_s >= self._limit_s
+
+    def pending(self) -> tuple[str, ...]:
+        """Return the criteria that are not met yet, in words."""
+        return tuple(one.text for one in self._left)

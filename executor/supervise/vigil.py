@@ -1,0 +1,193 @@
+"""The watch over one job: run after run, to its verdict."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor import follow, jobs
+from executor.bench import Task
+from executor.engine import finish
+from executor.events import MainRetried, SupervisorStarted
+from executor.outcome import Outcome, Verdict
+from executor.phases.background import newest_checkpoint
+from executor.phases.main import MOST_WAIT_S, is_retried, judge, note_started
+from executor.phases.running import begin
+from executor.phases.tick import mark_started
+from executor.recall import Decision
+from executor.runners import command
+from executor.steps import Main
+from executor.supervise.past import past
+from executor.supervise.rounds import Rounds
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.bench import Bench
+    from executor.phases.running import Run
+
+BACKOFF_LOOK_S = 0.5
+BACKOFF_BEAT_S = 5.0
+
+
+class Again(Value):
+    """Another run follows after a wait, because of a retry class or an alert."""
+
+    wait_s: float
+    why: str
+
+
+class Vigil:
+    """One supervisor at work."""
+
+    def __init__(self, bench: Bench, job: dict[str, Any]) -> None:
+        step = bench.plan.step(int(job["step"]))
+        task_id = str(job["task_id"])
+        decision = Decision("run", "supervised", task_id=task_id)
+        self._bench = bench
+        self._task = Task(step, task_id, str(job["digest"]), decision, title=str(job["title"]), began=bench.now())
+        self._main = step.main or Main()
+        self._past = past(follow.task_lines(bench.root, task_id))
+        self._retries = self._past.retries
+        self._rounds = Rounds(bench, self._task, self._past)
+
+    def keep(self, why: str) -> None:
+        """Watch until the job has its verdict, or we are asked to go."""
+        run = self._took_over(why)
+        while run:
+            outcome, classes = self._seen_through(run)
+            if outcome is None:
+                self._rounds.save()
+                return
+            again = self._again(outcome, classes)
+            run = self._next_run(again) if again else ""
+            if not run and not self._bench.interrupts.count:
+                self._close(self._in_the_end(outcome))
+
+    def _took_over(self, why: str) -> str:
+        """Say that we watch now, and return the run to watch; one that was to follow and did not is started."""
+        run = jobs.newest_main(self._bench.root, self._task.task_id)
+        self._bench.log(SupervisorStarted(pid=os.getpid(), run=run, why=why), self._task)
+        if self._past.act:
+            self._rounds.acting.resume_ending(self._past.act, self._rounds.monitors)
+        if self._rounds.is_started:
+            self._show_started()
+        seen = jobs.look_at(self._bench.root, self._task.task_id, run)
+        if seen.status == "elsewhere":
+            return ""
+        unborn = self._past.closed == run or seen.status == "never_ran"
+        return self._begun(self._past.next_run) if self._past.next_run and unborn else run
+
+    def _show_started(self) -> None:
+        """Put the mark in SPEC.md that a supervisor before us did not live to put there."""
+        box = self._bench.boxes().get(self._task.step.number)
+        if box and box.state == " " and (box.mark is None or box.mark.task_id != self._task.task_id):
+            mark_started(self._bench, self._task)
+
+    def _seen_through(self, run: str) -> tuple[Outcome | None, tuple[str, ...]]:
+        """Watch a run to its end and return what became of it, None when we are asked to go first."""
+        if self._past.closed == run:
+            return self._closed_before()
+        done = self._rounds.see_through(run)
+        if done is None:
+            return None, ()
+        self._rounds.look_back()
+        outcome, classes = judge(self._bench, self._task, run, done)
+        return self._in_words(outcome, done), classes
+
+    def _closed_before(self) -> tuple[Outcome, tuple[str, ...]]:
+        """Return what the log says of a run whose end a supervisor before us wrote down."""
+        status = Verdict(self._past.closed_status)
+        ending = self._rounds.acting.ending
+        died = ending.told if ending else f"died: {self._past.closed_reason}"
+        return Outcome(status, "" if status == Verdict.PASSED else died), (self._past.closed_class,)
+
+    def _in_words(self, outcome: Outcome, done: Run) -> Outcome:
+        """Return the outcome as SPEC.md tells it: how it died, and how far it had come."""
+        ending, came = self._rounds.acting.ending, self._came()
+        if outcome.verdict == Verdict.LOST:
+            return outcome.replace(reason=f"lost{came}: {outcome.reason}")
+        if ending and not outcome.passed:
+            return Outcome(Verdict.FAILED, ending.told)
+        if outcome.passed or done.verdict is not None:
+            return outcome
+        last = command.last_line(done.stderr) or command.last_line(done.stdout)
+        return outcome.replace(reason=f"died: exit {done.end.exit_code}{came}{f': {last}' if last else ''}")
+
+    def _came(self) -> str:
+        reached = self._rounds.sheet.reached()
+        return "" if reached is None else f" after step {reached:g}"
+
+    # Another run
+
+    def _again(self, outcome: Outcome, classes: tuple[str, ...]) -> Again | None:
+        """Return the restart that an alert or `retry` asks for, None when the job is over."""
+        acting, sheet = self._rounds.acting, self._rounds.sheet
+        ending, acting.ending = acting.ending, None
+        if outcome.passed or jobs.stop_asked(self._bench.root, self._task.task_id):
+            return None
+        if ending:
+            if ending.action != "restart":
+                return None
+            sheet.restarts += 1
+            return Again(ending.monitor_action.backoff_s * 2.0 ** (sheet.restarts - 1), f"alert {ending.key}")
+        if not is_retried(classes, self._main) or self._retries + 1 >= self._main.retry.attempts:
+            return None
+        self._retries += 1
+        return Again(min(MOST_WAIT_S, 2.0**self._retries), classes[0])
+
+    def _next_run(self, again: Again) -> str:
+        """Start the next run after a wait and return its name, empty when somebody stopped it meanwhile."""
+        run = jobs.next_main(self._bench.root, self._task.task_id)
+        self._bench.log(MainRetried(run=run, failure=again.why, wait_s=round(again.wait_s, 1)), self._task)
+        self._rounds.acting.clear_all(f"restarted as {run}")
+        self._rounds.sheet.state = "restarting"
+        return self._begun(run) if self._waited(again.wait_s) else ""
+
+    def _waited(self, wait_s: float) -> bool:
+        """Wait, with a heartbeat; tell whether nobody stopped the task or us meanwhile."""
+        until, beat_s = time.monotonic() + wait_s, 0.0
+        while (left := until - time.monotonic()) > 0:
+            if time.monotonic() >= beat_s:
+                self._rounds.beat()
+                beat_s = time.monotonic() + BACKOFF_BEAT_S
+            if not self._bench.interrupts.sleep(min(BACKOFF_LOOK_S, left)):
+                return False
+            if jobs.stop_asked(self._bench.root, self._task.task_id):
+                return False
+        return True
+
+    def _begun(self, run: str) -> str:
+        """Start a run from the newest checkpoint."""
+        argv = command.main_argv(self._bench, self._task)
+        resume = newest_checkpoint(self._bench, self._task)
+
+        def note(pid: int) -> None:
+            note_started(self._bench, self._task, run, pid)
+
+        begin(self._bench, self._task, run=run, argv=argv, note=note, resume=resume)
+        self._rounds.rota.forget_rules()
+        return run
+
+    # The end
+
+    def _in_the_end(self, outcome: Outcome) -> Outcome:
+        stopped = not outcome.passed and jobs.stop_asked(self._bench.root, self._task.task_id)
+        return Outcome(Verdict.CANCELLED, jobs.STOPPED) if stopped else outcome
+
+    def _close(self, outcome: Outcome) -> None:
+        """Judge the job, write its verdict, tell people."""
+        rounds = self._rounds
+        rounds.sheet.state = "ending"
+        rounds.beat()
+        rounds.acting.clear_all("the job ended")
+        outcome = finish(self._bench, self._task, outcome)
+        if self._bench.interrupts.count:
+            return
+        rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
+        rounds.sheet.write(rounds.rota, [])
+        said = outcome.reason or "every check and criterion holds"
+        kind = "finished" if outcome.passed else "died"
+        rounds.acting.tell(kind, f"step {self._task.step.number}, {self._task.title}: {said}")
+        rounds.last_words()

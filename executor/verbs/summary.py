@@ -1,0 +1,68 @@
+"""What a run says of its steps when they have ended."""
+
+from __future__ import annotations
+
+from executor import jobs
+from executor.desk import outrun
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+from executor.views.terminal import safe
+
+if TYPE_CHECKING:
+    from executor.bench import Bench
+    from executor.engine import Report
+    from executor.views.terminal import Screen
+
+
+def say_report(bench: Bench, report: Report, screen: Screen) -> None:
+    """Say what became of one step, and what to do next."""
+    if report.done and report.outcome.verdict == Verdict.STARTED:
+        screen.say(f"Step {report.number} is started ({report.task_id}): {safe(report.outcome.reason)}")
+        return
+    if report.done:
+        screen.say(f"Step {report.number} is already done: {safe(report.outcome.reason)}")
+        return
+    if not report.task_id:
+        if report.outcome.verdict != Verdict.WAITING:  # the transcript has said what it waits for
+            screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
+        return
+    if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
+        later = next(
+            (number for number in bench.plan.numbers if number > report.number and _still_open(bench, number)), 0
+        )
+        ready = f" Ready for step {later}." if later else ""
+        ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
+        screen.say(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
+        if ended == "started":
+            screen.say(f"How it goes: do-tasks --monitor   To end it: do-tasks stop {report.task_id}")
+    else:
+        verdict = report.outcome.verdict.replace("_", " ")
+        again = (
+            "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
+        )
+        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
+        if jobs.is_job(bench.root, report.task_id):
+            screen.say(safe(report.outcome.reason))
+    screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
+
+
+def _still_open(bench: Bench, number: int) -> bool:
+    """Tell, from the log alone, whether a step has no tick that holds."""
+    state = bench.state(number)
+    return not (state.ticked or state.hand_seen) or bool(outrun(bench, number))
+
+
+def say_summary(reports: list[Report], screen: Screen) -> None:
+    """Say a line a step."""
+    for report in reports:
+        verdict = report.outcome.verdict
+        mark = {Verdict.PASSED: "✅", Verdict.STARTED: "⏳"}.get(verdict, "❌")
+        reason = (
+            "already done"
+            if report.done and verdict == Verdict.PASSED
+            else (report.outcome.reason.splitlines() or [""])[0]
+        )
+        told = f"{report.title}: {reason}" if reason else report.title
+        screen.say(
+            f"{mark} step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s  {safe(told)}"
+        )

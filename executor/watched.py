@@ -1,0 +1,107 @@
+"""One monitor at work: what it saw last, what its rules say of it."""
+
+from __future__ import annotations
+
+from executor import alerts, checks
+from executor.readings import Judgement, Reading
+from executor.rules import RULES
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from re import Pattern
+    from typing import Any
+
+    from executor.readings import Memory
+    from executor.steps import Monitor
+
+COMMANDS = ("command", "check", "alert", "call")
+QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
+
+
+class Judged(Value):
+    """What one look says of one alert key."""
+
+    key: str
+    judgement: Judgement
+    monitor: Monitor
+
+
+class Watched:
+    """One monitor, with what it saw last and what its probe and rules remember."""
+
+    def __init__(self, monitor: Monitor, kept: Mapping[str, Any]) -> None:
+        self.monitor = monitor
+        self.memory: Memory = dict(kept.get("probe", {}))
+        self.rules: Memory = dict(kept.get("rules", {}))
+        self.next_s = 0.0
+        self.busy = False
+        self.looked_s: float | None = None
+        self.reading = Reading(at_s=0.0, there=False)
+        self.troubled = ""
+        self.ever_there = bool(kept.get("there"))
+        self.pattern: Pattern[str] | None = alerts.match(monitor.alert_on) if monitor.alert_on else None
+
+    def kept(self) -> dict[str, Any]:
+        """Return what is to be remembered, as JSON can hold it."""
+        return {"probe": self.memory, "rules": self.rules, "there": self.ever_there}
+
+    def forget_rules(self) -> None:
+        """Begin anew with another run: its numbers go back to an earlier step."""
+        self.rules = {}
+
+    def start(self, now_s: float) -> None:
+        """A look begins; the next one is due an interval later, whatever this one takes."""
+        self.busy = True
+        on_time = self.next_s + self.monitor.interval_s
+        self.next_s = on_time if on_time > now_s else now_s + self.monitor.interval_s
+
+    def take(self, reading: Reading) -> list[Judged]:
+        """Take in what a probe saw and return what the rules say of it."""
+        self.busy, self.looked_s, self.troubled = False, reading.at_s, ""
+        self.reading = reading
+        self.ever_there = self.ever_there or reading.there
+        judged = [self._judge(rule.kind, rule.args) for rule in self.monitor.rules]
+        return judged + self._log_matches()
+
+    def _judge(self, kind: str, args: Mapping[str, Any]) -> Judged:
+        memory = self.rules.setdefault(kind, {})
+        return self.judged(kind, RULES[kind].judge(args, memory, self.reading))
+
+    def _log_matches(self) -> list[Judged]:
+        """Return what new matches in a log say: they stand until a while passes without another."""
+        if self.monitor.kind != "log" or self.pattern is None:
+            return []
+        seen = self.reading.values.get("matches", 0.0)
+        new = seen > self.rules.get("matches", 0.0)
+        self.rules["matches"] = seen
+        self.rules["quiet"] = 0 if new else self.rules.get("quiet", QUIET_LOOKS) + 1
+        stands = True if new else False if self.rules["quiet"] >= QUIET_LOOKS else None
+        return [self.judged("alert_on", Judgement(stands, self.reading.text))]
+
+    def judged(self, what: str, judgement: Judgement) -> Judged:
+        """Return a judgement under the key of its alert."""
+        return Judged(f"{self.monitor.name}/{what}", judgement, self.monitor)
+
+    def take_output(self, exit_code: int | None, output: str, errors: str, now_s: float) -> list[Judged]:
+        """Take in what a command printed and return what that means; what fails has not seen anything."""
+        last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
+        self.busy, self.looked_s = False, now_s
+        self.troubled = "" if exit_code == 0 else checks.one_line(f"{checks.ending(exit_code)}: {errors or last}")
+        self.reading = Reading(at_s=now_s, there=exit_code == 0, text=checks.one_line(last))
+        self.ever_there = self.ever_there or exit_code == 0
+        return [self.judged(what, judgement) for what, judgement in self._said(exit_code, output)]
+
+    def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, Judgement]]:
+        kind = self.monitor.kind
+        if self.pattern is not None:
+            yield "alert_on", alerts.judge_output(self.pattern, output, exit_code)
+        if kind in ("check", "call"):
+            yield "check", alerts.judge_check(self.rules.setdefault("check", {}), exit_code)
+        if kind == "alert":
+            yield "alert", alerts.judge_alert(exit_code, output)
+
+    def blind(self, now_s: float, began_s: float) -> Judged:
+        """Return whether it has seen nothing for longer than its grace."""
+        grace_s = self.monitor.grace_s
+        return self.judged("blind", alerts.judge_blind(grace_s, self.ever_there, now_s, began_s))

@@ -1,0 +1,142 @@
+"""Notices through real processes: the herald with apprise against a server of ours, a hook of the plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from executor import proc
+from executor.herald import NOT_INSTALLED, NOT_SENT, SENT
+from executor.interrupts import Interrupts
+from executor.notify import HERALD, Notice, commands
+from executor.outcome import Verdict
+from executor.steps import Notifier
+from executor.watch import Watch
+from tests.edge.projects import alive
+
+KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
+PASSWORD = "s3cr3tpassword"
+FINISHED = Notice("finished", "loss 1.25 after step 5000", "task_13_0000000a", 13)
+
+
+class Mailbox(BaseHTTPRequestHandler):
+    """Keeps what is posted, and answers as it is told to."""
+
+    def do_POST(self):
+        self.server.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_):
+        return
+
+
+@pytest.fixture
+def mailbox():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mailbox)
+    server.posted, server.status = [], 200
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def deaf():
+    """A port where connections wait and nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def run(notifier, *, limit_s=60.0, **environ):
+    base = {"PATH": os.environ["PATH"], "TINKER_API_KEY": KEY, **environ}
+    [command] = commands([notifier], FINISHED, environ=base, limit_s=limit_s)
+    watch = Watch(Interrupts())
+    watch.add(proc.start(command))
+    ended = []
+    while not ended:
+        ended = watch.turn()
+    return ended[0]
+
+
+def url_of(port, words=""):
+    return f"json://user:{PASSWORD}@127.0.0.1:{port}/{words}"
+
+
+def test_a_notice_arrives_with_its_title_and_message(mailbox):
+    pytest.importorskip("apprise")
+    ended = run(Notifier("env", "HOOK_URL"), HOOK_URL=url_of(mailbox.server_port))
+    assert (ended.exit_code, ended.output) == (SENT, b"sent\n")
+    [posted] = mailbox.posted
+    assert (posted["title"], posted["message"]) == ("do-tasks: finished", "loss 1.25 after step 5000")
+
+
+def test_an_answer_that_is_no_yes_is_told_by_its_number(mailbox):
+    pytest.importorskip("apprise")
+    mailbox.status = 503
+    ended = run(Notifier("url", url_of(mailbox.server_port)))
+    assert (ended.exit_code, b"it answered 503" in ended.output) == (NOT_SENT, True)
+
+
+def test_a_dead_port_is_told_without_the_url():
+    pytest.importorskip("apprise")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    ended = run(Notifier("url", url_of(port)))
+    assert (ended.exit_code, ended.verdict) == (NOT_SENT, Verdict.FAILED)
+    assert ended.output.decode().splitlines() == [
+        "not sent: it did not answer, or is not reachable from here; check the URL, the service and the network"
+    ]
+
+
+def test_a_server_that_hangs_is_left_at_the_limit(deaf):
+    pytest.importorskip("apprise")
+    ended = run(Notifier("url", url_of(deaf, "?rto=100&cto=100")), limit_s=1.0)
+    assert ended.verdict is Verdict.TIMED_OUT
+
+
+@pytest.mark.parametrize("url", [f"nosuch://{PASSWORD}", f"json://:{PASSWORD}@", PASSWORD, f"slack://{PASSWORD}"])
+def test_a_bad_url_is_told_without_it(url):
+    pytest.importorskip("apprise")
+    ended = run(Notifier("env", "HOOK_URL"), HOOK_URL=url)
+    assert (ended.exit_code, PASSWORD.encode() in ended.output) == (NOT_SENT, False)
+    assert ended.output.startswith(b"not sent: ")
+    assert len(ended.output.splitlines()) == 1
+
+
+def test_without_apprise_the_move_is_told():
+    environ = {"DO_TASKS_NOTIFY_URL": url_of(1)}
+    bare = [sys.executable, "-I", "-S", HERALD]
+    done = subprocess.run(bare, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (NOT_INSTALLED, "")
+    assert done.stdout == "apprise is not there; install it with: pip install 'do-tasks[notify]'\n"
+
+
+def test_a_hook_is_given_the_notice_and_no_secret(tmp_path):
+    kept = tmp_path / "kept"
+    ended = run(Notifier("command", f"env -0 >{kept}"), LANG="C.UTF-8")
+    given = dict(line.split("=", 1) for line in kept.read_text().split("\0") if line)
+    assert ended.exit_code == 0
+    assert {name: given.pop(name) for name in ("DO_TASKS_NOTICE", "DO_TASKS_MESSAGE", "DO_TASKS_RUN")} == {
+        "DO_TASKS_NOTICE": "finished",
+        "DO_TASKS_MESSAGE": "loss 1.25 after step 5000",
+        "DO_TASKS_RUN": "task_13_0000000a/notify.1",
+    }
+    of_bash = {"PWD", "SHLVL", "_"}
+    assert given.keys() - of_bash == {"PATH", "LANG", "DO_TASKS_TASK_ID", "DO_TASKS_STEP", "DO_TASKS_KEY"}
+
+
+def test_a_hook_that_hangs_dies_with_its_children(tmp_path):
+    child = tmp_path / "pid"
+    ended = run(Notifier("command", f"sleep 300 & echo $! >{child}; wait"), limit_s=0.5)
+    assert ended.verdict is Verdict.TIMED_OUT
+    assert not alive(int(child.read_text()))
