@@ -22,7 +22,7 @@ run: $(VENV)/.stamp-run
 test: $(VENV)/.stamp-dev
 	@$(BIN)/python -m pytest -q -m "not deep and not live"
 
-test-deep: $(VENV)/.stamp-dev
+test-deep: $(VENV)/.stamp-deep
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live"
 
 lint: $(VENV)/.stamp-dev
@@ -57,3 +57,8 @@ $(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 	@$(PIP) install -c constraints.txt -e '.[sdk,dev]'
 	@touch $@
+
+$(VENV)/.stamp-deep: $(VENV)/.stamp-dev
+	@echo "adding torch for the real trainings (about half a minute, once)"
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,dev,train,notify]' && touch $@ || \
+	  echo "make: torch could not be installed: the tests that need it are skipped" >&2

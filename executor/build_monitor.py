@@ -6,7 +6,7 @@ from executor.alerts import match
 from executor.asks import ASKS
 from executor.rules import read_rule
 from executor.spot import NAME_CHARS, Spot
-from executor.steps import CHECK_LIMIT_S, Action, Monitor
+from executor.steps import CHECK_LIMIT_S, Action, Monitor, speaks_of_checkpoints
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,10 +34,15 @@ def build_monitors(step: Spot) -> tuple[Monitor, ...]:
 
 
 def names_checkpoints(body: Mapping[str, Any]) -> bool:
-    """Tell whether something in a loaded step finds its checkpoints: a monitor, or a criterion bound to a file."""
+    """Tell whether something in a loaded step finds its checkpoints: a monitor, or a criterion bound to their file."""
     main = body.get("main")
     criteria = main.get("success_criteria") if isinstance(main, dict) else None
-    return _any_has("file", criteria) or _any_has("checkpoints", body.get("background"))
+    return _binds_one(criteria) or _any_has("checkpoints", body.get("background"))
+
+
+def _binds_one(criteria: object) -> bool:
+    items = [one for one in criteria if isinstance(one, dict)] if isinstance(criteria, list) else []
+    return any(speaks_of_checkpoints(str(one.get("criterion")), one["file"]) for one in items if one.get("file"))
 
 
 def _any_has(key: str, items: object) -> bool:

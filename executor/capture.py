@@ -38,3 +38,11 @@ class Capture:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def size_of(path: str) -> int:
+    """Return how large a file is, 0 for one that is not there."""
+    try:
+        return os.stat(path).st_size if path else 0
+    except OSError:
+        return 0

@@ -130,6 +130,8 @@ def _waited_for(bench: Bench, report: Report, how: Manner) -> Report:
     until = bench.now() + how.wait_s
     while report.held_by and (left := until - bench.now()) > 0:
         outcome = await_job(bench, report.number, job_step=report.held_by, wait_s=left)
+        if outcome.verdict == Verdict.WAITING:
+            bench.journal.write(StepSkipped(reason=outcome.reason), step=report.number)
         if not outcome.passed:
             return report.replace(outcome=outcome)
         report = _reported(bench, report.number, how)
@@ -216,7 +218,8 @@ def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
 def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
     """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
     if outcome.passed:
-        outcome, failed_in = post(bench, task), "POST"
+        judged, failed_in = _heeding_people(bench, task, post(bench, task)), "POST"
+        outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
     if not bench.interrupts.count:
         tick(bench, task, outcome, failed_in=failed_in)
     return outcome

@@ -88,7 +88,10 @@ def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
 def catch_up(root: str, recalled: Recalled) -> Recalled:
     """Return the fold with what was written since, by us and by others."""
     path = os.path.join(root, LOG_NAME)
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:  # moved aside this instant, or taken away: what the rest says counts
+        return recall(root)
     if status.st_ino == recalled.inode and status.st_size == recalled.offset:
         return recalled
     if not recalled.inode or status.st_ino != recalled.inode:

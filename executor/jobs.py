@@ -191,7 +191,7 @@ def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> 
     for below, _, names in os.walk(folder) if masker else ():
         if not sparing or os.path.basename(below) != sparing:
             for name in names:
-                if name.endswith(".log") or name == "result.json":
+                if name.endswith((".log", ".err")) or name == "result.json":
                     files.mask(os.path.join(below, name), masker.mask_bytes_equal_length)
 
 

@@ -65,6 +65,11 @@ def _outputs(folder: str) -> list[tuple[int, int, str, int, int]]:
     return [(os.POSIX_SPAWN_OPEN, fd, f"{folder}/{name}", flags, 0o600) for fd, name in names]
 
 
+def leave(held: Held) -> None:
+    """Let the launcher end without the command."""
+    os.close(held.go)
+
+
 def let_go(held: Held) -> None:
     """Send the one line; a launcher that died before reads nothing and is found dead."""
     try:

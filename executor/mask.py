@@ -8,6 +8,7 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 SHORTEST_SECRET = 8
 SHORTEST_STRONG = 16
@@ -101,6 +102,14 @@ class Masker:
         for start, end in _merged(self.raw_index().spans(data.decode("latin-1"))):
             veiled[start:end] = b"*" * (end - start)
         return bytes(veiled)
+
+    def mask_all(self, value: Any) -> Any:
+        """Return the value as JSON has it with every text in it masked."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, dict):
+            return {self.mask(str(key)): self.mask_all(inner) for key, inner in value.items()}
+        return [self.mask_all(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
     def raw_index(self) -> _Index:
         """Return what finds the secrets in bytes read as latin-1: one character a byte, so places agree."""

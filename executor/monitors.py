@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FILES = ("metrics", "log")
 ANSWER_S = 1.0
+ERRORS = 4096  # bytes of a command's stderr that are kept
 NEVER_NS = 2**62  # no file is younger
 
 
@@ -51,10 +52,10 @@ class Rota:
         self._kept.update({one.monitor.name: one.kept() for one in whole})
         return self._kept
 
-    def forget_rules(self) -> None:
-        """Another run begins."""
-        for one in self.watched:
-            one.forget_rules()
+    def begin_anew(self) -> None:
+        """Another run begins: what the last one left is none of its."""
+        self._kept = for_new_run(self._bench, self._task, self.kept())
+        self.watched = [Watched(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
 
     def start(self, place: Place) -> list[Command]:
         """Begin the looks that are due: probes at once in their thread, commands are returned."""
@@ -80,7 +81,25 @@ class Rota:
 
     def drop(self, ended: Ended) -> None:
         """A command was ended before it could say anything."""
-        self.watched[int(ended.name.partition(".")[2])].busy = False
+        at = int(ended.name.partition(".")[2])
+        self.watched[at].busy = False
+        self._keep_errors(at)
+
+    def _errors(self, at: int) -> str:
+        return os.path.join(self._folder, f"{at}.err")
+
+    def _keep_errors(self, at: int) -> str:
+        """Return the end of what a command said on stderr, masked; nothing else of it is kept."""
+        path = self._errors(at)
+        raw = self._bench.tail(path, 2 * ERRORS)
+        said = self._bench.masker.mask(raw)[-ERRORS:]
+        if said != raw:
+            try:
+                with open(path, "wb") as file:
+                    file.write(said.encode("utf-8", "replace"))
+            except OSError:  # a full disk, after the old text was taken off it
+                return said
+        return said
 
     def _command(self, at: int, monitor: Monitor) -> Command:
         kind = "call" if monitor.kind == "call" else "command"
@@ -92,7 +111,7 @@ class Rota:
             env=self._environment(monitor),
             token=f"{self._task.task_id}/{name}",
             limit_s=monitor.limit_s,
-            errors=os.path.join(self._folder, f"{at}.err"),
+            errors=self._errors(at),
             max_output=1 << 20,
         )
 
@@ -106,7 +125,8 @@ class Rota:
         """Take in the end of a monitor's command."""
         at = int(ended.name.partition(".")[2])
         one = self.watched[at]
-        errors = self._bench.tail(os.path.join(self._folder, f"{at}.err"), 300) if ended.exit_code else ""
+        said = self._keep_errors(at)[-300:]
+        errors = said if ended.exit_code else ""
         code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
         output = self._bench.masker.mask(ended.output.decode("utf-8", "replace"))
         return one.take_output(code, output, self._bench.masker.mask(ended.reason or errors), time.monotonic())
@@ -120,12 +140,20 @@ class Rota:
         self._prober.leave_late_one(now_s)
         found: list[Judged] = []
         for one, reading in self._prober.answers():
+            if one not in self.watched:
+                continue  # it was asked of the run before
             found += one.take(reading.replace(text=self._bench.masker.mask(reading.text)))
         return found
 
     def blind(self, now_s: float, began_s: float) -> list[Judged]:
         """Return which monitors have seen nothing for longer than their grace."""
         return [one.blind(now_s, began_s) for one in self.watched if one.monitor.grace_s is not None]
+
+
+def for_new_run(bench: Bench, task: Task, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what probes keep when another run begins: no rule's memory, and files from where they end now."""
+    probes = {name: {"probe": one.get("probe", {}), "there": one.get("there", False)} for name, one in kept.items()}
+    return {**probes, **remembered(bench, task)}
 
 
 def remembered(bench: Bench, task: Task) -> dict[str, Any]:

@@ -64,9 +64,12 @@ def children() -> set[int] | None:
 
 
 def bearing(token: str) -> list[int]:
-    """Return the pids of our user whose environment holds DO_TASKS_RUN=token (a whole task: token ends in /)."""
+    """Return the pids of our user whose environment holds DO_TASKS_RUN=token.
+
+    A token that ends in / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+    """
     needle = f"DO_TASKS_RUN={token}".encode()
-    exact = not token.endswith("/")
+    exact = not token.endswith(("/", "."))
     return [pid for pid in _all_pids() if pid != os.getpid() and _bears(pid, needle, exact=exact)]
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 
 from executor import pids
-from executor.capture import Capture
+from executor.capture import Capture, size_of
 from executor.errors import MachineError
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING, Value
@@ -128,6 +128,10 @@ class Running:
     def spent(self) -> bool:
         """True when the last signal and its grace have passed: what lives now sleeps in the kernel."""
         return self.stopping and not self._ladder and time.monotonic() >= self._next_at
+
+    def wrote(self) -> int:
+        """Return how many bytes it has written so far, on stderr too where that is a file of its own."""
+        return self.capture.size + size_of(self.command.errors)
 
     def due(self) -> float:
         """Return the monotonic time of the next thing to do about this process."""

@@ -360,7 +360,7 @@ _ACTION = {
                         "from": {
                             "type": "string",
                             "enum": ["latest_checkpoint"],
-                            "description": "Needs a checkpoints monitor, or a criterion bound to a file.",
+                            "description": "Needs a checkpoints monitor, or a criterion bound to a checkpoint.",
                         },
                         "attempts": _says(_COUNT, "Restarts in all; default 2.", maximum=100),
                         "backoff": _says(_SPAN, "Wait before the first, doubled for each further one; default 30 s."),

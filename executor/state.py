@@ -166,9 +166,16 @@ def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepS
         step = line.get("step")
         if isinstance(step, int) and all(isinstance(line.get(name), str) for name in ENVELOPE):
             apply = FOLDS.get(line["event"])
-            if apply:
-                after[step] = apply(after.get(step, NEW), line)
+            state = after.get(step, NEW)
+            if apply and not _is_of_older(state, line):
+                after[step] = apply(state, line)
     return after
+
+
+def _is_of_older(state: StepState, line: Line) -> bool:
+    """Tell a line of a task that another has replaced: a supervisor may wake up late and still write."""
+    known = state.task_id and line["task_id"] not in ("", state.task_id)
+    return bool(known) and line["event"] not in ("TaskStarted", "TaskResumed")
 
 
 ENVELOPE = ("event", "task_id", "timestamp", "status")

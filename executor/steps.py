@@ -126,6 +126,21 @@ class Edge(Value):
     until: str = "finished"
 
 
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".npz")
+
+
+def path_of(asks: object) -> str:
+    """Return the path or glob of a question about files."""
+    return str(asks.get("path") or "") if isinstance(asks, dict) else str(asks or "")
+
+
+def speaks_of_checkpoints(text: str, asks: object) -> bool:
+    """Tell whether a criterion bound to a file is about checkpoints: a log that must be there is none."""
+    path = path_of(asks)
+    told = f"{text} {path}".lower()
+    return "checkpoint" in told or "ckpt" in told or path.endswith(WEIGHTS)
+
+
 class Step(Value):
     """One numbered entry of the plan. `main` is None when nothing is written to run."""
 
@@ -147,9 +162,9 @@ class Step(Value):
     def checkpoints(self) -> str:
         """The glob by which this step's checkpoints are found, empty when nothing tells."""
         asked = [monitor.asks for monitor in self.background if monitor.kind == "checkpoints"]
-        bound = [one.asks for one in (self.main.criteria if self.main else ()) if one.kind == "file"]
-        first = next(iter((*asked, *bound)), "")
-        return str(first.get("glob") or first.get("path") or "") if isinstance(first, dict) else str(first)
+        bound = self.main.criteria if self.main else ()
+        found = [one.asks for one in bound if one.kind == "file" and speaks_of_checkpoints(one.text, one.asks)]
+        return path_of(next(iter((*asked, *found)), ""))
 
 
 class Notifier(Value):

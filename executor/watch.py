@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from executor.proc import Ended, Ladder, Running
 
 SETTLE_S = 0.02
+FLOOD_S = 0.25
 IDLE_S = 30.0
 
 
@@ -80,6 +81,7 @@ class Watch:
         now = time.monotonic()
         waits = [one.due() - now for one in self.running]
         waits += [SETTLE_S for one in self.running if one.over or one.pidfd < 0]
+        waits += [FLOOD_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
         waits += [self._beat_s] if self._beat else []
         waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
@@ -108,7 +110,7 @@ def _advance(one: Running) -> None:
         one.reap()
     if one.over:
         _drain(one)
-    if one.capture.size > one.command.max_output and not one.stopping:
+    if not one.stopping and one.wrote() > one.command.max_output:
         one.stop(Verdict.FAILED, f"wrote more than {one.command.max_output // 1024**2} MiB and was stopped")
     if one.stopping:
         one.escalate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from executor import alerts, checks
 from executor.readings import Judgement, Reading
 from executor.rules import RULES
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from executor.steps import Monitor
 
 COMMANDS = ("command", "check", "alert", "call")
+ANSWERED = ("check", "alert", "call")  # exit 1 is an answer of theirs, no trouble
+NOT_RUN = (None, 126, 127)
+FIRST_S = 5.0
 QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
 
 
@@ -44,17 +49,18 @@ class Watched:
 
     def kept(self) -> dict[str, Any]:
         """Return what is to be remembered, as JSON can hold it."""
-        return {"probe": self.memory, "rules": self.rules, "there": self.ever_there}
-
-    def forget_rules(self) -> None:
-        """Begin anew with another run: its numbers go back to an earlier step."""
-        self.rules = {}
+        whole = {"probe": self.memory, "rules": self.rules, "there": self.ever_there}
+        kept: dict[str, Any] = json.loads(json.dumps(whole, default=str))  # what the next look changes is not in it
+        return kept
 
     def start(self, now_s: float) -> None:
         """A look begins; the next one is due an interval later, whatever this one takes."""
         self.busy = True
-        on_time = self.next_s + self.monitor.interval_s
-        self.next_s = on_time if on_time > now_s else now_s + self.monitor.interval_s
+        interval_s = self.monitor.interval_s
+        if self.monitor.kind == "checkpoints" and not self.ever_there:
+            interval_s = min(interval_s, FIRST_S)  # somebody may wait for the first one
+        on_time = self.next_s + interval_s
+        self.next_s = on_time if on_time > now_s else now_s + interval_s
 
     def take(self, reading: Reading) -> list[Judged]:
         """Take in what a probe saw and return what the rules say of it."""
@@ -87,9 +93,12 @@ class Watched:
         """Take in what a command printed and return what that means; what fails has not seen anything."""
         last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
         self.busy, self.looked_s = False, now_s
-        self.troubled = "" if exit_code == 0 else checks.one_line(f"{checks.ending(exit_code)}: {errors or last}")
-        self.reading = Reading(at_s=now_s, there=exit_code == 0, text=checks.one_line(last))
-        self.ever_there = self.ever_there or exit_code == 0
+        asks = self.monitor.kind in ANSWERED and exit_code not in NOT_RUN
+        there = exit_code == 0 or (asks and not errors)
+        ended = ": ".join(filter(None, (checks.ending(exit_code), errors or last)))
+        self.troubled = "" if there else checks.one_line(ended)
+        self.reading = Reading(at_s=now_s, there=there, text=checks.one_line(last))
+        self.ever_there = self.ever_there or there or asks
         return [self.judged(what, judgement) for what, judgement in self._said(exit_code, output)]
 
     def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, Judgement]]:

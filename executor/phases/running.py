@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from executor.records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
+PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for
 NOT_FOUND = 127  # what a shell gives for a program that it cannot start
 
 
@@ -71,7 +72,8 @@ def begin(
         _outlast_the_tick()
     jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
     note(held.pid)
-    launcher.let_go(held)
+    # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
+    (launcher.leave if jobs.stop_asked(bench.root, task.task_id) else launcher.let_go)(held)
     return held.pid
 
 
@@ -156,10 +158,16 @@ def _finished(bench: Bench, task: Task, end: Exit, ended: Ended) -> Run:
         verdict=verdict,
         reason=reason,
         duration_s=ended.duration_s,
-        stdout=bench.tail(os.path.join(folder, "stdout.log")),
+        stdout=_without_progress(bench.tail(os.path.join(folder, "stdout.log"), PROGRESS_TAIL)),
         stderr=bench.tail(os.path.join(folder, "stderr.log")),
         output_file=bench.relative(os.path.join(folder, "stdout.log")),
     )
+
+
+def _without_progress(text: str) -> str:
+    """Return the end of an output without the lines that only make the bar."""
+    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(PROGRESS))
+    return kept.encode("utf-8", "replace")[-OUTPUT_TAIL:].decode("utf-8", "replace")
 
 
 def _unwritten(folder: str, ended: Ended) -> Exit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from executor.events import SpecMarked, SpecTicked, StepFailed, StepInterrupted, StepPassed
+from executor.errors import DoTasksError
+from executor.events import SpecMarked, SpecTicked, StepFailed, StepInterrupted, StepPassed, WarningRaised
 from executor.formats.spec_md import Mark, clean
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
@@ -35,10 +36,19 @@ def mark_started(bench: Bench, task: Task) -> None:
     bench.log(SpecMarked(status="started", line=box.line, text="started"), task)
 
 
+def shown_started(bench: Bench, task: Task) -> None:
+    """Show it where that can be done: a SPEC.md that somebody has changed or locked must not end the watch."""
+    try:
+        mark_started(bench, task)
+    except DoTasksError as error:
+        bench.log(WarningRaised(message=f"SPEC.md does not show that it is started: {error}"), task)
+
+
 def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     prose = sum(check.kind == "prose" for check in (*task.step.pre_flight, *task.step.post_validation))
-    note = clean(_counts(proven=proven, claimed=claimed, prose=prose))
+    stood = [one for one in outcome.evidence if one.startswith("alert ")]
+    note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=prose), *stood)))
     passed = StepPassed(digest=task.digest, proven=proven, claimed=claimed, duration_s=_age(bench, task), note=note)
     bench.log(passed, task)
     bench.journal.sync()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from executor.bench import Bench
     from executor.steps import Edge
 
+GONE = "its supervisor was gone"
 LOOK_S = 0.5
+AGAIN_S = 30.0  # a supervisor that ends as soon as it starts is not started over and over
 
 
 def await_job(bench: Bench, number: int, *, job_step: int, wait_s: float) -> Outcome:
@@ -25,12 +27,14 @@ def await_job(bench: Bench, number: int, *, job_step: int, wait_s: float) -> Out
     edges = [edge for edge in bench.step(number).depends_on if edge.step == job_step]
     message = f"waiting for {_what(edges)} of step {job_step} ({task_id}); Ctrl-C ends the waiting, not the job"
     bench.journal.write(WarningRaised(message=message), step=number)
+    attended_s = -AGAIN_S
     while bench.now() < until:
         bench.hear(task_id)
         settled = _settled(bench, number, job_step, edges)
         if settled:
             return settled
-        attend.attend(bench.root, task_id, os.environ, why="its supervisor was gone")
+        if bench.now() - attended_s > AGAIN_S and attend.attend(bench.root, task_id, os.environ, why=GONE):
+            attended_s = bench.now()
         if not bench.interrupts.sleep(min(LOOK_S, max(0.0, until - bench.now()))):
             return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
     return Outcome(Verdict.WAITING, f"step {job_step} did not come that far in {wait_s:g} s")

@@ -41,9 +41,9 @@ def _met(args: Args, memory: Memory, row: Row) -> bool:
         bad[name] += 1
         if bad[name] >= args["clear"]:
             del bad[name]
-    bad.update(dict.fromkeys(odd, 0))
-    if odd:
+    if odd and not bad:  # the first is what a person looks for
         memory["text"] = ", ".join(f"{name} is {row[name]}" for name in odd[:3]) + columns.place_of(row)
+    bad.update(dict.fromkeys(odd, 0))
     return bool(odd)
 
 

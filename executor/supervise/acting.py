@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from executor import alerts, notify, proc
@@ -9,6 +10,7 @@ from executor.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.journal import timestamp
 from executor.mask import clean_control, without_secrets
 from executor.steps import Action
+from executor.supervise.past import Past
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -20,11 +22,17 @@ if TYPE_CHECKING:
     from executor.proc import Command, Ended
     from executor.readings import Memory
     from executor.steps import Monitor
-    from executor.supervise.past import Past
     from executor.watched import Judged
 
 OUTPUT = 1000  # characters of what was matched or seen that an alert carries
 COMMAND_LIMIT_S = 60.0
+FOLLOWS = {
+    "notify": "",
+    "stop": "; the job is being stopped",
+    "restart": "; the job is to be restarted",
+    "command": "; its command is being run",
+    "block": "; later steps wait",
+}
 
 
 class Ending(Value):
@@ -44,11 +52,14 @@ class Ending(Value):
 class Acting:
     """The alerts of a job, with what they asked for."""
 
-    def __init__(self, bench: Bench, task: Task, past: Past, *, reached: Callable[[], float | None]) -> None:
+    def __init__(
+        self, bench: Bench, task: Task, past: Past, *, reached: Callable[[], float | None], is_stuck: Callable[[], bool]
+    ) -> None:
         self._bench = bench
         self._task = task
         self._past = past
         self._reached = reached
+        self._is_stuck = is_stuck
         self._restarts = dict(past.restarts)
         self._allowed = {one.name: one.env for one in task.step.background}
         self._sent: dict[str, tuple[str, Any]] = {}
@@ -57,6 +68,11 @@ class Acting:
         self.excused: Memory = {}
         self.ending: Ending | None = None
         self._commands: list[Command] = []
+
+    @property
+    def restarts(self) -> int:
+        """Return how often alerts have had the job restarted."""
+        return sum(self._restarts.values())
 
     def waiting(self) -> list[Command]:
         """Return what is to be started, once."""
@@ -78,12 +94,13 @@ class Acting:
         self.since[key] = since
 
     def heed_again(self, monitors: Mapping[str, Monitor]) -> None:
-        """Do what a supervisor before us was asked for and did not live to do."""
-        for key in self._past.unheeded:
+        """Do what a supervisor before us was asked for and did not live to do, once."""
+        past, self._past = self._past, Past()
+        for key in past.unheeded:
             monitor = monitors.get(key.rpartition("/")[0])
             if monitor and key in self.standing:
                 self._act(key, monitor.action, self.standing[key].output)
-        for notice in self._past.untold:
+        for notice in past.untold:
             kind, _, key = notice.partition(" ")
             output = self.standing[key].output if key in self.standing else "it is over"
             self.tell(kind, f"{key}: {output}", key=key)
@@ -107,17 +124,19 @@ class Acting:
             self.since[key] = timestamp(time.time())
             raised = AlertRaised(key=key, output=said, samples=judgement.samples, action=action.kind)
             self._bench.log(raised, self._task)
-            self.tell("alert", f"{key}: {said}", key=key)
+            self.tell("alert", f"{key}: {said}{FOLLOWS[action.kind]}", key=key)
             self._act(key, action, said)
         elif what == "cleared":
             self._cleared(key, said or "the condition no longer holds")
         return bool(what)
 
-    def clear_all(self, why: str) -> None:
-        """No alert stands any more, for the reason given."""
-        for key in [*self.standing]:
+    def clear_all(self, why: str) -> list[str]:
+        """No alert stands any more, for the reason given; return the keys of those that did."""
+        stood = [*self.standing]
+        for key in stood:
             self.standing = {name: one for name, one in self.standing.items() if name != key}
             self._bench.log(AlertCleared(key=key, reason=why), self._task)
+        return stood
 
     def _cleared(self, key: str, why: str) -> None:
         self._bench.log(AlertCleared(key=key, reason=why), self._task)
@@ -140,18 +159,17 @@ class Acting:
             broken = self._breaker(key, action)
             wanted, why = ("stop", f"{said}; {broken}") if broken else (wanted, why)
         if wanted == "restart":
-            self._restarts[key] = (*self._restarts.get(key, ()), self._reached() or 0.0)
+            self._restarts[key] = self._restarts.get(key, 0) + 1
         self._log(key, wanted, "started", why)
         self.ending = Ending(wanted, key, why, action)
 
     def _breaker(self, key: str, action: Action) -> str:
         """Return why there is no further restart, empty when there may be one."""
-        before = self._restarts.get(key, ())
-        if len(before) >= action.attempts:
-            return f"restarted {len(before)} times before, which is all that is allowed"
-        reached = self._reached() or 0.0
-        if before and reached <= before[-1]:
-            return f"after the last restart it came no further than step {reached:g}"
+        before = self._restarts.get(key, 0)
+        if before >= action.attempts:
+            return f"restarted {'once' if before == 1 else f'{before} times'} before, which is all that is allowed"
+        if before and self._is_stuck():
+            return "the last restart has saved no new checkpoint"
         return ""
 
     def resume_ending(self, act: tuple[str, ...], monitors: Mapping[str, Monitor]) -> None:
@@ -184,7 +202,9 @@ class Acting:
         notifiers = self._bench.plan.settings.notify
         if not notifiers:
             return
-        notice = notify.Notice(kind, message, self._task.task_id, self._task.step.number, key)
+        step = self._task.step.number
+        whole = f"{os.path.basename(self._bench.root)}: step {step}, {self._task.title}: {message}"
+        notice = notify.Notice(kind, self._bench.masker.mask(whole), self._task.task_id, step, key)
         found = notify.commands(notifiers, notice, environ=self._bench.environment(self._task))
         for command in found:
             number = len(self._sent) + 1

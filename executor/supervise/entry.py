@@ -10,7 +10,7 @@ import time
 from executor import files, follow, jobs, pids
 from executor.bench import Bench, inherited
 from executor.desk import Desk
-from executor.errors import BusyError, DoTasksError
+from executor.errors import BusyError, DoTasksError, MachineError
 from executor.journal import Journal
 from executor.mask import Masker, secrets
 from executor.notify import urls
@@ -24,6 +24,7 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+AGAIN_S = 20.0
 NICE = 5  # what watches a training must not take its time
 
 
@@ -62,10 +63,22 @@ def watch(root: str, task_id: str, why: str) -> None:
     recalled = follow.recall(root)
     state = recalled.states.get(int(job.get("step", -1)))
     if state and state.task_id == task_id and state.verdict in ("", "started"):
-        os.nice(NICE)
+        os.nice(max(0, NICE - os.nice(0)))
         gc.freeze()
-        Vigil(_bench(root, job, recalled), job).keep(why)
+        _keep(_bench(root, job, recalled), job, why)
     os.close(lock)
+
+
+def _keep(bench: Bench, job: dict[str, Any], why: str) -> None:
+    """Watch the job; when the machine refuses, a full disk say, wait and start over from what the log says."""
+    try:
+        Vigil(bench, job).keep(why)
+    except MachineError as error:
+        if bench.state(int(job["step"])).verdict != "started":
+            raise
+        _tell(f"{error}; tried again in {AGAIN_S:g} s")
+        if bench.interrupts.sleep(AGAIN_S):
+            os.execv(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"])  # noqa: S606 - this very program
 
 
 def _bench(root: str, job: dict[str, Any], recalled: follow.Recalled) -> Bench:

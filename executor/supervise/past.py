@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     Line = Mapping[str, Any]
 
 ENDING = ("stop", "restart")
+AGAIN, OVER = "restarted as", "the job ended"  # why an alert is over that nobody recovered from: nobody is told
+CLOSES = (AGAIN, OVER)
 
 
 class Past(Value):
@@ -18,18 +20,19 @@ class Past(Value):
 
     `closed` is the last run whose end is logged, with its status, class and reason; `next_run` the one that was to
     follow it. `act` is the ending that was begun and not seen through, as (action, key, reason); `unheeded` are alerts
-    that were raised and not acted on, `untold` the notices that nobody was sent. `restarts` are, by key, how far the
-    training was at each.
+    that were raised and not acted on, `untold` the notices that nobody was sent. `restarts` counts, by key, those
+    that an alert asked for.
     """
 
     closed: str = ""
     closed_status: str = ""
     closed_class: str = ""
     closed_reason: str = ""
+    closed_code: int | None = None
     next_run: str = ""
     act: tuple[str, ...] = ()
     unheeded: tuple[str, ...] = ()
-    restarts: Mapping[str, tuple[float, ...]] = {}
+    restarts: Mapping[str, int] = {}
     retries: int = 0
     untold: tuple[str, ...] = ()
 
@@ -49,6 +52,7 @@ def _finished(stand: Past, line: Line) -> Past:
         closed_status=line["status"],
         closed_class=line.get("failure", ""),
         closed_reason=line.get("reason", ""),
+        closed_code=line.get("exit_code"),
         next_run="",
     )
 
@@ -75,13 +79,13 @@ def _acted(stand: Past, line: Line) -> Past:
     if line["status"] != "started":
         return stand
     if action == "restart":
-        before = stand.restarts.get(key, ())
-        stand = stand.replace(restarts={**stand.restarts, key: (*before, float(line.get("at") or 0.0))})
+        stand = stand.replace(restarts={**stand.restarts, key: stand.restarts.get(key, 0) + 1})
     return stand.replace(act=(action, key, line["reason"])) if action in ENDING else stand
 
 
 def _cleared(stand: Past, line: Line) -> Past:
-    stand = stand.replace(untold=(*stand.untold, f"recovered {line['key']}"))
+    if not line.get("reason", "").startswith(CLOSES):
+        stand = stand.replace(untold=(*stand.untold, f"recovered {line['key']}"))
     return stand.replace(unheeded=tuple(one for one in stand.unheeded if one != line["key"]))
 
 

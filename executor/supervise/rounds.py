@@ -8,19 +8,22 @@ import signal
 import time
 
 from executor import jobs, pids, proc
+from executor.errors import MachineError
 from executor.events import CheckpointSaved, JobStarted
 from executor.monitors import Rota
 from executor.outcome import PASSED, Verdict
+from executor.phases.background import newest_checkpoint
 from executor.phases.running import adopt_ended, finished, running
-from executor.phases.tick import mark_started
+from executor.phases.tick import shown_started
 from executor.phases.together import check_all
+from executor.probes.checkpoints import find_newest
 from executor.readings import Place
 from executor.steps import Monitor
 from executor.supervise import sheet
 from executor.supervise.acting import Acting
 from executor.supervise.startup import Startup
 from executor.values import TYPE_CHECKING
-from executor.watch import Bystander
+from executor.watch import Bystander, end_strays
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
     from executor.supervise.past import Past
 
 BEAT_S = 5.0
+NEWS_S = 0.9
 PROGRESS_S = 5.0
 CHECKPOINT_S = 2.0
 LAST_LOOK_S = 1.0
-LAST_WORDS_S = 35.0  # a notifier has 30
+LAST_WORDS_S = 65.0  # a notifier has 30, what an alert runs 60
 GRACE_S = 10.0
-OURS = ("monitor", "criterion", "act")
+OURS = ("monitor", "criterion")
+QUESTIONS = (*OURS, "post")
+TELLERS = ("notify", "act")
 
 
 class Rounds:
@@ -44,18 +50,20 @@ class Rounds:
         self._bench = bench
         self._task = task
         kept = jobs.read_memory(bench.root, task.task_id)
-        self.monitors = {one.name: one for one in (*task.step.background, *_implied(task))}
+        self.monitors = {one.name: one for one in (*_implied(task), *task.step.background)}
         self.rota = Rota(bench, task, tuple(self.monitors.values()), kept.get("monitors", {}))
         self.sheet = sheet.Sheet(bench, task)
         self.sheet.paces = kept.get("paces", {})
-        self.sheet.restarts = sum(map(len, past.restarts.values()))
-        self.acting = Acting(bench, task, past, reached=self.sheet.reached)
+        self.sheet.restarts = sum(past.restarts.values())
+        self.acting = Acting(bench, task, past, reached=self.sheet.reached, is_stuck=self._is_stuck)
         self.acting.recall(bench.state(task.step.number).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
         self._startup: Startup | None = None
         self._watch = Bystander(bench.interrupts, due=self._due_s, wake=self.rota.wake)
         self._one: Running | None = None
         self._beat_s = 0.0
+        self._shown: float | None = None
+        self._shown_s = 0.0
         self._place = Place(bench.root, "", "", 0, 0.0, 0.0, 0)
 
     @property
@@ -120,14 +128,18 @@ class Rounds:
             self.beat()
 
     def _weigh_all(self, now_s: float) -> None:
-        for judged in (*self.rota.gather(now_s), *self.rota.blind(now_s, self._place.began_s)):
+        seen = self.rota.gather(now_s)
+        if seen:
+            self.sheet.note(self.rota)
+            self._show_news(now_s)
+        for judged in (*seen, *self.rota.blind(now_s, self._place.began_s)):
             self._beat_s = now_s if self.acting.weigh(judged) else self._beat_s
         self._note_first_checkpoint()
 
     def _start(self, command: Command) -> None:
         try:
             self._watch.add(proc.start(command))
-        except proc.CannotStartError as error:
+        except (MachineError, OSError) as error:  # not there, or nothing left to start it with: the next look may
             self._take(proc.Ended(name=command.name, verdict=Verdict.FAILED, exit_code=127, reason=str(error)))
 
     def _take(self, ended: Ended) -> None:
@@ -146,7 +158,7 @@ class Rounds:
         event = JobStarted(run=self.sheet.run, pid=self._place.pid, pending=startup.pending())
         self._bench.log(event, self._task)
         self._bench.journal.sync()
-        mark_started(self._bench, self._task)
+        shown_started(self._bench, self._task)
         self.sheet.state, self._beat_s = "running", 0.0
         asked = [check for check in self._task.step.post_validation if check.when == "start"]
         outcome = check_all(self._bench, self._task, phase="POST", asked=asked, fail_fast=False) if asked else PASSED
@@ -174,12 +186,34 @@ class Rounds:
                 self._beat_s = 0.0
                 return
 
+    def _is_stuck(self) -> bool:
+        """Tell whether this run, which began from a checkpoint, has saved none itself."""
+        pattern = self._task.step.checkpoints
+        own = find_newest(self._bench.root, pattern, self._place.began_ns) if pattern else ""
+        return not own and bool(newest_checkpoint(self._bench, self._task))
+
+    def _show_news(self, now_s: float) -> None:
+        """Leave how far it has come at once, at most about once a second; the rest waits for the heartbeat."""
+        reached = self.sheet.reached()
+        if reached != self._shown and now_s >= self._shown_s + NEWS_S:
+            self._shown, self._shown_s = reached, now_s
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            self.sheet.write(self.rota, self.acting.shown())
+        except MachineError:  # a full disk, say: to watch on matters more than to be seen at it
+            pass
+
     def beat(self) -> None:
         """Leave what is seen, for who looks and for who comes after us."""
         self._beat_s = time.monotonic() + BEAT_S
         self.sheet.note(self.rota)
-        self.sheet.write(self.rota, self.acting.shown())
-        self.save()
+        self._write()
+        try:
+            self.save()
+        except MachineError:  # as above
+            pass
         self._heed_size()
 
     def save(self) -> None:
@@ -187,7 +221,7 @@ class Rounds:
         alerts = {one["key"]: one for one in self.acting.shown()}
         kept = {"monitors": self.rota.kept(), "paces": self.sheet.paces, "alerts": alerts}
         kept["excused"] = self.acting.excused
-        jobs.write_memory(self._bench.root, self._task.task_id, kept)
+        jobs.write_memory(self._bench.root, self._task.task_id, self._bench.masker.mask_all(kept))
 
     def _heed_size(self) -> None:
         """Stop a run that fills the disk with what it prints."""
@@ -207,7 +241,7 @@ class Rounds:
         self.sheet.note(self.rota)
 
     def _dismiss(self) -> None:
-        """End what we started to watch the job by: nobody is left to read it. Notifiers go on."""
+        """End what we started to watch the job by: nobody is left to read it. What tells people goes on."""
         for one in self._watch.running:
             if one.command.name.partition(".")[0] in OURS:
                 one.stop(Verdict.CANCELLED, "the run is over", proc.KILL)
@@ -217,10 +251,15 @@ class Rounds:
                 self._take_late(ended)
 
     def _take_late(self, ended: Ended) -> None:
-        if ended.name.startswith("notify"):
+        if ended.name.partition(".")[0] in TELLERS:
             self.acting.take(ended)
         elif ended.name.startswith("monitor"):
             self.rota.drop(ended)
+
+    def end_strays(self, kinds: tuple[str, ...] = QUESTIONS) -> None:
+        """End what a supervisor before us left: nobody reads what it says, nobody would end it."""
+        for kind in kinds:
+            end_strays(f"{self._task.task_id}/{kind}.", self._bench.interrupts, ladder=proc.KILL)
 
     def last_words(self) -> None:
         """Let notifiers finish, within bounds."""
@@ -230,14 +269,17 @@ class Rounds:
         while self._watch.running and time.monotonic() < until:
             for ended in self._watch.turn():
                 self._take(ended)
+        self.end_strays(("monitor", *TELLERS))
 
 
 def _implied(task: Task) -> tuple[Monitor, ...]:
     """Return what is watched in every job: the progress it prints, and checkpoints that somebody waits for."""
     kinds = {one.kind for one in task.step.background}
+    names = {one.name for one in task.step.background}
     found = [] if "progress" in kinds else [Monitor("progress", "progress", asks=True, interval_s=PROGRESS_S)]
     if "checkpoints" not in kinds and task.step.checkpoints:
         found.append(Monitor("checkpoints", "checkpoints", task.step.checkpoints, interval_s=CHECKPOINT_S))
+    found = [one.replace(name=f"{one.name} of the job") if one.name in names else one for one in found]
     return tuple(found)
 
 

@@ -83,7 +83,7 @@ class Sheet:
             "monitors": [_monitor(one) for one in rota.watched],
             "restarts": self.restarts,
         }
-        jobs.write_watch(self._bench.root, self._task.task_id, body)
+        jobs.write_watch(self._bench.root, self._task.task_id, self._bench.masker.mask_all(body))
 
     def _dated(self, told: dict[str, Any] | None, now_s: float, now: float) -> dict[str, Any] | None:
         """Add the wall clock to a monotonic time, for people."""

@@ -8,16 +8,17 @@ import time
 from executor import follow, jobs
 from executor.bench import Task
 from executor.engine import finish
-from executor.events import MainRetried, SupervisorStarted
+from executor.errors import DoTasksError
+from executor.events import MainRetried, StepFailed, SupervisorStarted, WarningRaised
 from executor.outcome import Outcome, Verdict
 from executor.phases.background import newest_checkpoint
 from executor.phases.main import MOST_WAIT_S, is_retried, judge, note_started
 from executor.phases.running import begin
-from executor.phases.tick import mark_started
+from executor.phases.tick import shown_started
 from executor.recall import Decision
 from executor.runners import command
 from executor.steps import Main
-from executor.supervise.past import past
+from executor.supervise.past import AGAIN, OVER, past
 from executor.supervise.rounds import Rounds
 from executor.values import TYPE_CHECKING, Value
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from executor.bench import Bench
     from executor.phases.running import Run
 
+OPEN = ("", "started")
+REPLACED = "a newer task of its step has taken its place"
+FIRST = "main.1"  # the executor starts it, or nobody
+MOST_DOUBLINGS = 10
 BACKOFF_LOOK_S = 0.5
 BACKOFF_BEAT_S = 5.0
 
@@ -68,6 +73,7 @@ class Vigil:
     def _took_over(self, why: str) -> str:
         """Say that we watch now, and return the run to watch; one that was to follow and did not is started."""
         run = jobs.newest_main(self._bench.root, self._task.task_id)
+        self._rounds.end_strays()
         self._bench.log(SupervisorStarted(pid=os.getpid(), run=run, why=why), self._task)
         if self._past.act:
             self._rounds.acting.resume_ending(self._past.act, self._rounds.monitors)
@@ -76,14 +82,21 @@ class Vigil:
         seen = jobs.look_at(self._bench.root, self._task.task_id, run)
         if seen.status == "elsewhere":
             return ""
-        unborn = self._past.closed == run or seen.status == "never_ran"
-        return self._begun(self._past.next_run) if self._past.next_run and unborn else run
+        return self._begun(self._unborn(run, seen.status)) if self._unborn(run, seen.status) else run
+
+    def _unborn(self, run: str, status: str) -> str:
+        """Return the run that was to follow and was never let go, empty when there is none or nobody wants it."""
+        if jobs.stop_asked(self._bench.root, self._task.task_id):
+            return ""
+        if status == "never_ran" and run not in (FIRST, self._past.closed):
+            return run
+        return self._past.next_run if self._past.closed == run else ""
 
     def _show_started(self) -> None:
         """Put the mark in SPEC.md that a supervisor before us did not live to put there."""
         box = self._bench.boxes().get(self._task.step.number)
         if box and box.state == " " and (box.mark is None or box.mark.task_id != self._task.task_id):
-            mark_started(self._bench, self._task)
+            shown_started(self._bench, self._task)
 
     def _seen_through(self, run: str) -> tuple[Outcome | None, tuple[str, ...]]:
         """Watch a run to its end and return what became of it, None when we are asked to go first."""
@@ -100,8 +113,10 @@ class Vigil:
         """Return what the log says of a run whose end a supervisor before us wrote down."""
         status = Verdict(self._past.closed_status)
         ending = self._rounds.acting.ending
-        died = ending.told if ending else f"died: {self._past.closed_reason}"
-        return Outcome(status, "" if status == Verdict.PASSED else died), (self._past.closed_class,)
+        how = "lost" if status == Verdict.LOST else "died"
+        told = ending.told if ending else f"{how}: {self._past.closed_reason}"
+        classes = (self._past.closed_class, f"exit:{self._past.closed_code}")
+        return Outcome(status, "" if status == Verdict.PASSED else told), classes
 
     def _in_words(self, outcome: Outcome, done: Run) -> Outcome:
         """Return the outcome as SPEC.md tells it: how it died, and how far it had come."""
@@ -112,7 +127,7 @@ class Vigil:
             return Outcome(Verdict.FAILED, ending.told)
         if outcome.passed or done.verdict is not None:
             return outcome
-        last = command.last_line(done.stderr) or command.last_line(done.stdout)
+        last = command.last_line(done.stderr)
         return outcome.replace(reason=f"died: exit {done.end.exit_code}{came}{f': {last}' if last else ''}")
 
     def _came(self) -> str:
@@ -130,8 +145,9 @@ class Vigil:
         if ending:
             if ending.action != "restart":
                 return None
-            sheet.restarts += 1
-            return Again(ending.monitor_action.backoff_s * 2.0 ** (sheet.restarts - 1), f"alert {ending.key}")
+            sheet.restarts = acting.restarts
+            wait_s = ending.monitor_action.backoff_s * 2.0 ** min(sheet.restarts - 1, MOST_DOUBLINGS)
+            return Again(wait_s, f"alert {ending.key}")
         if not is_retried(classes, self._main) or self._retries + 1 >= self._main.retry.attempts:
             return None
         self._retries += 1
@@ -141,7 +157,7 @@ class Vigil:
         """Start the next run after a wait and return its name, empty when somebody stopped it meanwhile."""
         run = jobs.next_main(self._bench.root, self._task.task_id)
         self._bench.log(MainRetried(run=run, failure=again.why, wait_s=round(again.wait_s, 1)), self._task)
-        self._rounds.acting.clear_all(f"restarted as {run}")
+        self._rounds.acting.clear_all(f"{AGAIN} {run}")
         self._rounds.sheet.state = "restarting"
         return self._begun(run) if self._waited(again.wait_s) else ""
 
@@ -166,8 +182,9 @@ class Vigil:
         def note(pid: int) -> None:
             note_started(self._bench, self._task, run, pid)
 
+        self._rounds.rota.begin_anew()
+        self._rounds.save()
         begin(self._bench, self._task, run=run, argv=argv, note=note, resume=resume)
-        self._rounds.rota.forget_rules()
         return run
 
     # The end
@@ -177,17 +194,36 @@ class Vigil:
         return Outcome(Verdict.CANCELLED, jobs.STOPPED) if stopped else outcome
 
     def _close(self, outcome: Outcome) -> None:
-        """Judge the job, write its verdict, tell people."""
+        """Judge the job, write its verdict, tell people; of one that another task has replaced only the log tells."""
         rounds = self._rounds
+        if self._replaced():
+            self._bench.log(StepFailed(status=Verdict.CANCELLED, reason=REPLACED, failed_in="BACKGROUND"), self._task)
+            return
         rounds.sheet.state = "ending"
         rounds.beat()
-        rounds.acting.clear_all("the job ended")
-        outcome = finish(self._bench, self._task, outcome)
+        stood = rounds.acting.clear_all(OVER)
+        outcome = self._judged(outcome.replace(evidence=tuple(f"alert {key} stood at the end" for key in stood)))
         if self._bench.interrupts.count:
             return
         rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
         rounds.sheet.write(rounds.rota, [])
-        said = outcome.reason or "every check and criterion holds"
-        kind = "finished" if outcome.passed else "died"
-        rounds.acting.tell(kind, f"step {self._task.step.number}, {self._task.title}: {said}")
+        if outcome.verdict != Verdict.CANCELLED:  # who stopped it knows
+            said = outcome.reason or "every check and criterion holds"
+            rounds.acting.tell("finished" if outcome.passed else "died", said)
         rounds.last_words()
+
+    def _replaced(self) -> bool:
+        """Tell whether the step went on with another task while we slept."""
+        self._bench.hear()
+        return self._bench.state(self._task.step.number).task_id not in ("", self._task.task_id)
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """Return the verdict, which is in the log; a SPEC.md that does not take it changes nothing about it."""
+        try:
+            return finish(self._bench, self._task, outcome)
+        except DoTasksError as error:
+            state = self._bench.state(self._task.step.number)
+            if state.verdict in OPEN:
+                raise
+            self._bench.log(WarningRaised(message=f"SPEC.md does not show it: {error}"), self._task)
+            return Outcome(Verdict(state.verdict), state.reason)

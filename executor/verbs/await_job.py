@@ -44,10 +44,18 @@ def await_job(here: Project, args: Namespace, attendant: Attendant, *, show: Cal
     number = _chosen(here, args.which, seen)
     task_id = seen.state(number).task_id
     seen, verdict, text = _waited(seen, attendant, number=number, until=args.until, limit_s=args.timeout)
+    here_now = [row for row in rows(seen) if row["task_id"] == task_id]
+    text = _with_alerts(text, here_now) if args.until == "alert" else text
     print(one_line(f"{task_id}: {text}"), file=sys.stderr if args.json else sys.stdout, flush=True)
     if args.json:
-        show([row for row in rows(seen) if row["task_id"] == task_id])
+        show(here_now)
     return verdict
+
+
+def _with_alerts(text: str, job: list[Row]) -> str:
+    """Return what is said of the alerts that stand, with what each rests on and does."""
+    told = [f"{one['key']}: {one['output']} [{one['action']}]" for row in job for one in row["alerts"] if one["output"]]
+    return f"alert {'; '.join(told)}; see: do-tasks --monitor" if told else text
 
 
 def _waited(
@@ -64,7 +72,7 @@ def _waited(
         if came is None and time.monotonic() - tended > TEND_S:
             seen, tended = look(seen.root, attendant, seen.recalled), time.monotonic()
             came = _came(seen.state(number), task_id, until) or _abandoned(seen, number)
-    late = f"not {_said(until)} within {limit_s} s; wait on with: do-tasks monitor {task_id} --until {until}"
+    late = f"not {_said(until)} within {limit_s or 0:g} s; wait on with: do-tasks monitor {task_id} --until {until}"
     return look(seen.root, attendant, seen.recalled), *(came or (Verdict.WAITING, late))
 
 

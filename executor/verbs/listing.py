@@ -72,7 +72,9 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     state = _state(desk, number, box)
     stale_by = outrun(desk, number) if state in ("done", "by hand") and desk.plan.defines(number) else 0
-    return {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
+    alerts = len(desk.state(number).alerts) if state == "running" else 0
+    row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
+    return row | {"alerts": alerts}
 
 
 def _state(desk: Desk, number: int, box: Box | None) -> str:
@@ -103,7 +105,8 @@ def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
 def _line(row: dict[str, object]) -> str:
     told = f"  [{row['task_id']}]" if row["task_id"] else ""
     state = str(row["state"])
-    shown = "" if state in ("done", "open") else f" ({state})"
+    alerts = f", {row['alerts']} alert{'s' * (row['alerts'] != 1)}: do-tasks --monitor" if row["alerts"] else ""
+    shown = "" if state in ("done", "open") else f" ({state}{alerts})"
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
     return f"[{SIGNS[state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

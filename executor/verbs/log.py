@@ -14,7 +14,7 @@ from executor.events import LogRotated
 from executor.journal import Journal
 from executor.mask import Masker, StreamMask, secrets, spelled_json
 from executor.outcome import Verdict
-from executor.records import LOG_NAME
+from executor.records import LOG_NAME, PROGRESS
 from executor.values import TYPE_CHECKING
 from executor.views.terminal import Screen, Transcript, one_line, safe
 
@@ -47,7 +47,8 @@ def run(args: Namespace) -> Verdict:
     if args.rotate:
         return _rotate(here)
     task_id = args.task_id or _newest(here.root)
-    show = _raw if args.json else Transcript(Screen())
+    screen = Screen()
+    show = _raw if args.json else Transcript(screen)
     offset = _size(here.path(LOG_NAME))
     lines = follow.task_lines(here.root, task_id, upto=offset)
     if not lines:
@@ -55,8 +56,8 @@ def run(args: Namespace) -> Verdict:
     for line in lines:
         show(line)
     if args.follow and not _has_ended(lines):
-        job = jobs.is_job(here.root, task_id)
-        return _follow(here, task_id, offset, show, _Output(here.root, task_id) if job and not args.json else None)
+        output = _Output(here.root, task_id, screen) if jobs.is_job(here.root, task_id) and not args.json else None
+        return _follow(here, task_id, offset, show, output)
     return Verdict.PASSED
 
 
@@ -126,8 +127,8 @@ def _ended(line: dict[str, Any]) -> bool:
 class _Output:
     """What a job's newest run writes, both streams, masked, in whole lines; a run after a restart is followed too."""
 
-    def __init__(self, root: str, task_id: str) -> None:
-        self._root, self._task_id = root, task_id
+    def __init__(self, root: str, task_id: str, screen: Screen) -> None:
+        self._root, self._task_id, self._screen = root, task_id, screen
         self._masker = Masker(secrets(os.environ))
         self._run = ""
         self._streams: tuple[_Stream, ...] = ()
@@ -140,7 +141,7 @@ class _Output:
             self.close()
             folder = jobs.run_folder(self._root, self._task_id, newest)
             paths = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
-            self._streams = tuple(_Stream(path, self._masker, behind=behind) for path in paths)
+            self._streams = tuple(_Stream(path, self._masker, self._screen, behind=behind) for path in paths)
             self._run = newest
         for stream in self._streams:
             stream.show()
@@ -156,8 +157,9 @@ class _Output:
 class _Stream:
     """One file that grows; `behind` bytes of what is there already are shown, None for all."""
 
-    def __init__(self, path: str, masker: Masker, *, behind: int | None) -> None:
+    def __init__(self, path: str, masker: Masker, screen: Screen, *, behind: int | None) -> None:
         self._path = path
+        self._screen = screen
         self._mask = StreamMask(masker)
         self._behind = behind
         self._fd = -1
@@ -204,8 +206,21 @@ class _Stream:
         # A bar redraws its line: only what stands there last is shown, and kept.
         self._held = self._held[self._held.rfind(b"\r", 0, -1) + 1 :]
         texts = [line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in whole]
-        if shown := [f"       | {one_line(text)}" for text in texts if text.strip()]:
-            print("\n".join(shown), flush=True)
+        if shown := [f"       | {one_line(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS)]:
+            if self._screen.live:
+                self._screen.say(*shown)
+            else:
+                print("\n".join(shown), flush=True)  # a slow reader gets every line
+        if moved := [text for text in texts if text.startswith(PROGRESS)]:
+            self._show_bar(moved[-1])
+
+    def _show_bar(self, text: str) -> None:
+        """Draw progress as a bar on a terminal; a pipe gets none, as from a run."""
+        try:
+            said = json.loads(text)["progress"]
+            self._screen.bar(int(said["done"]), int(said["total"]))
+        except (ValueError, TypeError, KeyError):
+            pass
 
 
 def _size(path: str) -> int:

@@ -74,7 +74,8 @@ def _chosen(here: project.Project, which: str, seen: Look) -> list[Row]:
     found = [row for row in every if row["task_id"] == which or row["step"] in wanted]
     if not found:
         there = ", ".join(f"step {row['step']} ({row['task_id']})" for row in every) or "none"
-        raise UsageError(f"{one_line(which)} is no background job's newest task or step; jobs: {there}")
+        what = f"step {which} has no background job" if which.isdecimal() else f"{one_line(which)} is none of them"
+        raise UsageError(f"{what}; background jobs: {there}")
     return found
 
 

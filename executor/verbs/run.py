@@ -8,7 +8,7 @@ import os
 import sys
 
 from executor import files, follow, jobs, project
-from executor.desk import Desk, decide_or_refuse, is_met
+from executor.desk import Desk, awaited, decide_or_refuse, is_met
 from executor.errors import UsageError
 from executor.events import VERSION
 from executor.mask import spelled_json
@@ -112,12 +112,15 @@ def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Dec
 
 
 def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], before: list[int]) -> str:
-    """Say which dependencies stay open that this run does not take first."""
+    """Say which dependencies this run does not take first, else which jobs it will have to wait for."""
     if decision.action != "run":
         return ""
-    edges = [edge for edge in desk.plan.step(number).depends_on if edge.step not in before]
-    open_still = [edge.step for edge in edges if edge.step not in boxes or not is_met(desk, edge)]
-    return f"; but it waits for step {', '.join(map(str, open_still))}" if open_still else ""
+    edges = desk.plan.step(number).depends_on
+    still = [edge for edge in edges if edge.step not in boxes or not is_met(desk, edge)]
+    never = [str(edge.step) for edge in still if edge.step not in before]
+    jobs_of = [edge for edge in still if edge.step in before and desk.plan.step(edge.step).is_job]
+    waits = [f"; it waits for {awaited(edge)} of step {edge.step}" for edge in jobs_of]
+    return f"; but it waits for step {', '.join(never)}" if never else "".join(waits)
 
 
 def _run(here: project.Project, args: Namespace) -> Verdict:

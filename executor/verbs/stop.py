@@ -57,7 +57,7 @@ def run(args: Namespace) -> Verdict:
     task_id = args.task_id
     match = TASK.fullmatch(task_id)
     if not match or not _known(here, task_id):
-        raise UsageError(f"no task {safe(task_id)} here; see: do-tasks list")
+        raise UsageError(f"no task {safe(task_id)} here; {_nearest(here, task_id)}")
     jobs.ask_stop(here.root, task_id)
     is_job = jobs.is_job(here.root, task_id)
     ended = end_strays(f"{task_id}/", Interrupts(), ladder=_ladder(args.grace, is_job=is_job))
@@ -123,6 +123,13 @@ def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[
     _close(here, task_id, number, ended)
     os.close(lock)
     return "its verdict: cancelled"
+
+
+def _nearest(here: project.Project, asked: str) -> str:
+    """Return what to type instead: of a step's number, its newest task."""
+    number = int(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else -1
+    state = follow.recall(here.root).states.get(number)
+    return f"stop the newest of step {number} with: do-tasks stop {state.task_id}" if state else "see: do-tasks list"
 
 
 def _known(here: project.Project, task_id: str) -> bool:

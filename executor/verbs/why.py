@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, project
-from executor.desk import Desk, awaited, box_of, decide_or_refuse, outrun, unmet
+from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun, unmet
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
@@ -36,7 +36,7 @@ def run(args: Namespace) -> Verdict:
         return verdict
     for one in told:
         print(clean_control(f"step {one['step']}: {one['title']}"))
-        for key in ("action", "why", "phases", "box", "last_task", "last_verdict", "evidence"):
+        for key in ("action", "why", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see"):
             if one[key]:
                 print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
     return verdict
@@ -47,19 +47,34 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
     decision = decide_or_refuse(desk, number, heed_stale=True)
     state = desk.state(number)
     held = [f"{awaited(edge)} of step {edge.step}" for edge in unmet(desk, desk.step(number))]
+    blocker = blocking(desk, number)
+    held += [f"an alert of step {blocker} to clear"] if blocker else []
     gate = f"; but it waits for {', '.join(held)}" if held and decision.action == "run" else ""
+    anew = _anew(desk, number, decision)
     return {
         "step": number,
         "title": box.title,
         "action": decision.action,
-        "why": decision.why + gate,
+        "why": decision.why + anew + gate,
         "phases": _phases(decision),
         "box": f"[{box.state}] line {box.line}",
         "last_task": state.task_id,
         "last_verdict": state.verdict or ("unfinished" if state.task_id else ""),
         "evidence": state.note,
+        "alerts": ", ".join(f"{key} [{action}]" for action, _, key in (one.partition(" ") for one in state.alerts)),
+        "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": outrun(desk, number),
     }
+
+
+def _anew(desk: Desk, number: int, decision: Decision) -> str:
+    """Say from where a job goes on: the same task from its newest checkpoint, another one from the beginning."""
+    runs_job = decision.action == "run" and decision.main == "run" and desk.step(number).is_job
+    if not runs_job or not desk.state(number).job:
+        return ""
+    if decision.task_id:
+        return "; it goes on from its newest checkpoint, if it left one"
+    return "; it begins anew, from no checkpoint"
 
 
 def _phases(decision: Decision) -> str:

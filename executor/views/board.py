@@ -21,6 +21,7 @@ INDENT = "  "
 SILENT_S = 15.0  # a supervisor writes every 5 s at least
 MOST_METRICS = 24
 RUNS = ("starting", "running", "restarting", "ending", "elsewhere")
+AGAIN = ("failed", "timed_out", "lost", "cancelled", "interrupted")
 SIGNS = {"passed": "✓", "failed": "✗", "timed_out": "✗", "lost": "✗", "cancelled": "–", "interrupted": "–"}
 PAINT = {"✓": "32", "✗": "31", "!": "31", "alert": "31", "–": "33", "~": "36"}
 UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"))
@@ -117,6 +118,8 @@ def _details(row: Row) -> Iterator[tuple[str, str]]:
         yield "supervisor", _supervisor(row)
         yield "stop", row["stop"]
     yield "log", row["log"]
+    if row["state"] in AGAIN:
+        yield "again", f"do-tasks --step {row['step']}"
 
 
 def _alert(one: Row) -> str:
@@ -161,6 +164,8 @@ def _checkpoints(row: Row, *, runs: bool) -> str:
 
 def _monitor(row: Row, one: Row) -> str:
     text = " ".join(_nonempty(one["text"], f"(trouble: {one['troubled']})" if one["troubled"] else ""))
+    if one["age_s"] is None and not text:
+        return f"{one['name']}: not looked yet"
     looked = f", {told_s(one['age_s'])} ago" if one["age_s"] is not None else ""
     return f"{one['name']}: {text or ('well' if one['there'] else 'nothing there yet')}{looked}"
 

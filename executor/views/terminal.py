@@ -28,6 +28,8 @@ MARKS = {
 }
 COLORS = {"✓": "32", "✗": "31", "–": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
+STARTS = "watches it; started means alive with its bound criteria met, or main.timeout over"
+BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
 PATIENCE_S = 1.0
 BAR = 24
 WIDTH = 160
@@ -176,10 +178,6 @@ def _expected(line: Line) -> list[str]:
     return [f"       expected {line['expected']}; got {line['got']}", *fix]
 
 
-def _test_started(line: Line) -> list[str]:
-    return ["", "[TEST] Running minimal test first..."]
-
-
 def _test(line: Line) -> list[str]:
     word = f"Test {line['status'].replace('_', ' ')}" + (f": {line['reason']}" if line["reason"] else "")
     return [f"[TEST] {_mark(line)} {word}{_seconds(line)}", *_quoted(line)]
@@ -247,7 +245,20 @@ def _alert(line: Line) -> list[str]:
 
 
 def _acted(line: Line) -> list[str]:
-    return [f"[BACKGROUND] {_mark(line)} {line['key']}: {line['action']} {line['status']}: {brief(line['reason'])}"]
+    action, status = line["action"], line["status"]
+    done = BEGUN.get(action, action) if status == "started" else f"{action} {status.replace('_', ' ')}"
+    told = f": {brief(line['reason'])}" if line["reason"] else ""
+    return [f"[BACKGROUND] {_mark(line)} {line['key']}: {done}{told}"]
+
+
+def _supervisor(line: Line) -> list[str]:
+    does = STARTS if line["why"] == "the job was started" else f"takes over: {line['why']}"
+    return [f"[BACKGROUND] · supervisor (pid {line['pid']}) {does}"]
+
+
+def _skipped(line: Line) -> list[str]:
+    waits = line["reason"].startswith("it waits ")
+    return [f"Step {line['step']} {line['reason'][3:] if waits else 'was not run: ' + line['reason']}"]
 
 
 def _notice(line: Line) -> list[str]:
@@ -260,7 +271,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "TaskStarted": _task,
     "TaskResumed": _task,
     "CheckFinished": _check,
-    "TestStarted": _test_started,
+    "TestStarted": lambda _: ["", "[TEST] Running minimal test first..."],
     "TestFinished": _test,
     "TestSkipped": _test_skipped,
     "MainStarted": _main_started,
@@ -275,13 +286,13 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "SpecTicked": _ticked,
     "SpecMarked": _spec_marked,
     "JobStarted": _job_started,
-    "SupervisorStarted": lambda line: [f"[BACKGROUND] · supervisor (pid {line['pid']}): {line['why']}"],
+    "SupervisorStarted": _supervisor,
     "CheckpointSaved": lambda line: [f"[BACKGROUND] ✓ first checkpoint: {brief(line['path'])}"],
     "AlertRaised": _alert,
     "AlertCleared": lambda line: [f"[BACKGROUND] ✓ {line['key']} is over: {brief(line['reason'])}"],
     "AlertActed": _acted,
     "NoticeSent": _notice,
-    "StepSkipped": lambda line: [f"Step {line['step']} was not run: {line['reason']}"],
+    "StepSkipped": _skipped,
     "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
     "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],
     "WarningRaised": lambda line: [f"Note: {line['message']}"],

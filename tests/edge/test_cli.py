@@ -237,8 +237,8 @@ def test_strict_wants_more_than_a_persons_tick(project):
 # Read verbs
 
 READ_VERBS = {
-    "list": (["list"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by"}),
-    "ready": (["list", "--ready"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by"}),
+    "list": (["list"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by", "alerts"}),
+    "ready": (["list", "--ready"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by", "alerts"}),
     "why": (
         ["why", "1-5"],
         {"steps"},
@@ -253,6 +253,8 @@ READ_VERBS = {
             "last_verdict",
             "evidence",
             "stale_by",
+            "alerts",
+            "see",
         },
     ),
     "validate": (["validate"], {"valid", "problems"}, {"file", "message", "path", "line", "col", "severity"}),

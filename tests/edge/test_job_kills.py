@@ -19,7 +19,7 @@ MOST_KILLS = 4
 
 def kill_somebody(project, chance, process):
     """Kill the executor, the supervisor, or both at once, at a moment of its own."""
-    time.sleep(chance.uniform(0.0, 2.5))
+    time.sleep(chance.uniform(0.0, 2.0))
     whom = chance.choice(["executor", "supervisor", "both"])
     if whom != "supervisor":
         process.kill()
@@ -42,7 +42,7 @@ def hold(project):
 
 def killed_round(root, seed):
     chance = random.Random(seed)
-    project = plan(Project(root), steps=50, depends={"step": 13, "until": "first_checkpoint"}, background=[
+    project = plan(Project(root), steps=90, depends={"step": 13, "until": "first_checkpoint"}, background=[
         {"task": "ck", "checkpoints": "ck/step_*", "interval": 0.2},
         {"task": "count", "command": "wc -l runs.txt", "interval": 0.5, "alert_on": "error"},
     ])  # fmt: skip

@@ -23,7 +23,7 @@ for i in $(seq 1 %d); do
   [ $i = 2 ] && echo weights >ck/step_2
   [ -e die ] && kill -9 $$
   [ -e fail ] && { echo "no more data" >&2; exit 3; }
-  sleep 0.1
+  sleep 0.05
 done
 echo end >>ends.txt
 """
@@ -41,8 +41,8 @@ def project(tmp_path):
             os.killpg(os.getpgid(row[1]), signal.SIGKILL)
 
 
-def plan(project, *, steps=40, depends=None, after=True, **more):
-    """Step 13 trains in the background for `steps` tenths of a second; step 14 depends on it."""
+def plan(project, *, steps=50, depends=None, after=True, **more):
+    """Step 13 trains in the background for `steps` twentieths of a second; step 14 depends on it."""
     job = {"main": {"command": "bash train.sh", "test": "none", "mode": "background", "timeout": 30}}
     job["main"] |= more.pop("main", {})
     eval_step = {"main": {"command": "ls ck >seen.txt", "test": "none"}}
@@ -125,7 +125,7 @@ def test_a_step_waits_for_the_first_checkpoint(project):
 
 
 def test_without_waiting_a_held_step_is_exit_3(project):
-    plan(project, depends={"step": 13, "until": "finished"}, steps=60)
+    plan(project, depends={"step": 13, "until": "finished"}, steps=70)
     done = project.run("--continue", "--no-wait")
     assert done.code == 3, done
     assert "waits for the end of step 13" in done.out
@@ -186,7 +186,7 @@ def test_a_job_outlives_its_terminal(project):
 
 @pytest.mark.parametrize("verb", [("--continue",), ("--step", "13"), ("--monitor",)], ids=" ".join)
 def test_a_killed_supervisor_is_replaced(project, verb):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     done = project.run(*verb)
     assert done.code == 0, done
@@ -200,14 +200,14 @@ def test_a_killed_supervisor_is_replaced(project, verb):
 
 @pytest.mark.parametrize("verb", [("list",), ("why", "13"), ("validate",)], ids=" ".join)
 def test_verbs_that_read_start_nothing(project, verb):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     project.run(*verb)
     assert not supervisors(project)
 
 
 def test_a_job_that_ended_while_nobody_watched_is_judged_later(project):
-    plan(project, steps=25, after=False).run("--step", "13")
+    plan(project, steps=50, after=False).run("--step", "13")
     kill_supervisor(project)
     until(lambda: project.has("ends.txt"), "the job never ended")
     time.sleep(0.2)
@@ -218,7 +218,7 @@ def test_a_job_that_ended_while_nobody_watched_is_judged_later(project):
 
 
 def test_two_supervisors_started_at_once_are_one(project):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     together = [project.start("--monitor") for _ in range(4)]
     assert [finish(process).code for process in together] == [0, 0, 0, 0]
@@ -228,7 +228,7 @@ def test_two_supervisors_started_at_once_are_one(project):
 
 def test_a_lost_job_is_marked_then_run_again_from_its_checkpoint(project):
     checks = [{"task": "ck", "checkpoints": "ck/step_*", "interval": 0.2}]
-    plan(project, steps=30, after=False, background=checks).run("--step", "13")
+    plan(project, steps=55, after=False, background=checks).run("--step", "13")
     until(lambda: project.events("CheckpointSaved"), "no checkpoint was seen")
     kill_supervisor(project)
     launcher = json.loads((folder(project) / "main.1" / "started.json").read_text())["pid"]
@@ -245,7 +245,7 @@ def test_a_lost_job_is_marked_then_run_again_from_its_checkpoint(project):
 
 
 def test_stop_leaves_nothing_alive_and_says_so(project):
-    plan(project, steps=600, after=False)
+    plan(project, steps=700, after=False)
     script = project.text("train.sh")
     project.write("train.sh", "sleep 600 & echo $! >child.txt\nsetsid sleep 600 & echo $! >session.txt\n" + script)
     project.run("--step", "13")
@@ -260,7 +260,7 @@ def test_stop_leaves_nothing_alive_and_says_so(project):
 
 
 def test_a_rerun_replaces_the_living_job(project):
-    plan(project, steps=30, after=False).run("--step", "13")
+    plan(project, steps=55, after=False).run("--step", "13")
     first = rows(project)[0][1]
     done = project.run("--step", "13", "--rerun")
     assert done.code == 0, done
@@ -278,7 +278,7 @@ def test_a_job_that_cannot_start_up_fails_at_once(project):
 
 def test_what_is_pending_when_the_start_up_time_is_over_does_not_end_the_job(project):
     criteria = [{"criterion": "It has written its end", "file": "ends.txt"}]
-    plan(project, steps=45, after=False, main={"timeout": 2.5, "success_criteria": criteria}).run("--step", "13")
+    plan(project, steps=70, after=False, main={"timeout": 2.5, "success_criteria": criteria}).run("--step", "13")
     assert project.event("JobStarted")["pending"] == ["It has written its end"]
     until_ticked(project)
     assert "(1 proven)" in project.spec
@@ -286,7 +286,7 @@ def test_what_is_pending_when_the_start_up_time_is_over_does_not_end_the_job(pro
 
 def test_a_check_right_after_the_start_can_fail_the_step(project):
     checks = [{"task": "config", "command": "test -e config.json", "when": "start"}]
-    plan(project, steps=600, after=False, post_validation=checks).run("--step", "13")
+    plan(project, steps=700, after=False, post_validation=checks).run("--step", "13")
     until(lambda: "✗ Failed" in project.spec, "the step did not fail")
     assert "right after the start: config" in project.spec
     assert not alive(rows(project)[0][1])
@@ -312,7 +312,7 @@ def test_a_failed_attempt_is_tried_again_as_retry_says(project):
 
 
 def test_a_changed_script_does_not_end_a_running_job(project):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     body = json.loads(project.text("step_definitions.yaml"))
     body["step_13_one"]["main"]["args"] = ["--new"]
     project.write("step_definitions.yaml", json.dumps(body))
@@ -324,14 +324,14 @@ def test_a_changed_script_does_not_end_a_running_job(project):
 
 
 def test_the_log_may_be_rotated_under_a_supervisor(project):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     assert project.run("log", "--rotate").code == 0
     until_ticked(project)
     assert project.event("SpecTicked")["step"] == 13
 
 
 def test_a_terminated_supervisor_leaves_the_job_to_the_next(project):
-    plan(project, steps=60, after=False).run("--step", "13")
+    plan(project, steps=70, after=False).run("--step", "13")
     [pid] = supervisors(project)
     os.kill(pid, signal.SIGTERM)
     until(lambda: not supervisors(project), "it did not go")

@@ -376,6 +376,13 @@ def test_what_came_about_is_not_waited_for(project, job, event, logged, code):
     assert (done.code, done.out.startswith(f"{job.task_id}: "), done.out.count("\n")) == (code, True, 1)
 
 
+def test_a_wait_for_an_alert_says_what_it_rests_on_and_does(project, job):
+    stands = {"key": "loss/nan", "output": "loss is nan at step 412", "since": "then", "action": "stop"}
+    job.started().watched(alerts=[stands]).log(AlertRaised(key="loss/nan"))
+    said = project.run("monitor", "--until", "alert").out
+    assert "alert loss/nan: loss is nan at step 412 [stop]; see: do-tasks" in said
+
+
 @pytest.mark.parametrize("event", ["first_checkpoint", "finished", "alert"])
 def test_a_wait_that_is_too_long_is_exit_3_with_one_line(project, job, event):
     job.started().watched()

@@ -103,6 +103,8 @@ def test_a_job_with_its_verdict_says_neither_stop_nor_supervisor():
         ({"restarts": 2}, "2 restarts"),
         ({"progress": None, "eta_s": None}, "none seen yet"),
         ({"monitors": [monitor(there=False, text="")]}, "loss: nothing there yet"),
+        ({"monitors": [monitor(there=False, text="", age_s=None)]}, "loss: not looked yet"),
+        ({"state": "failed"}, "do-tasks --step 13"),
         ({"monitors": [monitor(text="", troubled="no nvidia-smi")]}, "loss: (trouble: no nvidia-smi)"),
     ],
 )

@@ -65,7 +65,7 @@ def test_the_version_is_told(capsys):
         (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
         (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
         (["--monitor", "--until", "finished"], "no background job is there to wait for"),
-        (["--monitor", "7"], "7 is no background job's newest task or step; jobs: none"),
+        (["--monitor", "7"], "step 7 has no background job; background jobs: none"),
         (["--monitor", "--watch", "--until", "started"], "choose one"),
         (["clean"], "see: do-tasks clean --help"),
         (["clean", "--keep", "-1"], "see: do-tasks clean --help"),

@@ -280,7 +280,7 @@ FROM = "on_alert: {restart: {from: latest_checkpoint}}"
 
 @pytest.mark.parametrize(
     ("others", "more"),
-    [(("checkpoints: ck/*",), ""), ((), ", success_criteria: [{criterion: saved, file: ck/*}]")],
+    [(("checkpoints: ck/*",), ""), ((), ", success_criteria: [{criterion: saved, file: ck/*.pt}]")],
 )
 def test_a_restart_finds_its_checkpoint_by_a_monitor_or_a_criterion(others: tuple[str, ...], more: str) -> None:
     assert monitors(f"metrics: m, {FROM}", *others, more=more)[0].action == Action("restart")

@@ -216,7 +216,7 @@ def test_first_checkpoint_needs_a_checkpoint() -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        "{main: {script: a, mode: background, success_criteria: [{criterion: saved, file: ck/*}]}}",
+        "{main: {script: a, mode: background, success_criteria: [{criterion: saved, file: ck/*.pt}]}}",
         "{main: {script: a, mode: background}, background: [{task: c, checkpoints: ck/*}]}",
     ],
 )

@@ -144,6 +144,35 @@ def test_a_reused_main_says_whose_it_is():
     assert said(line("MainReused", main_task=TASK, run="main.2"))[0].endswith(f"it exited 0 as {TASK}/main.2")
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("it waits for the end of step 13, which is running", "Step 1 waits for the end of step 13, which is running"),
+        ("it depends on step 2, which is open", "Step 1 was not run: it depends on step 2, which is open"),
+    ],
+)
+def test_a_step_that_waits_is_not_said_to_be_given_up(reason, words):
+    assert said(line("StepSkipped", reason=reason)) == [words]
+
+
+@pytest.mark.parametrize(
+    ("acted", "words"),
+    [
+        ({"action": "stop", "status": "started", "reason": "loss is nan"}, "loss/nan: ending the job: loss is nan"),
+        ({"action": "command", "status": "started", "reason": "./page"}, "loss/nan: its command runs: ./page"),
+        ({"action": "command", "status": "failed", "reason": ""}, "loss/nan: command failed"),
+    ],
+)
+def test_what_an_alert_does_is_said_in_words_of_its_own(acted, words):
+    assert said(line("AlertActed", key="loss/nan", **acted))[0].endswith(words)
+
+
+def test_a_supervisor_of_a_new_job_says_what_started_means():
+    new = line("SupervisorStarted", pid=7, why="the job was started")
+    later = line("SupervisorStarted", pid=7, why="its supervisor was gone")
+    assert ("started means" in said(new)[0], "takes over: its" in said(later)[0]) == (True, True)
+
+
 def test_a_task_that_is_new_has_no_reason():
     assert said(line("TaskStarted", why="not run before"))[0] == f"[TASK ID] Generated: {TASK}"
     assert said(line("TaskResumed", why="MAIN was lost"))[0] == f"[TASK ID] Resumed: {TASK} (MAIN was lost)"
