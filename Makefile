@@ -20,7 +20,7 @@ run: $(VENV)/.stamp-run
 	@$(BIN)/do-tasks --continue
 
 test: $(VENV)/.stamp-dev
-	@$(BIN)/python -m pytest -q -m "not deep and not live"
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not deep and not live"
 
 test-deep: $(VENV)/.stamp-deep
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live"
@@ -55,10 +55,10 @@ $(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	@$(PIP) install -c constraints.txt -e '.[sdk,dev]'
+	@$(PIP) install -c constraints.txt -e '.[sdk,agent,dev]'
 	@touch $@
 
 $(VENV)/.stamp-deep: $(VENV)/.stamp-dev
 	@echo "adding torch for the real trainings (about half a minute, once)"
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,dev,train,notify]' && touch $@ || \
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,dev,train,notify]' && touch $@ || \
 	  echo "make: torch could not be installed: the tests that need it are skipped" >&2

@@ -75,7 +75,7 @@ def test_a_task_that_was_replaced_writes_no_verdict_over_the_new_one():
 
 
 def test_a_supervisor_that_wakes_up_late_leaves_the_box_to_the_new_task(project):
-    plan(project, steps=30, after=False).run("--step", "13")
+    plan(project, steps=60, after=False).run("--step", "13")
     task_id = folder(project).name
     new = line("TaskStarted", task_id="task_13_bbbbbbbb", phase="PRE-FLIGHT", digest="", title="", why="", v=1)
     with (project.root / ".task_execution.log").open("a") as log:
@@ -100,14 +100,14 @@ def test_what_a_probe_changes_later_is_not_in_what_was_kept():
 
 def test_a_monitor_named_as_one_of_ours_is_not_put_aside(project):
     mine = {"task": "progress", "command": "echo x >>looked.txt", "interval": 0.2}
-    plan(project, steps=20, after=False, background=[mine]).run("--step", "13")
+    plan(project, steps=40, after=False, background=[mine]).run("--step", "13")
     assert project.has("looked.txt")
 
 
 def test_the_questions_of_a_killed_supervisor_do_not_outlive_it(project):
     slow = {"task": "slow", "command": "echo $$ >asker.txt; sleep 300", "interval": 1, "timeout": 20}
     project.write("hold", "")
-    plan(project, steps=1, after=False, background=[slow]).run("--step", "13")
+    plan(project, steps=2, after=False, background=[slow]).run("--step", "13")
     project.until_there("asker.txt")
     first = int(project.text("asker.txt"))
     kill_supervisor(project)
@@ -122,7 +122,7 @@ def test_the_questions_of_a_killed_supervisor_do_not_outlive_it(project):
 @pytest.mark.deep
 def test_a_monitor_that_floods_stderr_is_stopped(project):
     flood = {"task": "flood", "command": "yes >&2", "interval": 3, "timeout": 20}
-    plan(project, steps=80, after=False, background=[flood]).run("--step", "13")
+    plan(project, steps=160, after=False, background=[flood]).run("--step", "13")
     [errors] = folder(project).glob("monitors/*.err")
     watched = folder(project) / "watch.json"
     until(lambda: b"MiB" in watched.read_bytes(), "nobody stopped it")
@@ -139,7 +139,7 @@ def test_no_secret_stays_in_what_the_supervisor_leaves(project):
         {"task": "cmd", "command": says, "interval": 0.3, "env": ["API_TOKEN"]},
         {"task": "own", "log": "stdout", "interval": 0.3},
     ]
-    plan(project, steps=25, after=False, background=monitors, post_validation=[{"task": "post", "command": says}])
+    plan(project, steps=50, after=False, background=monitors, post_validation=[{"task": "post", "command": says}])
     project.write("train.sh", 'echo "login with $API_TOKEN"\n' + project.text("train.sh"))
     project.run("--step", "13")
     until(lambda: "✗ Failed" in project.spec, "the check did not fail")
@@ -152,7 +152,7 @@ def test_no_secret_stays_in_what_the_supervisor_leaves(project):
 
 def test_a_check_for_the_start_is_asked_at_the_end_of_a_job_that_was_too_quick(project):
     checks = [{"task": "config", "command": "test -e config.json", "when": "start"}]
-    done = plan(project, steps=1, after=False, post_validation=checks).run("--step", "13")
+    done = plan(project, steps=2, after=False, post_validation=checks).run("--step", "13")
     assert done.code == 1, done
     assert "config" in project.spec
     assert project.check("config")["status"] == "failed"
@@ -161,7 +161,7 @@ def test_a_check_for_the_start_is_asked_at_the_end_of_a_job_that_was_too_quick(p
 def test_a_check_that_passed_right_after_the_start_is_not_asked_again(project):
     checks = [{"task": "config", "command": "test -e config.json", "when": "start"}]
     project.write("config.json", "{}")
-    plan(project, steps=25, after=False, post_validation=checks).run("--step", "13")
+    plan(project, steps=50, after=False, post_validation=checks).run("--step", "13")
     (project.root / "config.json").unlink()
     until_ticked(project)
     assert project.check("config")["status"] == "passed"
@@ -207,7 +207,7 @@ def test_a_launcher_that_is_left_runs_nothing(tmp_path):
 
 def test_a_stop_while_the_end_is_judged_is_a_stop(project):
     checks = [{"task": "slow", "command": "touch judging; sleep 20"}]
-    plan(project, steps=25, after=False, post_validation=checks).run("--step", "13")
+    plan(project, steps=50, after=False, post_validation=checks).run("--step", "13")
     project.until_there(".task_execution.log")
     until(lambda: project.has("judging"), "the end was never judged")
     project.run("stop", folder(project).name)
@@ -220,7 +220,7 @@ def test_a_stop_while_the_end_is_judged_is_a_stop(project):
 
 
 def test_a_step_whose_line_a_person_took_out_still_has_its_verdict_and_notice(project):
-    tell(plan(project, steps=35, after=False), 'echo "$DO_TASKS_NOTICE" >>told.txt')
+    tell(plan(project, steps=70, after=False), 'echo "$DO_TASKS_NOTICE" >>told.txt')
     process = project.start("--step", "13")
     until(lambda: rows(project), "the job never began")
     project.write("SPEC.md", "# Plan\n\n- [ ] **STEP 12**: Another\n")
@@ -235,7 +235,7 @@ def test_a_step_whose_line_a_person_took_out_still_has_its_verdict_and_notice(pr
 
 def test_a_log_that_is_taken_away_does_not_end_who_waits(project):
     project.write("hold", "")
-    plan(project, depends=13, steps=3)
+    plan(project, depends=13, steps=6)
     process = project.start("--continue")
     until(lambda: "- [~] **STEP 13**" in project.spec, "step 13 never started")
     (project.root / ".task_execution.log").unlink()
@@ -249,7 +249,7 @@ def test_a_log_that_is_taken_away_does_not_end_who_waits(project):
 def test_what_cannot_be_seen_is_watched_on(project):
     """watch.json cannot be written, as on a full disk."""
     project.write("hold", "")
-    plan(project, steps=3, after=False)
+    plan(project, steps=6, after=False)
     process = project.start("--step", "13")
     until(lambda: rows(project), "the job never began")
     watch = folder(project) / "watch.json"
@@ -263,7 +263,7 @@ def test_what_cannot_be_seen_is_watched_on(project):
 
 @pytest.mark.deep
 def test_a_log_that_cannot_be_written_for_a_while_gets_its_verdict_later(project):
-    plan(project, steps=30, after=False).run("--step", "13")
+    plan(project, steps=60, after=False).run("--step", "13")
     log, aside = project.root / ".task_execution.log", project.root / "aside"
     log.rename(aside)
     log.mkdir()

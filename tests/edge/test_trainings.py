@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.trainings import scene
-from tests.trainings.faults import FAULTS, healthy, hold, play
+from tests.trainings.faults import FAULTS, Fault, healthy, hold, play
 from tests.trainings.injuries import UnmountableError, kill_all
 from tests.trainings.scene import HERE, SMALL, Scene, kill, lives, wait_for
 
@@ -142,7 +142,7 @@ def asked(session):
 
 
 def plays_a_fault(item):
-    return "fault" in getattr(getattr(item, "callspec", None), "params", ())
+    return isinstance(getattr(getattr(item, "callspec", None), "params", {}).get("fault"), Fault)
 
 
 @pytest.mark.deep
