@@ -33,6 +33,7 @@ VERBS = {
     "init": ("init", "make a project of a folder; overwrites nothing"),
     "log": ("log", "what the log says of a task; --follow, --rotate"),
     "monitor": ("monitor", "every background job; --watch, --json, --until EVENT; the same: --monitor"),
+    "resume": ("resume", "the work of a brief is done: check it, judge it, tick"),
     "stop": ("stop", "end a task and everything it started"),
     "mark-done": ("marks", "tick a box by hand"),
     "reopen": ("marks", "open a box by hand"),
@@ -62,7 +63,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 OUR_BUG = 70
 SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-LATER = {"resume": "host agents", "mcp": "agents"}
+LATER = {"mcp": "agents"}
 
 
 def entry() -> NoReturn:

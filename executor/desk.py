@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from executor import files, follow, jobs, spec_file
-from executor.errors import DefinitionError, Problem, SpecError
+from executor import choose, files, follow, jobs, spec_file
+from executor.errors import DefinitionError, Problem, SpecError, UsageError
 from executor.formats import spec_md
 from executor.project import script_path
-from executor.recall import Decision, begun_again, contradicted, decide_box, decide_job, decide_open, digest_parts
+from executor.recall import (
+    Decision,
+    begun_again,
+    contradicted,
+    decide_box,
+    decide_job,
+    decide_open,
+    decide_waiting,
+    digest_parts,
+)
 from executor.records import Seen
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from executor.choose import Choice
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
     from executor.state import StepState
     from executor.steps import Edge, Main, Settings, Step
 
-READY = ("command",)
+READY = ("command", "host")
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 
@@ -30,6 +40,8 @@ class Desk:
         self.plan = plan
         self.states = states
         self.strict = plan.settings.strict
+        self.asked_runner = ""
+        self.environ_runner = ""
         self._steps: dict[int, Step] = {}
 
     @property
@@ -69,6 +81,9 @@ def decide(
         attended = decide_job(state, seen, digest=main_digest(desk, step))
         if attended:
             return attended
+    waiting = None if rerun else decide_waiting(state, digest=main_digest(desk, step))
+    if waiting:
+        return waiting
     refuse_unrunnable(desk, step)
     digest = main_digest(desk, step)
     decision = decide_open(
@@ -153,7 +168,7 @@ def not_enough(desk: Desk, box: Box) -> bool:
 def refuse_unrunnable(desk: Desk, step: Step) -> None:
     """Refuse a step that there is nothing to run for, or nothing that this version can run."""
     main = step.main
-    if main is None or not (main.script or main.command or main.agent):
+    if main is None or not (main.script or main.command or main.agent or main.runner):
         message = "nothing to run: give it a script or a command"
     elif main.script and not script_path(desk.project, main.script):
         message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
@@ -165,14 +180,29 @@ def refuse_unrunnable(desk: Desk, step: Step) -> None:
 
 def beyond_this_version(main: Main, settings: Settings) -> str:
     """Return what this version cannot do of a MAIN, with the way round; empty when it can do it all."""
-    if not (main.script or main.command):
-        return "only an agent, and the agent runner is not part of this version: give it a script or a command"
     if main.mode == "chunked":
         return f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
-    runner = main.runner or settings.runner or "command"
-    if runner not in READY:
-        return f"runner {runner!r} is not part of this version; leave it out, and its script runs as a command"
+    runner = main.runner or settings.runner
+    if runner == "command" and not (main.script or main.command):
+        return "runner command has nothing to run: give it a script or a command, or say runner: host"
+    if runner and runner not in READY:
+        return f"runner {runner!r} is not part of this version; say runner: host, or leave it out: its script runs"
     return ""
+
+
+def chosen(desk: Desk, main: Main) -> Choice:
+    """Return who does MAIN. Agents of ours are not part of this version, so nobody has credentials for one."""
+    choice = choose.runner(
+        main,
+        desk.plan.settings,
+        asked=desk.asked_runner,
+        environ_runner=desk.environ_runner,
+        has_credentials=False,
+        has_claude=False,
+    )
+    if choice.runner not in READY:
+        raise UsageError(f"runner {choice.runner!r} is not part of this version ({choice.why}); say --runner host")
+    return choice
 
 
 def main_digest(desk: Desk, step: Step) -> str:

@@ -6,7 +6,7 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
-from executor.desk import awaited, blocking, box_of, decide, unmet
+from executor.desk import awaited, blocking, box_of, chosen, decide, unmet
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandTickSeen,
@@ -20,20 +20,21 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import JOB_PHASES, PHASES
+from executor.phases import HOST_PHASES, JOB_PHASES, PHASES
 from executor.phases.background import attended, end_job
+from executor.phases.host import ask, rounds_left
 from executor.phases.post import post
 from executor.phases.tick import tick, tick_again
 from executor.phases.waiting import await_job
-from executor.recall import unlogged_tick
+from executor.recall import Decision, unlogged_tick
 from executor.state import NEW
+from executor.steps import Main
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from executor.formats.spec_md import Box
-    from executor.recall import Decision
     from executor.steps import Step
 
 
@@ -81,6 +82,8 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
         _mark_lost(bench, box, decision)
     if decision.action in ("ask", "elsewhere"):
         return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
+    if decision.action == "wait":
+        return Report(number, box.title, Outcome(Verdict.WAITING, decision.why), decision.task_id)
     if decision.action == "attend":
         return _attend(bench, box, decision, how)
     held = None if how.force else _held(bench, box)
@@ -153,7 +156,7 @@ def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
     _warn_of_open_predecessor(bench, step.number)
     task = _open(bench, step, box, decision)
     outcome, failed_in = _phases(bench, task)
-    if failed_in != "BACKGROUND":  # there the supervisor has written what became of it
+    if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
         tick(bench, task, outcome, failed_in=failed_in)
     return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)
 
@@ -176,7 +179,9 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
         jobs.forget_stop(bench.root, decision.task_id)
     digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
-    task = Task(step, task_id, digest, decision, title=box.title or step.title, began=bench.now())
+    choice = chosen(bench, step.main or Main())
+    title = box.title or step.title
+    task = Task(step, task_id, digest, decision, title=title, began=bench.now(), runner=choice.runner)
     kind = TaskResumed if decision.task_id else TaskStarted
     bench.log(kind(phase="PRE-FLIGHT", status="started", title=task.title, digest=digest, why=decision.why), task)
     _warn_of_agent(bench, task)
@@ -190,7 +195,7 @@ def _lives(bench: Bench, task_id: str) -> bool:
 def _warn_of_agent(bench: Bench, task: Task) -> None:
     """Say who does MAIN when it is not who the definitions name."""
     main = task.step.main
-    if main and main.agent:
+    if main and main.agent and task.runner == "command":
         bench.log(WarningRaised(message=f"agent {main.agent} is not in this version: MAIN runs as a command"), task)
 
 
@@ -205,14 +210,33 @@ def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
     outcome = Outcome(Verdict.PASSED)
-    for name, phase in JOB_PHASES if task.step.is_job else PHASES:
+    for name, phase in _phases_of(task):
         outcome = phase(bench, task)
-        if name == "BACKGROUND":
+        if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
         outcome = _heeding_people(bench, task, outcome)
         if not outcome.passed:
             return outcome, name
     return outcome, ""
+
+
+def _phases_of(task: Task) -> tuple[tuple[str, Callable[[Bench, Task], Outcome]], ...]:
+    return JOB_PHASES if task.step.is_job else HOST_PHASES if task.runner == "host" else PHASES
+
+
+def resume(bench: Bench, number: int) -> Report:
+    """Judge what an agent outside says is done: POST and criteria, then the verdict, or the brief once more."""
+    state, box = bench.state(number), box_of(bench, number)
+    decision = Decision("run", "its host says that it is done", task_id=state.task_id)
+    step = bench.step(number)
+    task = Task(step, state.task_id, state.digest, decision, title=box.title, began=bench.now(), runner="host")
+    outcome = _heeding_people(bench, task, post(bench, task))
+    again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
+    if again and rounds_left(bench, task) > 0:
+        outcome = ask(bench, task, jobs.newest_main(bench.root, task.task_id), outcome.reason)
+    elif outcome.verdict != Verdict.INTERRUPTED:
+        tick(bench, task, outcome, failed_in="POST")
+    return Report(number, box.title, outcome, task.task_id, duration_s=bench.now() - task.began)
 
 
 def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:

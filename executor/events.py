@@ -329,6 +329,17 @@ class NoticeSent(Event):
     reason: str = ""
 
 
+class BriefGiven(Event):
+    """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`."""
+
+    phase: str = "MAIN"
+    status: str = "waiting"
+    run: str = ""
+    runner: str = ""
+    brief: str = ""
+    reason: str = ""
+
+
 class WarningRaised(Event):
     """Something a person should know that stops nothing."""
 

@@ -89,11 +89,16 @@ def started(folder: str) -> Identity | None:
 
 
 def began_ns(folder: str) -> int:
-    """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not."""
-    try:
-        return os.stat(os.path.join(folder, "started.json")).st_mtime_ns
-    except FileNotFoundError:
-        return 0
+    """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not.
+
+    The record of a run that an agent outside does is its brief.
+    """
+    for name in ("started.json", "brief.json"):
+        try:
+            return os.stat(os.path.join(folder, name)).st_mtime_ns
+        except FileNotFoundError:
+            continue
+    return 0
 
 
 def exit_of(folder: str) -> Exit | None:

@@ -18,7 +18,8 @@ class Decision(Value):
     """What to do with a step.
 
     `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
-    yet), ask (lost and on_lost: ask), elsewhere, refused (it cannot run as it is written).
+    yet), wait (its brief is out, and nobody has said that the work is done), ask (lost and on_lost: ask), elsewhere,
+    refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
     `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
     """
@@ -118,6 +119,15 @@ def decide_open(
     if state.verdict in ("", "started", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
         return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
     return _after_failure(state, digest=digest, dependency_at=dependency_at)
+
+
+def decide_waiting(state: StepState, *, digest: str) -> Decision | None:
+    """Return how a task goes on whose brief is out, None when there is none."""
+    if state.verdict != "waiting":
+        return None
+    changed = "" if state.digest == digest else "; what MAIN does has changed since, --rerun gives a new brief"
+    why = f"its brief is out; when the work is done: do-tasks resume {state.task_id}{changed}"
+    return Decision("wait", why, task_id=state.task_id)
 
 
 def decide_job(state: StepState, seen: Seen, *, digest: str) -> Decision | None:

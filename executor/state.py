@@ -103,6 +103,10 @@ def _watched(state: StepState, line: Line) -> StepState:
     return state.replace(job=True)
 
 
+def _waits(state: StepState, line: Line) -> StepState:
+    return state.replace(verdict="waiting")
+
+
 def _job_started(state: StepState, line: Line) -> StepState:
     return state.replace(verdict="started", job=True)
 
@@ -145,6 +149,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "MainLost": _main_ended,
     "SupervisorStarted": _watched,
     "JobStarted": _job_started,
+    "BriefGiven": _waits,
     "CheckpointSaved": _checkpoint,
     "AlertRaised": _alert,
     "AlertCleared": _alert,

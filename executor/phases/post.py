@@ -56,7 +56,7 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
 
 def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Result) -> Standing:
     if criterion.kind == "prose":
-        standing = criteria.judge_prose(criterion, result, exited_0=True)
+        standing = criteria.judge_prose(criterion, result, exited_0=task.runner == "command")
         bench.log(_judged(criterion, standing), task)
         return standing
     if criteria.wants_fresh(criterion) and not jobs.began_ns(main_folder(bench, task)):

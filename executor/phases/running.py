@@ -69,7 +69,7 @@ def begin(
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
-        _outlast_the_tick()
+        outlast_the_tick()
     jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
     note(held.pid)
     # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
@@ -77,7 +77,7 @@ def begin(
     return held.pid
 
 
-def _outlast_the_tick() -> None:
+def outlast_the_tick() -> None:
     """Wait until the clock of files has moved, so that what TEST wrote last is older than MAIN's record."""
     before = time.clock_gettime_ns(FILE_CLOCK)
     while time.clock_gettime_ns(FILE_CLOCK) == before:

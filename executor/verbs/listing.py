@@ -20,6 +20,7 @@ SIGNS = {
     "open": " ",
     "running": "~",
     "unfinished": "~",
+    "waiting": "~",
     "not defined": "·",
     "no line": "!",
 }
@@ -85,6 +86,8 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
     if not desk.plan.defines(number):
         return "not defined"
     state = desk.state(number)
+    if state.verdict == "waiting":
+        return "waiting"
     if state.task_id and state.verdict in ("", "started", "interrupted"):
         alive = state.verdict != "interrupted" and jobs.look(desk.root, state.task_id).status == "alive"
         return "running" if alive else "unfinished"

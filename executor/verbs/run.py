@@ -8,6 +8,7 @@ import os
 import sys
 
 from executor import files, follow, jobs, project
+from executor.choose import VARIABLE
 from executor.desk import Desk, awaited, decide_or_refuse, is_met
 from executor.errors import UsageError
 from executor.events import VERSION
@@ -55,6 +56,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
         help="seconds to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
     )
     waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
+    parser.add_argument("--runner", metavar="NAME", default="", help="who does MAIN: command, or host (whoever calls)")
     parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
     parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
 
@@ -81,6 +83,7 @@ def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
     desk.strict = desk.strict or args.strict
+    _say_runner(desk, args)
     boxes = desk.boxes()
     numbers, notes = asked(desk, boxes, args)
     rows = []
@@ -139,7 +142,9 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     recalled = follow.recall(here.root)
     if recalled.rebuilt:
         _refuse_unknown_living(here.root, recalled)
-    bench = _bench(here, Desk(here, plan, recalled.states), screen)
+    desk = Desk(here, plan, recalled.states)
+    _say_runner(desk, args)
+    bench = open_bench(here, desk, screen)
     bench.recalled = recalled
     bench.strict = bench.strict or args.strict
     try:
@@ -149,7 +154,13 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         bench.journal.close()
 
 
-def _bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
+def _say_runner(desk: Desk, args: Namespace) -> None:
+    desk.asked_runner = args.runner
+    desk.environ_runner = os.environ.get(VARIABLE, "")
+
+
+def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
+    """Return the bench of a run, its journal open, what it logs shown on the screen."""
     from executor import pids
     from executor.bench import Bench, inherited
     from executor.journal import Journal

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from executor.proc import Ladder
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
-OPEN = ("", "started", "interrupted", "lost")
+OPEN = ("", "started", "interrupted", "lost", "waiting")
 JOB_GRACE_S = 10.0  # a training may save what it has
 MOST_GRACE_S = 3600.0
 VERDICT_S = 30.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from executor import jobs
+import os
+
+from executor import files, jobs
 from executor.desk import outrun
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
@@ -35,6 +37,8 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         screen.say(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
         if ended == "started":
             screen.say(f"How it goes: do-tasks --monitor   To end it: do-tasks stop {report.task_id}")
+    elif report.outcome.verdict == Verdict.WAITING:
+        _say_brief(bench, report, screen)
     else:
         verdict = report.outcome.verdict.replace("_", " ")
         again = (
@@ -44,6 +48,15 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         if jobs.is_job(bench.root, report.task_id):
             screen.say(safe(report.outcome.reason))
     screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
+
+
+def _say_brief(bench: Bench, report: Report, screen: Screen) -> None:
+    """Show what is to be done by whoever called, with what was found wrong of the last answer."""
+    run = jobs.newest_main(bench.root, report.task_id)
+    path = os.path.join(jobs.run_folder(bench.root, report.task_id, run), "brief.md")
+    screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
+    screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
+    screen.say(f"When the work is done: do-tasks resume {report.task_id}")
 
 
 def _still_open(bench: Bench, number: int) -> bool:

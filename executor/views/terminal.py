@@ -10,6 +10,7 @@ from executor.events import EVENTS
 from executor.mask import clean_control
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
+from executor.views.bar import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +32,6 @@ PHASES = {"PRE-FLIGHT": "PRE"}
 STARTS = "watches it; started means alive with its bound criteria met, or main.timeout over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
 PATIENCE_S = 1.0
-BAR = 24
 WIDTH = 160
 
 
@@ -85,15 +85,6 @@ class Screen:
 
     def _takes(self, wait_s: float) -> bool:
         return bool(select.select([], [self._fd], [], wait_s)[1])
-
-
-def progress(done: int, total: int, columns: int) -> str:
-    """Return a bar that fits: one that wraps is a line that nothing takes back."""
-    told = f"{done}/{total}"
-    size = min(BAR, columns - len(told) - 11)
-    filled = size * max(0, min(done, total)) // total
-    bar = f"[{'#' * filled}{'.' * (size - filled)}] " if size > 3 else ""
-    return f"       {bar}{told}"[: columns - 1]
 
 
 def _columns(fd: int) -> int:
@@ -267,6 +258,10 @@ def _notice(line: Line) -> list[str]:
     return [f"[BACKGROUND] {_mark(line)} {line['to']} was not told of {line['notice']}: {brief(line['reason'])}"]
 
 
+def _brief_given(line: Line) -> list[str]:
+    return [f"[MAIN] ✗ sent back: {brief(line['reason'])}"] if line["reason"] else [f"[MAIN] · brief: {line['brief']}"]
+
+
 SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "TaskStarted": _task,
     "TaskResumed": _task,
@@ -286,6 +281,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "SpecTicked": _ticked,
     "SpecMarked": _spec_marked,
     "JobStarted": _job_started,
+    "BriefGiven": _brief_given,
     "SupervisorStarted": _supervisor,
     "CheckpointSaved": lambda line: [f"[BACKGROUND] ✓ first checkpoint: {brief(line['path'])}"],
     "AlertRaised": _alert,

@@ -64,7 +64,7 @@ class Project:
 
     def env(self):
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        return {**kept, "PYTHONPATH": str(ROOT), **self.environ}
+        return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **self.environ}
 
     def start(self, *words, argv=(sys.executable, "-m", "executor"), **popen):
         """Start a command line and return its Popen; close it with `finish`."""

@@ -61,7 +61,8 @@ def test_the_version_is_told(capsys):
     [
         (["lst"], "'lst' is no verb of do-tasks; did you mean list?"),
         (["qqq"], "'qqq' is no verb of do-tasks; see: do-tasks --help"),
-        (["resume", "task_1_0000000a"], "not part of this version"),
+        (["mcp"], "not part of this version"),
+        (["resume", "task_1_0000000a"], "see: do-tasks list"),
         (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
         (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
         (["--monitor", "--until", "finished"], "no background job is there to wait for"),

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.events import EVENTS
-from executor.views.terminal import SAYINGS, WIDTH, Screen, Transcript, brief, progress, safe
+from executor.views.bar import progress
+from executor.views.terminal import SAYINGS, WIDTH, Screen, Transcript, brief, safe
 
 TASK = "task_1_0000000a"
 SILENT = {"ResultRead", "StepPassed", "StepFailed", "StepInterrupted"}  # the line after each of them says it

@@ -1,0 +1,76 @@
+"""`resume`: the agent that was given a brief says that the work is done; the evidence decides."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor import files, follow, project
+from executor.desk import Desk, main_digest
+from executor.errors import UsageError
+from executor.values import TYPE_CHECKING
+from executor.verbs.run import open_bench
+from executor.verbs.summary import say_report
+from executor.views.terminal import Screen, safe
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.bench import Bench
+    from executor.outcome import Verdict
+
+TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of resume."""
+    parser.add_argument("task_id", help="as the brief has it")
+    parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
+
+
+def run(args: Namespace) -> Verdict:
+    """Run POST, judge the criteria, tick; or say what is missing and wait once more."""
+    here = project.find(args.project)
+    os.chdir(here.root)
+    lock = files.take_lock(here.state("run.lock"))
+    screen = Screen()
+    try:
+        return _locked(here, args, screen)
+    finally:
+        screen.close()
+        os.close(lock)
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    from executor.engine import resume
+
+    plan, _ = project.load(here, for_run=True)
+    recalled = follow.recall(here.root)
+    desk = Desk(here, plan, recalled.states)
+    number = _waiting(desk, args.task_id)
+    bench: Bench = open_bench(here, desk, screen)
+    bench.recalled = recalled
+    bench.strict = bench.strict or args.strict
+    try:
+        bench.interrupts.listen()
+        report = resume(bench, number)
+        say_report(bench, report, screen)
+        return report.outcome.verdict
+    finally:
+        follow.save(here.root, follow.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _waiting(desk: Desk, task_id: str) -> int:
+    """Return the step of a task that waits for its host; UsageError for any other."""
+    match = TASK.fullmatch(task_id)
+    number = int(match[1]) if match else -1
+    state = desk.state(number)
+    if not match or state.task_id != task_id or not desk.plan.defines(number):
+        raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
+    if state.verdict != "waiting":
+        told = state.verdict or "not at its end"
+        raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")
+    if main_digest(desk, desk.step(number)) != state.digest:
+        raise UsageError(f"what MAIN does has changed since the brief; a new one: do-tasks --step {number} --rerun")
+    return number
