@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 SETUP  := pyproject.toml constraints.txt
 CODE   := executor scripts tests benchmarks
+EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/test_probes_tensorboard.py \
+            unit/test_probes_checkpoints.py)  # what make test skips without torch and apprise
 
 .DELETE_ON_ERROR:
 .PHONY: help run test test-deep lint format bench clean
@@ -24,6 +26,7 @@ test: $(VENV)/.stamp-dev
 
 test-deep: $(VENV)/.stamp-deep
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live"
+	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check -q --output-format concise $(CODE)

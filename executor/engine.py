@@ -20,13 +20,9 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import HOST_PHASES, JOB_PHASES, PHASES
-from executor.phases.background import attended, end_job
-from executor.phases.host import ask, rounds_left
-from executor.phases.post import post
+from executor.phases import PHASES, host_phases, job_phases
 from executor.phases.tick import tick, tick_again
-from executor.phases.waiting import await_job
-from executor.recall import Decision, unlogged_tick
+from executor.recall import unlogged_tick
 from executor.state import NEW
 from executor.steps import Main
 from executor.values import TYPE_CHECKING, Value
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from executor.formats.spec_md import Box
+    from executor.recall import Decision
     from executor.steps import Step
 
 
@@ -92,6 +89,8 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
 
 def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
     """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
+    from executor.phases.background import attended
+
     outcome = attended(bench, box.number, decision.task_id, why="its supervisor was gone")
     if outcome.verdict == Verdict.LOST:
         return run_step(bench, box.number, how)
@@ -131,6 +130,10 @@ def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Repo
 def _waited_for(bench: Bench, report: Report, how: Manner) -> Report:
     """Return the report of a step after the jobs that hold it were waited for, as long as the manner allows."""
     until = bench.now() + how.wait_s
+    if not report.held_by:
+        return report
+    from executor.phases.waiting import await_job
+
     while report.held_by and (left := until - bench.now()) > 0:
         outcome = await_job(bench, report.number, job_step=report.held_by, wait_s=left)
         if outcome.verdict == Verdict.WAITING:
@@ -165,6 +168,8 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     """Begin a task, or go on with the one that was interrupted, with its strays ended first."""
     state = bench.states.get(step.number, NEW)
     if state.task_id and jobs.is_job(bench.root, state.task_id) and _lives(bench, state.task_id):
+        from executor.phases.background import end_job
+
         end_job(bench, step.number, state.task_id)
         state = bench.states.get(step.number, NEW)
     if decision.by_hand == "opened":
@@ -214,42 +219,17 @@ def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
         outcome = phase(bench, task)
         if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
-        outcome = _heeding_people(bench, task, outcome)
+        outcome = heeding_people(bench, task, outcome)
         if not outcome.passed:
             return outcome, name
     return outcome, ""
 
 
 def _phases_of(task: Task) -> tuple[tuple[str, Callable[[Bench, Task], Outcome]], ...]:
-    return JOB_PHASES if task.step.is_job else HOST_PHASES if task.runner == "host" else PHASES
+    return job_phases() if task.step.is_job else host_phases() if task.runner == "host" else PHASES
 
 
-def resume(bench: Bench, number: int) -> Report:
-    """Judge what an agent outside says is done: POST and criteria, then the verdict, or the brief once more."""
-    state, box = bench.state(number), box_of(bench, number)
-    decision = Decision("run", "its host says that it is done", task_id=state.task_id)
-    step = bench.step(number)
-    task = Task(step, state.task_id, state.digest, decision, title=box.title, began=bench.now(), runner="host")
-    outcome = _heeding_people(bench, task, post(bench, task))
-    again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
-    if again and rounds_left(bench, task) > 0:
-        outcome = ask(bench, task, jobs.newest_main(bench.root, task.task_id), outcome.reason)
-    elif outcome.verdict != Verdict.INTERRUPTED:
-        tick(bench, task, outcome, failed_in="POST")
-    return Report(number, box.title, outcome, task.task_id, duration_s=bench.now() - task.began)
-
-
-def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
-    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
-    if outcome.passed:
-        judged, failed_in = _heeding_people(bench, task, post(bench, task)), "POST"
-        outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
-    if not bench.interrupts.count:
-        tick(bench, task, outcome, failed_in=failed_in)
-    return outcome
-
-
-def _heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
+def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
     """Return what a person's Ctrl-C or `do-tasks stop` makes of a phase's outcome; reasons without secrets."""
     if bench.interrupts.count:
         return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)

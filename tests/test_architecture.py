@@ -19,7 +19,7 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     "L2": "files journal follow pids capture interrupts proc watch launcher jobs attend project spec_file",
     "L3": "child herald checks criteria probes watched prober desk bench notify runners monitors",
     "L4": "phases",
-    "L5": "engine",
+    "L5": "engine ending",
     "L6": "supervise views verbs testing cli __main__",
 }
 ORDER = [name for names in LAYERS.values() for name in names.split()]

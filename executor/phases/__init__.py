@@ -1,12 +1,34 @@
 """The phases of a step in their order; SPEC follows them always."""
 
-from executor.phases.background import background
-from executor.phases.host import host
+from __future__ import annotations
+
 from executor.phases.main import main
 from executor.phases.post import post
 from executor.phases.preflight import preflight
 from executor.phases.sample import sample
+from executor.values import TYPE_CHECKING
 
-PHASES = (("PRE-FLIGHT", preflight), ("TEST", sample), ("MAIN", main), ("POST", post))
-HOST_PHASES = (("PRE-FLIGHT", preflight), ("TEST", sample), ("HOST", host))
-JOB_PHASES = (("PRE-FLIGHT", preflight), ("TEST", sample), ("BACKGROUND", background))
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.bench import Bench, Task
+    from executor.outcome import Outcome
+
+    Phase = tuple[str, Callable[[Bench, Task], Outcome]]
+
+FIRST = (("PRE-FLIGHT", preflight), ("TEST", sample))
+PHASES = (*FIRST, ("MAIN", main), ("POST", post))
+
+
+def job_phases() -> tuple[Phase, ...]:
+    """Return those of a background job: its supervisor does the rest. What only jobs need is loaded for jobs."""
+    from executor.phases.background import background
+
+    return (*FIRST, ("BACKGROUND", background))
+
+
+def host_phases() -> tuple[Phase, ...]:
+    """Return those of a step whose MAIN the agent that called us does: `resume` does the rest."""
+    from executor.phases.host import host
+
+    return (*FIRST, ("HOST", host))

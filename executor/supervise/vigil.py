@@ -7,7 +7,7 @@ import time
 
 from executor import follow, jobs
 from executor.bench import Task
-from executor.engine import finish
+from executor.ending import finish
 from executor.errors import DoTasksError
 from executor.events import MainRetried, StepFailed, SupervisorStarted, WarningRaised
 from executor.outcome import Outcome, Verdict

@@ -42,7 +42,7 @@ def run(args: Namespace) -> Verdict:
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    from executor.engine import resume
+    from executor.ending import resume
 
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)

@@ -1,0 +1,38 @@
+"""The end of what others did: a job that ran out, an agent outside that says it is done."""
+
+from __future__ import annotations
+
+from executor import jobs
+from executor.bench import Bench, Task
+from executor.desk import box_of
+from executor.engine import Report, heeding_people
+from executor.outcome import Outcome, Verdict
+from executor.phases.host import ask, rounds_left
+from executor.phases.post import post
+from executor.phases.tick import tick
+from executor.recall import Decision
+
+
+def resume(bench: Bench, number: int) -> Report:
+    """Judge what an agent outside says is done: POST and criteria, then the verdict, or the brief once more."""
+    state, box = bench.state(number), box_of(bench, number)
+    decision = Decision("run", "its host says that it is done", task_id=state.task_id)
+    step = bench.step(number)
+    task = Task(step, state.task_id, state.digest, decision, title=box.title, began=bench.now(), runner="host")
+    outcome = heeding_people(bench, task, post(bench, task))
+    again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
+    if again and rounds_left(bench, task) > 0:
+        outcome = ask(bench, task, jobs.newest_main(bench.root, task.task_id), outcome.reason)
+    elif outcome.verdict != Verdict.INTERRUPTED:
+        tick(bench, task, outcome, failed_in="POST")
+    return Report(number, box.title, outcome, task.task_id, duration_s=bench.now() - task.began)
+
+
+def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
+    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
+    if outcome.passed:
+        judged, failed_in = heeding_people(bench, task, post(bench, task)), "POST"
+        outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
+    if not bench.interrupts.count:
+        tick(bench, task, outcome, failed_in=failed_in)
+    return outcome
