@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 
-from executor import files, follow, project
+from executor import follow, project
 from executor.desk import Desk, main_digest
 from executor.errors import UsageError
 from executor.values import TYPE_CHECKING
-from executor.verbs.run import open_bench
+from executor.verbs.run import open_bench, under_lock
 from executor.verbs.summary import say_report
-from executor.views.terminal import Screen, safe
+from executor.views.terminal import safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from executor.bench import Bench
     from executor.outcome import Verdict
+    from executor.views.terminal import Screen
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 
@@ -31,14 +31,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
 def run(args: Namespace) -> Verdict:
     """Run POST, judge the criteria, tick; or say what is missing and wait once more."""
     here = project.find(args.project)
-    os.chdir(here.root)
-    lock = files.take_lock(here.state("run.lock"))
-    screen = Screen()
-    try:
-        return _locked(here, args, screen)
-    finally:
-        screen.close()
-        os.close(lock)
+    return under_lock(here, lambda screen: _locked(here, args, screen))
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:

@@ -23,6 +23,7 @@ from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
     from typing import Any
 
     from executor.bench import Bench
@@ -76,7 +77,7 @@ def run(args: Namespace) -> Verdict:
         raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
     if args.json and not args.dry_run:
         raise UsageError("--json goes with --dry-run; what a run did as JSON: do-tasks log --json")
-    return _dry_run(here, args) if args.dry_run else _run(here, args)
+    return _dry_run(here, args) if args.dry_run else under_lock(here, lambda screen: _locked(here, args, screen))
 
 
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
@@ -126,12 +127,13 @@ def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], be
     return f"; but it waits for step {', '.join(never)}" if never else "".join(waits)
 
 
-def _run(here: project.Project, args: Namespace) -> Verdict:
+def under_lock(here: project.Project, work: Callable[[Screen], Verdict]) -> Verdict:
+    """Do what only one executor may do at a time, in the project's folder, with a screen to say it on."""
     os.chdir(here.root)
     lock = files.take_lock(here.state("run.lock"))
     screen = Screen()
     try:
-        return _locked(here, args, screen)
+        return work(screen)
     finally:
         screen.close()
         os.close(lock)
