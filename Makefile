@@ -58,10 +58,10 @@ $(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	@$(PIP) install -c constraints.txt -e '.[sdk,agent,dev]'
+	@$(PIP) install -c constraints.txt -e '.[sdk,agent,mcp,dev]'
 	@touch $@
 
 $(VENV)/.stamp-deep: $(VENV)/.stamp-dev
 	@echo "adding torch for the real trainings (about half a minute, once)"
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,dev,train,notify]' && touch $@ || \
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,mcp,dev,train,notify]' && touch $@ || \
 	  echo "make: torch could not be installed: the tests that need it are skipped" >&2

@@ -75,7 +75,7 @@ class Bench(Desk):
         self.python = python
         self.interrupts = Interrupts()
         self.strict = desk.strict
-        self.asked_runner, self.environ_runner = desk.asked_runner, desk.environ_runner
+        self.asked_runner = desk.asked_runner
         self.progress: Progress = _nobody_watches
         self._programs: dict[str, str] = {}
         self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)

@@ -239,7 +239,7 @@ def _line(what: str) -> str:
 
 
 def _skill_line(skill: Skill) -> str:
-    about = f": {_line(skill.description)}" if skill.description else ""
+    about = f": {_line(skill.description).rstrip('.')}" if skill.description else ""
     beside = f" (beside it: {', '.join(map(_code, skill.files))})" if skill.files else ""
     return f"- {skill.name}{about}. {_code(f'{skill.folder}/{SKILL_FILE}')}{beside}"
 

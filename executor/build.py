@@ -65,6 +65,7 @@ def build_settings(data: object) -> Settings:
         spot["version"].refuse("must be 1: a newer do-tasks wrote this, or the number is wrong")
     return Settings(
         runner=spot["runner"].text(),
+        model=spot["model"].text(),
         python=spot["python"].text(),
         strict=spot["strict"].truth(Settings.strict),
         protect=spot["protect"].texts(),
@@ -145,6 +146,9 @@ def _main(spot: Spot, max_output: int) -> Main | None:
         chunks=_chunks(spot),
         checkpoint_every=spot["checkpoint_every"].whole(0, least=0),
         quality_check=_checks(spot["quality_check"]),
+        model=spot["model"].text(),
+        env=spot["env"].texts(),
+        **{key: spot[key].mapping() or None for key in ("judge", "sandbox", "limits")},
     )
 
 

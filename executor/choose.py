@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from executor.steps import Main, Settings
 
 RUNNERS = ("command", "agent", "claude-code", "host", "slurm")
+AGENTS = ("agent", "claude-code", "host")  # those whose MAIN is what a model does
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 VARIABLE = "DO_TASKS_RUNNER"
 
 

@@ -38,6 +38,7 @@ VERBS = {
     "mark-done": ("marks", "tick a box by hand"),
     "reopen": ("marks", "open a box by hand"),
     "clean": ("clean", "remove the job folders of old tasks: --keep N, --dry-run"),
+    "mcp": ("mcp", "the plan as tools over stdio, for any agent that speaks MCP"),
     "schema": ("schema", "the JSON Schema of the definitions, or --events of the log"),
 }
 EXIT_CODES: dict[Verdict, int] = {
@@ -63,7 +64,6 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 OUR_BUG = 70
 SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-LATER = {"mcp": "agents"}
 
 
 def entry() -> NoReturn:
@@ -124,8 +124,6 @@ def _dispatch(words: list[str]) -> Verdict:
     if words[0] == "--project" and len(words) > 2:
         words = [*words[2:], *words[:2]]
     verb = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
-    if words[0] in LATER:
-        raise UsageError(f"{words[0]} comes with {LATER[words[0]]}, which are not part of this version")
     if verb not in VERBS:
         raise UsageError(f"{verb!r} is no verb of do-tasks{_nearest(verb)}; see: do-tasks --help")
     return _run_verb(verb, words[1:] if verb == words[0] else words)

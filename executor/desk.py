@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from executor import choose, files, follow, jobs, spec_file
-from executor.errors import DefinitionError, Problem, SpecError, UsageError
+from executor import follow, jobs, project, spec_file
+from executor.choose import AGENTS
+from executor.digests import READY, main_digest, who
+from executor.errors import DefinitionError, Problem, SpecError
 from executor.formats import spec_md
 from executor.project import script_path
 from executor.recall import (
@@ -14,34 +16,30 @@ from executor.recall import (
     decide_job,
     decide_open,
     decide_waiting,
-    digest_parts,
 )
 from executor.records import Seen
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.choose import Choice
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
     from executor.state import StepState
     from executor.steps import Edge, Main, Settings, Step
 
-READY = ("command", "host")
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 
 class Desk:
     """A project as it lies there: reading it changes nothing."""
 
-    def __init__(self, project: Project, plan: Plan, states: dict[int, StepState]) -> None:
-        self.project = project
+    def __init__(self, here: Project, plan: Plan, states: dict[int, StepState]) -> None:
+        self.project = here
         self.plan = plan
         self.states = states
         self.strict = plan.settings.strict
         self.asked_runner = ""
-        self.environ_runner = ""
         self._steps: dict[int, Step] = {}
 
     @property
@@ -58,6 +56,12 @@ class Desk:
         if number not in self._steps:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
+
+    def read_again(self) -> None:
+        """Take the plan as it lies there now."""
+        self.project = project.find(self.project.root)
+        self.plan, _ = project.load(self.project, for_run=True)
+        self._steps = {}
 
     def state(self, number: int) -> StepState:
         """Return what the log says of a step."""
@@ -86,6 +90,7 @@ def decide(
         return waiting
     refuse_unrunnable(desk, step)
     digest = main_digest(desk, step)
+    by_agent = who(desk, step).runner in AGENTS
     decision = decide_open(
         state,
         seen,
@@ -93,6 +98,7 @@ def decide(
         on_lost=step.main.on_lost if step.main else "rerun",
         dependency_at=max((desk.state(need).main_at for need in finished_needs(step)), default=""),
         rerun=rerun or bool(stale),
+        by_agent=by_agent,
     )
     if seen.status == "alive" and decision.main != "adopt":
         decision = decision.replace(stop_run=seen.run)
@@ -170,7 +176,7 @@ def refuse_unrunnable(desk: Desk, step: Step) -> None:
     main = step.main
     if main is None or not (main.script or main.command or main.agent or main.runner):
         message = "nothing to run: give it a script or a command"
-    elif main.script and not script_path(desk.project, main.script):
+    elif main.script and not script_path(desk.project, main.script) and who(desk, step).runner not in AGENTS:
         message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
     else:
         message = beyond_this_version(main, desk.plan.settings)
@@ -186,57 +192,8 @@ def beyond_this_version(main: Main, settings: Settings) -> str:
     if runner == "command" and not (main.script or main.command):
         return "runner command has nothing to run: give it a script or a command, or say runner: host"
     if runner and runner not in READY:
-        return f"runner {runner!r} is not part of this version; say runner: host, or leave it out: its script runs"
+        return f"runner {runner!r} is not part of this version; say another, or leave it out: its script runs"
     return ""
-
-
-def chosen(desk: Desk, main: Main) -> Choice:
-    """Return who does MAIN. Agents of ours are not part of this version, so nobody has credentials for one."""
-    choice = choose.runner(
-        main,
-        desk.plan.settings,
-        asked=desk.asked_runner,
-        environ_runner=desk.environ_runner,
-        has_credentials=False,
-        has_claude=False,
-    )
-    if choice.runner not in READY:
-        raise UsageError(f"runner {choice.runner!r} is not part of this version ({choice.why}); say --runner host")
-    return choice
-
-
-def main_digest(desk: Desk, step: Step) -> str:
-    """Return the digest of what the step's MAIN does, its written dependencies' included."""
-    known: dict[int, str] = {}
-    for one in _down_to(desk, step):
-        known[one.number] = _own_digest(desk, one, known)
-    return known[step.number]
-
-
-def _down_to(desk: Desk, step: Step) -> list[Step]:
-    """Return what a step depends on, each once and before who needs it, itself last; no recursion: plans are long."""
-    way = [step]
-    done: dict[int, Step] = {}
-    while way:
-        need = next((edge.step for edge in way[-1].depends_on if edge.step not in done), None)
-        if need is None:
-            last = way.pop()
-            done[last.number] = last
-        else:
-            way.append(desk.step(need))
-    return [*done.values()]
-
-
-def _own_digest(desk: Desk, step: Step, known: dict[int, str]) -> str:
-    main = step.main
-    if main is None:
-        return ""
-    path = script_path(desk.project, main.script) if main.script else ""
-    below = {edge.step: known[edge.step] for edge in step.depends_on}
-    parts = digest_parts(
-        step, script=files.read(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
-    )
-    return files.digest(repr(parts).encode())[:32]
 
 
 def outrun(desk: Desk, number: int) -> int:

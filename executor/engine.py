@@ -6,7 +6,8 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
-from executor.desk import awaited, blocking, box_of, chosen, decide, unmet
+from executor.desk import awaited, blocking, box_of, decide, unmet
+from executor.digests import chosen
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandTickSeen,
@@ -20,17 +21,17 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import PHASES, host_phases, job_phases
+from executor.phases import PHASES, agent_phases, host_phases, job_phases
 from executor.phases.tick import tick, tick_again
 from executor.recall import unlogged_tick
 from executor.state import NEW
-from executor.steps import Main
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from executor.formats.spec_md import Box
+    from executor.phases import Phase
     from executor.recall import Decision
     from executor.steps import Step
 
@@ -63,6 +64,7 @@ class Manner(Value):
     wait_s: float = 0.0
 
 
+OURS = ("agent", "claude-code")  # agents that we start; a host is one that started us
 GO_ON = (Verdict.PASSED, Verdict.STARTED)
 
 
@@ -184,24 +186,30 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
         jobs.forget_stop(bench.root, decision.task_id)
     digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
-    choice = chosen(bench, step.main or Main())
+    choice = chosen(bench, step)
     title = box.title or step.title
     task = Task(step, task_id, digest, decision, title=title, began=bench.now(), runner=choice.runner)
     kind = TaskResumed if decision.task_id else TaskStarted
-    bench.log(kind(phase="PRE-FLIGHT", status="started", title=task.title, digest=digest, why=decision.why), task)
-    _warn_of_agent(bench, task)
+    asked = bench.asked_runner or (state.asked_runner if decision.task_id else "")
+    said = choice.why if step.main and step.main.agent else ""
+    bench.log(
+        kind(
+            phase="PRE-FLIGHT",
+            status="started",
+            title=task.title,
+            digest=digest,
+            why=decision.why,
+            runner=choice.runner,
+            runner_why=said,
+            asked_runner=asked,
+        ),
+        task,
+    )
     return task
 
 
 def _lives(bench: Bench, task_id: str) -> bool:
     return bool(jobs.supervisor(bench.root, task_id)) or jobs.look(bench.root, task_id).status == "alive"
-
-
-def _warn_of_agent(bench: Bench, task: Task) -> None:
-    """Say who does MAIN when it is not who the definitions name."""
-    main = task.step.main
-    if main and main.agent and task.runner == "command":
-        bench.log(WarningRaised(message=f"agent {main.agent} is not in this version: MAIN runs as a command"), task)
 
 
 def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> None:
@@ -214,8 +222,21 @@ def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> 
 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
+    outcome, name = _through(bench, task, _phases_of(task))
+    while name == "POST" and task.runner in OURS:
+        from executor.phases.agents import ROUND, sent_back
+
+        if not sent_back(bench, task, outcome):
+            break
+        task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
+        outcome, name = _through(bench, task, ROUND)
+    return outcome, name
+
+
+def _through(bench: Bench, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
+    """Take the phases in order; return the outcome of the one that did not pass, with its name."""
     outcome = Outcome(Verdict.PASSED)
-    for name, phase in _phases_of(task):
+    for name, phase in phases:
         outcome = phase(bench, task)
         if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
@@ -225,8 +246,10 @@ def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
     return outcome, ""
 
 
-def _phases_of(task: Task) -> tuple[tuple[str, Callable[[Bench, Task], Outcome]], ...]:
-    return job_phases() if task.step.is_job else host_phases() if task.runner == "host" else PHASES
+def _phases_of(task: Task) -> tuple[Phase, ...]:
+    if task.step.is_job:
+        return job_phases()
+    return host_phases() if task.runner == "host" else agent_phases() if task.runner in OURS else PHASES
 
 
 def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:

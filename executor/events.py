@@ -19,11 +19,17 @@ class Event(Value):
 
 
 class TaskStarted(Event):
-    """A new attempt at a step began; `digest` is of what MAIN does, `why` says why it runs."""
+    """A new attempt at a step began; `digest` is of what MAIN does, `why` says why it runs.
+
+    `runner` does MAIN, for the reason in `runner_why`; `asked_runner` is whom the command line named, if anyone.
+    """
 
     title: str = ""
     digest: str = ""
     why: str = ""
+    runner: str = ""
+    runner_why: str = ""
+    asked_runner: str = ""
 
 
 class TaskResumed(Event):
@@ -32,6 +38,9 @@ class TaskResumed(Event):
     title: str = ""
     digest: str = ""
     why: str = ""
+    runner: str = ""
+    runner_why: str = ""
+    asked_runner: str = ""
 
 
 class CheckFinished(Event):
@@ -79,7 +88,10 @@ class TestSkipped(Event):
 
 
 class MainStarted(Event):
-    """MAIN's process is about to be let go; `pid` is its launcher's."""
+    """MAIN's process is about to be let go; `pid` is its launcher's.
+
+    Of an agent: its role, its model, and what its shell is contained by.
+    """
 
     phase: str = "MAIN"
     status: str = "started"
@@ -89,6 +101,9 @@ class MainStarted(Event):
     pid: int = 0
     objective: str = ""
     limit_s: float = 0.0
+    agent: str = ""
+    model: str = ""
+    containment: str = ""
 
 
 class MainAdopted(Event):
@@ -126,12 +141,37 @@ class MainFinished(Event):
 
 
 class MainRetried(Event):
-    """Another attempt follows after a wait, seconds."""
+    """Another attempt follows after a wait, seconds; `failure` is judged when POST sent an agent's work back."""
 
     phase: str = "MAIN"
     run: str = ""
     failure: str = ""
     wait_s: float = 0.0
+    reason: str = ""
+
+
+class AgentTurned(Event):
+    """An agent had a turn: what it said, called, and which calls failed; tokens and US dollars are of all turns."""
+
+    phase: str = "MAIN"
+    run: str = ""
+    turn: int = 0
+    said: str = ""
+    calls: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    tokens: int = 0
+    usd: float = 0.0
+
+
+class ProtectedRestored(Event):
+    """An agent changed what judges it; `paths` are as they were again, `lost` could not be put back."""
+
+    phase: str = "MAIN"
+    status: str = "failed"
+    run: str = ""
+    paths: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    kept: str = ""
 
 
 class MainLost(Event):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from executor.mask import Masker
 
 JOBS = os.path.join(".do-tasks", "jobs")
+GUARDED = "guarded"  # of a run folder: what judges an agent, as it was before
 STOPPED = "stopped by do-tasks stop"
 MOST_SIGNAL = 64  # a shell gives 128 + n for signal n; 255 is somebody's exit code
 
@@ -188,6 +189,11 @@ def supervisor(root: str, task_id: str) -> str:
     """Return the pid of the supervisor that watches a job now, empty when nobody does."""
     lock = job_lock(root, task_id)
     return files.held(lock) if os.path.exists(lock) else ""
+
+
+def remembers(root: str, task_id: str) -> bool:
+    """Tell whether the newest MAIN of a task is one that its judges were remembered for: an agent's."""
+    return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
 
 
 def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> None:

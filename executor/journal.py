@@ -13,7 +13,7 @@ from executor.mask import spelled_json
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from executor.events import Event
@@ -37,6 +37,7 @@ class Journal:
         self._mask = mask
         self._followers = followers
         self._fd = -1
+        self._kept: list[bytes] | None = None
         self._open()
 
     def _open(self) -> None:
@@ -77,6 +78,41 @@ class Journal:
         except OSError as error:
             raise MachineError(f"cannot sync {self.path}: {error.strerror}") from error
 
+    def keep(self) -> None:
+        """Keep what we write from here on, so that it can be told from what others do."""
+        self._kept = []
+
+    def kept(self) -> tuple[bytes, ...]:
+        """Return the lines that we wrote since `keep`, each without its newline."""
+        return tuple(self._kept or ())
+
+    def replace(self, parts: Iterable[bytes], late: Callable[[], bytes]) -> None:
+        """Put these bytes in the log's place, whole or not at all, then what `late` says came while we did."""
+        path = os.path.realpath(self.path)
+        fd = self._new(path, parts)
+        os.close(self._fd)
+        self._fd = fd
+        self._write(late())
+        self.sync()
+
+    def _new(self, path: str, parts: Iterable[bytes]) -> int:
+        beside, fd = f"{path}.tmp", -1
+        try:
+            if os.path.lexists(beside):
+                os.unlink(beside)
+            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[os.write(fd, view) :]
+            os.fdatasync(fd)
+            os.rename(beside, path)
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            raise MachineError(f"cannot mend {path}: {error.strerror}; free some space or mend the rights") from error
+        return fd
+
     def close(self) -> None:
         """Close the log; nothing is buffered."""
         os.close(self._fd)
@@ -108,6 +144,11 @@ class Journal:
         return value
 
     def _append(self, data: bytes) -> None:
+        self._write(data)
+        if self._kept is not None:
+            self._kept += filter(None, data.split(b"\n"))
+
+    def _write(self, data: bytes) -> None:
         try:
             written = os.write(self._fd, data)
         except OSError as error:

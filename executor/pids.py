@@ -10,6 +10,8 @@ from functools import cache
 from executor.records import Identity
 
 PROC = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG = 1
+_SIGINT = 2  # the module signal is dear on the path of read verbs
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -56,6 +58,16 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def end_with(parent: int) -> None:
+    """Be interrupted when our parent dies, however it dies; SystemExit when it is dead by now. Linux alone can."""
+    if PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGINT, 0, 0, 0)
+        if os.getppid() != parent:
+            raise SystemExit(130)
+
+
 def children() -> set[int] | None:
     """Return the pids of our own children, None where the kernel does not tell."""
     pid = os.getpid()
@@ -66,7 +78,8 @@ def children() -> set[int] | None:
 def bearing(token: str) -> list[int]:
     """Return the pids of our user whose environment holds DO_TASKS_RUN=token.
 
-    A token that ends in / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+    A run's token holds for what bears it with more behind a slash: the commands of an agent. One that ends in / is a
+    whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
     """
     needle = f"DO_TASKS_RUN={token}".encode()
     exact = not token.endswith(("/", "."))
@@ -88,7 +101,7 @@ def group_lives(leader: int) -> bool:
 
 def _bears(pid: int, needle: bytes, *, exact: bool) -> bool:
     words = (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
-    return any(word == needle or (not exact and word.startswith(needle)) for word in words)
+    return any(word == needle or word.startswith(needle + b"/" if exact else needle) for word in words)
 
 
 def _all_pids() -> list[int]:

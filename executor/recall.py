@@ -103,7 +103,14 @@ def contradicted(box: Box, *, verdict: str, reason: str) -> SpecError:
 
 
 def decide_open(
-    state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str = "", rerun: bool = False
+    state: StepState,
+    seen: Seen,
+    *,
+    digest: str,
+    on_lost: str,
+    dependency_at: str = "",
+    rerun: bool = False,
+    by_agent: bool = False,
 ) -> Decision:
     """Return how an open step runs; `dependency_at` is when the newest written dependency's MAIN ended."""
     unseen = _ended_unseen(state, seen)
@@ -118,7 +125,7 @@ def decide_open(
         return Decision("run", state.verdict or "not run before")
     if state.verdict in ("", "started", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
         return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
-    return _after_failure(state, digest=digest, dependency_at=dependency_at)
+    return _after_failure(state, digest=digest, dependency_at=dependency_at, by_agent=by_agent)
 
 
 def decide_waiting(state: StepState, *, digest: str) -> Decision | None:
@@ -150,9 +157,9 @@ def _ended_unseen(state: StepState, seen: Seen) -> bool:
     return seen.status not in ("none", "never_ran") and not closed
 
 
-def _after_failure(state: StepState, *, digest: str, dependency_at: str) -> Decision:
+def _after_failure(state: StepState, *, digest: str, dependency_at: str, by_agent: bool) -> Decision:
     again = f"{state.verdict} before: {state.reason}" if state.reason else f"{state.verdict} before"
-    stale = _stale(state, digest=digest, dependency_at=dependency_at)
+    stale = "the agent begins anew" if by_agent else _stale(state, digest=digest, dependency_at=dependency_at)
     if stale:
         return Decision("run", f"{again}; {stale}")
     why = f"{again}; MAIN exited 0 as {state.main_task} and is not repeated"

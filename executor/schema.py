@@ -239,14 +239,36 @@ _RETRY = _mapping(
     },
 )
 _LIMITS = {
-    "judge": _mapping("Whether an agent's work is judged and sent back.", {"rounds": _COUNT}),
+    "judge": _mapping(
+        "How an agent's work is judged.",
+        {"rounds": _says(_COUNT, "How often it may hand in; what failed goes back to it. Default 3.", maximum=100)},
+    ),
     "sandbox": _mapping(
         "What an agent's shell may reach.",
-        {"mode": _TEXT, "network": {"type": ["boolean", "string", "array"]}},
+        {
+            "mode": {
+                "type": "string",
+                "enum": ["auto", "required", "off"],
+                "description": "bubblewrap when it is there (auto, the default), nothing without it, or never.",
+            },
+            "network": {"type": "boolean", "description": "Whether the shell has the network; default false."},
+        },
     ),
     "limits": _mapping(
         "Where an agent is stopped.",
-        {"turns": _COUNT, "tokens": _COUNT, "usd": _AMOUNT, "seconds": _SECONDS},
+        {
+            "turns": _says(_COUNT, "Replies of the model; default that of the role, else 50."),
+            "tokens": _says(_COUNT, "Tokens in all, cached ones too."),
+            "usd": _says(_AMOUNT, "US dollars; the runner agent needs prices for it."),
+            "seconds": _says(_SECONDS, "Seconds of work."),
+            "stall": _says(_SECONDS, "Seconds of silence of the model's service; default 120."),
+            "command": _says(_SECONDS, "Seconds of one shell command; default 600."),
+            "prices": _mapping(
+                "US dollars for a million tokens; cache_read is 0.1 of input, cache_write 1.25 of it, if not said.",
+                dict.fromkeys(("input", "output", "cache_read", "cache_write"), _AMOUNT),
+                required=["input", "output"],
+            ),
+        },
     ),
     "max_output": _says(_SIZE, 'Bytes, or a size such as "100MB": a run that writes more is stopped. Default 1 GiB.'),
 }
@@ -265,6 +287,8 @@ _MAIN = _mapping(
         "agent": _says(_TEXT, "Name of an agent of .claude/agents."),
         "skills": _says(_TEXTS, "Skills of the agent; default [tinker-api], [] for none."),
         "runner": _RUNNER,
+        "model": _says(_TEXT, "Model of the agent; default that of its role, of the settings, of ANTHROPIC_MODEL."),
+        "env": _says(_NAMES, "Secrets that the agent's shell is given; default none."),
         "test": _SAMPLE,
         "mode": {
             "type": "string",
@@ -510,6 +534,7 @@ _SETTINGS = _mapping(
     {
         "version": {"type": "integer", "enum": [1], "description": "Version of this format."},
         "runner": _RUNNER,
+        "model": _says(_TEXT, "Model of agents whose role names none."),
         "python": _says(_TEXT, "Interpreter of the scripts; default that of the virtual environment."),
         "strict": {"type": "boolean", "description": "Tick only what is proven."},
         "protect": _says(_TEXTS, "Globs that no agent may change."),

@@ -16,7 +16,8 @@ class StepState(Value):
 
     `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
     may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
-    times are the log's UTC strings, which sort. `job` says that the newest task is a background job; it has the
+    times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
+    `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
     """
 
@@ -39,6 +40,7 @@ class StepState(Value):
     job: bool = False
     checkpoint: str = ""
     alerts: tuple[str, ...] = ()
+    asked_runner: str = ""
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -56,6 +58,7 @@ def _started(state: StepState, line: Line) -> StepState:
         job=False,
         checkpoint="",
         alerts=(),
+        asked_runner=line.get("asked_runner", ""),
     )
 
 
@@ -66,6 +69,7 @@ def _resumed(state: StepState, line: Line) -> StepState:
         verdict="",
         digest=line.get("digest", ""),
         test_digest=state.test_digest if same else "",
+        asked_runner=line.get("asked_runner", ""),
     )
 
 

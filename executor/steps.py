@@ -58,7 +58,10 @@ class Retry(Value):
 
 
 class Main(Value):
-    """What a step does. `limit_s` is per attempt, seconds."""
+    """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
+
+    `judge`, `sandbox` and `limits` are as written; `bounds` reads them, with those of the settings.
+    """
 
     script: str = ""
     command: str = ""
@@ -77,6 +80,11 @@ class Main(Value):
     chunks: tuple[int, ...] = ()
     checkpoint_every: int = 0
     quality_check: tuple[Check, ...] = ()
+    model: str = ""
+    env: tuple[str, ...] = ()
+    judge: Any = None
+    sandbox: Any = None
+    limits: Any = None
 
 
 class Action(Value):
@@ -184,6 +192,7 @@ class Settings(Value):
 
     version: int = 1
     runner: str = ""
+    model: str = ""
     python: str = ""
     strict: bool = False
     protect: tuple[str, ...] = ()

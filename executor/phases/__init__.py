@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.phases.main import main
 from executor.phases.post import post
 from executor.phases.preflight import preflight
-from executor.phases.sample import sample
+from executor.phases.sample import sample, try_first
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,4 +31,11 @@ def host_phases() -> tuple[Phase, ...]:
     """Return those of a step whose MAIN the agent that called us does: `resume` does the rest."""
     from executor.phases.host import host
 
-    return (*FIRST, ("HOST", host))
+    return (("PRE-FLIGHT", preflight), ("TEST", try_first), ("HOST", host))
+
+
+def agent_phases() -> tuple[Phase, ...]:
+    """Return those of a step whose MAIN an agent does that we start; what POST finds may send it back."""
+    from executor.phases.agents import FIRST_OF_AGENTS, ROUND
+
+    return (*FIRST_OF_AGENTS, *ROUND)

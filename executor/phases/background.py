@@ -9,7 +9,7 @@ from executor import attend, jobs, monitors
 from executor.errors import MachineError
 from executor.outcome import Outcome, Verdict
 from executor.phases.main import note_started
-from executor.phases.running import begin
+from executor.phases.running import Errand, begin
 from executor.plan import snapshot
 from executor.runners import command
 from executor.values import TYPE_CHECKING
@@ -35,7 +35,7 @@ def background(bench: Bench, task: Task) -> Outcome:
     jobs.write_job(bench.root, task.task_id, _record(bench, task))
     kept = monitors.for_new_run(bench, task, jobs.read_memory(bench.root, task.task_id).get("monitors", {}))
     jobs.write_memory(bench.root, task.task_id, {"monitors": bench.masker.mask_all(kept)})
-    begin(bench, task, run=run, argv=argv, note=lambda pid: note_started(bench, task, run, pid), resume=resume)
+    begin(bench, task, Errand(run, argv, lambda pid: note_started(bench, task, run, pid), resume))
     bench.hear()
     return attended(bench, task.step.number, task.task_id, why="the job was started")
 

@@ -8,7 +8,7 @@ import random
 from executor import jobs
 from executor.events import MainAdopted, MainFinished, MainLost, MainRetried, MainReused, MainStarted
 from executor.outcome import PASSED, Outcome, Verdict
-from executor.phases.running import adopt, launch
+from executor.phases.running import Errand, adopt, launch
 from executor.runners import command
 from executor.steps import Main
 from executor.values import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from executor.phases.running import Run
 
 MOST_WAIT_S = 60.0
+FINAL = frozenset(("stopped", "tampered", "unfit", "spent"))  # by a person, by the agent; nothing to try with
 
 
 def main(bench: Bench, task: Task) -> Outcome:
@@ -40,12 +41,15 @@ def main(bench: Bench, task: Task) -> Outcome:
 
 
 def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
+    if task.runner != "command":
+        from executor.phases.agents import attempt
+
+        return attempt(bench, task, spec)
     run = jobs.next_main(bench.root, task.task_id)
     argv = command.main_argv(bench, task)
     jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
-    done = launch(
-        bench, task, run=run, argv=argv, limit_s=spec.limit_s, note=lambda pid: note_started(bench, task, run, pid)
-    )
+    errand = Errand(run, argv, lambda pid: note_started(bench, task, run, pid))
+    done = launch(bench, task, errand, limit_s=spec.limit_s)
     return judge(bench, task, run, done)
 
 
@@ -68,6 +72,10 @@ def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ..
     run = task.decision.main_run
     seen = jobs.look_at(bench.root, task.task_id, run)
     bench.log(MainAdopted(run=run, pid=seen.pid, why=task.decision.why), task)
+    if task.runner != "command":
+        from executor.phases.agents import adopted
+
+        return adopted(bench, task, run, spec)
     return judge(bench, task, run, adopt(bench, task, run=run, limit_s=spec.limit_s))
 
 
@@ -95,8 +103,8 @@ def judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple
 
 
 def is_retried(classes: tuple[str, ...], spec: Main) -> bool:
-    """Tell whether `retry` names one of the classes of a failure; what a person stopped is not tried again."""
-    return "stopped" not in classes and any(one in spec.retry.on for one in (*classes, "any"))
+    """Tell whether `retry` names one of the classes of a failure; some are never tried again."""
+    return FINAL.isdisjoint(classes) and any(one in spec.retry.on for one in (*classes, "any"))
 
 
 def wait(bench: Bench, task: Task, failure: str, tried: int) -> bool:

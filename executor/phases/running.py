@@ -16,7 +16,7 @@ from executor.records import PROGRESS, Exit
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from executor.bench import Bench, Task
     from executor.records import Identity
@@ -46,32 +46,39 @@ class Run(Value):
         return f"{self.stdout[-half:]}[stderr]\n{self.stderr[-half:]}" if self.stdout else self.stderr
 
 
-def launch(
-    bench: Bench, task: Task, *, run: str, argv: tuple[str, ...], limit_s: float, note: Callable[[int], None]
-) -> Run:
-    """Start a run under the launcher and see it through."""
-    pid = begin(bench, task, run=run, argv=argv, note=note)
-    ended = _watch(bench, task, running(task, run, pid, limit_s))
+class Errand(Value):
+    """What a run is to do: `note` logs its pid before it is let go.
+
+    `resume` is the checkpoint that the script is told of; `environ` is given instead of what commands are.
+    """
+
+    run: str
+    argv: tuple[str, ...]
+    note: Callable[[int], None]
+    resume: str = ""
+    environ: Mapping[str, str] | None = None
+
+
+def launch(bench: Bench, task: Task, errand: Errand, *, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
+    """Start a run under the launcher and see it through; `hear` is called while it lives, and says why it must end."""
+    pid = begin(bench, task, errand)
+    ended = _watch(bench, task, running(task, errand.run, pid, limit_s), hear)
     return finished(bench, task, ended)
 
 
-def begin(
-    bench: Bench, task: Task, *, run: str, argv: tuple[str, ...], note: Callable[[int], None], resume: str = ""
-) -> int:
-    """Start a run under the launcher and return its pid: `note` logs it before it is let go.
-
-    `resume` is the checkpoint that the script is told of.
-    """
+def begin(bench: Bench, task: Task, errand: Errand) -> int:
+    """Start a run under the launcher and return its pid."""
+    run, argv = errand.run, errand.argv
     folder = jobs.new_run(bench.root, task.task_id, run)
-    extra = {"DO_TASKS_RESUME": resume} if resume else {}
-    held = launcher.hold(argv, _environment(bench, task, run, **extra), folder=folder)
+    extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
+    held = launcher.hold(argv, errand.environ or environment(bench, task, run, **extra), folder=folder)
     identity = pids.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
     jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
-    note(held.pid)
+    errand.note(held.pid)
     # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
     (launcher.leave if jobs.stop_asked(bench.root, task.task_id) else launcher.let_go)(held)
     return held.pid
@@ -88,7 +95,7 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
     """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
     folder = jobs.new_run(bench.root, task.task_id, "test")
     try:
-        pid = launcher.start(argv, _environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
+        pid = launcher.start(argv, environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
     except CannotStartError as error:
         files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
         return _finished(bench, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
@@ -96,7 +103,8 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
     return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 
 
-def _environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
+def environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
+    """Return what a run's process is given."""
     result = os.path.join(bench.folder(task, run), "result.json")
     return bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
 
@@ -115,14 +123,14 @@ def finished(bench: Bench, task: Task, ended: Ended) -> Run:
     return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
 
 
-def adopt(bench: Bench, task: Task, *, run: str, limit_s: float) -> Run:
+def adopt(bench: Bench, task: Task, *, run: str, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
     """Watch a run to its end that an executor before us started; one that has ended is read at once."""
     folder = bench.folder(task, run)
     seen = jobs.look_at(bench.root, task.task_id, run)
     identity = jobs.started(folder)
     if seen.status == "alive" and identity:
         age_s = pids.age_s(identity)
-        ended = _watch(bench, task, running(task, run, seen.pid, limit_s, adopted=identity, age_s=age_s))
+        ended = _watch(bench, task, running(task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear)
         return finished(bench, task, ended)
     return adopt_ended(bench, task, run=run)
 
@@ -136,9 +144,9 @@ def adopt_ended(bench: Bench, task: Task, *, run: str) -> Run:
     return _finished(bench, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(bench: Bench, task: Task, one: Running) -> Ended:
+def _watch(bench: Bench, task: Task, one: Running, hear: Callable[[], str] | None = None) -> Ended:
     folder = bench.folder(task, one.command.name)
-    watch = bench.watch(_Beat(bench, task, folder, one))
+    watch = bench.watch(_Beat(bench, task, folder, one, hear))
     watch.add(one)
     ended: list[Ended] = []
     while not ended:
@@ -192,8 +200,9 @@ def _by_us(bench: Bench, task: Task, end: Exit, ended: Ended) -> tuple[Verdict |
 class _Beat:
     """Four times a second: the progress a script prints, the size of what it writes."""
 
-    def __init__(self, bench: Bench, task: Task, folder: str, running: Running) -> None:
+    def __init__(self, bench: Bench, task: Task, folder: str, running: Running, hear: Callable[[], str] | None) -> None:
         self._bench = bench
+        self._hear = hear
         self._path = os.path.join(folder, "stdout.log")
         self._folder = folder
         self._running = running
@@ -205,7 +214,11 @@ class _Beat:
         size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
         if self._most and size > self._most and not self._running.stopping:
             self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
-        if _size(self._path) > self._offset:
+        if self._hear:
+            why = self._hear()
+            if why and not self._running.stopping:
+                self._running.stop(Verdict.FAILED, why)
+        elif _size(self._path) > self._offset:
             self._read_progress()
 
     def _read_progress(self) -> None:

@@ -13,7 +13,7 @@ from executor.events import MainRetried, StepFailed, SupervisorStarted, WarningR
 from executor.outcome import Outcome, Verdict
 from executor.phases.background import newest_checkpoint
 from executor.phases.main import MOST_WAIT_S, is_retried, judge, note_started
-from executor.phases.running import begin
+from executor.phases.running import Errand, begin
 from executor.phases.tick import shown_started
 from executor.recall import Decision
 from executor.runners import command
@@ -184,7 +184,7 @@ class Vigil:
 
         self._rounds.rota.begin_anew()
         self._rounds.save()
-        begin(self._bench, self._task, run=run, argv=argv, note=note, resume=resume)
+        begin(self._bench, self._task, Errand(run, argv, note, resume))
         return run
 
     # The end

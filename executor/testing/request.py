@@ -35,8 +35,8 @@ class Request(Value):
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """The tool results in the last message, in order."""
-        last = dicts(self.body.get("messages"))[-1:]
+        """The tool results in the last message, in order; system messages may follow it."""
+        last = [message for message in dicts(self.body.get("messages")) if message.get("role") != "system"][-1:]
         return tuple(_result(block) for message in last for block in blocks(message, "tool_result"))
 
     @property

@@ -68,6 +68,25 @@ def _project(start: str) -> list[Row]:
         ("log", True, _log(here.root)),
         ("running", True, ", ".join(jobs.living_tasks(here.root)) or "no task"),
         ("secrets", True, _secrets(plan.settings.env)),
+        *_agents(),
+    ]
+
+
+def _agents() -> list[Row]:
+    """Say which agents could do MAIN here; none is no fault."""
+    from importlib.util import find_spec
+
+    from executor import claude_files, sandbox
+    from executor.choose import CREDENTIALS
+
+    absent = "no anthropic package: pip install 'do-tasks[agent]'"
+    package = "the anthropic package" if find_spec("anthropic") else absent
+    named = [name for name in CREDENTIALS if os.environ.get(name)]
+    held = sandbox.containment("auto", network=False, path=os.environ.get("PATH", os.defpath))
+    return [
+        ("agent", True, f"{package}; {', '.join(named) or 'no credentials: ANTHROPIC_API_KEY is not set'}"),
+        ("claude-code", True, claude_files.program(os.environ.get("PATH", os.defpath)) or "claude is not on the PATH"),
+        ("sandbox", True, held.words),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`init`: a plan that runs in a folder that had none; overwrites nothing."""
+"""`init`: a plan, with what Claude Code wants to drive it, in a folder that had none; overwrites nothing."""
 
 from __future__ import annotations
 
@@ -73,18 +73,31 @@ def main() -> None:
 main()
 '''
 IGNORED = (".do-tasks/", ".task_execution.log*")
+CLAUDE = ".claude"
+CLAUDE_FILES = (
+    "commands/do-tasks-v2.md",
+    "agents/AGENT.md",
+    "skills/tinker-api/SKILL.md",
+    "skills/tinker-api/examples.md",
+    "skills/tinker-api/quick-reference.md",
+)
+HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Packed into a wheel, or, in a checkout, where this project itself has them: there is one copy.
+SOURCES = (os.path.join(HOUSE, "claude"), os.path.join(os.path.dirname(HOUSE), CLAUDE))
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of init."""
     parser.add_argument("folder", nargs="?", default="", help="default: this folder")
+    parser.add_argument("--no-claude", action="store_true", help="without the files for Claude Code")
 
 
 def run(args: Namespace) -> Verdict:
     """Write what is missing and say what was left alone."""
     folder = os.path.abspath(args.folder or args.project)
-    written = [_write(folder, name, text) for name, text in _contents(folder).items()]
-    for line in [*written, _ignore(folder)]:
+    written = [_write(folder, name, text.encode()) for name, text in _contents(folder).items()]
+    installed = [] if args.no_claude else [_install(folder, name) for name in CLAUDE_FILES]
+    for line in [*written, *installed, _ignore(folder)]:
         print(line)
     there = f"cd {quote(os.path.relpath(folder))}, " if folder != os.getcwd() else ""
     print(f"next: {there}do-tasks validate, then do-tasks --continue")
@@ -101,12 +114,27 @@ def _contents(folder: str) -> dict[str, str]:
     return {"SPEC.md": "\n".join(["# Plan", "", *boxes, ""])}
 
 
-def _write(folder: str, name: str, text: str) -> str:
+def _install(folder: str, name: str) -> str:
+    """Copy one file for Claude Code; of one that is there and differs, say how to see in what."""
+    ours = next((path for path in (os.path.join(source, name) for source in SOURCES) if os.path.isfile(path)), "")
+    if not ours:
+        raise MachineError(f"this installation lacks {name}; install do-tasks again, or: do-tasks init --no-claude")
+    there = os.path.join(folder, CLAUDE, name)
+    told = _write(folder, os.path.join(CLAUDE, name), files.read(ours))
+    if not os.path.isfile(there) or files.read(there) == files.read(ours):
+        return told
+    return f"{told}; it differs: diff {quote(there)} {quote(ours)}"
+
+
+def _write(folder: str, name: str, data: bytes) -> str:
     path = os.path.join(folder, name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
+    except OSError as error:
+        raise MachineError(f"cannot make the folder of {path}: {error.strerror}") from error
+    try:
+        with open(path, "xb") as file:
+            file.write(data)
     except FileExistsError:
         return f"left alone: {name} (it was there)"
     except OSError as error:

@@ -16,6 +16,7 @@ from executor.mask import Masker, StreamMask, secrets, spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME, PROGRESS
 from executor.values import TYPE_CHECKING
+from executor.verbs import agent_at_work
 from executor.views.terminal import Screen, Transcript, one_line, safe
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def _rotate(here: project.Project) -> Verdict:
         lock = files.take_lock(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; the log is not rotated under a run") from error
+    agent_at_work.refuse(here.root, "log --rotate")
     number = max((int(name.rsplit(".", 1)[1]) for name in follow.rotated(here.root)), default=0) + 1
     aside = f"{path}.{number}"
     os.rename(path, aside)

@@ -17,6 +17,7 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.select import select
 from executor.values import TYPE_CHECKING
+from executor.verbs import agent_at_work
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -39,6 +40,7 @@ def run(args: Namespace) -> Verdict:
     number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
     spec_md.find(spec_file.read(here.spec), number)
     _refuse_without_person(args)
+    agent_at_work.refuse(here.root, args.verb)
     done = args.verb == "mark-done"
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")

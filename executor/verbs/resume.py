@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 from executor import follow, project
-from executor.desk import Desk, main_digest
+from executor.desk import Desk
+from executor.digests import main_digest
 from executor.errors import UsageError
 from executor.values import TYPE_CHECKING
+from executor.verbs import agent_at_work
 from executor.verbs.run import open_bench, under_lock
-from executor.verbs.summary import say_report
+from executor.verbs.summary import say_json, say_report
 from executor.views.terminal import safe
 
 if TYPE_CHECKING:
@@ -26,17 +28,19 @@ def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of resume."""
     parser.add_argument("task_id", help="as the brief has it")
     parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
 
 
 def run(args: Namespace) -> Verdict:
     """Run POST, judge the criteria, tick; or say what is missing and wait once more."""
     here = project.find(args.project)
-    return under_lock(here, lambda screen: _locked(here, args, screen))
+    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     from executor.ending import resume
 
+    agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     desk = Desk(here, plan, recalled.states)
@@ -48,6 +52,8 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         bench.interrupts.listen()
         report = resume(bench, number)
         say_report(bench, report, screen)
+        if args.json:
+            say_json(bench, [report], [])
         return report.outcome.verdict
     finally:
         follow.save(here.root, follow.catch_up(here.root, bench.recalled))

@@ -8,16 +8,15 @@ import os
 import sys
 
 from executor import files, follow, jobs, project
-from executor.choose import VARIABLE
 from executor.desk import Desk, awaited, decide_or_refuse, is_met
-from executor.errors import UsageError
+from executor.errors import BusyError, UsageError
 from executor.events import VERSION
 from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs.summary import say_report, say_summary
+from executor.verbs.summary import say_json, say_report, say_summary
 from executor.verbs.wanted import asked, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
@@ -57,9 +56,14 @@ def options(parser: ArgumentParser, verb: str) -> None:
         help="seconds to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
     )
     waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
-    parser.add_argument("--runner", metavar="NAME", default="", help="who does MAIN: command, or host (whoever calls)")
+    parser.add_argument(
+        "--runner",
+        metavar="NAME",
+        default="",
+        help="who does MAIN: command, agent, claude-code, or host (whoever calls)",
+    )
     parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
-    parser.add_argument("--json", action="store_true", help="with --dry-run: the plan as JSON")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
 
 
 def seconds(text: str) -> float:
@@ -75,16 +79,16 @@ def run(args: Namespace) -> Verdict:
     here = project.find(args.project)
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
-    if args.json and not args.dry_run:
-        raise UsageError("--json goes with --dry-run; what a run did as JSON: do-tasks log --json")
-    return _dry_run(here, args) if args.dry_run else under_lock(here, lambda screen: _locked(here, args, screen))
+    if args.dry_run:
+        return _dry_run(here, args)
+    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
 
 
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
     desk.strict = desk.strict or args.strict
-    _say_runner(desk, args)
+    desk.asked_runner = args.runner
     boxes = desk.boxes()
     numbers, notes = asked(desk, boxes, args)
     rows = []
@@ -127,11 +131,14 @@ def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], be
     return f"; but it waits for step {', '.join(never)}" if never else "".join(waits)
 
 
-def under_lock(here: project.Project, work: Callable[[Screen], Verdict]) -> Verdict:
-    """Do what only one executor may do at a time, in the project's folder, with a screen to say it on."""
+def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, aside: bool = False) -> Verdict:
+    """Do what only one executor may do at a time, in the project's folder, with a screen to say it on.
+
+    `aside`: standard output is for JSON, so that the screen is standard error.
+    """
     os.chdir(here.root)
     lock = files.take_lock(here.state("run.lock"))
-    screen = Screen()
+    screen = Screen(2 if aside else 1)
     try:
         return work(screen)
     finally:
@@ -145,7 +152,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     if recalled.rebuilt:
         _refuse_unknown_living(here.root, recalled)
     desk = Desk(here, plan, recalled.states)
-    _say_runner(desk, args)
+    desk.asked_runner = args.runner
     bench = open_bench(here, desk, screen)
     bench.recalled = recalled
     bench.strict = bench.strict or args.strict
@@ -154,11 +161,6 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     finally:
         follow.save(here.root, follow.catch_up(here.root, bench.recalled))
         bench.journal.close()
-
-
-def _say_runner(desk: Desk, args: Namespace) -> None:
-    desk.asked_runner = args.runner
-    desk.environ_runner = os.environ.get(VARIABLE, "")
 
 
 def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
@@ -203,11 +205,13 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
 
     gc.freeze()
     gc.enable()
+    alone = _agent_alone(bench)
     spec_file.refuse_read_only(bench.project.spec)
     boxes = _with_appended(bench, args)
     bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
     note_ticks(bench, boxes)
     numbers, notes = asked(bench, boxes, args)
+    numbers = _first(bench, alone, numbers)
     how = Manner(
         rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
     )
@@ -215,7 +219,31 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     for report in run_many(bench, numbers, how):
         reports.append(report)
         say_report(bench, report, screen)
+    if args.json:
+        say_json(bench, reports, notes)
     return _close(bench, reports, notes, args, screen)
+
+
+def _agent_alone(bench: Bench) -> int:
+    """See to agents that lost their executor, before a box is read; return the step of one that works, else 0."""
+    begun = [state.task_id for state in bench.states.values() if not state.verdict and state.task_id]
+    pending = os.path.exists(bench.project.state("guarding"))
+    if not pending and not any(jobs.remembers(bench.root, task_id) for task_id in begun):
+        return 0
+    from executor.phases.guard import left_alone
+
+    return left_alone(bench)
+
+
+def _first(bench: Bench, alone: int, numbers: list[int]) -> list[int]:
+    """Return the steps to take with that of an agent without executor first: nothing else may run beside it."""
+    if not alone or alone in numbers:
+        return [alone, *(number for number in numbers if number != alone)] if alone else numbers
+    task_id = bench.states[alone].task_id
+    raise BusyError(
+        f"the agent of step {alone} works and nobody watches it; go on with it first: do-tasks --continue,"
+        f" or end it: do-tasks stop {task_id}"
+    )
 
 
 def _wait_s(args: Namespace) -> float:

@@ -143,6 +143,7 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
         return
     jobs.mask_task(here.root, task_id, Masker(secrets(os.environ)))
     journal = Journal(here.path(LOG_NAME))
+    _put_back(here, journal, task_id, number)
     if ended:
         journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
     failed = StepFailed(status=Verdict.CANCELLED, reason=jobs.STOPPED, failed_in="MAIN")
@@ -153,3 +154,15 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     marked = SpecMarked(status=Verdict.CANCELLED, line=box.line, text=jobs.STOPPED)
     journal.write(marked, task_id=task_id, step=number)
     journal.close()
+
+
+def _put_back(here: project.Project, journal: Journal, task_id: str, number: int) -> None:
+    """Put back what an agent changed of what judges it, when it lost its executor and nobody else will."""
+    if not jobs.remembers(here.root, task_id):
+        return
+    from executor.phases.guard import put_back
+
+    folder = os.path.join(jobs.run_folder(here.root, task_id, jobs.newest_main(here.root, task_id)), jobs.GUARDED)
+    told = put_back(journal, folder, task_id=task_id)
+    if told:
+        journal.write(told, task_id=task_id, step=number)

@@ -6,6 +6,7 @@ import os
 
 from executor import files, jobs
 from executor.desk import outrun
+from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 from executor.views.terminal import safe
@@ -57,6 +58,39 @@ def _say_brief(bench: Bench, report: Report, screen: Screen) -> None:
     screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
     screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
     screen.say(f"When the work is done: do-tasks resume {report.task_id}")
+
+
+def say_json(bench: Bench, reports: list[Report], notes: list[str]) -> None:
+    """Print what became of the steps; one that waits for whoever called carries its brief."""
+    import json
+
+    rows = [
+        {
+            "step": report.number,
+            "title": report.title,
+            "task_id": report.task_id,
+            "verdict": str(report.outcome.verdict),
+            "reason": report.outcome.reason,
+            "evidence": list(report.outcome.evidence),
+            "duration_s": round(report.duration_s, 3),
+            "already_done": report.done,
+            "brief": _brief_of(bench, report),
+        }
+        for report in reports
+    ]
+    body = bench.masker.mask_all({"steps": rows, "notes": notes})
+    print(spelled_json(json.dumps(body, ensure_ascii=False)))
+
+
+def _brief_of(bench: Bench, report: Report) -> object:
+    """Return the brief of a task that waits for its host, None for any other."""
+    import json
+
+    if report.outcome.verdict != Verdict.WAITING or not report.task_id:
+        return None
+    run = jobs.newest_main(bench.root, report.task_id)
+    text = files.read(os.path.join(jobs.run_folder(bench.root, report.task_id, run), "brief.json"))
+    return json.loads(text) if text else None
 
 
 def _still_open(bench: Bench, number: int) -> bool:

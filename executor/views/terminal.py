@@ -7,10 +7,13 @@ import select
 import time
 
 from executor.events import EVENTS
-from executor.mask import clean_control
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
 from executor.views.bar import progress
+from executor.views.words import WIDTH as WIDTH  # noqa: PLC0414 - said again for who looks here
+from executor.views.words import brief as brief  # noqa: PLC0414
+from executor.views.words import one_line as one_line  # noqa: PLC0414
+from executor.views.words import safe as safe  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +35,6 @@ PHASES = {"PRE-FLIGHT": "PRE"}
 STARTS = "watches it; started means alive with its bound criteria met, or main.timeout over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
 PATIENCE_S = 1.0
-WIDTH = 160
 
 
 class Screen:
@@ -133,26 +135,11 @@ def _tag(line: Line) -> str:
     return f"[{PHASES.get(line['phase'], line['phase'])}]"
 
 
-def safe(text: str) -> str:
-    """Return text that cannot drive a terminal."""
-    return clean_control(str(text))
-
-
-def one_line(text: str) -> str:
-    """Return text that can neither drive a terminal nor pass for a second line."""
-    return " ".join(safe(text).splitlines())
-
-
-def brief(text: str) -> str:
-    """Return text as one safe line of WIDTH characters at most."""
-    line = " ".join(safe(text).split())
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
-
-
 def _task(line: Line) -> list[str]:
     verb = "Generated" if line["event"] == "TaskStarted" else "Resumed"
     why = f" ({line['why']})" if line["why"] not in ("", "not run before") else ""
-    return [f"[TASK ID] {verb}: {line['task_id']}{why}", ""]
+    who = [f"[TASK ID] Runner: {line['runner']} ({line['runner_why']})"] if line.get("runner_why") else []
+    return [f"[TASK ID] {verb}: {line['task_id']}{why}", *who, ""]
 
 
 def _check(line: Line) -> list[str]:
@@ -182,8 +169,13 @@ def _main_started(line: Line) -> list[str]:
     return [
         "",
         f"[MAIN] Executing: {brief(line['objective'] or line['command'])}...",
-        f"[MAIN] Runner: {line['runner']} ({brief(line['command'])})",
+        f"[MAIN] Runner: {line['runner']} ({brief(line['command'])}){_of_agent(line)}",
+        *([f"[MAIN] Containment: {line['containment']}"] if line.get("containment") else []),
     ]
+
+
+def _of_agent(line: Line) -> str:
+    return f", model {line['model']}" if line.get("model") else ""
 
 
 def _main(line: Line) -> list[str]:
@@ -262,6 +254,15 @@ def _brief_given(line: Line) -> list[str]:
     return [f"[MAIN] ✗ sent back: {brief(line['reason'])}"] if line["reason"] else [f"[MAIN] · brief: {line['brief']}"]
 
 
+def _of_agents(name: str) -> Callable[[Line], list[str]]:
+    def said(line: Line) -> list[str]:
+        from executor.views import turns  # most runs have no agent
+
+        return list(getattr(turns, name)(line))
+
+    return said
+
+
 SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "TaskStarted": _task,
     "TaskResumed": _task,
@@ -274,7 +275,9 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "MainReused": lambda line: ["", f"[MAIN] – not repeated: it exited 0 as {line['main_task']}/{line['run']}", ""],
     "MainAdopted": lambda line: ["", f"[MAIN] {line['why']}: adopted {line['run']} (pid {line['pid']})"],
     "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {line['reason']}"],
-    "MainRetried": lambda line: [f"[MAIN] trying again in {line['wait_s']}s ({line['failure']}): {line['run']}"],
+    "MainRetried": _of_agents("retried"),
+    "AgentTurned": _of_agents("turn"),
+    "ProtectedRestored": _of_agents("restored"),
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
     "CriterionJudged": _criterion,
     "SpecLineAppended": lambda line: [f"[SPEC] ✓ Added the line of step {line['step']} to SPEC.md"],

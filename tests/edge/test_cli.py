@@ -218,7 +218,7 @@ def test_a_step_that_is_done_already_is_not_the_next(project):
 
 
 def test_a_dry_run_shows_a_step_that_cannot_run_among_the_others(project):
-    three(project, s2={"main": {"agent": "tinker-executor", "runner": "agent"}})
+    three(project, s2={"main": {"script": "scripts/missing.py"}})
     done = project.run("--dry-run")
     assert (done.code, [line.split(" - ")[0] for line in done.out.splitlines()]) == (
         2,

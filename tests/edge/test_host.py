@@ -148,7 +148,7 @@ def test_the_environment_may_say_who_does_main(project):
     assert project.run("--step", "1").code == 3
 
 
-@pytest.mark.parametrize("runner", ["agent", "claude-code", "slurm", "hots"])
+@pytest.mark.parametrize("runner", ["slurm", "hots"])
 def test_a_runner_that_is_not_there_is_refused_with_the_way_round(project, runner):
     project.plan(s1={"main": {"command": "true", "test": "none"}})
     done = project.run("--step", "1", "--runner", runner)

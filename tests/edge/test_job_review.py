@@ -11,7 +11,7 @@ import pytest
 
 from executor import jobs, launcher
 from executor.mask import Masker
-from executor.phases.running import begin
+from executor.phases.running import Errand, begin
 from executor.state import fold
 from executor.steps import Main, Monitor, Step
 from executor.supervise.past import past
@@ -192,7 +192,7 @@ class SmallTask:
 def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
     bench, task = SmallBench(tmp_path), SmallTask()
     argv = ("/bin/sh", "-c", f"touch {tmp_path}/ran")
-    pid = begin(bench, task, run="main.1", argv=argv, note=lambda _: jobs.ask_stop(bench.root, task.task_id))
+    pid = begin(bench, task, Errand("main.1", argv, lambda _: jobs.ask_stop(bench.root, task.task_id)))
     os.waitpid(pid, 0)
     assert not (tmp_path / "ran").exists()
     assert jobs.look_at(bench.root, task.task_id, "main.1").status == "never_ran"

@@ -324,7 +324,7 @@ def test_a_changed_script_does_not_end_a_running_job(project):
 
 
 def test_the_log_may_be_rotated_under_a_supervisor(project):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, steps=110, after=False).run("--step", "13")
     assert project.run("log", "--rotate").code == 0
     until_ticked(project)
     assert project.event("SpecTicked")["step"] == 13

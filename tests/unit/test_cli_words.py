@@ -61,7 +61,6 @@ def test_the_version_is_told(capsys):
     [
         (["lst"], "'lst' is no verb of do-tasks; did you mean list?"),
         (["qqq"], "'qqq' is no verb of do-tasks; see: do-tasks --help"),
-        (["mcp"], "not part of this version"),
         (["resume", "task_1_0000000a"], "see: do-tasks list"),
         (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
         (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
@@ -76,7 +75,6 @@ def test_the_version_is_told(capsys):
         (["list", "--nope"], "see: do-tasks list --help"),
         (["why"], "see: do-tasks why --help"),
         (["--all", "--dryrun"], "did you mean --dry-run?"),
-        (["--continue", "--json"], "--json goes with --dry-run"),
         (["--step", "2"], "step 2 is not defined; nearest: 1"),
         (["why", "2"], "step 2 is not defined; nearest: 1"),
         (["log"], "the log is empty"),

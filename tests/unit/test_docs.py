@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from executor.cli import LATER, VERBS
+from executor.cli import VERBS
 from executor.events import EVENTS
 from executor.journal import Journal
 from executor.plan import validate
@@ -163,7 +163,6 @@ def test_a_command_in_the_pages_is_one_that_there_is(page, line):
         return
     verb = "monitor" if "--monitor" in words else "run" if words[0].startswith("-") else words[0].rstrip(",")
     assert verb in VERBS
-    assert verb not in LATER
     given = {word.strip("[],") for word in words if word.strip("[").startswith("--")} - {"--monitor"}
     assert given <= options_of(verb)
 

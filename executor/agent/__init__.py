@@ -1,0 +1,1 @@
+"""A model in a loop with tools: a process of its own, started like any MAIN."""

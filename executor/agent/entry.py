@@ -1,0 +1,216 @@
+"""The agent as a program: it reads its order, works, leaves its claims, exits 0 when it handed in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+from executor import files, mask
+from executor.agent import order as orders
+from executor.agent import tools as tool_list
+from executor.agent.editor import Editor
+from executor.agent.loop import End, Loop
+from executor.agent.model import Model, ServiceError, client, resolve
+from executor.agent.shell import Shell, environment
+from executor.agent.talk import Talk
+from executor.criteria import read_result
+from executor.formats.roles import BASH, EDITOR
+from executor.guarded import matches
+from executor.interrupts import Interrupts
+from executor.sandbox import contained
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+    from typing import Any, NoReturn
+
+    from executor.agent.loop import Tool
+    from executor.agent.order import Order
+
+SCRATCH = "scratch"
+RESULT = "result.json"
+
+
+class Stopped(BaseException):
+    """Somebody ended us while we waited for the model."""
+
+
+class Ears(Interrupts):
+    """Signals that end a command at once, and a wait for the model too."""
+
+    def listen(self) -> None:
+        super().listen()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is no business of ours
+
+    waiting = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        super()._note(number, frame)
+        if self.waiting:
+            raise Stopped
+
+
+def entry() -> NoReturn:
+    """Run as a program: the run folder."""
+    masker = mask.Masker(mask.secrets(os.environ))
+    code = 70
+    try:
+        code = work(orders.read(sys.argv[1]), masker, os.environ)
+    except Exception:  # noqa: BLE001 - it is told, masked, and the run has failed
+        import traceback
+
+        sys.stderr.write(masker.mask(traceback.format_exc()))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of the SDK must not keep us
+
+
+def work(order: Order, masker: mask.Masker, environ: Mapping[str, str]) -> int:
+    """Do the order; return the exit code. Everything printed is masked."""
+    os.chdir(order.root)
+    ears = Ears()
+    ears.listen()
+    say = _printer(masker)
+    talk = Talk(order, masker)
+    try:
+        service = client(environ, order.bounds)
+        ears.waiting = True
+        order = order.replace(model=resolve(service, order.model))
+        ears.waiting = False
+        talk = Talk(order, masker)
+        end = _talk_on(order, talk, service, ears, masker, say)
+    except ServiceError as error:
+        end = End(error.kind, str(error))
+    except Stopped:
+        end = End("interrupted", ears.reason)
+    if ears.count:
+        end = End("interrupted", ears.reason)
+    _leave(order, end)
+    if talk.messages:
+        talk.save(end.kind, end.text)
+    say(_last_word(talk, end))
+    if end.code:
+        sys.stderr.write(f"{masker.mask(end.text)}\n")
+    return end.code
+
+
+def _talk_on(
+    order: Order, talk: Talk, service: Any, ears: Ears, masker: mask.Masker, say: Callable[[dict[str, Any]], None]
+) -> End:
+    def note(text: str) -> None:
+        say({"type": "system", "subtype": "note", "text": text})
+
+    model = _Heeding(service, order.model, ears, bounds=order.bounds, note=note, sleep=ears.sleep)
+    offered = tool_list.offered(order.tools, order.model)
+    say(
+        {"type": "system", "subtype": "init", "session_id": talk.session, "model": order.model, "tools": [*order.tools]}
+    )
+    talk.begin(order.brief)
+    talk.save("working")
+    loop = Loop(order, talk, model, tools=_tools(order, ears, masker), offered=offered)
+    return loop.run(say)
+
+
+class _Heeding(Model):
+    """A model whose answer is not waited for when somebody ends us."""
+
+    def __init__(self, service: Any, name: str, ears: Ears, **more: Any) -> None:
+        super().__init__(service, name, **more)
+        self._ears = ears
+
+    def ask(self, **question: Any) -> Any:
+        if self._ears.count:
+            raise Stopped
+        self._ears.waiting = True
+        try:
+            return super().ask(**question)
+        finally:
+            self._ears.waiting = False
+
+
+def _tools(order: Order, ears: Ears, masker: mask.Masker) -> dict[str, Tool]:
+    """Return the tools of the order by name, each bound to the project."""
+    scratch = files.private_folder(os.path.join(order.folder, SCRATCH))
+    files.private_folder(os.path.join(scratch, "tmp"))
+    known: dict[str, Tool] = {
+        BASH: _shell(order, scratch, ears, masker),
+        EDITOR: _editor(order, masker),
+    }
+    return {name: known[name] for name in order.tools if name in known}
+
+
+def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell:
+    from executor.protect import present
+
+    told = {name: value for name, value in os.environ.items() if name in order.env}
+    home = os.path.expanduser("~")
+    judges = present(order.root, order.guarded)
+
+    def wrap(argv: tuple[str, ...]) -> tuple[str, ...]:
+        return contained(
+            order.containment,
+            argv,
+            root=order.root,
+            scratch=scratch,
+            home=home,
+            read_only=judges,
+            keep=order.keep,
+        )
+
+    return Shell(
+        root=order.root,
+        env=environment(told, names=order.allowed, extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)}),
+        token=order.token,
+        folder=order.folder,
+        wrap=wrap,
+        masker=masker,
+        limit_s=order.bounds.command_s,
+        interrupts=ears,
+    )
+
+
+def _editor(order: Order, masker: mask.Masker) -> Tool:
+    def refuses(path: str) -> str:
+        glob = matches(path, (*order.guarded, ".task_execution.log*", ".do-tasks/**"))
+        return f"{glob} judges this work, or records it: no agent changes it" if glob else ""
+
+    editor = Editor(root=order.root, refuses=refuses, views_only=order.views_only, masker=masker, readable=())
+    return lambda given, **_: editor(given)
+
+
+def _leave(order: Order, end: End) -> None:
+    """Put the claims beside what the agent's own scripts reported."""
+    if not end.claims.criteria and end.kind not in ("done", "not_met"):
+        return
+    told = read_result(os.path.join(order.folder, SCRATCH, RESULT))
+    body = {
+        "criteria": {**told.criteria, **end.claims.criteria},
+        "metrics": told.metrics,
+        "note": end.claims.summary or told.note,
+    }
+    files.replace(os.path.join(order.folder, RESULT), json.dumps(body).encode())
+
+
+def _last_word(talk: Talk, end: End) -> dict[str, Any]:
+    spent = talk.spent
+    return {
+        "type": "result",
+        "subtype": "success" if end.kind == "done" else f"error_{end.kind}",
+        "is_error": end.kind != "done",
+        "num_turns": spent.turns,
+        "result": end.text,
+        "total_cost_usd": spent.usd,
+        "session_id": talk.session,
+        "permission_denials": [],
+    }
+
+
+def _printer(masker: mask.Masker) -> Callable[[dict[str, Any]], None]:
+    def say(event: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(masker.mask_all(event), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    return say

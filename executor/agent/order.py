@@ -1,0 +1,61 @@
+"""What the executor tells the process of an agent, in a file of its run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor import files
+from executor.bounds import Bounds
+from executor.sandbox import Containment
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+FILE = "agent.json"
+TALK = "trajectory.json"
+
+
+class Order(Value):
+    """All that an agent's process needs; no secret is in it.
+
+    `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
+    `before` is the folder of a run whose conversation goes on, `word` what the agent is told then. `digest` is of what
+    MAIN does: a conversation about something else is not continued.
+    """
+
+    root: str
+    folder: str
+    token: str
+    digest: str
+    model: str
+    instructions: str
+    brief: str
+    criteria: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    views_only: bool = False
+    guarded: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    before: str = ""
+    word: str = ""
+    limit_s: float = 0.0
+    bounds: Bounds = Bounds()
+    containment: Containment = Containment()
+    keep: tuple[str, ...] = ()
+
+
+def write(order: Order) -> None:
+    """Leave the order in its run folder."""
+    body = {**order.asdict(), "bounds": order.bounds.asdict(), "containment": order.containment.asdict()}
+    files.replace(os.path.join(order.folder, FILE), json.dumps(body).encode())
+
+
+def read(folder: str) -> Order:
+    """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
+    body: dict[str, Any] = json.loads(files.read(os.path.join(folder, FILE)))
+    several = ("criteria", "tools", "guarded", "env", "allowed", "keep")
+    return Order(
+        **{**body, **{name: tuple(body[name]) for name in several}},
+    ).replace(bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]))

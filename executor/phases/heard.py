@@ -1,0 +1,93 @@
+"""What an agent says while it works, as lines of the log."""
+
+from __future__ import annotations
+
+import os
+
+from executor import files, follow, jobs
+from executor.agent.budget import Spent, reached
+from executor.events import AgentTurned
+from executor.formats.stream import Closed, Stream, Turned
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.bench import Bench, Task
+    from executor.bounds import Bounds
+
+BLOCK = 1 << 22
+
+
+class Heard:
+    """What an agent says while it works, a line of the log for each turn."""
+
+    def __init__(self, bench: Bench, task: Task, run: str, bounds: Bounds | None = None) -> None:
+        self._bench = bench
+        self._bounds = bounds
+        self._before = used(bench, task)
+        self._tokens = 0
+        self._began = bench.now()
+        self._task = task
+        self._run = run
+        self._path = os.path.join(bench.folder(task, run), "stdout.log")
+        self._offset = 0
+        self._stream = Stream()
+        lines = follow.task_lines(bench.root, task.task_id)
+        known = [line for line in lines if line.get("event") == "AgentTurned" and line.get("run") == run]
+        self._known = max((int(line.get("turn", 0)) for line in known), default=0)
+        self.closed: Closed | None = None
+
+    def __call__(self) -> str:
+        """Take in what came since; return why the agent must be ended, where its limits are ours to watch."""
+        self._read()
+        if self._bounds is None:
+            return ""
+        lasted_s = self._before.seconds + self._bench.now() - self._began
+        spent = Spent(input=self._before.input + self._tokens, seconds=lasted_s)
+        return reached(spent, self._bounds)[1]
+
+    def _read(self) -> None:
+        if os.path.exists(self._path) and os.stat(self._path).st_size > self._offset:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read(BLOCK)
+            self._offset += len(data)
+            self._take(self._stream.feed(data))
+
+    def end(self) -> Closed | None:
+        """Take in the rest; return the last word, None when there was none."""
+        before = -1
+        while self._offset != before:
+            before = self._offset
+            self._read()
+        self._take(self._stream.close())
+        return self.closed
+
+    def _take(self, found: list[Turned | Closed]) -> None:
+        for one in found:
+            self._tokens = max(self._tokens, one.tokens)
+            if isinstance(one, Closed):
+                self.closed = one
+            elif one.turn > self._known:
+                self._known = one.turn
+                self._bench.log(AgentTurned(run=self._run, **one.asdict()), self._task)
+
+
+def used(bench: Bench, task: Task) -> Spent:
+    """Return what the runs of a task have used so far, as the log has it: turns, tokens (as input), seconds."""
+    lines = follow.task_lines(bench.root, task.task_id)
+    turns = [line for line in lines if line.get("event") == "AgentTurned"]
+    tokens = {str(line.get("run")): int(line.get("tokens", 0)) for line in turns}
+    lasted = [float(line.get("duration_s") or 0.0) for line in lines if line.get("event") == "MainFinished"]
+    return Spent(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
+
+
+def said_before(bench: Bench, task: Task) -> tuple[str, float]:
+    """Return the session that Claude Code has with this task, empty when there is none, with what it cost."""
+    newest = int(jobs.newest_main(bench.root, task.task_id).removeprefix("main."))
+    session, usd = "", 0.0
+    for number in range(1, newest + 1):
+        stream = Stream()
+        data = files.read(os.path.join(bench.folder(task, f"main.{number}"), "stdout.log"))
+        closed = [one for one in (*stream.feed(data), *stream.close()) if isinstance(one, Closed)]
+        session, usd = stream.session or session, max((usd, *(one.usd for one in closed)))
+    return session, usd

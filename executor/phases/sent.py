@@ -1,0 +1,175 @@
+"""An agent on its way: what is started, what it is told, what it is given."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor import attend, brief, files, follow, jobs
+from executor.agent import order as orders
+from executor.agent.budget import reached
+from executor.events import MainStarted
+from executor.formats import roles
+from executor.phases import guard, running
+from executor.phases import kit as kits
+from executor.phases.heard import said_before, used
+from executor.runners import claude_code
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from executor.bench import Bench, Task
+    from executor.phases.kit import Kit
+
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.agent.entry import entry; entry()"
+PROMPT = "prompt.md"
+FEEDBACK_CHARS = 6000
+SENT_BACK = "judged"
+GO_ON = "You were stopped and go on now. Look at what is there before you do anything again."
+
+
+class Sent:
+    """One run of an agent on its way."""
+
+    def __init__(self, bench: Bench, task: Task, run: str, kit: Kit) -> None:
+        self._bench = bench
+        self._task = task
+        self._run = run
+        self._kit = kit
+        self._folder = bench.folder(task, run)
+        self.watched: guard.Watched | None = None
+        self._before = "" if kit.program else _with_talk(bench, task)
+        self._session, usd = said_before(bench, task) if kit.program else ("", 0.0)
+        self._used = used(bench, task).replace(usd=usd)
+
+    @property
+    def spent_out(self) -> str:
+        """Why there is no next run: Claude Code counts anew in each, so what is left is reckoned here."""
+        return reached(self._used, self._kit.bounds)[1] if self._kit.program else ""
+
+    def argv(self) -> tuple[str, ...]:
+        """Return what the launcher starts."""
+        if not self._kit.program:
+            return (sys.executable, "-I", "-c", START, attend.HOUSE, self._folder)
+        return claude_code.argv(
+            self._kit.program,
+            role=self._kit.role,
+            model=self._kit.model,
+            turns=self._kit.bounds.turns - self._used.turns,
+            usd=max(0.0, self._kit.bounds.usd - self._used.usd),
+            resume=self._session,
+            deny=guard.globs_of(self._bench),
+            prompt_file=os.path.join(self._folder, PROMPT),
+        )
+
+    def environ(self) -> dict[str, str]:
+        """Return what the process is given: ours all secrets, so that it can mask them; Claude Code its own."""
+        told = running.environment(self._bench, self._task, self._run)
+        if not self._kit.program:
+            return {**os.environ, **told}
+        named = {name: os.environ[name] for name in os.environ if name.startswith(claude_code.OWN)}
+        return claude_code.environment({**named, **told}, allow=self._secrets())
+
+    def note(self, pid: int) -> None:
+        """Remember what judges the work, leave the order, log that the agent is about to be let go."""
+        (self._leave_prompt if self._kit.program else self._leave_order)()
+        self.watched = guard.remember(self._bench, self._task, self._run)
+        step = self._task.step
+        self._bench.log(
+            MainStarted(
+                run=self._run,
+                command=f"agent {self._kit.role.name}",
+                runner=self._task.runner,
+                pid=pid,
+                objective=(step.main.objective if step.main else "") or self._task.title,
+                limit_s=step.main.limit_s if step.main else 0.0,
+                agent=self._kit.role.name,
+                model=self._kit.model,
+                containment=self._kit.containment.words,
+            ),
+            self._task,
+        )
+        self._bench.journal.sync()
+
+    def _leave_order(self) -> None:
+        role, bench, task = self._kit.role, self._bench, self._task
+        spec = task.step.main
+        orders.write(
+            orders.Order(
+                root=bench.root,
+                folder=self._folder,
+                token=f"{task.task_id}/{self._run}",
+                digest=task.digest,
+                model=self._kit.model,
+                instructions=bench.masker.mask(f"{role.body.strip()}\n\n{_surroundings(bench.root, self._kit)}"),
+                brief=kits.told(bench, task, self._kit, finish=brief.finish_of("agent")),
+                criteria=tuple(one.text for one in spec.criteria) if spec else (),
+                tools=roles.tools_of(role),
+                views_only=roles.reads_only(role),
+                guarded=guard.globs_of(self._bench),
+                env=tuple(sorted(running.environment(bench, task, self._run))),
+                allowed=self._secrets(),
+                before=self._before,
+                word=self._word(),
+                limit_s=spec.limit_s if spec else 0.0,
+                bounds=self._kit.bounds,
+                containment=self._kit.containment,
+                keep=_interpreters(bench),
+            )
+        )
+
+    def _leave_prompt(self) -> None:
+        result = self._bench.relative(os.path.join(self._folder, "result.json"))
+        first = kits.told(self._bench, self._task, self._kit, finish=brief.finish_of("claude-code", result_path=result))
+        again = f"{self._word() or GO_ON}\n\n{brief.finish_of('claude-code', result_path=result)}"
+        files.replace(os.path.join(self._folder, PROMPT), (again if self._session else first).encode())
+
+    def _word(self) -> str:
+        """Return what an agent is told that goes on: what POST found, or that it was cut off."""
+        lines = follow.task_lines(self._bench.root, self._task.task_id)
+        since = [line for line in lines if line.get("event") in ("MainRetried", "MainFinished", "MainLost")][-1:]
+        has_talk = bool(self._before or self._session)
+        back = [line for line in since if has_talk and line.get("failure") == SENT_BACK]
+        return feedback(lines, str(back[0].get("reason"))) if back else ""
+
+    def _secrets(self) -> tuple[str, ...]:
+        return self._task.step.main.env if self._task.step.main else ()
+
+
+def feedback(lines: Sequence[Mapping[str, Any]], reason: str) -> str:
+    """Return what failed, with the end of its output: what `lines` say of the newest POST. Masked as the log is."""
+    last = max((at for at, line in enumerate(lines) if line.get("event") == "MainFinished"), default=0)
+    asked = [line for line in lines[last:] if line.get("phase") == "POST"]
+    failed = [line for line in asked if line.get("status") not in ("passed", "info")]
+    parts = ["Not accepted: the checks of do-tasks do not pass.", reason]
+    for line in failed:
+        name = line.get("name") or line.get("criterion")
+        got = line.get("got") or line.get("evidence") or ""
+        wanted = line.get("expected") or "it to be met"
+        parts.append(f"{name}: expected {wanted}; got {got}\n{line.get('output') or ''}")
+    parts.append("Mend it, look for yourself, then hand in again.")
+    return "\n\n".join(part.strip() for part in parts if part.strip())[-FEEDBACK_CHARS:]
+
+
+def _surroundings(root: str, kit: Kit) -> str:
+    return "\n".join(
+        (
+            f"You work in {root}. Each command starts there, in a fresh shell, without a terminal, and it ends",
+            f"after {kit.bounds.command_s:g} s at the latest with all that it started. {kit.containment.words}.",
+        )
+    )
+
+
+def _interpreters(bench: Bench) -> tuple[str, ...]:
+    """Return the folders of Python that a contained shell must see."""
+    own = os.path.dirname(os.path.dirname(bench.python))
+    return tuple(dict.fromkeys((own, os.path.dirname(os.path.dirname(os.path.realpath(bench.python))), sys.prefix)))
+
+
+def _with_talk(bench: Bench, task: Task) -> str:
+    """Return the folder of the newest run of this task that left its conversation, empty when there is none."""
+    newest = int(jobs.newest_main(bench.root, task.task_id).removeprefix("main."))
+    folders = [bench.folder(task, f"main.{number}") for number in range(newest, 0, -1)]
+    return next((one for one in folders if os.path.exists(os.path.join(one, orders.TALK))), "")

@@ -1,0 +1,256 @@
+"""What judges an agent is remembered before its work, so that it can be put back after it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor import files, guarded, judges, snapshot
+from executor.judges import FILE, FOLDER, LINK, RECORDS, ancestors
+from executor.mend import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED, TAKEN, Change, Mender
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from executor.judges import Look
+    from executor.snapshot import Entry, Memory, Snapshot
+
+FOUND = "found.json"
+PENDING = "guarding"  # in .do-tasks: the folder of what was remembered and not looked at since
+PASSES = 4  # a folder that was closed is opened by the first, what is in it is seen by the next
+MOST_SHOWN = 1000
+NOTHING: Mapping[int, str] = {}
+
+
+def remember(root: str, folder: str, globs: tuple[str, ...]) -> Memory:
+    """Keep all that the globs guard in a folder of the run; the answer knows the small of it while we live."""
+    memory = snapshot.write(root, folder, globs)
+    pend(root, folder)
+    return memory
+
+
+def pend(root: str, folder: str) -> None:
+    """Leave word that the agent of this folder works: `undo` takes it back."""
+    files.replace(_pending(root), os.path.relpath(folder, root).encode("utf-8", "surrogateescape"))
+
+
+def remembered(folder: str) -> bool:
+    """Tell whether something was kept there."""
+    return os.path.lexists(os.path.join(folder, snapshot.MANIFEST))
+
+
+def unfinished(root: str) -> str:
+    """Return the folder of what was remembered when an executor died before it looked; empty when there is none."""
+    folder = files.read(_pending(root)).decode("utf-8", "surrogateescape")
+    path = os.path.join(root, folder)
+    is_ours = folder.startswith(f"{RECORDS}/jobs/") and ".." not in folder.split("/")
+    return path if is_ours and remembered(path) else ""
+
+
+def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of the project that a sandbox can make read-only: whole folders where a glob guards one.
+
+    At most 1,000 of those that a wild glob finds.
+    """
+    plain: list[str] = []
+    wild: list[str] = []
+    for glob in globs:
+        start = "/".join(guarded.base(glob))
+        whole = start and guarded.accepts(glob, guarded.reached(glob, start.split("/")))
+        (plain if whole else wild).append(start if whole else glob)
+    there = [path for path in plain if os.path.lexists(os.path.join(root, path))]
+    found = [path for path, one in judges.survey(root, wild).looks.items() if one.kind in (FILE, FOLDER)]
+    return tuple(dict.fromkeys((*there, *sorted(found)[:MOST_SHOWN])))
+
+
+def undo(
+    root: str, folder: str, *, explained: Mapping[int, str] = NOTHING, memory: Memory | None = None
+) -> tuple[Change, ...]:
+    """Put back all that is not as it was remembered, and return it; call it when nothing of the agent lives.
+
+    `explained` are states that boxes of SPEC.md may have come to, by step, as `guarded.allowed_spec` takes them. With
+    the `memory` that `remember` gave, what was kept is whole again first. A second call finds nothing; what any call
+    found stays in `offences`.
+    """
+    done = {one.path: one for one in heal(root, folder, memory)} if memory else {}
+    note(folder, done.values())
+    known = {(one.path, one.kind) for one in offences(folder) if one.why}
+    for _ in range(PASSES):
+        found = [one for one in changes(root, folder, explained=explained) if (one.path, one.kind) not in known]
+        if not found:
+            break
+        note(folder, found)
+        after = put_back(root, folder, found, explained=explained)
+        known |= {(one.path, one.kind) for one in after if one.why}
+        done |= {one.path: one for one in after if one.why or one.path not in done}
+        note(folder, done.values())
+    note(folder, [one.replace(restored=True) for one in offences(folder) if not one.why])
+    done |= {one.path: one for one in sweep(root, folder)}
+    forget(_pending(root))
+    return tuple(done[path] for path in sorted(done))
+
+
+def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -> tuple[Change, ...]:
+    """Return what is not as it was remembered: nothing when nothing was."""
+    try:
+        kept = snapshot.read(folder)
+    except snapshot.BrokenError as error:
+        path = os.path.relpath(os.path.join(folder, snapshot.MANIFEST), root)
+        return (Change(path, LOST, why=f"what was remembered cannot be read ({error}): look at all by hand"),)
+    if kept is None:
+        return ()
+    compared = _Compared(root, folder, kept, explained)
+    return (*compared.entries(), *compared.added())
+
+
+def put_back(
+    root: str, folder: str, found: Collection[Change], *, explained: Mapping[int, str] = NOTHING
+) -> tuple[Change, ...]:
+    """Put these changes back, what was added aside; return each with whether it is as it was."""
+    kept = snapshot.read(folder) if any(one.kind != LOST for one in found) else None
+    return Mender(root, folder, kept, explained).mend(found) if kept else tuple(found)
+
+
+def sweep(root: str, folder: str) -> tuple[Change, ...]:
+    """Delete the caches that were made or changed since, as running the tests does; return those that stayed."""
+    try:
+        kept = snapshot.read(folder)
+    except snapshot.BrokenError:
+        return ()
+    if kept is None:
+        return ()
+    now = judges.survey(root, kept.globs, kept.survey).caches
+    before = kept.survey.caches
+    stale = [path for path, one in now.items() if not _is_same(one, before.get(path))]
+    return Mender(root, folder, kept, NOTHING).sweep([path for path in stale if path not in kept.entries])
+
+
+def heal(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:
+    """Make what was kept whole again from what we know ourselves; return what was not."""
+    if os.path.islink(folder):
+        os.unlink(folder)
+    for name in ("", snapshot.MANIFEST, snapshot.CONTENTS, FOUND, TAKEN):
+        _clear(os.path.join(folder, name), wanted=FOLDER if name in ("", TAKEN) else FILE)
+    return tuple(Change(os.path.relpath(path, root), CHANGED, restored=True) for path in snapshot.heal(folder, memory))
+
+
+def offences(folder: str) -> tuple[Change, ...]:
+    """Return all that was ever found changed, also by an executor that died before it could say so."""
+    try:
+        body = json.loads(files.read(os.path.join(folder, FOUND)) or b"[]")
+        return tuple(Change(*one) for one in body)
+    except (OSError, ValueError, TypeError):
+        return (Change(FOUND, LOST, why="what was found changed cannot be read"),)
+
+
+def note(folder: str, found: Iterable[Change]) -> None:
+    """Leave word of what was found, for `offences`."""
+    before = {one.path: one for one in offences(folder)}
+    after = {**before, **{one.path: one for one in found}}
+    if after != before:
+        body = [list(one.asdict().values()) for one in after.values()]
+        files.replace(os.path.join(files.private_folder(folder), FOUND), json.dumps(body).encode())
+
+
+def forget(path: str) -> None:
+    """Delete a file of ours that may be gone."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+class _Compared:
+    """What is there now beside what was remembered."""
+
+    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
+        self._root = root
+        self._folder = folder
+        self._kept = kept
+        self._explained = explained
+        self._real = {"": True}
+
+    def entries(self) -> list[Change]:
+        """Return what became of each remembered path."""
+        every = ((path, self._became(path, entry)) for path, entry in self._kept.entries.items())
+        return [Change(path, kind) for path, kind in every if kind]
+
+    def added(self) -> list[Change]:
+        """Return what is there that was not; of a folder with all in it, the folder alone."""
+        known = self._kept.entries
+        now = judges.survey(self._root, self._kept.globs, self._kept.survey)
+        new = {path for path in now.looks if path not in known}
+        gone = {path for path, entry in known.items() if entry.look.kind != FOLDER}
+        return [Change(path, ADDED) for path in sorted(new) if not (new | gone).intersection(ancestors(path))]
+
+    def _became(self, path: str, entry: Entry) -> str:
+        try:
+            now = judges.look(os.path.join(self._root, path)) if self._leads(path) else None
+        except PermissionError:  # a folder above is closed, which is a change itself; the next pass sees this one
+            return ""
+        if now is None:
+            return REMOVED
+        return REPLACED if now.kind != entry.look.kind else self._differs(path, now, entry)
+
+    def _differs(self, path: str, now: Look, entry: Entry) -> str:
+        was = entry.look
+        if was.kind == LINK:
+            return CHANGED if now.target != was.target else ""
+        if was.kind == FILE and not _is_same(now, was) and not self._holds_the_same(path, now, entry):
+            return CHANGED
+        return MODE if now.mode != was.mode else ""
+
+    def _leads(self, path: str) -> bool:
+        """Tell whether every folder above is still one, and no link."""
+        if os.path.isabs(path):
+            return True
+        for folder in ancestors(path):
+            if folder not in self._real:
+                self._real[folder] = self._is_folder(folder)
+            if not self._real[folder]:
+                return False
+        return True
+
+    def _is_folder(self, folder: str) -> bool:
+        try:
+            now = judges.look(os.path.join(self._root, folder))
+        except PermissionError:
+            return True
+        return now is not None and now.kind == FOLDER
+
+    def _holds_the_same(self, path: str, now: Look, entry: Entry) -> bool:
+        here = os.path.join(self._root, path)
+        if path == self._kept.spec:
+            before = snapshot.content(self._folder, entry)
+            return _holds(here, before, self._explained) if before is not None else False
+        if now.size != entry.look.size or not entry.digest:
+            return False
+        return snapshot.digest_of(here) in (entry.digest, "")  # what cannot be read has another mode
+
+
+def _holds(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
+    try:
+        now = files.read(spec)
+    except PermissionError:
+        return True
+    return guarded.allowed_spec(before, now, explained) == now
+
+
+def _is_same(now: Look, was: Look | None) -> bool:
+    """Tell by the looks alone that nobody wrote to it: a change time cannot be set back."""
+    if was is None or now.kind != was.kind:
+        return False
+    times = (now.size, now.mtime_ns, now.ctime_ns, now.inode) == (was.size, was.mtime_ns, was.ctime_ns, was.inode)
+    return now.kind == FOLDER or times
+
+
+def _clear(path: str, *, wanted: str) -> None:
+    """Take away what stands where a file or folder of ours does."""
+    now = judges.look(path)
+    if now and now.kind != wanted:
+        os.rename(path, f"{path}.{os.urandom(4).hex()}")
+
+
+def _pending(root: str) -> str:
+    return os.path.join(files.private_folder(os.path.join(root, RECORDS)), PENDING)

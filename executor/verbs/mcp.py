@@ -1,0 +1,33 @@
+"""`mcp`: the plan as tools over stdin and stdout, for any agent that speaks the Model Context Protocol."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from executor.errors import UsageError
+from executor.outcome import Verdict
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+SPEAKS = "do-tasks mcp speaks to a program on stdin and stdout, not to a person; an agent starts it. Ctrl-C ends it."
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of mcp: none of its own."""
+
+
+def run(args: Namespace) -> Verdict:
+    """Answer until whoever started us closes our stdin."""
+    try:
+        from executor.verbs.mcp_tools import serve
+    except ImportError as error:
+        raise UsageError(f"do-tasks mcp needs the MCP SDK ({error}); install it: pip install 'mcp>=2'") from error
+    if sys.stdin.isatty():
+        print(SPEAKS, file=sys.stderr)
+    gc.enable()
+    serve(os.path.abspath(args.project))
+    return Verdict.PASSED
