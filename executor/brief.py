@@ -276,10 +276,13 @@ def _flat(asks: Any) -> str:
     return ", ".join(map(_flat, asks)) if isinstance(asks, (list, tuple)) else str(asks)
 
 
+_BOUNDS = {"below": "below", "above": "above", "equals": "equal to", "min": "at least", "max": "at most"}
+
+
 def _metric(asks: Mapping[str, Any]) -> str:
     where = _code(str(asks["file"])) if asks.get("file") else "the result file"
-    wanted = {key: value for key, value in asks.items() if key not in ("name", "file")}
-    return f"metric {_code(str(asks.get('name')))} in {where} is {_flat(wanted)}"
+    wanted = (f"{said} {_flat(asks[key])}" for key, said in _BOUNDS.items() if key in asks)
+    return f"metric {_code(str(asks.get('name')))} in {where} is {' and '.join(wanted)}"
 
 
 _PROOFS: Mapping[str, Callable[[Any], str]] = {

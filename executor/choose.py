@@ -23,12 +23,19 @@ class Choice(Value):
 
 
 def runner(
-    main: Main, settings: Settings, *, asked: str, environ_runner: str, has_credentials: bool, has_claude: bool
+    main: Main,
+    settings: Settings,
+    *,
+    asked: str,
+    environ_runner: str,
+    has_credentials: bool,
+    has_claude: bool,
+    lacks: str = "credentials",
 ) -> Choice:
     """Return who does MAIN; empty text says nothing, and UsageError names who says what is no runner.
 
     A job or chunks are always a process. An agent without credentials gives way to the script or command, unless the
-    command line insists on it.
+    command line insists on it. `lacks` is what is missing when there are none, for the words of it.
     """
     said = _said(main, settings, asked=asked, environ_runner=environ_runner)
     runs = "script" if main.script else "command" if main.command else ""
@@ -36,12 +43,12 @@ def runner(
         return Choice("command", f"mode: {main.mode} runs a process, its {runs or 'script'}, whoever is asked for")
     wants_agent = said.runner == "agent" if said else bool(main.agent) or not runs
     if wants_agent and runs and not has_credentials and not asked:
-        return Choice("command", f"{_agent(main)} has no credentials, so its {runs} runs instead")
+        return Choice("command", f"{_agent(main)} has no {lacks}, so its {runs} runs instead")
     if said:
         return said
     if not wants_agent:
         return Choice("command", f"the step has a {runs} and names no agent")
-    return _doing_it(main, has_credentials=has_credentials, has_claude=has_claude)
+    return _doing_it(main, lacks="" if has_credentials else lacks, has_claude=has_claude)
 
 
 def _said(main: Main, settings: Settings, *, asked: str, environ_runner: str) -> Choice | None:
@@ -59,11 +66,11 @@ def _said(main: Main, settings: Settings, *, asked: str, environ_runner: str) ->
     return None
 
 
-def _doing_it(main: Main, *, has_credentials: bool, has_claude: bool) -> Choice:
+def _doing_it(main: Main, *, lacks: str, has_claude: bool) -> Choice:
     """Return who does what only an agent can do, when nobody says who."""
-    if has_credentials:
+    if not lacks:
         return Choice("agent", f"the step is for {_agent(main)}")
-    bare = f"{_agent(main)} has no credentials and the step has neither script nor command"
+    bare = f"{_agent(main)} has no {lacks} and the step has neither script nor command"
     if has_claude:
         return Choice("claude-code", f"{bare}; claude is installed")
     return Choice("host", f"{bare}; whoever called does it")

@@ -35,9 +35,7 @@ def role_of(root: str, name: str) -> Role:
         known.append(role.name)
     if broken:
         raise broken[0]
-    place = os.path.join(AGENTS, "AGENT.md")
-    told = f"no agent is called {name!r}{did_you_mean(name, known)}"
-    raise DefinitionError(Problem(place, f"{told}; its file belongs in {AGENTS}: do-tasks init writes one"))
+    raise DefinitionError(Problem(AGENTS, _no_role(name, known)))
 
 
 def skills_of(root: str, listed: tuple[str, ...] | None) -> tuple[tuple[Skill, ...], str]:
@@ -70,6 +68,14 @@ def program(path: str) -> str:
     """Return where the program of Claude Code is on this PATH, empty when nowhere."""
     paths = (os.path.join(folder, "claude") for folder in path.split(os.pathsep) if folder)
     return next((one for one in paths if os.path.isfile(one) and os.access(one, os.X_OK)), "")
+
+
+def _no_role(name: str, known: list[str]) -> str:
+    """Say that nobody has this name, who there is, and what to do."""
+    if not known:
+        return f"no agent is called {name!r}, no file there has a role: do-tasks init writes {USUAL_ROLE}"
+    told = f"no agent is called {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
+    return f"{told}; or write a file there with name: {name}"
 
 
 def _role_files(root: str) -> Iterator[str]:

@@ -52,23 +52,25 @@ def who(desk: Desk, step: Step) -> Choice:
     """Return who does MAIN; a task that is not over stays with whom the command line named for it."""
     main, state = step.main or Main(), desk.state(step.number)
     runs = bool(main.script or main.command)
+    lacks = _lacking() if main.agent or not runs else ""
     return choose.runner(
         main,
         desk.plan.settings,
         asked=desk.asked_runner or (state.asked_runner if state.verdict in OPEN else ""),
         environ_runner=os.environ.get(VARIABLE, ""),
-        has_credentials=_has_credentials() if main.agent or not runs else True,
+        has_credentials=not lacks,
         has_claude=not runs and _has_claude(),
+        lacks=lacks,
     )
 
 
-def _has_credentials() -> bool:
-    """Tell whether an agent of ours could reach a model: who has it, and the SDK that asks."""
+def _lacking() -> str:
+    """Return what an agent of ours lacks to reach a model, empty when nothing: credentials, and the SDK that asks."""
     if not any(map(os.environ.get, CREDENTIALS)):
-        return False
+        return "credentials"
     from importlib.util import find_spec
 
-    return find_spec("anthropic") is not None
+    return "" if find_spec("anthropic") else "anthropic package (pip install 'do-tasks[agent]')"
 
 
 def _has_claude() -> bool:

@@ -54,8 +54,9 @@ class Journal:
         except FileNotFoundError:
             moved = True
         if moved:
-            os.close(self._fd)
+            old = self._fd
             self._open()
+            os.close(old)
 
     def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""

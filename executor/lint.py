@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from executor.build_monitor import PROBED
@@ -121,6 +122,18 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
 
 def lint_settings(settings: Settings, written: object) -> tuple[Flaw, ...]:
     """Return warnings, by path inside the settings, for settings that could be built; `written` are they as loaded."""
+    return (*_passwords(settings, written), *_nothing_there(settings))
+
+
+def _nothing_there(settings: Settings) -> Iterator[Flaw]:
+    """Tell of globs that lead out of the project: there nothing is remembered, so nothing is put back."""
+    for place, glob in enumerate(settings.protect):
+        if glob.startswith(("/", "~")) or posixpath.normpath(glob).split("/")[0] == "..":
+            said = f"{glob} leads out of the project, where nothing is protected: write it from the project's root"
+            yield _warn(("protect", place), said)
+
+
+def _passwords(settings: Settings, written: object) -> tuple[Flaw, ...]:
     listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
     said = "seems to hold a password or token, which all who read this file see: export it, and write env:NAME"
     return tuple(

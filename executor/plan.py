@@ -71,10 +71,17 @@ def read_plan(data: bytes, *, file: str) -> Plan:
     return plan
 
 
-def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]) -> tuple[Problem, ...]:
+def validate(
+    data: bytes,
+    *,
+    file: str,
+    read_script: Callable[[str], str | None],
+    doubts: Callable[[Step, Settings], Iterable[Flaw]] | None = None,
+) -> tuple[Problem, ...]:
     """Return every error and warning by line: form, structure, and checks that cannot fail.
 
-    `read_script` gives the text of a script by the name in the plan, None when it is missing.
+    `read_script` gives the text of a script by the name in the plan, None when it is missing; `doubts` tells what the
+    caller knows of a step, by path inside it.
     """
     from executor.loader import load
 
@@ -86,7 +93,7 @@ def validate(data: bytes, *, file: str, read_script: Callable[[str], str | None]
     if isinstance(top, dict):
         flaws += _first_told(_form_flaws(top), flaws)
     inside = [flaw for flaw in flaws if len(flaw.path) > 1 and flaw.path[1] != "depends_on"]
-    flaws += _first_told(_flaws_inside(plan, inside, read_script), flaws)
+    flaws += _first_told(_flaws_inside(plan, inside, read_script, doubts or _none), flaws)
     flaws += _doubts_of_settings(plan, top)
     if not plan.raw and not flaws:
         flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
@@ -152,7 +159,16 @@ def _first_told(found: Iterable[Flaw], told: Iterable[Flaw]) -> list[Flaw]:
     return [flaw for flaw in found if flaw.path not in paths]
 
 
-def _flaws_inside(plan: Plan, told: Iterable[Flaw], read_script: Callable[[str], str | None]) -> Iterator[Flaw]:
+def _none(_: Step, __: Settings) -> Iterable[Flaw]:
+    return ()
+
+
+def _flaws_inside(
+    plan: Plan,
+    told: Iterable[Flaw],
+    read_script: Callable[[str], str | None],
+    doubts: Callable[[Step, Settings], Iterable[Flaw]],
+) -> Iterator[Flaw]:
     """Tell what is wrong inside the steps of which nothing was told yet, and what is doubtful in them."""
     from executor.lint import lint
     from executor.structure import key_of
@@ -167,7 +183,8 @@ def _flaws_inside(plan: Plan, told: Iterable[Flaw], read_script: Callable[[str],
         except FlawError as wrong:
             yield wrong.flaw
             continue
-        yield from (flaw.replace(path=(key, *flaw.path)) for flaw in lint(step, body, read_script=read_script))
+        found = (*lint(step, body, read_script=read_script), *doubts(step, plan.settings))
+        yield from (flaw.replace(path=(key, *flaw.path)) for flaw in found)
 
 
 def _doubts_of_settings(plan: Plan, top: object) -> Iterator[Flaw]:

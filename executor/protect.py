@@ -7,7 +7,7 @@ import os
 
 from executor import files, guarded, judges, snapshot
 from executor.judges import FILE, FOLDER, LINK, RECORDS, ancestors
-from executor.mend import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED, TAKEN, Change, Mender
+from executor.mend import ADDED, CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Mender
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ PENDING = "guarding"  # in .do-tasks: the folder of what was remembered and not 
 PASSES = 4  # a folder that was closed is opened by the first, what is in it is seen by the next
 MOST_SHOWN = 1000
 NOTHING: Mapping[int, str] = {}
+# Files that we read while an agent works or after it: in .do-tasks, and in the folder of its run.
+SHARED = ("state.json", "spec.lock", PENDING)
+OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
 
 
 def remember(root: str, folder: str, globs: tuple[str, ...]) -> Memory:
@@ -133,6 +136,35 @@ def heal(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:
     for name in ("", snapshot.MANIFEST, snapshot.CONTENTS, FOUND, TAKEN):
         _clear(os.path.join(folder, name), wanted=FOLDER if name in ("", TAKEN) else FILE)
     return tuple(Change(os.path.relpath(path, root), CHANGED, restored=True) for path in snapshot.heal(folder, memory))
+
+
+def stand_up(root: str, folder: str) -> tuple[Change, ...]:
+    """Make our folders down to this one of a run real ones, with nothing but files where we read; return what was not.
+
+    What stands in the way is kept beside its place, under another name.
+    """
+    run = os.path.dirname(folder)
+    names = [*ancestors(os.path.relpath(folder, root)), os.path.relpath(folder, root)]
+    found = [one for one in (_stand_up(root, name) for name in names) if one][:1]  # what was below went with it
+    shared = [os.path.join(root, RECORDS, name) for name in SHARED]
+    for path in (*shared, *(os.path.join(run, name) for name in OF_A_RUN)):
+        if (now := judges.look(path)) and now.kind != FILE:
+            _clear(path, wanted=FILE)
+            found.append(Change(os.path.relpath(path, root), REPLACED, restored=True))
+    return tuple(found)
+
+
+def _stand_up(root: str, name: str) -> Change | None:
+    path = os.path.join(root, name)
+    now = judges.look(path)
+    if now and now.kind == FOLDER and now.mode & OWNER_ALL == OWNER_ALL:
+        return None
+    if now and now.kind == FOLDER:
+        os.chmod(path, now.mode | OWNER_ALL)
+        return Change(name, MODE, restored=True) if name else None  # the project's own is seen to with what is in it
+    _clear(path, wanted=FOLDER)
+    os.mkdir(path, OWNER_ALL)
+    return Change(name, REPLACED if now else REMOVED, restored=True)
 
 
 def offences(folder: str) -> tuple[Change, ...]:

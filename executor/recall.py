@@ -180,7 +180,8 @@ def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependen
     task = state.task_id
     same = (seen.digest or state.digest) == digest
     tested = state.digest == digest and state.test_digest == digest
-    if not _stale(state, digest=digest, dependency_at=dependency_at) and seen.status != "alive":
+    newer = seen.status == "exited" and state.main_task == task and _ended_unseen(state, seen)
+    if not (newer or seen.status == "alive" or _stale(state, digest=digest, dependency_at=dependency_at)):
         why = "interrupted after MAIN had exited 0; MAIN is not repeated"
         return Decision(
             "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True

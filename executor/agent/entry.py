@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 RESULT = "result.json"
+LONGEST_S = 86_400.0  # of one answer, in a plan that sets no limit
+GRACE_S = 1.0  # for our own waits to end first: they say more
 
 
 class Stopped(BaseException):
     """Somebody ended us while we waited for the model."""
+
+
+class Late(BaseException):
+    """The service went on, with signs of life alone, past the time that is left."""
 
 
 class Ears(Interrupts):
@@ -43,6 +49,7 @@ class Ears(Interrupts):
 
     def listen(self) -> None:
         super().listen()
+        signal.signal(signal.SIGALRM, _be_late)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is no business of ours
 
     waiting = False
@@ -51,6 +58,10 @@ class Ears(Interrupts):
         super()._note(number, frame)
         if self.waiting:
             raise Stopped
+
+
+def _be_late(number: int, frame: FrameType | None) -> None:
+    raise Late
 
 
 def entry() -> NoReturn:
@@ -121,13 +132,17 @@ class _Heeding(Model):
         super().__init__(service, name, **more)
         self._ears = ears
 
-    def ask(self, **question: Any) -> Any:
+    def ask(self, *, left_s: float, **question: Any) -> Any:
         if self._ears.count:
             raise Stopped
         self._ears.waiting = True
+        signal.setitimer(signal.ITIMER_REAL, min(left_s, LONGEST_S) + GRACE_S)
         try:
-            return super().ask(**question)
+            return super().ask(left_s=left_s, **question)
+        except Late:
+            raise ServiceError("seconds", f"the model's service gave no answer within {left_s:.0f} s") from None
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self._ears.waiting = False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import time
 
@@ -18,6 +20,7 @@ ATTEMPTS = 6
 LONGEST_WAIT_S = 60.0
 LONGEST_OBEYED_S = 300.0  # a service that says a longer retry-after is not waited for
 CONNECT_S = 20.0
+MOST_COUNT = 10**12
 AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
 LIMITED = (429, 529)
 TOO_LONG = ("prompt is too long", "context window", "context length", "exceeds the context", "too many tokens")
@@ -79,13 +82,28 @@ class Model:
             messages=messages,
             cache_control={"type": "ephemeral"},
         ) as stream:
-            message = stream.get_final_message()
+            message = _whole(stream)
         return Answer(
             id=message.id,
-            content=[_sendable(block.to_dict()) for block in message.content],
+            content=_answerable([_sendable(block.to_dict()) for block in message.content]),
             stop_reason=message.stop_reason or "",
             usage=_usage(message.usage),
         )
+
+
+class _GarbledError(Exception):
+    """What came is no answer, or not the whole of one."""
+
+
+def _whole(stream: Any) -> Any:
+    """Return the message when its end has come: half of one holds calls that nobody made."""
+    try:
+        for event in stream:
+            if event.type == "message_stop":
+                return stream.current_message_snapshot
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
+        raise _GarbledError(f"sent what is no answer: {_line(error)}") from error
+    raise _GarbledError("ended its answer before the end, or sent none")
 
 
 def client(environ: Mapping[str, str], bounds: Bounds) -> Any:
@@ -97,7 +115,12 @@ def client(environ: Mapping[str, str], bounds: Bounds) -> Any:
     named = any(environ.get(name) for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
     # A service on one's own machine wants no key, the SDK wants one.
     key = None if named else "none"
-    return anthropic.Anthropic(max_retries=0, timeout=timeout, api_key=key)
+    try:
+        return anthropic.Anthropic(max_retries=0, timeout=timeout, api_key=key)
+    except ValueError as error:  # a proxy, or an address, that is none
+        raise ServiceError(
+            "error", f"{_line(error)}; look at ANTHROPIC_BASE_URL and the variables of your proxy"
+        ) from None
 
 
 def resolve(client: Any, name: str) -> str:
@@ -129,13 +152,26 @@ class _Trouble(Value):
 def _trouble(error: Exception) -> _Trouble | None:
     """Return what an exception of the SDK, or of its transport, means; None for one that is none of theirs."""
     import anthropic
-    import httpx2
 
+    if isinstance(error, _GarbledError):
+        return _Trouble("again", f"the model's service {error}")
     if isinstance(error, anthropic.APIStatusError):
         return _status_trouble(error)
+    return _way_trouble(error)
+
+
+def _way_trouble(error: Exception) -> _Trouble | None:
+    """Return what kept the question or the answer from its way; None for an error of neither package."""
+    import anthropic
+    import httpx2
+
+    unaskable = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.InvalidURL
+    if isinstance(error.__cause__ or error, unaskable):
+        told = f"the model's service cannot be asked: {error.__cause__ or error}"
+        return _Trouble("error", f"{told}; look at ANTHROPIC_BASE_URL and the key")
     if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
         return _Trouble("again", "the model's service fell silent")
-    if isinstance(error, anthropic.APIConnectionError | httpx2.TransportError):
+    if isinstance(error, anthropic.APIConnectionError | httpx2.RequestError):
         return _Trouble("again", f"the model's service cannot be reached: {error.__cause__ or error}")
     if isinstance(error, anthropic.APIError):  # an error event within a stream, or an answer that is none
         return _Trouble("again", f"the model's service broke off: {_line(error)}")
@@ -194,6 +230,27 @@ def _sendable(block: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in block.items() if value is not None and key not in ("parsed_output", "caller")}
 
 
+def _answerable(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks, each call with what its answer and the next request need: a name, an object, its own id."""
+    found: dict[str, dict[str, Any]] = {}
+    for at, block in enumerate(map(_spelled, blocks)):
+        key, given = block.get("id"), block.get("input")
+        if block.get("type") != "tool_use":
+            found[f"{at}"] = block
+            continue
+        own = key if isinstance(key, str) and key and key not in found else f"toolu_{os.urandom(12).hex()}"
+        named = {"name": str(block.get("name") or "unnamed"), "input": given if isinstance(given, dict) else {}}
+        found[own] = {**block, **named, "id": own}
+    return [*found.values()]
+
+
+def _spelled(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a block as JSON that any service takes: no NaN, no half characters."""
+    data = json.dumps(block, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    plain: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)
+    return plain
+
+
 def _usage(usage: Any) -> dict[str, int]:
     names = {
         "input": "input_tokens",
@@ -201,4 +258,9 @@ def _usage(usage: Any) -> dict[str, int]:
         "cache_read": "cache_read_input_tokens",
         "cache_write": "cache_creation_input_tokens",
     }
-    return {kind: int(getattr(usage, name, 0) or 0) for kind, name in names.items()}
+    return {kind: _count(getattr(usage, name, 0)) for kind, name in names.items()}
+
+
+def _count(told: object) -> int:
+    """Return a number of tokens; 0 for what is none, or would give some back."""
+    return int(told) if isinstance(told, int | float) and 0 < told < MOST_COUNT else 0

@@ -14,6 +14,8 @@ TYPED = {
     EDITOR: {"type": "text_editor_20250728", "name": EDITOR},
 }
 _TEXT = {"type": "string"}
+MOST_NAMED = 20
+MOST_EVIDENCE = 4000  # characters of what a claim quotes: more has its place in a file
 PLAIN = {
     BASH: {
         "name": BASH,
@@ -97,7 +99,12 @@ def claims_of(given: object, criteria: Iterable[str]) -> Claims:
         ("nothing is said of", missing),
     ):
         if named:
-            return Claims(trouble=f"{trouble}: {'; '.join(map(repr, named))}. The criteria are: {texts}")
-    kept = {text: {"met": one["met"], "evidence": str(one.get("evidence") or "")} for text, one in claims.items()}
+            shown = "; ".join(repr(text[:200]) for text in named[:MOST_NAMED])
+            return Claims(trouble=f"{trouble}: {shown}. The criteria are: {texts}")
+    kept = {text: {"met": one["met"], "evidence": _evidence(one)} for text, one in claims.items()}
     unmet = tuple(f"{text}: {one['evidence'] or 'no reason given'}" for text, one in kept.items() if not one["met"])
-    return Claims(kept, summary, unmet)
+    return Claims(kept, summary[:MOST_EVIDENCE], unmet)
+
+
+def _evidence(claim: Mapping[str, Any]) -> str:
+    return str(claim.get("evidence") or "")[:MOST_EVIDENCE]

@@ -148,7 +148,7 @@ def missing(skill: str, *, known: Iterable[str] = (), entries: Iterable[str] = (
     other_case = [name for name in sorted(entries) if name.casefold() == SKILL_FILE.casefold()]
     if other_case:
         return f"skill {skill} is missing: rename {other_case[0]} to {SKILL_FILE}, upper case: {place}"
-    return f"skill {skill} is missing: it belongs in {place}{did_you_mean(skill, known)}"
+    return f"skill {skill} is missing: it belongs in {place}{did_you_mean(skill, {*known} - {skill})}"
 
 
 def _wanted(role: Role) -> tuple[str, ...]:

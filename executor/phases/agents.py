@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from executor import follow, jobs
+from executor import follow, jobs, pids
 from executor.agent import order as orders
 from executor.bounds import bounds_of, rounds_of
+from executor.errors import DoTasksError
 from executor.events import CheckFinished, MainFinished, MainRetried
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases import guard, running
@@ -56,8 +57,10 @@ def sent_back(bench: Bench, task: Task, outcome: Outcome) -> bool:
     if outcome.verdict not in (Verdict.FAILED, Verdict.TIMED_OUT):
         return False
     lines = follow.task_lines(bench.root, task.task_id)
-    given = sum(line.get("event") == "MainRetried" and line.get("failure") == SENT_BACK for line in lines)
-    if given + 1 >= rounds_of(task.step.main, bench.plan.settings):
+    handed_in = {
+        line.get("run") for line in lines if line.get("event") == "MainFinished" and line["status"] == "passed"
+    }
+    if len(handed_in) >= rounds_of(task.step.main, bench.plan.settings):
         return False
     run = jobs.next_main(bench.root, task.task_id)
     bench.log(MainRetried(run=run, failure=SENT_BACK, reason=outcome.reason), task)
@@ -79,7 +82,17 @@ def attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, .
         return Outcome(Verdict.FAILED, sent.spent_out), ("spent",)
     heard = Heard(bench, task, run, kit.bounds if kit.program else None)
     errand = running.Errand(run, sent.argv(), sent.note, environ=sent.environ())
-    done = running.launch(bench, task, errand, limit_s=spec.limit_s, hear=heard)
+    kin = pids.children()
+
+    def after() -> None:
+        guard.end_orphans(kin)
+        guard.stand_up(bench, task, run)
+
+    try:
+        done = running.launch(bench, task, errand, limit_s=spec.limit_s, hear=heard, after=after)
+    except (DoTasksError, OSError):
+        guard.rescue(bench, task, run, sent.watched)
+        raise
     return _judge(bench, task, run, done, heard, sent.watched)
 
 
@@ -102,7 +115,8 @@ def _judge(
     outcome, failure = spoken.judge(
         closed, done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
     )
-    if outcome.verdict == Verdict.FAILED and done.end.signal and not closed:
+    cut_off = not closed or closed.kind == "interrupted"  # by nobody whom we know: those have a verdict of their own
+    if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
     tampered = guard.settle(bench, task, run, watched)
     if tampered:

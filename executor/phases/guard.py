@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 
-from executor import follow, guarded, jobs, protect, record_guard
+from executor import follow, guarded, jobs, pids, proc, protect, record_guard
 from executor.bench import Task
+from executor.errors import DoTasksError, UsageError
 from executor.events import ProtectedRestored
+from executor.outcome import Outcome, Verdict
+from executor.phases.tick import tick
 from executor.recall import Decision
 from executor.values import TYPE_CHECKING, Value
+from executor.watch import end_strays
 
 if TYPE_CHECKING:
     from executor.bench import Bench
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from executor.state import StepState
 
 MOST_NAMED = 20
+ORPHANS_S = 5.0
+GONE = "what judges it was remembered, and that is gone: nobody knows what the agent changed"
 
 
 class Watched(Value):
@@ -33,10 +40,10 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
     return guarded.globs(bench.plan.settings.protect, bench.relative(bench.project.definitions))
 
 
-def remember(bench: Bench, task: Task, run: str) -> Watched:
-    """Remember all that judges the agent, and the log, just before it is let go."""
+def remember(bench: Bench, task: Task, run: str, *, role: str) -> Watched:
+    """Remember all that judges the agent, its role file, and the log, just before it is let go."""
     folder = _folder(bench, task, run)
-    memory = protect.remember(bench.root, folder, globs_of(bench))
+    memory = protect.remember(bench.root, folder, (*globs_of(bench), role))
     running = {state.task_id for state in bench.states.values() if state.job and state.verdict in ("", "started")}
     return Watched(memory, record_guard.remember(bench.journal, folder, jobs=running))
 
@@ -48,13 +55,55 @@ def settle(bench: Bench, task: Task, run: str, watched: Watched | None = None) -
     """
     folder = _folder(bench, task, run)
     if not (watched or protect.remembered(folder)):
-        return "what judges it was remembered, and that is gone: nobody knows what the agent changed"
+        return GONE
     told = put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
     if told:
         bench.recalled = follow.recall(bench.root)  # the log may be another one
         bench.states = bench.recalled.states
         bench.log(told, task)
     return offended(bench, task, run)
+
+
+def stand_up(bench: Bench, task: Task, run: str) -> None:
+    """See that an agent's run has a record that can be read; whoever took it away has changed what judges it."""
+    folder = _folder(bench, task, run)
+    protect.note(folder, protect.stand_up(bench.root, folder))
+
+
+def end_orphans(before: set[int] | None) -> None:
+    """Kill what came to us while an agent worked: it shed its environment, and then lost the agent that swept up."""
+    until = time.monotonic() + ORPHANS_S
+    while before is not None and time.monotonic() < until:
+        orphans = [pid for pid in (pids.children() or set()) - before if not _bears_a_token(pid)]
+        if not orphans:
+            return
+        for pid in orphans:
+            proc.signal_one(pid, 9)
+        proc.unknown_children()  # reaps them
+        time.sleep(0.005)
+
+
+def _bears_a_token(pid: int) -> bool:
+    """Tell what a job that runs beside the agent left to us: it still says whose it is."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return b"DO_TASKS_RUN=task_" in file.read()
+    except OSError:
+        return False
+
+
+def rescue(bench: Bench, task: Task, run: str, watched: Watched | None) -> None:
+    """End an agent that we cannot watch to its end, and put back what judges it: what fails us may be its doing."""
+    if watched is None:
+        return
+    end_strays(f"{task.task_id}/{run}", bench.interrupts)
+    stand_up(bench, task, run)
+    folder = _folder(bench, task, run)
+    try:
+        put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
+    except (DoTasksError, OSError):  # a full disk, or a log that is beyond us: what judges it all the same
+        protect.undo(bench.root, folder, memory=watched.memory)
+    protect.pend(bench.root, folder)
 
 
 def put_back(
@@ -83,6 +132,7 @@ def offended_before(bench: Bench, task: Task) -> str:
 
 def left_alone(bench: Bench) -> int:
     """See to agents whose executor died, before a box is read; return the step of one that still works, else 0."""
+    _refuse_unrecorded(bench)
     living = 0
     for number, task_id in _unsettled(bench):
         run = jobs.newest_main(bench.root, task_id)
@@ -95,6 +145,27 @@ def left_alone(bench: Bench) -> int:
             protect.pend(bench.root, _folder(bench, task, run))
             living = number
     return living
+
+
+def _refuse_unrecorded(bench: Bench) -> None:
+    """Fail the task of an agent whose record went while no executor watched, and have a person look first."""
+    for number, state in bench.states.items():
+        lines = follow.task_lines(bench.root, state.task_id) if _has_no_folder(bench, state) else ()
+        let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
+        if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
+            continue
+        end_strays(f"{state.task_id}/", bench.interrupts)
+        decision = Decision("run", "its executor was gone")
+        task = Task(bench.step(number), state.task_id, state.digest, decision, began=bench.now(), runner="agent")
+        tick(bench, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
+        raise UsageError(
+            f"step {number}: {GONE}; look at SPEC.md, {bench.project.definitions} and the tests yourself (git diff),"
+            f" then: do-tasks --step {number}"
+        )
+
+
+def _has_no_folder(bench: Bench, state: StepState) -> bool:
+    return bool(state.task_id) and not state.verdict and not os.path.isdir(bench.project.path(jobs.JOBS, state.task_id))
 
 
 def _unsettled(bench: Bench) -> list[tuple[int, str]]:

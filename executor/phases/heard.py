@@ -46,7 +46,7 @@ class Heard:
         return reached(spent, self._bounds)[1]
 
     def _read(self) -> None:
-        if os.path.exists(self._path) and os.stat(self._path).st_size > self._offset:
+        if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
                 data = file.read(BLOCK)

@@ -41,7 +41,14 @@ class Unfit(Value):
 
 
 def kit_of(bench: Bench, task: Task) -> Kit | Unfit:
-    """Return the kit of a task whose MAIN an agent of ours does; DefinitionError for a role that is none."""
+    """Return the kit of a task whose MAIN an agent of ours does."""
+    try:
+        return _gathered(bench, task)
+    except (DefinitionError, UsageError) as error:
+        return Unfit("a role that can be read", str(error), "mend the file; do-tasks init writes one that works")
+
+
+def _gathered(bench: Bench, task: Task) -> Kit | Unfit:
     main, settings = task.step.main or Main(), bench.plan.settings
     role = claude_files.role_of(bench.root, main.agent or claude_files.USUAL_ROLE)
     listed = main.skills if main.skills is not None else role.skills or None
@@ -97,10 +104,7 @@ def told(bench: Bench, task: Task, kit: Kit, *, finish: str) -> str:
 
 def misfit(bench: Bench, task: Task) -> Unfit | None:
     """Return what is wrong with what an agent would be sent out with, None when nothing is."""
-    try:
-        kit = kit_of(bench, task)
-    except (DefinitionError, UsageError) as error:
-        return Unfit("a role that can be read", str(error), "mend the file; do-tasks init writes one that works")
+    kit = kit_of(bench, task)
     if isinstance(kit, Unfit):
         return kit
     absent = roles.not_offered(kit.role) if not kit.program else ()

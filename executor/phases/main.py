@@ -25,6 +25,9 @@ def main(bench: Bench, task: Task) -> Outcome:
     """Reuse, adopt or run MAIN; tried again for the classes that `retry` names."""
     decision = task.decision
     if decision.main == "reuse":
+        offended = _offended(bench, task)
+        if offended:
+            return Outcome(Verdict.FAILED, offended)
         bench.log(MainReused(main_task=decision.main_task, run=decision.main_run, why=decision.why), task)
         return PASSED
     if decision.lost_run:
@@ -38,6 +41,15 @@ def main(bench: Bench, task: Task) -> Outcome:
             return Outcome(Verdict.INTERRUPTED, bench.interrupts.name)
         outcome, classes = _attempt(bench, task, spec)
     return outcome
+
+
+def _offended(bench: Bench, task: Task) -> str:
+    """Return what an agent that did this task changed of what judges it; a command is never asked."""
+    if task.runner == "command":
+        return ""
+    from executor.phases.guard import offended_before
+
+    return offended_before(bench, task)
 
 
 def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:

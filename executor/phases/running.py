@@ -59,10 +59,23 @@ class Errand(Value):
     environ: Mapping[str, str] | None = None
 
 
-def launch(bench: Bench, task: Task, errand: Errand, *, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
-    """Start a run under the launcher and see it through; `hear` is called while it lives, and says why it must end."""
+def launch(
+    bench: Bench,
+    task: Task,
+    errand: Errand,
+    *,
+    limit_s: float,
+    hear: Callable[[], str] | None = None,
+    after: Callable[[], None] | None = None,
+) -> Run:
+    """Start a run under the launcher and see it through.
+
+    `hear` is called while it lives, and says why it must end; `after` when it has ended, before its record is read.
+    """
     pid = begin(bench, task, errand)
     ended = _watch(bench, task, running(task, errand.run, pid, limit_s), hear)
+    if after:
+        after()
     return finished(bench, task, ended)
 
 
@@ -241,5 +254,5 @@ class _Beat:
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except FileNotFoundError:
+    except OSError:  # gone, or a folder above it is: what the run did to its own record is seen when it has ended
         return 0

@@ -75,7 +75,7 @@ class Sent:
     def note(self, pid: int) -> None:
         """Remember what judges the work, leave the order, log that the agent is about to be let go."""
         (self._leave_prompt if self._kit.program else self._leave_order)()
-        self.watched = guard.remember(self._bench, self._task, self._run)
+        self.watched = guard.remember(self._bench, self._task, self._run, role=self._kit.role.file)
         step = self._task.step
         self._bench.log(
             MainStarted(

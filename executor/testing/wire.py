@@ -45,6 +45,14 @@ def counted(tokens: int) -> bytes:
     return _json({"input_tokens": tokens})
 
 
+def models() -> bytes:
+    """Return the list of models: one of each family, so that a family's name finds one."""
+    ids = [f"claude-{family}-scripted" for family in ("sonnet", "opus", "haiku")]
+    made = {"type": "model", "created_at": "2026-01-01T00:00:00Z"}
+    listed = [{**made, "id": one, "display_name": one} for one in ids]
+    return _json({"data": listed, "has_more": False, "first_id": ids[0], "last_id": ids[-1]})
+
+
 def _first_half(whole: list[bytes]) -> list[bytes]:
     middle = len(whole) // 2
     return [*whole[:middle], whole[middle][: len(whole[middle]) // 2]]

@@ -14,7 +14,7 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-Row = tuple[str, bool, str]
+Row = tuple[str, bool | None, str]  # None: it is not there, and that is no fault
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -31,8 +31,8 @@ def run(args: Namespace) -> Verdict:
         print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
     else:
         for name, ok, found in rows:
-            print(f"{'✓' if ok else '✗'} {name:<12} {clean_control(found)}")
-    return Verdict.PASSED if all(ok for _, ok, _ in rows) else Verdict.FAILED
+            print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {clean_control(found)}")
+    return Verdict.PASSED if all(ok is not False for _, ok, _ in rows) else Verdict.FAILED
 
 
 def _machine() -> list[Row]:
@@ -79,14 +79,20 @@ def _agents() -> list[Row]:
     from executor import claude_files, sandbox
     from executor.choose import CREDENTIALS
 
+    path = os.environ.get("PATH", os.defpath)
     absent = "no anthropic package: pip install 'do-tasks[agent]'"
     package = "the anthropic package" if find_spec("anthropic") else absent
+    program = claude_files.program(path)
     named = [name for name in CREDENTIALS if os.environ.get(name)]
-    held = sandbox.containment("auto", network=False, path=os.environ.get("PATH", os.defpath))
+    held = sandbox.containment("auto", network=False, path=path)
     return [
-        ("agent", True, f"{package}; {', '.join(named) or 'no credentials: ANTHROPIC_API_KEY is not set'}"),
-        ("claude-code", True, claude_files.program(os.environ.get("PATH", os.defpath)) or "claude is not on the PATH"),
-        ("sandbox", True, held.words),
+        (
+            "agent",
+            True if named and package != absent else None,
+            f"{package}; {', '.join(named) or 'no credentials: ANTHROPIC_API_KEY is not set'}",
+        ),
+        ("claude-code", True if program else None, program or "claude is not on the PATH"),
+        ("sandbox", True if held.HELD else None, held.words),
     ]
 
 

@@ -228,7 +228,8 @@ def _agent_alone(bench: Bench) -> int:
     """See to agents that lost their executor, before a box is read; return the step of one that works, else 0."""
     begun = [state.task_id for state in bench.states.values() if not state.verdict and state.task_id]
     pending = os.path.exists(bench.project.state("guarding"))
-    if not pending and not any(jobs.remembers(bench.root, task_id) for task_id in begun):
+    gone = any(not os.path.isdir(bench.project.path(jobs.JOBS, task_id)) for task_id in begun)
+    if not (pending or gone or any(jobs.remembers(bench.root, task_id) for task_id in begun)):
         return 0
     from executor.phases.guard import left_alone
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from executor import files, project, spec_file
+from executor import claude_files, files, project, spec_file
 from executor.desk import beyond_this_version
-from executor.errors import Problem, SpecError
+from executor.errors import DefinitionError, Problem, SpecError
+from executor.flaws import Flaw
 from executor.formats import spec_md
+from executor.lint_agents import is_for_agent, lint_agent
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
@@ -15,8 +17,10 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
     from executor.plan import Plan
+    from executor.steps import Settings, Step
 
 SCRIPT_MOST = 1 << 20
 
@@ -35,23 +39,47 @@ def run(args: Namespace) -> Verdict:
         path = project.script_path(here, script)
         return files.read(path)[:SCRIPT_MOST].decode("utf-8", "replace") if path else None
 
-    problems = [*validate(data, file=here.definitions, read_script=read_script)]
+    def doubts(step: Step, settings: Settings) -> Iterator[Flaw]:
+        yield from lint_agent(step, settings)
+        yield from _beyond_us(step, settings)
+        yield from _agent_files(here.root, step, settings)
+
+    problems = [*validate(data, file=here.definitions, read_script=read_script, doubts=doubts)]
     if not any(problem.severity == "error" for problem in problems):
         plan = read_plan(data, file=here.definitions)
         project.remember_valid(here, data, plan)
-        problems += [*_beyond_us(plan), *_spec_problems(here, plan)]
+        problems += _spec_problems(here, plan)
     return _report(problems, as_json=args.json, warning=here.warning)
 
 
-def _beyond_us(plan: Plan) -> list[Problem]:
+def _beyond_us(step: Step, settings: Settings) -> Iterator[Flaw]:
     """Return what is written right and this version cannot run."""
-    steps = [plan.step(number) for number in plan.numbers]
-    told = [(step, beyond_this_version(step.main, plan.settings)) for step in steps if step.main]
-    return [
-        Problem(plan.file, message, path=f"step_{step.number}_{step.slug}.main", severity="warning")
-        for step, message in told
-        if message
-    ]
+    told = beyond_this_version(step.main, settings) if step.main else ""
+    if told:
+        yield Flaw(("main",), told, severity="warning")
+
+
+def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Flaw]:
+    """Return what PRE-FLIGHT of an agent will say of its role and its skills."""
+    main = step.main
+    if main is None or not is_for_agent(main, settings):
+        return
+    listed = main.skills
+    try:
+        role = claude_files.role_of(root, main.agent or claude_files.USUAL_ROLE)
+        listed = listed if listed is not None else role.skills or None
+    except DefinitionError as error:
+        yield from (Flaw(("main", "agent"), str(one), severity="warning") for one in error.problems)
+    told = _skills(root, listed)
+    if told:
+        yield Flaw(("main", "skills" if main.skills is not None else "agent"), told, severity="warning")
+
+
+def _skills(root: str, listed: tuple[str, ...] | None) -> str:
+    try:
+        return claude_files.skills_of(root, listed)[1]
+    except DefinitionError as error:
+        return str(error)
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:

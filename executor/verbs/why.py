@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executor import follow, project
 from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun, unmet
+from executor.digests import who
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
@@ -36,7 +37,7 @@ def run(args: Namespace) -> Verdict:
         return verdict
     for one in told:
         print(clean_control(f"step {one['step']}: {one['title']}"))
-        for key in ("action", "why", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see"):
+        for key in ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see"):
             if one[key]:
                 print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
     return verdict
@@ -56,6 +57,7 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
         "title": box.title,
         "action": decision.action,
         "why": decision.why + anew + gate,
+        "runner": _runner(desk, number, decision),
         "phases": _phases(decision),
         "box": f"[{box.state}] line {box.line}",
         "last_task": state.task_id,
@@ -75,6 +77,14 @@ def _anew(desk: Desk, number: int, decision: Decision) -> str:
     if decision.task_id:
         return "; it goes on from its newest checkpoint, if it left one"
     return "; it begins anew, from no checkpoint"
+
+
+def _runner(desk: Desk, number: int, decision: Decision) -> str:
+    """Say who would do MAIN; a reused or adopted one is done by nobody anew."""
+    if decision.action != "run" or decision.main != "run":
+        return ""
+    choice = who(desk, desk.step(number))
+    return f"{choice.runner} ({choice.why})"
 
 
 def _phases(decision: Decision) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from executor.testing import ScriptedServer
+from executor.testing import ScriptedServer, wire
+from executor.testing.request import Request
 from tests.edge.projects import Project, check
 
 ROLE = """\
@@ -52,6 +55,48 @@ def poem(project, *, settings=None, step=None, **main):
 
 
 CLAIMS = {"The poem rhymes": "lines 1 and 3 end alike", "It is there": "poem.txt, 8 bytes"}
+
+
+def spoken(reply):
+    """The events of a reply, each as the bytes that a service streams."""
+    return wire.parts(reply, Request(1, "/v1/messages", {}, {"stream": True, "model": MODEL}, ""))
+
+
+class Wire:
+    """A service that answers each post with the next of these bytes, as a stream, whatever they are."""
+
+    def __init__(self, project, answers):
+        waiting = list(answers)
+        self.bodies = bodies = []
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_POST(self):
+                bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                self.wfile.write(waiting.pop(0))
+
+            def log_message(self, *_):
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        project.environ["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answers(self, number):
+        """The tool results that post `number` carries, from 1, by the id of their call."""
+        last = self.bodies[number - 1]["messages"][-1]["content"]
+        return [block["tool_use_id"] for block in last if block["type"] == "tool_result"]
 
 
 class Play:

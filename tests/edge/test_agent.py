@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -20,7 +23,7 @@ from executor.testing import (
     usage,
     use,
 )
-from tests.edge.agents import CLAIMS, Play, poem, project_in
+from tests.edge.agents import CLAIMS, Play, Wire, poem, project_in, spoken
 
 pytest.importorskip("anthropic")
 WRITE = bash("printf 'a\\nb\\na\\nb\\n' >poem.txt")
@@ -285,3 +288,106 @@ def test_a_model_that_is_none_of_the_service_s_own_gets_the_schema_of_each_tool(
     with play(poem(project), WRITE, done(CLAIMS)) as scene:
         assert scene.run().code == 0
         assert all("input_schema" in tool for tool in scene.requests[0].body["tools"])
+
+
+def words(reply):
+    return b"".join(spoken(reply))
+
+
+RAN = words(bash("touch ran.txt"))
+NO_END = RAN[: RAN.index(b"event: content_block_stop")]
+LOST_ITS_PLACE = RAN.replace(b'"index": 0', b'"index": 7')
+BROKEN_CALL = RAN.replace(b'd\\": \\"tou', b'd\\": }}}tou')
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [NO_END, LOST_ITS_PLACE, BROKEN_CALL, b"", b"<html>hello</html>", b"\xff\xfe\n\n", b"event: ping\ndata: [1]\n\n"],
+    ids=["no end", "no such block", "broken call", "nothing", "a page", "bytes", "a list"],
+)
+def test_half_an_answer_or_none_is_asked_for_again_and_nothing_of_it_is_run(project, garbled):
+    with Wire(poem(project), [garbled, words(WRITE), words(done(CLAIMS))]) as service:
+        ran = project.run("--step", "1")
+        assert ran.code == 0, ran
+        assert len(service.bodies) == 3
+    assert not project.has("ran.txt")
+
+
+CALL = b'{"type": "tool_use", "id": "toolu_0001_00", "name": "bash", "input": {}}'
+
+
+@pytest.mark.parametrize(
+    "flawed",
+    [
+        RAN.replace(CALL, b'{"type": "tool_use", "name": "bash", "input": {}}'),
+        RAN.replace(CALL, CALL.replace(b'"bash"', b"null")),
+        words(use("done", criteria={"a": float("nan")}, summary="")),
+        words(say("half of \ud800 it")),
+        words(together(bash("echo one"), bash("echo two"))).replace(b"toolu_0001_01", b"toolu_0001_00"),
+        RAN.replace(b'"output_tokens": 10', b'"output_tokens": "many"'),
+    ],
+    ids=["no id", "no name", "not a number", "half a character", "one id twice", "usage in words"],
+)
+def test_a_flawed_call_of_a_model_is_answered_once(project, flawed):
+    with Wire(poem(project), [flawed, words(WRITE), words(done(CLAIMS))]) as service:
+        ran = project.run("--step", "1")
+        assert ran.code == 0, ran
+        calls = [block["id"] for block in service.bodies[1]["messages"][1]["content"] if block["type"] == "tool_use"]
+        assert service.answers(2) == calls
+        assert len(set(calls)) == len(calls)
+
+
+def test_an_address_that_is_none_is_not_asked_again(project):
+    poem(project).environ["ANTHROPIC_BASE_URL"] = "localhost:8080"
+    ran = project.run("--step", "1")
+    assert ran.code == 1, ran
+    assert "look at ANTHROPIC_BASE_URL" in project.event("StepFailed")["reason"]
+    assert "asked again" not in project.text(f".do-tasks/jobs/{project.task_id()}/main.1/stdout.log")
+
+
+def test_evidence_of_megabytes_is_cut_and_the_rest_of_the_claims_count(project):
+    long = dict.fromkeys(CLAIMS, "y" * 3_000_000)
+    with play(poem(project), WRITE, done(long)) as scene:
+        ran = scene.run()
+        assert ran.code == 0, ran
+        assert "(1 proven, 1 claimed)" in project.spec
+
+
+def test_signs_of_life_without_an_answer_end_with_the_seconds(project):
+    with Pings() as url:
+        poem(project, limits={"seconds": 1, "stall": 0.8}, judge={"rounds": 1})
+        project.environ |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "x" * 20}
+        ran = project.run("--step", "1")
+    assert ran.code == 1, ran
+    assert "no answer within" in project.event("StepFailed")["reason"]
+
+
+class Pings:
+    """A service that begins every answer and then only says that it lives, for ten seconds at most."""
+
+    def __enter__(self):
+        self.listener = ThreadingHTTPServer(("127.0.0.1", 0), Pinging)
+        self.listener.daemon_threads = True
+        threading.Thread(target=self.listener.serve_forever, args=(0.05,), daemon=True).start()
+        return f"http://127.0.0.1:{self.listener.server_port}"
+
+    def __exit__(self, *_):
+        self.listener.shutdown()
+        self.listener.server_close()
+
+
+class Pinging(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        for _ in range(100):
+            try:
+                self.wfile.write(b'event: ping\ndata: {"type": "ping"}\n\n')
+            except OSError:
+                return
+            time.sleep(0.1)
+
+    def log_message(self, *_):
+        return

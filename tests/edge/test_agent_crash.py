@@ -220,3 +220,79 @@ def test_one_that_is_stopped_without_its_executor_leaves_its_judges_as_they_were
     assert "- [ ] **STEP 1**: Title 1 ✗" in project.spec
     assert project.event("ProtectedRestored")["paths"] == ["SPEC.md"]
     assert project.run("mark-done", "1", "--by", "me", "--reason", "so").code == 0
+
+
+def test_one_that_wiped_its_record_while_nobody_watched_has_a_person_look_first(project):
+    forge = "sed -i 's/\\[ \\]/[x]/' SPEC.md; sed -i 's/test 4/test 1/' *.yaml; rm -rf .do-tasks"
+    plan = poem(project, judge={"rounds": 1}, sandbox={"mode": "off"})
+    wipe = bash(f"echo $$ >shell.pid; sleep 0.7; {forge}")
+    with Play(plan, [wipe, bash("echo one >poem.txt"), done(CLAIMS)]) as scene:
+        executor = in_its_first_command(project, scene)
+        agent = agent_pid(project)
+        kill(executor.pid)
+        finish(executor)
+        until(lambda: not alive(agent), "the agent never ended")
+        ran = scene.run("--continue")
+        assert ran.code == 2, ran
+    assert "look at SPEC.md, step_definitions.yaml" in ran.err
+    assert "- [ ] **STEP 1**" in project.spec
+    assert project.event("StepFailed")["status"] == "failed"
+    assert not project.events("HandTickSeen")
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["handed in", "killed too"])
+def test_a_later_round_that_nobody_watched_is_judged_with_what_it_changed(project, dies):
+    forge = bash(f"sed -i 's/Title/Other/' SPEC.md; {WRITE}; echo $$ >shell.pid; sleep 0.7")
+    plan = poem(project, sandbox={"mode": "off"})
+    with Play(plan, [bash("echo one >poem.txt"), done(CLAIMS), forge, done(CLAIMS)]) as scene:
+        executor = in_its_first_command(project, scene)
+        agent = agent_pid(project)
+        kill(executor.pid, *((agent,) if dies else ()))
+        finish(executor)
+        until(lambda: not alive(agent), "the agent never ended")
+        ran = scene.run("--continue")
+        assert ran.code == 1, ran
+    assert "changed what judges it (SPEC.md)" in project.event("StepFailed")["reason"]
+    assert "- [ ] **STEP 1**: Title 1" in project.spec
+
+
+def test_a_later_round_that_ended_while_nobody_watched_is_not_passed_over(project):
+    with Play(poem(project), [bash("echo one >poem.txt"), done(CLAIMS), SLOW, done(CLAIMS)]) as scene:
+        executor = in_its_first_command(project, scene)
+        agent = agent_pid(project)
+        kill(executor.pid)
+        finish(executor)
+        until(lambda: not alive(agent), "the agent never ended")
+        assert scene.run("--continue").code == 0
+    assert [line["run"] for line in project.events("MainFinished")] == ["main.1", "main.2"]
+    assert len(project.events("AgentTurned")) == 4
+
+
+def test_one_whose_launcher_is_killed_goes_on_with_its_conversation(project):
+    with Play(poem(project), [SLOW, bash(WRITE), done(CLAIMS)]) as scene:
+        executor = in_its_first_command(project, scene)
+        kill(agent_pids(project)[0])
+        assert finish(executor).code == 1
+        assert project.event("StepFailed")["status"] == "lost"
+        assert scene.run("--continue").code == 0
+        assert len({line["task_id"] for line in project.events("MainStarted")}) == 1
+        assert len(scene.requests) == 3
+
+
+def test_what_shed_its_environment_dies_with_the_agent_that_it_killed(project):
+    escape = "setsid env -i /bin/bash -c 'echo $$ >away.pid; sleep 60; true' & sleep 0.5; kill -9 $PPID; sleep 5"
+    with Play(poem(project, sandbox={"mode": "off"}), [bash(escape)]) as scene:
+        assert scene.run().code == 1
+    assert not alive(int(project.text("away.pid")))
+    assert not sleepers_in(project)
+
+
+def test_a_round_that_was_cut_off_is_not_one_of_those_it_has(project):
+    script = [bash("echo one >poem.txt"), done(CLAIMS), SLOW, bash(WRITE), done(CLAIMS)]
+    with Play(poem(project, judge={"rounds": 2}), script) as scene:
+        executor = in_its_first_command(project, scene)
+        kill(executor.pid, *agent_pids(project))
+        finish(executor)
+        assert scene.run("--continue").code == 0
+        assert len(project.events("TaskStarted")) == 1
+        scene.server.check()

@@ -179,8 +179,8 @@ def test_the_objective_is_the_title_when_none_is_written() -> None:
     [
         (Criterion("c", "file", {"path": "a", "min_size": "10KB"}), "file `path: a, min_size: 10KB` is there"),
         (Criterion("c", "matches", {"file": "a.log", "pattern": "^ok"}), "a line of `a.log` matches `^ok`"),
-        (Criterion("c", "metric", {"name": "loss", "below": 2}), "metric `loss` in the result file is below: 2"),
-        (Criterion("c", "metric", {"name": "loss", "file": "m", "min": 1}), "metric `loss` in `m` is min: 1"),
+        (Criterion("c", "metric", {"name": "loss", "below": 2}), "metric `loss` in the result file is below 2"),
+        (Criterion("c", "metric", {"name": "loss", "file": "m", "min": 1}), "metric `loss` in `m` is at least 1"),
         (Criterion("c", "result", asks=True), "the result file calls it met"),
         (Criterion("c", "result", "other"), "the result file calls `other` met"),
     ],
