@@ -276,13 +276,11 @@ def _flat(asks: Any) -> str:
     return ", ".join(map(_flat, asks)) if isinstance(asks, (list, tuple)) else str(asks)
 
 
-_BOUNDS = {"below": "below", "above": "above", "equals": "equal to", "min": "at least", "max": "at most"}
-
-
 def _metric(asks: Mapping[str, Any]) -> str:
     where = _code(str(asks["file"])) if asks.get("file") else "the result file"
-    wanted = (f"{said} {_flat(asks[key])}" for key, said in _BOUNDS.items() if key in asks)
-    return f"metric {_code(str(asks.get('name')))} in {where} is {' and '.join(wanted)}"
+    named = {"equals": "equal to", "min": "at least", "max": "at most"}
+    wanted = " and ".join(f"{named.get(key, key)} {_flat(asks[key])}" for key in asks if key not in ("name", "file"))
+    return f"metric {_code(str(asks.get('name')))} in {where} is {wanted}"
 
 
 _PROOFS: Mapping[str, Callable[[Any], str]] = {

@@ -42,9 +42,8 @@ def _without_prices(_: Step, main: Main, settings: Settings) -> Iterator[tuple[t
 
 
 def _no_money_is_no_limit(_: Step, main: Main, __: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
-    for key in ("usd", "seconds"):
-        if (main.limits or {}).get(key) == 0:
-            yield ("limits", key), f"{key}: 0 is no limit: leave it out, or say how much"
+    if (main.limits or {}).get("usd") == 0:
+        yield ("limits", "usd"), "usd: 0 is no limit: leave it out, or say how much"
 
 
 def _judged_by_nobody(step: Step, main: Main, _: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

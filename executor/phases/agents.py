@@ -115,7 +115,8 @@ def _judge(
     outcome, failure = spoken.judge(
         closed, done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
     )
-    cut_off = not closed or closed.kind == "interrupted"  # by nobody whom we know: those have a verdict of their own
+    # Killed by nobody whom we know (those have a verdict of their own), be it just after it handed in.
+    cut_off = not closed or closed.ok or closed.kind == "interrupted"
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
     tampered = guard.settle(bench, task, run, watched)

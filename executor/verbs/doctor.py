@@ -92,7 +92,7 @@ def _agents() -> list[Row]:
             f"{package}; {', '.join(named) or 'no credentials: ANTHROPIC_API_KEY is not set'}",
         ),
         ("claude-code", True if program else None, program or "claude is not on the PATH"),
-        ("sandbox", True if held.HELD else None, held.words),
+        ("sandbox", True if held.kind != "none" else None, held.words),
     ]
 
 

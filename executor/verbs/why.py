@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from executor.recall import Decision
 
+SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see")
+
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of why."""
@@ -37,7 +39,7 @@ def run(args: Namespace) -> Verdict:
         return verdict
     for one in told:
         print(clean_control(f"step {one['step']}: {one['title']}"))
-        for key in ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see"):
+        for key in SHOWN:
             if one[key]:
                 print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
     return verdict

@@ -247,6 +247,7 @@ READ_VERBS = {
             "title",
             "action",
             "why",
+            "runner",
             "phases",
             "box",
             "last_task",
@@ -330,6 +331,38 @@ def test_validate_tells_every_error_with_its_place(project):
     done = project.run("validate")
     assert (done.code, done.out.count("step_definitions.yaml:")) == (2, 2)
     assert "step_definitions.yaml:2:3: step_1_a.mian: unknown key 'mian'; did you mean main" in done.out
+
+
+def test_validate_names_the_role_and_the_skill_that_are_not_there(project):
+    project.run("init")
+    bound = "success_criteria: [{criterion: c, file: x}]"
+    project.write(
+        "step_definitions.yaml",
+        f"step_1_a:\n  main: {{agent: tinker-execut, {bound}}}\n"
+        f"step_2_b:\n  main:\n    skills: [tinker]\n    agent: tinker-executor\n    {bound}\n",
+    )
+    done = project.run("validate")
+    assert done.code == 0
+    assert ":2:10: warning: step_1_a.main.agent: .claude/agents: no agent is called 'tinker-execut'" in done.out
+    assert "there are tinker-executor; did you mean tinker-executor" in done.out
+    assert ":5:5: warning: step_2_b.main.skills: skill tinker is missing" in done.out
+
+
+def test_what_this_version_cannot_run_is_told_with_its_line(project):
+    project.plan(spec="# Plan\n\n- [ ] **STEP 1**: A\n")
+    project.write("step_definitions.yaml", "step_1_a:\n  main: {command: make, test: none, runner: slurm}\n")
+    assert "step_definitions.yaml:2:3: warning: step_1_a.main: runner 'slurm'" in project.run("validate").out
+
+
+def test_why_says_who_would_do_main(project):
+    project.run("init")
+    assert "  runner: command (the step has a script and names no agent)" in project.run("why", "1").out
+
+
+def test_doctor_marks_what_is_not_there_and_no_fault(project):
+    project.run("init")
+    project.environ = {"PATH": "/usr/bin:/bin"}
+    assert "– claude-code  claude is not on the PATH" in project.run("doctor").out
 
 
 def test_a_plan_with_errors_does_not_run(project):

@@ -595,6 +595,13 @@ def test_a_probe_without_a_body_is_no_trouble(verb):
         server.check()
 
 
+@pytest.mark.parametrize("family", ["sonnet", "opus", "haiku"])
+def test_each_family_has_a_model(family):
+    with playing([]) as (server, client):
+        assert [family in one.id for one in client.models.list(limit=100)].count(True) == 1
+        server.check()
+
+
 # What the user may check
 
 

@@ -128,3 +128,14 @@ def test_a_word_that_nobody_reads_harms_nothing() -> None:
 
 def test_a_choice_is_a_runner_that_the_schema_knows() -> None:
     assert set(RUNNERS) == set(PLAN_SCHEMA["properties"]["settings"]["properties"]["runner"]["enum"])
+
+
+@pytest.mark.parametrize(
+    ("name", "goes_on"), [("agent", "the step has neither"), ("agent with script", "so its script")]
+)
+def test_what_an_agent_lacks_is_named(name: str, goes_on: str) -> None:
+    choice = runner(
+        TASKS[name], Settings(), asked="", environ_runner="", has_credentials=False, has_claude=False, lacks="package"
+    )
+    assert "agent smith has no package" in choice.why
+    assert goes_on in choice.why

@@ -294,6 +294,10 @@ def test_a_missing_skill_names_its_nearest() -> None:
     assert missing("tinker", known=["tinker-api", "docs"]).endswith("; did you mean tinker-api")
 
 
+def test_a_folder_without_its_skill_is_not_offered_itself() -> None:
+    assert missing("rules", known=["rules"]) == "skill rules is missing: it belongs in .claude/skills/rules/SKILL.md"
+
+
 def test_a_skill_in_lower_case_is_told_to_be_renamed() -> None:
     assert "rename skill.md to SKILL.md" in missing("x", entries=["a.md", "skill.md"])
 
