@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from executor.steps import Main, Settings
 
 RUNNERS = ("command", "agent", "claude-code", "host", "slurm")
-AGENTS = ("agent", "claude-code", "host")  # those whose MAIN is what a model does
+OURS = ("agent", "claude-code")  # agents that we start
+AGENTS = (*OURS, "host")  # those whose MAIN is what a model does; a host is one that started us
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 VARIABLE = "DO_TASKS_RUNNER"
 

@@ -54,13 +54,23 @@ def skills_of(root: str, listed: tuple[str, ...] | None) -> tuple[tuple[Skill, .
     return tuple(found), ""
 
 
+def listed(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the skills that the step lists, else those of its role; None when neither says any."""
+    if skills is not None:
+        return skills
+    try:
+        return role_of(root, agent).skills or None
+    except DefinitionError:
+        return None
+
+
 def bytes_of(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[bytes, ...]:
     """Return what an agent is told beside its brief, for a digest: its role file and the text of its skills."""
     try:
         role = files.read(os.path.join(root, role_of(root, agent).file))
     except DefinitionError:
         role = b""
-    names = (USUAL_SKILL,) if skills is None else skills
+    names = listed(root, agent=agent, skills=skills) or ((USUAL_SKILL,) if skills is None else ())
     return (role, *(files.read(os.path.join(root, SKILLS, name, roles.SKILL_FILE)) for name in names))
 
 

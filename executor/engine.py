@@ -6,6 +6,7 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
+from executor.choose import OURS
 from executor.desk import awaited, blocking, box_of, decide, unmet
 from executor.digests import chosen
 from executor.errors import DefinitionError, SpecError
@@ -64,7 +65,6 @@ class Manner(Value):
     wait_s: float = 0.0
 
 
-OURS = ("agent", "claude-code")  # agents that we start; a host is one that started us
 GO_ON = (Verdict.PASSED, Verdict.STARTED)
 
 

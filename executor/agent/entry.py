@@ -201,6 +201,8 @@ def _leave(order: Order, end: End) -> None:
     if not end.claims.criteria and end.kind not in ("done", "not_met"):
         return
     told = read_result(os.path.join(order.folder, SCRATCH, RESULT))
+    if not told.written and order.before:
+        told = read_result(os.path.join(order.before, RESULT))  # what its scripts reported in the round before
     body = {
         "criteria": {**told.criteria, **end.claims.criteria},
         "metrics": told.metrics,

@@ -12,6 +12,7 @@ from executor.events import BriefGiven
 from executor.outcome import Outcome, Verdict
 from executor.phases.briefing import brief_for
 from executor.phases.running import outlast_the_tick
+from executor.steps import Main
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 def host(bench: Bench, task: Task) -> Outcome:
     """Write the brief down and wait: nobody holds a lock meanwhile, the log reserves the step."""
-    skills, trouble = claude_files.skills_of(bench.root, task.step.main.skills if task.step.main else None)
+    main = task.step.main or Main()
+    named = main.agent or claude_files.USUAL_ROLE
+    listed = claude_files.listed(bench.root, agent=named, skills=main.skills)
+    skills, trouble = claude_files.skills_of(bench.root, listed)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
     run = jobs.next_main(bench.root, task.task_id)

@@ -45,13 +45,15 @@ def kit_of(bench: Bench, task: Task) -> Kit | Unfit:
     try:
         return _gathered(bench, task)
     except (DefinitionError, UsageError) as error:
-        return Unfit("a role that can be read", str(error), "mend the file; do-tasks init writes one that works")
+        return Unfit(
+            "a role that can be read", str(error), "mend the file, or the name; do-tasks init writes tinker-executor"
+        )
 
 
 def _gathered(bench: Bench, task: Task) -> Kit | Unfit:
     main, settings = task.step.main or Main(), bench.plan.settings
     role = claude_files.role_of(bench.root, main.agent or claude_files.USUAL_ROLE)
-    listed = main.skills if main.skills is not None else role.skills or None
+    listed = claude_files.listed(bench.root, agent=role.name, skills=main.skills)
     skills, trouble = claude_files.skills_of(bench.root, listed)
     if trouble:
         return Unfit("its skills", trouble, "write it, or take its name out of main.skills")

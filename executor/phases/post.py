@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from executor import checks, criteria, follow, jobs, proc
+from executor.choose import OURS
 from executor.events import OUTPUT_TAIL, CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import main_folder, result_path
@@ -59,7 +60,7 @@ def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Resu
         standing = criteria.judge_prose(criterion, result, exited_0=task.runner == "command")
         bench.log(_judged(criterion, standing), task)
         return standing
-    if criteria.wants_fresh(criterion) and not jobs.began_ns(main_folder(bench, task)):
+    if criteria.wants_fresh(criterion) and not began_ns(bench, task):
         why = f"when MAIN began is no longer on record; run: do-tasks --step {task.step.number} --rerun"
         bench.log(_judged(criterion, criteria.Standing("unproven", why)), task)
         return criteria.Standing("unproven", why)
@@ -77,10 +78,16 @@ def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
     return _proven(bench, task, criterion, check_ended=ended[0], check=checks_answer(check, ended[0]))
 
 
+def began_ns(bench: Bench, task: Task) -> int:
+    """Return when the work began that is judged, 0 when that is not known; an agent's rounds are one piece of work."""
+    first = bench.folder(task, "main.1") if task.runner in OURS else ""
+    return (jobs.began_ns(first) if first else 0) or jobs.began_ns(main_folder(bench, task))
+
+
 def question(bench: Bench, task: Task, criterion: Criterion) -> tuple[Check, proc.Command]:
     """Return the check that proves a bound criterion, with the process that asks it."""
     result = bench.relative(result_path(bench, task))
-    check = criteria.as_check(criterion, result_path=result, began_ns=jobs.began_ns(main_folder(bench, task)))
+    check = criteria.as_check(criterion, result_path=result, began_ns=began_ns(bench, task))
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
     asked = proc.Command(
         name=f"criterion.{number}",

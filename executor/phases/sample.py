@@ -46,9 +46,12 @@ def try_first(bench: Bench, task: Task) -> Outcome:
 def _skip(bench: Bench, task: Task) -> Outcome:
     main = task.step.main
     written = main is not None and main.sample.form == "none"
-    reason = (
-        "test: none in the definitions" if written else "no test form: a command has none unless main.test gives one"
-    )
+    if written:
+        reason = "test: none in the definitions"
+    elif main is None or not (main.script or main.command):
+        reason = "nothing to try: neither a script nor a command"
+    else:
+        reason = "no test form: a command has none unless main.test gives one"
     bench.log(TestSkipped(reason=reason), task)
     return Outcome(Verdict.SKIPPED, reason)
 

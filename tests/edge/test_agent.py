@@ -391,3 +391,22 @@ class Pinging(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         return
+
+
+def test_what_an_earlier_round_made_is_evidence_in_the_next(project):
+    bound = [{"criterion": "a", "file": "a.txt"}, {"criterion": "b", "file": "b.txt"}]
+    project.plan(s1={"main": {"agent": "tinker-executor", "runner": "agent", "success_criteria": bound}})
+    claims = {"a": "a.txt", "b": "b.txt"}
+    with play(project, bash("echo a >a.txt"), done(claims), bash("echo b >b.txt"), done(claims)) as scene:
+        ran = scene.run()
+    assert ran.code == 0, ran
+    assert "(2 proven)" in project.spec
+
+
+def test_what_was_there_before_its_first_round_is_none(project):
+    project.write("a.txt", "old")
+    bound = [{"criterion": "a", "file": "a.txt"}]
+    main = {"agent": "tinker-executor", "runner": "agent", "success_criteria": bound, "judge": {"rounds": 2}}
+    with play(project.plan(s1={"main": main}), done({"a": "a.txt"}), done({"a": "a.txt"})) as scene:
+        assert scene.run().code == 1
+    assert "older" in project.event("StepFailed")["reason"]

@@ -54,14 +54,17 @@ class Lookout(threading.Thread):
 
 def processes(root):
     """Every process that lives in the project's folder, with its command line."""
-    every = psutil.process_iter(["cwd", "cmdline", "status"])
+    every = psutil.process_iter(["cwd", "cmdline", "status", "ppid"])
     here = [one for one in every if one.info["cwd"] == str(root) and one.info["status"] != psutil.STATUS_ZOMBIE]
     return [one for one in here if one.pid != os.getpid()]
 
 
 def loops(root):
+    """The loops that live in the project; a child that is about to become a command still bears its parent's name."""
     words = [(one, one.info["cmdline"] or [""]) for one in processes(root)]
-    return [one for one, argv in words if argv[0] != "/bin/sh" and "executor.agent.entry" in " ".join(argv)]
+    found = [one for one, argv in words if argv[0] != "/bin/sh" and "executor.agent.entry" in " ".join(argv)]
+    parents = {one.pid for one in found}
+    return [one for one in found if one.info["ppid"] not in parents]
 
 
 def launchers(root):

@@ -168,3 +168,12 @@ def test_no_secret_is_in_a_brief(project):
     run = project.root / f".do-tasks/jobs/{task_id(project)}/main.1"
     texts = [done.out, (run / "brief.md").read_text(), (run / "brief.json").read_text()]
     assert not any("s3cret" in text for text in texts)
+
+
+def test_the_skills_of_the_role_are_named_when_the_step_lists_none(project):
+    head = "---\nname: tinker-executor\ndescription: Does it.\nskills: [house]\n---\nDo it.\n"
+    project.write(".claude/agents/AGENT.md", head)
+    project.write(".claude/skills/house/SKILL.md", "---\nname: house\ndescription: The rules.\n---\n# House\n")
+    done = plan(project).run("--step", "1")
+    assert done.code == 3, done
+    assert "- house: The rules" in done.out
