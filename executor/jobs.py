@@ -45,6 +45,11 @@ def next_main(root: str, task_id: str) -> str:
     return f"main.{max(_mains(root, task_id), default=0) + 1}"
 
 
+def main_number(run: str) -> int:
+    """Return the number of a MAIN run: 2 of main.2."""
+    return int(run.removeprefix("main."))
+
+
 def write_started(folder: str, identity: Identity, *, command: str, digest: str) -> None:
     """Record who runs what; renamed, not synced: after a power cut no process lives."""
     body = {**identity.asdict(), "command": command, "digest": digest}

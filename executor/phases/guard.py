@@ -125,7 +125,7 @@ def offended(bench: Bench, task: Task, run: str) -> str:
 
 def offended_before(bench: Bench, task: Task) -> str:
     """Return what any run of the task was found to have changed: no later one makes up for it."""
-    newest = int(jobs.newest_main(bench.root, task.task_id).removeprefix("main."))
+    newest = jobs.main_number(jobs.newest_main(bench.root, task.task_id))
     told = (offended(bench, task, f"main.{number}") for number in range(1, newest + 1))
     return next(filter(None, told), "")
 

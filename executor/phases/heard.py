@@ -81,13 +81,14 @@ def used(bench: Bench, task: Task) -> Spent:
     return Spent(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
 
 
-def said_before(bench: Bench, task: Task) -> tuple[str, float]:
-    """Return the session that Claude Code has with this task, empty when there is none, with what it cost."""
-    newest = int(jobs.newest_main(bench.root, task.task_id).removeprefix("main."))
-    session, usd = "", 0.0
+def said_before(bench: Bench, task: Task) -> tuple[str, int, float]:
+    """Return the session that Claude Code has with this task, empty for none, the run that spoke last, what it cost."""
+    newest = jobs.main_number(jobs.newest_main(bench.root, task.task_id))
+    session, spoke, usd = "", 0, 0.0
     for number in range(1, newest + 1):
         stream = Stream()
         data = files.read(os.path.join(bench.folder(task, f"main.{number}"), "stdout.log"))
         closed = [one for one in (*stream.feed(data), *stream.close()) if isinstance(one, Closed)]
+        spoke = number if stream.session else spoke
         session, usd = stream.session or session, max((usd, *(one.usd for one in closed)))
-    return session, usd
+    return session, spoke, usd

@@ -41,7 +41,7 @@ class Sent:
         self._folder = bench.folder(task, run)
         self.watched: guard.Watched | None = None
         self._before = "" if kit.program else _with_talk(bench, task)
-        self._session, usd = said_before(bench, task) if kit.program else ("", 0.0)
+        self._session, self._spoke_in, usd = said_before(bench, task) if kit.program else ("", 0, 0.0)
         self._used = used(bench, task).replace(usd=usd)
 
     @property
@@ -127,12 +127,19 @@ class Sent:
         files.replace(os.path.join(self._folder, PROMPT), (again if self._session else first).encode())
 
     def _word(self) -> str:
-        """Return what an agent is told that goes on: what POST found, or that it was cut off."""
+        """Return what an agent is told that goes on: what POST found, until a run has heard it; else nothing."""
         lines = follow.task_lines(self._bench.root, self._task.task_id)
-        since = [line for line in lines if line.get("event") in ("MainRetried", "MainFinished", "MainLost")][-1:]
-        has_talk = bool(self._before or self._session)
-        back = [line for line in since if has_talk and line.get("failure") == SENT_BACK]
-        return feedback(lines, str(back[0].get("reason"))) if back else ""
+        sent = [at for at, line in enumerate(lines) if line.get("failure") == SENT_BACK]
+        if not sent or jobs.main_number(str(lines[sent[-1]].get("run"))) <= self._heard_in:
+            return ""
+        return feedback(lines[: sent[-1]], str(lines[sent[-1]].get("reason")))
+
+    @property
+    def _heard_in(self) -> int:
+        """Return the number of the newest run that took in what it was told; without a conversation, of this one."""
+        if not self._before and not self._session:
+            return jobs.main_number(self._run)
+        return jobs.main_number(os.path.basename(self._before)) if self._before else self._spoke_in
 
     def _secrets(self) -> tuple[str, ...]:
         return self._task.step.main.env if self._task.step.main else ()
@@ -170,6 +177,6 @@ def _interpreters(bench: Bench) -> tuple[str, ...]:
 
 def _with_talk(bench: Bench, task: Task) -> str:
     """Return the folder of the newest run of this task that left its conversation, empty when there is none."""
-    newest = int(jobs.newest_main(bench.root, task.task_id).removeprefix("main."))
+    newest = jobs.main_number(jobs.newest_main(bench.root, task.task_id))
     folders = [bench.folder(task, f"main.{number}") for number in range(newest, 0, -1)]
     return next((one for one in folders if os.path.exists(os.path.join(one, orders.TALK))), "")

@@ -115,6 +115,22 @@ def test_an_agent_killed_under_its_executor_is_lost_and_goes_on_when_asked(proje
         assert len(scene.requests) == 3
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["with its launcher", "alone"])
+def test_what_post_found_is_told_though_the_agent_died_before_it_heard_it(project, whole):
+    with Play(poem(project), [bash("echo one >poem.txt"), done(CLAIMS), bash(WRITE), done(CLAIMS)]) as scene:
+        executor = project.start("--step", "1")
+        until(lambda: len(project.events("MainStarted")) > 1, "there was no second round")
+        kill(executor.pid, *agent_pids(project)[0 if whole else 1 :])
+        finish(executor)
+        task_id = project.event("TaskStarted")["task_id"]
+        assert not (project.root / ".do-tasks/jobs" / task_id / "main.2/trajectory.json").exists()
+        assert scene.run("--continue").code == 0
+        (answer,) = scene.answers(3)
+        assert answer.text.startswith("Not accepted")
+        assert len({line["task_id"] for line in project.events("MainStarted")}) == 1
+        scene.server.check()
+
+
 def test_the_trajectory_is_whole_at_any_moment(project):
     with Play(poem(project), [SLOW, done(CLAIMS)]) as scene:
         executor = in_its_first_command(project, scene)
