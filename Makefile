@@ -6,7 +6,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 SETUP  := pyproject.toml constraints.txt
 CODE   := executor scripts tests benchmarks
 EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/test_probes_tensorboard.py \
-            unit/test_probes_checkpoints.py)  # what make test skips without torch and apprise
+            unit/test_probes_checkpoints.py) \
+          $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
 .DELETE_ON_ERROR:
 .PHONY: help run test test-deep lint format bench clean
@@ -58,10 +59,15 @@ $(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	@$(PIP) install -c constraints.txt -e '.[sdk,agent,mcp,dev]'
+	@$(PIP) install -c constraints.txt -e '.[sdk,agent,mcp,web,dev]'
+	@touch $@
+
+$(VENV)/.stamp-pipeline: $(VENV)/.stamp-run
+	@echo "adding torch for the pipeline (about a minute, once)"
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[pipeline]'
 	@touch $@
 
 $(VENV)/.stamp-deep: $(VENV)/.stamp-dev
-	@echo "adding torch for the real trainings (about half a minute, once)"
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,mcp,dev,train,notify]' && touch $@ || \
+	@echo "adding torch for the real trainings (about a minute, once)"
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,mcp,web,deep]' && touch $@ || \
 	  echo "make: torch could not be installed: the tests that need it are skipped" >&2

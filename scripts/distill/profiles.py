@@ -23,8 +23,13 @@ Group = TypeVar("Group")
 def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Return settings; `profile` beats DO_TASKS_PROFILE beats `local`; Trouble says what is wrong."""
     path = profile_path(profile or environ.get("DO_TASKS_PROFILE") or "local")
-    settings = merged(Settings(), read_yaml(path), origin=str(path))
-    settings = dataclasses.replace(settings, profile=path.stem)
+    settings = layered(Settings(), path, overrides, environ)
+    return dataclasses.replace(settings, profile=path.stem)
+
+
+def layered(defaults: Group, path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Group:
+    """Lay a profile's file, the environment and the command line over the defaults, in this order."""
+    settings = merged(defaults, read_yaml(path), origin=str(path))
     for variable, key in ENVIRONMENT.items():
         if environ.get(variable):
             settings = merged(settings, {key: environ[variable]}, origin=variable)
@@ -33,12 +38,12 @@ def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> 
     return settings
 
 
-def profile_path(name: str) -> Path:
-    """Return the file of a profile: a name of configs/, or a path ending in .yaml."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+def profile_path(name: str, configs: Path = CONFIGS) -> Path:
+    """Return the file of a profile: a name of `configs`, or a path ending in .yaml."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else configs / f"{name}.yaml"
     if path.is_file():
         return path
-    known = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+    known = sorted(file.stem for file in configs.glob("*.yaml"))
     raise Trouble(f"no profile {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}", USAGE)
 
 
@@ -67,18 +72,20 @@ def read_override(text: str) -> dict[str, Any]:
     return dict(nested)
 
 
-def merged(group: Group, changes: Mapping[str, Any], *, origin: str, prefix: str = "") -> Group:
-    """Return `group` with `changes` laid over it; unknown keys and wrong types are Trouble."""
-    new = {}
+def merged(
+    group: Group, changes: Mapping[str, Any], *, origin: str, prefix: str = "", known: Sequence[str] = ()
+) -> Group:
+    """Return `group` with `changes` laid over it; unknown keys and wrong types are Trouble; `known`: all keys."""
+    new, known = {}, known or every_key(group)
     for key, value in changes.items():
         name = f"{prefix}{key}"
         if not hasattr(group, str(key)):
-            raise Trouble(f"{origin}: no setting {name!r}{did_you_mean(name, every_key(Settings()))}", USAGE)
+            raise Trouble(f"{origin}: no setting {name!r}{did_you_mean(name, known)}", USAGE)
         old = getattr(group, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
                 raise Trouble(f"{origin}: {name} is a group: write {name}.KEY=value", USAGE)
-            new[key] = merged(old, value, origin=origin, prefix=f"{name}.")
+            new[key] = merged(old, value, origin=origin, prefix=f"{name}.", known=known)
         else:
             new[key] = typed(old, value, name=name, origin=origin)
     return dataclasses.replace(group, **new)  # type: ignore[type-var]  # every group is a dataclass

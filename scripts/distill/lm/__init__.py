@@ -1,0 +1,1 @@
+"""A small language model of our own: tokenizer, model, training, sampling."""
