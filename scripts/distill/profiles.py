@@ -59,12 +59,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_override(text: str) -> dict[str, Any]:
-    """Turn `group.key=value` into nested mappings; the value is read as YAML."""
+    """Turn `group.key=value` into nested mappings; the value is read as YAML, a glob such as *.txt as text."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise Trouble(f"cannot use {text!r}: write key=value, as character.name=hamlet", USAGE)
     try:
-        nested: Any = yaml.safe_load(value) if value else ""
+        nested: Any = value if value.startswith("*") or not value else yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise Trouble(f"cannot use {text!r}: its value is not YAML", USAGE) from error
     for part in reversed(key.split(".")):

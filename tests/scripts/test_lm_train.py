@@ -484,6 +484,10 @@ def test_a_later_layer_wins(tmp_path):
     assert settings.load(str(profile), ["data=from-line"], environ).data == "from-line"
 
 
+def test_a_glob_can_be_given_as_it_is():
+    assert settings.load("", ["text.files=*.txt"], {}).text.files == ("*.txt",)
+
+
 @pytest.mark.parametrize("name", ["", "local", "gpu"])
 def test_the_shipped_profiles_load(name):
     assert settings.load(name, [], {}).model.preset in {"1m", "30m"}

@@ -1,0 +1,85 @@
+"""The trainer as a background step of a plan: watched, killed with its supervisor, gone on with by --continue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.edge.projects import Project, finish, until
+
+pytest.importorskip("torch")
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_lm.py"
+SMALL = (
+    "text.files=*.txt",
+    "tokenizer.kind=char",
+    "model.preset=tiny",
+    "model.context=64",
+    "run.threads=1",
+    "run.length=32",
+    "run.batch_tokens=256",
+    "run.steps=400",
+    "judge.every=50",
+    "judge.batches=1",
+    "sample.every=0",
+    "keep.every=20",
+)
+LOGS = "outputs/lm/training_logs"
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path / "p")
+    project.write("data/play.txt", "".join(f"Say {n * n % 97}, good Ben, and {n % 7}.\n" for n in range(200)))
+    main = {
+        "command": f"{sys.executable} {SCRIPT} {' '.join(SMALL)}",
+        "test": "none",
+        "mode": "background",
+        "timeout": 60,
+        "success_criteria": [{"criterion": "It learns", "file": f"{LOGS}/metrics.jsonl"}],
+    }
+    watched = [
+        {"task": "loss", "metrics": f"{LOGS}/metrics.jsonl", "interval": 1, "rules": ["nan", {"divergence": "2x"}]},
+        {"task": "saved", "checkpoints": "outputs/lm/checkpoints/step_*", "interval": 1},
+    ]
+    after = [{"task": "model", "file": "outputs/lm/model/model.safetensors"}]
+    return project.plan(s1={"main": main, "background": watched, "post_validation": after})
+
+
+def those_of(project):
+    """Every process that lives in the project's folder, but ours."""
+    here = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(project.root)]
+    return [one for one in here if one.pid != os.getpid()]
+
+
+def whole(project):
+    """The losses of the same training, run by itself and never killed."""
+    command = [sys.executable, str(SCRIPT), *SMALL, "outputs=whole"]
+    subprocess.run(command, cwd=project.root, check=True, capture_output=True, timeout=120)
+    return project.text("whole/training_logs/loss.txt")
+
+
+@pytest.mark.timeout(300)
+def test_killed_with_its_supervisor_it_goes_on_by_continue_bit_for_bit(project):
+    started = project.run("--step", "1")
+    assert started.code == 0, started
+    until(lambda: any((project.root / "outputs/lm/checkpoints").glob("step_*")), "nothing was saved")
+    for one in those_of(project):
+        one.send_signal(signal.SIGKILL)
+    until(lambda: not those_of(project), "somebody outlived kill -9")
+    assert "- [x]" not in project.spec
+    again = project.run("--continue")
+    assert again.code == 0, again
+    ended = finish(project.start("monitor", "--until", "finished", "--timeout", "120"), 150)
+    assert ended.code == 0, ended
+    until(lambda: "- [x] **STEP 1**" in project.spec, f"no tick: {project.spec}")
+    assert "going on after step" in project.text(
+        str(next((project.root / ".do-tasks/jobs").glob("*/main.2/stdout.log")))
+    )
+    assert project.text(f"{LOGS}/loss.txt") == whole(project)
+    assert len(project.events("TaskStarted")) == 1
