@@ -1,0 +1,69 @@
+"""Decides which Tinker service a script talks to: the real one, or ours on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from distill.trouble import Trouble
+
+if TYPE_CHECKING:
+    import tinker
+
+    from distill.tinker_server.entry import Address
+
+EXTRA = "pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline]'"
+
+
+def service_client(**wanted: Any) -> tinker.ServiceClient:
+    """Return a client: of TINKER_BASE_URL or real credentials when there are any, else of the local service.
+
+    A real key is never sent to the local service, whose own key is given as an argument.
+    """
+    import tinker
+
+    if is_real():
+        return tinker.ServiceClient(**wanted)
+    os.environ.setdefault("TINKER_TELEMETRY", "0")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    found = local()
+    return tinker.ServiceClient(base_url=found.url, api_key=found.token, **wanted)
+
+
+def is_real() -> bool:
+    """Tell whether a service is named, or credentials are there."""
+    from tinker.auth import tinker_has_credentials
+
+    return bool(os.environ.get("TINKER_BASE_URL")) or bool(tinker_has_credentials())
+
+
+def where() -> str:
+    """Return in words which service a script talks to."""
+    if is_real():
+        return os.environ.get("TINKER_BASE_URL") or "the Tinker service"
+    return f"the local service at {local().url}"
+
+
+@cache
+def local() -> Address:
+    """Return the local service: one that runs already, else one inside this process, started once."""
+    from distill.tinker_server import entry
+
+    found = entry.running(entry.STATE)
+    return found or embedded()
+
+
+def embedded() -> Address:
+    """Start the service in a thread of this process; it ends with the process."""
+    from distill.tinker_server import entry
+
+    try:
+        from distill.tinker_server.engine import TorchEngine
+
+        service = entry.Embedded(TorchEngine(), entry.STATE)
+    except ImportError as error:
+        raise Trouble(f"the local service cannot start ({error}): {EXTRA}") from error
+    atexit.register(service.close)
+    return service.address

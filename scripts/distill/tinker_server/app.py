@@ -1,0 +1,194 @@
+"""The service's routes: who asks, what the body is, what is sent back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from typing import TYPE_CHECKING, Any
+
+import fastapi
+from fastapi import Request, Response
+from pydantic import ValidationError
+from tinker import types
+
+from distill.tinker_server import listings, samplers, trainings, wire
+from distill.tinker_server.bodies import body_of, json_of
+from distill.tinker_server.desk import Desk
+from distill.tinker_server.promises import JSON, as_json
+from distill.tinker_server.values import AbsentError, RefusedError, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from distill.tinker_server.bounds import Bounds
+    from distill.tinker_server.store import Store
+    from distill.tinker_server.values import Engine
+
+API = "/api/v1"
+SIMPLE = {  # keeps the SDK on one path: no tokens of its own, no compression, one future at a time
+    "pjwt_auth_enabled": False,
+    "parallel_fwdbwd_chunks": False,
+    "proto_compress_fwdbwd": False,
+    "sample_use_retrieve_futures": False,
+    "sample_enable_stuck_detection": False,
+    "custom_loss_server_side": False,
+    "sample_join_sampling_session": False,
+    "use_pyqwest_transport": False,
+}
+
+
+def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fastapi.FastAPI:
+    """Return the service; its worker lives as long as it does."""
+    desk = Desk(engine, store, bounds)
+
+    @contextlib.asynccontextmanager
+    async def living(_app: fastapi.FastAPI) -> AsyncIterator[None]:
+        desk.worker.thread.start()
+        sweeping = asyncio.create_task(sweep(desk))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.to_thread(desk.worker.close)
+
+    app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = desk
+    for method, path, act in ROUTES:
+        app.add_api_route(API + path, answering(act, desk, token), methods=[method])
+    app.add_api_route(f"{API}/healthz", healthy, methods=["GET"])
+    return app
+
+
+async def healthy() -> dict[str, str]:
+    """Tell that the service is there; needs no token."""
+    return {"status": "ok"}
+
+
+async def sweep(desk: Desk) -> None:
+    """Forget what is over, again and again."""
+    while True:
+        await asyncio.sleep(desk.bounds.sweep_s)
+        desk.sweep()
+
+
+def answering(act: Callable[..., Awaitable[Any]], desk: Desk, token: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route's function: checks the token, turns what is wrong into a status with words."""
+
+    async def answer(request: Request) -> Response:
+        given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
+            return said(401, "not this service's API key: set TINKER_API_KEY to the one that it was started with")
+        try:
+            found = await act(desk, request)
+        except StatusError as error:
+            return said(error.status, str(error))
+        except ValidationError as error:
+            return said(422, short(error))
+        except RefusedError as error:
+            return said(404 if isinstance(error, AbsentError) else 400, str(error))
+        return found if isinstance(found, Response) else Response(as_json(found).body, media_type=JSON)
+
+    return answer
+
+
+def said(status: int, words: str) -> Response:
+    """Return an error as the SDK shows it."""
+    return Response(as_json({"detail": words}).body, status, media_type=JSON)
+
+
+def short(error: ValidationError) -> str:
+    """Return what is wrong with a body, the first three faults."""
+    faults = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()[:3]]
+    return "; ".join(faults)
+
+
+def takes(kind: Any, act: Callable[[Desk, Any], Any]) -> Callable[[Desk, Request], Awaitable[Any]]:
+    """Return a route whose body is one of the SDK's own classes."""
+
+    async def read(desk: Desk, request: Request) -> Any:
+        return act(desk, kind.model_validate(await json_of(request, desk.bounds.body_bytes)))
+
+    return read
+
+
+async def client_config(desk: Desk, request: Request) -> dict[str, Any]:
+    """Tell the SDK how to behave; it must be the one that this service was written for."""
+    await json_of(request, desk.bounds.body_bytes)
+    return SIMPLE
+
+
+async def dynamic_config(desk: Desk, request: Request) -> dict[str, Any]:
+    """Tell the SDK when to ask again."""
+    await json_of(request, desk.bounds.body_bytes)
+    return {"refresh_interval_sec": 600}
+
+
+async def telemetry(desk: Desk, request: Request) -> dict[str, Any]:
+    """Take what the SDK tells of itself, and forget it."""
+    await body_of(request, desk.bounds.body_bytes)
+    return {"status": "accepted"}
+
+
+async def finish(desk: Desk, request: Request) -> dict[str, Any]:
+    """End a session."""
+    given = await json_of(request, desk.bounds.body_bytes)
+    reason = given.get("reason")
+    kind = reason.get("type") if isinstance(reason, dict) else reason
+    desk.finish(request.path_params["session"], str(kind or "finished")[:100])
+    return {}
+
+
+async def forward_backward(desk: Desk, request: Request) -> dict[str, Any]:
+    """Promise a loss."""
+    return trainings.forward_backward(desk, wire.loss_request(await body_of(request, desk.bounds.body_bytes)))
+
+
+async def retrieve_future(desk: Desk, request: Request) -> Response:
+    """Wait for an answer, within bounds; 408 asks to come again, 410 says that it is no longer kept."""
+    wanted = types.FutureRetrieveRequest.model_validate(await json_of(request, desk.bounds.body_bytes))
+    promise = desk.promises.get(wanted.request_id)
+    if promise is None:
+        return said(410, f"request {wanted.request_id} is not known here: it was forgotten, or the service began anew")
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(promise.arrived.wait(), desk.bounds.poll_s)
+    if promise.reply is None:
+        return Response(as_json({"type": "try_again", "queue_state": "active"}).body, 408, media_type=JSON)
+    return Response(promise.reply.body, media_type=promise.reply.media)
+
+
+async def capabilities(desk: Desk, _request: Request) -> dict[str, Any]:
+    """List the base models."""
+    return {"supported_models": [listings.model(one) for one in desk.engine.models()]}
+
+
+async def sampler(desk: Desk, request: Request) -> dict[str, Any]:
+    """Describe a sampler."""
+    return samplers.sampler(desk, request.path_params["sampler"])
+
+
+ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] = (
+    ("POST", "/client/config", client_config),
+    ("POST", "/client/dynamic_config", dynamic_config),
+    ("POST", "/telemetry", telemetry),
+    ("GET", "/get_server_capabilities", capabilities),
+    ("POST", "/create_session", takes(types.CreateSessionRequest, Desk.create_session)),
+    (
+        "POST",
+        "/session_heartbeat",
+        takes(types.SessionHeartbeatRequest, lambda desk, one: desk.heartbeat(one.session_id)),
+    ),
+    ("POST", "/sessions/{session}/finish", finish),
+    ("POST", "/create_model", takes(types.CreateModelRequest, trainings.create_model)),
+    ("POST", "/get_info", takes(types.GetInfoRequest, lambda desk, one: trainings.info(desk, one.model_id))),
+    ("POST", "/forward_backward", forward_backward),
+    ("POST", "/optim_step", takes(types.OptimStepRequest, trainings.optim_step)),
+    ("POST", "/save_weights", takes(types.SaveWeightsRequest, trainings.save_weights)),
+    ("POST", "/save_weights_for_sampler", takes(types.SaveWeightsForSamplerRequest, trainings.save_for_sampler)),
+    ("POST", "/load_weights", takes(types.LoadWeightsRequest, trainings.load_weights)),
+    ("POST", "/create_sampling_session", takes(types.CreateSamplingSessionRequest, samplers.create_sampler)),
+    ("GET", "/samplers/{sampler}", sampler),
+    ("POST", "/asample", takes(types.SampleRequest, samplers.sample)),
+    ("POST", "/retrieve_future", retrieve_future),
+    *listings.ROUTES,
+)

@@ -1,0 +1,122 @@
+"""The unmodified tinker-cookbook trains and resumes against the local service; our monitor reads what it logs.
+
+It pins other versions than we do, so it lives in an environment of its own: `make .venv-cookbook`, or name its Python
+in DO_TASKS_TEST_COOKBOOK.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.edge.projects import Project, finish
+
+torch = pytest.importorskip("torch")
+pretrained = pytest.importorskip("distill.lm.pretrained")
+model = pytest.importorskip("distill.lm.model")
+tokenizers = pytest.importorskip("distill.lm.tokenizers")
+
+ROOT = Path(__file__).resolve().parents[2]
+COOKBOOK = Path(os.environ.get("DO_TASKS_TEST_COOKBOOK") or ROOT / ".venv-cookbook" / "bin" / "python")
+pytestmark = [
+    pytest.mark.skipif(not COOKBOOK.exists(), reason="tinker-cookbook is not installed: make .venv-cookbook"),
+    pytest.mark.timeout(400),
+]
+TOKEN = "tml-" + "0" * 20
+MODEL = "local/small"
+RECIPE = "tinker_cookbook.recipes.prompt_distillation"
+SAYINGS = [(f"Where is key {n}?", f"The barrel {n % 7} knows it, lady.") for n in range(32)]
+TRAIN = {
+    "model_name": MODEL,
+    "file_path": "data.jsonl",
+    "log_path": "logs",
+    "renderer_name": "role_colon",
+    "lora_rank": "8",
+    "batch_size": "8",
+    "num_epochs": "3",
+    "learning_rate": "1e-2",
+    "save_every": "3",
+    "eval_every": "0",
+    "max_length": "128",
+    "behavior_if_log_dir_exists": "resume",
+}
+
+
+def make_model(folder):
+    """Write a small untrained model whose tokenizer knows the sayings."""
+    torch.manual_seed(3)
+    learned = tokenizers.train("bpe", [" ".join(pair) for pair in SAYINGS] + ["User: Assistant:\n\n"], 400)
+    pretrained.save(folder, model.Llama(model.preset("tiny", vocab_size=learned.size, context=2048)), learned)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a model, data as the cookbook reads it, and a service to train with."""
+    project = Project(tmp_path / "p")
+    make_model(project.root / "local" / "small")
+    rows = [
+        {"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]} for ask, say in SAYINGS
+    ]
+    project.write("data.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    environ = {**project.env(), "DO_TASKS_MODELS": str(project.root / "local"), "TINKER_API_KEY": TOKEN}
+    command = [sys.executable, str(ROOT / "scripts" / "serve_tinker.py"), "--port", "0", "--state", "state"]
+    service = subprocess.Popen(command, cwd=project.root, env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in service.stdout)))
+        keys = {"TINKER_BASE_URL": found[0], "TINKER_API_KEY": TOKEN, "TINKER_TELEMETRY": "0", "HF_HUB_OFFLINE": "1"}
+        project.environ = {**keys, "TOKENIZERS_PARALLELISM": "false"}
+        yield project
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.wait(timeout=30)
+
+
+def recipe(*words, **changed):
+    return [
+        str(COOKBOOK),
+        "-m",
+        f"{RECIPE}.train",
+        *(f"{name}={value}" for name, value in (TRAIN | changed).items()),
+        *words,
+    ]
+
+
+def cook(project, argv):
+    done = finish(project.start(argv=argv), 180)
+    assert done.code == 0, done
+
+
+def rows(project, name="logs/metrics.jsonl"):
+    return [json.loads(line) for line in project.text(name).splitlines()]
+
+
+def test_prompt_distillation_trains_and_resumes_where_it_stopped(project):
+    cook(project, recipe(max_steps="5"))
+    cook(project, recipe())
+    losses = [row["train_mean_nll"] for row in rows(project)]
+    assert [row["step"] for row in rows(project)] == list(range(12))
+    assert losses[-1] < losses[0] - 1
+    assert rows(project, "logs/checkpoints.jsonl")[-1]["name"] == "final"
+
+
+def test_its_log_folder_is_read_by_our_monitor(project):
+    main = {"command": " ".join(recipe()), "test": "none", "mode": "background", "timeout": 90}
+    main["success_criteria"] = [{"criterion": "It trains", "file": "logs/metrics.jsonl"}]
+    watched = [{"task": "loss", "metrics": "logs/metrics.jsonl", "interval": 1, "rules": ["nan", {"stall": "9x"}]}]
+    saved = [{"task": "saved", "file": "logs/checkpoints.jsonl"}]
+    project.plan(s1={"main": main, "background": watched, "post_validation": saved})
+    started = project.run("--step", "1")
+    assert started.code == 0, started
+    ended = finish(project.start("monitor", "--until", "finished", "--timeout", "150"), 180)
+    assert ended.code == 0, ended
+    assert "- [x] **STEP 1**" in project.spec
+    [job] = (project.root / ".do-tasks" / "jobs").glob("*/watch.json")
+    seen = json.loads(job.read_text())["metrics"]
+    assert seen["train_mean_nll"] == pytest.approx(rows(project)[int(seen["step"])]["train_mean_nll"])

@@ -1,0 +1,70 @@
+"""A local service as a process or in a thread, with the real SDK beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+TOKEN = "tml-" + "0" * 20
+LIMIT_S = 60
+MODEL = "local/small"
+
+
+class Service:
+    """scripts/serve_tinker.py in a folder; `home` holds its models."""
+
+    def __init__(self, folder, home, *words):
+        self.folder, self.words = folder, words
+        self.environ = {**os.environ, "DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1"}
+        self.process, self.url, self.port = None, "", 0
+
+    def __enter__(self):
+        command = [sys.executable, str(SCRIPTS / "serve_tinker.py"), "--port", str(self.port), *self.words]
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        watch = threading.Timer(LIMIT_S, self.process.kill)
+        watch.start()
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            if found:
+                watch.cancel()
+                self.url, self.port = found[0], int(found[1])
+                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                return self
+        watch.cancel()
+        raise AssertionError(f"the service did not start: {said}")
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(LIMIT_S)
+        finally:
+            self.process.kill()
+            self.process.wait(LIMIT_S)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+
+    def client(self, **more):
+        import tinker
+
+        return tinker.ServiceClient(base_url=self.url, api_key=TOKEN, **more)
+
+
+def until(true, otherwise, limit_s=LIMIT_S):
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.05)
