@@ -10,12 +10,13 @@ EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/tes
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-deep lint format bench clean
+.PHONY: help run test test-deep lint format bench tinker clean
 help:
 	@echo "make run        run the open steps of the plan here"
 	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
 	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
 	@echo "make format     put the code in its form"
+	@echo "make tinker     a local Tinker service on 127.0.0.1, for the real SDK (PORT=8317)"
 	@echo "make bench      start-up, steps and resume beside other runners; writes docs/reference/performance.md"
 	@echo "make clean      remove .venv and caches; what runs wrote stays"
 
@@ -42,6 +43,13 @@ format: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py --write docs/reference/performance.md
+
+.venv-cookbook:
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip --disable-pip-version-check -qq install \
+	  torch==2.13.0 tinker==0.38.0 tinker-cookbook==0.5.8 || { rm -rf $@; exit 1; }
+
+tinker: $(VENV)/.stamp-pipeline
+	@$(BIN)/python scripts/serve_tinker.py --port $(or $(PORT),8317)
 
 clean:
 	@rm -rf $(VENV) .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.edge.projects import Project, finish
+from tests.edge.projects import Project, finish, until
+from tests.scripts.tinker_scene import TOKEN, Service
 
 torch = pytest.importorskip("torch")
 pretrained = pytest.importorskip("distill.lm.pretrained")
@@ -29,7 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not COOKBOOK.exists(), reason="tinker-cookbook is not installed: make .venv-cookbook"),
     pytest.mark.timeout(400),
 ]
-TOKEN = "tml-" + "0" * 20
 MODEL = "local/small"
 RECIPE = "tinker_cookbook.recipes.prompt_distillation"
 SAYINGS = [(f"Where is key {n}?", f"The barrel {n % 7} knows it, lady.") for n in range(32)]
@@ -65,17 +61,10 @@ def project(tmp_path):
         {"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]} for ask, say in SAYINGS
     ]
     project.write("data.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    environ = {**project.env(), "DO_TASKS_MODELS": str(project.root / "local"), "TINKER_API_KEY": TOKEN}
-    command = [sys.executable, str(ROOT / "scripts" / "serve_tinker.py"), "--port", "0", "--state", "state"]
-    service = subprocess.Popen(command, cwd=project.root, env=environ, stdout=subprocess.PIPE, text=True)
-    try:
-        found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in service.stdout)))
-        keys = {"TINKER_BASE_URL": found[0], "TINKER_API_KEY": TOKEN, "TINKER_TELEMETRY": "0", "HF_HUB_OFFLINE": "1"}
-        project.environ = {**keys, "TOKENIZERS_PARALLELISM": "false"}
+    with Service(project.root, project.root / "local") as service:
+        keys = {"TINKER_BASE_URL": service.url, "TINKER_API_KEY": TOKEN, "TINKER_TELEMETRY": "0"}
+        project.environ = {**keys, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         yield project
-    finally:
-        service.send_signal(signal.SIGTERM)
-        service.wait(timeout=30)
 
 
 def recipe(*words, **changed):
@@ -97,12 +86,18 @@ def rows(project, name="logs/metrics.jsonl"):
     return [json.loads(line) for line in project.text(name).splitlines()]
 
 
-def test_prompt_distillation_trains_and_resumes_where_it_stopped(project):
-    cook(project, recipe(max_steps="5"))
+def test_prompt_distillation_trains_and_resumes_where_it_was_killed(project):
+    process = project.start(argv=recipe())
+    until(lambda: project.has("logs/metrics.jsonl") and len(rows(project)) > 4, "no step was done")
+    process.kill()
+    finish(process)
+    before = {row["step"]: row["train_mean_nll"] for row in rows(project)}
+    assert len(before) < 12
     cook(project, recipe())
-    losses = [row["train_mean_nll"] for row in rows(project)]
-    assert [row["step"] for row in rows(project)] == list(range(12))
-    assert losses[-1] < losses[0] - 1
+    after = rows(project)[len(before) :]  # it goes on from its last checkpoint, and does not cut what came after that
+    assert [row["step"] for row in after] == list(range(after[0]["step"], 12))
+    assert after[0]["train_mean_nll"] <= before[after[0]["step"]]  # lower: it repeats the step that it had saved after
+    assert after[-1]["train_mean_nll"] < before[0] - 1
     assert rows(project, "logs/checkpoints.jsonl")[-1]["name"] == "final"
 
 

@@ -23,7 +23,7 @@ class Service:
     def __init__(self, folder, home, *words):
         self.folder, self.words = folder, words
         self.environ = {**os.environ, "DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1"}
-        self.process, self.url, self.port = None, "", 0
+        self.process, self.url, self.port, self.reader = None, "", 0, None
 
     def __enter__(self):
         command = [sys.executable, str(SCRIPTS / "serve_tinker.py"), "--port", str(self.port), *self.words]
@@ -39,9 +39,12 @@ class Service:
             if found:
                 watch.cancel()
                 self.url, self.port = found[0], int(found[1])
-                threading.Thread(target=self.process.stdout.read, daemon=True).start()
+                self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+                self.reader.start()
                 return self
         watch.cancel()
+        self.process.wait(LIMIT_S)
+        self.process.stdout.close()
         raise AssertionError(f"the service did not start: {said}")
 
     def __exit__(self, *_):
@@ -51,11 +54,16 @@ class Service:
             self.process.wait(LIMIT_S)
         finally:
             self.process.kill()
-            self.process.wait(LIMIT_S)
+            self.ended()
+
+    def ended(self):
+        self.process.wait(LIMIT_S)
+        self.reader.join(LIMIT_S)
+        self.process.stdout.close()
 
     def kill(self):
         self.process.kill()
-        self.process.wait(LIMIT_S)
+        self.ended()
 
     def client(self, **more):
         import tinker

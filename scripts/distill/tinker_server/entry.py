@@ -32,6 +32,7 @@ HOST = "127.0.0.1"
 STATE = Path("outputs/tinker")
 SERVICE, TOKEN, LOCK = "service.json", "token", "lock"
 READY_S, END_S = 60.0, 15.0
+NONE_YET = "no model yet: scripts/train_lm.py makes one, --model FOLDER names it"
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -148,7 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0, the default, takes any")
     parser.add_argument("--state", type=Path, default=STATE, help="where checkpoints and sessions are kept")
-    parser.add_argument("--model", action="append", default=[], help="NAME of local/NAME, a folder, or NAME=FOLDER")
+    parser.add_argument(
+        "--model", action="append", default=[], help="a folder with a model, or a hub name; beside those at home"
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the processor; small models are fastest with 1")
     given = parser.parse_args(arguments)
@@ -174,7 +177,7 @@ def serve(given: argparse.Namespace) -> int:
         server = prepared(engine, given.state, token)
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         note(given.state, url, is_own_token=not key)
-        print(f"serving {', '.join(names) or 'no model yet'}")
+        print(f"serving {', '.join(names) or NONE_YET}")
         where = "in its environment's TINKER_API_KEY" if key else f"in {given.state / TOKEN}"
         print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
         listen_for_end()
