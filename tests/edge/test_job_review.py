@@ -154,7 +154,7 @@ def test_a_check_for_the_start_is_asked_at_the_end_of_a_job_that_was_too_quick(p
     checks = [{"task": "config", "command": "test -e config.json", "when": "start"}]
     done = plan(project, steps=2, after=False, post_validation=checks).run("--step", "13")
     assert done.code == 1, done
-    assert "config" in project.spec
+    until(lambda: "config" in project.spec, "its supervisor did not mark SPEC.md")
     assert project.check("config")["status"] == "failed"
 
 
