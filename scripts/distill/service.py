@@ -14,22 +14,32 @@ if TYPE_CHECKING:
 
     from distill.tinker_server.entry import Address
 
+LOOPBACK = "127.0.0.1"
 EXTRA = "pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline]'"
 
 
 def service_client(**wanted: Any) -> tinker.ServiceClient:
-    """Return a client: of TINKER_BASE_URL or real credentials when there are any, else of the local service.
+    """Return a client: of a `base_url`, TINKER_BASE_URL or real credentials if there are any, else of the local one.
 
     A real key is never sent to the local service, whose own key is given as an argument.
     """
     import tinker
 
-    if is_real():
+    if is_real() or wanted.get("base_url"):
         return tinker.ServiceClient(**wanted)
     os.environ.setdefault("TINKER_TELEMETRY", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     found = local()
-    return tinker.ServiceClient(base_url=found.url, api_key=found.token, **wanted)
+    go_directly()
+    return tinker.ServiceClient(**{**wanted, "base_url": found.url, "api_key": found.token})
+
+
+def go_directly() -> None:
+    """Keep requests to the loopback from a proxy, which would never answer them."""
+    for name in ("NO_PROXY", "no_proxy"):
+        passed = [one for one in os.environ.get(name, "").split(",") if one]
+        if LOOPBACK not in passed:
+            os.environ[name] = ",".join([*passed, LOOPBACK])
 
 
 def is_real() -> bool:

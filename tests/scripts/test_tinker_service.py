@@ -11,6 +11,7 @@ from tests.scripts.tinker_scene import MODEL, TOKEN, Service, until
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
 pytest.importorskip("fastapi")
+fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 types = tinker.types
 
@@ -22,6 +23,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # names that it will give up, and the cookbook uses
 ]
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What the SDK left is collected here, where its warnings are known."""
+    yield
+    fake.collect()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ class Bounds:
     body_bytes: int = 32_000_000
     waiting: int = 4096  # requests that have no answer yet
     waiting_of_one: int = 2048  # of one session
+    waiting_bytes: int = 512_000_000  # of requests that have no answer yet
     sessions: int = 256
     adapters: int = 64  # in memory, training and sampling together
     batch: int = 256  # answers that are drawn together
@@ -21,3 +22,4 @@ class Bounds:
     order_s: float = 10.0  # how long an earlier request of a model is waited for
     expiry_s: float = 300.0  # a session without a heartbeat
     sweep_s: float = 1.0
+    tidy_s: float = 60.0  # between looks for checkpoints whose life is over

@@ -43,6 +43,7 @@ class Desk:
         self.sessions: dict[str, Session] = {}
         self.bases: dict[str, str] = {}  # of the models that live, by their ids
         self.worn: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the longest unused first
+        self.tidy_at = 0.0
 
     # Sessions
 
@@ -86,8 +87,13 @@ class Desk:
     def end_model(self, model: str) -> None:
         """Forget a model's adapter, after what is being done."""
         self.worker.forget(model)
-        if self.bases.pop(model, None):
-            self.worker.call(lambda: self.engine.drop(model))
+        self.bases.pop(model, None)
+        self.worker.call(functools.partial(self.drop, model))
+
+    def drop(self, model: str) -> None:
+        """Take a model out of memory, also one that was being made when it ended; in the worker's thread."""
+        self.bases.pop(model, None)
+        self.engine.drop(model)
 
     def end_sampler(self, name: str) -> None:
         """Forget a sampler whose weights nobody named."""
@@ -104,20 +110,32 @@ class Desk:
             self.finish(name, f"no heartbeat for {self.bounds.expiry_s:g} s")
         self.promises.sweep()
         self.worker.pass_over()
+        if time.monotonic() >= self.tidy_at:
+            self.tidy_at = time.monotonic() + self.bounds.tidy_s
+            self.worker.call(self.store.sweep)
 
     # Promises
 
-    def promise(self, name: str, session: str, begin: Callable[[Promise], None]) -> dict[str, Any]:
-        """Give out a promise and begin its work; asked for again by the same name, it is the first one."""
+    def promise(self, name: str, session: str, begin: Callable[[Promise], None], size: int = 0) -> dict[str, Any]:
+        """Give out a promise and begin its work; asked for again by the same name, it is the first one.
+
+        `size` is that of its request in bytes, which is held until it is done.
+        """
         if self.promises.get(name) is None:
-            if self.promises.open >= self.bounds.waiting:
-                raise StatusError(429, f"{self.bounds.waiting} requests wait: try again later")
-            if self.promises.waiting(session) >= self.bounds.waiting_of_one:
-                raise StatusError(429, f"{self.bounds.waiting_of_one} requests of this session wait: try again later")
-            begin(self.promises.new(name, session))
+            self.refuse_queue(session, size)
+            begin(self.promises.new(name, session, size))
         return {"request_id": name}
 
-    def ordered(self, model: str, seq: int | None, act: Callable[[], Reply]) -> dict[str, Any]:
+    def refuse_queue(self, session: str, size: int) -> None:
+        """Refuse one more request while too many wait, or too large ones."""
+        if self.promises.open >= self.bounds.waiting:
+            raise StatusError(429, f"{self.bounds.waiting} requests wait: try again later")
+        if self.promises.waiting(session) >= self.bounds.waiting_of_one:
+            raise StatusError(429, f"{self.bounds.waiting_of_one} requests of this session wait: try again later")
+        if self.promises.held and self.promises.held + size > self.bounds.waiting_bytes:
+            raise StatusError(429, f"requests of {self.promises.held:,} bytes wait: try again later")
+
+    def ordered(self, model: str, seq: int | None, act: Callable[[], Reply], size: int = 0) -> dict[str, Any]:
         """Promise something of a model, in the order of its requests."""
         self.refuse_dead(model)
         if seq is None or seq < 1:
@@ -125,7 +143,7 @@ class Desk:
         session = model.split(":", maxsplit=1)[0]
         self.session(session).heard = time.monotonic()
         begin = lambda promise: self.worker.in_order(model, seq, promise, act)  # noqa: E731 - one line, one use
-        return {**self.promise(f"{model}/{seq}", session, begin), "model_id": model}
+        return {**self.promise(f"{model}/{seq}", session, begin, size), "model_id": model}
 
     def refuse_dead(self, model: str) -> None:
         """Refuse a model that does not live here, with what to do next."""

@@ -64,10 +64,13 @@ def token_of(state: Path, environ: str | None) -> str:
     if environ:
         return environ
     path = state / TOKEN
-    if not path.exists():
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not path.exists() or not path.read_text(encoding="utf-8").strip():
+        beside = state / f".{TOKEN}"
+        beside.unlink(missing_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(handle, "w", encoding="utf-8") as out:
             out.write(f"tml-local-{secrets.token_urlsafe(24)}")
+        os.replace(beside, path)
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -104,7 +107,8 @@ def running(state: Path) -> Address | None:
     try:
         about: dict[str, Any] = json.loads((state / SERVICE).read_text(encoding="utf-8"))
         token = (state / TOKEN).read_text(encoding="utf-8").strip() if about["has_token"] else ""
-        with urllib.request.urlopen(f"{about['url']}/api/v1/healthz", timeout=5) as answer:  # noqa: S310 - loopback
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
+        with direct.open(f"{about['url']}/api/v1/healthz", timeout=5) as answer:
             is_there = answer.status == 200
     except (OSError, ValueError, KeyError):
         return None
@@ -166,7 +170,8 @@ def serve(given: argparse.Namespace) -> int:
     from distill.tinker_server.engine import TorchEngine
     from distill.tinker_server.values import RefusedError
 
-    with alone(given.state), bound(given.port) as listener:
+    with contextlib.suppress(EndedError), alone(given.state), bound(given.port) as listener:
+        listen_for_end()  # before anybody is told of the service
         key = os.environ.get("TINKER_API_KEY")
         token = token_of(given.state, key)
         try:
@@ -180,9 +185,7 @@ def serve(given: argparse.Namespace) -> int:
         print(f"serving {', '.join(names) or NONE_YET}")
         where = "in its environment's TINKER_API_KEY" if key else f"in {given.state / TOKEN}"
         print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
-        listen_for_end()
-        with contextlib.suppress(EndedError):
-            server.run([listener])
+        server.run([listener])
     return 0
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Promise:
     name: str
     session: str
     loop: asyncio.AbstractEventLoop
+    size: int = 0
     reply: Reply | None = None
     done_at: float = 0.0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,23 +53,32 @@ class Promises:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds, self.lock = bounds, threading.Lock()
         self.all: OrderedDict[str, Promise] = OrderedDict()
-        self.bytes, self.open = 0, 0
+        self.bytes, self.open, self.held = 0, 0, 0  # of answers; requests without one, with their bytes
+        self.of: Counter[str] = Counter()  # requests without an answer, by session
 
     def get(self, name: str) -> Promise | None:
         """Return one, None when it was never given or is no longer kept."""
         return self.all.get(name)
 
-    def new(self, name: str, session: str) -> Promise:
-        """Give one out; called in the loop that will wait for it."""
-        promise = Promise(name, session, asyncio.get_running_loop())
+    def new(self, name: str, session: str, size: int = 0) -> Promise:
+        """Give one out; called in the loop that will wait for it. `size` is that of its request, in bytes."""
+        promise = Promise(name, session, asyncio.get_running_loop(), size)
         with self.lock:
             self.all[name] = promise
-            self.open += 1
+            self.count(promise, 1)
         return promise
+
+    def count(self, promise: Promise, one: int) -> None:
+        """Note that one more waits, or one less."""
+        self.open += one
+        self.held += one * promise.size
+        self.of[promise.session] += one
+        if not self.of[promise.session]:
+            del self.of[promise.session]
 
     def waiting(self, session: str) -> int:
         """Return how many of a session have no answer."""
-        return sum(one.reply is None for one in list(self.all.values()) if one.session == session)
+        return self.of[session]
 
     def keep(self, promise: Promise, reply: Reply) -> None:
         """Answer one, from any thread; old answers make room."""
@@ -76,7 +86,7 @@ class Promises:
             if promise.reply is not None:
                 return
             promise.reply, promise.done_at = reply, time.monotonic()
-            self.open -= 1
+            self.count(promise, -1)
             self.bytes += len(reply.body)
             self.make_room()
         try:
@@ -86,6 +96,8 @@ class Promises:
 
     def make_room(self) -> None:
         """Forget the oldest answers while they are too large together."""
+        if self.bytes <= self.bounds.kept_bytes:
+            return
         for name, one in list(self.all.items()):
             if self.bytes <= self.bounds.kept_bytes:
                 return

@@ -38,10 +38,12 @@ def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[st
     session = desk.session(request.session_id)
     name = f"{model}/create"
     if desk.promises.get(name) is None and (model in desk.bases or desk.store.run(model)):
-        raise StatusError(409, f"there is a model {model} already")
+        raise StatusError(400, f"there is a model {model} already: number a new one, or resume from a checkpoint")
     session.models.add(model)
 
     def act() -> Reply:
+        if request.session_id not in desk.sessions:
+            raise RefusedError(f"session {request.session_id} ended before {model} was made")
         desk.refuse_crowd()
         try:
             return make(model)
@@ -109,7 +111,7 @@ def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
         )
         return Reply(wire.loss_output(found), PROTOBUF)
 
-    return desk.ordered(request.model_id, request.seq_id, act)
+    return desk.ordered(request.model_id, request.seq_id, act, request.ByteSize())
 
 
 def optim_step(desk: Desk, request: Any) -> dict[str, Any]:

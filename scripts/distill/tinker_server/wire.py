@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 DTYPES: dict[int, Any] = {pb.DTYPE_FLOAT32: np.float32, pb.DTYPE_INT64: np.int64, pb.DTYPE_INT32: np.int32}
 STOP = {"stop": pb.STOP_REASON_STOP, "length": pb.STOP_REASON_LENGTH}
-MOST_NUMBERS = 1 << 24  # of one tensor
+MOST_NUMBERS = 1 << 24  # of one request
+NONE_THERE = -99999.0  # how the SDK marks a place without a token
 
 
 def loss_request(body: bytes) -> pb.ForwardBackwardRequest:
@@ -32,7 +33,15 @@ def loss_request(body: bytes) -> pb.ForwardBackwardRequest:
 
 def data_of(request: pb.ForwardBackwardRequest) -> list[Datum]:
     """Return the examples of a request."""
+    refuse_large(request)
     return [datum(f"data[{place}]", one) for place, one in enumerate(request.data)]
+
+
+def refuse_large(request: pb.ForwardBackwardRequest) -> None:
+    """Refuse what would be large in memory: few bytes of a sparse tensor can stand for many numbers."""
+    shapes = [tuple(one.shape) for datum in request.data for one in datum.loss_fn_inputs.values()]
+    if sum(float(np.prod(shape, dtype=float)) for shape in shapes if min(shape, default=0) >= 0) > MOST_NUMBERS:
+        raise RefusedError(f"the tensors have more than {MOST_NUMBERS:,} numbers together: send less at once")
 
 
 def datum(where: str, given: pb.Datum) -> Datum:
@@ -82,11 +91,12 @@ def dense(where: str, given: pb.SparseCsr, dtype: Any, shape: tuple[int, ...]) -
 
 
 def config_of(request: pb.ForwardBackwardRequest) -> dict[str, float]:
-    """Return what tunes the loss, by name; texts are for losses that are not served."""
+    """Return what tunes the loss, by name, in the newer form or the older; texts are for losses not served."""
     for name, value in request.loss_fn_config_v2.items():
         if value.WhichOneof("value") == "text":
             raise RefusedError(f"loss_fn_config.{name} is a text: the losses here take numbers alone")
-    return dict(request.loss_fn_config)
+    newer = {name: value.number for name, value in request.loss_fn_config_v2.items()}
+    return {**request.loss_fn_config, **newer}
 
 
 def loss_output(found: LossOutput) -> bytes:
@@ -126,6 +136,11 @@ def refuse_unserved(request: Any) -> None:
     for name in unserved:
         if getattr(request, name, None):
             raise RefusedError(f"{name} is not served here: leave it out")
+    last = request.prompt_logprobs_last_n
+    if last is not None and (last < 1 or not request.prompt_logprobs):
+        raise RefusedError("prompt_logprobs_last_n is 1 or more, with prompt_logprobs")
+    if request.topk_prompt_logprobs < 0:
+        raise RefusedError("topk_prompt_logprobs is 0 or more")
 
 
 def sampling(given: Any) -> Sampling:
@@ -158,9 +173,9 @@ def sequence(one: Answer) -> pb.SampledSequence:
 
 
 def top(field: pb.TopkLogprobs, rows: Sequence[Sequence[tuple[int, float]] | None]) -> None:
-    """Write the likeliest tokens of each place of a prompt; a place without any has NaN."""
+    """Write the likeliest tokens of each place of a prompt; a place without any is marked."""
     field.length, field.k = len(rows), max((len(row) for row in rows if row), default=0)
-    ids, scores = np.zeros((field.length, field.k), np.int32), np.full((field.length, field.k), np.nan, np.float32)
+    ids, scores = np.zeros((field.length, field.k), np.int32), np.full((field.length, field.k), NONE_THERE, np.float32)
     for place, row in enumerate(rows):
         for column, (token, score) in enumerate(row or ()):
             ids[place, column], scores[place, column] = token, score

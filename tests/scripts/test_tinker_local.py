@@ -1,0 +1,137 @@
+"""One service for a state folder; scripts find it, and real credentials go elsewhere."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from distill import service
+from distill.tinker_server import entry
+from distill.trouble import Trouble
+
+fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
+tinker = pytest.importorskip("tinker")
+LIMIT_S, MODEL, SumsEngine = fake.LIMIT_S, fake.MODEL, fake.SumsEngine
+
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What the SDK left is collected here, where its warnings are known."""
+    yield
+    fake.collect()
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path, monkeypatch):
+    """A folder and an environment without credentials."""
+    for name in [name for name in os.environ if name.startswith("TINKER_")]:
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "TINKER_TELEMETRY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    service.local.cache_clear()
+    yield
+    service.local.cache_clear()
+
+
+@pytest.fixture
+def running():
+    embedded = entry.Embedded(SumsEngine(), entry.STATE)
+    yield embedded
+    embedded.close()
+
+
+def trained(client):
+    return client.create_lora_training_client(MODEL, rank=2).result(LIMIT_S).model_id
+
+
+def test_a_script_finds_the_service_that_runs(running):
+    assert running.address.url in service.where()
+    with service.service_client() as client:
+        assert ":train:" in trained(client)
+
+
+def test_a_proxy_is_not_asked_for_the_loopback(running, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with service.service_client() as client:
+        assert ":train:" in trained(client)
+
+
+@pytest.mark.parametrize("name", ["TINKER_BASE_URL", "TINKER_API_KEY"])
+def test_what_is_named_in_the_environment_wins(monkeypatch, name):
+    monkeypatch.setenv(name, "tml-http://127.0.0.1:9")
+    assert service.is_real()
+
+
+def test_without_credentials_it_is_the_local_one():
+    assert not service.is_real()
+
+
+def test_a_url_that_is_given_wins(running):
+    engine = SumsEngine()
+    other = entry.Embedded(engine, entry.STATE.parent / "other")
+    try:
+        with service.service_client(base_url=other.address.url, api_key=other.address.token) as client:
+            trained(client)
+        assert engine.calls["create"] == 1
+    finally:
+        other.close()
+
+
+def test_two_services_do_not_share_a_state_folder(running):
+    with pytest.raises(Trouble, match="another service"):
+        entry.Embedded(SumsEngine(), entry.STATE)
+
+
+def test_the_folder_is_free_when_a_service_has_ended():
+    entry.Embedded(SumsEngine(), entry.STATE).close()
+    entry.Embedded(SumsEngine(), entry.STATE).close()
+    assert entry.running(entry.STATE) is None
+
+
+def test_what_a_killed_service_left_is_not_taken_for_one():
+    entry.STATE.mkdir(parents=True)
+    entry.note(entry.STATE, "http://127.0.0.1:9", is_own_token=True)
+    (entry.STATE / entry.TOKEN).write_text("tml-x")
+    assert entry.running(entry.STATE) is None
+
+
+def test_the_key_is_for_its_owner_alone_and_stays():
+    entry.STATE.mkdir(parents=True)
+    key = entry.token_of(entry.STATE, None)
+    assert key.startswith("tml-")
+    assert stat.S_IMODE((entry.STATE / entry.TOKEN).stat().st_mode) == 0o600
+    assert entry.token_of(entry.STATE, None) == key
+
+
+def test_an_empty_key_is_no_key():
+    entry.STATE.mkdir(parents=True)
+    (entry.STATE / entry.TOKEN).write_text("")
+    assert len(entry.token_of(entry.STATE, None)) > 20
+
+
+def test_a_key_of_the_environment_is_kept_nowhere():
+    entry.STATE.mkdir(parents=True)
+    assert entry.token_of(entry.STATE, "tml-mine") == "tml-mine"
+    assert not (entry.STATE / entry.TOKEN).exists()
+
+
+def test_a_taken_port_is_one_clear_line():
+    with entry.bound(0) as taken, pytest.raises(Trouble, match="--port"):
+        entry.bound(taken.getsockname()[1])
+
+
+def test_a_port_that_is_none_is_one_clear_line():
+    with pytest.raises(Trouble, match="--port"):
+        entry.bound(70_000)
