@@ -21,7 +21,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
 
 
 def run(args: Namespace) -> Verdict:
-    """Answer until whoever started us closes our stdin."""
+    """Answer until whoever started us closes our stdin; BrokenPipeError when nobody reads the answers any more."""
     try:
         from executor.verbs.mcp_tools import serve
     except ImportError as error:
@@ -29,5 +29,11 @@ def run(args: Namespace) -> Verdict:
     if sys.stdin.isatty():
         print(SPEAKS, file=sys.stderr)
     gc.enable()
-    serve(os.path.abspath(args.project))
+    has_left = False
+    try:
+        serve(os.path.abspath(args.project))
+    except* BrokenPipeError:
+        has_left = True
+    if has_left:
+        raise BrokenPipeError
     return Verdict.PASSED

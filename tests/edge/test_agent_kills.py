@@ -20,18 +20,21 @@ DEEP_ROUNDS = 25
 MOST_KILLS = 4
 MOST_RUNS = 8
 LOOK = bash("echo look; sleep 0.2")
-SHORT = bash("sleep 0.2; echo one >poem.txt")
-WRITE = bash("sleep 0.2; printf 'a\\nb\\na\\nb\\n' >poem.txt")
+SHORT = bash("sleep 0.2; echo one >poem.txt; echo wrote $((10 + 1))")
+WRITE = bash("sleep 0.2; printf 'a\\nb\\na\\nb\\n' >poem.txt; echo wrote $((10 + 4))")
 
 
 class Model:
-    """Looks, writes too little, hands in, is told so, writes all of it, hands in again: as often as it is asked."""
+    """Looks, writes too little, hands in, is told so, writes all of it, hands in again: as often as it is asked.
+
+    A command that was cut off has not said what it wrote, so it is given once more.
+    """
 
     def __call__(self, request):
         said = request.raw
         if "Not accepted" not in said:
-            return done(CLAIMS) if "echo one" in said else SHORT if "echo look" in said else LOOK
-        return done(CLAIMS) if "printf" in said else WRITE
+            return done(CLAIMS) if "wrote 11" in said else SHORT if "echo look" in said else LOOK
+        return done(CLAIMS) if "wrote 14" in said else WRITE
 
 
 class Lookout(threading.Thread):

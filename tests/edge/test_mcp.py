@@ -340,6 +340,16 @@ def test_nothing_but_the_protocol_is_said_on_stdout(project):
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
+def test_a_client_that_stopped_reading_ends_it_without_a_bug_report(project):
+    server = project.plan(s1=command("true")).start("mcp", stdin=PIPE)
+    server.stdout.close()
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+    server.stdin.write(json.dumps(hello).encode() + b"\n")
+    server.stdin.close()
+    with server.stderr as said:
+        assert (server.wait(PATIENCE_S), said.read()) == (0, b"")
+
+
 @pytest.mark.parametrize("end", ["stdin closed", "SIGKILL", "SIGTERM"])
 def test_what_it_runs_ends_with_the_server_and_goes_on_later(project, end):
     server = server_at_work(waiting_main(project))
