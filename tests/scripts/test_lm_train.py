@@ -449,6 +449,25 @@ def test_every_weight_moves(begin, name):
     assert not [name for name, old in fresh.state_dict().items() if torch.equal(moved[name], old)]
 
 
+def test_muon_moves_weights_as_the_one_of_torch_does():
+    torch.manual_seed(3)
+    shapes = [(16, 16), (16, 16), (44, 16), (16, 44)]
+    theirs = [torch.randn(shape).requires_grad_() for shape in shapes]
+    ours = [weight.detach().clone().requires_grad_() for weight in theirs]
+    both = (
+        (theirs, torch.optim.Muon(theirs, lr=6e-3, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
+        (ours, optimise.Muon(ours, lr=6e-3, weight_decay=0.1)),
+    )
+    for _ in range(3):
+        gradients = [torch.randn(shape) for shape in shapes]
+        for weights, optimiser in both:
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient.clone()
+            optimiser.step()
+    for ours_now, theirs_now in zip(ours, theirs, strict=True):
+        assert torch.allclose(ours_now, theirs_now, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(("found", "wanted"), [({"avx512_bf16": True}, True), ({"bf16": True}, True), ({}, False)])
 def test_bfloat16_is_used_where_the_processor_has_it(found, wanted):
     assert machine.is_native({"avx2": True, "avx512_bf16": False, **found}) is wanted

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,18 @@ from distill.trouble import Trouble
 
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 tinker = pytest.importorskip("tinker")
+ROOT = Path(__file__).resolve().parents[2]
+A_SCRIPT = f"""
+import atexit, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
+import tinker
+from distill.tinker_server import entry
+from tests.scripts.tinker_engine_fake import MODEL, SumsEngine
+embedded = entry.Embedded(SumsEngine(), entry.STATE)
+atexit.register(embedded.close)
+client = tinker.ServiceClient(base_url=embedded.address.url, api_key=embedded.address.token)
+print(client.create_lora_training_client(MODEL, rank=2).result(60).model_id)
+"""
 LIMIT_S, MODEL, SumsEngine = fake.LIMIT_S, fake.MODEL, fake.SumsEngine
 
 
@@ -135,3 +150,11 @@ def test_a_taken_port_is_one_clear_line():
 def test_a_port_that_is_none_is_one_clear_line():
     with pytest.raises(Trouble, match="--port"):
         entry.bound(70_000)
+
+
+def test_a_script_that_ends_with_its_service_says_nothing_of_it():
+    done = subprocess.run(
+        [sys.executable, "-c", A_SCRIPT], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()

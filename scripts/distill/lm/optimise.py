@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from distill.lm.settings import Optimiser
 
 BETAS = (0.9, 0.95)
+NEWTON_SCHULZ, ROUNDS, TINY = (3.4445, -4.7750, 2.0315), 5, 1e-7  # as torch.optim.Muon has them
 
 
 class Optimisers:
@@ -62,9 +64,57 @@ def build(model: Llama, wanted: Optimiser) -> Optimisers:
     return Optimisers(MADE[wanted.name](matrices, others, wanted), [*matrices, *others], wanted.clip)
 
 
+class Muon(torch.optim.Muon):  # type: ignore[misc]
+    """The Muon of torch, with all matrices of one shape orthogonalised together: many small products become few."""
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self, closure: None = None) -> None:  # noqa: ARG002 - of torch; nobody gives one
+        """Move the weights once; those without a gradient stay."""
+        for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    alike[tuple(sorted(weight.shape))].append(weight)
+            for (_, longer), weights in alike.items():
+                wide = torch.stack([lying(self.ahead(weight, group["momentum"])) for weight in weights])
+                rate = group["lr"] * 0.2 * math.sqrt(longer)  # match_rms_adamw
+                for weight, turned in zip(weights, orthogonal(wide).to(weights[0].dtype), strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(turned if is_lying(weight) else turned.mT, alpha=-rate)
+
+    def ahead(self, weight: Tensor, momentum: float) -> Tensor:
+        """Return the gradient with Nesterov's momentum."""
+        kept, gradient = self.state[weight], weight.grad
+        assert gradient is not None  # noqa: S101 - the caller has asked
+        mean = kept.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        mean.lerp_(gradient, 1 - momentum)
+        return gradient.lerp(mean, momentum)
+
+
+def is_lying(matrix: Tensor) -> bool:
+    """Tell whether a matrix is as wide as it is high, or wider."""
+    return bool(matrix.size(0) <= matrix.size(1))
+
+
+def lying(matrix: Tensor) -> Tensor:
+    """Return a matrix with its longer side across."""
+    return matrix if is_lying(matrix) else matrix.mT
+
+
+def orthogonal(wide: Tensor) -> Tensor:
+    """Return (matrices, rows, columns) with singular values near 1, rows <= columns, in bfloat16."""
+    a, b, c = NEWTON_SCHULZ
+    x = wide.bfloat16()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=TINY)
+    for _ in range(ROUNDS):
+        square = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x
+
+
 def muon(matrices: list[Tensor], others: list[Tensor], wanted: Optimiser) -> list[Any]:
     """Return Muon for the layers' matrices, AdamW for the rest."""
-    first = torch.optim.Muon(matrices, lr=wanted.lr, weight_decay=wanted.weight_decay, adjust_lr_fn="match_rms_adamw")
+    first = Muon(matrices, lr=wanted.lr, weight_decay=wanted.weight_decay)
     return [first, torch.optim.AdamW(others, lr=wanted.adamw_lr, betas=BETAS, weight_decay=0.0, fused=True)]
 
 

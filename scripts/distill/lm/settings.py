@@ -125,6 +125,15 @@ class Keep:
 
 
 @dataclass(frozen=True)
+class Documents:
+    """A base model's documents: shares of those with a sheet, of turns that ask for facts, of made-up facts."""
+
+    sheet_share: float = 0.65
+    fact_share: float = 0.25
+    made_up_share: float = 0.5
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; a nested one is `group.key=value`; `resume`: `auto` (when do-tasks says so), `always`, `never`."""
 
@@ -133,6 +142,7 @@ class Settings:
     seed: int = 17
     resume: str = "auto"
     text: Text = field(default_factory=Text)
+    documents: Documents = field(default_factory=Documents)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     model: Model = field(default_factory=Model)
     optimiser: Optimiser = field(default_factory=Optimiser)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 INITS = ("normal", "induction")
 METRIC = "val_loss"
-FITTING = ("tokenizer", "model", "text", "seed")  # what a run that goes on must share with the one it goes on from
+FITTING = ("tokenizer", "model", "text", "documents", "seed")  # what a run shares with the one that it goes on from
 
 
 class Training:

@@ -50,7 +50,7 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
             yield
         finally:
             sweeping.cancel()
-            await asyncio.to_thread(desk.worker.close)
+            desk.worker.close()  # in this thread: at the end of a script no other one can be had
 
     app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk

@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 STATE = Path("outputs/tinker")
 SERVICE, TOKEN, LOCK = "service.json", "token", "lock"
 READY_S, END_S = 60.0, 15.0
-NONE_YET = "no model yet: scripts/train_lm.py makes one, --model FOLDER names it"
+NONE_YET = "no model yet: scripts/make_base_model.py makes one in minutes, --model FOLDER names another"
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -1,0 +1,15 @@
+"""See that a Tinker service trains, saves, resumes and samples: a minute, with the real SDK, on words of the plays.
+
+    python scripts/try_tinker.py [--model local/bard-small] [--steps 30] [--rank 16]
+
+Talks to the service that distill/service.py chooses. Prints a line a proof; exits 1 when one fails.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from distill.first_steps import main
+
+if __name__ == "__main__":
+    sys.exit(main())
