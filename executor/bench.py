@@ -31,7 +31,10 @@ def _nobody_watches(done: int, total: int) -> None:
     """Show progress to nobody."""
 
 
-TOLD = ("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "CHUNK", "OFFSET", "TOTAL", "RESUME")
+TOLD = (
+    *("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "RESUME"),
+    *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
+)
 OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
 BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
 

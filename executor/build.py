@@ -31,6 +31,7 @@ CHECK_KINDS = ("command", "env_set", "python_import", "file", "disk_free", "gpu_
 PROSE_KEYS = ("explore", "verify", "estimate")
 CRITERION_KINDS = ("file", "command", "matches", "metric", "result")
 MODES = ("normal", "background", "chunked")
+PLACE = "{chunk}"
 UNTIL = ("started", "first_checkpoint", "finished")
 
 
@@ -144,6 +145,7 @@ def _main(spot: Spot, max_output: int) -> Main | None:
         on_lost=spot["on_lost"].choice(("rerun", "ask")),
         max_output=spot["max_output"].size(max_output),
         chunks=_chunks(spot),
+        rows=_rows(spot),
         checkpoint_every=spot["checkpoint_every"].whole(0, least=0),
         quality_check=_checks(spot["quality_check"]),
         model=spot["model"].text(),
@@ -173,6 +175,19 @@ def _chunks(spot: Spot) -> tuple[int, ...]:
     if spot["mode"].data == "chunked" and not sizes:
         spot["mode"].refuse("needs chunks: a list such as [{size: 100}, {size: 900}]")
     return sizes
+
+
+def _rows(spot: Spot) -> str:
+    """Return the file that a chunk's rows go to; each chunk has one of its own, so that what was accepted stays."""
+    text = spot["rows"].text()
+    chunked = spot["mode"].data == "chunked"
+    if text and not chunked:
+        spot["rows"].refuse("needs mode: chunked")
+    if chunked and PLACE not in text:
+        spot["rows" if text else "mode"].refuse(
+            f"needs rows: the JSON Lines file of a chunk, as data/part_{PLACE}.jsonl"
+        )
+    return text
 
 
 def _sample(spot: Spot) -> Sample:

@@ -186,8 +186,6 @@ def refuse_unrunnable(desk: Desk, step: Step) -> None:
 
 def beyond_this_version(main: Main, settings: Settings) -> str:
     """Return what this version cannot do of a MAIN, with the way round; empty when it can do it all."""
-    if main.mode == "chunked":
-        return f"mode {main.mode} is not part of this version; run it as mode: normal, or leave the box open"
     runner = main.runner or settings.runner
     if runner == "command" and not (main.script or main.command):
         return "runner command has nothing to run: give it a script or a command, or say runner: host"

@@ -22,7 +22,7 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import PHASES, agent_phases, host_phases, job_phases
+from executor.phases import PHASES, agent_phases, chunk_phases, host_phases, job_phases
 from executor.phases.tick import tick, tick_again
 from executor.recall import unlogged_tick
 from executor.state import NEW
@@ -249,6 +249,8 @@ def _through(bench: Bench, task: Task, phases: tuple[Phase, ...]) -> tuple[Outco
 def _phases_of(task: Task) -> tuple[Phase, ...]:
     if task.step.is_job:
         return job_phases()
+    if task.step.main and task.step.main.chunks:
+        return chunk_phases()
     return host_phases() if task.runner == "host" else agent_phases() if task.runner in OURS else PHASES
 
 

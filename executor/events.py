@@ -90,7 +90,8 @@ class TestSkipped(Event):
 class MainStarted(Event):
     """MAIN's process is about to be let go; `pid` is its launcher's.
 
-    Of an agent: its role, its model, and what its shell is contained by.
+    Of an agent: its role, its model, and what its shell is contained by. Of a chunk: its number, counted from 1, the
+    number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are.
     """
 
     phase: str = "MAIN"
@@ -104,6 +105,9 @@ class MainStarted(Event):
     agent: str = ""
     model: str = ""
     containment: str = ""
+    chunk: int = 0
+    chunks: int = 0
+    made_by: str = ""
 
 
 class MainAdopted(Event):
@@ -127,7 +131,11 @@ class MainReused(Event):
 
 
 class MainFinished(Event):
-    """MAIN's process ended; `failure` is its retry class, empty when it passed."""
+    """MAIN's process ended; `failure` is its retry class, empty when it passed.
+
+    Of a chunk: its number and theirs, its rows as we counted them, the SHA-256 of its file, `made_by`, what it cost in
+    US dollars as far as it said, what is done and to come.
+    """
 
     phase: str = "MAIN"
     run: str = ""
@@ -138,6 +146,13 @@ class MainFinished(Event):
     output_file: str = ""
     failure: str = ""
     reason: str = ""
+    chunk: int = 0
+    chunks: int = 0
+    rows: int = 0
+    sha256: str = ""
+    made_by: str = ""
+    usd: float = 0.0
+    outlook: str = ""
 
 
 class MainRetried(Event):

@@ -19,6 +19,7 @@ class StepState(Value):
     times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
     `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
+    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunk_begun` ran last, as `number made_by`.
     """
 
     task_id: str = ""
@@ -41,6 +42,8 @@ class StepState(Value):
     checkpoint: str = ""
     alerts: tuple[str, ...] = ()
     asked_runner: str = ""
+    chunks: tuple[str, ...] = ()
+    chunk_begun: str = ""
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -77,9 +80,19 @@ def _tested(state: StepState, line: Line) -> StepState:
     return state.replace(test_digest=state.digest) if line.get("status") == "passed" else state
 
 
+def _main_started(state: StepState, line: Line) -> StepState:
+    return state.replace(chunk_begun=f"{line['chunk']} {line.get('made_by', '')}") if line.get("chunk") else state
+
+
 def _main_ended(state: StepState, line: Line) -> StepState:
     closed = state.replace(run_closed=f"{line['task_id']}/{line.get('run', '')}")
     if line.get("status") != "passed":
+        return closed
+    if line.get("chunk"):
+        words = (line["chunk"], line.get("rows"), line.get("sha256"), line.get("usd"), line.get("made_by"))
+        others = tuple(one for one in closed.chunks if one.split()[0] != str(line["chunk"]))
+        closed = closed.replace(chunks=(*others, " ".join(map(str, words))))
+    if line.get("chunk", 0) != line.get("chunks", 0):
         return closed
     return closed.replace(
         main_task=line["task_id"], main_run=line.get("run", ""), main_digest=state.digest, main_at=line["timestamp"]
@@ -149,6 +162,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "TaskResumed": _resumed,
     "TestFinished": _tested,
     "TestSkipped": _tested,
+    "MainStarted": _main_started,
     "MainFinished": _main_ended,
     "MainLost": _main_ended,
     "SupervisorStarted": _watched,

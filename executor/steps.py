@@ -60,6 +60,7 @@ class Retry(Value):
 class Main(Value):
     """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
 
+    `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
     `judge`, `sandbox` and `limits` are as written; `bounds` reads them, with those of the settings.
     """
 
@@ -78,6 +79,7 @@ class Main(Value):
     on_lost: str = "rerun"
     max_output: int = GIB
     chunks: tuple[int, ...] = ()
+    rows: str = ""
     checkpoint_every: int = 0
     quality_check: tuple[Check, ...] = ()
     model: str = ""

@@ -27,6 +27,13 @@ def job_phases() -> tuple[Phase, ...]:
     return (*FIRST, ("BACKGROUND", background))
 
 
+def chunk_phases() -> tuple[Phase, ...]:
+    """Return those of a step whose MAIN is done chunk by chunk."""
+    from executor.phases.chunks import in_chunks
+
+    return (*FIRST, ("MAIN", in_chunks), ("POST", post))
+
+
 def host_phases() -> tuple[Phase, ...]:
     """Return those of a step whose MAIN the agent that called us does: `resume` does the rest."""
     from executor.phases.host import host
