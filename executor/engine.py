@@ -22,7 +22,7 @@ from executor.events import (
     WarningRaised,
 )
 from executor.outcome import Outcome, Verdict
-from executor.phases import PHASES, agent_phases, chunk_phases, host_phases, job_phases
+from executor.phases import phases_of
 from executor.phases.tick import tick, tick_again
 from executor.recall import unlogged_tick
 from executor.state import NEW
@@ -222,7 +222,7 @@ def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> 
 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
-    outcome, name = _through(bench, task, _phases_of(task))
+    outcome, name = _through(bench, task, phases_of(task))
     while name == "POST" and task.runner in OURS:
         from executor.phases.agents import ROUND, sent_back
 
@@ -244,14 +244,6 @@ def _through(bench: Bench, task: Task, phases: tuple[Phase, ...]) -> tuple[Outco
         if not outcome.passed:
             return outcome, name
     return outcome, ""
-
-
-def _phases_of(task: Task) -> tuple[Phase, ...]:
-    if task.step.is_job:
-        return job_phases()
-    if task.step.main and task.step.main.chunks:
-        return chunk_phases()
-    return host_phases() if task.runner == "host" else agent_phases() if task.runner in OURS else PHASES
 
 
 def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.choose import OURS
 from executor.phases.main import main
 from executor.phases.post import post
 from executor.phases.preflight import preflight
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 FIRST = (("PRE-FLIGHT", preflight), ("TEST", sample))
 PHASES = (*FIRST, ("MAIN", main), ("POST", post))
+
+
+def phases_of(task: Task) -> tuple[Phase, ...]:
+    """Return the phases of a task, by how its MAIN is done and by whom."""
+    step = task.step
+    if step.is_job:
+        return job_phases()
+    if step.main and step.main.chunks:
+        return chunk_phases()
+    return host_phases() if task.runner == "host" else agent_phases() if task.runner in OURS else PHASES
 
 
 def job_phases() -> tuple[Phase, ...]:

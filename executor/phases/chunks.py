@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from executor import follow, jobs
@@ -11,6 +10,7 @@ from executor.digests import main_digest
 from executor.events import MainAdopted, MainFinished, MainLost, MainReused, MainStarted, WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import is_retried, wait
+from executor.phases.rows import counted, ready
 from executor.phases.running import Errand, adopt, environment, launch
 from executor.phases.together import check_all
 from executor.runners import command
@@ -19,6 +19,7 @@ from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
+    from executor.phases.rows import Counted
     from executor.phases.running import Run
 
 UNITS = (("h", 3600), ("min", 60))
@@ -34,15 +35,6 @@ class Chunk(Value):
     total: int
     path: str
     made_by: str
-
-
-class Counted(Value):
-    """What a file holds: whole lines that say something, bytes up to the last one's end, the SHA-256 of all of it."""
-
-    rows: int = 0
-    whole: int = 0
-    size: int = 0
-    sha256: str = ""
 
 
 def in_chunks(bench: Bench, task: Task) -> Outcome:
@@ -110,7 +102,8 @@ class _Chunks:
         if not changed:
             return PASSED
         where, number = self._bench.relative(changed[0].path), changed[0].number
-        why = f"{where} is not what chunk {number} left there; put it back, or run the step again: it is made anew"
+        anew = f"do-tasks --step {self._task.step.number} --rerun"
+        why = f"{where} is not what chunk {number} left there; put it back, or make all anew: {anew}"
         return Outcome(Verdict.FAILED, why)
 
     def _reuse(self) -> Outcome:
@@ -158,7 +151,7 @@ class _Chunks:
     def _ready(self, chunk: Chunk) -> int:
         """Make a chunk's file ready to be appended to; return how many rows it keeps."""
         begun = self._bench.state(self._task.step.number).chunk_begun
-        kept, aside = ready(chunk, is_ours=begun == f"{chunk.number} {chunk.made_by}")
+        kept, aside = ready(chunk.path, most=chunk.size, is_ours=begun == f"{chunk.number} {chunk.made_by}")
         if aside:
             said = f"{self._bench.relative(chunk.path)} was not of this chunk; it is now {self._bench.relative(aside)}"
             self._bench.log(WarningRaised(message=said), self._task)
@@ -263,45 +256,3 @@ def _miscounted(bench: Bench, chunk: Chunk, found: Counted) -> str:
         f"chunk {chunk.number} of {chunk.count}: {bench.relative(chunk.path)} holds {found.rows:,} whole rows{half},"
         f" {chunk.size:,} were wanted"
     )
-
-
-def ready(chunk: Chunk, *, is_ours: bool) -> tuple[int, str]:
-    """Make a chunk's file ready to be appended to; return how many rows it keeps, and where another was put.
-
-    Only rows that a run of the same making left are kept, without a half line at the end; others are put aside.
-    """
-    found = counted(chunk.path)
-    if not found.size:
-        os.makedirs(os.path.dirname(chunk.path), exist_ok=True)
-        return 0, ""
-    if not is_ours or found.rows > chunk.size:
-        return 0, _put_aside(chunk.path)
-    if found.whole != found.size:
-        os.truncate(chunk.path, found.whole)
-    return found.rows, ""
-
-
-def _put_aside(path: str) -> str:
-    number = 1
-    while os.path.lexists(f"{path}.{number}"):
-        number += 1
-    os.rename(path, f"{path}.{number}")
-    return f"{path}.{number}"
-
-
-def counted(path: str) -> Counted:
-    """Count what a file holds; a missing one holds nothing."""
-    rows = whole = size = 0
-    digest, said = hashlib.sha256(), False
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below; only its absence is forgiven
-    except FileNotFoundError:
-        return Counted()
-    with file:
-        for line in file:
-            size += len(line)
-            digest.update(line)
-            said = bool(line.strip())
-            if line.endswith(b"\n"):
-                rows, whole = rows + said, size
-    return Counted(rows, whole, size, digest.hexdigest())

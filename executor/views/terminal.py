@@ -9,6 +9,7 @@ import time
 from executor.events import EVENTS
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
+from executor.views import parts
 from executor.views.bar import progress
 from executor.views.words import WIDTH as WIDTH  # noqa: PLC0414 - said again for who looks here
 from executor.views.words import brief as brief  # noqa: PLC0414
@@ -168,14 +169,10 @@ def _test_skipped(line: Line) -> list[str]:
 def _main_started(line: Line) -> list[str]:
     return [
         "",
-        f"[MAIN] Executing: {brief(line['objective'] or line['command'])}{_of_chunk(line)}...",
+        f"[MAIN] Executing: {brief(line['objective'] or line['command'])}{parts.which(line)}...",
         f"[MAIN] Runner: {line['runner']} ({brief(line['command'])}){_of_agent(line)}",
         *([f"[MAIN] Containment: {line['containment']}"] if line.get("containment") else []),
     ]
-
-
-def _of_chunk(line: Line) -> str:
-    return f", chunk {line['chunk']} of {line['chunks']}" if line.get("chunk") else ""
 
 
 def _of_agent(line: Line) -> str:
@@ -184,10 +181,8 @@ def _of_agent(line: Line) -> str:
 
 def _main(line: Line) -> list[str]:
     word = "exit 0" if line["status"] == "passed" else line["reason"]
-    rows = f"{_of_chunk(line)}: {line['rows']:,} rows" if line.get("chunk") else ""
-    head = f"[MAIN] {_mark(line)} {word}{rows}{_seconds(line)}"
-    outlook = [f"[MAIN] · {line['outlook']}"] if line.get("outlook") else []
-    return [head, *outlook, *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}", ""]
+    head = f"[MAIN] {_mark(line)} {word}{parts.rows(line)}{_seconds(line)}"
+    return [head, *parts.outlook(line), *_quoted(line), f"[MAIN] All outputs logged with ID: {line['task_id']}", ""]
 
 
 def _quoted(line: Line) -> list[str]:

@@ -171,6 +171,40 @@ def test_a_plan_that_cannot_be_done_in_chunks_says_why(project, more, told):
     assert told in done.out + done.err
 
 
+def test_rows_that_vanished_after_they_were_accepted_are_not_taken_for_there(project):
+    after = [{"task": "judged", "command": "test -e good"}]
+    assert project.plan(s1={**step(), "post_validation": after}).run("--step", "1").code == 1
+    (project.root / "data/part_2.jsonl").unlink()
+    project.write("good", "")
+    again = project.run("--continue")
+    assert again.code == 1
+    assert "data/part_2.jsonl is not what chunk 2 left there" in again.out
+    assert project.run("--step", "1", "--rerun").code == 0
+    assert rows(project) == list(range(TOTAL))
+
+
+def test_interrupted_it_goes_on_at_the_next_row(project):
+    project.plan(s1=step()).environ["PACE"] = "0.2"
+    executor = project.start("--step", "1")
+    project.until_there("data/part_1.jsonl")
+    executor.send_signal(signal.SIGINT)
+    assert finish(executor).code == 130
+    assert project.run("--continue").code == 0
+    assert rows(project) == list(range(TOTAL))
+    assert len(project.events("TaskStarted")) == 1
+
+
+def test_stopped_the_step_fails_and_goes_on_later(project):
+    project.plan(s1=step()).environ["PACE"] = "0.2"
+    executor = project.start("--step", "1")
+    project.until_there("data/part_1.jsonl")
+    assert project.run("stop", project.task_id()).code == 0
+    assert finish(executor).code != 0
+    assert "- [x]" not in project.spec
+    assert project.run("--continue").code == 0
+    assert rows(project) == list(range(TOTAL))
+
+
 def those_of(project):
     here = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(project.root)]
     return [one for one in here if one.pid != os.getpid()]

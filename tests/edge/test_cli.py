@@ -320,9 +320,9 @@ def test_validate_warns_with_exit_0(project):
 
 
 def test_validate_warns_of_what_this_version_cannot_run(project):
-    project.plan(s1={"main": {"command": "true", "mode": "chunked", "chunks": [{"size": 2}]}})
+    project.plan(s1={"main": {"command": "true", "runner": "slurm"}})
     done = project.run("validate")
-    assert (done.code, "mode chunked is not part of this version" in done.out) == (0, True)
+    assert (done.code, "runner 'slurm' is not part of this version" in done.out) == (0, True)
 
 
 def test_validate_tells_every_error_with_its_place(project):

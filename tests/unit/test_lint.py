@@ -91,7 +91,7 @@ def test_a_monitor_that_can_see_passes(item: str) -> None:
 
 
 def test_criteria_and_quality_checks_are_read_too() -> None:
-    main = "main: {script: a, mode: chunked, chunks: [{size: 1}], quality_check: [{command: 'true'}],"
+    main = "main: {script: a, mode: chunked, chunks: [{size: 1}], rows: 'r{chunk}', quality_check: [{command: 'true'}],"
     text = f"step_1_a:\n  {main} success_criteria: [{{criterion: c, command: 'true'}}]}}\n"
     assert [line.split(":")[0] for line in warned(text, a="--test")] == [
         *("step_1_a.main.quality_check[0].command", "step_1_a.main.success_criteria[0].command")

@@ -338,8 +338,8 @@ def test_arguments_keep_their_spelling() -> None:
 
 def test_chunks_are_sizes() -> None:
     more = "checkpoint_every: 5, quality_check: [{command: x}]"
-    main = main_of(f"script: a, mode: chunked, chunks: [{{size: 1}}, {{size: 9}}], {more}")
-    assert (main.chunks, main.checkpoint_every, main.quality_check[0].asks) == ((1, 9), 5, "x")
+    main = main_of(f"script: a, mode: chunked, chunks: [{{size: 1}}, {{size: 9}}], rows: 'a{{chunk}}', {more}")
+    assert (main.chunks, main.rows, main.checkpoint_every, main.quality_check[0].asks) == ((1, 9), "a{chunk}", 5, "x")
 
 
 def test_skills_tell_absent_from_none() -> None:
