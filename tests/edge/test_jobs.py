@@ -90,6 +90,7 @@ def kill_supervisor(project):
 
 def until_ticked(project, number=13):
     until(lambda: f"- [x] **STEP {number}**" in project.spec, f"step {number} was never ticked: {project.spec}")
+    until(lambda: project.events("SpecTicked", step=number), f"the tick of step {number} was never logged")
 
 
 def test_a_job_is_started_then_ticked_at_its_end(project):
