@@ -20,7 +20,7 @@ class Counted(Value):
 def ready(path: str, *, most: int, is_ours: bool) -> tuple[int, str]:
     """Make a file ready to be appended to; return how many rows it keeps, and where another was put.
 
-    Only ours are kept, `most` of them,, without a half line at the end; others are put aside.
+    Only ours are kept, `most` of them, without a half line at the end; others are put aside.
     """
     found = counted(path)
     if not found.size:

@@ -31,7 +31,7 @@ step_1_a:
     success_criteria: [words, {criterion: c, matches: {file: f, pattern: "a|b"}}]
 step_3_b:
   depends_on: [1, {step: 1, until: finished}]
-  main: {script: b.py, mode: chunked, chunks: [{size: 1}], args: [1, x], skills: []}
+  main: {script: b.py, mode: chunked, chunks: [{size: 1}], rows: 'r_{chunk}.jsonl', args: [1, x], skills: []}
   post_validation: [{call: a.b, when: start}, {verify: prose}]
   background:
     - {monitor: ls, interval: 5m, alert_on: "nan|x", on_alert: {stop: {grace: 5}}}
