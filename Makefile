@@ -4,13 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 SETUP  := pyproject.toml constraints.txt
-CODE   := executor scripts tests benchmarks
+CODE   := executor scripts tests benchmarks docs/tutorial/record.py
 EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/test_probes_tensorboard.py \
             unit/test_probes_checkpoints.py) \
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-deep lint format bench tinker clean
+.PHONY: help run test test-deep lint format bench cast tinker clean
 help:
 	@echo "make run        run the open steps of the plan here"
 	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
@@ -18,9 +18,10 @@ help:
 	@echo "make format     put the code in its form"
 	@echo "make tinker     a base model (minutes, once), a local Tinker service on 127.0.0.1 (PORT=8317)"
 	@echo "make bench      start-up, steps and resume beside other runners; writes docs/reference/performance.md"
+	@echo "make cast       run the tutorial in a terminal and record it in docs/tutorial/first-plan.cast"
 	@echo "make clean      remove .venv and caches; what runs wrote stays"
 
-run: $(VENV)/.stamp-run
+run: $(VENV)/.stamp-pipeline
 	@$(BIN)/do-tasks --continue
 
 test: $(VENV)/.stamp-dev
@@ -44,6 +45,9 @@ format: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py --write docs/reference/performance.md
+
+cast: $(VENV)/.stamp-run
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/tutorial/record.py
 
 .venv-cookbook:
 	@echo "setting up $@ for tinker-cookbook (about a minute, once)"
@@ -74,7 +78,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 	@touch $@
 
 $(VENV)/.stamp-pipeline: $(VENV)/.stamp-run
-	@echo "adding torch for the pipeline (about a minute, once)"
+	@echo "adding torch for the pipeline (a minute or two, once)"
 	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[pipeline]'
 	@touch $@
 
