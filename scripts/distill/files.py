@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text`; a reader sees the old file or the new one, never a part."""
+    write_bytes(path, text.encode())
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Write numpy arrays by their names."""
+    import numpy as np
+
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    write_bytes(path, out.getvalue())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as out:
-            out.write(text)
+        with open(handle, "wb") as out:
+            out.write(content)
             out.flush()
             os.fsync(out.fileno())
         os.chmod(beside, 0o644)

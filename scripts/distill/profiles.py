@@ -102,7 +102,7 @@ def typed(old: Any, value: Any, *, name: str, origin: str) -> Any:
         return float(value)
     if type(value) is type(old):
         return value
-    wanted = {str: "text", int: "a whole number", float: "a number"}[type(old)]
+    wanted = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[type(old)]
     raise Trouble(f"{origin}: {name} must be {wanted}, got {value!r}", USAGE)
 
 

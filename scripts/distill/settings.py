@@ -79,6 +79,133 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """The model that answers with the character's prompt; `voice` is how it is asked: sheet, chat or plain.
+
+    `tokenizer` is a folder, where the service's own is out of reach. A local prompt has `sheet_tokens` or fewer.
+    """
+
+    model: str = "local/bard-small"
+    voice: str = "sheet"
+    tokenizer: str = ""
+    min_tokens: int = 450
+    sheet_tokens: int = 520
+    sheet_words: int = 28
+    max_tokens: int = 48
+    parallel: int = 64
+    attempts: int = 3
+    wait_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class Questions:
+    """How many questions are asked: shares `cues` out of the plays and `facts`, the rest from templates."""
+
+    train: int = 5000
+    cues: float = 0.6
+    facts: float = 0.1
+    held_out: int = 600
+    held_out_facts: float = 0.2
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the teacher's answers must reach in step 9; `part` judges what is there so far."""
+
+    part: bool = False
+    max_duplicate_share: float = 0.05
+    max_empty_share: float = 0.05
+    min_median_words: float = 3.0
+    max_cut_share: float = 0.5
+    min_vocabulary_share: float = 0.3
+    max_kind_share: float = 0.8
+    min_kinds: int = 6
+    max_leaks: int = 0
+    max_prompt_share: float = 0.02
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the set is divided."""
+
+    val_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a student is trained; `targets` is soft (the teacher's distribution) or sampled (its words).
+
+    A student is the teacher's model when `student` is empty; `seeds` are trained one after the other. `reduction` makes
+    each token of a batch count alike (batch), or each example (example).
+    """
+
+    student: str = ""
+    seeds: tuple[str, ...] = ("17", "18", "19")
+    rank: int = 16
+    steps: int = 280
+    batch: int = 16
+    learning_rate: float = 3e-3
+    warmup: int = 5
+    targets: str = "soft"
+    top: int = 20
+    reduction: str = "batch"
+    val_examples: int = 200
+    save_every: int = 70
+    checkpoints: str = "checkpoints"
+    logs: str = "training_logs"
+    students: str = "students.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the held-out answers are scored; a share of the gap has an interval by bootstrap."""
+
+    answers: int = 600
+    resamples: int = 2000
+    min_gap: float = 0.10
+    max_share: float = 1.0
+    side_by_side: int = 8
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What latency is measured with, and which table of scripts/configs/savings/ has the prices.
+
+    `example` names a model whose price is shown beside a free one's, as an example; empty shows none.
+    """
+
+    prices: str = "prices"
+    queries: int = 20
+    example: str = "example/hosted-8b"
+
+
+@dataclass(frozen=True)
+class Review:
+    """How many answers are judged by rules, and laid before a person; `copied` words in a row are a copy."""
+
+    answers: int = 50
+    copied: int = 8
+    min_own_words: float = 0.5
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How the demo draws: `piece` tokens at a time, at most `context` tokens of conversation."""
+
+    piece: int = 8
+    context: int = 1024
+
+
+@dataclass(frozen=True)
+class Export:
+    """How near the exported model must be to the trained one, on `prompts` answers."""
+
+    prompts: int = 8
+    max_logit: float = 1e-4
+    max_nats: float = 1e-3
+
+
+@dataclass(frozen=True)
 class Sample:
     """How little is enough for --test."""
 
@@ -102,4 +229,14 @@ class Settings:
     character: Character = field(default_factory=Character)
     thresholds: Thresholds = field(default_factory=Thresholds)
     prompt: Prompt = field(default_factory=Prompt)
+    teacher: Teacher = field(default_factory=Teacher)
+    questions: Questions = field(default_factory=Questions)
+    audit: Audit = field(default_factory=Audit)
+    split: Split = field(default_factory=Split)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    savings: Savings = field(default_factory=Savings)
+    review: Review = field(default_factory=Review)
+    talk: Talk = field(default_factory=Talk)
+    export: Export = field(default_factory=Export)
     sample: Sample = field(default_factory=Sample)

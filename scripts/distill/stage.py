@@ -28,6 +28,25 @@ STAGES = {  # what a later stage reads, by the stage that writes it
     "exploration.json": "03_explore_dataset.py",
     "character/speeches.jsonl": "04_validate_character.py",
     "character/pairs.jsonl": "04_validate_character.py",
+    "character/prompt.md": "05_write_character_prompt.py",
+    "teacher/prompt.txt": "06_prepare_teacher.py",
+    "teacher/teacher.json": "06_prepare_teacher.py",
+    "teacher/probe.jsonl": "06_prepare_teacher.py",
+    "questions.jsonl": "06_prepare_teacher.py",
+    "held_out_questions.jsonl": "06_prepare_teacher.py",
+    "teacher_data_1.jsonl": "08_generate_teacher_data.py",
+    "audit.json": "09_audit.py",
+    "train.jsonl": "10_split.py",
+    "val.jsonl": "10_split.py",
+    "training_config.yaml": "11_configure_training.py",
+    "students.json": "06_train_student_model.py",
+    "evaluation/answers.jsonl": "14_draw_test_answers.py",
+    "evaluation/gap.json": "14_draw_test_answers.py",
+    "evaluation/evaluation.json": "15_evaluate.py",
+    "evaluation/side_by_side.jsonl": "15_evaluate.py",
+    "savings.json": "16_savings.py",
+    "review/review.json": "18_review.py",
+    "export/export.json": "19_export.py",
 }
 
 
@@ -63,6 +82,7 @@ class Stage:
     name: str
     settings: Settings
     is_test: bool = False
+    overrides: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -108,7 +128,8 @@ def begin(name: str, arguments: list[str], about: str | None) -> Stage:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(arguments)
     is_test = given.test or os.environ.get("DO_TASKS_TEST") == "1"
-    return Stage(name, profiles.load(given.profile, given.overrides, os.environ), is_test=is_test)
+    settings = profiles.load(given.profile, given.overrides, os.environ)
+    return Stage(name, settings, is_test=is_test, overrides=tuple(given.overrides))
 
 
 def explain(error: Trouble | OSError) -> int:

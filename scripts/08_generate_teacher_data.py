@@ -1,0 +1,157 @@
+"""Step 8: ask the teacher every question, in order, and keep each answer as it comes.
+
+    python scripts/08_generate_teacher_data.py [--test] [teacher.parallel=64] [key=value ...]
+
+Appends to the file that DO_TASKS_ROWS names as many rows as DO_TASKS_SIZE says, from row DO_TASKS_OFFSET on; by hand,
+without them, it goes on with outputs/teacher_data_1.jsonl until every question has its answer. Row r is question r with
+a seed of its own, so a run that was killed goes on with the very rows that it would have written.
+Writes outputs/generation.log: a JSON object for each stretch of rows, with time, pace, cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill import files, generation, profiles, savings, scene
+from distill.stage import Criterion, Report, Stage, run
+from distill.trouble import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distill.scene import Scene
+
+SYNC_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which rows are to be made, and where they go."""
+
+    path: Path
+    first: int
+    size: int
+    total: int
+    sync_every: int
+
+
+def generate(stage: Stage) -> Report:
+    """Make the rows of one part."""
+    inputs = [stage.input(name) for name in ("questions.jsonl", scene.ABOUT, scene.PROMPT)]
+    asked = files.read_jsonl(inputs[0])
+    part = part_of(stage, len(asked))
+    if part.first + part.size > len(asked):
+        wanted = part.first + part.size
+        raise Trouble(f"{wanted:,} rows are wanted, {len(asked):,} questions are there: raise questions.train", USAGE)
+    set_up = scene.open_scene(stage)
+    began, tokens, made, usd = time.monotonic(), 0, 0, 0.0
+    price = price_of(stage, set_up.teacher)
+    with appending(part.path, part.sync_every) as write:
+        for row in generation.answers(set_up, asked[part.first : part.first + part.size], part.first, stage.settings):
+            write(row)
+            made, tokens = made + 1, tokens + len(row["tokens"])
+            asked_tokens = len(set_up.voice.asked(str(row["question"]), prompted=True))
+            usd += asked_tokens * price.prompt + len(row["tokens"]) * price.sample
+            if made % part.sync_every == 0 or made == part.size:
+                stage.progress(part.first + made, part.total)
+                note(stage, part, made, tokens, time.monotonic() - began, usd)
+    metrics = {"rows": made, "tokens": tokens, "usd": round(usd, 4)}
+    return Report(judge(part, set_up), metrics, f"{made:,} rows in {part.path}", inputs, [part.path] if made else [])
+
+
+def price_of(stage: Stage, model: str) -> savings.Price:
+    """Return a model's price by the table of settings; one that is not there counts as nothing, and that is said."""
+    table = savings.read_table(profiles.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
+    found = table.of(model)
+    if found is None:
+        print(f"{model} has no price in {stage.settings.savings.prices}.yaml: the cost is not known", flush=True)
+    return found or savings.Price(0.0, 0.0, 0.0)
+
+
+def part_of(stage: Stage, total: int) -> Part:
+    """Return what the environment asks for, else what is left of all."""
+    told = os.environ.get("DO_TASKS_ROWS")
+    if stage.is_test:
+        part = stage.output("teacher_data_1.jsonl")
+        part.unlink(missing_ok=True)
+        return Part(part, 0, min(2, total), min(2, total), 1)
+    if told:
+        first, size, every = (int(os.environ[f"DO_TASKS_{name}"]) for name in ("OFFSET", "SIZE", "CHECKPOINT_EVERY"))
+        return Part(Path(told), first, size, int(os.environ["DO_TASKS_TOTAL"]), every or SYNC_EVERY)
+    path = stage.output("teacher_data_1.jsonl")
+    kept = whole_rows(path)
+    return Part(path, kept, total - kept, total, SYNC_EVERY)
+
+
+def whole_rows(path: Path) -> int:
+    """Return how many rows a file keeps; a half one at its end is cut off."""
+    if not path.is_file():
+        return 0
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        os.truncate(path, whole)
+    return content.count(b"\n")
+
+
+@contextlib.contextmanager
+def appending(path: Path, sync_every: int) -> Iterator[Any]:
+    """Give a function that adds a row to `path`; each is written at once, and synced now and then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as out:
+        count = 0
+
+        def write(row: dict[str, Any]) -> None:
+            nonlocal count
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()
+            count += 1
+            if count % sync_every == 0:
+                os.fsync(out.fileno())
+
+        yield write
+        os.fsync(out.fileno())
+
+
+def note(stage: Stage, part: Part, made: int, tokens: int, took_s: float, usd: float) -> None:
+    """Add a line to generation.log."""
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "task": os.environ.get("DO_TASKS_TASK_ID", "by hand"),
+        "file": part.path.name,
+        "rows": part.first + made,
+        "of": part.total,
+        "tokens": tokens,
+        "rows_per_s": round(made / max(took_s, 1e-6), 2),
+        "usd": round(usd, 4),
+    }
+    path = stage.output("generation.log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def judge(part: Part, set_up: Scene) -> list[Criterion]:
+    """Judge that every row of the part is there, once, in order, of this teacher."""
+    rows = files.read_jsonl(part.path) if part.path.is_file() else []
+    numbers = [int(row["row"]) for row in rows]
+    last = part.first + part.size
+    in_order = numbers == list(range(last - len(numbers), last))
+    others = {str(row["model"]) for row in rows} - {set_up.teacher}
+    seen = f"rows {numbers[0]} to {numbers[-1]}" if numbers else "no row"
+    return [
+        Criterion("Every row is there, once, in order", in_order and bool(numbers), seen),
+        Criterion("Every row is this teacher's", not others, f"of {', '.join(sorted(others)) or set_up.teacher}"),
+    ]
+
+
+if __name__ == "__main__":
+    run("08_generate_teacher_data", generate, __doc__)

@@ -1,0 +1,61 @@
+"""Step 9: measure the generated set, and fail when a threshold is missed.
+
+    python scripts/09_audit.py [--test] [audit.part=true] [audit.max_cut_share=0.5] [key=value ...]
+
+Reads every outputs/teacher_data_N.jsonl; writes outputs/audit.json: each figure, each threshold. audit.part=true
+judges what is there so far, as between two chunks of step 8, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from distill import audit, files, scene, wording
+from distill.character import plain
+from distill.stage import Report, Stage, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMON, SHORTEST = 120, 4  # words that anybody says; letters of a word that tells
+
+
+def measure(stage: Stage) -> Report:
+    """Measure, judge, write."""
+    paths = data_files(stage)
+    rows = [row for path in paths for row in files.read_jsonl(path)]
+    rows = rows[:2] if stage.is_test else rows
+    is_whole = not stage.settings.audit.part and not stage.is_test
+    inputs = [stage.input(name) for name in (scene.PROMPT, "held_out_questions.jsonl", "character/speeches.jsonl")]
+    found = audit.figures(rows, told(*inputs))
+    wanted = dataclasses.replace(stage.settings.audit, **({"min_vocabulary_share": 0.0} if stage.is_test else {}))
+    criteria = audit.judge(found, wanted, is_whole=is_whole)
+    metrics = {name: round(value, 4) for name, value in found.items() if isinstance(value, (int, float))}
+    note = f"{found['rows']:,} answers in {len(paths)} files"
+    if stage.settings.audit.part:
+        return Report(criteria, metrics, note)
+    path = stage.output("audit.json")
+    judged = {one.text: {"met": one.met, "seen": one.evidence} for one in criteria}
+    files.write_json(path, {"figures": found, "thresholds": dataclasses.asdict(wanted), "criteria": judged})
+    return Report(criteria, metrics, note, [*paths, *inputs], [path])
+
+
+def data_files(stage: Stage) -> list[Path]:
+    """Return the files of the set, in their order."""
+    folder = stage.input("teacher_data_1.jsonl").parent
+    found = [path for path in folder.glob("teacher_data_*.jsonl") if audit.FILES.fullmatch(path.name)]
+    return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def told(prompt: Path, held_out: Path, speeches: Path) -> audit.Told:
+    """Read what the set is held against."""
+    own = wording.word_counts(str(row["text"]) for row in files.read_jsonl(speeches))
+    common = {word for word, _ in own.most_common(COMMON)}
+    questions = frozenset(plain(str(row["question"])) for row in files.read_jsonl(held_out))
+    vocabulary = frozenset(word for word in own if word not in common and len(word) >= SHORTEST)
+    return audit.Told(prompt.read_text(encoding="utf-8"), vocabulary, questions)
+
+
+if __name__ == "__main__":
+    run("09_audit", measure, __doc__)

@@ -1,0 +1,70 @@
+"""Step 10: divide the set into what is learned and what judges while learning.
+
+    python scripts/10_split.py [--test] [split.val_share=0.1] [seed=17] [key=value ...]
+
+Writes outputs/train.jsonl and outputs/val.jsonl: {"messages": [user, assistant]} as tinker-cookbook reads them, beside
+them the question's id, kind and group, and the answer's tokens as they were drawn. A question is on one side only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from distill import audit, dialogue, files, scene
+from distill.character import plain
+from distill.stage import Criterion, Report, Stage, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def split(stage: Stage) -> Report:
+    """Format, divide, prove that nothing is on both sides."""
+    folder, prompt = stage.input("teacher_data_1.jsonl").parent, stage.input(scene.PROMPT)
+    inputs = sorted(path for path in folder.glob("teacher_data_*.jsonl") if audit.FILES.fullmatch(path.name))
+    rows = [row for path in inputs for row in files.read_jsonl(path)]
+    kept = [dialogue.formatted(row) for row in rows if row["answer"]]
+    clean = [one for one in kept if not list(dialogue.told([one], prompt.read_text(encoding="utf-8")))]
+    val = {one["id"] for one in clean if is_val(one, stage.settings.seed, stage.settings.split.val_share)}
+    paths = [stage.output(name) for name in ("train.jsonl", "val.jsonl")]
+    parts = [[one for one in clean if (one["id"] in val) == judges] for judges in (False, True)]
+    for path, part in zip(paths, parts, strict=True):
+        files.write_jsonl(path, part)
+    dropped = len(rows) - len(clean)
+    counts = {"train": len(parts[0]), "val": len(parts[1]), "dropped": dropped}
+    criteria = judge(*map(files.read_jsonl, paths), prompt.read_text(encoding="utf-8"), is_test=stage.is_test)
+    note = (
+        f"{counts['train']:,} to learn, {counts['val']:,} to judge, {dropped} dropped (empty, or words of the prompt)"
+    )
+    return Report(criteria, {**counts, "val_share": counts["val"] / max(1, len(clean))}, note, [*inputs, prompt], paths)
+
+
+def is_val(one: dict[str, Any], seed: int, share: float) -> bool:
+    """Tell whether a question judges: decided by its words and the seed alone, so that more rows move none."""
+    digest = hashlib.sha256(f"{seed} {plain(dialogue.parted(one)[0])}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+
+def judge(train: list[dict[str, Any]], val: list[dict[str, Any]], prompt: str, *, is_test: bool) -> list[Criterion]:
+    """Judge the files as they were read back."""
+    both = questions(train) & questions(val)
+    told = list(dialogue.told([*train, *val], prompt))
+    share = len(val) / max(1, len(train) + len(val))
+    return [
+        Criterion("No question is on both sides", not both, f"{len(both)} on both sides"),
+        Criterion(
+            "No prompt is in either file", not told, "; ".join(told[:3]) or f"none in {len(train) + len(val):,} rows"
+        ),
+        Criterion("One in ten judges", is_test or 0.07 <= share <= 0.13, f"{share:.1%}"),
+        Criterion("There is something to learn", bool(train or is_test), f"{len(train):,} rows"),
+    ]
+
+
+def questions(part: Iterable[dict[str, Any]]) -> set[str]:
+    """Return the questions of a part, by their words."""
+    return {plain(dialogue.parted(one)[0]) for one in part}
+
+
+if __name__ == "__main__":
+    run("10_split", split, __doc__)

@@ -1,0 +1,63 @@
+"""Step 14: draw the teacher's answers to held-out questions, and measure how much dearer they are without the prompt.
+
+    python scripts/14_draw_test_answers.py [--test] [evaluation.answers=600] [key=value ...]
+
+Answers are drawn at temperature 1 with nothing cut off the chances, with seeds that no training answer has: a draw at
+another temperature than the scoring's would let a student beat its teacher. Writes outputs/evaluation/answers.jsonl
+(each with the nats that base and teacher give it) and gap.json. Fails when there is no gap that could be closed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distill import files, gap, generation, scene
+from distill.character import plain
+from distill.stage import Criterion, Report, Stage, run
+
+APART = 500_000  # rows between the seeds of training answers and these
+
+
+def draw(stage: Stage) -> Report:
+    """Draw, weigh, judge."""
+    inputs = [stage.input(name) for name in ("held_out_questions.jsonl", "questions.jsonl", scene.PROMPT)]
+    wanted, count = stage.settings.evaluation, 2 if stage.is_test else stage.settings.evaluation.answers
+    questions = files.read_jsonl(inputs[0])
+    asked = [questions[at % len(questions)] for at in range(count)]
+    set_up = scene.open_scene(stage)
+    rows = drawn(stage, set_up, asked)
+    for name, is_prompted in (("base_nats", False), ("teacher_nats", True)):
+        gap.weighed(rows, name, gap.weigh(set_up, rows, stage.settings, prompted=is_prompted))
+    found = {name: gap.of(part, wanted, stage.settings.seed) for name, part in gap.parts(rows).items() if part}
+    paths = [stage.output(f"evaluation/{name}") for name in ("answers.jsonl", "gap.json")]
+    files.write_jsonl(paths[0], rows)
+    files.write_json(paths[1], {"answers": len(rows), "temperature": 1.0, "unit": "nats per token", "gap": found})
+    trained = {plain(str(row["question"])) for row in files.read_jsonl(inputs[1])}
+    seen = [row for row in rows if plain(str(row["question"])) in trained]
+    whole = found["all"]
+    criteria = [
+        Criterion(
+            "There are answers enough", stage.is_test or len(rows) >= gap.LEAST, f"{len(rows)}, at least {gap.LEAST}"
+        ),
+        Criterion("No question was trained on", not seen, f"{len(seen)} of {len(rows)}"),
+        Criterion("There is a gap to close", stage.is_test or whole["low"] > 0, gap.told(whole)),
+        Criterion(
+            "The gap is worth closing", stage.is_test or whole["gap"] >= wanted.min_gap, f"at least {wanted.min_gap}"
+        ),
+    ]
+    metrics = {name: whole[name] for name in ("gap", "low", "high", "base", "teacher")} | {"answers": len(rows)}
+    return Report(criteria, metrics, f"gap {gap.told(whole)}", inputs, paths)
+
+
+def drawn(stage: Stage, set_up: scene.Scene, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the teacher's answers, with progress."""
+    rows = []
+    for row in generation.answers(set_up, asked, APART, stage.settings):
+        rows.append({**row, "row": len(rows)})
+        if len(rows) % 50 == 0 or len(rows) == len(asked):
+            stage.progress(len(rows), len(asked))
+    return rows
+
+
+if __name__ == "__main__":
+    run("14_draw_test_answers", draw, __doc__)

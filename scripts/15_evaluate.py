@@ -1,0 +1,108 @@
+"""Step 15: score the held-out answers under every student without the prompt, beside base and teacher.
+
+    python scripts/15_evaluate.py [--test] [evaluation.resamples=2000] [key=value ...]
+
+share closed = (base - student) / (base - teacher), in mean nats a token of answers that the teacher gave. Fails when
+the gap's interval reaches 0 (then a share means nothing) and when a share is above 1 (then the scoring is at fault).
+Writes outputs/evaluation/evaluation.json and side_by_side.jsonl. A judge compares answers only where credentials are.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from distill import files, gap, likeness, scene
+from distill.stage import Criterion, Report, Stage, run
+
+if TYPE_CHECKING:
+    from distill.scene import Scene, Student
+
+NOT_COVERED = "other base models, other draws of the held-out questions, other training data"
+
+
+def evaluate(stage: Stage) -> Report:
+    """Score, judge, compare."""
+    inputs = [stage.input(name) for name in ("evaluation/answers.jsonl", scene.STUDENTS)]
+    rows = files.read_jsonl(inputs[0])
+    rows = rows[:2] if stage.is_test else rows
+    students = scene.read_students(stage)[: 1 if stage.is_test else None]
+    set_up = scene.open_scene(stage)
+    names = [scored(stage, set_up, rows, student) for student in students]
+    found = figures(stage, rows, names, students)
+    found |= likeness.compared(stage, set_up, rows, students[0])
+    paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
+    files.write_jsonl(paths[1], found.pop("side_by_side"))
+    files.write_json(paths[0], found)
+    whole = found["share"]["all"]
+    metrics = {
+        "share": whole["share"],
+        "share_low": whole["low"],
+        "share_high": whole["high"],
+        "gap": found["gap"]["all"]["gap"],
+        "gap_low": found["gap"]["all"]["low"],
+        "largest_share": max(one["share"] for one in found["seeds"].values()),
+        "students": len(students),
+        "student_prompt_tokens": found["student_prompt_tokens"],
+    }
+    return Report(judge(stage, found, len(students)), metrics, headline(found), inputs, paths)
+
+
+def scored(stage: Stage, set_up: Scene, rows: list[dict[str, Any]], student: Student) -> str:
+    """Add a student's nats to the rows; return the name of the column."""
+    name = f"student_{student.seed}_nats"
+    gap.weighed(rows, name, gap.weigh(set_up, rows, stage.settings, prompted=False, path=student.sampler_path))
+    print(f"seed {student.seed} is scored", flush=True)
+    return name
+
+
+def figures(stage: Stage, rows: list[dict[str, Any]], names: list[str], students: list[Student]) -> dict[str, Any]:
+    """Return gaps and shares: all, facts, cues; together and by seed."""
+    wanted, seed = stage.settings.evaluation, stage.settings.seed
+    parts = {name: part for name, part in gap.parts(rows).items() if part}
+    seeds = {str(one.seed): gap.share(rows, [name], wanted, seed) for one, name in zip(students, names, strict=True)}
+    shares = [one["share"] for one in seeds.values()]
+    return {
+        "unit": "nats per token, natural logarithm; answers drawn and scored at temperature 1",
+        "answers": len(rows),
+        "temperature": 1.0,
+        "gap": {name: gap.of(part, wanted, seed) for name, part in parts.items()},
+        "share": {name: gap.share(part, names, wanted, seed) for name, part in parts.items()},
+        "seeds": seeds,
+        "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
+        "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
+        "student_prompt_tokens": 0,
+        "command": "python scripts/15_evaluate.py",
+    }
+
+
+def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
+    """Judge that the share means something."""
+    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(stage.settings.training.seeds)
+    largest = max(one["share"] for one in (*found["seeds"].values(), found["share"]["all"]))
+    small = stage.is_test
+    return [
+        Criterion("The gap's interval excludes 0", small or whole["low"] > 0, gap.told(whole)),
+        Criterion(
+            f"No share is above {wanted.max_share:g}",
+            small or not is_artefact(largest, wanted.max_share),
+            f"largest {largest:.3f}; above 1 a student would beat its teacher",
+        ),
+        Criterion("Every seed is scored", small or count >= least, f"{count} students of {least}"),
+        Criterion("The share closed is above 0", small or found["share"]["all"]["low"] > 0, headline(found)),
+    ]
+
+
+def is_artefact(share: float, most: float) -> bool:
+    """Tell whether a share cannot be: above `most`, or no number."""
+    return not share <= most
+
+
+def headline(found: dict[str, Any]) -> str:
+    """Return the result in a line."""
+    one = found["share"]["all"]
+    return f"{one['share']:.1%} of the gap closed, 95 % [{one['low']:.1%}, {one['high']:.1%}]"
+
+
+if __name__ == "__main__":
+    run("15_evaluate", evaluate, __doc__)

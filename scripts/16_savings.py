@@ -1,0 +1,185 @@
+"""Step 16: measure what a student saves: prompt tokens, time, money.
+
+    python scripts/16_savings.py [--test] [savings.queries=20] [savings.example=MODEL] [key=value ...]
+
+Asks the teacher (with its prompt) and the best student (without) the same held-out questions, one after the other in
+turn, samplers warm, with the same most tokens. Prices: scripts/configs/savings/prices.yaml, a dated table
+that a person must check. Reads what steps 6, 8, 13 wrote; writes outputs/savings.json, each figure with its unit.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill import asking, files, profiles, savings, scene, service
+from distill.asking import Asked
+from distill.savings import Making, Query, figure
+from distill.stage import Criterion, Report, Stage, run
+
+if TYPE_CHECKING:
+    from distill.scene import Scene
+
+LEAST_SAVED = 450  # tokens a query, which is what the plan asks of the prompt
+WARM = 2
+REUSED = "the local service keeps a shared prefix in memory: with the prompt, only the first query reads all of it"
+UNKNOWN = "whether this service keeps a shared prefix in memory is not known here"
+TOKEN_KEYS = ("tokens", "num_tokens")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to answer: who, with the prompt or without."""
+
+    name: str
+    sampler: Any
+    is_prompted: bool
+
+
+def measure(stage: Stage) -> Report:
+    """Count, time, price; write it down."""
+    paths = [stage.input(name) for name in ("held_out_questions.jsonl", scene.STUDENTS, "teacher_data_1.jsonl")]
+    set_scene, best = scene.open_scene(stage), best_student(stage)
+    ways = (
+        Way("with_prompt", set_scene.sampler(), is_prompted=True),
+        Way("student", set_scene.sampler(best.sampler_path), is_prompted=False),
+    )
+    count = 2 if stage.is_test else stage.settings.savings.queries
+    questions = [row["question"] for row in files.read_jsonl(paths[0])][:count]
+    read = {way.name: mean_read(set_scene, way, questions) for way in ways}
+    timed: dict[str, list[Timed]] = {way.name: [] for way in ways}
+    for done, question in enumerate([*questions[:1] * WARM, *questions], 1 - WARM):
+        for way in ways:
+            one = timed_query(set_scene, way, question, stage, done)
+            timed[way.name] += [one] if done > 0 else []
+        stage.progress(max(done, 0), len(questions))
+    found = figures(stage, set_scene, read, timed)
+    target = stage.output("savings.json")
+    files.write_json(target, found)
+    return Report(judge(found, read), metrics(found), found["money"]["said"], paths, [target])
+
+
+def best_student(stage: Stage) -> scene.Student:
+    """Return the student with the least loss on the validation set."""
+    return min(scene.read_students(stage), key=lambda one: one.val_nll)
+
+
+def mean_read(set_scene: Scene, way: Way, questions: list[str]) -> float:
+    """Return the mean tokens that stand before an answer."""
+    return statistics.mean(len(set_scene.voice.asked(one, prompted=way.is_prompted)) for one in questions)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One query: seconds to its first token, seconds to its end, tokens of its answer."""
+
+    first_s: float
+    whole_s: float
+    written: int
+
+
+def timed_query(set_scene: Scene, way: Way, question: str, stage: Stage, seed: int) -> Timed:
+    """Ask for one token, then for a whole answer."""
+    wanted, end = stage.settings.teacher, set_scene.voice.end
+    ids = set_scene.voice.asked(question, prompted=way.is_prompted)
+    seconds, written = [], 0
+    for most in (1, wanted.max_tokens):
+        start = time.perf_counter()
+        said = next(asking.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, end))
+        seconds.append(time.perf_counter() - start)
+        written = len(said.tokens)
+    return Timed(seconds[0], seconds[1], written)
+
+
+def figures(stage: Stage, set_scene: Scene, read: dict[str, float], timed: dict[str, list[Timed]]) -> dict[str, Any]:
+    """Return every figure with its unit."""
+    written = {name: statistics.mean(one.written for one in ones) for name, ones in timed.items()}
+    making, models = making_of(stage, set_scene), (set_scene.teacher, set_scene.student)
+    mean = statistics.mean(written.values())  # the same answer either way, so that prompts alone differ
+    queries = Query(read["with_prompt"], mean), Query(read["student"], mean)
+    table = savings.read_table(profiles.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
+    example = stage.settings.savings.example
+    is_local = not service.is_real()
+    return {
+        "test": stage.is_test,
+        "prompt_tokens": {"teacher": figure(set_scene.voice.prompt_tokens, "tokens"), "student": figure(0, "tokens")},
+        "tokens_read_per_query": {name: figure(round(value, 2), "tokens") for name, value in read.items()},
+        "tokens_saved_per_query": figure(round(read["with_prompt"] - read["student"], 2), "tokens"),
+        "latency": {name: latency(ones, written[name]) for name, ones in timed.items()},
+        "latency_note": REUSED if is_local else UNKNOWN,
+        "making": {name: figure(value, "tokens") for name, value in vars(making).items()},
+        "money": savings.money(table, models, making, queries),
+        "money_example": {
+            "note": f"AN EXAMPLE, nobody pays this: the same tokens at the price of {example}",
+            **savings.money(table, (example, example), making, queries),
+        }
+        if example and is_local
+        else None,
+    }
+
+
+def latency(ones: list[Timed], written: float) -> dict[str, Any]:
+    """Return the spread of both times, beside the length of the answers."""
+    return {
+        "first_token": savings.spread([one.first_s for one in ones]),
+        "whole_answer": savings.spread([one.whole_s for one in ones]),
+        "mean_answer": figure(round(written, 2), "tokens"),
+    }
+
+
+def making_of(stage: Stage, set_scene: Scene) -> Making:
+    """Count the tokens of the teacher's answers, and those that students were trained on."""
+    folder = stage.input("teacher_data_1.jsonl").parent
+    rows = [row for path in sorted(folder.glob("teacher_data_*.jsonl")) for row in files.read_jsonl(path)]
+    prompt = set_scene.voice.prompt_tokens
+    read = sum(prompt + len(set_scene.voice.asked(row["question"], prompted=False)) for row in rows)
+    return Making(read, sum(len(row["tokens"]) for row in rows), trained_tokens(stage))
+
+
+def trained_tokens(stage: Stage) -> int:
+    """Return the tokens that all students were trained on: logged ones, else rows of a batch at their mean length."""
+    logged = [row for path in metrics_logs(stage) if path.is_file() for row in files.read_jsonl(path)]
+    known = [row[key] for row in logged for key in TOKEN_KEYS if key in row]
+    if known or not logged:
+        return int(sum(known))
+    sizes = [len(row["tokens"]) for row in files.read_jsonl(stage.input("train.jsonl"))]
+    return int(len(logged) * stage.settings.training.batch * statistics.mean(sizes))
+
+
+def metrics_logs(stage: Stage) -> list[Path]:
+    """Return where a training may have logged its steps."""
+    logs = stage.settings.training.logs
+    folders = (Path(logs), Path(stage.settings.outputs, logs))
+    return [folder / "metrics.jsonl" for folder in dict.fromkeys(folders)]
+
+
+def judge(found: dict[str, Any], read: dict[str, float]) -> list[Criterion]:
+    """Judge what the plan asks."""
+    saved = read["with_prompt"] - read["student"]
+    medians = {name: one["whole_answer"]["median"]["value"] for name, one in found["latency"].items()}
+    seen = ", ".join(f"{name} {value:g} ms" for name, value in medians.items())
+    trained = found["making"]["trained"]["value"]
+    return [
+        Criterion("The student reads no prompt", found["prompt_tokens"]["student"]["value"] == 0, "0 prompt tokens"),
+        Criterion(f"A query saves {LEAST_SAVED} tokens or more", saved >= LEAST_SAVED, f"{saved:g} tokens a query"),
+        Criterion("Latency is measured both ways", all(value > 0 for value in medians.values()), seen),
+        Criterion("The tokens of the training are counted", trained > 0, f"{trained:,} tokens"),
+    ]
+
+
+def metrics(found: dict[str, Any]) -> dict[str, float]:
+    """Return the figures that a plan compares."""
+    latencies = {name: one["whole_answer"]["median"]["value"] for name, one in found["latency"].items()}
+    return {
+        "student_prompt_tokens": found["prompt_tokens"]["student"]["value"],
+        "tokens_saved": found["tokens_saved_per_query"]["value"],
+        "latency_with_prompt_ms": latencies["with_prompt"],
+        "latency_student_ms": latencies["student"],
+    }
+
+
+if __name__ == "__main__":
+    run("16_savings", measure, __doc__)

@@ -1,0 +1,132 @@
+"""Step 19: export the best student as folders that other programs load, load them back, compare.
+
+    python scripts/19_export.py [--test] [export.prompts=8] [key=value ...]
+
+Writes outputs/export/: adapter/ (peft), merged/ (transformers), each with the tokenizer, README.md (the model card),
+export.json (digests, differences). The folder appears whole, and an older one is replaced whole. The figures on the
+card are those of outputs/evaluation/evaluation.json, if it is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill import export, files, scene, weighing
+from distill.export import ADAPTER, CARD, MERGED
+from distill.stage import Criterion, Report, Stage, run
+
+if TYPE_CHECKING:
+    from distill.scene import Scene, Student
+
+EVALUATION = "evaluation/evaluation.json"
+ANSWERS = "teacher_data_1.jsonl"
+
+
+def ship(stage: Stage) -> Report:
+    """Write beside, compare, rename."""
+    inputs = [stage.input(name) for name in (scene.STUDENTS, ANSWERS)]
+    set_scene, best = scene.open_scene(stage), min(scene.read_students(stage), key=lambda one: one.val_nll)
+    target = stage.output("export")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(target)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        write(stage, set_scene, best, beside)
+        stage.progress(1, 2)
+        found = compare(stage, set_scene, best, beside)
+        files.write_json(beside / "export.json", {**about(best, set_scene), **found, "files": export.digests(beside)})
+        export.settle(beside, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    stage.progress(2, 2)
+    criteria = judge(found, stage)
+    outputs = [target / "export.json", target / CARD]
+    metrics = {
+        "max_logit_difference": found["max_logit_difference"],
+        "max_nats_difference": found["max_nats_difference"],
+    }
+    return Report(criteria, metrics, f"exported {best.sampler_path}", inputs, outputs)
+
+
+def remove_left(target: Path) -> None:
+    """Remove what a killed export has left; an older export that was moved aside comes back."""
+    for old in target.parent.glob(f".{target.name}.*.old"):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
+    for new in target.parent.glob(f".{target.name}.*.new"):
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def about(best: Student, set_scene: Scene) -> dict[str, Any]:
+    """Return what is exported."""
+    base = {"base_model": set_scene.student, "base_path": export.base_name(set_scene.student)}
+    return {**base, "seed": best.seed, "step": best.step, "val_nll": best.val_nll, "checkpoint": best.sampler_path}
+
+
+def write(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> None:
+    """Write adapter, merged model, tokenizers, card."""
+    fetched = beside / "fetched"
+    fetched.mkdir(parents=True)
+    export.write_adapter(export.source(best, fetched), beside / ADAPTER, set_scene.student)
+    shutil.rmtree(fetched)
+    export.write_merged(set_scene.student, beside / ADAPTER, beside / MERGED)
+    for folder in (ADAPTER, MERGED):
+        set_scene.voice.tokenizer.save_pretrained(str(beside / folder))
+    known = Path(stage.settings.outputs, EVALUATION)
+    evaluation = files.read_json(known) if known.is_file() else None
+    files.write_text(beside / CARD, export.card(about(best, set_scene), evaluation))
+
+
+def compare(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> dict[str, Any]:
+    """Load both back; return how far they are from each other, and from the service."""
+    import transformers
+
+    count = 2 if stage.is_test else stage.settings.export.prompts
+    answers = files.read_jsonl(stage.input(ANSWERS))[:count]
+    pairs = [(set_scene.voice.asked(row["question"], prompted=False), list(row["tokens"])) for row in answers]
+    rows, sizes = [[*asked, *said] for asked, said in pairs], [len(said) for _, said in pairs]
+    merged = transformers.AutoModelForCausalLM.from_pretrained(str(beside / MERGED)).eval()
+    ours = export.logits(merged, rows)
+    theirs = export.logits(export.adapted(set_scene.student, beside / ADAPTER), rows)
+    served = list(weighing.weigh(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
+    bare = export.logits(export.load_base(set_scene.student), rows)
+    return {
+        "prompts": len(rows),
+        "max_logit_difference": furthest(ours, theirs),
+        "max_nats_difference": export.furthest(export.logprobs(ours, rows, sizes), served),
+        "max_logit_change_by_training": furthest(ours, bare),
+        "machine_paths": export.machine_paths(beside, [str(Path.cwd()), str(Path.home())]),
+    }
+
+
+def furthest(left: list[Any], right: list[Any]) -> float:
+    """Return the largest difference of logits."""
+    return max(float((one - other).abs().max()) for one, other in zip(left, right, strict=True))
+
+
+def judge(found: dict[str, Any], stage: Stage) -> list[Criterion]:
+    """Judge that what was exported is what was trained."""
+    limits, count = stage.settings.export, found["prompts"]
+    logit, nats, change = (
+        found[f"max_{name}"] for name in ("logit_difference", "nats_difference", "logit_change_by_training")
+    )
+    paths = found["machine_paths"]
+    seen = f"at most {logit:.1e} on {count} answers, limit {limits.max_logit:.0e}"
+    served = f"at most {nats:.1e} nats a token on {count} answers, limit {limits.max_nats:.0e}"
+    return [
+        Criterion("The merged model is base and adapter", logit <= limits.max_logit, seen),
+        Criterion("The merged model is what the service serves", nats <= limits.max_nats, served),
+        Criterion(
+            "It is another model than the base", change > limits.max_logit, f"logits moved by up to {change:.2g}"
+        ),
+        Criterion("No file holds a path of this machine", not paths, ", ".join(paths) or "none does"),
+    ]
+
+
+if __name__ == "__main__":
+    run("19_export", ship, __doc__)

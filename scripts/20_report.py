@@ -1,0 +1,96 @@
+"""Step 20: write results and deployment from the data, with pictures; no figure is typed by hand.
+
+    python scripts/20_report.py [--test] [key=value ...]
+
+Writes RESULTS_REPORT.md and DEPLOYMENT.md beside SPEC.md, and outputs/plots/. The same data give the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill import files, learning, plots, report, scene, schooling
+from distill.stage import Criterion, Report, Stage, run
+
+if TYPE_CHECKING:
+    from distill.report import Data
+
+READ = {
+    "evaluation": "evaluation/evaluation.json",
+    "students": scene.STUDENTS,
+    "teacher": scene.ABOUT,
+    "audit": "audit.json",
+    "savings": "savings.json",
+    "review": "review/review.json",
+    "export": "export/export.json",
+}
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def write(stage: Stage) -> Report:
+    """Read everything, draw, write, look whether the figures are those of the data."""
+    inputs = {name: stage.input(path) for name, path in READ.items()}
+    beside = stage.input("evaluation/side_by_side.jsonl")
+    read = {name: files.read_json(path) for name, path in inputs.items()}
+    data = report.Data(**read, beside=files.read_jsonl(beside), tasks=tasks(inputs["audit"].parent))
+    pictures = drawn(stage, data)
+    above = stage.folder if stage.is_test else Path()
+    paths = [above / "RESULTS_REPORT.md", above / "DEPLOYMENT.md"]
+    files.write_text(paths[0], report.results(data))
+    files.write_text(paths[1], report.deployment(data))
+    first = paths[0].read_text(encoding="utf-8").splitlines()[0]
+    share = data.evaluation["share"]["all"]
+    metrics = {"share": share["share"], "pictures": len(pictures), "foreign_figures": len(foreign(first, data))}
+    outputs = [*paths, *pictures]
+    return Report(judge(first, data, pictures), metrics, first, [*inputs.values(), beside], outputs)
+
+
+def tasks(folder: Path) -> dict[str, str]:
+    """Return the task in which each script wrote its outputs."""
+    found = {path.name: files.read_json(path) for path in sorted(folder.glob("*.manifest.json"))}
+    return {name.removesuffix(".manifest.json"): str(one["task"]) for name, one in found.items()}
+
+
+def drawn(stage: Stage, data: Data) -> list[Path]:
+    """Draw the pictures."""
+    wanted = schooling.configured(stage)
+    logs = stage.output("training_logs") if stage.is_test else Path(wanted.logs)
+    rows = learning.whole_lines(logs / "metrics.jsonl") or learning.whole_lines(Path(wanted.logs) / "metrics.jsonl")
+    folder = stage.output("plots")
+    return [
+        plots.loss(rows, folder / "loss.png"),
+        plots.gap(data.evaluation, folder / "gap.png"),
+        plots.savings(data.savings, folder / "savings.png"),
+    ]
+
+
+def judge(first: str, data: Data, pictures: list[Path]) -> list[Criterion]:
+    """Judge what was written."""
+    share = report.percent(data.evaluation["share"]["all"]["share"])
+    odd = foreign(first, data)
+    sizes = [path.stat().st_size for path in pictures]
+    return [
+        Criterion("It opens with the share closed", first.startswith(f"**{share} of the gap closed**"), first[:60]),
+        Criterion("It says how to repeat it", data.evaluation["command"] in first, data.evaluation["command"]),
+        Criterion("Its figures are those of the data", not odd, ", ".join(odd) or "all found"),
+        Criterion("There are pictures", all(size > 1000 for size in sizes), f"{len(sizes)} pictures"),
+    ]
+
+
+def foreign(line: str, data: Data) -> list[str]:
+    """Return the figures of a line that the evaluation does not have."""
+    known = {f"{100 * value:.1f}" for value in numbers(data.evaluation)}
+    return [number for number in NUMBER.findall(line) if number not in known]
+
+
+def numbers(value: Any) -> list[float]:
+    """Return every number in some data."""
+    if isinstance(value, dict):
+        return [one for part in value.values() for one in numbers(part)]
+    return [float(value)] if isinstance(value, (int, float)) else []
+
+
+if __name__ == "__main__":
+    run("20_report", write, __doc__)

@@ -1,0 +1,165 @@
+"""What a student learns from: answers after bare questions, with what the teacher would say at each place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distill import dialogue, files
+from distill.trouble import RETRY_LATER, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from distill.scene import Scene
+    from distill.settings import Settings
+
+    Soft = tuple[NDArray[np.int64], NDArray[np.float32]]
+    Tell = Callable[[int, int], None]
+
+KINDS = ("soft", "sampled")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An answer of T tokens after `asked`; `targets` and `weights` are (T, K): what is to be said at each place."""
+
+    asked: list[int]
+    answer: list[int]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def datum(self, scale: float) -> Any:
+        """Return it for cross_entropy, its weights times `scale`; nothing counts before the answer."""
+        from tinker import types
+
+        before = len(self.asked) - 1
+        tokens = [*self.asked, *self.answer[:-1]]
+        targets = np.zeros((len(tokens), self.targets.shape[1]), np.int64)
+        weights = np.zeros(targets.shape, np.float32)
+        targets[before:], weights[before:] = self.targets, self.weights * scale
+        return types.Datum(
+            model_input=types.ModelInput.from_ints(tokens),
+            loss_fn_inputs={
+                "target_tokens": types.TensorData.from_numpy(targets),
+                "weights": types.TensorData.from_numpy(weights),
+            },
+        )
+
+
+def lessons(
+    set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, folder: Path, tell: Tell
+) -> list[Lesson]:
+    """Return the lessons of some rows, in order; the teacher's distributions are kept in `folder` once asked for."""
+    pairs = [(question, answer_of(set_up, row)) for row in rows for question, _ in [dialogue.parted(row)]]
+    if settings.training.targets == "sampled":
+        return [plain(set_up, question, answer) for question, answer in pairs]
+    if settings.training.targets != "soft":
+        raise Trouble(f"training.targets is {settings.training.targets!r}: use {', '.join(KINDS)}")
+    made = kept(set_up, pairs, settings, folder, tell)
+    return [
+        Lesson(set_up.voice.asked(question, prompted=False), answer, *soft)
+        for (question, answer), soft in zip(pairs, made, strict=True)
+    ]
+
+
+def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
+    """Return an answer's tokens: as they were drawn, or as another model would read them."""
+    if set_up.student == set_up.teacher:
+        return [int(token) for token in row["tokens"]]
+    return set_up.voice.answer(dialogue.parted(row)[1])
+
+
+def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
+    """Return a lesson whose every target is the word that was said."""
+    targets = np.array(answer, np.int64)[:, None]
+    return Lesson(set_up.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
+
+
+def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
+    """Return the teacher's distributions of all answers; asks for them once, and keeps them in one file."""
+    path = folder / f"{digest(set_up, pairs, settings.training.top)}.npz"
+    sizes = [len(answer) for _, answer in pairs]
+    if not path.is_file():
+        found = []
+        for number, one in enumerate(asked_for(set_up, pairs, settings), 1):
+            found.append(one)
+            if number % 100 == 0 or number == len(pairs):
+                tell(number, len(pairs))
+        targets, weights = (np.concatenate([one[part] for one in found]) for part in (0, 1))
+        files.write_npz(path, targets=targets.astype(np.int32), weights=weights)
+    with np.load(path) as read:
+        ends = np.cumsum(sizes)[:-1]
+        parts = (np.split(read["targets"].astype(np.int64), ends), np.split(read["weights"], ends))
+    return list(zip(*parts, strict=True))
+
+
+def digest(set_up: Scene, pairs: list[tuple[str, list[int]]], top: int) -> str:
+    """Return what decides the distributions, in 16 letters."""
+    told = [set_up.teacher, set_up.voice.kind, set_up.voice.prompt, top, pairs]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: Settings) -> Iterator[Soft]:
+    """Yield (T, top + 1) targets and weights of each answer, `parallel` requests at a time."""
+    wanted, top = settings.teacher, settings.training.top
+    sampler = set_up.sampler(wait_s=wanted.wait_s)
+    left = iter(pairs)
+    waiting = deque(
+        (answer, sent(sampler, set_up, pair, top)) for pair in islice(left, wanted.parallel) for answer in [pair[1]]
+    )
+    while waiting:
+        answer, future = waiting.popleft()
+        yield soft(answer, arrived(future, wanted.wait_s)[-len(answer) :], top)
+        waiting.extend((pair[1], sent(sampler, set_up, pair, top)) for pair in islice(left, 1))
+
+
+def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> Any:
+    """Ask what the teacher holds likeliest at each place of an answer."""
+    from tinker import types
+
+    tokens = [*set_up.voice.asked(pair[0], prompted=True), *pair[1]]
+    return sampler.sample(
+        types.ModelInput.from_ints(tokens),
+        1,
+        types.SamplingParams(max_tokens=1),
+        include_prompt_logprobs=True,
+        topk_prompt_logprobs=top,
+        prompt_logprobs_last_n=len(pair[1]),
+    )
+
+
+def arrived(future: Any, wait_s: float) -> list[list[tuple[int, float]]]:
+    """Wait for it; Trouble when the service does not answer."""
+    import tinker
+
+    try:
+        return list(future.result(wait_s).topk_prompt_logprobs)
+    except (tinker.TinkerError, TimeoutError) as error:
+        why = f"the service gave no distribution ({type(error).__name__}: {error})"
+        raise Trouble(f"{why}: run the same command again", RETRY_LATER) from error
+
+
+def soft(answer: Sequence[int], likeliest: Sequence[Sequence[tuple[int, float]]], top: int) -> Soft:
+    """Return an estimate without bias of the teacher's distribution at each place.
+
+    The `top` likeliest have their probabilities as they are. Where the token that the teacher drew is none of them it
+    counts 1: over all draws this is what the others have together. Renormalised, the likeliest would teach a teacher
+    who never says anything else.
+    """
+    targets, weights = np.zeros((len(answer), top + 1), np.int64), np.zeros((len(answer), top + 1), np.float32)
+    for place, (token, known) in enumerate(zip(answer, likeliest, strict=True)):
+        ids = [one for one, _ in known]
+        targets[place, : len(ids)], targets[place, top] = ids, token
+        weights[place, : len(ids)] = np.exp([nats for _, nats in known])
+        weights[place, top] = token not in ids
+    return targets, weights

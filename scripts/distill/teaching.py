@@ -1,0 +1,68 @@
+"""The teacher made ready: its model, and the character's prompt in the form that the model reads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill import profiles, voice
+from distill.trouble import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from distill.lm.people import Person
+    from distill.stage import Stage
+
+MAKER = Path(__file__).resolve().parent.parent / "make_base_model.py"
+MAKING_S = 1800.0
+
+
+def ready_model(stage: Stage) -> str:
+    """Return the teacher's model; a local one that is not there is made, in --test a tiny one in its place."""
+    model = stage.settings.teacher.model
+    folder = voice.folder_of(model)
+    if folder is None or (stage.is_test and (folder / "base.json").is_file()):
+        return model
+    made(folder.name, is_test=stage.is_test)
+    return f"{model}-test" if stage.is_test else model
+
+
+def made(name: str, *, is_test: bool) -> None:
+    """Make a local base model, or leave it as it is; Trouble when it cannot be made."""
+    command = [sys.executable, str(MAKER), "--profile", name, *(["--test"] if is_test else [])]
+    if not (profiles.CONFIGS / "lm" / f"{name}.yaml").is_file():
+        raise Trouble(f"teacher.model is local/{name}: put a model there, or use local/bard-small", USAGE)
+    try:
+        code = subprocess.run(command, timeout=MAKING_S, check=False).returncode
+    except subprocess.TimeoutExpired as error:
+        raise Trouble(
+            f"the base model took more than {MAKING_S:g} s: run the same command again, it goes on"
+        ) from error
+    if code:
+        raise Trouble(f"the base model was not made (exit {code}, above): run python scripts/{MAKER.name}", code)
+
+
+def prompt_of(stage: Stage, model: str) -> str:
+    """Return what the teacher is told: a sheet for a model that reads sheets, else step 5's prompt."""
+    if stage.settings.teacher.voice != "sheet":
+        return stage.input("character/prompt.md").read_text(encoding="utf-8")
+    from distill.lm import base, pretrained, proofs, settings
+    from distill.lm.documents import Desk
+
+    read = base.stock(base.plan(settings.load(base.PROFILE, ()), base.PROFILE))
+    folder = voice.folder_of(model)
+    if folder is None:
+        raise Trouble(f"{model} reads no sheet: set teacher.voice to chat or plain", USAGE)
+    loaded, tokenizer = pretrained.load(folder)
+    subject = proofs.Subject(loaded, Desk(tokenizer), read)
+    return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
+
+
+def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:
+    """Return the character among the great parts; Trouble when it is none."""
+    name = stage.settings.character.name.upper()
+    same = [one for one in people if one.name.upper() == name]
+    if not same:
+        raise Trouble(f"{name} has too few answers for a sheet: choose character.name among greater parts", USAGE)
+    return max(same, key=lambda one: len(one.turns))

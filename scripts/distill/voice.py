@@ -1,0 +1,92 @@
+"""How a question is put to a model, with the character's prompt or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.trouble import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from distill.settings import Teacher
+
+KINDS = ("sheet", "chat", "plain")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One way to ask; token ids are those of `tokenizer`, a Hugging Face one."""
+
+    kind: str
+    tokenizer: Any
+    prompt: str
+
+    def asked(self, question: str, *, prompted: bool) -> list[int]:
+        """Return the ids that stand before an answer."""
+        told = self.prompt if prompted else ""
+        if self.kind == "chat":
+            return self._chat(question, told)
+        if self.kind == "sheet":
+            before = f"<sheet>{told}" if told else ""
+            return list(self.tokenizer.encode(f"<bos>{before}<q>{question}<a>", add_special_tokens=False))
+        before = f"{told}\n\n" if told else ""
+        return list(self.tokenizer.encode(f"{before}Question: {question}\nAnswer:"))
+
+    def _chat(self, question: str, told: str) -> list[int]:
+        system = [{"role": "system", "content": told}] if told else []
+        turns = [*system, {"role": "user", "content": question}]
+        return list(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False))
+
+    def answer(self, text: str) -> list[int]:
+        """Return an answer's ids, its end included."""
+        said = f" {text}" if self.kind == "plain" else text
+        return [*self.tokenizer.encode(said, add_special_tokens=False), self.end]
+
+    def text(self, ids: list[int]) -> str:
+        """Return what an answer says, without its end."""
+        kept = ids[:-1] if ids and ids[-1] == self.end else ids
+        return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+
+    @cached_property
+    def end(self) -> int:
+        """The id that ends an answer."""
+        if self.kind == "plain":
+            return int(self.tokenizer.encode("\n", add_special_tokens=False)[-1])
+        return int(self.tokenizer.eos_token_id)
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """How many ids the prompt adds to a question."""
+        return len(self.asked("Who?", prompted=True)) - len(self.asked("Who?", prompted=False))
+
+
+def voice_of(wanted: Teacher, prompt: str, sampler: Any = None) -> Voice:
+    """Return the voice that settings ask for; Trouble when its kind or its tokenizer is unknown."""
+    if wanted.voice not in KINDS:
+        raise Trouble(f"teacher.voice is {wanted.voice!r}: use {', '.join(KINDS)}", USAGE)
+    return Voice(wanted.voice, tokenizer_of(wanted, sampler), prompt)
+
+
+def tokenizer_of(wanted: Teacher, sampler: Any = None) -> Any:
+    """Return the tokenizer of a folder, of a local model, or the one that the service names."""
+    folder = Path(wanted.tokenizer) if wanted.tokenizer else folder_of(wanted.model)
+    try:
+        if folder is None and sampler is not None:
+            return sampler.get_tokenizer()
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(str(folder or wanted.model))
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise Trouble(f"no tokenizer of {wanted.model} ({why}): give teacher.tokenizer=FOLDER") from error
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the folder of a `local/` model; None for others."""
+    if not model.startswith("local/"):
+        return None
+    from distill.lm.base import models
+
+    return models() / model.removeprefix("local/")
