@@ -41,7 +41,11 @@ def prepare(stage: Stage) -> Report:
     rows = list(generation.answers(set_up, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))
     files.write_jsonl(probe, rows)
     criteria = judge(stage, asked, set_up, rows)
-    metrics = {"prompt_tokens": set_up.voice.prompt_tokens, "train": len(asked.train), "held_out": len(asked.held_out)}
+    metrics: dict[str, float] = {
+        "prompt_tokens": set_up.voice.prompt_tokens,
+        "train": len(asked.train),
+        "held_out": len(asked.held_out),
+    }
     note = f"{model}: a prompt of {set_up.voice.prompt_tokens} tokens, {len(asked.train):,} questions"
     return Report(criteria, metrics, note, [corpus], [*paths, probe])
 

@@ -130,7 +130,7 @@ def fall(rows: list[dict[str, Any]], seed: int, part: int, steps: int) -> float:
     own = [row for row in rows if row["seed"] == seed]
     first = [row["loss"] for row in own if row["batch"] < part]
     last = [row["loss"] for row in own if row["batch"] >= steps - part]
-    return sum(first) / max(1, len(first)) - sum(last) / max(1, len(last))
+    return float(sum(first) / max(1, len(first)) - sum(last) / max(1, len(last)))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def measure(stage: Stage) -> Report:
     is_whole = not stage.settings.audit.part and not stage.is_test
     inputs = [stage.input(name) for name in (scene.PROMPT, "held_out_questions.jsonl", "character/speeches.jsonl")]
     found = audit.figures(rows, told(*inputs))
-    wanted = dataclasses.replace(stage.settings.audit, **({"min_vocabulary_share": 0.0} if stage.is_test else {}))
+    wanted = stage.settings.audit
+    if stage.is_test:
+        wanted = dataclasses.replace(wanted, min_vocabulary_share=0.0)
     criteria = audit.judge(found, wanted, is_whole=is_whole)
     metrics = {name: round(value, 4) for name, value in found.items() if isinstance(value, (int, float))}
     note = f"{found['rows']:,} answers in {len(paths)} files"

@@ -33,7 +33,8 @@ def split(stage: Stage) -> Report:
         files.write_jsonl(path, part)
     dropped = len(rows) - len(clean)
     counts = {"train": len(parts[0]), "val": len(parts[1]), "dropped": dropped}
-    criteria = judge(*map(files.read_jsonl, paths), prompt.read_text(encoding="utf-8"), is_test=stage.is_test)
+    train, judging = map(files.read_jsonl, paths)
+    criteria = judge(train, judging, prompt.read_text(encoding="utf-8"), is_test=stage.is_test)
     note = (
         f"{counts['train']:,} to learn, {counts['val']:,} to judge, {dropped} dropped (empty, or words of the prompt)"
     )

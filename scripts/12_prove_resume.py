@@ -2,8 +2,8 @@
 
     python scripts/12_prove_resume.py [--test] [key=value ...]
 
-Trains a few batches of the real data twice with scripts/06_train_student_model.py, under outputs/proof/: once to the end,
-once killed with SIGKILL after its first checkpoint and started again. Writes outputs/proof/proof.json.
+Trains a few batches of the real data twice with scripts/06_train_student_model.py, under outputs/proof/: once to the
+end, once killed with SIGKILL after its first checkpoint and started again. Writes outputs/proof/proof.json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distill import files, learning, schooling
 from distill.stage import Criterion, Report, Stage, run
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCRIPT = Path(__file__).with_name("06_train_student_model.py")
-FEW = {"steps": 6, "save_every": 2, "batch": 4, "warmup": 1, "val_examples": 8, "targets": "sampled"}
+FEW: dict[str, Any] = {"steps": 6, "save_every": 2, "batch": 4, "warmup": 1, "val_examples": 8, "targets": "sampled"}
 LIMIT_S = 240.0
 
 
@@ -47,7 +47,7 @@ def prove(stage: Stage) -> Report:
     inputs = [stage.input(name) for name in (schooling.CONFIG, "train.jsonl", "val.jsonl")]
     again = max((abs(a - b) for a, b in zip(*losses, strict=False)), default=0.0)
     criteria = [
-        Criterion("It was cut off after a checkpoint", 0 < at < int(FEW["steps"]), f"at batch {at} of {FEW['steps']}"),
+        Criterion("It was cut off after a checkpoint", 0 < at < FEW["steps"], f"at batch {at} of {FEW['steps']}"),
         Criterion("Every step is there once", [len(one) for one in losses] == [FEW["steps"]] * 2, f"{losses[1]}"),
         Criterion("The losses are the same", losses[0] == losses[1], f"largest difference {again:.3g} nats a token"),
     ]

@@ -51,7 +51,7 @@ def draw(stage: Stage) -> Report:
 
 def drawn(stage: Stage, set_up: scene.Scene, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the teacher's answers, with progress."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in generation.answers(set_up, asked, APART, stage.settings):
         rows.append({**row, "row": len(rows)})
         if len(rows) % 50 == 0 or len(rows) == len(asked):

@@ -74,7 +74,7 @@ class Asked:
 
 def read_book(speeches: Iterable[Speech], settings: Settings) -> Book:
     """Read the templates; persons are those who speak often in plays that are not held out."""
-    path = profiles.CONFIGS / "questions.yaml"
+    path = profiles.CONFIGS / "questions" / "plays.yaml"
     content = profiles.read_yaml(path)
     slots = {name: tuple(map(str, words)) for name, words in content["slots"].items()}
     slots["person"] = persons(speeches, settings.held_out)

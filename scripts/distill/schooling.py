@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CONFIG = "training_config.yaml"
 SOFT = "soft_targets"
 BESIDE = ("seeds", "checkpoints", "logs", "students")  # what decides no student
-TESTED = {"steps": 2, "batch": 2, "save_every": 1, "warmup": 1, "val_examples": 2, "rank": 4}
+TESTED: dict[str, Any] = {"steps": 2, "batch": 2, "save_every": 1, "warmup": 1, "val_examples": 2, "rank": 4}
 
 
 def configured(stage: Stage) -> Training:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PROFILE = "bard-small"
 ABOUT = "base.json"
+TRIED_WORDS = 400  # tokens of a --test
 TESTED = 4  # plays of a --test, beside those that are held out
 CODE = (  # what decides the weights
     *("plays.py", "cast.py", "portrait.py", "wording.py"),
@@ -92,12 +93,12 @@ def read_paths(chosen: Settings) -> list[Path]:
 
 
 def tried(chosen: Settings) -> Settings:
-    """Return the settings of a --test: a few steps of a tiny model that reads characters."""
+    """Return the settings of a --test: a few steps of a tiny model."""
     few = settings.tried(chosen)
     return dataclasses.replace(
         few,
         outputs=chosen.outputs,
-        tokenizer=dataclasses.replace(few.tokenizer, vocab_size=200),
+        tokenizer=dataclasses.replace(few.tokenizer, kind="bpe", vocab_size=TRIED_WORDS),
         model=dataclasses.replace(few.model, context=chosen.model.context),
         copy=dataclasses.replace(chosen.copy, until_loss=100.0),
     )

@@ -1,0 +1,124 @@
+"""Lessons: the teacher's distribution without bias, orders and rates that a resumed training has again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from distill import audit, dialogue, learning, lessons
+from distill.settings import Audit, Training
+from distill.trouble import Trouble
+
+
+def test_soft_targets_have_the_teachers_distribution_on_average():
+    chances = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
+    top = [(number, float(np.log(chances[number]))) for number in range(2)]
+    sums, drawn = np.zeros(5), np.random.default_rng(3).choice(5, size=4000, p=chances)
+    for token in drawn:
+        targets, weights = lessons.soft([int(token)], [top], 2)
+        np.add.at(sums, targets[0], weights[0])
+    assert sums / len(drawn) == pytest.approx(chances, abs=0.02)
+
+
+def test_a_token_among_the_likeliest_is_not_counted_twice():
+    _, weights = lessons.soft([1], [[(1, np.log(0.9)), (2, np.log(0.05))]], 2)
+    assert weights[0].tolist() == pytest.approx([0.9, 0.05, 0.0])
+
+
+def test_every_lesson_is_taken_once_an_epoch():
+    taken = [place for step in range(5) for place in learning.places(7, step, 4, 20)]
+    assert sorted(taken) == list(range(20))
+
+
+def test_a_batch_over_the_end_of_an_epoch_begins_the_next():
+    taken = learning.places(7, 2, 4, 10)
+    assert len(taken) == 4
+    assert taken[:2] == learning.order(7, 0, 10)[8:]
+    assert taken[2:] == learning.order(7, 1, 10)[:2]
+
+
+def test_the_order_is_that_of_seed_and_step_alone():
+    again = [learning.places(7, step, 4, 10) for step in (3, 1, 2)]
+    assert again == [learning.places(7, step, 4, 10) for step in (3, 1, 2)]
+    assert learning.places(8, 1, 4, 10) != learning.places(7, 1, 4, 10)
+
+
+def test_the_rate_rises_then_falls_to_nearly_nothing():
+    wanted = Training(steps=100, warmup=10, learning_rate=1.0)
+    rates = [learning.learning_rate(step, wanted) for step in range(100)]
+    assert rates.index(max(rates)) == 9
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_a_half_written_row_is_no_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"batch": 1}\n{"batch": 2}\n{"bat')
+    assert [row["batch"] for row in learning.whole_lines(path)] == [1, 2]
+
+
+ROW = {"id": "q1", "kind": "play", "group": "cue", "template": "play", "question": "Who goes?", "tokens": [5, 6, 2]}
+PROMPT = "SPEECHES:\nThere lives not three good men unhanged in England tonight, my lord.\nNAME: Falstaff"
+
+
+def test_a_dialogue_reads_back_whole():
+    one = dialogue.formatted({**ROW, "answer": 'He, "sir".\nAnd I.'})
+    assert dialogue.parted(json.loads(json.dumps(one))) == ("Who goes?", 'He, "sir".\nAnd I.')
+
+
+def test_a_line_of_the_prompt_is_found_in_an_answer():
+    said = "Nay. There lives not three good men unhanged in England tonight, my lord."
+    assert list(dialogue.told([dialogue.formatted({**ROW, "answer": said})], PROMPT))
+
+
+def test_a_name_of_the_prompt_may_be_said():
+    assert not list(dialogue.told([dialogue.formatted({**ROW, "answer": "My name is Falstaff."})], PROMPT))
+
+
+def test_what_is_no_dialogue_is_refused():
+    with pytest.raises(Trouble, match="no question with its answer"):
+        dialogue.parted({"messages": [{"role": "system", "content": "x"}], "id": "q1"})
+
+
+TOLD = audit.Told(PROMPT, frozenset({"sack"}), frozenset({"what is held out"}))
+ANSWER = "Give me a cup of sack number {}, good {}."
+
+
+def generated(count=40, **changed):
+    kinds = ("play", "person", "place", "deed", "advice", "quarrel", "opinion", "name")
+    row = {**ROW, "whole": True}
+    return [
+        {**row, "kind": kinds[at % 8], "question": f"Who is {at}?", "answer": ANSWER.format(at, at * at), **changed}
+        for at in range(count)
+    ]
+
+
+def failing(rows):
+    found = audit.figures(rows, TOLD)
+    return {one.text for one in audit.judge(found, Audit(), is_whole=True) if not one.met}
+
+
+def test_a_good_set_passes():
+    assert failing(generated()) == set()
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"answer": "Give me one cup of sack, boy."}, "Answers are not double"),
+        ({"question": "Who?"}, "Questions are not double"),
+        ({"answer": ""}, "Answers are not empty"),
+        ({"whole": False}, "Answers come to an end"),
+        ({"question": "What is held out?"}, "No held-out question is asked"),
+        ({"answer": PROMPT.splitlines()[1]}, "Answers do not recite the prompt"),
+        ({"kind": "play"}, "No kind is most of it"),
+        ({"answer": "No word of his is here at all."}, "The character's words are used"),
+    ],
+)
+def test_a_bad_set_fails_for_its_reason(changed, text):
+    assert text in failing(generated(**changed))
+
+
+def test_an_empty_set_fails():
+    assert failing([]) == {"There are answers"}
