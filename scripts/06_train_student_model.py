@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distill.settings import Training
 
 LOGGED_EVERY = 10
+FEW_STEPS = 50  # with fewer, chance decides whether the loss falls
 
 
 class Term:

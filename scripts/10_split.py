@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LEAST_CHANCE = 0.03
+
+
 def split(stage: Stage) -> Report:
     """Format, divide, prove that nothing is on both sides."""
     folder, prompt = stage.input("teacher_data_1.jsonl").parent, stage.input(scene.PROMPT)
@@ -34,7 +37,7 @@ def split(stage: Stage) -> Report:
     dropped = len(rows) - len(clean)
     counts = {"train": len(parts[0]), "val": len(parts[1]), "dropped": dropped}
     train, judging = map(files.read_jsonl, paths)
-    criteria = judge(train, judging, prompt.read_text(encoding="utf-8"), is_test=stage.is_test)
+    criteria = judge(train, judging, prompt.read_text(encoding="utf-8"), stage)
     note = (
         f"{counts['train']:,} to learn, {counts['val']:,} to judge, {dropped} dropped (empty, or words of the prompt)"
     )
@@ -47,18 +50,20 @@ def is_val(one: dict[str, Any], seed: int, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
-def judge(train: list[dict[str, Any]], val: list[dict[str, Any]], prompt: str, *, is_test: bool) -> list[Criterion]:
+def judge(train: list[dict[str, Any]], val: list[dict[str, Any]], prompt: str, stage: Stage) -> list[Criterion]:
     """Judge the files as they were read back."""
     both = questions(train) & questions(val)
     told = list(dialogue.told([*train, *val], prompt))
-    share = len(val) / max(1, len(train) + len(val))
+    total, wanted = len(train) + len(val), stage.settings.split.val_share
+    share = len(val) / max(1, total)
+    chance = max(LEAST_CHANCE, 2 / max(1, total) ** 0.5)  # each question is drawn by itself
     return [
         Criterion("No question is on both sides", not both, f"{len(both)} on both sides"),
         Criterion(
             "No prompt is in either file", not told, "; ".join(told[:3]) or f"none in {len(train) + len(val):,} rows"
         ),
-        Criterion("One in ten judges", is_test or 0.07 <= share <= 0.13, f"{share:.1%}"),
-        Criterion("There is something to learn", bool(train or is_test), f"{len(train):,} rows"),
+        Criterion("As many judge as are wanted", abs(share - wanted) <= chance, f"{share:.1%}, wanted {wanted:.1%}"),
+        Criterion("There is something to learn", bool(train), f"{len(train):,} rows"),
     ]
 
 

@@ -147,7 +147,7 @@ class Training:
     learning_rate: float = 3e-3
     warmup: int = 5
     targets: str = "soft"
-    top: int = 20
+    top: int = 100
     reduction: str = "batch"
     val_examples: int = 200
     save_every: int = 70

@@ -130,8 +130,10 @@ def test_plays_that_are_held_out_teach_nothing(at_home):
     assert {speech.play for play in read.learned.plays for speech in play} == {"comedy", "history"}
     assert {speech.play for play in read.held_out.plays for speech in play} == {"macbeth", "twelfth_night"}
     assert "quartz" not in text
-    unknown = corpus.tokenizer.unknown
-    assert unknown in corpus.tokenizer.encode("xylophone zeppelin quartz")  # characters that only those plays have
+    pieces = len(corpus.tokenizer.encode("quartz"))
+    assert (
+        pieces >= len("quartz") - 1
+    )  # a word of those plays alone is spelled out; two letters of it may stand elsewhere
     taught = [number for at in range(60) for number in corpus.source.document(at, 200)[0]]
     assert "quartz" not in corpus.tokenizer.decode(taught)
 

@@ -23,7 +23,7 @@ def made(play, number):
     text = f"Where is barrel number {number} of the {play}?"
     fields = {field.name for field in dataclasses.fields(Speech)}
     given = {"id": f"{play}.{number}", "play": play, "speaker": ("ANNA", "BEN")[number % 2], "text": text}
-    rest = {name: 1 for name in fields - set(given)}
+    rest = dict.fromkeys(fields - set(given), 1)
     return Speech(**given, **rest)
 
 
