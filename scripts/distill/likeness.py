@@ -65,7 +65,7 @@ def letters(answers: Sequence[str], others: Sequence[str]) -> float:
     """Return the mean similarity of pairs, 0 to 1, by edits of letters."""
     from rapidfuzz.fuzz import ratio
 
-    return round(mean(ratio(one, other) / 100 for one, other in zip(answers, others, strict=True)), 4)
+    return round(mean(float(ratio(one, other)) / 100 for one, other in zip(answers, others, strict=True)), 4)
 
 
 def has_embedding() -> bool:
