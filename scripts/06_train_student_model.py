@@ -52,9 +52,9 @@ class Logs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, seed: int, first: int) -> None:
-        """Forget the rows of a seed from batch `first` on, and those of later seeds."""
-        last = self.step(seed, first)
-        kept = [row for row in learning.whole_lines(self.metrics) if row["step"] <= last]
+        """Forget the rows of a seed from batch `first` on: they come again."""
+        known = learning.whole_lines(self.metrics)
+        kept = [row for row in known if row["seed"] != seed or row["batch"] < first]
         files.write_jsonl(self.metrics, kept)
         files.write_text(self.losses, "".join(line(row) for row in kept))
 
@@ -89,9 +89,7 @@ def train(stage: Stage) -> Report:
     students: list[Student] = []
     every = schooling.classes(stage, set_up, wanted)
     for one in every:
-        known = one.rows()
-        logs.begin(one.seed, known[-1]["batch"] if known else 0)
-        one.is_ended, one.wrote = term.is_heard, logs.write
+        one.is_ended, one.wrote, one.forgot = term.is_heard, logs.write, logs.begin
         student = one.teach()
         if student is None or term.code:
             print("ended by a signal; the same command goes on", flush=True)

@@ -40,6 +40,7 @@ class Class:
     wait_s: float
     is_ended: Callable[[], bool] = field(default=lambda: False)
     wrote: Callable[[dict[str, Any]], None] = field(default=lambda _row: None)
+    forgot: Callable[[int, int], None] = field(default=lambda _seed, _batch: None)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the checkpoints that there are of these very lessons and settings; others are put aside."""
@@ -86,7 +87,9 @@ class Class:
     def keep_until(self, batch: int) -> None:
         """Forget checkpoints after a batch: what comes will write them again."""
         path = self.folder / CHECKPOINTS
-        files.write_jsonl(path, [row for row in whole_lines(path) if row["batch"] <= batch])
+        if path.is_file():
+            files.write_jsonl(path, [row for row in whole_lines(path) if row["batch"] <= batch])
+        self.forgot(self.seed, batch)
 
     def go_on(self, client: Any, first: int) -> bool:
         """Take the steps from `first` on, one of them submitted ahead; return whether all were taken."""

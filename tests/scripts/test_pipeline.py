@@ -109,7 +109,8 @@ def made(tmp_path_factory):
 @pytest.fixture
 def home(made, tmp_path):
     """A copy of that folder."""
-    shutil.copytree(made.folder, tmp_path / "p", ignore=shutil.ignore_patterns("tinker"))
+    left = shutil.ignore_patterns("tinker", "checkpoints", "training_logs", "students.json")
+    shutil.copytree(made.folder, tmp_path / "p", ignore=left)
     return Pipeline(tmp_path / "p")
 
 
@@ -156,9 +157,9 @@ def test_more_rows_than_questions_are_refused(home):
 
 def test_a_killed_training_has_the_losses_of_one_that_was_not(home, trained):
     saved = home.path("checkpoints/seed_3/checkpoints.jsonl")
-    assert home.kill_when(saved.is_file, "06_train_student_model.py")
+    assert home.kill_when(lambda: saved.is_file() and read(saved), "06_train_student_model.py")
     after = home.path("checkpoints/seed_4/checkpoints.jsonl")
-    assert home.kill_when(after.is_file, "06_train_student_model.py")
+    assert home.kill_when(lambda: after.is_file() and read(after), "06_train_student_model.py")
     said = home.run("06_train_student_model.py")
     assert "going on at batch" in said
     assert losses(home) == losses(trained)
