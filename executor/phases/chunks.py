@@ -7,9 +7,9 @@ import os
 from executor import follow, jobs
 from executor.criteria import read_result
 from executor.digests import main_digest
-from executor.events import MainAdopted, MainFinished, MainLost, MainReused, MainStarted, WarningRaised
+from executor.events import MainAdopted, MainLost, MainReused, MainStarted, WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
-from executor.phases.main import is_retried, wait
+from executor.phases.main import ended, is_retried, wait
 from executor.phases.rows import counted, ready
 from executor.phases.running import Errand, adopt, environment, launch
 from executor.phases.together import check_all
@@ -192,16 +192,7 @@ class _Chunks:
         usd = _usd(read_result(os.path.join(bench.folder(task, run), "result.json")).metrics)
         if outcome.passed:
             self._costs[chunk.number] = usd
-        finished = MainFinished(
-            status=outcome.verdict,
-            run=run,
-            exit_code=done.end.exit_code,
-            signal=done.end.signal,
-            duration_s=done.duration_s,
-            output=done.output,
-            output_file=done.output_file,
-            failure=failure,
-            reason=outcome.reason,
+        finished = ended(run, done, outcome, failure).replace(
             chunk=chunk.number,
             chunks=chunk.count,
             rows=found.rows,

@@ -96,22 +96,24 @@ def judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple
     outcome, failure = command.judge(
         done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
     )
-    bench.log(
-        MainFinished(
-            status=outcome.verdict,
-            run=run,
-            exit_code=done.end.exit_code,
-            signal=done.end.signal,
-            duration_s=done.duration_s,
-            output=done.output,
-            output_file=done.output_file,
-            failure=failure,
-            reason=outcome.reason,
-        ),
-        task,
-    )
+    bench.log(ended(run, done, outcome, failure), task)
     bench.journal.sync()
     return outcome, (failure, f"exit:{done.end.exit_code}")
+
+
+def ended(run: str, done: Run, outcome: Outcome, failure: str) -> MainFinished:
+    """Return the fact that a run ended, as it was judged."""
+    return MainFinished(
+        status=outcome.verdict,
+        run=run,
+        exit_code=done.end.exit_code,
+        signal=done.end.signal,
+        duration_s=done.duration_s,
+        output=done.output,
+        output_file=done.output_file,
+        failure=failure,
+        reason=outcome.reason,
+    )
 
 
 def is_retried(classes: tuple[str, ...], spec: Main) -> bool:

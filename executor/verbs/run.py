@@ -16,7 +16,7 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs.summary import say_json, say_report, say_summary
+from executor.verbs.summary import say_json, say_report, say_summary, still_running
 from executor.verbs.wanted import asked, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
@@ -262,9 +262,9 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
         screen.say(f"Interrupted in step {reports[-1].number}; go on with: do-tasks --continue")
-    running = [report for report in reports if report.outcome.verdict == Verdict.STARTED]
-    if running and not args.step:
-        screen.say(f"Still running: step {ranges([one.number for one in running])}. How it goes: do-tasks --monitor")
+    running = [] if args.step else still_running(bench, reports)
+    if running:
+        screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")
     if worst != Verdict.INTERRUPTED and (worst == Verdict.PASSED or args.keep_going or args.step):
         for note in notes:
             screen.say(note)

@@ -113,3 +113,10 @@ def say_summary(reports: list[Report], screen: Screen) -> None:
         screen.say(
             f"{mark} step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s  {safe(told)}"
         )
+
+
+def still_running(bench: Bench, reports: list[Report]) -> list[int]:
+    """Return the steps of this run whose background job has not ended since."""
+    bench.hear()
+    started = [report.number for report in reports if report.outcome.verdict == Verdict.STARTED]
+    return [number for number in started if bench.state(number).verdict == Verdict.STARTED]

@@ -96,15 +96,17 @@ class Class:
         ahead = self.submitted(client, first)
         for step in range(first, self.wanted.steps):
             row = self.stepped(step, *ahead)
-            is_saved = self.is_saved(step + 1)
-            if not is_saved and not self.is_ended():
+            is_ended = self.is_ended()  # asked once: a step that was submitted ahead would be in the checkpoint
+            if not is_ended and not self.is_saved(step + 1):
                 ahead = self.submitted(client, step + 1)
-            if is_saved or self.is_ended():
-                row |= self.save(client, step + 1)
-            self.wrote(row)
-            if self.is_ended():
+                self.wrote(row)
+                continue
+            saved = self.save(client, step + 1)
+            self.wrote(row | {"val_nll": saved["val_nll"]})
+            self.note(saved)  # last: who goes on at this checkpoint has the rows of all steps before it
+            if is_ended:
                 return step + 1 == self.wanted.steps
-            if is_saved and step + 1 < self.wanted.steps:
+            if step + 1 < self.wanted.steps:
                 ahead = self.submitted(client, step + 1)
         return True
 
@@ -163,12 +165,13 @@ class Class:
         return {"num_tokens": sum(len(one.asked) for one in batch) + counted, "num_loss_tokens": counted}
 
     def save(self, client: Any, batch: int) -> dict[str, Any]:
-        """Judge, keep state and weights, note them; `batch` is the one that comes next. Return what the row adds."""
+        """Judge, keep state and weights; `batch` is the one that comes next. Return the checkpoint's row."""
         name = f"{self.digest[:8]}-{self.seed}-{batch:06}"
         judged = self.judge(client)
         state = client.save_state(name, overwrite=True).result(self.wait_s).path
         sampler = client.save_weights_for_sampler(name)
-        row = {
+        print(f"seed {self.seed}, batch {batch}: validation {judged:.4f} nats a token", flush=True)
+        return {
             "name": f"{batch:06}",
             "batch": batch,
             "epoch": batch * self.wanted.batch // max(1, len(self.learned)),
@@ -178,10 +181,11 @@ class Class:
             "seed": self.seed,
             "digest": self.digest,
         }
+
+    def note(self, saved: dict[str, Any]) -> None:
+        """Add a checkpoint to those that there are."""
         path = self.folder / CHECKPOINTS
-        files.write_jsonl(path, [*whole_lines(path), row])
-        print(f"seed {self.seed}, batch {batch}: validation {judged:.4f} nats a token", flush=True)
-        return {"val_nll": judged}
+        files.write_jsonl(path, [*whole_lines(path), saved])
 
     def judge(self, client: Any) -> float:
         """Return nats a token of the words that the teacher drew, in the judging set."""

@@ -117,23 +117,19 @@ def saved(data: Data) -> str:
 def amount(one: dict[str, Any]) -> str:
     """Return a figure with its unit."""
     value = one["value"]
-    return (
-        "none"
-        if value is None
-        else f"{value:.4g} {one['unit']}"
-        if isinstance(value, float)
-        else f"{value:,} {one['unit']}"
-    )
+    shown = f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    return f"{shown} {one['unit']}"
 
 
 def money(found: dict[str, Any]) -> str:
     """Return what a query costs and when the student has paid for itself."""
-    parts = [
-        f"{name.replace('_', ' ')} {amount(value) if isinstance(value, dict) and 'value' in value else value}"
-        for name, value in found.items()
-        if name not in ("note", "models", "as_of", "source", "checked_by")
-    ]
-    return "; ".join(parts)
+    parts = [f"{name.replace('_', ' ')} {amount(value)}" for name, value in found.items() if is_known(value)]
+    return "; ".join([*parts, str(found["said"])])
+
+
+def is_known(value: Any) -> bool:
+    """Tell whether something is a figure that has a value."""
+    return isinstance(value, dict) and value.get("value") is not None
 
 
 def reviewed(data: Data) -> str:
@@ -193,16 +189,27 @@ def results(data: Data) -> str:
 def deployment(data: Data) -> str:
     """Return DEPLOYMENT.md."""
     found, saved_tokens = data.export, data.savings["tokens_saved_per_query"]["value"]
-    files = "\n".join(f"| {name} | {one['bytes']:,} | `{one['sha256'][:16]}` |" for name, one in found["files"].items())
-    limits = SMALL if data.is_local else LARGE
-    return f"""# Deploying the student
+    sections = {
+        "Load it": loading(data),
+        "Try it": """```bash
+python scripts/17_talk.py                        # a conversation; --once "Who are you?" for one answer
+```""",
+        "Before it is used": f"{SMALL if data.is_local else LARGE}\n\nResult: {headline(data)}",
+        "Files": exported(data),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    return (
+        "# Deploying the student\n\n"
+        f"The student answers without the prompt: {saved_tokens:g} tokens fewer are read for each query.\n"
+        f"Checkpoint `{found['checkpoint']}` (seed {found['seed']}, step {found['step']}), base `{found['base_model']}`.\n\n"
+        f"{body}\n"
+    )
 
-The student answers without the prompt: {saved_tokens:g} tokens fewer are read for each query.
-Checkpoint `{found["checkpoint"]}` (seed {found["seed"]}, step {found["step"]}), base `{found["base_model"]}`.
 
-## Load it
-
-```python
+def loading(data: Data) -> str:
+    """Return how the merged model or the adapter is loaded, and how a question is put to it."""
+    found = data.export
+    return f"""```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("outputs/export/merged")
@@ -219,29 +226,18 @@ model = PeftModel.from_pretrained(base, "outputs/export/adapter")
 ```
 
 A question is put to it {asked(data)}. Loaded back, merged and adapter differ by at most
-{found["max_logit_difference"]:.2g} in a logit, and from the service that trained it by {found["max_nats_difference"]:.2g} nats.
+{found["max_logit_difference"]:.2g} in a logit, and from the service that trained it by {found["max_nats_difference"]:.2g} nats."""
 
-## Try it
 
-```bash
-python scripts/17_talk.py                        # a conversation; --once "Who are you?" for one answer
-```
-
-## Before it is used
-
-{limits}
-
-Result: {headline(data)}
-
-## Files
-
-| file | bytes | SHA-256 begins |
-|---|---|---|
-{files}
-"""
+def exported(data: Data) -> str:
+    """Return the table of the files that were exported."""
+    lines = ["| file | bytes | SHA-256 begins |", "|---|---|---|"]
+    files = data.export["files"].items()
+    return "\n".join([*lines, *(f"| {name} | {one['bytes']:,} | `{one['sha256'][:16]}` |" for name, one in files)])
 
 
 def asked(data: Data) -> str:
     """Return how a question is written for the model."""
-    ways = {"sheet": "as `<bos><q>QUESTION<a>`", "chat": "by the tokenizer's chat template, without a system message"}
+    chat = "by the tokenizer's chat template, without a system message, with `enable_thinking=False`"
+    ways = {"sheet": "as `<bos><q>QUESTION<a>`", "chat": chat}
     return ways.get(str(data.teacher["voice"]), "as `Question: QUESTION`, a new line, `Answer:`")

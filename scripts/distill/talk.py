@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill import asking
 from distill.asking import Asked
+from distill.voice import chat_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def chat(voice: Voice, turns: list[tuple[str, str]], question: str, told: str) -
     for asked, said in turns:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
     messages.append({"role": "user", "content": question})
-    return list(voice.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+    return chat_ids(voice.tokenizer, messages)
 
 
 def harmless(text: str) -> str:

@@ -37,7 +37,7 @@ class Voice:
     def _chat(self, question: str, told: str) -> list[int]:
         system = [{"role": "system", "content": told}] if told else []
         turns = [*system, {"role": "user", "content": question}]
-        return list(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False))
+        return chat_ids(self.tokenizer, turns)
 
     def answer(self, text: str) -> list[int]:
         """Return an answer's ids, its end included."""
@@ -60,6 +60,12 @@ class Voice:
     def prompt_tokens(self) -> int:
         """How many ids the prompt adds to a question."""
         return len(self.asked("Who?", prompted=True)) - len(self.asked("Who?", prompted=False))
+
+
+def chat_ids(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
+    """Return a conversation's ids up to where the assistant speaks; a model that may think first does not."""
+    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
+    return list(ids)
 
 
 def voice_of(wanted: Teacher, prompt: str, sampler: Any = None) -> Voice:

@@ -111,6 +111,13 @@ def test_the_plan_goes_on_while_a_job_runs(project):
     assert "Still running: step 13" in done.out
 
 
+def test_a_job_that_has_ended_is_not_said_to_run(project):
+    done = plan(project, depends=13).run("--continue")
+    assert done.code == 0, done
+    assert "- [x] **STEP 13**" in project.spec
+    assert "Still running" not in done.out
+
+
 def test_a_step_waits_for_the_first_checkpoint(project):
     project.write("hold", "")
     checks = [{"task": "ck", "checkpoints": "ck/step_*", "interval": 0.2}]

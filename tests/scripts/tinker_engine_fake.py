@@ -104,10 +104,10 @@ class SumsEngine:
 
 
 class Hosted:
-    """A service in a thread; `bounds` as wanted, `state` its folder."""
+    """A service in a thread; `bounds` as wanted, `state` its folder, `engine` a counting one unless given."""
 
-    def __init__(self, state, **bounds):
-        self.engine = SumsEngine()
+    def __init__(self, state, engine=None, **bounds):
+        self.engine = engine or SumsEngine()
         self.app = app.create(self.engine, store=Store(state), token=TOKEN, bounds=Bounds(**bounds))
         config = uvicorn.Config(
             self.app, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=2, ws="none"

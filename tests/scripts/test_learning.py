@@ -1,0 +1,114 @@
+"""A student's steps, with a service that counts: what a checkpoint holds is what is noted of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tinker")
+
+from distill import learning
+from distill.lessons import Lesson
+from distill.settings import Training
+
+WANTED = Training(steps=7, batch=1, save_every=3, warmup=1)
+
+
+class Done:
+    """A future that is there: of a value, or of one with these attributes."""
+
+    def __init__(self, value=None, **held):
+        self.held = value or SimpleNamespace(**held)
+
+    def result(self, _wait_s):
+        return self.held
+
+
+class CountingClient:
+    """Counts optimizer steps; a state's path says how many it holds."""
+
+    def __init__(self, steps=0, loss=1.0):
+        self.steps, self.loss = steps, loss
+
+    def forward_backward(self, _data, _loss):
+        return Done(metrics={"loss:sum": self.loss})
+
+    def forward(self, _data, _loss):
+        return Done(metrics={"loss:sum": 1.0})
+
+    def optim_step(self, _params):
+        self.steps += 1
+        return Done()
+
+    def save_state(self, name, *, overwrite):
+        assert overwrite
+        return Done(path=f"state/{name}/{self.steps}")
+
+    def save_weights_for_sampler(self, name):
+        return Done(path=f"sampler/{name}/{self.steps}")
+
+
+class Service:
+    """Makes clients, and makes them again of a state."""
+
+    loss = 1.0
+
+    def create_lora_training_client(self, _model, **_more):
+        return Done(CountingClient(loss=self.loss))
+
+    def create_training_client_from_state_with_optimizer(self, path):
+        return Done(CountingClient(int(path.rsplit("/", 1)[1])))
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A class with one lesson."""
+    lesson = Lesson([1, 2], [3], np.array([[3]]), np.ones((1, 1), np.float32))
+    scene = SimpleNamespace(client=Service(), student="m")
+    return learning.Class(scene, WANTED, 17, [lesson], [lesson], tmp_path / "seed_17", "digest", 1.0)
+
+
+def noted(one):
+    path = one.folder / learning.CHECKPOINTS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def test_a_checkpoint_holds_the_steps_before_its_batch(one):
+    assert one.teach().step in (3, 6, 7)
+    assert [(row["batch"], int(row["state_path"].rsplit("/", 1)[1])) for row in noted(one)] == [(3, 3), (6, 6), (7, 7)]
+
+
+@pytest.mark.parametrize("heard_at", range(1, 12))
+def test_a_signal_at_any_moment_ends_with_a_checkpoint_of_the_steps_that_are_in_it(one, heard_at):
+    asked = 0
+
+    def is_ended():
+        nonlocal asked
+        asked += 1
+        return asked >= heard_at
+
+    rows = []
+    one = dataclasses.replace(one, is_ended=is_ended, wrote=rows.append)
+    one.teach()
+    last = noted(one)[-1]
+    assert int(last["state_path"].rsplit("/", 1)[1]) == last["batch"]
+    again = dataclasses.replace(one, is_ended=lambda: False)
+    assert again.teach().step in {row["batch"] for row in noted(one)}
+    assert [row["batch"] for row in rows] == list(range(WANTED.steps))
+
+
+def test_a_checkpoint_is_noted_after_the_row_of_its_step(one):
+    seen = []
+    dataclasses.replace(one, wrote=lambda row: seen.append((row["batch"] + 1, len(noted(one))))).teach()
+    assert [there for batch, there in seen if batch in (3, 6, 7)] == [0, 1, 2]
+
+
+def test_a_loss_that_is_no_number_ends_it(one):
+    one.set_up.client.loss = float("nan")
+    with pytest.raises(learning.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):
+        one.teach()
+    assert noted(one) == []
