@@ -2,9 +2,9 @@
 
     python benchmarks/kills.py FOLDER [--like OTHER] [--kills 10] [--seed 1] [--least 10] [--most 80]
 
-FOLDER is a clone of this repository with its .venv set up, OTHER one whose plan has run to its end undisturbed. Each
-round goes on with the plan, waits a random while, and ends every process in FOLDER by SIGKILL. After the last one the plan
-runs to its end, and each claim is held against the files. Exit 1 when one does not hold.
+FOLDER is a clone of this repository with its .venv set up, OTHER one whose plan has run to its end undisturbed.
+Each round goes on with the plan, waits a random while, and ends every process in FOLDER by SIGKILL. After the last
+one the plan runs to its end, and each claim is held against the files. Exit 1 when one does not hold.
 """
 
 from __future__ import annotations
