@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import json
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from distill.trouble import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -21,22 +21,28 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_npz(path: Path, **arrays: Any) -> None:
-    """Write numpy arrays by their names."""
+def write_array(path: Path, array: Any) -> None:
+    """Write a numpy array as .npy, which can be read without holding it in memory."""
     import numpy as np
 
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    write_bytes(path, out.getvalue())
+    with replacing(path) as out:
+        np.save(out, array)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, whole or not at all."""
+    with replacing(path) as out:
+        out.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to that takes the place of `path` once it is whole and synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with open(handle, "wb") as out:
-            out.write(content)
+            yield out
             out.flush()
             os.fsync(out.fileno())
         os.chmod(beside, 0o644)

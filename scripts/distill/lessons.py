@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distill.scene import Scene
     from distill.settings import Settings
 
-    Soft = tuple[NDArray[np.int64], NDArray[np.float32]]
+    Soft = tuple[NDArray[np.int32], NDArray[np.float32]]
     Tell = Callable[[int, int], None]
 
 KINDS = ("soft", "sampled")
@@ -35,7 +35,7 @@ class Lesson:
 
     asked: list[int]
     answer: list[int]
-    targets: NDArray[np.int64]
+    targets: NDArray[np.int32]
     weights: NDArray[np.float32]
 
     def datum(self, scale: float) -> Any:
@@ -81,25 +81,27 @@ def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
 
 def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
     """Return a lesson whose every target is the word that was said."""
-    targets = np.array(answer, np.int64)[:, None]
+    targets = np.array(answer, np.int32)[:, None]
     return Lesson(set_up.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
 
 
 def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
-    """Return the teacher's distributions of all answers; asks for them once, and keeps them in one file."""
-    path = folder / f"{digest(set_up, pairs, settings.training.top)}.npz"
-    sizes = [len(answer) for _, answer in pairs]
-    if not path.is_file():
-        found = []
+    """Return the teacher's distributions of all answers; asks for them once, and keeps them in two files."""
+    name = digest(set_up, pairs, settings.training.top)
+    paths = [folder / f"{name}.{part}.npy" for part in ("targets", "weights")]
+    ends = np.cumsum([len(answer) for _, answer in pairs])
+    if not all(path.is_file() for path in paths):
+        shape = (int(ends[-1]), settings.training.top + 1)
+        found = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         for number, one in enumerate(asked_for(set_up, pairs, settings), 1):
-            found.append(one)
+            for array, part in zip(found, one, strict=True):
+                array[ends[number - 1] - len(part) : ends[number - 1]] = part
             if number % 100 == 0 or number == len(pairs):
                 tell(number, len(pairs))
-        targets, weights = (np.concatenate([one[part] for one in found]) for part in (0, 1))
-        files.write_npz(path, targets=targets.astype(np.int32), weights=weights)
-    with np.load(path) as read:
-        ends = np.cumsum(sizes)[:-1]
-        parts = (np.split(read["targets"].astype(np.int64), ends), np.split(read["weights"], ends))
+        for path, array in zip(paths, found, strict=True):
+            files.write_array(path, array)
+        del found, array
+    parts = [np.split(np.load(path, mmap_mode="r"), ends[:-1]) for path in paths]
     return list(zip(*parts, strict=True))
 
 
@@ -119,7 +121,7 @@ def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: S
     )
     while waiting:
         answer, future = waiting.popleft()
-        yield soft(answer, arrived(future, wanted.wait_s)[-len(answer) :], top)
+        yield soft(answer, *likeliest(arrived(future, wanted.wait_s), len(answer), top))
         waiting.extend((pair[1], sent(sampler, set_up, pair, top)) for pair in islice(left, 1))
 
 
@@ -138,28 +140,34 @@ def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> 
     )
 
 
-def arrived(future: Any, wait_s: float) -> list[list[tuple[int, float]]]:
+def arrived(future: Any, wait_s: float) -> Any:
     """Wait for it; Trouble when the service does not answer."""
     import tinker
 
     try:
-        return list(future.result(wait_s).topk_prompt_logprobs)
+        return future.result(wait_s)
     except (tinker.TinkerError, TimeoutError) as error:
         why = f"the service gave no distribution ({type(error).__name__}: {error})"
         raise Trouble(f"{why}: run the same command again", RETRY_LATER) from error
 
 
-def soft(answer: Sequence[int], likeliest: Sequence[Sequence[tuple[int, float]]], top: int) -> Soft:
-    """Return an estimate without bias of the teacher's distribution at each place.
+def likeliest(response: Any, places: int, top: int) -> Soft:
+    """Return ids and probabilities (T, top) of the likeliest tokens in the last places of a prompt; 0 where none is."""
+    found = response.topk_prompt_logprobs_np  # its lists would be thousands of pairs for each answer
+    ids, chances = np.zeros((places, top), np.int32), np.zeros((places, top), np.float32)
+    count = min(top, found.token_ids.shape[1])
+    ids[:, :count] = found.token_ids[-places:, :count]
+    chances[:, :count] = np.exp(found.logprobs[-places:, :count])  # of a mark for none, -99999, it is 0
+    return ids, chances
 
-    The `top` likeliest have their probabilities as they are. Where the token that the teacher drew is none of them it
+
+def soft(answer: Sequence[int], ids: NDArray[np.int32], chances: NDArray[np.float32]) -> Soft:
+    """Return an estimate without bias of the teacher's distribution at each place: (T, K + 1) targets and weights.
+
+    The K likeliest `ids` have their `chances` as they are. Where the token that the teacher drew is none of them it
     counts 1: over all draws this is what the others have together. Renormalised, the likeliest would teach a teacher
     who never says anything else.
     """
-    targets, weights = np.zeros((len(answer), top + 1), np.int64), np.zeros((len(answer), top + 1), np.float32)
-    for place, (token, known) in enumerate(zip(answer, likeliest, strict=True)):
-        ids = [one for one, _ in known]
-        targets[place, : len(ids)], targets[place, top] = ids, token
-        weights[place, : len(ids)] = np.exp([nats for _, nats in known])
-        weights[place, top] = token not in ids
-    return targets, weights
+    drawn = np.array(answer, np.int32)[:, None]
+    is_other = ~((ids == drawn) & (chances > 0)).any(1, keepdims=True)
+    return np.concatenate([ids, drawn], 1), np.concatenate([chances, is_other.astype(np.float32)], 1)

@@ -141,13 +141,13 @@ class Training:
 
     student: str = ""
     seeds: tuple[str, ...] = ("17", "18", "19")
-    rank: int = 16
+    rank: int = 32
     steps: int = 280
     batch: int = 16
     learning_rate: float = 3e-3
     warmup: int = 5
     targets: str = "soft"
-    top: int = 100
+    top: int = 300
     reduction: str = "batch"
     val_examples: int = 200
     save_every: int = 70

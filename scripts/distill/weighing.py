@@ -29,7 +29,7 @@ def sent(sampler: Any, prompt: list[int], answer: list[int]) -> Any:
     """Ask for the logprobs of an answer after its prompt."""
     from tinker import types
 
-    return sampler.compute_logprobs(types.ModelInput.from_ints([*prompt, *answer]))
+    return sampler.compute_logprobs(types.ModelInput.from_ints([*prompt, *answer]), prompt_logprobs_last_n=len(answer))
 
 
 def arrived(future: Any, wanted: Teacher) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,17 +15,27 @@ from distill.trouble import Trouble
 
 def test_soft_targets_have_the_teachers_distribution_on_average():
     chances = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
-    top = [(number, float(np.log(chances[number]))) for number in range(2)]
+    ids, known = np.arange(2)[None], chances[None, :2].astype(np.float32)
     sums, drawn = np.zeros(5), np.random.default_rng(3).choice(5, size=4000, p=chances)
     for token in drawn:
-        targets, weights = lessons.soft([int(token)], [top], 2)
+        targets, weights = lessons.soft([int(token)], ids, known)
         np.add.at(sums, targets[0], weights[0])
     assert sums / len(drawn) == pytest.approx(chances, abs=0.02)
 
 
 def test_a_token_among_the_likeliest_is_not_counted_twice():
-    _, weights = lessons.soft([1], [[(1, np.log(0.9)), (2, np.log(0.05))]], 2)
+    _, weights = lessons.soft([1], np.array([[1, 2]]), np.array([[0.9, 0.05]], np.float32))
     assert weights[0].tolist() == pytest.approx([0.9, 0.05, 0.0])
+
+
+def test_fewer_likeliest_than_asked_for_leave_places_that_count_nothing():
+    ids, nats = np.array([[9, 9], [0, 5], [3, 0]]), np.array([[-0.1, -0.2], [-0.5, -1.0], [-0.25, -99999.0]])
+    response = SimpleNamespace(topk_prompt_logprobs_np=SimpleNamespace(token_ids=ids, logprobs=nats))
+    found, chances = lessons.likeliest(response, 2, 3)
+    assert found.tolist() == [[0, 5, 0], [3, 0, 0]]
+    np.testing.assert_allclose(chances, [[np.exp(-0.5), np.exp(-1.0), 0], [np.exp(-0.25), 0, 0]], rtol=1e-6)
+    _, weights = lessons.soft([0, 0], found, chances)
+    assert weights[:, -1].tolist() == [0, 1]  # token 0 is drawn; in the second place it stands for none
 
 
 def test_every_lesson_is_taken_once_an_epoch():

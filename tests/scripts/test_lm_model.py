@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -162,3 +167,21 @@ def test_pairs_turn_from_fast_to_slow():
     turns = frequencies(PRESETS["1m"])
     assert turns[0] == 1
     assert (turns.diff() < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "spins"),
+    [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_waiting_threads_leave_the_processor_to_others_unless_a_person_says_how(told, spins):
+    scripts = Path(__file__).resolve().parents[2] / "scripts"
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", "import os, distill.lm; print(os.environ.get('GOMP_SPINCOUNT'))"],
+        env={**kept, "PYTHONPATH": str(scripts), **told},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == spins

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -124,10 +126,28 @@ def test_prompt_logprobs_are_those_of_a_forward(engine, folder):
         assert found.prompt_logprobs[0] is None
         np.testing.assert_allclose(found.prompt_logprobs[1:], wanted, rtol=1e-3, atol=1e-4)
         values, ids = table.topk(3)
-        assert found.topk_prompt_logprobs[0] is None
-        assert [[place for place, _ in row] for row in found.topk_prompt_logprobs[1:]] == ids.tolist()
-        np.testing.assert_allclose([[value for _, value in row] for row in found.topk_prompt_logprobs[1:]], values,
-                                   rtol=1e-3, atol=1e-4)  # fmt: skip
+        assert found.topk_prompt_logprobs.first == 1
+        assert found.topk_prompt_logprobs.ids.tolist() == ids.tolist()
+        np.testing.assert_allclose(found.topk_prompt_logprobs.logprobs, values, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("last", [1, 4, len(PROMPT) - 1, len(PROMPT), len(PROMPT) + 9])
+def test_the_last_tokens_alone_have_the_scores_that_they_have_among_all(engine, folder, last):
+    params = Sampling(max_tokens=1)
+    prompts = [(*PROMPT, token) for token in (9, 10, 11)]
+    asked = [Asked(one, params=params, prompt_logprobs=True, topk_prompt_logprobs=4, last=last) for one in prompts]
+    asked.append(Asked((*PROMPT, 12), params=params, prompt_logprobs=True, topk_prompt_logprobs=2))
+    some = ask(engine, folder, *asked)
+    for one, found in zip(asked, some, strict=True):
+        whole = ask(engine, folder, dataclasses.replace(one, last=None))[0]
+        first = 1 if one.last is None else max(1, len(one.prompt) - one.last)
+        assert found.prompt_logprobs[:first] == (None,) * first
+        np.testing.assert_allclose(found.prompt_logprobs[first:], whole.prompt_logprobs[first:], rtol=1e-3, atol=1e-4)
+        assert found.topk_prompt_logprobs.first == first
+        assert found.topk_prompt_logprobs.ids.shape == (len(one.prompt) - first, one.topk_prompt_logprobs)
+        np.testing.assert_allclose(
+            found.topk_prompt_logprobs.logprobs, whole.topk_prompt_logprobs.logprobs[first - 1 :], rtol=1e-3, atol=1e-4
+        )
 
 
 def test_scores_come_only_when_asked_for(engine, folder):
@@ -138,7 +158,7 @@ def test_scores_come_only_when_asked_for(engine, folder):
         Asked((5,), params=Sampling(max_tokens=1), topk_prompt_logprobs=1, prompt_logprobs=True),
     )
     assert (plain.prompt_logprobs, plain.topk_prompt_logprobs) == (None, None)
-    assert (top.prompt_logprobs, top.topk_prompt_logprobs) == ((None,), (None,))
+    assert (top.prompt_logprobs, top.topk_prompt_logprobs.ids.shape) == ((None,), (0, 1))
 
 
 def test_one_prompt_asked_for_twice_is_scored_as_each_asked(engine, folder):
@@ -149,7 +169,8 @@ def test_one_prompt_asked_for_twice_is_scored_as_each_asked(engine, folder):
         Asked(PROMPT, params=Sampling(max_tokens=1), topk_prompt_logprobs=3, prompt_logprobs=True),
         Asked(PROMPT, params=Sampling(max_tokens=1)),
     )
-    assert [one.topk_prompt_logprobs[5], one.prompt_logprobs] == [two.topk_prompt_logprobs[5][:1], None]
+    assert one.topk_prompt_logprobs.ids.tolist() == two.topk_prompt_logprobs.ids[:, :1].tolist()
+    assert one.prompt_logprobs is None
     assert len(two.prompt_logprobs) == len(PROMPT)
     assert none.topk_prompt_logprobs is None
 

@@ -121,12 +121,12 @@ def test_a_loss_without_examples_can_be_written():
 ANSWERED = Answered(
     (Answer((3, 4), (-0.5, -0.25), "stop"), Answer((), (), "length")),
     (None, -1.0, -2.0),
-    (None, ((7, -0.5), (8, -1.5)), ((9, -0.75),)),
+    values.Likeliest(1, np.array([[7, 8], [9, 5]], np.int32), np.array([[-0.5, -1.5], [-0.75, -2.5]], np.float32)),
 )
 
 
-def read(**more):
-    return response_conv.deserialize_sample_response(wire.answered(ANSWERED, **more))
+def read():
+    return response_conv.deserialize_sample_response(wire.answered(ANSWERED, 3))
 
 
 def test_samples_are_read_by_the_sdk_as_they_were_written():
@@ -141,13 +141,11 @@ def test_the_first_token_of_a_prompt_has_no_logprob():
 
 
 def test_the_likeliest_tokens_are_none_where_there_are_none():
-    assert read().topk_prompt_logprobs == [None, [(7, -0.5), (8, -1.5)], [(9, -0.75)]]
+    assert read().topk_prompt_logprobs == [None, [(7, -0.5), (8, -1.5)], [(9, -0.75), (5, -2.5)]]
 
 
-def test_of_a_prompt_only_the_last_logprobs_are_told_when_asked():
-    found = read(last=1)
-    assert found.prompt_logprobs == [None, None, -2.0]
-    assert found.topk_prompt_logprobs[:2] == [None, None]
+def test_how_many_of_a_prompts_last_tokens_are_scored_is_read():
+    assert wire.asked(request(prompt_logprobs=True, prompt_logprobs_last_n=2)).last == 2
 
 
 def request(**more):

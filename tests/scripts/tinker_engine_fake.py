@@ -16,7 +16,7 @@ import uvicorn
 from distill.tinker_server import app
 from distill.tinker_server.bounds import Bounds
 from distill.tinker_server.store import Store
-from distill.tinker_server.values import About, Answer, Answered, LossOutput, RefusedError
+from distill.tinker_server.values import About, Answer, Answered, Likeliest, LossOutput, RefusedError
 
 MODEL = "local/sums"
 TOKEN = "tml-" + "7" * 20
@@ -95,8 +95,10 @@ class SumsEngine:
         drawn = tuple(drawn[:end])
         answer = Answer(drawn, (-0.5,) * len(drawn), "stop" if end else "length")
         rest, k = len(one.prompt) - 1, one.topk_prompt_logprobs
-        top = (None, *(tuple((token, -1.0 - token) for token in range(k)) for _ in range(rest))) if k else None
-        scores = (None, *(-0.25 for _ in range(rest))) if one.prompt_logprobs else None
+        first = 1 if one.last is None else max(1, len(one.prompt) - one.last)
+        ids = np.tile(np.arange(k, dtype=np.int32), (rest + 1 - first, 1))
+        top = Likeliest(first, ids, -1.0 - ids.astype(np.float32)) if k else None
+        scores = (*[None] * first, *(-0.25 for _ in range(rest + 1 - first))) if one.prompt_logprobs else None
         return Answered((answer,) * one.num_samples, scores, top)
 
     def described(self, adapter):  # noqa: ARG002 - the contract's names

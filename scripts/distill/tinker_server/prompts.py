@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.tinker_server.memory import LEAST, Prefix, Room, common
+from distill.tinker_server.values import Likeliest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,28 +41,51 @@ class Filled:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is scored of a prompt: its tokens from `first` on, 1 or more, with the `top` likeliest in their places."""
+
+    first: int
+    top: int
+
+    def with_other(self, other: Wanted | None) -> Wanted:
+        """Return what serves both."""
+        return Wanted(min(self.first, other.first), max(self.top, other.top)) if other else self
+
+
+@dataclass(frozen=True)
 class Scores:
-    """Of each token of a prompt its log p, and the likeliest in its place; None for the first."""
+    """Of the tokens of a prompt from `first` on log p (N,), and the K likeliest in their places (N, K)."""
 
-    own: tuple[float | None, ...]
-    top: tuple[tuple[tuple[int, float], ...] | None, ...]
+    first: int
+    own: Tensor
+    ids: Tensor
+    values: Tensor
 
-    def __add__(self, other: Scores) -> Scores:
-        return Scores(self.own + other.own, self.top + other.top)
+    def after(self, other: Scores | None) -> Scores:
+        """Return these behind those of earlier tokens."""
+        if other is None:
+            return self
+        pairs = ((other.own, self.own), (other.ids, self.ids), (other.values, self.values))
+        return Scores(other.first, *(torch.cat(pair) for pair in pairs))
 
-    def likeliest(self, count: int) -> tuple[tuple[tuple[int, float], ...] | None, ...]:
-        """Return the `count` likeliest in each place."""
-        return tuple(row and row[:count] for row in self.top)
+    def own_from(self, first: int) -> tuple[float | None, ...]:
+        """Return log p of every token; None before `first`."""
+        return (*[None] * first, *self.own[first - self.first :].tolist())
+
+    def likeliest(self, first: int, count: int) -> Likeliest:
+        """Return the `count` likeliest in each place from `first` on."""
+        ids, values = (part[first - self.first :, :count].numpy() for part in (self.ids, self.values))
+        return Likeliest(first, ids, values)
 
 
 @dataclass
 class Reader:
-    """Reads prompts with one version of a model, and scores those in `wanted`, with so many of the likeliest."""
+    """Reads prompts with one version of a model, and scores what is `wanted` of them."""
 
     base: Base
     key: Key
     prefixes: Prefixes
-    wanted: Mapping[Prompt, int]
+    wanted: Mapping[Prompt, Wanted]
     scores: dict[Prompt, Scores] = field(default_factory=dict)
 
     def read(self, prompts: Sequence[Prompt], ahead: int) -> Filled:
@@ -116,29 +140,31 @@ class Reader:
 
     def remember(self, prompts: Sequence[Prompt], prefix: Prefix | None, hidden: Tensor) -> None:
         """Score those prompts that are wanted; what they share is scored once."""
-        known = len(prefix.tokens) if prefix else 0
-        todo = [row for row, prompt in enumerate(prompts) if prompt in self.wanted]
-        top = max((self.wanted[prompts[row]] for row in todo), default=0)
-        start = Scores((None,), (None,))
-        if prefix and todo:
-            start += self.score(prefix.hidden[:-1], prefix.tokens[1:], top)
-        for row in todo:
-            own = hidden[row, known - len(prompts[row]) : -1]
+        known = len(prefix.tokens) if prefix else 1  # tokens that are shared; the first one has no score
+        todo = {row: self.wanted[prompt] for row, prompt in enumerate(prompts) if prompt in self.wanted}
+        top = max((one.top for one in todo.values()), default=0)
+        first = min((one.first for one in todo.values()), default=known)
+        start = None
+        if prefix and first < known:
+            start = self.score(first, prefix.hidden[first - 1 : -1], prefix.tokens[first:], top)
+        for row, wanted in todo.items():
+            prompt, begin = prompts[row], max(wanted.first, known)
+            own = hidden[row, known - len(prompt) :] if prefix else hidden[row, -len(prompt) :]
             states = torch.cat([prefix.hidden[-1:], own]) if prefix else own
-            self.scores[prompts[row]] = start + self.score(states, prompts[row][max(known, 1) :], top)
+            found = self.score(begin, states[begin - known : -1], prompt[begin:], top)
+            self.scores[prompt] = found.after(start) if begin == known else found
 
-    def score(self, hidden: Tensor, targets: Prompt, top: int) -> Scores:
-        """Return the scores of tokens (N,), each seen from the hidden state (N, width) before it."""
-        own: list[float] = []
-        likeliest: list[tuple[tuple[int, float], ...]] = []
+    def score(self, first: int, hidden: Tensor, targets: Prompt, top: int) -> Scores:
+        """Return the scores of tokens (N,) from place `first` on, seen from the states (N, width) before each."""
         size = max(1, MOST_LOGITS // self.base.vocabulary)
         asked = torch.tensor(targets, dtype=torch.long, device=self.base.device)
+        parts = []
         for some, tokens in zip(hidden.split(size), asked.split(size), strict=True):
             logprobs = self.base.logits(some).log_softmax(-1)
-            own += logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
             values, ids = logprobs.topk(top)
-            likeliest += [tuple(zip(*pair, strict=True)) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
-        return Scores(tuple(own), tuple(likeliest))
+            parts.append((logprobs.gather(-1, tokens[:, None])[:, 0], ids.int(), values))
+        own, ids, values = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        return Scores(first, own.float(), ids, values.float())
 
 
 def masks(base: Base, places: Tensor | None, positions: Tensor) -> Any:

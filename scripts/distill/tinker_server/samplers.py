@@ -50,11 +50,11 @@ def sample(desk: Desk, request: Any) -> dict[str, Any]:
     about = sampler(desk, request.sampling_session_id)
     if not 1 <= request.num_samples <= desk.bounds.batch:
         raise StatusError(422, f"num_samples is {request.num_samples}: ask for 1 to {desk.bounds.batch}")
-    asked, last = wire.asked(request), request.prompt_logprobs_last_n
+    asked = wire.asked(request)
     name = f"{request.sampling_session_id}/{request.seq_id}"
     key = f"{about['base_model']}\n{about['model_path'] or ''}"
     session = request.sampling_session_id.split(":")[0]
-    begin = lambda promise: desk.worker.put(Draw(promise, key, asked, last))  # noqa: E731
+    begin = lambda promise: desk.worker.put(Draw(promise, key, asked))  # noqa: E731
     ids = [f"{name}/{number}" for number in range(request.num_samples)]
     return {**desk.promise(name, session, begin), "sample_sequence_ids": ids}
 

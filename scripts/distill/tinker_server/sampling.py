@@ -10,7 +10,7 @@ import torch
 
 from distill.tinker_server import drawing, stops
 from distill.tinker_server.memory import common
-from distill.tinker_server.prompts import Reader
+from distill.tinker_server.prompts import Reader, Wanted
 from distill.tinker_server.values import Answer, Answered, Asked, RefusedError
 
 if TYPE_CHECKING:
@@ -88,13 +88,18 @@ def check(place: int, one: Asked, base: Base) -> None:
             raise RefusedError(f"request {place}: {fault}")
 
 
-def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], int]:
-    """Return the prompts whose logprobs are asked for, each with how many of the likeliest."""
-    found: dict[tuple[int, ...], int] = {}
+def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], Wanted]:
+    """Return what is to be scored of each prompt whose logprobs are asked for."""
+    found: dict[tuple[int, ...], Wanted] = {}
     for one in asked:
         if one.prompt_logprobs or one.topk_prompt_logprobs:
-            found[one.prompt] = max(found.get(one.prompt, 0), one.topk_prompt_logprobs)
+            found[one.prompt] = Wanted(scored_from(one), one.topk_prompt_logprobs).with_other(found.get(one.prompt))
     return found
+
+
+def scored_from(one: Asked) -> int:
+    """Return the first place of a prompt that is scored; the very first token is not."""
+    return 1 if one.last is None else max(1, len(one.prompt) - one.last)
 
 
 def rows_of(place: int, one: Asked, base: Base) -> Iterator[Row]:
@@ -153,6 +158,6 @@ def answered(place: int, one: Asked, rows: Sequence[Row], reader: Reader) -> Ans
     """Return what a request gets: its answers in their order, and scores of its prompt when it asked for them."""
     own = sorted((row for row in rows if row.request == place), key=lambda row: row.sample)
     answers = tuple(Answer(tuple(row.tokens), tuple(row.logprobs), row.reason) for row in own)
-    own_scores = reader.scores[one.prompt].own if one.prompt_logprobs else None
-    count = one.topk_prompt_logprobs
-    return Answered(answers, own_scores, reader.scores[one.prompt].likeliest(count) if count else None)
+    first, count = scored_from(one), one.topk_prompt_logprobs
+    own_scores = reader.scores[one.prompt].own_from(first) if one.prompt_logprobs else None
+    return Answered(answers, own_scores, reader.scores[one.prompt].likeliest(first, count) if count else None)

@@ -84,13 +84,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request for samples: `num_samples` answers to one prompt."""
+    """One request for samples: `num_samples` answers to one prompt; `last`: score its last so many tokens alone."""
 
     prompt: tuple[int, ...]
     num_samples: int = 1
     params: Sampling = field(default_factory=Sampling)
     prompt_logprobs: bool = False
     topk_prompt_logprobs: int = 0
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Likeliest:
+    """The K likeliest tokens in each place of a prompt from `first` on, (T - first, K): int32 ids, float32 logprobs."""
+
+    first: int
+    ids: Array
+    logprobs: Array
+
+
+@dataclass(frozen=True)
 class Answered:
-    """Answers to one request; a prompt's first token has no logprob (None)."""
+    """Answers to one request; a prompt's first token has no logprob (None), nor any place that was not asked for."""
 
     answers: tuple[Answer, ...]
     prompt_logprobs: tuple[float | None, ...] | None = None
-    topk_prompt_logprobs: tuple[tuple[tuple[int, float], ...] | None, ...] | None = None
+    topk_prompt_logprobs: Likeliest | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from tinker.proto import tinker_public_pb2 as pb
 from distill.tinker_server.values import Asked, Datum, LossOutput, RefusedError, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from distill.tinker_server.values import Answer, Answered, Array
+    from distill.tinker_server.values import Answer, Answered, Array, Likeliest
 
 DTYPES: dict[int, Any] = {pb.DTYPE_FLOAT32: np.float32, pb.DTYPE_INT64: np.int64, pb.DTYPE_INT32: np.int32}
 STOP = {"stop": pb.STOP_REASON_STOP, "length": pb.STOP_REASON_LENGTH}
@@ -127,6 +125,7 @@ def asked(request: Any) -> Asked:
         params=sampling(request.sampling_params),
         prompt_logprobs=bool(request.prompt_logprobs),
         topk_prompt_logprobs=request.topk_prompt_logprobs,
+        last=request.prompt_logprobs_last_n,
     )
 
 
@@ -149,21 +148,15 @@ def sampling(given: Any) -> Sampling:
     return Sampling(given.max_tokens, given.seed, stop, given.temperature, given.top_k, given.top_p)
 
 
-def answered(found: Answered, last: int | None = None) -> bytes:
-    """Write samples; of the prompt's logprobs only the `last` ones when it is given."""
+def answered(found: Answered, length: int) -> bytes:
+    """Write samples of a prompt of `length` tokens."""
     written = pb.SampleResponse(sequences=[sequence(one) for one in found.answers])
     if found.prompt_logprobs is not None:
-        shown = hidden(found.prompt_logprobs, last)
-        written.prompt_logprobs = np.array([np.nan if one is None else one for one in shown], np.float32).tobytes()
+        scores = [np.nan if one is None else one for one in found.prompt_logprobs]
+        written.prompt_logprobs = np.array(scores, np.float32).tobytes()
     if found.topk_prompt_logprobs is not None:
-        top(written.topk_prompt_logprobs, hidden(found.topk_prompt_logprobs, last))
+        top(written.topk_prompt_logprobs, found.topk_prompt_logprobs, length)
     return bytes(written.SerializeToString())
-
-
-def hidden(scores: Sequence[Any], last: int | None) -> list[Any]:
-    """Return scores with None in the place of all but the last ones."""
-    first = 0 if last is None else max(0, len(scores) - last)
-    return [None if place < first else one for place, one in enumerate(scores)]
 
 
 def sequence(one: Answer) -> pb.SampledSequence:
@@ -172,11 +165,9 @@ def sequence(one: Answer) -> pb.SampledSequence:
     return pb.SampledSequence(stop_reason=STOP[one.stop_reason], tokens=tokens.tobytes(), logprobs=scores.tobytes())
 
 
-def top(field: pb.TopkLogprobs, rows: Sequence[Sequence[tuple[int, float]] | None]) -> None:
+def top(field: pb.TopkLogprobs, found: Likeliest, length: int) -> None:
     """Write the likeliest tokens of each place of a prompt; a place without any is marked."""
-    field.length, field.k = len(rows), max((len(row) for row in rows if row), default=0)
-    ids, scores = np.zeros((field.length, field.k), np.int32), np.full((field.length, field.k), NONE_THERE, np.float32)
-    for place, row in enumerate(rows):
-        for column, (token, score) in enumerate(row or ()):
-            ids[place, column], scores[place, column] = token, score
+    field.length, field.k = length, found.ids.shape[1]
+    ids, scores = np.zeros((length, field.k), np.int32), np.full((length, field.k), NONE_THERE, np.float32)
+    ids[found.first :], scores[found.first :] = found.ids, found.logprobs
     field.token_ids, field.logprobs = ids.tobytes(), scores.tobytes()

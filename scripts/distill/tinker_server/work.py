@@ -38,7 +38,6 @@ class Draw:
     promise: Promise
     sampler: str
     asked: Asked
-    last: int | None = None
 
 
 @dataclass(eq=False)
@@ -153,11 +152,11 @@ class Worker:
                 self.promises.keep(one.promise, attempted(functools.partial(self.alone, one)))
             return
         for one, answered in zip(draws, found, strict=True):
-            self.promises.keep(one.promise, attempted(functools.partial(drawn, answered, one.last)))
+            self.promises.keep(one.promise, attempted(functools.partial(drawn, answered, one.asked)))
 
     def alone(self, one: Draw) -> Reply:
         """Answer one request."""
-        return drawn(self.draw(one.sampler, [one.asked])[0], one.last)
+        return drawn(self.draw(one.sampler, [one.asked])[0], one.asked)
 
     def close(self) -> None:
         """End after what is being done; what waits is answered."""
@@ -172,9 +171,9 @@ class Worker:
             self.thread.join(timeout=30)
 
 
-def drawn(found: Answered, last: int | None) -> Reply:
+def drawn(found: Answered, asked: Asked) -> Reply:
     """Return samples as they are sent."""
-    return Reply(wire.answered(found, last), PROTOBUF)
+    return Reply(wire.answered(found, len(asked.prompt)), PROTOBUF)
 
 
 def attempted(act: Callable[[], Reply]) -> Reply:
