@@ -61,6 +61,8 @@ class Class:
             if not self.go_on(client, first):
                 return None
             known = self.rows()
+        else:
+            self.forgot(self.seed, known[-1]["batch"])  # the logs are this run's too, which found nothing to do
         best = min((row for row in known if math.isfinite(row["val_nll"])), key=lambda row: row["val_nll"])
         return Student(self.seed, best["batch"], best["val_nll"], best["state_path"], best["sampler_path"])
 

@@ -107,6 +107,14 @@ def test_a_checkpoint_is_noted_after_the_row_of_its_step(one):
     assert [there for batch, there in seen if batch in (3, 6, 7)] == [0, 1, 2]
 
 
+def test_a_training_that_has_ended_takes_no_step_and_keeps_its_rows(one):
+    first = one.teach()
+    rows, kept = [], []
+    again = dataclasses.replace(one, wrote=rows.append, forgot=lambda seed, batch: kept.append((seed, batch)))
+    assert again.teach() == first
+    assert (rows, kept) == ([], [(17, WANTED.steps)])
+
+
 def test_a_loss_that_is_no_number_ends_it(one):
     one.set_up.client.loss = float("nan")
     with pytest.raises(learning.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):

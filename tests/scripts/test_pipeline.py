@@ -168,10 +168,12 @@ def test_a_killed_training_has_the_losses_of_one_that_was_not(home, trained):
 
 
 def test_a_finished_training_has_nothing_to_do(trained):
-    before = losses(trained)
+    metrics = trained.path("training_logs/metrics.jsonl")
+    before, written = losses(trained), metrics.stat().st_mtime_ns
     said = trained.run("06_train_student_model.py")
     assert "batch" not in said
     assert losses(trained) == before
+    assert metrics.stat().st_mtime_ns > written  # who runs the step again sees files of this run
 
 
 def test_other_data_begins_anew_and_keeps_what_was(home):
