@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Tell = Callable[[int, int], None]
 
 KINDS = ("soft", "sampled")
+PART = 500  # answers whose distributions are kept together: what a killed training asks for again
 
 
 @dataclass(frozen=True)
@@ -86,22 +87,24 @@ def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
 
 
 def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
-    """Return the teacher's distributions of all answers; asks for them once, and keeps them in two files."""
+    """Return the teacher's distributions of all answers; asks for them once, and keeps them part by part."""
+    found: list[Soft] = []
+    for first in range(0, len(pairs), PART):
+        found += kept_part(set_up, pairs[first : first + PART], settings, folder)
+        tell(len(found), len(pairs))
+    return found
+
+
+def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path) -> list[Soft]:
+    """Return those of a few answers, read from two files; makes the files when they are not there."""
     name = digest(set_up, pairs, settings.training.top)
     paths = [folder / f"{name}.{part}.npy" for part in ("targets", "weights")]
-    ends = np.cumsum([len(answer) for _, answer in pairs])
     if not all(path.is_file() for path in paths):
-        shape = (int(ends[-1]), settings.training.top + 1)
-        found = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        for number, one in enumerate(asked_for(set_up, pairs, settings), 1):
-            for array, part in zip(found, one, strict=True):
-                array[ends[number - 1] - len(part) : ends[number - 1]] = part
-            if number % 100 == 0 or number == len(pairs):
-                tell(number, len(pairs))
-        for path, array in zip(paths, found, strict=True):
-            files.write_array(path, array)
-        del found, array
-    parts = [np.split(np.load(path, mmap_mode="r"), ends[:-1]) for path in paths]
+        made = zip(*asked_for(set_up, pairs, settings), strict=True)
+        for path, arrays in zip(paths, made, strict=True):
+            files.write_array(path, np.concatenate(arrays))
+    ends = np.cumsum([len(answer) for _, answer in pairs])[:-1]
+    parts = [np.split(np.load(path, mmap_mode="r"), ends) for path in paths]
     return list(zip(*parts, strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distill import audit, dialogue, learning, lessons
-from distill.settings import Audit, Training
+from distill.settings import Audit, Settings, Training
 from distill.trouble import Trouble
 
 
@@ -133,3 +133,58 @@ def test_a_bad_set_fails_for_its_reason(changed, text):
 
 def test_an_empty_set_fails():
     assert failing([]) == {"There are answers"}
+
+
+class Teacher:
+    """A sampler that holds three tokens likeliest anywhere, and answers no more than `most` times."""
+
+    def __init__(self, most):
+        self.most, self.asked = most, 0
+
+    def sample(self, prompt, *_more, prompt_logprobs_last_n, topk_prompt_logprobs, **_rest):
+        self.asked += 1
+        return self if self.asked > self.most else Told(prompt.length, topk_prompt_logprobs, prompt_logprobs_last_n)
+
+    def result(self, _wait_s):
+        raise TimeoutError
+
+
+class Told:
+    """The answer of a teacher: places before the last ones are marked."""
+
+    def __init__(self, length, top, last):
+        ids = np.tile(np.arange(top, dtype=np.int32), (length, 1))
+        nats = np.log(np.full((length, top), 0.25, np.float32))
+        nats[: length - last] = -99999.0
+        self.topk_prompt_logprobs_np = SimpleNamespace(token_ids=ids, logprobs=nats)
+
+    def result(self, _wait_s):
+        return self
+
+
+def asked_of(most, folder, count):
+    teacher = Teacher(most)
+    voice = SimpleNamespace(kind="sheet", prompt="P", asked=lambda question, *, prompted: [len(question), 7])  # noqa: ARG005
+    scene = SimpleNamespace(voice=voice, teacher="m", sampler=lambda **_: teacher)
+    pairs = [(f"q{number}", [number % 5, 1]) for number in range(count)]
+    told = []
+    settings = Settings(training=Training(top=3))
+    try:
+        found = lessons.kept(scene, pairs, settings, folder, lambda done, of: told.append((done, of)))
+    except Trouble as trouble:
+        found = str(trouble)
+    return found, teacher.asked, told
+
+
+def test_distributions_that_are_there_are_not_asked_for_again(tmp_path):
+    pytest.importorskip("tinker")
+    part, count = lessons.PART, 2 * lessons.PART + 100
+    said, _, told = asked_of(part + 50, tmp_path, count)
+    assert "run the same command again" in said
+    assert told == [(part, count)]
+    found, asked, told = asked_of(10 * count, tmp_path, count)
+    assert (len(found), asked, told[-1]) == (count, count - part, (count, count))
+    targets, weights = found[-1]  # the tokens 4 and 1 were said: 1 is among the likeliest, 4 is not
+    assert targets.tolist() == [[0, 1, 2, 4], [0, 1, 2, 1]]
+    np.testing.assert_allclose(weights, [[0.25, 0.25, 0.25, 1], [0.25, 0.25, 0.25, 0]])
+    assert asked_of(0, tmp_path, count)[1] == 0
