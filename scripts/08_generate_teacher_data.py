@@ -4,7 +4,8 @@
 
 Appends to the file that DO_TASKS_ROWS names as many rows as DO_TASKS_SIZE says, from row DO_TASKS_OFFSET on; by hand,
 without them, it goes on with outputs/teacher_data_1.jsonl until every question has its answer. Row r is question r with
-a seed of its own, so a run that was killed goes on with the very rows that it would have written.
+a seed of its own, so a run that was killed goes on with the rows that it would have written. (On the local service all
+but a few in a thousand: in another batch sums round otherwise.)
 Writes outputs/generation.log: a JSON object for each stretch of rows, with time, pace, cost.
 """
 

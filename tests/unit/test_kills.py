@@ -59,6 +59,10 @@ ROWS, METRICS = "outputs/teacher_data_2.jsonl", "training_logs/metrics.jsonl"
 STEP = '{"seed": 17, "batch": 3, "loss": 2.7}\n'
 
 
+def all_other(folder):
+    write(folder, ROWS, [{**row, "tokens": [9]} for row in answers(100, 1000)])
+
+
 @pytest.mark.parametrize(
     ("injure", "said"),
     [
@@ -69,10 +73,8 @@ STEP = '{"seed": 17, "batch": 3, "loss": 2.7}\n'
             ["4999 rows, 4999 of them different", "answers are other"],
         ),
         (change(ROWS, '{"row": 500,', '{"row": 499,'), ["5000 rows, 4999 of them different"]),
-        (change(ROWS, '"row": 500, "tokens": [3', '"row": 500, "tokens": [4'), ["1 of 5000 answers are other ones"]),
+        (all_other, ["900 of 5000 answers are other ones"]),
         (change(METRICS, STEP, STEP * 2), ["1 steps are there twice"]),
-        (change(METRICS, STEP, ""), ["7 steps, 8 undisturbed"]),
-        (change(METRICS, "2.7", "2.8"), ["a loss differs by 0.1 nats"]),
     ],
 )
 def test_what_is_wrong_is_found(pair, injure, said):
@@ -80,6 +82,24 @@ def test_what_is_wrong_is_found(pair, injure, said):
     found = problems(pair)
     assert len(found) == len(said)
     assert all(words in problem for words, problem in zip(said, found, strict=True))
+
+
+def test_a_few_other_answers_are_none_too_many(pair):
+    change(ROWS, '"row": 500, "tokens": [3', '"row": 500, "tokens": [4')(pair[0])
+    assert problems(pair) == []
+
+
+@pytest.mark.parametrize(
+    ("injure", "said"),
+    [
+        (change(METRICS, STEP, ""), ["7 steps, 8 undisturbed"]),
+        (change(METRICS, "2.7", "2.8"), ["a loss differs by 0.1 nats"]),
+        (change(METRICS, "2.7", "2.70001"), []),
+    ],
+)
+def test_a_training_with_other_steps_is_found(pair, injure, said):
+    injure(pair[0])
+    assert list(kills.otherwise(*(kills.losses(one / "training_logs") for one in pair))) == said
 
 
 def test_a_training_that_falls_behind_its_checkpoint_is_seen(pair):
