@@ -183,7 +183,7 @@ def differing(folder: Path, like: Path) -> Iterable[str]:
 
 
 def retrained(folder: Path) -> Iterable[str]:
-    """Train again, undisturbed, with the same answers; yield how the steps differ: one that counted twice would show."""
+    """Train again, undisturbed, with the same answers; yield how the steps differ: one counted twice would show."""
     apart = {"checkpoints": "outputs/again/checkpoints", "logs": "outputs/again/logs", "students": "again.json"}
     words = [f"training.{name}={value}" for name, value in apart.items()]
     script = [str(folder / ".venv/bin/python"), "scripts/06_train_student_model.py", *words]
