@@ -162,13 +162,49 @@ class Journal:
 
     def _repair(self) -> None:
         """Close a torn last line and say so in the same write: no death comes between the two."""
-        size = os.fstat(self._fd).st_size
-        if not size or os.pread(self._fd, 1, size - 1) == b"\n":
+        size, torn = settled(self._fd)
+        if not torn:
             return
         line = self._line(LogRepaired(size=size - _last_newline(self._fd, size)), task_id="", step=None)
         self._append((f"\n{_encode(line)}\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)
+
+
+def settled(fd: int, looks: int = 100) -> tuple[int, bool]:
+    """Return a log's size in bytes with no write going on at its end, and whether its last line was cut short.
+
+    A write appears page by page: half a line may be one that another process writes right now. Changing the mode
+    (to what it is) waits for that write, as both hold the inode; a tail that is the same afterwards is nobody's.
+    """
+    size = -1
+    for _ in range(looks):
+        before, size = size, os.fstat(fd).st_size
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return size, False
+        if size == before:
+            return size, True
+        _await_writers(fd)
+    return size, False  # so many writers at once that one of them will look again
+
+
+def settled_size(path: str) -> int:
+    """Return `settled`'s size for a path, 0 for a log that cannot be opened."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return settled(fd)[0]
+    finally:
+        os.close(fd)
+
+
+def _await_writers(fd: int) -> None:
+    try:
+        os.fchmod(fd, os.fstat(fd).st_mode & 0o7777)
+    except OSError:
+        time.sleep(0.01)  # the log of another user: what is left is to look again a little later
 
 
 def _last_newline(fd: int, size: int, block: int = 65536) -> int:

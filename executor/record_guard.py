@@ -11,6 +11,7 @@ from hashlib import sha256
 from executor import files, follow, judges, protect
 from executor import jobs as job_records
 from executor.errors import MachineError
+from executor.journal import Journal, settled, settled_size
 from executor.judges import FILE, LINK, RECORDS
 from executor.mend import CHANGED, LOST, TAKEN, Change
 from executor.records import LOG_NAME
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
-    from executor.journal import Journal
 
 MARK, COPY, STRUCK = "log.json", "log", "log.jsonl"
 WHOLE = 64 << 20  # bytes of a log that is kept whole; of a longer one the end is known again, no more
@@ -78,7 +78,7 @@ def remember(journal: Journal, folder: str, *, jobs: Collection[str] = ()) -> Ma
     journal.keep()
     files.private_folder(folder)
     look = judges.look(journal.path)
-    size = os.stat(journal.path).st_size if look else 0
+    size = settled_size(journal.path)
     start = 0 if size <= WHOLE else size - END
     digest = _copied(journal.path, os.path.join(folder, COPY), start, size)
     mark = Mark(size, start, digest, look.target if look else "", tuple(sorted(jobs)))
@@ -167,15 +167,17 @@ class _Since:
             os.rename(path, os.path.join(self._taken(), f"log.{now.kind}.{os.urandom(4).hex()}"))
 
     def _present(self) -> Iterator[bytes]:
-        """Yield the lines behind the mark; of a log that was changed before it, all that were not there then."""
+        """Yield the lines behind the mark (of a log that was changed before it, all new ones) but for late ones."""
         path, reached = self._journal.path, self._mark.size if self._intact else 0
         before = set() if self._intact else {line for _, line in follow.lines(self._copy())}
+        self._reached = settled_size(path)
         for behind, line in follow.lines(path, reached):
+            if behind > self._reached:
+                break
             reached = behind
             if line not in before:
                 yield line
-        torn = b"".join(_blocks(path, reached))
-        self._reached = reached + len(torn)
+        torn = b"".join(_blocks(path, reached, self._reached))
         if torn and torn not in before:
             yield torn
 
@@ -217,9 +219,13 @@ class _Since:
             self._journal.replace(self._parts(), bytes)
             return
         try:
-            self._journal.replace(self._parts(), lambda: os.pread(old, END, self._reached))
+            self._journal.replace(self._parts(), lambda: self._late(old))
         finally:
             os.close(old)
+
+    def _late(self, old: int) -> bytes:
+        """Return what came since we read: supervisors write to the old log until they see that it moved."""
+        return os.pread(old, max(0, settled(old)[0] - self._reached), self._reached)
 
     def _parts(self) -> Iterator[bytes]:
         yield from _blocks(self._journal.path if self._intact else self._copy(), 0, self._mark.size)

@@ -24,6 +24,20 @@ ROOT = Path(__file__).resolve().parents[2]
 TASK, JOB = "task_1_0000000a", "task_2_0000000b"
 SPEC = "# Plan\r\n- [ ] **STEP 1**: One\r\n- [~] **STEP 2**: Two\r\n- [ ] **STEP 3**: Three\r\n"
 DEFINITIONS = "step_1_one: {main: {command: 'true'}}\n"
+# Writes as a supervisor does, and does little else: one call a line.
+LONG_LINES = """
+import os, sys, time
+from executor.events import WarningRaised
+from executor.journal import Journal
+beside = Journal(sys.argv[1] + ".beside")
+beside.write(WarningRaised(message="x" * 1_000_000), task_id=sys.argv[2], step=2)
+line = open(beside.path, "rb").read()
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+print("writing", flush=True)
+for _ in range(60):
+    os.write(log, line)
+    time.sleep(0.0005)
+"""
 # Dies at the Nth thing that it does to a file.
 DIES = """
 import os, signal, sys
@@ -702,6 +716,21 @@ def test_what_a_supervisor_appends_while_we_mend_is_not_lost(log):
     record_guard.verify(slow, log.place.folder, task_id=TASK, mark=log.mark)
     assert log.events() == [*USUAL[:3], "WarningRaised"]
     slow.close()
+
+
+def test_a_line_that_a_supervisor_is_writing_is_no_forgery(log):
+    """A long line appears page by page, also at the moment of the mark."""
+    words = [sys.executable, "-c", LONG_LINES, str(log.path), JOB]
+    writer = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert writer.stdout.readline() == "writing\n"
+    found = []
+    while writer.poll() is None:
+        mark = record_guard.remember(log.journal, log.place.folder, jobs={JOB})
+        found += [log.verify(mark=mark).found for _ in range(10)]
+    assert (writer.returncode, len(found) > 9) == (0, True)
+    writer.stdout.close()
+    assert set(found) == {()}
+    assert set(log.events()) == {"TaskStarted", "AgentTurned", "WarningRaised"}
 
 
 def test_the_fold_knows_nothing_of_what_was_struck(log):

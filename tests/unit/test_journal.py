@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from executor.errors import MachineError
 from executor.events import CheckFinished, MainStarted, ResultRead, StepPassed, StraysStopped, WarningRaised
-from executor.journal import Journal, timestamp
+from executor.journal import Journal, settled_size, timestamp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVELOPE = ["v", "timestamp", "task_id", "step", "phase", "event", "status"]
@@ -27,6 +27,18 @@ from executor.journal import Journal
 journal = Journal(sys.argv[1])
 for number in range(500):
     journal.write(WarningRaised(message=f"{sys.argv[2]} {number} " + "x" * (number * 7)), step=number)
+"""
+LONG_LINES = """
+import os, sys
+from executor.events import WarningRaised
+from executor.journal import Journal
+journal = Journal(sys.argv[1])
+journal.write(WarningRaised(message="first"))
+print("writing", flush=True)
+for _ in range(100_000):
+    if os.path.exists(f"{sys.argv[1]}.enough"):
+        break
+    journal.write(WarningRaised(message="x" * 9_000))
 """
 ON_A_FULL_DISK = """
 import resource, sys
@@ -151,6 +163,20 @@ def test_two_writers_never_tear_a_line(path):
     for name in ("a", "b"):
         own = [line["step"] for line in written if line["message"].startswith(f"{name} ")]
         assert own == list(range(500))
+
+
+def test_a_line_that_another_process_is_writing_is_not_repaired(path):
+    """A line of three pages appears page by page: whoever opens the log meanwhile sees half of it."""
+    writer = started(LONG_LINES, path)
+    assert writer.stdout.readline() == "writing\n"
+    with open(path, "rb") as file:
+        for _ in range(20_000):
+            Journal(path).close()
+            assert os.pread(file.fileno(), 1, settled_size(path) - 1) == b"\n"
+    Path(f"{path}.enough").touch()
+    said, _ = writer.communicate(timeout=60)
+    assert (writer.returncode, said) == (0, "")
+    assert set(names(path)) == {"WarningRaised"}
 
 
 @pytest.mark.parametrize("torn", ['{"v": 1, "eve', "x" * 200_000, "\0"])
