@@ -27,6 +27,7 @@ REASONS = {
     "targets": "soft: the teacher's distribution at each place, estimated without bias; sampled: its words alone",
     "top": "likeliest tokens that are asked for at each place; the others are drawn",
     "reduction": "batch: each token of a batch counts alike, as in the evaluation",
+    "examples": "answers that are learned from, the first of the set; 0 is all of them",
     "val_examples": "answers that judge each checkpoint",
     "save_every": "steps between two checkpoints",
     "checkpoints": "folder; one for each seed in it",
@@ -45,7 +46,7 @@ def configure(stage: Stage) -> Report:
     ]
     said = [f"{line:<44} # {REASONS.get(name, '')}" for line, name in zip(lines, values, strict=True)]
     files.write_text(path, "\n".join(["# How the students are trained.", *said]) + "\n")
-    rows = len(files.read_jsonl(inputs[0]))
+    rows = len(files.read_jsonl(inputs[0])[: wanted.examples or None])
     epochs = wanted.steps * wanted.batch / max(1, rows)
     back = profiles.merged(Training(), profiles.read_yaml(path), origin=str(path))
     missing = [name for name in values if not REASONS.get(name)]

@@ -38,6 +38,7 @@ def classes(stage: Stage, set_up: Scene, wanted: Training) -> list[learning.Clas
     """Return one class a seed, all with the same lessons."""
     rows = {name: files.read_jsonl(stage.input(f"{name}.jsonl")) for name in ("train", "val")}
     rows["val"] = rows["val"][: wanted.val_examples]
+    rows["train"] = rows["train"][: wanted.examples or None]
     if stage.is_test:
         rows = {name: part[:2] for name, part in rows.items()}
     settings = dataclasses.replace(stage.settings, training=wanted)

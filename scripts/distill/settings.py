@@ -136,7 +136,8 @@ class Training:
     """How a student is trained; `targets` is soft (the teacher's distribution) or sampled (its words).
 
     A student is the teacher's model when `student` is empty; `seeds` are trained one after the other. `reduction` makes
-    each token of a batch count alike (batch), or each example (example).
+    each token of a batch count alike (batch), or each example (example). `examples` are how many answers of the set are
+    learned from, the first ones; 0 is all of them.
     """
 
     student: str = ""
@@ -149,6 +150,7 @@ class Training:
     targets: str = "soft"
     top: int = 300
     reduction: str = "batch"
+    examples: int = 0
     val_examples: int = 200
     save_every: int = 70
     checkpoints: str = "checkpoints"

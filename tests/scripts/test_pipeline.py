@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -174,6 +175,16 @@ def test_a_finished_training_has_nothing_to_do(trained):
     assert "batch" not in said
     assert losses(trained) == before
     assert metrics.stat().st_mtime_ns > written  # who runs the step again sees files of this run
+
+
+def test_only_the_first_examples_are_learned_from(home):
+    few = ("training.examples=9", "training.steps=2", "training.seeds=[3]")
+    assert "of 9 answers" in home.run("11_configure_training.py", *FEW, "training.examples=9", code=1)  # five epochs
+    home.run("11_configure_training.py", *FEW, *few)
+    shutil.rmtree(home.path("outputs/soft_targets"), ignore_errors=True)
+    home.run("06_train_student_model.py")
+    (kept,) = home.path("outputs/soft_targets").glob("*.targets.npy")
+    assert len(np.load(kept)) == sum(len(row["tokens"]) for row in read(home.path("outputs/train.jsonl"))[:9])
 
 
 def test_other_data_begins_anew_and_keeps_what_was(home):
