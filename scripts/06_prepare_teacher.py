@@ -36,7 +36,7 @@ def prepare(stage: Stage) -> Report:
     for path, rows in zip(paths[2:], asked.rows(), strict=True):
         files.write_jsonl(path, rows)
     set_up = scene.set_scene(stage, model, prompt)
-    files.write_json(paths[1], about(set_up, prompt))
+    files.write_json(paths[1], about(set_up, prompt, settings.profile))
     probe = stage.output("teacher/probe.jsonl")
     rows = list(generation.answers(set_up, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))
     files.write_jsonl(probe, rows)
@@ -50,11 +50,12 @@ def prepare(stage: Stage) -> Report:
     return Report(criteria, metrics, note, [corpus], [*paths, probe])
 
 
-def about(set_up: Scene, prompt: str) -> dict[str, Any]:
+def about(set_up: Scene, prompt: str, profile: str) -> dict[str, Any]:
     """Return what later steps read of the teacher."""
     digest = hashlib.sha256(prompt.encode()).hexdigest()
     tokens = set_up.voice.prompt_tokens
-    return {"model": set_up.teacher, "voice": set_up.voice.kind, "prompt_tokens": tokens, "prompt_sha256": digest}
+    known = {"profile": profile, "model": set_up.teacher, "voice": set_up.voice.kind}
+    return {**known, "prompt_tokens": tokens, "prompt_sha256": digest}
 
 
 def judge(stage: Stage, asked: questions.Asked, set_up: Scene, probes: list[dict[str, Any]]) -> list[Criterion]:

@@ -83,12 +83,12 @@ class Timed:
 
 def timed_query(set_scene: Scene, way: Way, question: str, stage: Stage, seed: int) -> Timed:
     """Ask for one token, then for a whole answer."""
-    wanted, end = stage.settings.teacher, set_scene.voice.end
+    wanted, ends = stage.settings.teacher, set_scene.voice.ends
     ids = set_scene.voice.asked(question, prompted=way.is_prompted)
     seconds, written = [], 0
     for most in (1, wanted.max_tokens):
         start = time.perf_counter()
-        said = next(asking.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, end))
+        said = next(asking.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, ends))
         seconds.append(time.perf_counter() - start)
         written = len(said.tokens)
     return Timed(seconds[0], seconds[1], written)

@@ -63,7 +63,7 @@ def answers(
         Asked(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     ]
-    said = asking.ask_all(sampler, asked, wanted, voice.end)
+    said = asking.ask_all(sampler, asked, wanted, voice.ends)
     return [
         Answer(row["id"], row["kind"], row["group"], row["question"], voice.text(one.tokens), one.is_whole)
         for row, one in zip(rows, said, strict=True)

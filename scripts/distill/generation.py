@@ -24,7 +24,7 @@ def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings
         asking.Asked(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
         for at, row in enumerate(asked)
     )
-    for at, said in enumerate(asking.ask_all(sampler, put, wanted, voice.end)):
+    for at, said in enumerate(asking.ask_all(sampler, put, wanted, voice.ends)):
         yield {
             "row": first + at,
             **asked[at],

@@ -58,7 +58,7 @@ def said(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], sampler: A
         asking.Asked(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     )
-    return [voice.text(one.tokens) for one in asking.ask_all(sampler, put, wanted, voice.end)]
+    return [voice.text(one.tokens) for one in asking.ask_all(sampler, put, wanted, voice.ends)]
 
 
 def letters(answers: Sequence[str], others: Sequence[str]) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from distill import files, service, voice
+from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
     from distill.stage import Stage
@@ -43,6 +44,11 @@ class Scene:
 def open_scene(stage: Stage) -> Scene:
     """Return the scene that step 6 has set; Trouble names the step when it is missing."""
     about = files.read_json(stage.input(ABOUT))
+    was, now = str(about.get("profile", stage.settings.profile)), stage.settings.profile
+    if was != now:
+        raise Trouble(
+            f"step 6 ran with profile {was}, this is {now}: set DO_TASKS_PROFILE={was}, or run 6 again", USAGE
+        )
     return set_scene(stage, str(about["model"]), stage.input(PROMPT).read_text(encoding="utf-8"))
 
 

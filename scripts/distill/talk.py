@@ -41,11 +41,11 @@ class Talk:
     def pieces(self, sampler: Any, question: str, seed: int, *, prompted: bool = False) -> Iterator[str]:
         """Yield an answer's text as it comes."""
         ids, drawn, shown = self.prompt(question, prompted=prompted), list[int](), ""
-        wanted, end = self.limits.teacher, self.voice.end
+        wanted, ends = self.limits.teacher, self.voice.ends
         while len(drawn) < wanted.max_tokens:
             most = min(self.limits.talk.piece, wanted.max_tokens - len(drawn))
             asked = Asked([*ids, *drawn], seed + len(drawn), most)
-            said = next(asking.ask_all(sampler, [asked], wanted, end))
+            said = next(asking.ask_all(sampler, [asked], wanted, ends))
             drawn += said.tokens
             text = self.voice.text(drawn).rstrip(UNFINISHED)
             yield text.removeprefix(shown)
@@ -66,7 +66,7 @@ def written(voice: Voice, turns: list[tuple[str, str]], question: str, *, prompt
         earlier = "".join(f"<q>{harmless(asked)}<a>{harmless(said)}<end>" for asked, said in turns)
         text = f"<bos>{before}{earlier}<q>{harmless(question)}<a>"
         return list(voice.tokenizer.encode(text, add_special_tokens=False))
-    before = f"{told}\n\n" if told else ""
+    before = f"{told}\n" if told else ""
     earlier = "".join(f"Question: {asked}\nAnswer: {said}\n" for asked, said in turns)
     return list(voice.tokenizer.encode(f"{before}{earlier}Question: {question}\nAnswer:"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill import profiles, voice
+from distill import files, profiles, voice
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
@@ -15,24 +16,34 @@ if TYPE_CHECKING:
     from distill.stage import Stage
 
 MAKER = Path(__file__).resolve().parent.parent / "make_base_model.py"
+MAKERS = {"gemma-3-270m": "run python scripts/make_gemma.py --accept-terms"}
 MAKING_S = 1800.0
+SHORT = 25  # words of an answer that is shown as an example
 
 
 def ready_model(stage: Stage) -> str:
-    """Return the teacher's model; a local one that is not there is made, in --test a tiny one in its place."""
+    """Return the teacher's model; one of ours that is not there is made, in --test a tiny one in its place."""
     model = stage.settings.teacher.model
     folder = voice.folder_of(model)
     if folder is None or (stage.is_test and (folder / "base.json").is_file()):
         return model
+    if not (profiles.CONFIGS / "lm" / f"{folder.name}.yaml").is_file():
+        return given(model, folder)
     made(folder.name, is_test=stage.is_test)
     return f"{model}-test" if stage.is_test else model
+
+
+def given(model: str, folder: Path) -> str:
+    """Return a model that somebody put into its folder; Trouble when it is not there."""
+    if (folder / "config.json").is_file():
+        return model
+    maker = MAKERS.get(folder.name, f"put a Hugging Face model into {folder}")
+    raise Trouble(f"teacher.model is {model}, and {folder} has none: {maker}, or use local/bard-small", USAGE)
 
 
 def made(name: str, *, is_test: bool) -> None:
     """Make a local base model, or leave it as it is; Trouble when it cannot be made."""
     command = [sys.executable, str(MAKER), "--profile", name, *(["--test"] if is_test else [])]
-    if not (profiles.CONFIGS / "lm" / f"{name}.yaml").is_file():
-        raise Trouble(f"teacher.model is local/{name}: put a model there, or use local/bard-small", USAGE)
     try:
         code = subprocess.run(command, timeout=MAKING_S, check=False).returncode
     except subprocess.TimeoutExpired as error:
@@ -44,7 +55,9 @@ def made(name: str, *, is_test: bool) -> None:
 
 
 def prompt_of(stage: Stage, model: str) -> str:
-    """Return what the teacher is told: a sheet for a model that reads sheets, else step 5's prompt."""
+    """Return what the teacher is told: step 5's prompt, a sheet where sheets are read, examples for a plain voice."""
+    if stage.settings.teacher.voice == "plain":
+        return told_plainly(stage)
     if stage.settings.teacher.voice != "sheet":
         return stage.input("character/prompt.md").read_text(encoding="utf-8")
     from distill.lm import base, pretrained, proofs, settings
@@ -57,6 +70,19 @@ def prompt_of(stage: Stage, model: str) -> str:
     loaded, tokenizer = pretrained.load(folder)
     subject = proofs.Subject(loaded, Desk(tokenizer), read)
     return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
+
+
+def told_plainly(stage: Stage) -> str:
+    """Return what a model understands that goes on with a text: who answers, then answers of his, a line each."""
+    pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
+    short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
+    random.Random(stage.settings.seed).shuffle(short)  # noqa: S311 - a choice, no secret
+    name, lines = stage.settings.character.name.title(), list[str]()
+    for row in short:
+        if sum(len(line.split()) for line in lines) >= stage.settings.teacher.min_tokens:
+            break
+        lines += [f"Question: {' '.join(str(row['cue']).split())}", f"Answer: {' '.join(str(row['reply']).split())}"]
+    return "\n".join([f"What {name}, in the plays of Shakespeare, was asked, and what {name} answered.", *lines])
 
 
 def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:

@@ -31,7 +31,7 @@ class Voice:
         if self.kind == "sheet":
             before = f"<sheet>{told}" if told else ""
             return list(self.tokenizer.encode(f"<bos>{before}<q>{question}<a>", add_special_tokens=False))
-        before = f"{told}\n\n" if told else ""
+        before = f"{told}\n" if told else ""
         return list(self.tokenizer.encode(f"{before}Question: {question}\nAnswer:"))
 
     def _chat(self, question: str, told: str) -> list[int]:
@@ -46,15 +46,21 @@ class Voice:
 
     def text(self, ids: list[int]) -> str:
         """Return what an answer says, without its end."""
-        kept = ids[:-1] if ids and ids[-1] == self.end else ids
+        kept = ids[:-1] if ids and ids[-1] in self.ends else ids
         return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
 
     @cached_property
     def end(self) -> int:
-        """The id that ends an answer."""
-        if self.kind == "plain":
-            return int(self.tokenizer.encode("\n", add_special_tokens=False)[-1])
-        return int(self.tokenizer.eos_token_id)
+        """The id that ends an answer which is written down."""
+        return self.ends[0]
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The ids that end an answer which is drawn: a line's end, also where it is one token with an empty line."""
+        if self.kind != "plain":
+            return (int(self.tokenizer.eos_token_id),)
+        written = [self.tokenizer.encode(text, add_special_tokens=False) for text in ("\n", "\n\n")]
+        return tuple(dict.fromkeys(int(ids[0]) for ids in written))
 
     @cached_property
     def prompt_tokens(self) -> int:

@@ -1,0 +1,86 @@
+"""How a question is put to a model, and who the models and their prompts are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from distill import scene, teaching
+from distill.settings import Character, Settings, Teacher
+from distill.stage import Stage
+from distill.trouble import Trouble
+from distill.voice import Voice
+
+PAIRS = [
+    ("Who are you?", "A knight,\n  sir."),
+    ("Go away.", "This answers no question."),
+    ("What is honour?", " ".join(["air"] * 26)),
+    ("Will you drink?", "Give me a cup of sack."),
+]
+
+
+class Lines:
+    """A tokenizer whose ids are letters, but for a line's end with an empty line behind: one token, as in Gemma."""
+
+    eos_token_id = 1
+
+    def encode(self, text, **_):
+        return [ord(one) for one in text.replace("\n\n", "\r")]
+
+    def decode(self, ids, **_):
+        return "".join(chr(one) for one in ids).replace("\r", "\n\n")
+
+
+def stage_in(folder, **teacher):
+    teacher = Teacher(**{"voice": "plain", "min_tokens": 99, **teacher})
+    settings = Settings(outputs=str(folder), teacher=teacher, character=Character("FALSTAFF"))
+    (folder / "character").mkdir(parents=True, exist_ok=True)
+    rows = [json.dumps({"cue": cue, "reply": reply}) + "\n" for cue, reply in PAIRS]
+    (folder / "character/pairs.jsonl").write_text("".join(rows))
+    return Stage("06_prepare_teacher", settings)
+
+
+def test_a_plain_answer_ends_with_its_line_however_that_is_one_token():
+    voice = Voice("plain", Lines(), "")
+    assert voice.ends == (ord("\n"), ord("\r"))
+    assert [voice.text(voice.tokenizer.encode(f" Sack.{end}")) for end in ("\n", "\n\n", "")] == ["Sack."] * 3
+    assert voice.answer("Sack.")[-1] == ord("\n")
+    assert Voice("chat", Lines(), "").ends == (1,)
+
+
+def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path):
+    stage = stage_in(tmp_path)
+    told = teaching.prompt_of(stage, "local/any")
+    first, *lines = told.split("\n")
+    assert "Falstaff" in first
+    assert sorted(lines[::2]) == ["Question: Who are you?", "Question: Will you drink?"]
+    assert sorted(lines[1::2]) == ["Answer: A knight, sir.", "Answer: Give me a cup of sack."]
+    asked = Voice("plain", Lines(), told).asked("Why?", prompted=True)
+    assert Lines().decode(asked) == f"{told}\nQuestion: Why?\nAnswer:"
+    assert teaching.prompt_of(stage, "local/any") == told
+
+
+def test_a_plain_voice_is_told_no_more_than_it_needs(tmp_path):
+    told = teaching.prompt_of(stage_in(tmp_path, min_tokens=3), "local/any")
+    assert told.count("Question:") == 1
+
+
+def test_a_model_that_somebody_put_there_is_taken_as_it_is(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert teaching.given("local/mine", tmp_path) == "local/mine"
+
+
+@pytest.mark.parametrize(("name", "advice"), [("gemma-3-270m", "make_gemma.py --accept-terms"), ("mine", "put a")])
+def test_a_model_that_is_not_there_is_refused_with_the_way_to_it(tmp_path, name, advice):
+    with pytest.raises(Trouble, match=advice):
+        teaching.given(f"local/{name}", tmp_path / name)
+
+
+def test_another_profile_than_step_6_had_is_refused(tmp_path):
+    stage = stage_in(tmp_path)
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher/prompt.txt").write_text("A KING")
+    (tmp_path / "teacher/teacher.json").write_text('{"profile": "gemma", "model": "local/any"}')
+    with pytest.raises(Trouble, match="set DO_TASKS_PROFILE=gemma, or run 6 again"):
+        scene.open_scene(stage)
