@@ -178,7 +178,7 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
         bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
     if decision.by_hand == "rerun" and state.task_id:
         bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
-    may_live = not state.verdict or decision.task_id or decision.stop_run
+    may_live = state.verdict in ("", "lost") or decision.task_id or decision.stop_run
     _end_strays(bench, step.number, state.task_id if may_live else "", decision)
     if may_live and state.task_id:
         jobs.mask_task(bench.root, state.task_id, bench.masker, sparing=decision.main_run)

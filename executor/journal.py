@@ -62,6 +62,7 @@ class Journal:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""
         line = self._line(event, task_id=task_id, step=step)
         self._follow_rotation()
+        self._repair()
         self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)

@@ -19,7 +19,7 @@ class StepState(Value):
     times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
     `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
-    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunk_begun` ran last, as `number made_by`.
+    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by`.
     """
 
     task_id: str = ""
@@ -43,7 +43,7 @@ class StepState(Value):
     alerts: tuple[str, ...] = ()
     asked_runner: str = ""
     chunks: tuple[str, ...] = ()
-    chunk_begun: str = ""
+    chunks_begun: tuple[str, ...] = ()
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -81,7 +81,10 @@ def _tested(state: StepState, line: Line) -> StepState:
 
 
 def _main_started(state: StepState, line: Line) -> StepState:
-    return state.replace(chunk_begun=f"{line['chunk']} {line.get('made_by', '')}") if line.get("chunk") else state
+    if not line.get("chunk"):
+        return state
+    others = tuple(one for one in state.chunks_begun if one.split()[0] != str(line["chunk"]))
+    return state.replace(chunks_begun=(*others, f"{line['chunk']} {line.get('made_by', '')}"))
 
 
 def _main_ended(state: StepState, line: Line) -> StepState:

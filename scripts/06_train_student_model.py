@@ -52,8 +52,9 @@ class Logs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, seed: int, first: int) -> None:
-        """Forget the rows of a seed from batch `first` on: they come again."""
-        known = learning.whole_lines(self.metrics)
+        """Forget the rows of a seed from batch `first` on, which come again; and of other seeds than ours."""
+        wanted = {int(one) for one in self.wanted.seeds}
+        known = [row for row in learning.whole_lines(self.metrics) if row["seed"] in wanted]
         kept = [row for row in known if row["seed"] != seed or row["batch"] < first]
         files.write_jsonl(self.metrics, kept)
         files.write_text(self.losses, "".join(line(row) for row in kept))
@@ -118,10 +119,10 @@ def report(
         Criterion("No step is there twice", len(rows) == len({row["step"] for row in rows}), f"{len(rows)} steps"),
     ]
     inputs = [stage.input(name) for name in (schooling.CONFIG, "train.jsonl", "val.jsonl")]
+    beside = str(Path(wanted.students).parent)  # a proof of step 12 leaves the manifest of step 13 alone
     metrics = {"students": len(students), "val_nll": best, "steps": len(rows), "least_fall": min(falls)}
-    return Report(
-        criteria, metrics, f"{len(students)} students, best validation {best:.4f} nats a token", inputs, [path]
-    )
+    note = f"{len(students)} students, best validation {best:.4f} nats a token"
+    return Report(criteria, metrics, note, inputs, [path], manifest_in=beside)
 
 
 def fall(rows: list[dict[str, Any]], seed: int, part: int, steps: int) -> float:

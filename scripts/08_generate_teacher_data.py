@@ -63,8 +63,12 @@ def generate(stage: Stage) -> Report:
             if made % part.sync_every == 0 or made == part.size:
                 stage.progress(part.first + made, part.total)
                 note(stage, part, made, tokens, time.monotonic() - began, usd)
+    if not made:  # all rows were there: the pace of this run is on record all the same
+        note(stage, part, 0, 0, time.monotonic() - began, 0.0)
     metrics = {"rows": made, "tokens": tokens, "usd": round(usd, 4)}
-    return Report(judge(part, set_up), metrics, f"{made:,} rows in {part.path}", inputs, [part.path] if made else [])
+    return Report(
+        judge(part, set_up, asked), metrics, f"{made:,} rows in {part.path}", inputs, [part.path] if made else []
+    )
 
 
 def price_of(stage: Stage, model: str) -> savings.Price:
@@ -86,9 +90,12 @@ def part_of(stage: Stage, total: int) -> Part:
     if told:
         first, size, every = (int(os.environ[f"DO_TASKS_{name}"]) for name in ("OFFSET", "SIZE", "CHECKPOINT_EVERY"))
         return Part(Path(told), first, size, int(os.environ["DO_TASKS_TOTAL"]), every or SYNC_EVERY)
-    path = stage.output("teacher_data_1.jsonl")
-    kept = whole_rows(path)
-    return Part(path, kept, total - kept, total, SYNC_EVERY)
+    names = (f"teacher_data_{number}.jsonl" for number in range(1, 1000))
+    parts = [path for name in names for path in [stage.output(name)] if path.is_file()]
+    kept = sum(whole_rows(path) for path in parts)
+    if kept > total:
+        raise Trouble(f"{kept:,} rows are there, {total:,} questions: remove teacher_data_*.jsonl, or ask more", USAGE)
+    return Part((parts or [stage.output("teacher_data_1.jsonl")])[-1], kept, total - kept, total, SYNC_EVERY)
 
 
 def whole_rows(path: Path) -> int:
@@ -140,17 +147,21 @@ def note(stage: Stage, part: Part, made: int, tokens: int, took_s: float, usd: f
     print(json.dumps(line), flush=True)
 
 
-def judge(part: Part, set_up: Scene) -> list[Criterion]:
+def judge(part: Part, set_up: Scene, asked: list[dict[str, Any]]) -> list[Criterion]:
     """Judge that every row of the part is there, once, in order, of this teacher."""
     rows = files.read_jsonl(part.path) if part.path.is_file() else []
     numbers = [int(row["row"]) for row in rows]
     last = part.first + part.size
     in_order = numbers == list(range(last - len(numbers), last))
-    others = {str(row["model"]) for row in rows} - {set_up.teacher}
+    odd = generation.strangers(rows, set_up.teacher, set_up.voice.prompt)
+    other = sum(row["question"] != asked[number]["question"] for row, number in zip(rows, numbers, strict=True))
     seen = f"rows {numbers[0]} to {numbers[-1]}" if numbers else "no row"
     return [
         Criterion("Every row is there, once, in order", in_order and bool(numbers), seen),
-        Criterion("Every row is this teacher's", not others, f"of {', '.join(sorted(others)) or set_up.teacher}"),
+        Criterion(
+            "Every row is this teacher's", not odd, f"{odd} are another's{'; remove ' + part.path.name if odd else ''}"
+        ),
+        Criterion("Every row answers its question", not other, f"{other} answer another one"),
     ]
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from distill import audit, files, scene, wording
+from distill import audit, files, generation, scene, wording
 from distill.character import plain
-from distill.stage import Report, Stage, run
+from distill.stage import Criterion, Report, Stage, run
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 COMMON, SHORTEST = 120, 4  # words that anybody says; letters of a word that tells
 
@@ -32,7 +33,7 @@ def measure(stage: Stage) -> Report:
     wanted = stage.settings.audit
     if stage.is_test:
         wanted = dataclasses.replace(wanted, min_vocabulary_share=0.0)
-    criteria = audit.judge(found, wanted, is_whole=is_whole)
+    criteria = [*audit.judge(found, wanted, is_whole=is_whole), own_teacher(stage, rows, inputs[0])]
     metrics = {name: round(value, 4) for name, value in found.items() if isinstance(value, (int, float))}
     note = f"{found['rows']:,} answers in {len(paths)} files"
     if stage.settings.audit.part:
@@ -41,6 +42,14 @@ def measure(stage: Stage) -> Report:
     judged = {one.text: {"met": one.met, "seen": one.evidence} for one in criteria}
     files.write_json(path, {"figures": found, "thresholds": dataclasses.asdict(wanted), "criteria": judged})
     return Report(criteria, metrics, note, [*paths, *inputs], [path])
+
+
+def own_teacher(stage: Stage, rows: list[dict[str, Any]], prompt: Path) -> Criterion:
+    """Judge that no answer is left of another teacher or of another prompt."""
+    model = str(files.read_json(stage.input(scene.ABOUT))["model"])
+    odd = generation.strangers(rows, model, prompt.read_text(encoding="utf-8"))
+    seen = f"{odd} of {len(rows)} rows are another's" + ("; remove those files, run step 8 again" if odd else "")
+    return Criterion("Every answer is this teacher's", not odd, seen)
 
 
 def data_files(stage: Stage) -> list[Path]:

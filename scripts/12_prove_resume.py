@@ -60,7 +60,7 @@ def command(stage: Stage, folder: Path, seed: str) -> list[str]:
     few = [f"training.{name}={value}" for name, value in FEW.items()]
     where = [f"training.{name}={folder / name}" for name in ("checkpoints", "logs")]
     where.append(f"training.students={folder.relative_to(stage.settings.outputs) / 'students.json'}")
-    profile = ["--profile", stage.settings.profile]
+    profile = ["--profile", stage.settings.profile_file or stage.settings.profile]
     return [sys.executable, str(SCRIPT), *profile, *stage.overrides, *few, *where, f"training.seeds=['{seed}']"]
 
 
@@ -71,7 +71,10 @@ def environ() -> dict[str, str]:
 
 def finished(words: Sequence[str]) -> None:
     """Run a training to its end; Trouble says what it said when it failed."""
-    done = subprocess.run(words, env=environ(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    try:
+        done = subprocess.run(words, env=environ(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Trouble(f"a training of {FEW['steps']} steps took more than {LIMIT_S:g} s: try again later") from error
     if done.returncode:
         raise Trouble(f"the short training ended with {done.returncode}: {done.stderr.strip()[-300:]}")
 

@@ -9,10 +9,11 @@ Writes outputs/evaluation/evaluation.json and side_by_side.jsonl. A judge compar
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from distill import files, gap, likeness, scene
+from distill import files, gap, likeness, scene, schooling
 from distill.stage import Criterion, Report, Stage, run
 
 if TYPE_CHECKING:
@@ -72,13 +73,20 @@ def figures(stage: Stage, rows: list[dict[str, Any]], names: list[str], students
         "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
         "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
         "student_prompt_tokens": 0,
-        "command": "python scripts/15_evaluate.py",
+        "command": again(stage),
     }
+
+
+def again(stage: Stage) -> str:
+    """Return the command that repeats this."""
+    name = stage.settings.profile_file or stage.settings.profile
+    profile = [] if name == "local" else ["--profile", name]
+    return shlex.join(["python", "scripts/15_evaluate.py", *profile, *stage.overrides])
 
 
 def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
     """Judge that the share means something."""
-    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(stage.settings.training.seeds)
+    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(schooling.configured(stage).seeds)
     largest = max(one["share"] for one in (*found["seeds"].values(), found["share"]["all"]))
     small = stage.is_test
     return [

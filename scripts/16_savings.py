@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import asking, files, profiles, savings, scene, service
+from distill import asking, dialogue, files, profiles, savings, scene, schooling, service
 from distill.asking import Asked
 from distill.savings import Making, Query, figure
 from distill.stage import Criterion, Report, Stage, run
@@ -102,7 +102,7 @@ def figures(stage: Stage, set_scene: Scene, read: dict[str, float], timed: dict[
     queries = Query(read["with_prompt"], mean), Query(read["student"], mean)
     table = savings.read_table(profiles.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
     example = stage.settings.savings.example
-    is_local = not service.is_real()
+    is_local = not service.is_real(stage.settings.access.service)
     return {
         "test": stage.is_test,
         "prompt_tokens": {"teacher": figure(set_scene.voice.prompt_tokens, "tokens"), "student": figure(0, "tokens")},
@@ -136,7 +136,16 @@ def making_of(stage: Stage, set_scene: Scene) -> Making:
     rows = [row for path in sorted(folder.glob("teacher_data_*.jsonl")) for row in files.read_jsonl(path)]
     prompt = set_scene.voice.prompt_tokens
     read = sum(prompt + len(set_scene.voice.asked(row["question"], prompted=False)) for row in rows)
+    if schooling.configured(stage).targets == "soft":
+        read += scored_tokens(stage, set_scene)
     return Making(read, sum(len(row["tokens"]) for row in rows), trained_tokens(stage))
+
+
+def scored_tokens(stage: Stage, set_scene: Scene) -> int:
+    """Count what the teacher read once more to give its distributions: prompt, question and answer."""
+    rows = files.read_jsonl(stage.input("train.jsonl"))[: schooling.configured(stage).examples or None]
+    asked = sum(len(set_scene.voice.asked(dialogue.parted(row)[0], prompted=True)) for row in rows)
+    return asked + sum(len(row["tokens"]) for row in rows)
 
 
 def trained_tokens(stage: Stage) -> int:
@@ -146,12 +155,12 @@ def trained_tokens(stage: Stage) -> int:
     if known or not logged:
         return int(sum(known))
     sizes = [len(row["tokens"]) for row in files.read_jsonl(stage.input("train.jsonl"))]
-    return int(len(logged) * stage.settings.training.batch * statistics.mean(sizes))
+    return int(len(logged) * schooling.configured(stage).batch * statistics.mean(sizes))
 
 
 def metrics_logs(stage: Stage) -> list[Path]:
     """Return where a training may have logged its steps."""
-    logs = stage.settings.training.logs
+    logs = schooling.configured(stage).logs
     folders = (Path(logs), Path(stage.settings.outputs, logs))
     return [folder / "metrics.jsonl" for folder in dict.fromkeys(folders)]
 

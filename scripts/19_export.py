@@ -72,7 +72,9 @@ def write(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> None:
     """Write adapter, merged model, tokenizers, card."""
     fetched = beside / "fetched"
     fetched.mkdir(parents=True)
-    export.write_adapter(export.source(best, fetched), beside / ADAPTER, set_scene.student)
+    export.write_adapter(
+        export.source(best, fetched, stage.settings.access.service), beside / ADAPTER, set_scene.student
+    )
     shutil.rmtree(fetched)
     export.write_merged(set_scene.student, beside / ADAPTER, beside / MERGED)
     for folder in (ADAPTER, MERGED):

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from executor.phases.rows import Counted
     from executor.phases.running import Run
 
+MOST_USD = 1e12  # more is no cost
 UNITS = (("h", 3600), ("min", 60))
 
 
 class Chunk(Value):
-    """A part of the rows: `before` are those of earlier chunks, `made_by` the digest of what makes them."""
+    """A part of the rows: `before` are those of earlier chunks, `made_by` what makes them, and from which row on."""
 
     number: int
     count: int
@@ -44,12 +45,12 @@ def in_chunks(bench: Bench, task: Task) -> Outcome:
 
 def parts(bench: Bench, task: Task, main: Main) -> tuple[Chunk, ...]:
     """Return the chunks of a step."""
-    made_by = main_digest(bench, task.step.replace(main=main.replace(chunks=(), mode="normal")))
+    made_by = main_digest(bench, task.step.replace(main=main.replace(chunks=())))
     found: list[Chunk] = []
     before = 0
     for number, size in enumerate(main.chunks, 1):
         path = os.path.join(bench.root, main.rows.replace("{chunk}", str(number)))
-        found.append(Chunk(number, len(main.chunks), size, before, sum(main.chunks), path, made_by))
+        found.append(Chunk(number, len(main.chunks), size, before, sum(main.chunks), path, f"{made_by}@{before}"))
         before += size
     return tuple(found)
 
@@ -73,6 +74,9 @@ class _Chunks:
             self._bench.log(lost, self._task)
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]
         outcome = self._adopt(left) if decision.main == "adopt" else PASSED
+        for chunk in left:
+            if outcome.passed and chunk.number not in self._costs:
+                self._ready(chunk)  # of all before the first: a quality check may read every file there is
         for chunk in left:
             if not self._goes_on(outcome):
                 return outcome
@@ -121,6 +125,7 @@ class _Chunks:
         number, made_by = (begun[-1].get("chunk"), begun[-1].get("made_by")) if begun else (0, "")
         chunk = next((one for one in left if (one.number, one.made_by) == (number, made_by)), None)
         if chunk is None:
+            self._bench.end_strays(self._task, run)
             return PASSED
         seen = jobs.look_at(self._bench.root, self._task.task_id, run)
         self._bench.log(MainAdopted(run=run, pid=seen.pid, why=self._task.decision.why), self._task)
@@ -150,12 +155,20 @@ class _Chunks:
 
     def _ready(self, chunk: Chunk) -> int:
         """Make a chunk's file ready to be appended to; return how many rows it keeps."""
-        begun = self._bench.state(self._task.step.number).chunk_begun
-        kept, aside = ready(chunk.path, most=chunk.size, is_ours=begun == f"{chunk.number} {chunk.made_by}")
+        kept, aside = ready(chunk.path, most=chunk.size, is_ours=self._is_ours(chunk))
         if aside:
             said = f"{self._bench.relative(chunk.path)} was not of this chunk; it is now {self._bench.relative(aside)}"
             self._bench.log(WarningRaised(message=said), self._task)
         return kept
+
+    def _is_ours(self, chunk: Chunk) -> bool:
+        """Tell whether what is in a chunk's file was begun as this chunk, or was accepted as the beginning of it."""
+        state = self._bench.state(self._task.step.number)
+        if f"{chunk.number} {chunk.made_by}" in state.chunks_begun:
+            return True
+        known = [words.split() for words in state.chunks]
+        shas = [words[2] for words in known if (words[0], words[-1]) == (str(chunk.number), chunk.made_by)]
+        return counted(chunk.path).sha256 in shas
 
     def _told(self, chunk: Chunk, kept: int) -> dict[str, str]:
         told = {
@@ -238,7 +251,9 @@ def lasting(seconds: float) -> str:
 
 def _usd(metrics: object) -> float:
     said = metrics.get("usd") if isinstance(metrics, dict) else None
-    return float(said) if isinstance(said, int | float) and not isinstance(said, bool) and said >= 0 else 0.0
+    if not isinstance(said, int | float) or isinstance(said, bool):
+        return 0.0
+    return float(said) if 0 <= said < MOST_USD else 0.0
 
 
 def _miscounted(bench: Bench, chunk: Chunk, found: Counted) -> str:

@@ -79,8 +79,9 @@ def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
 
 
 def began_ns(bench: Bench, task: Task) -> int:
-    """Return when the work began that is judged, 0 when that is not known; an agent's rounds are one piece of work."""
-    first = bench.folder(task, "main.1") if task.runner in OURS else ""
+    """Return when the work began that is judged, 0 when that is not known; a task's rounds or chunks are one work."""
+    chunked = task.step.main and task.step.main.mode == "chunked"
+    first = bench.folder(task, "main.1") if chunked or task.runner in OURS else ""
     return (jobs.began_ns(first) if first else 0) or jobs.began_ns(main_folder(bench, task))
 
 

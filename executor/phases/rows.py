@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 
+from executor.errors import MachineError
 from executor.values import Value
+
+BLOCK = 1 << 20
 
 
 class Counted(Value):
@@ -24,13 +28,20 @@ def ready(path: str, *, most: int, is_ours: bool) -> tuple[int, str]:
     """
     found = counted(path)
     if not found.size:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _make_folder(os.path.dirname(path))
         return 0, ""
     if not is_ours or found.rows > most:
         return 0, _put_aside(path)
     if found.whole != found.size:
         os.truncate(path, found.whole)
     return found.rows, ""
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot make {folder} for the rows: {error.strerror}; mend what is in its way") from error
 
 
 def _put_aside(path: str) -> str:
@@ -46,14 +57,22 @@ def counted(path: str) -> Counted:
     rows = whole = size = 0
     digest, said = hashlib.sha256(), False
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below; only its absence is forgiven
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
     except FileNotFoundError:
         return Counted()
-    with file:
-        for line in file:
-            size += len(line)
-            digest.update(line)
-            said = bool(line.strip())
-            if line.endswith(b"\n"):
-                rows, whole = rows + said, size
+    except OSError as error:
+        raise MachineError(f"cannot read the rows in {path}: {error.strerror}; move it away") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise MachineError(f"cannot count the rows in {path}: it is no file; move it away")
+    with open(fd, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            *ended, rest = block.split(b"\n")
+            for piece in ended:
+                rows += said or bool(piece.strip())
+                said = False
+            whole = size + len(block) - len(rest) if ended else whole
+            said = said or bool(rest.strip())
+            size += len(block)
     return Counted(rows, whole, size, digest.hexdigest())

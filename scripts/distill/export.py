@@ -26,9 +26,9 @@ FETCH_LIMIT_S = 1800
 LOCAL_HOME = "outputs/models"  # where scripts/make_base_model.py writes local/NAME
 
 
-def source(student: Student, folder: Path) -> Path:
+def source(student: Student, folder: Path, access: str = "") -> Path:
     """Return a folder with the student's adapter; the real service's is fetched into `folder`."""
-    if service.is_real():
+    if service.is_real(access):
         return fetched(student.state_path, folder)
     from distill.tinker_server import entry, store
 
@@ -188,7 +188,7 @@ It answers without a prompt as its teacher answers with one. Nothing here shows 
 
 - `adapter/`: a LoRA that peft reads, with the tokenizer. Its `base_model_name_or_path` is
   `{about["base_path"]}`: the name on the hub, or (for a `local/` model) the folder that
-  `python scripts/make_base_model.py` makes, as seen from the project's root; give another folder if yours is elsewhere.
+  it was made in, as seen from the project's root; give another folder if yours is elsewhere.
 - `merged/`: base and adapter in one model of safetensors, with the tokenizer; it needs neither of them.
 - The validation loss of this checkpoint is {about["val_nll"]} nats a token.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from distill import asking
@@ -19,6 +20,7 @@ def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings
     """Yield the rows of questions `first`, `first` + 1, ...: answers at temperature 1, untruncated."""
     wanted, voice = settings.teacher, set_up.voice
     sampler = set_up.sampler(wait_s=wanted.wait_s)
+    told = mark(voice.prompt)
     seed = settings.seed * SEEDS + first
     put = (
         asking.Asked(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
@@ -34,4 +36,16 @@ def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings
             "whole": said.is_whole,
             "seed": seed + at,
             "model": set_up.teacher,
+            "told": told,
         }
+
+
+def mark(prompt: str) -> str:
+    """Return what a prompt is known by in rows: 16 letters of its digest."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
+def strangers(rows: Sequence[dict[str, Any]], model: str, prompt: str) -> int:
+    """Count rows that another model gave, or one that was told something else."""
+    told = mark(prompt)
+    return sum(row.get("model") != model or row.get("told") != told for row in rows)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from distill.trouble import RETRY_LATER, Trouble
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,9 +24,7 @@ def rate(template: str, rows: Sequence[dict[str, Any]], ours: Sequence[str], the
         try:
             said = [verdict(client, model, template, row, *pair) for pair in ((one, other), (other, one))]
         except anthropic.AnthropicError as error:
-            raise Trouble(
-                f"the judge gave no verdict ({type(error).__name__}): try again later", RETRY_LATER
-            ) from error
+            return {"absent": f"the judge {model} gave no verdict ({type(error).__name__})"}
         wins += said == ["A", "B"]
         ties += said[0] == said[1]
     asked = min(MOST, len(pairs))

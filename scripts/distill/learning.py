@@ -68,23 +68,32 @@ class Class:
 
     def begin(self, known: list[dict[str, Any]]) -> tuple[Any, int]:
         """Return a training client and its next batch: after the newest checkpoint that loads, else from the start."""
-        import tinker
-
         for row in reversed(known):
-            try:
-                resumed = self.set_up.client.create_training_client_from_state_with_optimizer(row["state_path"])
-                client = resumed.result(self.wait_s)
-            except (tinker.TinkerError, TimeoutError) as error:
-                print(f"seed {self.seed}: {row['state_path']} is lost ({error}); trying the one before", flush=True)
-                continue
-            print(f"seed {self.seed}: going on at batch {row['batch']}", flush=True)
-            self.keep_until(row["batch"])
-            return client, row["batch"]
-        self.keep_until(0)
+            client = self.resumed(row)
+            if client is not None:
+                print(f"seed {self.seed}: going on at batch {row['batch']}", flush=True)
+                self.keep_until(row["batch"])
+                return client, row["batch"]
         made = self.set_up.client.create_lora_training_client(
             self.set_up.student, rank=self.wanted.rank, seed=self.seed
         )
-        return made.result(self.wait_s), 0
+        client = made.result(self.wait_s)
+        self.keep_until(0)
+        return client, 0
+
+    def resumed(self, row: dict[str, Any]) -> Any:
+        """Return a client of a checkpoint, None when the service has it no more; Trouble when the service is away."""
+        import tinker
+
+        try:
+            found = self.set_up.client.create_training_client_from_state_with_optimizer(row["state_path"])
+            return found.result(self.wait_s)
+        except (tinker.TinkerError, TimeoutError) as error:
+            if not is_lost(error):
+                why = f"the service does not resume {row['state_path']} now ({type(error).__name__}: {error})"
+                raise Trouble(f"{why}: nothing is lost, run the same command again", RETRY_LATER) from error
+            print(f"seed {self.seed}: {row['state_path']} is lost ({error}); trying the one before", flush=True)
+            return None
 
     def keep_until(self, batch: int) -> None:
         """Forget checkpoints after a batch: what comes will write them again."""
@@ -194,6 +203,16 @@ class Class:
         data = [one.datum(1.0) for one in self.judging]
         tokens = sum(len(one.answer) for one in self.judging)
         return float(client.forward(data, "cross_entropy").result(self.wait_s).metrics["loss:sum"]) / max(1, tokens)
+
+
+def is_lost(error: Exception) -> bool:
+    """Tell whether a service has refused a checkpoint itself, and is not only away, busy or unpaid."""
+    import tinker
+    from tinker.types import RequestErrorCategory
+
+    if isinstance(error, tinker.RequestFailedError):
+        return bool(error.category == RequestErrorCategory.User)
+    return isinstance(error, (tinker.NotFoundError, tinker.BadRequestError, tinker.UnprocessableEntityError))
 
 
 def places(seed: int, step: int, batch: int, total: int) -> list[int]:

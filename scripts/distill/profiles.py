@@ -17,14 +17,33 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 ENVIRONMENT = {"DO_TASKS_DATA": "data"}
+AT_LEAST_ONE = (
+    *("teacher.max_tokens", "teacher.parallel", "teacher.attempts", "questions.train", "questions.held_out"),
+    *("training.rank", "training.steps", "training.batch", "training.top", "training.val_examples"),
+    *("training.save_every", "evaluation.answers", "evaluation.resamples", "savings.queries", "review.answers"),
+    *("talk.piece", "export.prompts"),
+)
 Group = TypeVar("Group")
 
 
 def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """Return settings; `profile` beats DO_TASKS_PROFILE beats `local`; Trouble says what is wrong."""
-    path = profile_path(profile or environ.get("DO_TASKS_PROFILE") or "local")
+    named = profile or environ.get("DO_TASKS_PROFILE") or "local"
+    path = profile_path(named)
     settings = layered(Settings(), path, overrides, environ)
-    return dataclasses.replace(settings, profile=path.stem)
+    refuse_too_few(settings)
+    return dataclasses.replace(settings, profile=path.stem, profile_file=named if named != path.stem else "")
+
+
+def refuse_too_few(settings: Settings) -> None:
+    """Refuse what no step can count with."""
+    for name in AT_LEAST_ONE:
+        group, key = name.split(".")
+        if getattr(getattr(settings, group), key) < 1:
+            raise Trouble(f"{name} must be 1 or more, got {getattr(getattr(settings, group), key)}", USAGE)
+    odd = [one for one in settings.training.seeds if not one.isdecimal()]
+    if odd or not settings.training.seeds:
+        raise Trouble(f"training.seeds must be whole numbers, one or more, got {list(settings.training.seeds)}", USAGE)
 
 
 def layered(defaults: Group, path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Group:

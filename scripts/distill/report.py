@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from distill.profiles import CONFIGS
+
 SMALL = (
     "**What this shows, and what it does not.** The model here is small, made from scratch on this machine; its answers "
     "are not sense. Its prompt makes its own answers likelier, and a LoRA keeps a part of that without the prompt. This "
@@ -32,9 +34,10 @@ class Data:
     tasks: dict[str, str]
 
     @property
-    def is_local(self) -> bool:
-        """Whether the model is one of this machine."""
-        return str(self.teacher["model"]).startswith("local/")
+    def is_ours(self) -> bool:
+        """Whether the model is one that this pipeline makes from nothing."""
+        home, _, name = str(self.teacher["model"]).rpartition("/")
+        return home == "local" and (CONFIGS / "lm" / f"{name}.yaml").is_file()
 
 
 def headline(data: Data) -> str:
@@ -168,7 +171,7 @@ def evidence(data: Data) -> str:
 def results(data: Data) -> str:
     """Return RESULTS_REPORT.md."""
     found = data.evaluation
-    about = SMALL if data.is_local else LARGE
+    about = SMALL if data.is_ours else LARGE
     sections = {
         "Base, student, teacher": f"Mean cost of the teacher's held-out answers, {found['unit']}. "
         f"Interval: {found['interval']['kind']}; it does not cover {found['interval']['not_covered']}.\n\n{scores(data)}\n\n"
@@ -194,7 +197,7 @@ def deployment(data: Data) -> str:
         "Try it": """```bash
 python scripts/17_talk.py                        # a conversation; --once "Who are you?" for one answer
 ```""",
-        "Before it is used": f"{SMALL if data.is_local else LARGE}\n\nResult: {headline(data)}",
+        "Before it is used": f"{SMALL if data.is_ours else LARGE}\n\nResult: {headline(data)}",
         "Files": exported(data),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())

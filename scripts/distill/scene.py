@@ -54,7 +54,7 @@ def open_scene(stage: Stage) -> Scene:
 
 def set_scene(stage: Stage, model: str, prompt: str) -> Scene:
     """Return the scene of a teacher's model that is told `prompt`."""
-    client, wanted = service.service_client(), replace(stage.settings.teacher, model=model)
+    client, wanted = service.service_client(stage.settings.access.service), replace(stage.settings.teacher, model=model)
     sampler = None if wanted.tokenizer or voice.folder_of(model) else sampler_of(client, model, wanted.wait_s)
     return Scene(client, voice.voice_of(wanted, prompt, sampler), model, stage.settings.training.student or model)
 

@@ -29,6 +29,7 @@ def configured(stage: Stage) -> Training:
         said = profiles.read_override(override).get("training")
         if isinstance(said, dict):
             found = profiles.merged(found, said, origin=override, prefix="training.")
+    profiles.refuse_too_few(dataclasses.replace(stage.settings, training=found))
     if stage.is_test:
         found = dataclasses.replace(found, **TESTED, seeds=found.seeds[:1])
     return found

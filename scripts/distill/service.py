@@ -18,14 +18,18 @@ LOOPBACK = "127.0.0.1"
 EXTRA = "pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline]'"
 
 
-def service_client(**wanted: Any) -> tinker.ServiceClient:
+def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:
     """Return a client: of a `base_url`, TINKER_BASE_URL or real credentials if there are any, else of the local one.
 
-    A real key is never sent to the local service, whose own key is given as an argument.
+    `access` is a profile's word: `none` leaves credentials alone, `tinker` is Trouble without any. A real key is never
+    sent to the local service, whose own key is given as an argument.
     """
     import tinker
 
-    if is_real() or wanted.get("base_url"):
+    real = is_real(access) or bool(wanted.get("base_url"))
+    if access == "tinker" and not real:
+        raise Trouble("no key: set TINKER_API_KEY, or use --profile local")
+    if real:
         return tinker.ServiceClient(**wanted)
     os.environ.setdefault("TINKER_TELEMETRY", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -42,11 +46,11 @@ def go_directly() -> None:
             os.environ[name] = ",".join([*passed, LOOPBACK])
 
 
-def is_real() -> bool:
-    """Tell whether a service is named, or credentials are there."""
+def is_real(access: str = "") -> bool:
+    """Tell whether a service is named, or credentials are there that `access` does not leave alone."""
     from tinker.auth import tinker_has_credentials
 
-    return bool(os.environ.get("TINKER_BASE_URL")) or bool(tinker_has_credentials())
+    return bool(os.environ.get("TINKER_BASE_URL")) or (access != "none" and bool(tinker_has_credentials()))
 
 
 def where() -> str:

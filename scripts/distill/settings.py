@@ -217,9 +217,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings; a nested one is written `group.key=value` on the command line."""
+    """All settings; a nested one is written `group.key=value` on the command line. `profile_file`: its path."""
 
     profile: str = "local"
+    profile_file: str = ""
     data: str = "data"
     outputs: str = "outputs"
     constraints: str = "constraints.txt"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill import files, profiles
-from distill.trouble import FAILED, Trouble
+from distill.trouble import FAILED, RETRY_LATER, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,13 +61,14 @@ class Criterion:
 
 @dataclass
 class Report:
-    """What a stage found; `inputs` and `outputs` go to the manifest with their digests."""
+    """What a stage found; `inputs` and `outputs` go to the manifest with their digests, which lies in `manifest_in`."""
 
     criteria: list[Criterion] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     note: str = ""
     inputs: list[Path] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
+    manifest_in: str = "."
 
     @property
     def unmet(self) -> list[Criterion]:
@@ -116,7 +117,24 @@ def run(name: str, work: Callable[[Stage], Report], about: str | None) -> None:
         sys.exit(explain(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        known = trouble_of(error)
+        if known is None:
+            raise
+        sys.exit(explain(known))
     sys.exit(FAILED if report.unmet else 0)
+
+
+def trouble_of(error: Exception) -> Trouble | None:
+    """Return the service's trouble in words: what it refuses will not be better later; None for an error of ours."""
+    sdk = sys.modules.get("tinker")
+    if sdk is None or not isinstance(error, sdk.TinkerError):
+        return None
+    refused = (sdk.AuthenticationError, sdk.BadRequestError, sdk.PermissionDeniedError, sdk.NotFoundError)
+    said = f"the service said {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if isinstance(error, (*refused, sdk.UnprocessableEntityError)):
+        return Trouble(f"{said}; look at key, model and settings", FAILED)
+    return Trouble(f"{said}; what is there is kept: run the same command again", RETRY_LATER)
 
 
 def begin(name: str, arguments: list[str], about: str | None) -> Stage:
@@ -143,7 +161,7 @@ def explain(error: Trouble | OSError) -> int:
 def finish(stage: Stage, report: Report) -> None:
     """Write manifest and result file, print what a person wants to see."""
     if report.outputs:
-        files.write_json(stage.output(f"{stage.name}.manifest.json"), manifest(stage, report))
+        files.write_json(stage.output(f"{report.manifest_in}/{stage.name}.manifest.json"), manifest(stage, report))
     write_result(report)
     for criterion in report.criteria:
         print(f"{'ok  ' if criterion.met else 'FAIL'} {criterion.text}: {criterion.evidence}")

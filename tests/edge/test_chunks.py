@@ -115,6 +115,58 @@ def test_a_chunk_more_goes_on_where_it_was(project):
     assert rows(project, (*SIZES, 2)) == list(range(TOTAL + 2))
 
 
+JUDGED = [{"task": "judged", "command": "test -e good"}]
+
+
+@pytest.mark.parametrize("sizes", [(3, 6, 5), (3, 2, 5), (5, 4, 5), (3, 4)])
+def test_another_size_doubles_no_row_and_loses_none(project, sizes):
+    assert project.plan(s1={**step(), "post_validation": JUDGED}).run("--step", "1").code == 1
+    project.write("good", "")
+    again = project.plan(s1={**step(sizes=sizes), "post_validation": JUDGED}).run("--continue")
+    assert again.code == 0, again
+    assert rows(project, sizes) == list(range(sum(sizes)))
+
+
+def test_a_longer_chunk_keeps_the_rows_that_it_has(project):
+    project.plan(s1={**step(), "post_validation": JUDGED}).run("--step", "1")
+    project.write("good", "")
+    project.plan(s1={**step(sizes=(3, 6, 5)), "post_validation": JUDGED}).run("--continue")
+    assert not (project.root / "data/part_2.jsonl.1").exists()
+    assert len(project.text("data/part_3.jsonl.1").splitlines()) == 5  # its rows were others
+
+
+def test_who_would_do_it_in_another_mode_does_not_make_rows_anew(project):
+    project.plan(s1={**step(), "post_validation": JUDGED}).run("--step", "1", "--runner", "command")
+    project.write("good", "")
+    project.environ["DO_TASKS_RUNNER"] = "host"
+    assert project.run("--continue").code == 0
+    assert accepted(project) == [1, 2, 3]
+
+
+def test_files_of_later_chunks_are_out_of_the_way_when_an_earlier_one_is_judged(project):
+    check = {"task": "few", "command": "test $(cat data/part_*.jsonl | wc -l) -eq $(cat most)"}
+    project.write("most", "3")
+    project.write("data/part_3.jsonl", '{"row": 99}\n')
+    assert project.plan(s1=step(sizes=(3, 1, 5), quality_check=[check])).run("--step", "1").code == 1
+    assert accepted(project) == [1]
+
+
+@pytest.mark.parametrize("there", ["folder", "pipe"])
+def test_rows_that_are_no_file_are_refused_in_words(project, there):
+    place = project.root / "data/part_1.jsonl"
+    place.parent.mkdir()
+    place.mkdir() if there == "folder" else os.mkfifo(place)
+    done = project.plan(s1=step()).run("--step", "1")
+    assert done.code == 6, done
+    assert "it is no file; move it away" in done.out + done.err
+
+
+def test_a_cost_that_is_no_sum_counts_nothing(project):
+    project.write("write.py", WRITER.replace("0.5 * size", "10 ** 310"))
+    assert project.plan(s1=step()).run("--step", "1").code == 0
+    assert [event["usd"] for event in project.events("MainFinished")] == [0, 0, 0]
+
+
 def test_rows_that_are_not_ours_are_put_aside(project):
     project.write("data/part_1.jsonl", '{"row": 99}\n')
     done = project.plan(s1=step()).run("--step", "1")

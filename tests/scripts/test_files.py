@@ -57,3 +57,9 @@ def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path):
     with pytest.raises(OSError):  # noqa: PT011 - the words are the system's
         cache.keep(tmp_path / "kept", {"no/such/folder.txt": b""})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_may_hold_what_unicode_calls_a_line_end(tmp_path):
+    rows = [{"text": "a\u2028b\x85c\u2029"}, {"text": "d"}]
+    files.write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert files.read_jsonl(tmp_path / "rows.jsonl") == rows

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("tinker")
+tinker = pytest.importorskip("tinker")
+from tinker.types import RequestErrorCategory as Category  # noqa: E402
 
-from distill import learning
-from distill.lessons import Lesson
-from distill.settings import Training
+from distill import learning  # noqa: E402
+from distill.lessons import Lesson  # noqa: E402
+from distill.settings import Training  # noqa: E402
 
 WANTED = Training(steps=7, batch=1, save_every=3, warmup=1)
 
@@ -120,3 +121,43 @@ def test_a_loss_that_is_no_number_ends_it(one):
     with pytest.raises(learning.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):
         one.teach()
     assert noted(one) == []
+
+
+class Refuses:
+    """A future that ends with an error."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self, _wait_s):
+        raise self.error
+
+
+def failed(category):
+    return tinker.RequestFailedError("no", "r1", category)
+
+
+@pytest.mark.parametrize("error", [failed(Category.Server), failed(Category.Unknown), TimeoutError("late")])
+def test_a_service_that_is_away_costs_no_checkpoint(one, error):
+    dataclasses.replace(one, is_ended=lambda: True).teach()
+    kept, forgot = noted(one), []
+    one = dataclasses.replace(one, forgot=lambda *told: forgot.append(told))
+    one.set_up.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(error)
+    with pytest.raises(learning.Trouble, match="nothing is lost, run the same command again") as trouble:
+        one.teach()
+    assert trouble.value.code == 75
+    assert (noted(one), forgot) == (kept, [])
+
+
+def test_a_checkpoint_that_the_service_refuses_is_lost_and_the_start_costs_no_row_before_it_is_there(one):
+    dataclasses.replace(one, is_ended=lambda: True).teach()
+    kept = noted(one)
+    one.set_up.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(failed(Category.User))
+    again = one.set_up.client.create_lora_training_client
+    one.set_up.client.create_lora_training_client = lambda *_, **__: Refuses(TimeoutError("late"))
+    with pytest.raises(TimeoutError):
+        one.teach()
+    assert noted(one) == kept
+    one.set_up.client.create_lora_training_client = again
+    one.teach()
+    assert [row["batch"] for row in noted(one)] == [3, 6, 7]

@@ -23,6 +23,7 @@ def with_parts(project):
 
 
 def test_without_its_parts_it_says_what_to_install(project):
+    (project.folder / f"{PACKAGE}.py").write_text("raise ImportError('not here')")  # also where it is installed
     done = project.run("make_gemma.py", "--accept-terms", PYTHONPATH=str(project.folder))
     assert done.code == 1
     assert "do-tasks[pipeline,gemma]" in done.err

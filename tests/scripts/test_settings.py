@@ -62,8 +62,25 @@ def test_a_wrong_override_is_named_with_its_cure(override, said):
     assert trouble.value.code == 2
 
 
+@pytest.mark.parametrize("name", profiles.AT_LEAST_ONE)
+def test_a_count_of_nothing_is_refused(name):
+    with pytest.raises(Trouble, match=f"{name} must be 1 or more, got 0"):
+        profiles.load("", [f"{name}=0"], {})
+
+
+@pytest.mark.parametrize("seeds", ["abc", "[]", "[1, -2]"])
+def test_seeds_that_are_no_numbers_are_refused(seeds):
+    with pytest.raises(Trouble, match=r"training\.seeds must be whole numbers"):
+        profiles.load("", [f"training.seeds={seeds}"], {})
+
+
+def test_the_real_service_sees_its_answers_at_most_twice():
+    wanted = profiles.load("tinker", [], {}).training
+    assert wanted.steps * wanted.batch <= 2 * 4489  # what step 10 leaves of 5,000 questions
+
+
 def test_an_unknown_profile_is_told_the_known_ones():
-    with pytest.raises(Trouble, match=r"did you mean tinker\?; there are: local, tinker"):
+    with pytest.raises(Trouble, match=r"did you mean tinker\?; there are: gemma, local, tinker"):
         profiles.load("tinkr", [], {})
 
 

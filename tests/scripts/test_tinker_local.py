@@ -89,6 +89,18 @@ def test_what_is_named_in_the_environment_wins(monkeypatch, name):
     assert service.is_real()
 
 
+def test_a_profile_that_needs_no_service_leaves_a_key_alone(running, monkeypatch):
+    monkeypatch.setenv("TINKER_API_KEY", "tml-somebody")
+    assert not service.is_real("none")
+    with service.service_client("none") as client:
+        assert ":train:" in trained(client)
+
+
+def test_a_profile_of_the_service_is_refused_without_a_key():
+    with pytest.raises(Trouble, match="set TINKER_API_KEY"):
+        service.service_client("tinker")
+
+
 def test_without_credentials_it_is_the_local_one():
     assert not service.is_real()
 

@@ -197,6 +197,17 @@ def test_a_torn_line_is_closed_by_the_next_writer(path, torn):
     assert json.loads(repaired)["size"] == len(torn)
 
 
+def test_a_line_that_another_process_left_torn_is_closed_by_who_writes_next(path):
+    living = Journal(path)
+    living.write(WarningRaised(message="before"))
+    with open(path, "a", encoding="utf-8") as file:
+        file.write('{"v": 1, "eve')  # somebody was killed within a line
+    living.write(WarningRaised(message="after"))
+    *_, after = Path(path).read_bytes().splitlines()
+    assert json.loads(after)["message"] == "after"
+    assert sum(b"LogRepaired" in line for line in Path(path).read_bytes().splitlines()) == 1
+
+
 def test_a_whole_log_is_not_repaired(path):
     Journal(path).write(WarningRaised(message="a"))
     Journal(path).write(WarningRaised(message="b"))
