@@ -27,6 +27,7 @@ REASONS = {
     "targets": "soft: the teacher's distribution at each place, estimated without bias; sampled: its words alone",
     "top": "likeliest tokens that are asked for at each place; the others are drawn",
     "reduction": "batch: each token of a batch counts alike, as in the evaluation",
+    "proof_nats": "step 12: how far a resumed training may be; 0: not at all",
     "examples": "answers that are learned from, the first of the set; 0 is all of them",
     "val_examples": "answers that judge each checkpoint",
     "save_every": "steps between two checkpoints",

@@ -30,7 +30,8 @@ def evaluate(stage: Stage) -> Report:
     students = scene.read_students(stage)[: 1 if stage.is_test else None]
     set_up = scene.open_scene(stage)
     names = [scored(stage, set_up, rows, student) for student in students]
-    found = figures(stage, rows, names, students)
+    told = max(set_up.voice.told_in(set_up.voice.asked(str(row["question"]), prompted=False)) for row in rows)
+    found = figures(stage, rows, names, students, told)
     found |= likeness.compared(stage, set_up, rows, students[0])
     paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
     files.write_jsonl(paths[1], found.pop("side_by_side"))
@@ -57,7 +58,9 @@ def scored(stage: Stage, set_up: Scene, rows: list[dict[str, Any]], student: Stu
     return name
 
 
-def figures(stage: Stage, rows: list[dict[str, Any]], names: list[str], students: list[Student]) -> dict[str, Any]:
+def figures(
+    stage: Stage, rows: list[dict[str, Any]], names: list[str], students: list[Student], told: int
+) -> dict[str, Any]:
     """Return gaps and shares: all, facts, cues; together and by seed."""
     wanted, seed = stage.settings.evaluation, stage.settings.seed
     parts = {name: part for name, part in gap.parts(rows).items() if part}
@@ -72,7 +75,7 @@ def figures(stage: Stage, rows: list[dict[str, Any]], names: list[str], students
         "seeds": seeds,
         "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
         "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
-        "student_prompt_tokens": 0,
+        "student_prompt_tokens": told,
         "command": again(stage),
     }
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill import files, scene, stage
 from distill.stage import Criterion, Report, Stage
-from distill.talk import Talk, harmless, shown
+from distill.talk import Talk, shown
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def one_answer(here: Stage, company: Company, turns: Talk, question: str) -> Rep
     if not question.strip():
         raise Trouble('--once is empty: write --once "QUESTION"', USAGE)
     answer = say(company, turns, "student", question, SEED)
-    ids, bare = turns.prompt(question, prompted=False), turns.voice.asked(harmless(question), prompted=False)
-    told = len(ids) - len(bare)
+    ids = turns.prompt(question, prompted=False)
+    told = turns.voice.told_in(ids)
     target = here.output("talk.json")
     files.write_json(target, {"question": question, "answer": answer, "prompt_tokens": told, "tokens_read": len(ids)})
     criteria = [

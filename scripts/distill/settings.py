@@ -137,7 +137,8 @@ class Training:
 
     A student is the teacher's model when `student` is empty; `seeds` are trained one after the other. `reduction` makes
     each token of a batch count alike (batch), or each example (example). `examples` are how many answers of the set are
-    learned from, the first ones; 0 is all of them.
+    learned from, the first ones; 0 is all of them. `proof_nats` is how far a resumed training's losses may be from
+    those of one that was not cut off: nothing on this machine, a little where a service shares its processors.
     """
 
     student: str = ""
@@ -151,6 +152,7 @@ class Training:
     top: int = 300
     reduction: str = "batch"
     examples: int = 0
+    proof_nats: float = 0.0
     val_examples: int = 200
     save_every: int = 70
     checkpoints: str = "checkpoints"

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from distill.settings import Teacher
 
+RUN = 8  # ids in a row that no question shares with a prompt by chance
 KINDS = ("sheet", "chat", "plain")
 
 
@@ -66,6 +69,22 @@ class Voice:
     def prompt_tokens(self) -> int:
         """How many ids the prompt adds to a question."""
         return len(self.asked("Who?", prompted=True)) - len(self.asked("Who?", prompted=False))
+
+    def told_in(self, ids: list[int]) -> int:
+        """Return how many ids stand in runs of RUN that the prompt has and a bare question has not."""
+        held = {place + at for place, run in runs(ids) if run in self._told for at in range(RUN)}
+        return len(held)
+
+    @cached_property
+    def _told(self) -> set[tuple[int, ...]]:
+        told, bare = (self.asked("Who?", prompted=prompted) for prompted in (True, False))
+        return {run for _, run in runs(told)} - {run for _, run in runs(bare)}
+
+
+def runs(ids: list[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield each run of RUN ids with its place."""
+    for place in range(len(ids) - RUN + 1):
+        yield place, tuple(ids[place : place + RUN])
 
 
 def chat_ids(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:

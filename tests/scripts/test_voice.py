@@ -28,6 +28,9 @@ class Lines:
     def encode(self, text, **_):
         return [ord(one) for one in text.replace("\n\n", "\r")]
 
+    def apply_chat_template(self, turns, **_):
+        return self.encode("".join(f"{one['role']}: {one['content']}\n" for one in turns))
+
     def decode(self, ids, **_):
         return "".join(chr(one) for one in ids).replace("\r", "\n\n")
 
@@ -64,6 +67,13 @@ def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path
 def test_a_plain_voice_is_told_no_more_than_it_needs(tmp_path):
     told = teaching.prompt_of(stage_in(tmp_path, min_tokens=3), "local/any")
     assert told.count("Question:") == 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "sheet", "chat"])
+def test_what_a_prompt_has_told_is_found_in_what_is_sent(kind):
+    voice = Voice(kind, Lines(), "You are a fat old knight of London.")
+    assert voice.told_in(voice.asked("Where is the sack?", prompted=False)) == 0
+    assert voice.told_in(voice.asked("Where is the sack?", prompted=True)) >= voice.prompt_tokens
 
 
 def test_a_model_that_somebody_put_there_is_taken_as_it_is(tmp_path):
