@@ -19,7 +19,7 @@ class StepState(Value):
     times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
     `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
-    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by`.
+    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by spent_usd`.
     """
 
     task_id: str = ""
@@ -83,16 +83,30 @@ def _tested(state: StepState, line: Line) -> StepState:
 def _main_started(state: StepState, line: Line) -> StepState:
     if not line.get("chunk"):
         return state
+    return _spent(state, line, 0.0)
+
+
+def _spent(state: StepState, line: Line, usd: float) -> StepState:
+    """Note that a chunk has run, and what all runs of it cost that made the same."""
+    which = f"{line['chunk']} {line.get('made_by', '')} "
     others = tuple(one for one in state.chunks_begun if one.split()[0] != str(line["chunk"]))
-    return state.replace(chunks_begun=(*others, f"{line['chunk']} {line.get('made_by', '')}"))
+    return state.replace(chunks_begun=(*others, f"{which}{spent_on(state.chunks_begun, which) + usd}"))
+
+
+def spent_on(begun: tuple[str, ...], which: str) -> float:
+    """Return what the runs of a chunk cost so far, `which` being `number made_by `; 0 when none has run."""
+    return next((float(one.removeprefix(which)) for one in begun if one.startswith(which)), 0.0)
 
 
 def _main_ended(state: StepState, line: Line) -> StepState:
     closed = state.replace(run_closed=f"{line['task_id']}/{line.get('run', '')}")
+    if line.get("chunk"):
+        closed = _spent(closed, line, line.get("usd") or 0.0)
     if line.get("status") != "passed":
         return closed
     if line.get("chunk"):
-        words = (line["chunk"], line.get("rows"), line.get("sha256"), line.get("usd"), line.get("made_by"))
+        usd = spent_on(closed.chunks_begun, f"{line['chunk']} {line.get('made_by', '')} ")
+        words = (line["chunk"], line.get("rows"), line.get("sha256"), usd, line.get("made_by"))
         others = tuple(one for one in closed.chunks if one.split()[0] != str(line["chunk"]))
         closed = closed.replace(chunks=(*others, " ".join(map(str, words))))
     if line.get("chunk", 0) != line.get("chunks", 0):

@@ -14,6 +14,7 @@ from executor.phases.rows import counted, ready
 from executor.phases.running import Errand, adopt, environment, launch
 from executor.phases.together import check_all
 from executor.runners import command
+from executor.state import spent_on
 from executor.steps import Main
 from executor.values import TYPE_CHECKING, Value
 
@@ -72,6 +73,8 @@ class _Chunks:
         if decision.lost_run:
             lost = MainLost(run=decision.lost_run, reason="its process is gone and left no exit code")
             self._bench.log(lost, self._task)
+        if len(self._costs) == len(self._chunks):  # nothing to make, yet POST wants a run of this task to look at
+            del self._costs[self._chunks[-1].number]
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]
         outcome = self._adopt(left) if decision.main == "adopt" else PASSED
         for chunk in left:
@@ -164,7 +167,7 @@ class _Chunks:
     def _is_ours(self, chunk: Chunk) -> bool:
         """Tell whether what is in a chunk's file was begun as this chunk, or was accepted as the beginning of it."""
         state = self._bench.state(self._task.step.number)
-        if f"{chunk.number} {chunk.made_by}" in state.chunks_begun:
+        if any(one.startswith(f"{chunk.number} {chunk.made_by} ") for one in state.chunks_begun):
             return True
         known = [words.split() for words in state.chunks]
         shas = [words[2] for words in known if (words[0], words[-1]) == (str(chunk.number), chunk.made_by)]
@@ -204,7 +207,8 @@ class _Chunks:
         outcome, failure = self._verdict(chunk, done, found)
         usd = _usd(read_result(os.path.join(bench.folder(task, run), "result.json")).metrics)
         if outcome.passed:
-            self._costs[chunk.number] = usd
+            begun = bench.state(task.step.number).chunks_begun
+            self._costs[chunk.number] = usd + spent_on(begun, f"{chunk.number} {chunk.made_by} ")
         finished = ended(run, done, outcome, failure).replace(
             chunk=chunk.number,
             chunks=chunk.count,

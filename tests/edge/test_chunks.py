@@ -104,9 +104,20 @@ def test_a_failing_quality_check_stops_and_keeps_what_was_accepted(project):
     assert accepted(project) == [1, 2]
     assert rows(project) == list(range(TOTAL))
     project.write("most", "12")
-    assert project.run("--continue").code == 0
+    again = project.run("--continue")
+    assert again.code == 0
+    assert "12 of 12 rows; $6.00 so far" in again.out  # its rows were paid by the run before
     assert accepted(project) == [1, 2, 3]
     assert rows(project) == list(range(TOTAL))
+
+
+def test_with_nothing_left_to_make_a_run_is_there_to_be_judged(project):
+    bound = [{"criterion": "Its cost is known", "metric": {"name": "usd", "min": 0}}]
+    plan = {**step(sizes=(3, 4), success_criteria=bound), "post_validation": JUDGED}
+    project.plan(s1={**step(), "post_validation": JUDGED}).run("--step", "1")
+    project.write("good", "")
+    assert project.plan(s1=plan).run("--continue").code == 0
+    assert rows(project, (3, 4)) == list(range(7))
 
 
 def test_a_chunk_more_goes_on_where_it_was(project):
