@@ -626,10 +626,26 @@ def test_a_forged_line_is_struck_and_kept(log, text):
 
 
 def test_a_line_of_ours_that_stuck_to_a_forged_one_is_whole_again(log):
+    class Hasty(Journal):
+        """Has looked at the end of the log just before the torn line came."""
+
+        def _repair(self):
+            return
+
     append(log.path, "torn")
+    hasty = Hasty(str(log.path))
+    hasty._kept = [*log.journal.kept()]
+    hasty.write(AgentTurned(run="main.1", turn=2), task_id=TASK, step=1)
+    found = record_guard.verify(hasty, log.place.folder, task_id=TASK, mark=log.mark).found
+    assert (found[0].kind, log.events()) == ("forged", USUAL)
+    hasty.close()
+
+
+def test_a_forged_line_without_its_end_is_struck_though_we_closed_it(log):
+    append(log.path, forged().rstrip())
     log.turn(2)
     assert log.verify().found[0].kind == "forged"
-    assert log.events() == USUAL
+    assert log.events() == [*USUAL[:3], "LogRepaired", "AgentTurned"]
 
 
 def test_a_line_of_ours_that_is_written_again_is_struck(log):
