@@ -110,6 +110,11 @@ def find(data: bytes, number: int) -> Box:
     return last
 
 
+def line_text(data: bytes, box: Box) -> bytes:
+    """Return the bytes of a step's line without its EOL, with the lines on which a wrapped suffix of it goes on."""
+    return data[box.start : box.end]
+
+
 def tick(data: bytes, number: int, mark: Mark) -> bytes:
     """Return the text with this step ticked."""
     return patch(data, find(data, number), state="x", mark=mark)

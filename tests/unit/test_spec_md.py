@@ -35,6 +35,11 @@ def test_a_line_is_read_with_its_place() -> None:
     assert box == spec_md.Box(8, "x", "Build it", None, 8, 34, 3)
 
 
+def test_the_text_of_a_line_has_no_end_of_line() -> None:
+    data = "\ufeff- [x] **STEP 8**: Bäume  \r\n- [ ] **STEP 9**: b".encode()
+    assert [spec_md.line_text(data, box) for box in boxes(data)] == [data[: data.index(b"\r")], b"- [ ] **STEP 9**: b"]
+
+
 @pytest.mark.parametrize("state", [" ", "x", "~", "-", "!"])
 def test_every_state_is_read(state: str) -> None:
     assert only(f"- [{state}] **STEP 1**: a").state == state
