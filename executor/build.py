@@ -150,6 +150,8 @@ def _main(spot: Spot, max_output: int) -> Main | None:
         quality_check=_checks(spot["quality_check"]),
         model=spot["model"].text(),
         env=spot["env"].texts(),
+        inputs=spot["inputs"].texts(),
+        outputs=spot["outputs"].texts(),
         **{key: spot[key].mapping() or None for key in ("judge", "sandbox", "limits")},
     )
 

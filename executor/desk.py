@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor import follow, jobs, project, spec_file
 from executor.choose import AGENTS
-from executor.digests import READY, main_digest, who
+from executor.digests import READY, as_newest, made, who
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.formats import spec_md
 from executor.project import script_path
@@ -18,6 +18,7 @@ from executor.recall import (
     decide_waiting,
 )
 from executor.records import Seen
+from executor.sources import Sources
 from executor.state import NEW
 from executor.values import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
+    from executor.recipes import Made
     from executor.state import StepState
     from executor.steps import Edge, Main, Settings, Step
 
@@ -40,6 +42,8 @@ class Desk:
         self.states = states
         self.strict = plan.settings.strict
         self.asked_runner = ""
+        self.sources = Sources()
+        self.made: dict[str, Made] = {}
         self._steps: dict[int, Step] = {}
 
     @property
@@ -56,6 +60,12 @@ class Desk:
         if number not in self._steps:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
+
+    def make(self, step: Step, runner: str) -> Made:
+        """Return what MAIN does as it is now, and keep what its digest is made of."""
+        now = made(self, step, runner=runner)
+        self.made[now.digest] = now
+        return now
 
     def read_again(self) -> None:
         """Take the plan as it lies there now."""
@@ -81,16 +91,18 @@ def decide(
         return settled
     step = desk.step(number)
     seen = jobs.look(desk.root, state.task_id) if state.task_id else Seen()
+    runner = who(desk, step).runner
+    digest = desk.make(step, runner).digest
+    recorded = state
+    state, seen = as_newest(desk, step, digest, state, seen)
     if not rerun and jobs.is_job(desk.root, state.task_id):
-        attended = decide_job(state, seen, digest=main_digest(desk, step))
+        attended = decide_job(state, seen, digest=digest)
         if attended:
             return attended
-    waiting = None if rerun else decide_waiting(state, digest=main_digest(desk, step))
+    waiting = None if rerun else decide_waiting(state, digest=digest)
     if waiting:
         return waiting
     refuse_unrunnable(desk, step)
-    digest = main_digest(desk, step)
-    by_agent = who(desk, step).runner in AGENTS
     decision = decide_open(
         state,
         seen,
@@ -98,14 +110,21 @@ def decide(
         on_lost=step.main.on_lost if step.main else "rerun",
         dependency_at=max((desk.state(need).main_at for need in finished_needs(step)), default=""),
         rerun=rerun or bool(stale),
-        by_agent=by_agent,
+        by_agent=runner in AGENTS,
     )
     if seen.status == "alive" and decision.main != "adopt":
         decision = decision.replace(stop_run=seen.run)
     why = f"step {stale}, which it depends on, passed after it" if stale else decision.why
     if not_enough(desk, box):
         why = f"ticked by hand, which is not enough for strict; {why}"
-    return decision.replace(why=why, digest=digest)
+    return decision.replace(why=why, digest=_begun_with(decision, digest, state, recorded))
+
+
+def _begun_with(decision: Decision, digest: str, state: StepState, recorded: StepState) -> str:
+    """Return the digest that a task carries on: as its MAIN or its beginning recorded it, while that is the same."""
+    if decision.main == "reuse" and state.main_digest == digest:
+        return recorded.main_digest
+    return recorded.digest if decision.task_id and state.digest == digest else digest
 
 
 def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:

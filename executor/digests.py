@@ -1,25 +1,31 @@
-"""Who does a step's MAIN, with the digest of what that is."""
+"""Who does a step's MAIN, with the digest of what that is, by the recipe that is asked for."""
 
 from __future__ import annotations
 
 import os
 
-from executor import choose, files
+from executor import choose, files, inputs, recipes
 from executor.choose import AGENTS, CREDENTIALS, VARIABLE
 from executor.errors import UsageError
 from executor.project import script_path
-from executor.recall import digest_parts
+from executor.recipes import NEWEST, Made, number_of
+from executor.sources import behind
 from executor.steps import Main
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Protocol
 
     from executor.choose import Choice
     from executor.plan import Plan
     from executor.project import Project
+    from executor.records import Seen
+    from executor.sources import Sources
     from executor.state import StepState
     from executor.steps import Step
+
+    Known = dict[tuple[int, bool], Made]
 
     class Desk(Protocol):
         """A project as it lies there, as far as a digest needs it."""
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
         project: Project
         plan: Plan
         asked_runner: str
+        sources: Sources
+        strict: bool
 
         @property
         def root(self) -> str: ...
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 
 READY = ("command", *AGENTS)
 OPEN = ("", "waiting", "interrupted", "lost")
+PART = 10  # hex digits that tell one part from what it was
 
 
 def chosen(desk: Desk, step: Step) -> Choice:
@@ -79,24 +88,87 @@ def _has_claude() -> bool:
     return bool(claude_files.program(os.environ.get("PATH", os.defpath)))
 
 
-def main_digest(desk: Desk, step: Step) -> str:
-    """Return the digest of what the step's MAIN does, its written dependencies' included.
-
-    An agent may mend the script, so its text is no part of what it does: its role and its skills are.
-    """
-    known: dict[int, str] = {}
-    for one in _down_to(desk, step):
-        known[one.number] = _own_digest(desk, one, known)
+def main_digest(desk: Desk, step: Step, *, like: str = "") -> str:
+    """Return the digest of what the step's MAIN does, by the newest recipe, or by that of the digest `like`."""
     runner = who(desk, step).runner
-    if runner not in AGENTS or not step.main:
-        return known[step.number]
+    return _first(desk, step, runner) if like and number_of(like) == 1 else made(desk, step, runner=runner).digest
+
+
+def as_newest(desk: Desk, step: Step, newest: str, state: StepState, seen: Seen) -> tuple[StepState, Seen]:
+    """Return what was recorded, with the newest digest for one of an older recipe that by it is still the same."""
+    recorded = (state.digest, state.test_digest, state.main_digest, seen.digest)
+    if all(not one or number_of(one) == NEWEST for one in recorded) or step.main is None:
+        return state, seen
+    older = main_digest(desk, step, like="1")
+    digest, test, main, of_run = (newest if one == older else one for one in recorded)
+    return state.replace(digest=digest, test_digest=test, main_digest=main), seen.replace(digest=of_run)
+
+
+def made_by(desk: Desk, step: Step, recorded: tuple[str, ...]) -> str:
+    """Return the digest of what makes a step's rows; that of an older recipe where rows recorded by it still fit."""
+    if any(number_of(one) == 1 for one in recorded):
+        older = main_digest(desk, step, like="1")
+        if older in recorded:
+            return older
+    return main_digest(desk, step)
+
+
+def made(desk: Desk, step: Step, *, runner: str, known: Known | None = None) -> Made:
+    """Return the newest digest of what the step's MAIN does, with its parts; its written dependencies' are in it.
+
+    An agent may mend the script and its modules, so their text is no part of what it does: its role and its skills
+    are. `known` are digests of steps that were made a moment ago.
+    """
+    by_agent = runner in AGENTS
+    below: Known = {} if known is None else known
+    for one in _down_to(desk, step):
+        if one is not step and (one.number, by_agent) not in below:
+            below[one.number, by_agent] = _second(desk, one, below, modules=not by_agent)
+    return _second(desk, step, below, runner=runner if by_agent else "", modules=not by_agent)
+
+
+def _second(desk: Desk, step: Step, below: Known, *, modules: bool, runner: str = "") -> Made:
+    main = step.main
+    if main is None:
+        return Made("")
+    path = "" if runner or not main.script else script_path(desk.project, main.script)
+    found = _files(desk, main, path, modules=modules)
+    needs = {edge.step: below[edge.step, not modules].digest for edge in step.depends_on}
+    script = desk.sources.digest(path) if path else ""
+    parts = recipes.second(step, script=script, files=found, env=desk.plan.settings.env, dependencies=needs)
+    if runner:
+        parts |= {"runner": runner, **_told(desk, main)}
+    return of_parts(parts, found)
+
+
+def _files(desk: Desk, main: Main, path: str, *, modules: bool) -> dict[str, dict[str, str]]:
+    """Return the files that MAIN reads as it starts: the project's own sources, and its inputs."""
+    words = " ".join((main.command, *main.args))
+    own = behind(desk.root, script=path, words=words, sources=desk.sources).found if modules else {}
+    read = inputs.recorded(desk.root, main.inputs, desk.sources, without=main.outputs) if main.inputs else {}
+    return {"modules": own, "inputs": read}
+
+
+def _told(desk: Desk, main: Main) -> dict[str, object]:
+    """Return what an agent is told beside its brief."""
     from executor import claude_files
 
-    below = {edge.step: known[edge.step] for edge in step.depends_on}
-    parts = digest_parts(step, script=b"", env=desk.plan.settings.env or (), dependencies=below)
-    told = claude_files.bytes_of(desk.root, agent=step.main.agent or claude_files.USUAL_ROLE, skills=step.main.skills)
-    parts["runner"], parts["told"] = runner, [one.hex() for one in told]
-    return files.digest(repr(parts).encode())[:32]
+    agent = main.agent or claude_files.USUAL_ROLE
+    role, *skills = map(files.digest, claude_files.bytes_of(desk.root, agent=agent, skills=main.skills))
+    return {"role": role, "skills": skills}
+
+
+def of_parts(parts: Mapping[str, object], found: Mapping[str, Mapping[str, str]] | None = None) -> Made:
+    """Return the digest of these parts."""
+    each = {name: files.digest(repr(value).encode()) for name, value in parts.items()}
+    whole = files.digest(repr(sorted(each.items())).encode())[:32]
+    shortly = {name: digest[:PART] for name, digest in each.items()}
+    kept = {
+        kind: {path: one[:PART] if inputs.as_content(one) else one for path, one in rows.items()}
+        for kind, rows in (found or {}).items()
+        if rows
+    }
+    return Made(f"{NEWEST}:{whole}", shortly, kept)
 
 
 def _down_to(desk: Desk, step: Step) -> list[Step]:
@@ -113,13 +185,29 @@ def _down_to(desk: Desk, step: Step) -> list[Step]:
     return [*done.values()]
 
 
-def _own_digest(desk: Desk, step: Step, known: dict[int, str]) -> str:
+def _first(desk: Desk, step: Step, runner: str) -> str:
+    """Return the digest by recipe 1, as it was."""
+    known: dict[int, str] = {}
+    for one in _down_to(desk, step):
+        known[one.number] = _own_first(desk, one, known)
+    if runner not in AGENTS or not step.main:
+        return known[step.number]
+    from executor import claude_files
+
+    below = {edge.step: known[edge.step] for edge in step.depends_on}
+    parts = recipes.first(step, script=b"", env=desk.plan.settings.env or (), dependencies=below)
+    told = claude_files.bytes_of(desk.root, agent=step.main.agent or claude_files.USUAL_ROLE, skills=step.main.skills)
+    parts["runner"], parts["told"] = runner, [one.hex() for one in told]
+    return files.digest(repr(parts).encode())[:32]
+
+
+def _own_first(desk: Desk, step: Step, known: dict[int, str]) -> str:
     main = step.main
     if main is None:
         return ""
     path = script_path(desk.project, main.script) if main.script else ""
     below = {edge.step: known[edge.step] for edge in step.depends_on}
-    parts = digest_parts(
+    parts = recipes.first(
         step, script=files.read(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
     )
     return files.digest(repr(parts).encode())[:32]

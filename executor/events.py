@@ -227,11 +227,17 @@ class CriterionJudged(Event):
 
 
 class StepPassed(Event):
-    """All evidence is in; the box may be ticked."""
+    """All evidence is in; the box may be ticked.
+
+    `digest` is of what MAIN did, `judged_by` of what judged it; `parts` and `files` are what both are made of.
+    """
 
     phase: str = "SPEC"
     status: str = "passed"
     digest: str = ""
+    judged_by: str = ""
+    parts: Any = None
+    files: Any = None
     proven: int = 0
     claimed: int = 0
     duration_s: float = 0.0

@@ -6,12 +6,9 @@ from executor.errors import SpecError
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from executor.formats.spec_md import Box
     from executor.records import Seen
     from executor.state import StepState
-    from executor.steps import Step
 
 
 class Decision(Value):
@@ -35,25 +32,6 @@ class Decision(Value):
     reuse_test: bool = False
     by_hand: str = ""
     digest: str = ""
-
-
-def digest_parts(
-    step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[int, str]
-) -> dict[str, object]:
-    """Return what MAIN's digest is made of: all that changes what MAIN does, nothing that only judges it."""
-    main = step.main
-    assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
-    return {
-        "script": [main.script, script.hex()],
-        "command": main.command,
-        "args": main.args,
-        "env": sorted(env),
-        "mode": main.mode,
-        "chunks": main.chunks,
-        "agent": main.agent,
-        "objective": main.objective,
-        "dependencies": {str(number): digest for number, digest in dependencies.items()},
-    }
 
 
 def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:

@@ -284,6 +284,10 @@ _MAIN = _mapping(
         "script": _says(_TEXT, "Script, looked for at the root, then in scripts/. Either this or command."),
         "command": _says(_TEXT, "Shell command. Either this or script."),
         "args": _ref("args"),
+        "inputs": _says(
+            _TEXTS, "Files, globs or folders that MAIN reads: a change of one is a change of what MAIN does."
+        ),
+        "outputs": _says(_TEXTS, "Files, globs or folders that MAIN leaves: one that is gone or changed is told."),
         "agent": _says(_TEXT, "Name of an agent of .claude/agents."),
         "skills": _says(_TEXTS, "Skills of the agent; default [tinker-api], [] for none."),
         "runner": _RUNNER,

@@ -19,6 +19,7 @@ class StepState(Value):
     times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
     `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
+    `passed_*` are of the last task that passed: digests of what it did, of what judged it, of what it left.
     `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by spent_usd`.
     """
 
@@ -44,6 +45,9 @@ class StepState(Value):
     asked_runner: str = ""
     chunks: tuple[str, ...] = ()
     chunks_begun: tuple[str, ...] = ()
+    passed_digest: str = ""
+    passed_judged_by: str = ""
+    passed_outputs: str = ""
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -117,9 +121,16 @@ def _main_ended(state: StepState, line: Line) -> StepState:
 
 
 def _passed(state: StepState, line: Line) -> StepState:
-    note = line.get("note", "")
+    parts = line.get("parts")
     return state.replace(
-        verdict="passed", passed_at=line["timestamp"], passed_task=line["task_id"], note=note, alerts=()
+        verdict="passed",
+        passed_at=line["timestamp"],
+        passed_task=line["task_id"],
+        passed_digest=str(line.get("digest", "")),
+        passed_judged_by=str(line.get("judged_by", "")),
+        passed_outputs=str(parts.get("outputs", "")) if isinstance(parts, dict) else "",
+        note=line.get("note", ""),
+        alerts=(),
     )
 
 

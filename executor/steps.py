@@ -61,6 +61,7 @@ class Main(Value):
     """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
+    `inputs` and `outputs` are globs of what MAIN reads and of what it leaves.
     `judge`, `sandbox` and `limits` are as written; `bounds` reads them, with those of the settings.
     """
 
@@ -87,6 +88,8 @@ class Main(Value):
     judge: Any = None
     sandbox: Any = None
     limits: Any = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 class Action(Value):

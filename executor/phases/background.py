@@ -41,12 +41,14 @@ def background(bench: Bench, task: Task) -> Outcome:
 
 
 def _record(bench: Bench, task: Task) -> dict[str, object]:
-    """Return what the supervisor needs: the plan may have changed when it looks."""
+    """Return what the supervisor needs: the plan may have changed when it looks, and what MAIN is made of."""
+    made = bench.made.get(task.digest)
     return {
         "task_id": task.task_id,
         "step": task.step.number,
         "title": task.title,
         "digest": task.digest,
+        "made": made and {"parts": made.parts, "files": made.files},
         "strict": bench.strict,
         "python": bench.python,
         "definitions": bench.project.definitions,

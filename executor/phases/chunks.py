@@ -6,7 +6,7 @@ import os
 
 from executor import follow, jobs
 from executor.criteria import read_result
-from executor.digests import main_digest
+from executor.digests import made_by as digest_of_rows
 from executor.events import MainAdopted, MainLost, MainReused, MainStarted, WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import ended, is_retried, wait
@@ -46,7 +46,9 @@ def in_chunks(bench: Bench, task: Task) -> Outcome:
 
 def parts(bench: Bench, task: Task, main: Main) -> tuple[Chunk, ...]:
     """Return the chunks of a step."""
-    made_by = main_digest(bench, task.step.replace(main=main.replace(chunks=())))
+    state = bench.state(task.step.number)
+    recorded = tuple(one.rpartition("@")[0].split()[-1] for one in (*state.chunks, *state.chunks_begun) if "@" in one)
+    made_by = digest_of_rows(bench, task.step.replace(main=main.replace(chunks=())), recorded)
     found: list[Chunk] = []
     before = 0
     for number, size in enumerate(main.chunks, 1):

@@ -6,6 +6,7 @@ from executor.errors import DoTasksError
 from executor.events import SpecMarked, SpecTicked, StepFailed, StepInterrupted, StepPassed, WarningRaised
 from executor.formats.spec_md import Mark, clean
 from executor.outcome import Verdict
+from executor.phases import made_of
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     prose = sum(check.kind == "prose" for check in (*task.step.pre_flight, *task.step.post_validation))
     stood = [one for one in outcome.evidence if one.startswith("alert ")]
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=prose), *stood)))
-    passed = StepPassed(digest=task.digest, proven=proven, claimed=claimed, duration_s=_age(bench, task), note=note)
+    what = made_of.as_recorded(bench, task)
+    duration_s = _age(bench, task)
+    passed = StepPassed(digest=task.digest, **what, proven=proven, claimed=claimed, duration_s=duration_s, note=note)
     bench.log(passed, task)
     bench.journal.sync()
     tick_again(bench, number=task.step.number, task_id=task.task_id, note=note)

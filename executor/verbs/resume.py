@@ -70,6 +70,6 @@ def _waiting(desk: Desk, task_id: str) -> int:
     if state.verdict != "waiting":
         told = state.verdict or "not at its end"
         raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")
-    if main_digest(desk, desk.step(number)) != state.digest:
+    if main_digest(desk, desk.step(number), like=state.digest) != state.digest:
         raise UsageError(f"what MAIN does has changed since the brief; a new one: do-tasks --step {number} --rerun")
     return number

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from executor.errors import SpecError
 from executor.formats.spec_md import Box, Mark
-from executor.recall import Decision, decide_box, decide_open, digest_parts
+from executor.recall import Decision, decide_box, decide_open
+from executor.recipes import first
 from executor.records import Seen
 from executor.state import NEW, StepState
 from executor.steps import Check, Criterion, Main, Sample, Step
@@ -226,7 +227,7 @@ STEP = Step(7, "train", title="Train", main=Main(script="train.py", args=("--fas
 
 
 def parts(step, script=b"print()", env=("B", "A"), dependencies=None):
-    return digest_parts(step, script=script, env=env, dependencies=dependencies or {3: "abc"})
+    return first(step, script=script, env=env, dependencies=dependencies or {3: "abc"})
 
 
 def main_with(**changes):

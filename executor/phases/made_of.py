@@ -1,0 +1,60 @@
+"""What a task that passes was made of, for its line of the log."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor import files, inputs, jobs, recipes
+from executor.digests import PART, of_parts
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from executor.bench import Bench, Task
+    from executor.recipes import Made
+    from executor.steps import Step
+
+    Files = Mapping[str, Mapping[str, str]]
+
+MOST_NAMED = 24  # files of a kind that a line of the log names; a file beside the task's runs has them all
+KEPT = "files.json"
+
+
+def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
+    """Return what StepPassed says of what was done, what judged it, and what it left."""
+    judge = of_parts(recipes.judges(task.step, strict=bench.strict))
+    made = _made(bench, task)
+    left = _left(bench, task.step)
+    parts = {**(made.parts if made else {}), **judge.parts}
+    if left:
+        parts["outputs"] = files.digest(repr(sorted(left.items())).encode())[:PART]
+    found = {**(made.files if made else {}), **({"outputs": left} if left else {})}
+    return {"judged_by": judge.digest, "parts": parts, "files": _named(bench, task.task_id, found)}
+
+
+def _made(bench: Bench, task: Task) -> Made | None:
+    """Return what the task's digest is made of: known since its start, as a job's record has it, or still the same."""
+    known = bench.made.get(task.digest)
+    if known or recipes.number_of(task.digest) != recipes.NEWEST:
+        return known
+    if jobs.is_job(bench.root, task.task_id):
+        body = jobs.read_job(bench.root, task.task_id).get("made")
+        return recipes.Made(task.digest, body["parts"], body["files"]) if isinstance(body, dict) else None
+    now = bench.make(task.step, task.runner)
+    return now if now.digest == task.digest else None
+
+
+def _left(bench: Bench, step: Step) -> dict[str, str]:
+    globs = step.main.outputs if step.main else ()
+    return inputs.recorded(bench.root, globs, bench.sources) if globs else {}
+
+
+def _named(bench: Bench, task_id: str, found: Files) -> dict[str, Any] | None:
+    """Return as many files as a line of the log can name; all of them are kept beside the task's runs."""
+    if any(len(rows) > MOST_NAMED for rows in found.values()):
+        folder = files.private_folder(os.path.join(bench.root, jobs.JOBS, task_id))
+        files.replace(os.path.join(folder, KEPT), json.dumps(found).encode())
+    return {kind: dict(rows) for kind, rows in found.items() if len(rows) <= MOST_NAMED} or None
