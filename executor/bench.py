@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.events import Event
-    from executor.formats.spec_md import Box, Mark
+    from executor.formats.spec_md import Mark
     from executor.journal import Journal
     from executor.mask import Masker
     from executor.recall import Decision
@@ -144,10 +144,10 @@ class Bench(Desk):
         if ended:
             self.log(StraysStopped(run=run, pids=ended), task)
 
-    def mark(self, number: int, *, state: str, mark: Mark | None) -> Box:
+    def mark(self, number: int, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
-        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark)
+        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""

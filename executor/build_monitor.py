@@ -21,6 +21,7 @@ KEYS = (*COMMANDS, *PROBED, "call")
 MATCHED = ("command", "monitor", "log")
 WORDS = ("notify", "stop", "restart", "block")
 ACTIONS = ("stop", "restart", "command")
+AT_END = ("fail", "note")
 SOONEST_S = 0.001
 
 
@@ -85,6 +86,7 @@ def _monitor(spot: Spot, name: str, *, resumable: bool) -> Monitor:
         rules=_rules(spot["rules"], kind, interval_s),
         action=_action(spot["on_alert"], resumable=resumable),
         grace_s=None if spot["grace"].data is None else spot["grace"].span(0.0, least=0.0),
+        at_end=spot["at_end"].choice(AT_END),
         env=spot["env"].texts(),
     )
 

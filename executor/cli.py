@@ -35,6 +35,8 @@ VERBS = {
     "monitor": ("monitor", "every background job; --watch, --json, --until EVENT; the same: --monitor"),
     "resume": ("resume", "the work of a brief is done: check it, judge it, tick"),
     "stop": ("stop", "end a task and everything it started"),
+    "recheck": ("recheck", "check ticked steps again on what lies here, without MAIN"),
+    "retick": ("retick", "tick again from the log what passed, when SPEC.md went back"),
     "mark-done": ("marks", "tick a box by hand"),
     "reopen": ("marks", "open a box by hand"),
     "clean": ("clean", "remove the job folders of old tasks: --keep N, --dry-run"),

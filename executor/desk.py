@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, jobs, project, spec_file
+from executor.alerts import failing_alerts
 from executor.choose import AGENTS
 from executor.digests import READY, as_newest, made, who
 from executor.errors import DefinitionError, Problem, SpecError
@@ -16,18 +17,22 @@ from executor.recall import (
     decide_job,
     decide_open,
     decide_waiting,
+    not_for_strict,
 )
 from executor.records import Seen
 from executor.sources import Sources
-from executor.state import NEW
+from executor.step_state import NEW, renumbered
+from executor.ticks import is_enough_for_strict, moves, tick_of
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
     from executor.recipes import Made
-    from executor.state import StepState
+    from executor.step_state import StepState
     from executor.steps import Edge, Main, Settings, Step
 
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
@@ -54,6 +59,18 @@ class Desk:
     def boxes(self) -> dict[int, Box]:
         """Return SPEC.md's boxes by number."""
         return {box.number: box for box in spec_md.boxes(spec_file.read(self.project.spec))}
+
+    def follow_numbers(self, boxes: Mapping[int, Box]) -> dict[int, int]:
+        """Move the states of steps that were renumbered to their new numbers; return the old number of each."""
+        moved = moves(boxes, self.states)
+        self.states = renumbered(self.states, moved) if moved else self.states
+        return moved
+
+    def task_state(self, number: int, task_id: str) -> StepState:
+        """Return the state of the step that a task belongs to, whatever number the step has by now."""
+        if self.state(number).task_id == task_id:
+            return self.state(number)
+        return next((state for state in self.states.values() if state.task_id == task_id), self.state(number))
 
     def step(self, number: int) -> Step:
         """Return a defined step, built once."""
@@ -86,10 +103,18 @@ def decide(
     box = box or box_of(desk, number)
     stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
     settled = decide_box(box, state, rerun=rerun)
+    if settled and not rerun and _is_elsewhere(desk, box):
+        return not_for_strict(box)
     if settled and not (stale and settled.action == "done" and state.passed_at) and not not_enough(desk, box):
         _refuse_failed_before(desk, box, state)
         return settled
-    step = desk.step(number)
+    return _decide_unsettled(desk, box, state, rerun=rerun, stale=stale)
+
+
+def _decide_unsettled(desk: Desk, box: Box, state: StepState, *, rerun: bool, stale: int) -> Decision:
+    step = desk.step(box.number)
+    if state.stood and not failing_alerts(state.stood, step.background):
+        state = state.replace(stood=())  # their monitors have `at_end: note` by now
     seen = jobs.look(desk.root, state.task_id) if state.task_id else Seen()
     runner = who(desk, step).runner
     digest = desk.make(step, runner).digest
@@ -108,7 +133,7 @@ def decide(
         seen,
         digest=digest,
         on_lost=step.main.on_lost if step.main else "rerun",
-        dependency_at=max((desk.state(need).main_at for need in finished_needs(step)), default=""),
+        dependency_place=max((desk.state(need).main_place for need in finished_needs(step)), default=0),
         rerun=rerun or bool(stale),
         by_agent=runner in AGENTS,
     )
@@ -130,7 +155,7 @@ def _begun_with(decision: Decision, digest: str, state: StepState, recorded: Ste
 def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:
     """Refuse a tick with the id of an older task that did not pass; the fold only knows the newest."""
     mark = box.mark
-    if box.state != "x" or mark is None or mark.kind != "passed" or mark.task_id in (state.task_id, state.passed_task):
+    if box.state != "x" or mark is None or mark.kind != "passed" or tick_of(box, state) != "elsewhere":
         return
     ends = [line for line in follow.task_lines(desk.root, mark.task_id) if line.get("event") in VERDICTS]
     if ends and ends[-1]["event"] != "StepPassed":
@@ -186,8 +211,12 @@ def decide_or_refuse(desk: Desk, number: int, *, rerun: bool = False, heed_stale
 
 
 def not_enough(desk: Desk, box: Box) -> bool:
-    """Tell whether a step is ticked by a person's word, where strict wants evidence."""
-    return desk.strict and box.state == "x" and (box.mark is None or box.mark.kind != "passed")
+    """Return True for a tick that strict does not take: by hand, with evidence elsewhere, or rechecked in part."""
+    return desk.strict and box.state == "x" and not is_enough_for_strict(box, desk.state(box.number))
+
+
+def _is_elsewhere(desk: Desk, box: Box) -> bool:
+    return not_enough(desk, box) and tick_of(box, desk.state(box.number)) in ("elsewhere", "rechecked")
 
 
 def refuse_unrunnable(desk: Desk, step: Step) -> None:
@@ -215,9 +244,9 @@ def beyond_this_version(main: Main, settings: Settings) -> str:
 
 def outrun(desk: Desk, number: int) -> int:
     """Return a written dependency that passed after this step did, 0 when there is none."""
-    mine = desk.state(number).passed_at if desk.plan.gated(number) else ""
+    mine = desk.state(number).passed_place if desk.plan.gated(number) else 0
     needs = finished_needs(desk.step(number)) if mine else []
-    later = (need for need in needs if desk.state(need).passed_at > mine)
+    later = (need for need in needs if desk.state(need).passed_place > mine)
     return next(later, 0)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from executor.project import Project
     from executor.records import Seen
     from executor.sources import Sources
-    from executor.state import StepState
+    from executor.step_state import StepState
     from executor.steps import Step
 
     Known = dict[tuple[int, bool], Made]

@@ -11,9 +11,7 @@ from executor.desk import awaited, blocking, box_of, decide, unmet
 from executor.digests import chosen
 from executor.errors import DefinitionError, SpecError
 from executor.events import (
-    HandTickSeen,
     HandUntickSeen,
-    SpecTicked,
     StepReopened,
     StepSkipped,
     StraysStopped,
@@ -24,12 +22,11 @@ from executor.events import (
 from executor.outcome import Outcome, Verdict
 from executor.phases import phases_of
 from executor.phases.tick import tick, tick_again
-from executor.recall import unlogged_tick
-from executor.state import NEW
+from executor.step_state import NEW
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from executor.formats.spec_md import Box
     from executor.phases import Phase
@@ -79,7 +76,7 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
         return Report(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
     if decision.action == "ask":
         _mark_lost(bench, box, decision)
-    if decision.action in ("ask", "elsewhere"):
+    if decision.action in ("ask", "elsewhere", "back", "recheck"):
         return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
     if decision.action == "wait":
         return Report(number, box.title, Outcome(Verdict.WAITING, decision.why), decision.task_id)
@@ -253,19 +250,6 @@ def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
     if jobs.stop_asked(bench.root, task.task_id):
         return Outcome(Verdict.CANCELLED, jobs.STOPPED)
     return outcome.replace(reason=bench.masker.mask(outcome.reason)) if outcome.reason else outcome
-
-
-def note_ticks(bench: Bench, boxes: Mapping[int, Box]) -> None:
-    """Log the ticks that SPEC.md shows and the log does not: those we died behind, and a person's."""
-    for number in bench.plan.numbers:
-        if number not in boxes:
-            continue
-        box, state = boxes[number], bench.state(number)
-        whose = unlogged_tick(box, state)
-        if whose == "ours":
-            bench.journal.write(SpecTicked(line=box.line, text=box.title), task_id=state.task_id, step=number)
-        elif whose == "hand":
-            bench.journal.write(HandTickSeen(text=box.title), step=number)
 
 
 def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:

@@ -230,6 +230,7 @@ class StepPassed(Event):
     """All evidence is in; the box may be ticked.
 
     `digest` is of what MAIN did, `judged_by` of what judged it; `parts` and `files` are what both are made of.
+    `proven` and `claimed` count criteria, `checks` the POST checks that ran.
     """
 
     phase: str = "SPEC"
@@ -240,18 +241,23 @@ class StepPassed(Event):
     files: Any = None
     proven: int = 0
     claimed: int = 0
+    checks: int = 0
     duration_s: float = 0.0
     note: str = ""
 
 
 class StepFailed(Event):
-    """The task ended without passing; status is failed, timed_out or cancelled, `failed_in` a phase."""
+    """The task ended without passing; status is failed, timed_out or cancelled, `failed_in` a phase.
+
+    `alerts` (monitor/rule) stood at the end of a job that exited 0, and failed it.
+    """
 
     phase: str = "SPEC"
     status: str = "failed"
     reason: str = ""
     failed_in: str = ""
     duration_s: float = 0.0
+    alerts: tuple[str, ...] = ()
 
 
 class StepInterrupted(Event):
@@ -271,20 +277,58 @@ class StepSkipped(Event):
 
 
 class SpecTicked(Event):
-    """SPEC.md has the tick, on the given line; `text` is the step's title there."""
+    """SPEC.md has the tick, on the given line; `text` is the step's title there.
+
+    `before` and `after` are fingerprints of the step's line as it was and as it is.
+    """
 
     phase: str = "SPEC"
     status: str = "passed"
     line: int = 0
     text: str = ""
+    before: str = ""
+    after: str = ""
 
 
 class SpecMarked(Event):
-    """SPEC.md has the failure mark; the box stays open; `text` is the reason in full."""
+    """SPEC.md has the failure mark; the box stays open; `text` is the reason in full.
+
+    `before` and `after` are fingerprints of the step's line as it was and as it is.
+    """
 
     phase: str = "SPEC"
     line: int = 0
     text: str = ""
+    before: str = ""
+    after: str = ""
+
+
+class SpecLineMissing(Event):
+    """A run found no line of a step that had passed; when the line is back it is ticked from the log."""
+
+    phase: str = "SPEC"
+
+
+class StepsRenumbered(Event):
+    """Steps have other numbers than before, seen by the task ids of their lines; each of `moves` reads `3 was 2`."""
+
+    phase: str = "SPEC"
+    moves: tuple[str, ...] = ()
+
+
+class StepRechecked(Event):
+    """POST and criteria of a ticked step ran again, without MAIN.
+
+    `full` is True when every criterion is bound to a check and was asked; `of` is the task id of the tick before.
+    """
+
+    phase: str = "POST"
+    proven: int = 0
+    claimed: int = 0
+    checks: int = 0
+    full: bool = False
+    of: str = ""
+    reason: str = ""
 
 
 class SpecLineAppended(Event):

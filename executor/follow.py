@@ -8,7 +8,8 @@ import os
 from executor import __version__, files
 from executor.errors import MachineError
 from executor.records import LOG_NAME
-from executor.state import FOLDS, StepState, fold
+from executor.state import FOLDS, fold
+from executor.step_state import StepState
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 LINE = 1 << 14  # bytes that hold about any line
 WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
-_FOLDED = frozenset(name.encode() for name in FOLDS)
+_FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
+_FIELDS = list(StepState._fields)  # a cache with other fields is of another version
 
 
 class Recalled(Value):
@@ -108,6 +110,7 @@ def save(root: str, recalled: Recalled) -> None:
         "offset": recalled.offset,
         "tail": _tail_mark(os.path.join(root, LOG_NAME), recalled.offset),
         "rotated": len(rotated(root)),
+        "fields": _FIELDS,
         "steps": {str(number): list(state.asdict().values()) for number, state in recalled.states.items()},
     }
     files.private_folder(os.path.join(root, ".do-tasks"))
@@ -203,6 +206,7 @@ def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
     try:
         body = json.loads(files.read(_cache_path(root)) or b"{}")
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
+        fits = fits and body["fields"] == _FIELDS
         fits = fits and body["rotated"] == len(rotated(root))
         if not fits or body["tail"] != _tail_mark(os.path.join(root, LOG_NAME), body["offset"]):
             return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from executor.errors import SpecError
+from executor.ticks import tick_of, went_back
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from executor.formats.spec_md import Box
     from executor.records import Seen
-    from executor.state import StepState
+    from executor.step_state import StepState
 
 
 class Decision(Value):
@@ -16,6 +17,7 @@ class Decision(Value):
 
     `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
     yet), wait (its brief is out, and nobody has said that the work is done), ask (lost and on_lost: ask), elsewhere,
+    back (its line is as it was before its tick: a person says what counts), recheck (strict does not take its tick),
     refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
     `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
@@ -38,9 +40,19 @@ def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:
     """Return the decision that SPEC.md and the log alone allow, None when the step is open."""
     if box.state == "x" and not rerun and not begun_again(box, state):
         return _ticked(box, state)
-    if box.state != "x" and state.verdict == "passed" and not state.ticked and not rerun:
-        return Decision("tick", "passed before; the tick was not written", task_id=state.task_id)
-    return None
+    if box.state == "x" or rerun or state.verdict != "passed":
+        return None
+    if not state.ticked:
+        missed = "its line was missing" if state.line_lost else "the tick was not written"
+        return Decision("tick", f"passed before; {missed}", task_id=state.task_id)
+    return Decision("back", _back(box, state), task_id=state.task_id) if went_back(box, state) else None
+
+
+def _back(box: Box, state: StepState) -> str:
+    return (
+        f"its line is as it was before {state.task_id} ticked it (git checkout, stash or switch?);"
+        f" do-tasks retick {box.number} ticks it again from the log, do-tasks reopen {box.number} runs it again"
+    )
 
 
 def begun_again(box: Box, state: StepState) -> bool:
@@ -54,29 +66,42 @@ def unlogged_tick(box: Box, state: StepState) -> str:
     """Tell whose tick the log does not know: `ours`, when we died behind it, `hand` for a person's; else nothing."""
     if box.state != "x":
         return ""
-    if box.mark is not None and box.mark.kind == "passed":
+    if box.mark is not None and tick_of(box, state) != "by_hand":
         missing = box.mark.task_id == state.task_id and state.verdict == "passed" and not state.ticked
         return "ours" if missing else ""
     return "" if state.hand_seen or state.verdict == "passed" else "hand"
 
 
 def _ticked(box: Box, state: StepState) -> Decision:
-    mark = box.mark
-    if mark is None or mark.kind in ("by_hand", "failed", "started"):
+    mark, tick = box.mark, tick_of(box, state)
+    if mark is None or tick == "by_hand":
         return Decision("done", "ticked by hand")
     if mark.task_id == state.task_id and state.verdict not in ("passed", "reopened"):
         raise contradicted(box, verdict=state.verdict or "has no verdict", reason=state.reason)
-    if mark.task_id != state.task_id:
-        return Decision("done", f"ticked with {mark.task_id}; its evidence is not in this log", task_id=mark.task_id)
-    return Decision("done", f"passed as {mark.task_id}", task_id=mark.task_id)
+    why = {
+        "elsewhere": f"ticked with {mark.task_id}; its evidence is not in this log",
+        "rechecked": f"rechecked as {mark.task_id}",
+    }
+    return Decision("done", why.get(tick, f"passed as {mark.task_id}"), task_id=mark.task_id)
+
+
+def not_for_strict(box: Box) -> Decision:
+    """Return what becomes of a tick with evidence elsewhere where strict wants proof: a person or a recheck decides."""
+    task_id = box.mark.task_id if box.mark else ""
+    why = (
+        f"ticked with {task_id}, whose evidence is not in this log or not complete: not enough for strict;"
+        f" do-tasks recheck {box.number} checks what lies here, do-tasks --step {box.number} --rerun runs it again"
+    )
+    return Decision("recheck", why, task_id=task_id)
 
 
 def contradicted(box: Box, *, verdict: str, reason: str) -> SpecError:
     """Return what is told of a tick for a task that the log knows otherwise."""
     task_id = box.mark.task_id if box.mark else ""
     return SpecError(
-        f"SPEC.md line {box.line} is ticked with {task_id}, but the log says that task {verdict}:"
-        f" {reason or 'no reason'}. Untick it, or run: do-tasks --step {box.number} --rerun"
+        f"SPEC.md line {box.line} is ticked with {task_id}, but the log says of that task: {verdict}"
+        f"{f', {reason}' if reason else ''}. Open the box ([ ]), then run: do-tasks --continue"
+        " (a MAIN that exited 0 is not repeated)"
     )
 
 
@@ -86,11 +111,11 @@ def decide_open(
     *,
     digest: str,
     on_lost: str,
-    dependency_at: str = "",
+    dependency_place: int = 0,
     rerun: bool = False,
     by_agent: bool = False,
 ) -> Decision:
-    """Return how an open step runs; `dependency_at` is when the newest written dependency's MAIN ended."""
+    """Return how an open step runs; `dependency_place` is the place of its newest MAIN."""
     unseen = _ended_unseen(state, seen)
     if unseen and seen.status == "elsewhere":
         why = f"{state.task_id}/{seen.run} runs on another host; wait for it, or: do-tasks stop {state.task_id}"
@@ -102,8 +127,8 @@ def decide_open(
     if state.verdict == "reopened" or not state.task_id:
         return Decision("run", state.verdict or "not run before")
     if state.verdict in ("", "started", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
-        return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_at=dependency_at)
-    return _after_failure(state, digest=digest, dependency_at=dependency_at, by_agent=by_agent)
+        return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_place=dependency_place)
+    return _after_failure(state, digest=digest, dependency_place=dependency_place, by_agent=by_agent)
 
 
 def decide_waiting(state: StepState, *, digest: str) -> Decision | None:
@@ -135,31 +160,33 @@ def _ended_unseen(state: StepState, seen: Seen) -> bool:
     return seen.status not in ("none", "never_ran") and not closed
 
 
-def _after_failure(state: StepState, *, digest: str, dependency_at: str, by_agent: bool) -> Decision:
+def _after_failure(state: StepState, *, digest: str, dependency_place: int, by_agent: bool) -> Decision:
     again = f"{state.verdict} before: {state.reason}" if state.reason else f"{state.verdict} before"
-    stale = "the agent begins anew" if by_agent else _stale(state, digest=digest, dependency_at=dependency_at)
+    stale = "the agent begins anew" if by_agent else _stale(state, digest=digest, dependency_place=dependency_place)
     if stale:
         return Decision("run", f"{again}; {stale}")
     why = f"{again}; MAIN exited 0 as {state.main_task} and is not repeated"
     return Decision("run", why, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True)
 
 
-def _stale(state: StepState, *, digest: str, dependency_at: str) -> str:
+def _stale(state: StepState, *, digest: str, dependency_place: int) -> str:
     if not state.main_task:
         return "MAIN has not passed yet"
+    if state.stood:
+        return f"alert {state.stood[0]} stood at its end"
     if state.main_digest != digest:
         return "what MAIN does has changed since"
-    if dependency_at > state.main_at:
+    if dependency_place > state.main_place:
         return "a step it depends on ran later"
     return ""
 
 
-def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_at: str) -> Decision:
+def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_place: int) -> Decision:
     task = state.task_id
     same = (seen.digest or state.digest) == digest
     tested = state.digest == digest and state.test_digest == digest
     newer = seen.status == "exited" and state.main_task == task and _ended_unseen(state, seen)
-    if not (newer or seen.status == "alive" or _stale(state, digest=digest, dependency_at=dependency_at)):
+    if not (newer or seen.status == "alive" or _stale(state, digest=digest, dependency_place=dependency_place)):
         why = "interrupted after MAIN had exited 0; MAIN is not repeated"
         return Decision(
             "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True

@@ -480,6 +480,12 @@ _MONITOR = _mapping(
             "description": "Regular expression, in any case, for command, monitor and log; a bare nan is a whole word.",
         },
         "on_alert": _ACTION,
+        "at_end": {
+            "type": "string",
+            "enum": ["fail", "note"],
+            "default": "fail",
+            "description": "What a nan or divergence alert that stands at the end does: fail the step, or a note.",
+        },
         "env": _says(_NAMES, "Secrets that this monitor needs; it is given no others."),
     },
     minProperties=1,

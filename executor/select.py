@@ -108,3 +108,14 @@ def _last(plan: Plan) -> str:
 def _some(plan: Plan) -> str:
     numbers = ", ".join(map(str, plan.numbers[:_SOME]))
     return (f"{numbers}, ..., {_last(plan)}" if len(plan.raw) > _SOME else numbers) or "none"
+
+
+def ranges(numbers: list[int] | tuple[int, ...]) -> str:
+    """Return the numbers as a person would write them: 1-3, 7."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

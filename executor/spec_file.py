@@ -7,7 +7,7 @@ import os
 from executor import files
 from executor.errors import MachineError, SpecError
 from executor.formats import spec_md
-from executor.values import TYPE_CHECKING
+from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +37,35 @@ def refuse_read_only(path: str) -> None:
         raise MachineError(f"{folder} is read-only, so no box could be ticked; run: chmod u+w {folder}")
 
 
-def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None) -> Box:
-    """Put this state and suffix on one step's line and return the line as it then stands."""
+class Change(Value):
+    """A step's line before and after a change of its box."""
+
+    before: Box
+    after: Box
+
+
+def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, task_id: str = "") -> Change:
+    """Put this state and suffix on one step's line; a line that bears `task_id` is the step's, whatever its number."""
+    found: list[Box] = []
 
     def patched(data: bytes) -> bytes:
-        return spec_md.patch(data, spec_md.find(data, number), state=state, mark=mark)
+        found.append(_line_of(data, number, task_id))
+        return spec_md.patch(data, found[-1], state=state, mark=mark)
 
-    return spec_md.find(change(path, lock, patched), number)
+    after = change(path, lock, patched)
+    return Change(found[0], spec_md.find(after, found[-1].number))
+
+
+def _line_of(data: bytes, number: int, task_id: str) -> Box:
+    """Return the line of a step: of one that was renumbered while its task ran, the line that bears the task."""
+    bearing = [box for box in spec_md.boxes(data) if _bears(box, task_id)] if task_id.encode() in data else []
+    if len(bearing) == 1 and task_id:
+        return bearing[0]
+    return spec_md.find(data, number)
+
+
+def _bears(box: Box, task_id: str) -> bool:
+    return box.mark is not None and box.mark.task_id == task_id
 
 
 def append(path: str, lock: str, *, number: int, title: str) -> Box:

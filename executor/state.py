@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from executor.values import TYPE_CHECKING, Value
+from executor.step_state import NEW, StepState, last_place, renumbered
+from executor.ticks import kind_of
+from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -11,43 +13,9 @@ if TYPE_CHECKING:
     Line = Mapping[str, Any]
 
 
-class StepState(Value):
-    """What the log says of one step.
-
-    `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
-    may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
-    times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
-    `job` says that the newest task is a background job; it has the
-    verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
-    `passed_*` are of the last task that passed: digests of what it did, of what judged it, of what it left.
-    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by spent_usd`.
-    """
-
-    task_id: str = ""
-    verdict: str = ""
-    failed_in: str = ""
-    reason: str = ""
-    digest: str = ""
-    test_digest: str = ""
-    main_task: str = ""
-    main_run: str = ""
-    main_digest: str = ""
-    main_at: str = ""
-    run_closed: str = ""
-    passed_at: str = ""
-    ticked: bool = False
-    note: str = ""
-    hand_seen: bool = False
-    passed_task: str = ""
-    job: bool = False
-    checkpoint: str = ""
-    alerts: tuple[str, ...] = ()
-    asked_runner: str = ""
-    chunks: tuple[str, ...] = ()
-    chunks_begun: tuple[str, ...] = ()
-    passed_digest: str = ""
-    passed_judged_by: str = ""
-    passed_outputs: str = ""
+ENVELOPE = ("event", "task_id", "timestamp", "status")
+MOST_LINES = 16  # fingerprints of a step's line that are remembered
+PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -66,6 +34,7 @@ def _started(state: StepState, line: Line) -> StepState:
         checkpoint="",
         alerts=(),
         asked_runner=line.get("asked_runner", ""),
+        was=0,
     )
 
 
@@ -76,6 +45,7 @@ def _resumed(state: StepState, line: Line) -> StepState:
         verdict="",
         digest=line.get("digest", ""),
         test_digest=state.test_digest if same else "",
+        was=0,
         asked_runner=line.get("asked_runner", ""),
     )
 
@@ -85,9 +55,8 @@ def _tested(state: StepState, line: Line) -> StepState:
 
 
 def _main_started(state: StepState, line: Line) -> StepState:
-    if not line.get("chunk"):
-        return state
-    return _spent(state, line, 0.0)
+    begun = state.replace(stood=()) if state.stood else state
+    return _spent(begun, line, 0.0) if line.get("chunk") else begun
 
 
 def _spent(state: StepState, line: Line, usd: float) -> StepState:
@@ -116,7 +85,11 @@ def _main_ended(state: StepState, line: Line) -> StepState:
     if line.get("chunk", 0) != line.get("chunks", 0):
         return closed
     return closed.replace(
-        main_task=line["task_id"], main_run=line.get("run", ""), main_digest=state.digest, main_at=line["timestamp"]
+        main_task=line["task_id"],
+        main_run=line.get("run", ""),
+        main_digest=state.digest,
+        main_at=line["timestamp"],
+        main_place=line.get("place", 0),
     )
 
 
@@ -125,13 +98,26 @@ def _passed(state: StepState, line: Line) -> StepState:
     return state.replace(
         verdict="passed",
         passed_at=line["timestamp"],
+        passed_place=line.get("place", 0),
         passed_task=line["task_id"],
         passed_digest=str(line.get("digest", "")),
         passed_judged_by=str(line.get("judged_by", "")),
         passed_outputs=str(parts.get("outputs", "")) if isinstance(parts, dict) else "",
+        older=_older(state, line["task_id"]),
         note=line.get("note", ""),
+        proven=line.get("proven", 0),
+        claimed=line.get("claimed", 0),
+        checks=line.get("checks", 0),
         alerts=(),
+        line_lost=False,
     )
+
+
+def _older(state: StepState, task_id: str) -> tuple[str, ...]:
+    """Return the tasks that passed before this one, as `id kind`."""
+    before = state.passed_task
+    kind = kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks)
+    return (*state.older, f"{before} {kind}") if before not in ("", task_id) else state.older
 
 
 def _failed(state: StepState, line: Line) -> StepState:
@@ -141,6 +127,7 @@ def _failed(state: StepState, line: Line) -> StepState:
         reason=line.get("reason", ""),
         ticked=False,
         alerts=(),
+        stood=tuple(line.get("alerts") or ()),
     )
 
 
@@ -168,12 +155,33 @@ def _alert(state: StepState, line: Line) -> StepState:
 
 
 def _ticked(state: StepState, line: Line) -> StepState:
-    return state.replace(ticked=True)
+    return _line_changed(state, line).replace(ticked=True, line_lost=False)
+
+
+def _line_changed(state: StepState, line: Line) -> StepState:
+    before = line.get("before", "")
+    return state.replace(lines=(*state.lines, before)[-MOST_LINES:]) if before else state
+
+
+def _line_missing(state: StepState, line: Line) -> StepState:
+    return state.replace(ticked=False, line_lost=True)
+
+
+def _rechecked(state: StepState, line: Line) -> StepState:
+    passed = line["status"] == "passed"
+    return state.replace(rechecked=line["task_id"] if passed else "", recheck_full=bool(line.get("full")) and passed)
 
 
 def _opened(state: StepState, line: Line) -> StepState:
     return StepState(
-        task_id=state.task_id, verdict="reopened", passed_at=state.passed_at, passed_task=state.passed_task
+        task_id=state.task_id,
+        verdict="reopened",
+        passed_at=state.passed_at,
+        passed_place=state.passed_place,
+        main_place=state.main_place,
+        passed_task=state.passed_task,
+        older=state.older,
+        lines=state.lines,
     )
 
 
@@ -182,7 +190,7 @@ def _hand_seen(state: StepState, line: Line) -> StepState:
 
 
 def _marked_done(state: StepState, line: Line) -> StepState:
-    return state.replace(passed_at=line["timestamp"], hand_seen=True)
+    return state.replace(passed_at=line["timestamp"], passed_place=line.get("place", 0), hand_seen=True)
 
 
 FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
@@ -203,6 +211,9 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "StepFailed": _failed,
     "StepInterrupted": _failed,
     "SpecTicked": _ticked,
+    "SpecMarked": _line_changed,
+    "SpecLineMissing": _line_missing,
+    "StepRechecked": _rechecked,
     "HandTickSeen": _hand_seen,
     "HandUntickSeen": _opened,
     "StepReopened": _opened,
@@ -212,22 +223,48 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
 
 def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepState]:
     """Return the states after these lines; unknown events and lines without a step change nothing."""
-    after = dict(states)
+    after, place = dict(states), 0
     for line in lines:
+        if line.get("event") == "StepsRenumbered":
+            after = renumbered(after, _moves(line))
         step = line.get("step")
-        if isinstance(step, int) and all(isinstance(line.get(name), str) for name in ENVELOPE):
-            apply = FOLDS.get(line["event"])
-            state = after.get(step, NEW)
-            if apply and not _is_of_older(state, line):
+        if not (isinstance(step, int) and all(isinstance(line.get(name), str) for name in ENVELOPE)):
+            continue
+        apply = FOLDS.get(line["event"])
+        step = _step_of(after, step, line) if apply else step
+        state = after.get(step, NEW)
+        if apply and not _is_of_older(state, line):
+            if line["event"] in PLACED:
+                place = place or last_place(after)
+                after[step] = apply(state, {**line, "place": place + 1})
+                place += place + 1 in (after[step].passed_place, after[step].main_place)
+            else:
                 after[step] = apply(state, line)
     return after
 
 
+def _moves(line: Line) -> dict[int, int]:
+    """Return the moves that an event records, {} for one that is not as this version writes it."""
+    try:
+        return {int(new): int(old) for new, _, old in (move.partition(" was ") for move in line["moves"])}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _step_of(states: Mapping[int, StepState], step: int, line: Line) -> int:
+    """Return the number that the step of this line has now: one that was renumbered is known by its task."""
+    task_id = line["task_id"]
+    if not task_id or line["event"] in ("TaskStarted", "TaskResumed"):
+        return step
+    state = states.get(step, NEW)
+    if task_id in (state.task_id, state.rechecked):
+        return step
+    moved = (number for number, one in states.items() if one.was == step and one.task_id == task_id)
+    return next(moved, step)
+
+
 def _is_of_older(state: StepState, line: Line) -> bool:
     """Tell a line of a task that another has replaced: a supervisor may wake up late and still write."""
-    known = state.task_id and line["task_id"] not in ("", state.task_id)
-    return bool(known) and line["event"] not in ("TaskStarted", "TaskResumed")
-
-
-ENVELOPE = ("event", "task_id", "timestamp", "status")
-NEW = StepState()
+    if line["event"] in ("TaskStarted", "TaskResumed", "StepRechecked"):
+        return False
+    return bool(state.task_id) and line["task_id"] not in ("", state.task_id)

@@ -117,7 +117,8 @@ class Monitor(Value):
 
     `kind` is command, check (alerts when it fails twice in a row), alert (alerts on exit 0 with output), or a row of
     `probes.PROBES` (metrics, checkpoints, progress, process, log, disk, memory, gpu); `asks` is what stands under it.
-    `grace_s` is how long it may see nothing before that is an alert; None: for ever.
+    `grace_s` is how long it may see nothing before that is an alert; None: for ever. `at_end` is fail or note: what a
+    nan or divergence alert that stands when the job has exited 0 does to the verdict.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Monitor(Value):
     rules: tuple[Rule, ...] = ()
     action: Action = Action()
     grace_s: float | None = None
+    at_end: str = "fail"
     env: tuple[str, ...] = ()
 
 

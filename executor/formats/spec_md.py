@@ -22,17 +22,25 @@ _BOX = re.compile(
 )
 # ✓ ✗ ⏳ (an editor may add a selector), a word, an id, a time, a note.
 _SUFFIX = re.compile(
-    rb"(\xe2(?:\x9c[\x93\x97]|\x8f\xb3))(?:\xef\xb8\x8f)?[ \t]*(by hand|Failed|started|)[ \t]*"
+    rb"(\xe2(?:\x9c[\x93\x97]|\x8f\xb3))(?:\xef\xb8\x8f)?[ \t]*(by hand|Failed|started|rechecked|)[ \t]*"
     rb"(?:\[task_id:[ \t]*([\w.:-]+)\][ \t]*)?\[(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d[\d:.+Zz-]*)?)\]"
     rb"(?:[ \t]*\(([^()\[\]]*)\)|[ \t]*:([^\[\]]*)|)\Z"
 )
 _BEFORE_DIGITS = (b" ", b"\t", b"0")
 _BEHIND_DIGITS = (b":", b"*", b" ", b"\t")
-_GLYPHS = {"passed": "✓", "by_hand": "✓ by hand", "failed": "✗ Failed", "started": "⏳ started"}
+_GLYPHS = {
+    "passed": "✓",
+    "rechecked": "✓ rechecked",
+    "by_hand": "✓ by hand",
+    "failed": "✗ Failed",
+    "started": "⏳ started",
+}
+_IN_PARENTHESES = ("passed", "rechecked")  # kinds whose note stands in parentheses
 # A bare ✓ is "passed" when it names a task; without one the evidence is elsewhere.
 _KINDS = {
     (b"\xe2\x9c\x93", b""): "by_hand",
     (b"\xe2\x9c\x93", b"by hand"): "by_hand",
+    (b"\xe2\x9c\x93", b"rechecked"): "rechecked",
     (b"\xe2\x9c\x97", b"Failed"): "failed",
     (b"\xe2\x9c\x97", b""): "failed",
     (b"\xe2\x8f\xb3", b"started"): "started",
@@ -41,7 +49,7 @@ _LOOKALIKES = str.maketrans("✓✗⏳", "√×⌛")
 
 
 class Mark(Value):
-    """What we wrote at the end of a line; `kind` is passed, failed, started or by_hand."""
+    """What we wrote at the end of a line; `kind` is passed, rechecked, failed, started or by_hand."""
 
     kind: str
     task_id: str = ""
@@ -196,7 +204,7 @@ def _mark(match: re.Match[bytes]) -> Mark | None:
     if kind == "by_hand" and task_id:
         kind = None if word else "passed"
     # Only ✓ with an id carries a note in parentheses; only a word carries one behind a colon.
-    if kind is None or (aside is not None and kind != "passed") or (reason is not None and not word):
+    if kind is None or (aside is not None and kind not in _IN_PARENTHESES) or (reason is not None and not word):
         return None
     note = str(aside or reason or b"", "utf-8", "replace").strip()
     return Mark(kind, str(task_id or b"", "ascii"), str(time, "ascii"), note)
@@ -204,7 +212,7 @@ def _mark(match: re.Match[bytes]) -> Mark | None:
 
 def _settled(mark: Mark) -> Mark:
     """Return the mark as it will be read back."""
-    note = mark.note.translate(str.maketrans("()[]", "    ")) if mark.kind == "passed" else mark.note
+    note = mark.note.translate(str.maketrans("()[]", "    ")) if mark.kind in _IN_PARENTHESES else mark.note
     return mark.replace(note=clean(note))
 
 
@@ -212,7 +220,7 @@ def _suffix(mark: Mark | None) -> bytes:
     if mark is None:
         return b""
     named = f" [task_id: {mark.task_id}]" if mark.task_id else ""
-    note = (f" ({mark.note})" if mark.kind == "passed" else f": {mark.note}") if mark.note else ""
+    note = (f" ({mark.note})" if mark.kind in _IN_PARENTHESES else f": {mark.note}") if mark.note else ""
     return f" {_GLYPHS[mark.kind]}{named} [{mark.time}]{note}".encode()
 
 

@@ -24,7 +24,7 @@ PHASES = (*FIRST, ("MAIN", main), ("POST", post))
 def phases_of(task: Task) -> tuple[Phase, ...]:
     """Return the phases of a task, by how its MAIN is done and by whom."""
     step = task.step
-    if step.is_job:
+    if step.is_job and task.decision.main != "reuse":  # a job that exited 0 is judged again, not started again
         return job_phases()
     if step.main and step.main.chunks:
         return chunk_phases()

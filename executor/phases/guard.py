@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.mend import Change
     from executor.record_guard import Mark
     from executor.snapshot import Memory
-    from executor.state import StepState
+    from executor.step_state import StepState
 
 MOST_NAMED = 20
 ORPHANS_S = 5.0

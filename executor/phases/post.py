@@ -9,8 +9,11 @@ from executor.choose import OURS
 from executor.events import OUTPUT_TAIL, CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import main_folder, result_path
+from executor.phases.tick import NOTE
 from executor.phases.together import check_all
 from executor.values import TYPE_CHECKING
+
+NOTE_IN_TICK = 60  # characters of a result's note that a tick has room for
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
@@ -52,7 +55,8 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
     if bench.strict and "claimed" in counts:
         text = main.criteria[counts.index("claimed")].text if main else ""
         return Outcome(Verdict.FAILED, f"strict: criterion {text!r} is only claimed; bind it to a check", counts)
-    return PASSED.replace(evidence=counts)
+    said = [f"{NOTE}{result.note[:NOTE_IN_TICK]}"] if result.note.strip() else []
+    return PASSED.replace(evidence=(*counts, *said))
 
 
 def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Result) -> Standing:

@@ -7,11 +7,16 @@ from executor.events import SpecMarked, SpecTicked, StepFailed, StepInterrupted,
 from executor.formats.spec_md import Mark, clean
 from executor.outcome import Verdict
 from executor.phases import made_of
+from executor.ticks import fingerprint
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
     from executor.outcome import Outcome
+    from executor.spec_file import Change
+
+NOTE = "note: "  # evidence that is the note of a result file
+STOOD = "failed by alert "  # evidence that names an alert (monitor/rule) that failed a job at its end
 
 
 def tick(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "") -> None:
@@ -23,18 +28,30 @@ def tick(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "") -> 
 
 
 def tick_again(bench: Bench, *, number: int, task_id: str, note: str) -> None:
-    """Write the tick of a step that passed before we died."""
+    """Write the tick of a step that passed: after the verdict, or again when it was not written or went back."""
     mark = Mark(kind="passed", task_id=task_id, time=bench.local_time(), note=note)
-    box = bench.mark(number, state="x", mark=mark)
-    bench.journal.write(SpecTicked(line=box.line, text=box.title), task_id=task_id, step=number)
+    line = bench.mark(number, state="x", mark=mark, task_id=task_id)
+    bench.journal.write(ticked(line), task_id=task_id, step=number)
     bench.journal.sync()
+
+
+def ticked(line: Change) -> SpecTicked:
+    """Return the fact that a line has its tick."""
+    after = line.after
+    return SpecTicked(line=after.line, text=after.title, before=fingerprint(line.before), after=fingerprint(after))
+
+
+def marked(line: Change, *, status: str, text: str) -> SpecMarked:
+    """Return the fact that a line has another mark than a tick from the log."""
+    prints = {"before": fingerprint(line.before), "after": fingerprint(line.after)}
+    return SpecMarked(status=status, line=line.after.line, text=text, **prints)
 
 
 def mark_started(bench: Bench, task: Task) -> None:
     """Show in SPEC.md that the step's job is started: [~], until its end."""
     mark = Mark(kind="started", task_id=task.task_id, time=bench.local_time())
-    box = bench.mark(task.step.number, state="~", mark=mark)
-    bench.log(SpecMarked(status="started", line=box.line, text="started"), task)
+    line = bench.mark(task.step.number, state="~", mark=mark, task_id=task.task_id)
+    bench.log(marked(line, status="started", text="started"), task)
 
 
 def shown_started(bench: Bench, task: Task) -> None:
@@ -47,12 +64,18 @@ def shown_started(bench: Bench, task: Task) -> None:
 
 def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
-    prose = sum(check.kind == "prose" for check in (*task.step.pre_flight, *task.step.post_validation))
-    stood = [one for one in outcome.evidence if one.startswith("alert ")]
-    note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=prose), *stood)))
-    what = made_of.as_recorded(bench, task)
-    duration_s = _age(bench, task)
-    passed = StepPassed(digest=task.digest, **what, proven=proven, claimed=claimed, duration_s=duration_s, note=note)
+    checks = [check.kind for check in (*task.step.pre_flight, *task.step.post_validation)]
+    said = [one for one in outcome.evidence if one.startswith(("alert ", NOTE))]
+    note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))
+    passed = StepPassed(
+        digest=task.digest,
+        **made_of.as_recorded(bench, task),
+        proven=proven,
+        claimed=claimed,
+        checks=sum(check.kind != "prose" for check in task.step.post_validation),
+        duration_s=_age(bench, task),
+        note=note,
+    )
     bench.log(passed, task)
     bench.journal.sync()
     tick_again(bench, number=task.step.number, task_id=task.task_id, note=note)
@@ -70,15 +93,20 @@ def _fail(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str) -> None
     if outcome.verdict == Verdict.INTERRUPTED:
         bench.log(StepInterrupted(reason=reason, failed_in=failed_in), task)
     else:
-        bench.log(
-            StepFailed(status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(bench, task)), task
-        )
+        bench.log(_failed(bench, task, outcome, reason, failed_in), task)
     bench.journal.sync()
     where = "" if failed_in == "BACKGROUND" else f"{failed_in}: "  # a job tells its own end: died: exit 137 ...
     note = bench.masker.mask(clean(f"{where}{reason}"))  # again: cleaning joins what an escape had parted
     mark = Mark(kind="failed", task_id=task.task_id, time=bench.local_time(), note=note)
-    box = bench.mark(task.step.number, state=" ", mark=mark)
-    bench.log(SpecMarked(status=outcome.verdict, line=box.line, text=f"{where}{reason}"), task)
+    line = bench.mark(task.step.number, state=" ", mark=mark, task_id=task.task_id)
+    bench.log(marked(line, status=outcome.verdict, text=f"{where}{reason}"), task)
+
+
+def _failed(bench: Bench, task: Task, outcome: Outcome, reason: str, failed_in: str) -> StepFailed:
+    stood = tuple(one.removeprefix(STOOD) for one in outcome.evidence if one.startswith(STOOD))
+    return StepFailed(
+        status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(bench, task), alerts=stood
+    )
 
 
 def _age(bench: Bench, task: Task) -> float:

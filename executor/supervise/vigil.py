@@ -18,6 +18,7 @@ from executor.phases.tick import shown_started
 from executor.recall import Decision
 from executor.runners import command
 from executor.steps import Main
+from executor.supervise.at_end import judged_by_alerts
 from executor.supervise.past import AGAIN, OVER, past
 from executor.supervise.rounds import Rounds
 from executor.values import TYPE_CHECKING, Value
@@ -201,10 +202,10 @@ class Vigil:
             return
         rounds.sheet.state = "ending"
         rounds.beat()
-        stood = rounds.acting.clear_all(OVER)
-        outcome = self._judged(outcome.replace(evidence=tuple(f"alert {key} stood at the end" for key in stood)))
+        outcome = self._judged(judged_by_alerts(outcome, rounds.acting.standing, self._task.step.background))
         if self._bench.interrupts.count:
             return
+        rounds.acting.clear_all(OVER)  # after the verdict: who takes over before it must see what stands
         rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
         rounds.sheet.write(rounds.rota, [])
         if outcome.verdict != Verdict.CANCELLED:  # who stopped it knows
@@ -215,14 +216,15 @@ class Vigil:
     def _replaced(self) -> bool:
         """Tell whether the step went on with another task while we slept."""
         self._bench.hear()
-        return self._bench.state(self._task.step.number).task_id not in ("", self._task.task_id)
+        state = self._bench.task_state(self._task.step.number, self._task.task_id)
+        return state.task_id not in ("", self._task.task_id)
 
     def _judged(self, outcome: Outcome) -> Outcome:
         """Return the verdict, which is in the log; a SPEC.md that does not take it changes nothing about it."""
         try:
             return finish(self._bench, self._task, outcome)
         except DoTasksError as error:
-            state = self._bench.state(self._task.step.number)
+            state = self._bench.task_state(self._task.step.number, self._task.task_id)
             if state.verdict in OPEN:
                 raise
             self._bench.log(WarningRaised(message=f"SPEC.md does not show it: {error}"), self._task)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.project import Project
-    from executor.state import StepState
+    from executor.step_state import StepState
     from executor.verbs.jobs_seen import Attendant, Look, Row
 
 AWAITED = ("started", "first_checkpoint", "finished", "alert")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from executor.follow import Recalled
     from executor.project import Project
-    from executor.state import StepState
+    from executor.step_state import StepState
 
     Row = dict[str, Any]
 

@@ -6,6 +6,7 @@ from executor import follow, jobs, project
 from executor.desk import Desk, is_met, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
+from executor.ticks import SIGNS, TICKS, WORDS, tick_of, went_back
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,16 +14,8 @@ if TYPE_CHECKING:
 
     from executor.formats.spec_md import Box
 
-SIGNS = {
-    "done": "✓",
-    "by hand": "✓",
-    "failed": "✗",
-    "open": " ",
-    "running": "~",
-    "unfinished": "~",
-    "waiting": "~",
-    "not defined": "·",
-    "no line": "!",
+ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
+    one: one for one in ("failed", "lost", "interrupted", "waiting")
 }
 
 
@@ -38,6 +31,7 @@ def run(args: Namespace) -> Verdict:
     plan, validated = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
     boxes = desk.boxes()
+    desk.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})
     rows = [_row(desk, number, boxes.get(number)) for number in numbers]
     if args.ready:
@@ -54,11 +48,12 @@ def run(args: Namespace) -> Verdict:
 
 
 def _done(rows: list[dict[str, object]]) -> str:
-    """Count what is done; what a person ticked, and what must run again, apart."""
-    done = [row for row in rows if row["state"] in ("done", "by hand")]
+    """Count what is done; each kind of tick but the proven, and what must run again, apart."""
+    done = [row for row in rows if row["tick"]]
+    kinds = [(kind, [row for row in done if row["tick"] == kind]) for kind in TICKS if kind != "proven"]
     parts = [
         f"{len(done)} of {len(rows)} done",
-        _counted([row for row in done if row["state"] == "by hand"], "by hand"),
+        *(_counted(found, WORDS.get(kind, kind)) for kind, found in kinds),
         _counted([row for row in done if row["stale_by"]], "to run again"),
     ]
     return ", ".join(filter(None, parts))
@@ -72,33 +67,35 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
     task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     state = _state(desk, number, box)
-    stale_by = outrun(desk, number) if state in ("done", "by hand") and desk.plan.defines(number) else 0
+    tick = tick_of(box, desk.state(number)) if box else ""
+    stale_by = outrun(desk, number) if tick and desk.plan.defines(number) else 0
     alerts = len(desk.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
-    return row | {"alerts": alerts}
+    return row | {"alerts": alerts, "tick": tick or None}
 
 
 def _state(desk: Desk, number: int, box: Box | None) -> str:
     if box is None:
         return "no line"
     if box.state == "x":
-        return "done" if box.mark and box.mark.kind == "passed" else "by hand"
-    if not desk.plan.defines(number):
-        return "not defined"
+        return "by hand" if tick_of(box, desk.state(number)) == "by_hand" else "done"
+    return _open_state(desk, number, box) if desk.plan.defines(number) else "not defined"
+
+
+def _open_state(desk: Desk, number: int, box: Box) -> str:
     state = desk.state(number)
-    if state.verdict == "waiting":
-        return "waiting"
-    if state.task_id and state.verdict in ("", "started", "interrupted"):
-        alive = state.verdict != "interrupted" and jobs.look(desk.root, state.task_id).status == "alive"
-        return "running" if alive else "unfinished"
-    return "failed" if state.verdict in ("failed", "timed_out", "cancelled", "lost") else "open"
+    if went_back(box, state):
+        return "went back"
+    if state.task_id and state.verdict in ("", "started"):
+        return "running" if jobs.look(desk.root, state.task_id).status == "alive" else "unfinished"
+    return ENDED.get(state.verdict, "open")
 
 
 def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
     number = int(str(row["step"]))
     if row["state"] == "no line" or number not in desk.plan.numbers:
         return False
-    if row["state"] in ("done", "by hand"):
+    if row["tick"]:
         return bool(row["stale_by"])
     if row["state"] == "running":
         return False
@@ -107,9 +104,10 @@ def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
 
 def _line(row: dict[str, object]) -> str:
     told = f"  [{row['task_id']}]" if row["task_id"] else ""
-    state = str(row["state"])
+    tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
+    word = WORDS.get(str(row["tick"]), tick) or state
     alerts = f", {row['alerts']} alert{'s' * (row['alerts'] != 1)}: do-tasks --monitor" if row["alerts"] else ""
-    shown = "" if state in ("done", "open") else f" ({state}{alerts})"
+    shown = "" if word in ("proven", "open") else f" ({word}{alerts})"
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
-    return f"[{SIGNS[state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"
+    return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

@@ -15,7 +15,7 @@ from executor.views.terminal import safe
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.state import StepState
+    from executor.step_state import StepState
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]{8})$", re.MULTILINE)

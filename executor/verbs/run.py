@@ -201,15 +201,16 @@ def _refuse_unknown_living(root: str, recalled: follow.Recalled) -> None:
 
 def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     from executor import spec_file
-    from executor.engine import Manner, note_ticks, run_many
+    from executor.engine import Manner, run_many
+    from executor.noticed import note_spec
 
     gc.freeze()
     gc.enable()
     alone = _agent_alone(bench)
     spec_file.refuse_read_only(bench.project.spec)
+    note_spec(bench, bench.boxes())
     boxes = _with_appended(bench, args)
     bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
-    note_ticks(bench, boxes)
     numbers, notes = asked(bench, boxes, args)
     numbers = _first(bench, alone, numbers)
     how = Manner(
@@ -295,6 +296,5 @@ def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:
 def _says_yes(missing: list[int]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    names = ", ".join(map(str, missing))
-    print(f"SPEC.md has no line for step {names}. Append? [y/N] ", end="", flush=True)
+    print(f"SPEC.md has no line for step {ranges(missing)}. Append? [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

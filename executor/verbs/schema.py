@@ -18,6 +18,7 @@ ENVELOPE = ("phase", "status")
 TYPES = {
     "str": "string",
     "int": "integer",
+    "bool": "boolean",
     "float": "number",
     "int | None": ["integer", "null"],
     "float | None": ["number", "null"],

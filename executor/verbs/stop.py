@@ -150,8 +150,8 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     journal.write(failed, task_id=task_id, step=number)
     journal.sync()
     mark = Mark(kind="failed", task_id=task_id, time=time.strftime("%Y-%m-%d %H:%M"), note=jobs.STOPPED)
-    box = spec_file.mark(here.spec, here.state("spec.lock"), number=number, state=" ", mark=mark)
-    marked = SpecMarked(status=Verdict.CANCELLED, line=box.line, text=jobs.STOPPED)
+    line = spec_file.mark(here.spec, here.state("spec.lock"), number=number, state=" ", mark=mark, task_id=task_id)
+    marked = SpecMarked(status=Verdict.CANCELLED, line=line.after.line, text=jobs.STOPPED)
     journal.write(marked, task_id=task_id, step=number)
     journal.close()
 

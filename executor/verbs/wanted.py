@@ -5,7 +5,9 @@ from __future__ import annotations
 from executor.desk import finished_needs, not_enough, outrun
 from executor.errors import UsageError
 from executor.mask import clean_control as safe
+from executor.noticed import remarks
 from executor.recall import begun_again, decide_box
+from executor.select import ranges as ranges  # noqa: PLC0414 - said again for who looks here
 from executor.select import select
 from executor.values import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
     """Return the steps to take in order, and what to say of those that cannot be taken."""
+    desk.follow_numbers(boxes)
     if args.step:
         titles = {number: box.title for number, box in boxes.items()}
         chosen = select(args.step, desk.plan, titles)
@@ -26,6 +29,7 @@ def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int]
     if args.rerun and args.resume:
         raise UsageError("--continue goes on with open steps; to run ticked ones again: do-tasks --step WHICH --rerun")
     numbers, notes = _open_steps(desk, boxes, stop_at_gap=args.resume)
+    notes = [*notes, *remarks(desk, boxes)]
     return (list(desk.plan.numbers), notes) if args.rerun else (numbers, notes)
 
 
@@ -59,13 +63,3 @@ def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
     if not (desk.plan.gated(number) and desk.state(number).passed_at):
         return 0
     return next((need for need in finished_needs(desk.step(number)) if need in before), 0)
-
-
-def ranges(numbers: list[int] | tuple[int, ...]) -> str:
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

@@ -8,6 +8,7 @@ from executor.digests import who
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.select import select
+from executor.ticks import tick_of
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from executor.recall import Decision
 
-SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "evidence", "alerts", "see")
+SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "tick", "evidence", "alerts", "see")
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -29,7 +30,9 @@ def run(args: Namespace) -> Verdict:
     here = project.find(args.project)
     plan, _ = project.load(here)
     desk = Desk(here, plan, follow.recall(here.root).states)
-    titles = {number: box.title for number, box in desk.boxes().items()}
+    boxes = desk.boxes()
+    desk.follow_numbers(boxes)
+    titles = {number: box.title for number, box in boxes.items()}
     told = [_told(desk, number) for number in select(args.step, plan, titles).numbers]
     verdict = Verdict.INVALID if any(one["action"] == "refused" for one in told) else Verdict.PASSED
     if args.json:
@@ -65,6 +68,7 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
         "last_task": state.task_id,
         "last_verdict": state.verdict or ("unfinished" if state.task_id else ""),
         "evidence": state.note,
+        "tick": tick_of(box, state) or None,
         "alerts": ", ".join(f"{key} [{action}]" for action, _, key in (one.partition(" ") for one in state.alerts)),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": outrun(desk, number),

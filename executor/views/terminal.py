@@ -9,7 +9,7 @@ import time
 from executor.events import EVENTS
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
-from executor.views import parts
+from executor.views import parts, spec_lines
 from executor.views.bar import progress
 from executor.views.words import WIDTH as WIDTH  # noqa: PLC0414 - said again for who looks here
 from executor.views.words import brief as brief  # noqa: PLC0414
@@ -31,7 +31,7 @@ MARKS = {
     "interrupted": "✗",
     "lost": "✗",
 }
-COLORS = {"✓": "32", "✗": "31", "–": "33"}
+COLORS = {"✓": "32", "✗": "31", "–": "33", "?": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
 STARTS = "watches it; started means alive with its bound criteria met, or main.timeout over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
@@ -194,30 +194,6 @@ def _quoted(line: Line) -> list[str]:
     return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {folder}/"]
 
 
-def _criterion(line: Line) -> list[str]:
-    evidence = f" ({brief(line['evidence'])})" if line["evidence"] else ""
-    fix = [f"       fix: {line['fix']}"] if line["fix"] else []
-    return [f"[POST] {_mark(line)} {line['criterion']}: {line['standing']}{evidence}", *fix]
-
-
-def _ticked(line: Line) -> list[str]:
-    return [
-        "",
-        f"[SPEC] ✓ Updated SPEC.md - Step {line['step']} marked complete",
-        f"       Added task_id: {line['task_id']} for log searching",
-    ]
-
-
-def _marked(line: Line) -> list[str]:
-    return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {line['text']}"]
-
-
-def _spec_marked(line: Line) -> list[str]:
-    if line["status"] == "started":
-        return [f"[SPEC] ⏳ Step {line['step']} marked started in SPEC.md; the box is ticked at its end"]
-    return _marked(line)
-
-
 def _job_started(line: Line) -> list[str]:
     pending = [f"       not met yet, and asked again at the end: {text}" for text in line["pending"]]
     return [f"[BACKGROUND] ⏳ {line['run']} is started (pid {line['pid']})", *pending]
@@ -280,10 +256,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "AgentTurned": _of_agents("turn"),
     "ProtectedRestored": _of_agents("restored"),
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
-    "CriterionJudged": _criterion,
-    "SpecLineAppended": lambda line: [f"[SPEC] ✓ Added the line of step {line['step']} to SPEC.md"],
-    "SpecTicked": _ticked,
-    "SpecMarked": _spec_marked,
+    **spec_lines.SAYINGS,
     "JobStarted": _job_started,
     "BriefGiven": _brief_given,
     "SupervisorStarted": _supervisor,
@@ -293,8 +266,6 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "AlertActed": _acted,
     "NoticeSent": _notice,
     "StepSkipped": _skipped,
-    "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
-    "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],
     "WarningRaised": lambda line: [f"Note: {line['message']}"],
     "LogRepaired": lambda line: [f"Note: a torn line of {line['size']} bytes in the log was closed."],
 }

@@ -208,7 +208,7 @@ def test_a_dry_run_says_what_the_run_would_make_stale(project):
 
 def test_list_says_what_runs_again(project):
     twice(project).run("--step", "1")
-    assert project.run("list").out.endswith("2 of 2 done, 1 to run again\n")
+    assert project.run("list").out.endswith("2 of 2 done, 2 claimed, 1 to run again\n")
 
 
 def test_a_step_that_is_done_already_is_not_the_next(project):
@@ -236,9 +236,10 @@ def test_strict_wants_more_than_a_persons_tick(project):
 
 # Read verbs
 
+LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick"}
 READ_VERBS = {
-    "list": (["list"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by", "alerts"}),
-    "ready": (["list", "--ready"], {"steps", "validated"}, {"step", "title", "state", "task_id", "stale_by", "alerts"}),
+    "list": (["list"], {"steps", "validated"}, LISTED),
+    "ready": (["list", "--ready"], {"steps", "validated"}, LISTED),
     "why": (
         ["why", "1-5"],
         {"steps"},
@@ -253,6 +254,7 @@ READ_VERBS = {
             "last_task",
             "last_verdict",
             "evidence",
+            "tick",
             "stale_by",
             "alerts",
             "see",

@@ -24,6 +24,7 @@ ANYWHERE = (
     (r'"pid": [1-9]\d*', '"pid": "<PID>"'),
     (r'"pids": \[[\d, ]+\]', '"pids": ["<PID>"]'),
     (r"(?<=running: )\[[\d, ]+\]|(?<=pid )\d+", "<PID>"),
+    (r'(?<="before": ")[0-9a-f]{8}|(?<="after": ")[0-9a-f]{8}', "<LINE>"),
     (r"older by [\d.]+ s", "older by <S> s"),
     (r"[\d.]+ s old", "<S> s old"),
     (r"\b\d+\.\ds\b", "<S>s"),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CLI = ROOT / "docs" / "reference" / "cli.md"
 DEFINITIONS = ROOT / "docs" / "reference" / "definitions.md"
-MOST_EVENTS = 40
+MOST_EVENTS = 60
 
 
 def text_of(page):

@@ -11,18 +11,21 @@ from executor.formats.spec_md import Box, Mark
 from executor.recall import Decision, decide_box, decide_open
 from executor.recipes import first
 from executor.records import Seen
-from executor.state import NEW, StepState
+from executor.step_state import NEW, StepState
 from executor.steps import Check, Criterion, Main, Sample, Step
 
 NOW, THEN = "digest-now", "digest-then"
 TASK, OTHER = "task_7_0000000a", "task_7_0000000b"
 EARLY, LATE = "2026-11-22T09:00:00.000Z", "2026-11-22T10:00:00.000Z"
+FIRST, SECOND = 1, 2  # places in the log
 
 OPEN = StepState(task_id=TASK, digest=NOW)
 TRIED = OPEN.replace(test_digest=NOW)
-EXITED_0 = {"main_task": TASK, "main_run": "main.1", "main_digest": NOW, "main_at": EARLY}
+EXITED_0 = {"main_task": TASK, "main_run": "main.1", "main_digest": NOW, "main_at": EARLY, "main_place": FIRST}
 CLOSED = f"{TASK}/main.1"
-PASSED = OPEN.replace(verdict="passed", passed_at=EARLY, passed_task=TASK, run_closed=CLOSED, **EXITED_0)
+PASSED = OPEN.replace(
+    verdict="passed", passed_at=EARLY, passed_place=FIRST, passed_task=TASK, run_closed=CLOSED, **EXITED_0
+)
 POST_FAILED = OPEN.replace(verdict="failed", failed_in="POST", reason="bad", run_closed=CLOSED, **EXITED_0)
 MAIN_FAILED = OPEN.replace(verdict="failed", failed_in="MAIN", reason="exit 1", run_closed=CLOSED)
 
@@ -36,11 +39,11 @@ def seen(status, run="main.1", digest=NOW):
     return Seen(run, status, 0 if status == "exited" else None, 4711, digest=digest)
 
 
-def decided(line=None, state=NEW, found=None, *, digest=NOW, on_lost="rerun", rerun=False, dependency_at=""):
+def decided(line=None, state=NEW, found=None, *, digest=NOW, on_lost="rerun", rerun=False, dependency_place=0):
     """The decision as `decide` in desk takes it: the box and the log first, then the run folder."""
     line = line or box()
     return decide_box(line, state, rerun=rerun) or decide_open(
-        state, found or Seen(), digest=digest, on_lost=on_lost, dependency_at=dependency_at, rerun=rerun
+        state, found or Seen(), digest=digest, on_lost=on_lost, dependency_place=dependency_place, rerun=rerun
     )
 
 
@@ -120,7 +123,7 @@ ROWS = [
         {
             "state": TRIED.replace(verdict="interrupted", run_closed=CLOSED, **EXITED_0),
             "found": seen("exited"),
-            "dependency_at": LATE,
+            "dependency_place": SECOND,
         },
         *("run", "run", True, "before MAIN ended"),
     ),
@@ -132,12 +135,12 @@ ROWS = [
     ),
     (
         "POST failed, a dependency ran later",
-        {"state": POST_FAILED, "found": seen("exited"), "dependency_at": LATE},
+        {"state": POST_FAILED, "found": seen("exited"), "dependency_place": SECOND},
         *("run", "run", False, "ran later"),
     ),
     (
         "POST failed, a dependency ran before",
-        {"state": POST_FAILED.replace(main_at=LATE), "found": seen("exited"), "dependency_at": EARLY},
+        {"state": POST_FAILED.replace(main_place=SECOND), "found": seen("exited"), "dependency_place": FIRST},
         *("run", "reuse", True, "is not repeated"),
     ),
     ("MAIN failed", {"state": MAIN_FAILED, "found": seen("exited")}, "run", "run", False, "MAIN has not passed yet"),
@@ -159,7 +162,7 @@ def test_what_stands_there_decides_what_runs(given_, action, main, reuse_test, w
 @pytest.mark.parametrize("verdict", ["failed", "timed_out", "cancelled", "interrupted", "lost"])
 def test_a_tick_for_a_task_that_did_not_pass_is_refused_with_its_line(verdict):
     state = MAIN_FAILED.replace(verdict=verdict)
-    with pytest.raises(SpecError, match=rf"line 3 .*{verdict}: exit 1.*--step 7 --rerun"):
+    with pytest.raises(SpecError, match=rf"line 3 .*{verdict}, exit 1.*do-tasks --continue"):
         decided(box("x", "passed"), state)
 
 
@@ -192,7 +195,7 @@ STATES = st.builds(
     main_task=st.sampled_from(["", TASK]),
     main_run=st.just("main.1"),
     main_digest=st.sampled_from([NOW, THEN]),
-    main_at=st.sampled_from([EARLY, LATE]),
+    main_place=st.sampled_from([FIRST, SECOND]),
     run_closed=st.sampled_from(["", CLOSED]),
     ticked=st.booleans(),
 )

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.events import EVENTS
-from executor.state import FOLDS, NEW, fold
+from executor.state import FOLDS, fold
+from executor.step_state import NEW
 
 STATUSES = ("passed", "failed", "timed_out", "cancelled", "skipped", "interrupted", "lost")
 TASKS = ("task_1_00000001", "task_1_00000002", "task_2_00000001")
@@ -34,8 +35,9 @@ LINES = st.builds(
     run=st.sampled_from(["main.1", "main.2"]),
     timestamp=st.integers(0, 59).map("2026-11-22T09:{:02}:00.000Z".format),
 )
+UNFOLDED = [*sorted(set(EVENTS) - set(FOLDS) - {"StepsRenumbered"}), "OfTheFuture"]
 NOISE = st.one_of(
-    st.builds(line, st.sampled_from([*set(EVENTS) - set(FOLDS), "OfTheFuture"]), step=st.integers(1, 3)),
+    st.builds(line, st.sampled_from(UNFOLDED), step=st.integers(1, 3)),
     st.builds(line, st.sampled_from([*FOLDS]), step=st.sampled_from([None, "1", 1.0, [1]])),
     st.just({}),
 )
@@ -62,10 +64,15 @@ def test_folding_leaves_what_it_was_given(lines):
     assert first == copy
 
 
+def placeless(state):
+    """The state without its places in the log: they are counted over all steps."""
+    return state and state.replace(passed_place=0, main_place=0)
+
+
 @given(st.lists(LINES, max_size=10))
 def test_a_step_is_folded_alone(lines):
     only = [one for one in lines if one["step"] == 2]
-    assert fold({}, lines).get(2) == fold({}, only).get(2)
+    assert placeless(fold({}, lines).get(2)) == placeless(fold({}, only).get(2))
 
 
 @pytest.mark.parametrize("event", [*FOLDS])

@@ -1,0 +1,112 @@
+"""Kinds of ticks: what a box of SPEC.md says, held against the log."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from executor.step_state import NEW
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.formats.spec_md import Box
+    from executor.step_state import StepState
+
+# The one table of marks: every view shows a step by its sign and its word.
+SIGNS = {
+    "proven": "✓",
+    "claimed": "?",
+    "elsewhere": "↗",
+    "by hand": "✎",
+    "accepted": "◆",
+    "rechecked": "↻",
+    "started": "~",
+    "running": "~",
+    "waiting": "…",
+    "failed": "✗",
+    "timed out": "✗",
+    "lost": "✗",
+    "interrupted": "‖",
+    "unfinished": "‖",
+    "stopped": "■",
+    "open": " ",
+    "went back": "↶",
+    "not defined": "·",
+    "no line": "!",
+}
+WORDS = {"by_hand": "by hand", "elsewhere": "evidence elsewhere"}
+TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
+UNPROVEN = ("elsewhere", "by_hand")  # ticks that strict does not take
+
+
+def kind_of(*, proven: int, claimed: int, checks: int) -> str:
+    """Return proven or claimed, by the counts of a pass: criteria proven and claimed, POST checks that ran."""
+    return "claimed" if claimed or not (proven or checks) else "proven"
+
+
+def tick_of(box: Box, state: StepState) -> str:
+    """Return the kind of tick of a box (a member of TICKS), empty for an open one."""
+    if box.state != "x":
+        return ""
+    mark = box.mark
+    if mark is None or mark.kind not in ("passed", "rechecked"):
+        return "by_hand"
+    if mark.kind == "rechecked":
+        return "rechecked" if mark.task_id == state.rechecked else "elsewhere"
+    if mark.task_id == state.passed_task:
+        return kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks)
+    older = (one.split() for one in state.older)
+    return next((kind for task_id, kind in older if task_id == mark.task_id), "elsewhere")
+
+
+def is_enough_for_strict(box: Box, state: StepState) -> bool:
+    """Return True when strict takes this tick: evidence of this log, or a recheck that asked every criterion."""
+    tick = tick_of(box, state)
+    return tick not in UNPROVEN and (tick != "rechecked" or state.recheck_full)
+
+
+def fingerprint(box: Box) -> str:
+    """Return a short digest of what a step's line says; formatters and line ends do not change it."""
+    mark = box.mark
+    said = (box.state, box.title, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ()))
+    return f"{crc32(repr(said).encode()):08x}"
+
+
+def went_back(box: Box, state: StepState) -> bool:
+    """Return True when the line of a step that passed is as it was before one of our marks.
+
+    That is what checkout, stash and switch make of SPEC.md.
+    """
+    return box.state != "x" and state.verdict == "passed" and state.ticked and fingerprint(box) in state.lines
+
+
+def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int, int]:
+    """Return the old number of each step whose line bears a task of another number: it was renumbered.
+
+    A line that was copied is none: the line of the old number still bears a task of that step.
+    """
+    strange = {number: box for number, box in boxes.items() if _bears_strange(box, states.get(number, NEW))}
+    if not strange:
+        return {}
+    known = {task_id: number for number, state in states.items() for task_id in _tasks(state)}
+    found: dict[int, int] = {}
+    for number, box in strange.items():
+        old = known.get(box.mark.task_id if box.mark else "")
+        if old is not None and old not in found.values() and not _keeps_its_task(boxes.get(old), old, known):
+            found[number] = old
+    return found
+
+
+def _bears_strange(box: Box, state: StepState) -> bool:
+    task_id = box.mark.task_id if box.mark else ""
+    return bool(task_id) and task_id not in _tasks(state)
+
+
+def _tasks(state: StepState) -> tuple[str, ...]:
+    older = (one.partition(" ")[0] for one in state.older)
+    return tuple(filter(None, (state.task_id, state.passed_task, state.rechecked, *older)))
+
+
+def _keeps_its_task(box: Box | None, number: int, known: Mapping[str, int]) -> bool:
+    return box is not None and box.mark is not None and known.get(box.mark.task_id) == number

@@ -1,0 +1,75 @@
+"""`retick`: tick again from the log what passed, when SPEC.md went back to before the tick."""
+
+from __future__ import annotations
+
+from executor import follow, project
+from executor.desk import Desk
+from executor.errors import UsageError
+from executor.noticed import note_spec
+from executor.outcome import Verdict
+from executor.phases.tick import tick_again
+from executor.select import ranges, select
+from executor.values import TYPE_CHECKING
+from executor.verbs import agent_at_work
+from executor.verbs.run import open_bench, under_lock
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.bench import Bench
+    from executor.formats.spec_md import Box
+    from executor.views.terminal import Screen
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of retick."""
+    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every open step that passed")
+
+
+def run(args: Namespace) -> Verdict:
+    """Tick what the log says has passed; run nothing."""
+    here = project.find(args.project)
+    return under_lock(here, lambda screen: _locked(here, args, screen))
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    agent_at_work.refuse(here.root, "retick")
+    plan, _ = project.load(here)
+    recalled = follow.recall(here.root)
+    bench: Bench = open_bench(here, Desk(here, plan, recalled.states), screen)
+    bench.recalled = recalled
+    try:
+        boxes = bench.boxes()
+        note_spec(bench, boxes)
+        numbers = _asked(bench, boxes, args.steps)
+        for number in numbers:
+            state = bench.state(number)
+            tick_again(bench, number=number, task_id=state.task_id, note=state.note)
+        screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
+        return Verdict.PASSED
+    finally:
+        follow.save(here.root, follow.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
+    """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
+    if not words:
+        return [number for number, box in boxes.items() if box.state != "x" and _passed(bench, number)]
+    titles = {number: box.title for number, box in boxes.items()}
+    numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
+    unknown = [number for number in numbers if number not in boxes]
+    if unknown:
+        raise UsageError(f"SPEC.md has no line for step {ranges(unknown)}: do-tasks --continue --append adds it")
+    for number in numbers:
+        if boxes[number].state != "x" and not _passed(bench, number):
+            told = bench.state(number).verdict or "not run here"
+            raise UsageError(
+                f"step {number} has not passed by the log (it is {told}), so nothing vouches for a tick;"
+                f" do-tasks why {number} says what would run"
+            )
+    return [number for number in numbers if boxes[number].state != "x"]
+
+
+def _passed(bench: Bench, number: int) -> bool:
+    return bench.plan.defines(number) and bench.state(number).verdict == "passed"
