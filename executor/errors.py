@@ -6,7 +6,10 @@ from executor.values import Value
 
 
 class Problem(Value):
-    """One thing wrong in a file: `file:line:col: path: message`; line and col count from 1, 0 = unknown."""
+    """One thing wrong in a file: `file:line:col: path: message`; line and col count from 1, 0 = unknown.
+
+    `severity` is error, warning, or note: what is right, and what a reader should know.
+    """
 
     file: str
     message: str
@@ -17,7 +20,7 @@ class Problem(Value):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.col}" if self.line else self.file
-        kind = "warning: " if self.severity == "warning" else ""
+        kind = "" if self.severity == "error" else f"{self.severity}: "
         return f"{place}: {kind}{self.path}: {self.message}" if self.path else f"{place}: {kind}{self.message}"
 
 

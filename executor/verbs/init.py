@@ -26,6 +26,8 @@ What must become true, one box a step. `do-tasks --continue` runs the open ones 
 DEFINITIONS = """\
 # How each step of SPEC.md is checked, tried small, done and verified. `do-tasks validate` says what is wrong here,
 # `do-tasks schema` prints the schema for your editor.
+settings: {strict: true}   # a box is ticked for proof alone: every criterion is bound to a check
+
 step_1_count:
   title: Count the words of this file
   pre_flight:

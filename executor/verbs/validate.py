@@ -10,6 +10,7 @@ from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
 from executor.formats import spec_md
 from executor.lint_agents import is_for_agent, lint_agent
+from executor.lint_proof import lint_proof
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
@@ -41,6 +42,7 @@ def run(args: Namespace) -> Verdict:
 
     def doubts(step: Step, settings: Settings) -> Iterator[Flaw]:
         yield from lint_agent(step, settings)
+        yield from lint_proof(step, settings)
         yield from _beyond_us(step, settings)
         yield from _agent_files(here.root, step, settings)
 
@@ -110,8 +112,9 @@ def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
     else:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
             print(clean_control(line))
-        warned = len(problems) - len(errors)
-        print(f"{'not valid' if errors else 'valid'}: {_counted(len(errors), 'error')}, {_counted(warned, 'warning')}")
+        counts = {kind: sum(one.severity == kind for one in problems) for kind in ("error", "warning", "note")}
+        told = [_counted(count, kind) for kind, count in counts.items() if count or kind != "note"]
+        print(f"{'not valid' if errors else 'valid'}: {', '.join(told)}")
     sys.stdout.flush()
     return Verdict.INVALID if errors else Verdict.PASSED
 

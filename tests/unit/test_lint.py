@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from executor.lint_proof import lint_proof
 from executor.plan import validate
 
 
@@ -155,3 +158,41 @@ def test_a_step_that_waits_for_a_later_one_is_told() -> None:
 
 def test_braces_in_a_command_break_no_message() -> None:
     assert "use file: {0}{x}" in of_check("cat {0}{x} | head")[0]
+
+
+# What nothing but an exit code proves
+
+
+def noted(main, **more):
+    """The notes of a plan of one step, as `validate` gives them to whoever asks."""
+    body = json.dumps({"step_1_one": {"main": main, **more}}).encode()
+    found = validate(body, file="plan", read_script=lambda _: "--test", doubts=lint_proof)
+    return [problem.message for problem in found if problem.severity == "note"]
+
+
+@pytest.mark.parametrize(
+    ("main", "more", "says"),
+    [
+        ({"script": "a.py"}, {}, "an exit code"),
+        ({"script": "a.py", "success_criteria": ["It is good"]}, {}, "an exit code"),
+        ({"agent": "a", "objective": "o"}, {}, "the agent's word"),
+        ({"script": "a.py"}, {"post_validation": [{"explore": "look around"}]}, "an exit code"),
+    ],
+    ids=["script", "prose", "agent", "a check that cannot run"],
+)
+def test_a_step_that_nothing_but_a_word_proves_is_noted(main, more, says):
+    (said,) = noted(main, **more)
+    assert f"nothing but {says} proves this step" in said
+
+
+@pytest.mark.parametrize(
+    ("main", "more"),
+    [
+        ({"script": "a.py", "success_criteria": [{"criterion": "There", "file": "x"}]}, {}),
+        ({"script": "a.py"}, {"post_validation": [{"task": "t", "command": "test -s x"}]}),
+        ({"script": "a.py"}, {"post_validation": [{"task": "t", "port": 80}]}),
+    ],
+    ids=["criterion", "check", "built in"],
+)
+def test_a_step_with_a_check_or_a_bound_criterion_is_not_noted(main, more):
+    assert noted(main, **more) == []
