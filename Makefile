@@ -10,10 +10,11 @@ EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/tes
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
 .DELETE_ON_ERROR:
-.PHONY: help run test test-deep lint format bench cast tinker clean
+.PHONY: help run test test-deep acceptance lint format bench cast tinker clean
 help:
 	@echo "make run        run the open steps of the plan here"
 	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
+	@echo "make acceptance NAME=kills   one long run; its figures go into docs/reference/acceptance.md"
 	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
 	@echo "make format     put the code in its form"
 	@echo "make tinker     a base model (minutes, once), a local Tinker service on 127.0.0.1 (PORT=8317)"
@@ -31,6 +32,9 @@ test-deep: $(VENV)/.stamp-deep
 	@$(MAKE) -s .venv-cookbook || echo "make: tinker-cookbook could not be installed: its tests are skipped" >&2
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live"
 	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
+
+acceptance: $(VENV)/.stamp-dev
+	@$(BIN)/python -m tests.acceptance $(NAME)
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check -q --output-format concise $(CODE)
