@@ -9,11 +9,10 @@ from executor.rules.figures import lasting
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from re import Pattern
 
     from executor.readings import Memory
-    from executor.steps import Monitor
 
 SHOWN_CHARS = 200
 TWICE = 2
@@ -28,7 +27,6 @@ EXPLAINS = {  # what else one cause brings about: the first alone is raised
     "divergence": ("plateau", "overfit"),
     "disk_hours_left": ("checkpoint_age",),
 }
-RUINOUS = ("nan", "divergence")  # rules whose standing alert says that what a job made is worth nothing
 _WORDS = {"nan": r"\bnan\b", "inf": r"\binf(?:inity)?\b"}
 
 
@@ -141,10 +139,3 @@ def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float
     waited_s = now_s - began_s
     text = f"nothing to see for {lasting(waited_s)} since the start"
     return Judgement(stands=True, text=text) if waited_s >= grace_s else NO_OPINION
-
-
-def failing_alerts(keys: Iterable[str], monitors: Iterable[Monitor]) -> list[str]:
-    """Return those of the alerts that fail a job at its end."""
-    noted = {monitor.name for monitor in monitors if monitor.at_end == "note"}
-    named = [(key, *key.rpartition("/")[::2]) for key in keys]
-    return [key for key, monitor, rule in named if rule in RUINOUS and monitor not in noted]

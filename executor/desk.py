@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, jobs, project, spec_file
-from executor.alerts import failing_alerts
+from executor.at_end import failing_alerts
 from executor.choose import AGENTS
 from executor.digests import READY, as_newest, made, who
 from executor.errors import DefinitionError, Problem, SpecError

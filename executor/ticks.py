@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from executor.step_state import NEW
 from executor.values import TYPE_CHECKING
 
@@ -68,6 +66,8 @@ def is_enough_for_strict(box: Box, state: StepState) -> bool:
 
 def fingerprint(box: Box) -> str:
     """Return a short digest of what a step's line says; formatters and line ends do not change it."""
+    from zlib import crc32  # a library to load, for the few lines that are asked about
+
     mark = box.mark
     said = (box.state, box.title, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ()))
     return f"{crc32(repr(said).encode()):08x}"

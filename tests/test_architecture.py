@@ -15,8 +15,8 @@ HOUSE = ROOT / "executor"
 LAYERS = {  # a package stands for its modules: they import each other freely, never what stands after
     "L0": "values errors outcome steps events records readings",
     "L1": "direct flaws yaml_events loader asks rules alerts schema spot build_monitor build structure lint plan"
-    " mask formats brief bounds guarded choose lint_agents lint_proof step_state ticks state recall recipes imports"
-    " pace select",
+    " mask formats brief bounds guarded choose lint_agents lint_proof at_end step_state ticks state recall"
+    " recipes imports pace select",
     "L2": "files journal follow pids capture interrupts proc watch launcher jobs attend project spec_file claude_files"
     " sandbox judges snapshot mend protect record_guard sources inputs",
     "L3": "child herald checks criteria probes watched prober digests desk bench noticed notify agent runners monitors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.alerts import failing_alerts
+from executor.at_end import failing_alerts
 from executor.outcome import Outcome, Verdict
 from executor.phases.tick import STOOD
 from executor.values import TYPE_CHECKING
