@@ -25,7 +25,8 @@ def attend(root: str, task_id: str, environ: Mapping[str, str], *, why: str) -> 
         return False
     argv = (sys.executable, "-I", "-S", "-c", START, HOUSE, root, task_id, why)
     env = {name: value for name, value in environ.items() if name != "DO_TASKS_RUN"}
-    log = os.path.join(files.private_folder(os.path.join(root, jobs.JOBS, task_id)), "supervisor.log")
+    folder = files.private_folder(os.path.join(root, jobs.JOBS, task_id))
+    log = files.make_way(os.path.join(folder, "supervisor.log"))
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

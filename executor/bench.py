@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import checks, direct, files, follow, jobs, spec_file
+from executor import checks, direct, files, follow, jobs, reading, spec_file
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
@@ -152,14 +152,9 @@ class Bench(Desk):
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""
         try:
-            whole = os.stat(path).st_size
-        except FileNotFoundError:
+            return reading.end_of(path, size).decode("utf-8", "replace")
+        except OSError:  # gone, or what is there now is no file: the run did that to its own record
             return ""
-        if not whole:
-            return ""
-        with open(path, "rb") as file:
-            file.seek(max(0, whole - size))
-            return file.read().decode("utf-8", "replace")
 
     def mask_file(self, path: str) -> None:
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""

@@ -29,7 +29,7 @@ class Capture:
 
     def _spill(self) -> None:
         files.private_folder(os.path.dirname(self._path))
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._fd = files.created(self._path)
         os.write(self._fd, self.tail)
         self.file = self._path
 

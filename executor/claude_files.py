@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor import files
-from executor.errors import DefinitionError, Problem
+from executor.errors import DefinitionError, Problem, way_out
 from executor.flaws import did_you_mean
 from executor.formats import roles
 from executor.values import TYPE_CHECKING
@@ -67,11 +67,11 @@ def listed(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[st
 def bytes_of(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[bytes, ...]:
     """Return what an agent is told beside its brief, for a digest: its role file and the text of its skills."""
     try:
-        role = files.read(os.path.join(root, role_of(root, agent).file))
+        role = _bytes(root, role_of(root, agent).file)
     except DefinitionError:
         role = b""
     names = listed(root, agent=agent, skills=skills) or ((USUAL_SKILL,) if skills is None else ())
-    return (role, *(files.read(os.path.join(root, SKILLS, name, roles.SKILL_FILE)) for name in names))
+    return (role, *(_bytes(root, os.path.join(SKILLS, name, roles.SKILL_FILE)) for name in names))
 
 
 def program(path: str) -> str:
@@ -97,9 +97,18 @@ def _role_files(root: str) -> Iterator[str]:
 
 
 def _text(root: str, path: str) -> str:
-    return files.read(os.path.join(root, path)).decode("utf-8", "replace")
+    return _bytes(root, path).decode("utf-8", "replace")
+
+
+def _bytes(root: str, path: str) -> bytes:
+    try:
+        return files.read(os.path.join(root, path))
+    except OSError as error:
+        raise DefinitionError(Problem(path, f"cannot be read: {error.strerror}; {way_out(error)}")) from error
 
 
 def _names(root: str, folder: str) -> list[str]:
-    path = os.path.join(root, folder)
-    return os.listdir(path) if os.path.isdir(path) else []
+    try:
+        return os.listdir(os.path.join(root, folder))
+    except OSError:
+        return []

@@ -10,12 +10,14 @@ from io import TextIOWrapper
 
 from executor import __version__
 from executor.errors import (
+    WAYS_OUT,
     BusyError,
     DefinitionError,
     DoTasksError,
     MachineError,
     SpecError,
     UsageError,
+    way_out,
 )
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
@@ -65,12 +67,13 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
 )
 OUR_BUG = 70
-SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+MACHINE = frozenset(WAYS_OUT) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
 
 
 def entry() -> NoReturn:
     """Run as a program; the collector is off: a run is short, or waits."""
     gc.disable()
+    os.umask(os.umask(0o077) & 0o077)  # what is made stays usable by its owner, also for our children
     _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -101,14 +104,24 @@ def main(words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        move = "make room" if error.errno in SHORTAGES else "mend the rights"
-        if error.errno not in (*SHORTAGES, errno.EACCES, errno.EPERM):
+    except (OSError, MemoryError) as error:
+        told = _told_of_machine(error)
+        if not told:
             return _report_bug(error)
-        print(f"do-tasks: {_shown(error)}; {move}, then run: do-tasks --continue", file=sys.stderr)
+        print(f"do-tasks: {_shown(MachineError(told))}, then run: do-tasks --continue", file=sys.stderr)
         return next(code for kind, code in ERROR_CODES if kind is MachineError)
     except Exception as error:  # noqa: BLE001 - the one place where a bug of ours becomes a report
         return _report_bug(error)
+
+
+def _told_of_machine(error: OSError | MemoryError) -> str:
+    """Return what the machine refused with the way out, empty when no file and no shortage explains it."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; free some"
+    if error.filename is None and error.errno not in MACHINE:
+        return ""
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{place}{error.strerror}; {way_out(error)}"
 
 
 def _several(text: str) -> str:

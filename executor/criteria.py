@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from executor import reading
 from executor.steps import Check
 from executor.values import TYPE_CHECKING, Value
 
@@ -38,7 +39,7 @@ class Standing(Value):
 
 def read_result(path: str) -> Result:
     """Return what the script said of itself; a missing file says nothing, a broken one says so."""
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return Result({}, {})
     try:
         body = json.loads(_start_of(path))
@@ -61,10 +62,7 @@ def in_a_line(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_of(path: str) -> bytes:
-    if not os.path.isfile(path):
-        raise ValueError("no regular file")  # a pipe would be waited for
-    with open(path, "rb") as file:
-        return file.read(RESULT_LIMIT)
+    return reading.start_of(path, RESULT_LIMIT)
 
 
 def _too_deep(body: object) -> bool:

@@ -208,6 +208,6 @@ def _own_first(desk: Desk, step: Step, known: dict[int, str]) -> str:
     path = script_path(desk.project, main.script) if main.script else ""
     below = {edge.step: known[edge.step] for edge in step.depends_on}
     parts = recipes.first(
-        step, script=files.read(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
+        step, script=files.content(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
     )
     return files.digest(repr(parts).encode())[:32]

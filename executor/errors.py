@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+
 from executor.values import Value
+
+WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "mend the rights"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL), "move it away"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files"),
+    errno.EROFS: "mount it so that it can be written",
+    errno.EBUSY: "mount its folder instead of the file alone",
+    errno.EFBIG: "make it smaller, or move it away",
+    errno.ENOENT: "see that its folder is there",
+    errno.ENAMETOOLONG: "shorten its path",
+    errno.ENOMEM: "free some memory",
+}
+
+
+def way_out(error: OSError) -> str:
+    """Return what to do about what the system refused."""
+    return WAYS_OUT.get(error.errno or 0, "see to the disk")
 
 
 class Problem(Value):

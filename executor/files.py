@@ -1,13 +1,12 @@
-"""Files that are whole or not there: atomic replace, locks, digests."""
+"""Files that are whole or not there: atomic replace, private folders, digests."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import time
 
-from executor.errors import BusyError, MachineError
+from executor import reading, refused
+from executor.errors import MachineError, way_out
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,19 +17,24 @@ try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function wi
 except ImportError:
     from hashlib import sha256
 
-LOCK_WAIT_S = 10.0
-LOOK_S = 0.05
 MASK_BLOCK = 1 << 20
 MASK_OVERLAP = 4096
 
 
 def read(path: str) -> bytes:
-    """Return the file's bytes, empty when it does not exist."""
+    """Return a regular file's bytes, empty when it does not exist; OSError for all else that is there."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return reading.whole(path)
     except FileNotFoundError:
         return b""
+
+
+def content(path: str) -> bytes:
+    """Return what stands for a file's content in a digest: its bytes, of a very large file its size and time."""
+    status = os.stat(path)
+    if status.st_size > reading.MOST_BYTES:
+        return f"size {status.st_size} time {status.st_mtime_ns}".encode()
+    return read(path)
 
 
 def replace(
@@ -47,36 +51,42 @@ def replace(
     try:
         _write_new(beside, data, mode=mode, durable=durable)
         if owner is not None and owner != (os.geteuid(), os.getegid()):
-            _give(beside, owner)
+            refused.set_owner(beside, owner)
         os.rename(beside, path)
     except OSError as error:
         _forget(beside)
-        raise MachineError(
-            f"cannot write {path}: {error.strerror}; free some space or mend the rights, then go on"
-        ) from error
+        raise MachineError(f"cannot write {path}: {error.strerror}; {way_out(error)}, then go on") from error
     if durable:
         sync_folder(os.path.dirname(path) or ".")
 
 
-def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+def created(path: str, mode: int = 0o600) -> int:
+    """Return a descriptor of an empty file; OSError for a link or a pipe that is there."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+
+
+def make_way(path: str) -> str:
+    """Rename what lies in the place of a file of ours and is none; return the path."""
     try:
-        os.fchmod(fd, mode)
+        is_odd = not stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return path
+    if is_odd:
+        os.rename(path, f"{path}.{os.urandom(4).hex()}")
+    return path
+
+
+def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
+    fd = created(path, mode)
+    try:
+        refused.set_mode(fd, path, mode)
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
         if durable:
-            os.fsync(fd)
+            refused.sync(fd, path)
     finally:
         os.close(fd)
-
-
-def _give(path: str, owner: tuple[int, int]) -> None:
-    """Keep the owner where we may; in a folder that a team shares only root may."""
-    try:
-        os.chown(path, *owner)
-    except PermissionError:
-        return
 
 
 def _forget(path: str) -> None:
@@ -88,9 +98,14 @@ def _forget(path: str) -> None:
 
 def sync_folder(path: str) -> None:
     """Make a rename in this folder survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # a folder that may be written but not read
+    try:
+        refused.sync(fd, os.path.join(path, ""))
+    except OSError as error:
+        raise MachineError(f"cannot sync the folder {path}: {error.strerror}; see to the disk, then go on") from error
     finally:
         os.close(fd)
 
@@ -99,15 +114,17 @@ def private_folder(path: str) -> str:
     """Make the folder, readable by its owner alone as all that is missing above it, and return its path."""
     if os.path.isdir(path):
         return path
-    private_folder(os.path.dirname(path))
+    above = os.path.dirname(path)
+    if above not in ("", path):
+        private_folder(above)
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         if os.path.isdir(path):
             return path  # somebody else was faster
-        raise MachineError(f"cannot make the folder {path}: a file has its name") from None
+        raise MachineError(f"cannot make the folder {path}: a file has its name; move it away") from None
     except OSError as error:
-        raise MachineError(f"cannot make the folder {path}: {error.strerror}") from error
+        raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
     return path
 
 
@@ -116,8 +133,11 @@ def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
 
     A link is left alone: behind it may lie what a person keeps.
     """
-    if not stat.S_ISREG(os.lstat(path).st_mode):
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
         return
+    if not os.access(path, os.R_OK | os.W_OK) and status.st_uid == os.geteuid():
+        os.chmod(path, 0o600)
     with open(path, "r+b", opener=_not_through_a_link) as file:
         for at in range(0, os.fstat(file.fileno()).st_size, MASK_BLOCK):
             file.seek(at)
@@ -129,76 +149,10 @@ def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
 
 
 def _not_through_a_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def digest(data: bytes) -> str:
     """Return the sha256 of the bytes, in hex."""
     hexadecimal: str = sha256(data).hexdigest()
     return hexadecimal
-
-
-def take_lock(path: str) -> int:
-    """Take the lock and return its descriptor; BusyError names the holder when it stays taken.
-
-    A look at the lock (`held`) takes it for an instant, hence the second try.
-    """
-    fd = _open_lock(path)
-    until = time.monotonic() + LOOK_S
-    while not _locked(fd):
-        if time.monotonic() > until:
-            holder = os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
-            os.close(fd)
-            raise BusyError(f"another executor (pid {holder}) runs this plan; wait for it, or stop it")
-        time.sleep(0.005)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def held(path: str) -> str:
-    """Return the pid that holds the lock, empty when nobody does."""
-    fd = _open_lock(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.pread(fd, 20, 0).decode(errors="replace").strip() or "unknown"
-    finally:
-        os.close(fd)
-    return ""
-
-
-class BriefLock:
-    """Hold a lock that others hold for milliseconds; MachineError after `limit_s`."""
-
-    def __init__(self, path: str, *, limit_s: float = LOCK_WAIT_S) -> None:
-        self._path = path
-        self._limit_s = limit_s
-        self._fd = -1
-
-    def __enter__(self) -> None:
-        until = time.monotonic() + self._limit_s
-        self._fd = _open_lock(self._path)
-        while not _locked(self._fd):
-            if time.monotonic() > until:
-                os.close(self._fd)
-                raise MachineError(f"{self._path} has been locked for {self._limit_s:.0f} s; who: fuser {self._path}")
-            time.sleep(0.005)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _open_lock(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise MachineError(f"cannot open the lock {path}: {error.strerror}") from error

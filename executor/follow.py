@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
-from executor import __version__, files
-from executor.errors import MachineError
+from executor import __version__, files, reading
+from executor.errors import MachineError, way_out
 from executor.records import LOG_NAME
 from executor.state import FOLDS, fold
 from executor.step_state import StepState
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 BLOCK = 1 << 20
+MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
+NUMBER = re.compile("[0-9]{1,18}")
 LINE = 1 << 14  # bytes that hold about any line
 WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
@@ -34,32 +37,49 @@ class Recalled(Value):
 
 def rotated(root: str) -> list[str]:
     """Return the paths of rotated logs, oldest first."""
-    found = [name for name in os.listdir(root) if name.startswith(f"{LOG_NAME}.") and name.rsplit(".", 1)[1].isdigit()]
+    named = [name for name in os.listdir(root) if name.startswith(f"{LOG_NAME}.")]
+    found = [name for name in named if NUMBER.fullmatch(name.removeprefix(f"{LOG_NAME}."))]
     return [os.path.join(root, name) for name in sorted(found, key=lambda name: int(name.rsplit(".", 1)[1]))]
 
 
 def lines(path: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset behind it, line) for each whole line from `offset`; a torn last line is left for later."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed by the with below; a missing log is an empty log
-    except FileNotFoundError:
+    """Yield (offset behind it, line) for each whole line from `offset`; a torn last line is left for later.
+
+    A line of more than MOST_LINE bytes is none of ours, and passes for an empty one.
+    """
+    fd = _opened(path)
+    if fd < 0:
         return
-    except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        file.seek(offset)
-        held = b""
-        while block := file.read(BLOCK):
-            *whole, held = (held + block).split(b"\n")
+    try:
+        pieces: list[bytes] = []
+        size = 0  # bytes of a line that goes on in the next block
+        while block := os.pread(fd, BLOCK, offset + size):
+            *whole, rest = block.split(b"\n")
             for line in whole:
-                offset += len(line) + 1
-                yield offset, line
+                size += len(line) + 1
+                offset += size
+                yield offset, b"" if size > MOST_LINE else b"".join([*pieces, line]) if pieces else line
+                pieces, size = [], 0
+            size += len(rest)
+            pieces = [*pieces, rest] if size <= MOST_LINE else [b""]
+    finally:
+        os.close(fd)
+
+
+def _opened(path: str) -> int:
+    """Return a descriptor of a log, -1 where there is none."""
+    try:
+        return reading.opened(path)
+    except FileNotFoundError:
+        return -1
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the line's object, None for a repaired fragment."""
+    """Return the line's object, None for a repaired fragment, and for what is no line of a log."""
     try:
-        value = json.loads(line)
+        value = reading.parsed(line)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -68,9 +88,8 @@ def parse(line: bytes) -> dict[str, Any] | None:
 def recall(root: str) -> Recalled:
     """Return the fold of the log: the cached part where it fits, the rest read."""
     path = os.path.join(root, LOG_NAME)
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
+    status = _status(path)
+    if status is None:
         return Recalled(_fold_from({}, [*rotated(root)]), rebuilt=True)
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
     if cached is None:
@@ -90,9 +109,8 @@ def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
 def catch_up(root: str, recalled: Recalled) -> Recalled:
     """Return the fold with what was written since, by us and by others."""
     path = os.path.join(root, LOG_NAME)
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:  # moved aside this instant, or taken away: what the rest says counts
+    status = _status(path)
+    if status is None:  # moved aside this instant, or taken away: what the rest says counts
         return recall(root)
     if status.st_ino == recalled.inode and status.st_size == recalled.offset:
         return recalled
@@ -102,8 +120,25 @@ def catch_up(root: str, recalled: Recalled) -> Recalled:
     return recalled.replace(states=states, offset=offset)
 
 
+def _status(path: str) -> os.stat_result | None:
+    """Return the state of a log, None where there is none."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+
+
 def save(root: str, recalled: Recalled) -> None:
-    """Cache the fold; nothing is true because this file says so."""
+    """Cache the fold, where that can be done; nothing is true because this file says so."""
+    try:
+        _save(root, recalled)
+    except (MachineError, OSError):
+        return
+
+
+def _save(root: str, recalled: Recalled) -> None:
     body = {
         "version": __version__,
         "inode": recalled.inode,
@@ -130,7 +165,7 @@ def last_version(root: str) -> int:
 
 def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
     """Yield the lines of one task that stand behind `offset` bytes of the log."""
-    needle = task_id.encode()
+    needle = task_id.encode("utf-8", "replace")
     for _, line in lines(os.path.join(root, LOG_NAME), offset):
         record = parse(line) if needle in line else None
         if record is not None and record.get("task_id") == task_id:
@@ -144,7 +179,7 @@ def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict
     """
     found: list[dict[str, Any]] = []
     for path in (os.path.join(root, LOG_NAME), *reversed(rotated(root))):
-        for line in _lines_back(path, task_id.encode(), upto):
+        for line in _lines_back(path, task_id.encode("utf-8", "replace"), upto):
             record = parse(line)
             if record is None or record.get("task_id") != task_id:
                 continue
@@ -157,17 +192,35 @@ def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict
 
 def _lines_back(path: str, needle: bytes, upto: int | None) -> Iterator[bytes]:
     """Yield the lines that hold the needle, the last one first."""
-    import mmap
-
-    if not os.path.exists(path) or not os.path.getsize(path):
+    fd = _opened(path)
+    if fd < 0:
         return
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        end = len(text) if upto is None else min(upto, len(text))
-        while (at := text.rfind(needle, 0, end)) >= 0:
-            start = text.rfind(b"\n", 0, at) + 1
-            stop = text.find(b"\n", at)
-            yield text[start : stop if stop >= 0 else len(text)]
-            end = start
+    try:
+        for text in _texts_back(fd, upto):
+            end = len(text)
+            while (at := text.rfind(needle, 0, end)) >= 0:
+                start, stop = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+                yield text[start : stop if stop >= 0 else len(text)]
+                end = start
+    finally:
+        os.close(fd)
+
+
+def _texts_back(fd: int, upto: int | None) -> Iterator[bytes]:
+    """Yield a file's whole lines, block by block, the last block first; of a line that is too long nothing whole."""
+    size = os.fstat(fd).st_size
+    at = size if upto is None else min(upto, size)
+    behind = os.pread(fd, LINE, at).partition(b"\n")[0]  # the rest of a line that `upto` cuts
+    while at:
+        start = max(0, at - BLOCK)
+        block = os.pread(fd, at - start, start)
+        at = start
+        head = block.find(b"\n") + 1 if start else 0
+        if start and not head:
+            behind = block + behind if len(behind) < MOST_LINE else b""
+            continue
+        yield block[head:] + behind
+        behind = block[:head]
 
 
 def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, StepState]:
@@ -203,15 +256,15 @@ def _cache_path(root: str) -> str:
 
 
 def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
+    body = reading.record(_cache_path(root))
     try:
-        body = json.loads(files.read(_cache_path(root)) or b"{}")
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
         fits = fits and body["fields"] == _FIELDS
         fits = fits and body["rotated"] == len(rotated(root))
         if not fits or body["tail"] != _tail_mark(os.path.join(root, LOG_NAME), body["offset"]):
             return None
         states = {int(number): _state_of(values) for number, values in body["steps"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MachineError):
         return None
     return Recalled(states, inode, body["offset"])
 
@@ -224,9 +277,10 @@ def _state_of(values: list[Any]) -> StepState:
 def _tail_mark(path: str, offset: int, size: int = 256) -> str:
     """Return the bytes before `offset`: a log cut and grown again under the same inode does not match."""
     start = max(0, offset - size)
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            return file.read(offset - start).decode("latin-1")
-    except FileNotFoundError:
+    fd = _opened(path)
+    if fd < 0:
         return ""
+    try:
+        return os.pread(fd, offset - start, start).decode("latin-1")
+    finally:
+        os.close(fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, pids
+from executor import files, locks, pids, reading
 from executor.records import Exit, Identity, Seen
 from executor.values import TYPE_CHECKING
 
@@ -27,7 +27,10 @@ def run_folder(root: str, task_id: str, run: str) -> str:
 
 def new_run(root: str, task_id: str, run: str) -> str:
     """Make the run's folder, empty, and return its path."""
-    folder = files.private_folder(run_folder(root, task_id, run))
+    folder = run_folder(root, task_id, run)
+    if os.path.islink(folder) or os.path.isfile(folder):
+        os.unlink(folder)  # what a link points to is not ours to empty
+    files.private_folder(folder)
     for below, folders, names in os.walk(folder, topdown=False):
         for name in (*names, *folders):
             path = os.path.join(below, name)
@@ -90,7 +93,7 @@ def started(folder: str) -> Identity | None:
     body = _json(os.path.join(folder, "started.json"))
     try:
         return Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -102,7 +105,7 @@ def began_ns(folder: str) -> int:
     for name in ("started.json", "brief.json"):
         try:
             return os.stat(os.path.join(folder, name)).st_mtime_ns
-        except FileNotFoundError:
+        except OSError:
             continue
     return 0
 
@@ -193,7 +196,7 @@ def job_lock(root: str, task_id: str) -> str:
 def supervisor(root: str, task_id: str) -> str:
     """Return the pid of the supervisor that watches a job now, empty when nobody does."""
     lock = job_lock(root, task_id)
-    return files.held(lock) if os.path.exists(lock) else ""
+    return locks.holder(lock)
 
 
 def remembers(root: str, task_id: str) -> bool:
@@ -214,19 +217,22 @@ def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> 
 def living_tasks(root: str) -> list[str]:
     """Return the ids of tasks with a run that lives here, whatever the log says."""
     folder = os.path.join(root, JOBS)
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(task_id for task_id in names if look(root, task_id).status == "alive")
+    return sorted(task_id for task_id in _names(folder) if look(root, task_id).status == "alive")
 
 
 def _mains(root: str, task_id: str) -> list[int]:
     folder = os.path.join(root, JOBS, task_id)
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return [int(name[5:]) for name in names if name.startswith("main.") and name[5:].isdigit()]
+    return [int(name[5:]) for name in _names(folder) if name.startswith("main.") and name[5:].isdecimal()]
+
+
+def _names(folder: str) -> list[str]:
+    """Return what lies in a folder, nothing for one that is not there or cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _json(path: str) -> dict[str, Any]:
-    try:
-        body = json.loads(files.read(path))
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    """Return what a record holds, {} for one that cannot be read, whatever lies in its place."""
+    return reading.record(path)

@@ -7,8 +7,9 @@ import math
 import os
 import time
 
-from executor.errors import MachineError
-from executor.events import VERSION, LogRepaired
+from executor import reading, refused
+from executor.errors import MachineError, way_out
+from executor.events import VERSION, LogRepaired, WarningRaised
 from executor.mask import spelled_json
 from executor.values import TYPE_CHECKING
 
@@ -42,9 +43,10 @@ class Journal:
 
     def _open(self) -> None:
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+            reading.refuse_odd(self.path, os.fstat(self._fd).st_mode)
         except OSError as error:
-            raise MachineError(f"cannot open {self.path}: {error.strerror}") from error
+            raise MachineError(f"cannot open {self.path}: {error.strerror}; {way_out(error)}") from error
         self._repair()
 
     def _follow_rotation(self) -> None:
@@ -66,6 +68,8 @@ class Journal:
         self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)
+        for message in refused.untold():
+            self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
 
     def tell(self, line: dict[str, Any]) -> None:
@@ -76,9 +80,9 @@ class Journal:
     def sync(self) -> None:
         """Make every line so far survive a power cut."""
         try:
-            os.fdatasync(self._fd)
+            refused.sync(self._fd, self.path, os.fdatasync)
         except OSError as error:
-            raise MachineError(f"cannot sync {self.path}: {error.strerror}") from error
+            raise MachineError(f"cannot sync {self.path}: {error.strerror}; see to the disk, then go on") from error
 
     def keep(self) -> None:
         """Keep what we write from here on, so that it can be told from what others do."""
@@ -107,7 +111,7 @@ class Journal:
                 view = memoryview(part)
                 while view:
                     view = view[os.write(fd, view) :]
-            os.fdatasync(fd)
+            refused.sync(fd, path, os.fdatasync)
             os.rename(beside, path)
         except OSError as error:
             if fd >= 0:

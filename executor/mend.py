@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from executor import files, guarded, judges, snapshot
+from executor import files, guarded, judges, locks, snapshot
 from executor.errors import MachineError
 from executor.judges import FILE, FOLDER, LINK, OTHER, RECORDS, ancestors
 from executor.values import TYPE_CHECKING, Value
@@ -103,7 +103,7 @@ class Mender:
     def _put(self, change: Change, entry: Entry) -> None:
         path, here = change.path, os.path.join(self._root, change.path)
         if path == self._kept.spec:
-            with files.BriefLock(os.path.join(files.private_folder(os.path.join(self._root, RECORDS)), "spec.lock")):
+            with locks.Brief(os.path.join(files.private_folder(os.path.join(self._root, RECORDS)), "spec.lock")):
                 self._file(path, here, entry)
         elif entry.look.kind == FOLDER:
             self._make_folder(path, here, entry.look)

@@ -6,6 +6,7 @@ import os
 import time
 
 from executor import files
+from executor.errors import MachineError
 from executor.mask import without_secrets
 from executor.prober import Prober
 from executor.proc import Command
@@ -95,9 +96,8 @@ class Rota:
         said = self._bench.masker.mask(raw)[-ERRORS:]
         if said != raw:
             try:
-                with open(path, "wb") as file:
-                    file.write(said.encode("utf-8", "replace"))
-            except OSError:  # a full disk, after the old text was taken off it
+                files.replace(path, said.encode("utf-8", "replace"))
+            except MachineError:  # a full disk, after the old text was taken off it
                 return said
         return said
 

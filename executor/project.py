@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from executor import __version__, files
-from executor.errors import DefinitionError, UsageError
+from executor import __version__, files, reading
+from executor.errors import DefinitionError, MachineError, UsageError, way_out
 from executor.plan import Plan, from_cache, read_plan, to_cache
 from executor.values import Value
 
@@ -60,11 +60,7 @@ def _project(folder: str, found: list[str]) -> Project:
 
 def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     """Return the plan and whether it was validated; a run validates a file that changed since the last one."""
-    try:
-        with open(project.path(project.definitions), "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise UsageError(f"cannot read {project.definitions}: {error.strerror}") from error
+    data = definitions(project)
     key = files.digest(data)
     cached = _cached(project, key)
     if cached is not None and (cached[1] or not for_run):
@@ -74,6 +70,14 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     plan = cached[0] if cached else read_plan(data, file=project.definitions)
     _cache(project, key, plan, validated=for_run)
     return plan, for_run
+
+
+def definitions(project: Project) -> bytes:
+    """Return the text of the definitions; UsageError when it cannot be read."""
+    try:
+        return reading.whole(project.path(project.definitions))
+    except OSError as error:
+        raise UsageError(f"cannot read {project.definitions}: {error.strerror}; {way_out(error)}") from error
 
 
 def remember_valid(project: Project, data: bytes, plan: Plan) -> None:
@@ -91,17 +95,17 @@ def _refuse_invalid(data: bytes, file: str) -> None:
 
 
 def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:
+    body = reading.record(project.path(STATE_FOLDER, "cache", "plan.json"))
     try:
-        body = json.loads(files.read(project.path(STATE_FOLDER, "cache", "plan.json")) or b"{}")
         if body.get("version") != __version__ or body.get("digest") != key or body.get("file") != project.definitions:
             return None
         return from_cache(body["plan"]), bool(body["validated"])
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
         return None
 
 
 def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
-    """Write the cache where we may; a read-only project is read without one."""
+    """Write the cache where that can be done: a plan is read without one."""
     body = {
         "version": __version__,
         "digest": key,
@@ -111,8 +115,11 @@ def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
     }
     if not os.access(project.root, os.W_OK):
         return
-    files.private_folder(project.state("cache"))
-    files.replace(project.state("cache", "plan.json"), json.dumps(body, separators=(",", ":")).encode())
+    try:
+        files.private_folder(project.state("cache"))
+        files.replace(project.state("cache", "plan.json"), json.dumps(body, separators=(",", ":")).encode())
+    except (MachineError, ValueError):  # ValueError: half of a character, which UTF-8 does not have
+        return
 
 
 def interpreter(project: Project, setting: str, environ: dict[str, str]) -> str:

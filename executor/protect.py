@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, guarded, judges, snapshot
+from executor import files, guarded, judges, reading, snapshot
 from executor.judges import FILE, FOLDER, LINK, RECORDS, ancestors
 from executor.mend import ADDED, CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Mender
 from executor.values import TYPE_CHECKING
@@ -170,7 +170,7 @@ def _stand_up(root: str, name: str) -> Change | None:
 def offences(folder: str) -> tuple[Change, ...]:
     """Return all that was ever found changed, also by an executor that died before it could say so."""
     try:
-        body = json.loads(files.read(os.path.join(folder, FOUND)) or b"[]")
+        body = reading.parsed(files.read(os.path.join(folder, FOUND)) or b"[]")
         return tuple(Change(*one) for one in body)
     except (OSError, ValueError, TypeError):
         return (Change(FOUND, LOST, why="what was found changed cannot be read"),)

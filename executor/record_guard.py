@@ -8,7 +8,7 @@ import re
 import sys
 from hashlib import sha256
 
-from executor import files, follow, judges, protect
+from executor import files, follow, judges, protect, reading
 from executor import jobs as job_records
 from executor.errors import MachineError
 from executor.journal import Journal, settled, settled_size
@@ -283,7 +283,7 @@ def _blocks(path: str, start: int, end: int = sys.maxsize) -> Iterator[bytes]:
 
 def _read_mark(folder: str) -> Mark | None:
     try:
-        body = json.loads(files.read(os.path.join(folder, MARK)) or b"null")
+        body = reading.parsed(files.read(os.path.join(folder, MARK)) or b"null")
         return Mark(**{**body, "jobs": tuple(map(str, body["jobs"]))}) if body else None
     except (OSError, ValueError, TypeError, KeyError) as error:
         return Mark(size=1, start=1, digest=str(error))  # it fits no log: what was remembered is lost

@@ -8,7 +8,8 @@ import stat
 import sys
 import time
 
-from executor import __version__, files
+from executor import __version__, files, reading
+from executor.errors import MachineError
 from executor.imports import imported_by, kind_of, named_in_words
 from executor.values import TYPE_CHECKING, Value
 
@@ -59,8 +60,11 @@ class Sources:
         if not (self._grew and self._kept_at and os.access(os.path.dirname(self._kept_at), os.W_OK)):
             return
         rows = {path: [one.look, one.digest, one.kind, one.names] for path, one in (self._known or {}).items()}
-        files.replace(self._kept_at, json.dumps({"version": __version__, "files": rows}).encode())
         self._grew = False
+        try:
+            files.replace(self._kept_at, json.dumps({"version": __version__, "files": rows}).encode())
+        except MachineError:  # a cache fails no reading
+            return
 
     def _seen(self, path: str, *, parsed: bool) -> Source | None:
         look = look_at(path)
@@ -75,6 +79,8 @@ class Sources:
 
     def _read(self, path: str, look: Look, *, parsed: bool) -> Source | None:
         now = time.time_ns()
+        if look[0] > reading.MOST_BYTES:
+            return Source(look, f"size {look[0]} time {look[1]}", "", () if parsed else None)
         try:
             text = files.read(path)
         except OSError:
@@ -107,12 +113,12 @@ def _names(kind: str, text: bytes) -> tuple[str, ...]:
 
 
 def _kept(path: str) -> dict[str, Source]:
+    body = reading.record(path)
     try:
-        body = json.loads(files.read(path) or b"{}")
         if body.get("version") != __version__:
             return {}
         return {path: _source(*row) for path, row in body["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

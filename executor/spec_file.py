@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from executor import files
-from executor.errors import MachineError, SpecError
+from executor import files, locks, reading
+from executor.errors import MachineError, SpecError, way_out
 from executor.formats import spec_md
 from executor.values import TYPE_CHECKING, Value
 
@@ -20,12 +20,11 @@ TRIES = 5
 def read(path: str) -> bytes:
     """Return SPEC.md's bytes; SpecError when it is missing."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return reading.whole(path)
     except FileNotFoundError as error:
         raise SpecError(f"{os.path.basename(path)} is missing; make one with: do-tasks init") from error
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}") from error
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
 
 
 def refuse_read_only(path: str) -> None:
@@ -80,7 +79,7 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
     """
     refuse_read_only(path)
     real = os.path.realpath(path)
-    with files.BriefLock(lock):
+    with locks.Brief(lock):
         for _ in range(TRIES):
             data = read(real)
             after = patched(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files
+from executor import files, reading
 from executor.bounds import Bounds
 from executor.sandbox import Containment
 from executor.values import TYPE_CHECKING, Value
@@ -54,7 +54,7 @@ def write(order: Order) -> None:
 
 def read(folder: str) -> Order:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
-    body: dict[str, Any] = json.loads(files.read(os.path.join(folder, FILE)))
+    body: dict[str, Any] = reading.parsed(files.read(os.path.join(folder, FILE)))
     several = ("criteria", "tools", "guarded", "env", "allowed", "keep")
     return Order(
         **{**body, **{name: tuple(body[name]) for name in several}},

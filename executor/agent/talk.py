@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files
+from executor import files, reading
 from executor.agent.budget import Spent, spent_of
 from executor.agent.order import TALK
 from executor.formats.roles import DONE
@@ -114,7 +114,7 @@ def calls_in(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _kept(order: Order) -> dict[str, Any]:
     """Return the trajectory that goes on, {} when there is none or it is about something else."""
     try:
-        body = json.loads(files.read(os.path.join(order.before, TALK))) if order.before else {}
+        body = reading.parsed(files.read(os.path.join(order.before, TALK))) if order.before else {}
         same = body and body["info"]["digest"] == order.digest and body["messages"]
     except (ValueError, KeyError, TypeError):
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import files, follow, jobs
+from executor import follow, jobs, reading
 from executor.agent.budget import Spent, reached
 from executor.events import AgentTurned
 from executor.formats.stream import Closed, Stream, Turned
@@ -47,9 +47,9 @@ class Heard:
 
     def _read(self) -> None:
         if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
-            with open(self._path, "rb") as file:
-                file.seek(self._offset)
-                data = file.read(BLOCK)
+            fd = reading.opened(self._path)
+            data = os.pread(fd, BLOCK, self._offset)
+            os.close(fd)
             self._offset += len(data)
             self._take(self._stream.feed(data))
 
@@ -87,8 +87,9 @@ def said_before(bench: Bench, task: Task) -> tuple[str, int, float]:
     session, spoke, usd = "", 0, 0.0
     for number in range(1, newest + 1):
         stream = Stream()
-        data = files.read(os.path.join(bench.folder(task, f"main.{number}"), "stdout.log"))
-        closed = [one for one in (*stream.feed(data), *stream.close()) if isinstance(one, Closed)]
+        path = os.path.join(bench.folder(task, f"main.{number}"), "stdout.log")
+        said = (stream.feed(data) for data in reading.blocks(path))
+        closed = [one for found in (*said, stream.close()) for one in found if isinstance(one, Closed)]
         spoke = number if stream.session else spoke
         session, usd = stream.session or session, max((usd, *(one.usd for one in closed)))
     return session, spoke, usd

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from executor import files, jobs, launcher, pids
+from executor import files, jobs, launcher, pids, reading
 from executor.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
@@ -235,10 +235,12 @@ class _Beat:
             self._read_progress()
 
     def _read_progress(self) -> None:
-        with open(self._path, "rb") as file:
-            file.seek(max(self._offset, os.fstat(file.fileno()).st_size - 65536))
-            data = file.read()
-            self._offset = file.tell()
+        size = _size(self._path)
+        try:
+            data = reading.end_of(self._path, min(65536, size - self._offset))
+        except OSError:
+            return
+        self._offset = size
         lines = [line for line in data.splitlines() if line.startswith(PROGRESS.encode())]
         if lines:
             self._show(lines[-1])

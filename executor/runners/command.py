@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 
+from executor import reading
 from executor.errors import DefinitionError, Problem
 from executor.outcome import Outcome, Verdict
 from executor.records import PROGRESS
@@ -65,8 +66,7 @@ def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
         )
     if path.endswith(".py"):
         return (bench.python, path)
-    with open(path, "rb") as file:
-        first = file.readline(256)
+    first = reading.start_of(path, 256).partition(b"\n")[0]
     if os.access(path, os.X_OK) and first.startswith((b"#!", b"\x7fELF")):
         return (path,)
     named = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from executor import files, follow, jobs, pids
+from executor import follow, jobs, locks, pids
 from executor.bench import Bench, inherited
 from executor.desk import Desk
 from executor.errors import BusyError, DoTasksError, MachineError
@@ -23,6 +23,8 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+    from executor.locks import Lock
 
 AGAIN_S = 20.0
 NICE = 5  # what watches a training must not take its time
@@ -56,20 +58,22 @@ def watch(root: str, task_id: str, why: str) -> None:
     """Watch a job to its verdict, unless somebody does or it has one."""
     os.chdir(root)
     try:
-        lock = files.take_lock(jobs.job_lock(root, task_id))
+        lock = locks.take(jobs.job_lock(root, task_id))
     except BusyError:
         return
     job = jobs.read_job(root, task_id)
+    if not job:
+        raise MachineError(f"cannot read {os.path.join(jobs.JOBS, task_id, 'job.json')}: nothing says how to watch it")
     recalled = follow.recall(root)
     state = recalled.states.get(int(job.get("step", -1)))
     if state and state.task_id == task_id and state.verdict in ("", "started"):
         os.nice(max(0, NICE - os.nice(0)))
         gc.freeze()
-        _keep(_bench(root, job, recalled), job, why)
-    os.close(lock)
+        _keep(_bench(root, job, recalled), job, why, lock)
+    lock.release()
 
 
-def _keep(bench: Bench, job: dict[str, Any], why: str) -> None:
+def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
     """Watch the job; when the machine refuses, a full disk say, wait and start over from what the log says."""
     try:
         Vigil(bench, job).keep(why)
@@ -78,6 +82,7 @@ def _keep(bench: Bench, job: dict[str, Any], why: str) -> None:
             raise
         _tell(f"{error}; tried again in {AGAIN_S:g} s")
         if bench.interrupts.sleep(AGAIN_S):
+            lock.release()
             os.execv(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"])  # noqa: S606 - this very program
 
 

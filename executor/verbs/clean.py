@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor import files, follow, jobs, pids, project, spec_file
+from executor import follow, jobs, locks, pids, project, spec_file
 from executor.errors import BusyError, MachineError
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
@@ -50,13 +50,13 @@ def run(args: Namespace) -> Verdict:
     if args.dry_run:
         return _clean(here, args.keep, dry=True)
     try:
-        lock = files.take_lock(here.state("run.lock"))
+        lock = locks.take(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; nothing is removed under a run") from error
     try:
         return _clean(here, args.keep, dry=False)
     finally:
-        os.close(lock)
+        lock.release()
 
 
 def _clean(here: project.Project, keep: int, *, dry: bool) -> Verdict:

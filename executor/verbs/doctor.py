@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import files, follow, jobs, pids, project
+from executor import follow, jobs, locks, pids, project
 from executor.errors import DoTasksError
 from executor.mask import clean_control, secrets
 from executor.outcome import Verdict
@@ -102,7 +102,7 @@ def _free_gb(path: str) -> float:
 
 
 def _lock(here: project.Project) -> str:
-    holder = files.held(here.state("run.lock"))
+    holder = locks.holder(here.path(project.STATE_FOLDER, "run.lock"))
     return f"held by pid {holder}, which runs this plan" if holder else "free"
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import time
 
-from executor import files, follow, jobs, pids
+from executor import follow, jobs, locks, pids
 from executor.errors import MachineError
 from executor.mask import Masker, secrets
 from executor.records import Seen
@@ -99,7 +99,7 @@ def executor(root: str) -> str:
     """Return the pid of the executor that runs this plan, empty when none does or we may not ask."""
     lock = os.path.join(root, ".do-tasks", "run.lock")
     try:
-        return files.held(lock) if os.path.exists(lock) else ""
+        return locks.holder(lock)
     except MachineError:
         return ""
 

@@ -8,7 +8,7 @@ import stat
 import sys
 import time
 
-from executor import files, follow, jobs, project
+from executor import files, follow, jobs, locks, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
 from executor.journal import Journal
@@ -105,7 +105,7 @@ def _follow(here: project.Project, task_id: str, offset: int, show: Any, output:
 
 def _is_alone(here: project.Project, task_id: str) -> bool:
     """Tell whether nobody is there who will give the task its verdict."""
-    if files.held(here.state("run.lock")) or jobs.supervisor(here.root, task_id):
+    if locks.holder(here.path(project.STATE_FOLDER, "run.lock")) or jobs.supervisor(here.root, task_id):
         return False
     status = jobs.look(here.root, task_id).status
     return status != "alive" and not (status == "elsewhere" and jobs.is_job(here.root, task_id))
@@ -237,7 +237,7 @@ def _rotate(here: project.Project) -> Verdict:
     if not _size(path):
         raise UsageError("there is no log to rotate")
     try:
-        lock = files.take_lock(here.state("run.lock"))
+        lock = locks.take(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; the log is not rotated under a run") from error
     agent_at_work.refuse(here.root, "log --rotate")
@@ -249,6 +249,6 @@ def _rotate(here: project.Project) -> Verdict:
     journal.write(LogRotated(file=os.path.basename(aside)))
     journal.sync()
     journal.close()
-    os.close(lock)
+    lock.release()
     print(f"the log so far is in {os.path.basename(aside)}; grep both with: grep TASK_ID {LOG_NAME}*")
     return Verdict.PASSED

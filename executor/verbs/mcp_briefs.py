@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
-from executor import files, follow, jobs, project
+from executor import files, follow, jobs, project, reading
 from executor.errors import UsageError
 from executor.flaws import shown
 from executor.values import TYPE_CHECKING, Value
@@ -40,7 +39,7 @@ def find_brief(start: str, which: str) -> Given:
         what = f"{shown(which)} has no brief" if which else "say which brief" if out else "there is no brief"
         raise UsageError(f"{what}; those that wait for an answer: {named}; see: do-tasks list")
     text, body = (files.read(_path(here.root, asked[0], name)) for name in ("brief.md", "brief.json"))
-    return Given(asked[0], text.decode("utf-8", "replace"), json.loads(body or b"null"))
+    return Given(asked[0], text.decode("utf-8", "replace"), reading.parsed(body or b"null"))
 
 
 def _waiting(root: str) -> dict[int, StepState]:

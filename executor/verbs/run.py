@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor import files, follow, jobs, project
+from executor import follow, jobs, locks, project
 from executor.desk import Desk, awaited, decide_or_refuse, is_met
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
@@ -137,13 +137,13 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
     `aside`: standard output is for JSON, so that the screen is standard error.
     """
     os.chdir(here.root)
-    lock = files.take_lock(here.state("run.lock"))
+    lock = locks.take(here.state("run.lock"))
     screen = Screen(2 if aside else 1)
     try:
         return work(screen)
     finally:
         screen.close()
-        os.close(lock)
+        lock.release()
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from executor import files, follow, jobs, project, spec_file
+from executor import follow, jobs, locks, project, spec_file
 from executor.errors import BusyError, UsageError
 from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
@@ -64,10 +64,15 @@ def run(args: Namespace) -> Verdict:
     told = f"ended {len(ended)} process{'es' * (len(ended) > 1)}" if ended else "nothing of it was running"
     if is_job:
         told = f"{told}; {_settle(here, task_id, int(match[1]), ended)}"
-    elif not files.held(here.state("run.lock")):  # an executor that holds it sees the end and writes the verdict itself
+    elif not _is_run(here):  # an executor that holds it sees the end and writes the verdict itself
         _close(here, task_id, int(match[1]), ended)
     print(f"{task_id}: {told}")
     return Verdict.PASSED
+
+
+def _is_run(here: project.Project) -> bool:
+    """Tell whether an executor runs this plan."""
+    return bool(locks.holder(here.path(project.STATE_FOLDER, "run.lock")))
 
 
 def _ladder(grace_s: float | None, *, is_job: bool) -> Ladder:
@@ -104,7 +109,7 @@ def _patience_s(here: project.Project, watcher: str) -> float:
     """Return how long to wait: an executor gives a job that it has just let go its supervisor in a moment."""
     if watcher:
         return VERDICT_S
-    return BEGIN_S if files.held(here.state("run.lock")) else 0.0
+    return BEGIN_S if _is_run(here) else 0.0
 
 
 def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
@@ -114,14 +119,14 @@ def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
 
 def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
     """Give a job its verdict under its lock, so that no supervisor gives it another."""
-    if jobs.look(here.root, task_id).status in ("none", "never_ran") and files.held(here.state("run.lock")):
+    if jobs.look(here.root, task_id).status in ("none", "never_ran") and _is_run(here):
         return "the executor that runs it gives the verdict"
     try:
-        lock = files.take_lock(jobs.job_lock(here.root, task_id))
+        lock = locks.take(jobs.job_lock(here.root, task_id))
     except BusyError:
         return f"a supervisor has just begun, it gives the verdict; see: do-tasks log {task_id} --follow"
     _close(here, task_id, number, ended)
-    os.close(lock)
+    lock.release()
     return "its verdict: cancelled"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from executor import claude_files, files, project, spec_file
+from executor import claude_files, project, reading, spec_file
 from executor.desk import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
@@ -34,11 +34,11 @@ def options(parser: ArgumentParser, verb: str) -> None:
 def run(args: Namespace) -> Verdict:
     """Print the problems in file order; DefinitionError's exit code when there is an error among them."""
     here = project.find(args.project)
-    data = files.read(here.path(here.definitions))
+    data = project.definitions(here)
 
     def read_script(script: str) -> str | None:
         path = project.script_path(here, script)
-        return files.read(path)[:SCRIPT_MOST].decode("utf-8", "replace") if path else None
+        return reading.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else None
 
     def doubts(step: Step, settings: Settings) -> Iterator[Flaw]:
         yield from lint_agent(step, settings)

@@ -254,10 +254,10 @@ def test_a_dependency_with_two_lines_is_refused_too(project):
 
 
 def test_a_run_waits_for_another_hand_at_the_spec(project):
-    from executor import files
+    from executor import locks
 
     one(project).write(".do-tasks/x", "")
-    with files.BriefLock(str(project.root / ".do-tasks" / "spec.lock")):
+    with locks.Brief(str(project.root / ".do-tasks" / "spec.lock")):
         process = project.start("--step", "1")
         project.until_logged("StepPassed")
         assert ticks(project.spec)[0] == 0
