@@ -21,7 +21,7 @@ from executor.recall import (
 )
 from executor.records import Seen
 from executor.sources import Sources
-from executor.step_state import NEW, renumbered
+from executor.step_state import NEW, of_task, renumbered
 from executor.ticks import is_enough_for_strict, moves, tick_of
 from executor.values import TYPE_CHECKING
 
@@ -68,9 +68,7 @@ class Desk:
 
     def task_state(self, number: int, task_id: str) -> StepState:
         """Return the state of the step that a task belongs to, whatever number the step has by now."""
-        if self.state(number).task_id == task_id:
-            return self.state(number)
-        return next((state for state in self.states.values() if state.task_id == task_id), self.state(number))
+        return of_task(self.states, number, task_id)
 
     def step(self, number: int) -> Step:
         """Return a defined step, built once."""

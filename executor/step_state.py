@@ -69,6 +69,14 @@ class StepState(Value):
 NEW = StepState()
 
 
+def of_task(states: Mapping[int, StepState], number: int, task_id: str) -> StepState:
+    """Return the state of the step that a task belongs to: `number`, unless the step was renumbered since."""
+    state = states.get(number, NEW)
+    if state.task_id == task_id:
+        return state
+    return next((one for one in states.values() if one.task_id == task_id), state)
+
+
 def last_place(states: Mapping[int, StepState]) -> int:
     """Return the highest place in the log that these states know."""
     return max((max(state.passed_place, state.main_place) for state in states.values()), default=0)

@@ -18,6 +18,7 @@ from executor.plan import from_cache
 from executor.project import Project
 from executor.records import LOG_NAME
 from executor.state import fold
+from executor.step_state import of_task
 from executor.supervise.vigil import Vigil
 from executor.values import TYPE_CHECKING
 
@@ -65,8 +66,8 @@ def watch(root: str, task_id: str, why: str) -> None:
     if not job:
         raise MachineError(f"cannot read {os.path.join(jobs.JOBS, task_id, 'job.json')}: nothing says how to watch it")
     recalled = follow.recall(root)
-    state = recalled.states.get(int(job.get("step", -1)))
-    if state and state.task_id == task_id and state.verdict in ("", "started"):
+    state = of_task(recalled.states, int(job.get("step", -1)), task_id)
+    if state.task_id == task_id and state.verdict in ("", "started"):
         os.nice(max(0, NICE - os.nice(0)))
         gc.freeze()
         _keep(_bench(root, job, recalled), job, why, lock)
@@ -78,7 +79,7 @@ def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
     try:
         Vigil(bench, job).keep(why)
     except MachineError as error:
-        if bench.state(int(job["step"])).verdict != "started":
+        if bench.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
             raise
         _tell(f"{error}; tried again in {AGAIN_S:g} s")
         if bench.interrupts.sleep(AGAIN_S):

@@ -56,7 +56,7 @@ class Rounds:
         self.sheet.paces = kept.get("paces", {})
         self.sheet.restarts = sum(past.restarts.values())
         self.acting = Acting(bench, task, past, reached=self.sheet.reached, is_stuck=self._is_stuck)
-        self.acting.recall(bench.state(task.step.number).alerts, kept.get("alerts", {}))
+        self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
         self._startup: Startup | None = None
         self._watch = Bystander(bench.interrupts, due=self._due_s, wake=self.rota.wake)
@@ -69,7 +69,7 @@ class Rounds:
     @property
     def is_started(self) -> bool:
         """True once the log says that the job is started."""
-        return self._bench.state(self._task.step.number).verdict == "started"
+        return self._bench.task_state(self._task.step.number, self._task.task_id).verdict == "started"
 
     def see_through(self, run: str) -> Run | None:
         """Watch a run to its end, None when we are asked to go first."""
@@ -178,7 +178,7 @@ class Rounds:
             self._one.stop(verdict, reason, ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)))
 
     def _note_first_checkpoint(self) -> None:
-        if self._bench.state(self._task.step.number).checkpoint:
+        if self._bench.task_state(self._task.step.number, self._task.task_id).checkpoint:
             return
         for one in self.rota.watched:
             if one.monitor.kind == "checkpoints" and one.reading.values.get("count"):

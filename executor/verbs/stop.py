@@ -16,6 +16,7 @@ from executor.mask import Masker, secrets
 from executor.outcome import Verdict
 from executor.proc import STOP
 from executor.records import LOG_NAME
+from executor.step_state import of_task
 from executor.values import TYPE_CHECKING
 from executor.verbs.jobs_seen import caught_up
 from executor.views.terminal import safe
@@ -113,8 +114,8 @@ def _patience_s(here: project.Project, watcher: str) -> float:
 
 
 def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
-    state = recalled.states.get(number)
-    return state.verdict if state and state.task_id == task_id else "in the log, with a newer task of its step"
+    state = of_task(recalled.states, number, task_id)
+    return state.verdict if state.task_id == task_id else "in the log, with a newer task of its step"
 
 
 def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
@@ -143,8 +144,8 @@ def _known(here: project.Project, task_id: str) -> bool:
 
 
 def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:
-    state = follow.recall(here.root).states.get(number)
-    if not state or state.task_id != task_id or state.verdict not in OPEN:
+    state = of_task(follow.recall(here.root).states, number, task_id)
+    if state.task_id != task_id or state.verdict not in OPEN:
         return
     jobs.mask_task(here.root, task_id, Masker(secrets(os.environ)))
     journal = Journal(here.path(LOG_NAME))

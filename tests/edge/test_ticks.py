@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -385,6 +386,23 @@ def test_a_job_that_is_renumbered_while_it_runs_is_ticked_where_its_line_is(proj
     until(lambda: project.events("StepPassed", step=2) and "- [x] **STEP 3**" in project.spec, "it was never ticked")
     assert (project.run("--continue").code, ran(project)) == (0, ["1", "job", "new"])
     assert ticks(project) == ["claimed"] * 3
+
+
+def test_a_job_that_is_renumbered_keeps_its_supervisor_and_can_be_stopped(project):
+    command = "echo job >> ran; until test -e end; do sleep 0.05; done"
+    job = {"main": {"command": command, "test": "none", "mode": "background"}}
+    project.plan(s1=step(1), s2=job)
+    assert project.run("--continue").code == 0
+    spec = project.spec.replace("STEP 2", "STEP 3").replace("- [~]", "- [ ] **STEP 2**: New\n- [~]")
+    project.plan(s1=step(1), s2=step("new"), s3=job, spec=spec)
+    assert project.run("--step", "2").code == 0
+    os.kill(project.events("SupervisorStarted")[-1]["pid"], signal.SIGKILL)
+    assert project.run("--continue", "--no-wait").code == 0
+    until(lambda: len(project.events("SupervisorStarted")) == 2, "no second supervisor")
+    assert project.run("stop", project.events("JobStarted")[0]["task_id"]).code == 0
+    until(lambda: project.events("StepFailed"), "no verdict")
+    assert (project.event("StepFailed")["status"], ran(project)) == ("cancelled", ["1", "job", "new"])
+    assert "- [ ] **STEP 3**: Title 2 ✗ Failed" in project.spec
 
 
 # Order
