@@ -17,6 +17,7 @@ try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function wi
 except ImportError:
     from hashlib import sha256
 
+OURS = f"{os.sep}.do-tasks{os.sep}"
 MASK_BLOCK = 1 << 20
 MASK_OVERLAP = 4096
 
@@ -52,7 +53,7 @@ def replace(
         _write_new(beside, data, mode=mode, durable=durable)
         if owner is not None and owner != (os.geteuid(), os.getegid()):
             refused.set_owner(beside, owner)
-        os.rename(beside, path)
+        _rename(beside, path)
     except OSError as error:
         _forget(beside)
         raise MachineError(f"cannot write {path}: {error.strerror}; {way_out(error)}, then go on") from error
@@ -67,13 +68,16 @@ def created(path: str, mode: int = 0o600) -> int:
 
 def make_way(path: str) -> str:
     """Rename what lies in the place of a file of ours and is none; return the path."""
-    try:
-        is_odd = not stat.S_ISREG(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return path
-    if is_odd:
-        os.rename(path, f"{path}.{os.urandom(4).hex()}")
+    if not os.path.isfile(path) or os.path.islink(path):
+        _put_aside(path)
     return path
+
+
+def _put_aside(path: str) -> None:
+    try:
+        os.rename(path, f"{path}.{os.urandom(4).hex()}")
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
@@ -87,6 +91,17 @@ def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
             refused.sync(fd, path)
     finally:
         os.close(fd)
+
+
+def _rename(beside: str, path: str) -> None:
+    """Rename a file onto another; a folder in the place of a record of ours is put aside, with what is in it."""
+    try:
+        os.rename(beside, path)
+    except IsADirectoryError:
+        if OURS not in path:
+            raise
+        make_way(path)
+        os.rename(beside, path)
 
 
 def _forget(path: str) -> None:
@@ -126,6 +141,13 @@ def private_folder(path: str) -> str:
     except OSError as error:
         raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
     return path
+
+
+def own_folder(path: str) -> str:
+    """Make a private folder of ours, with what lies in its place put aside, a link too; return its path."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        _put_aside(path)
+    return private_folder(path)
 
 
 def mask(path: str, masked: Callable[[bytes], bytes]) -> None:

@@ -27,10 +27,7 @@ def run_folder(root: str, task_id: str, run: str) -> str:
 
 def new_run(root: str, task_id: str, run: str) -> str:
     """Make the run's folder, empty, and return its path."""
-    folder = run_folder(root, task_id, run)
-    if os.path.islink(folder) or os.path.isfile(folder):
-        os.unlink(folder)  # what a link points to is not ours to empty
-    files.private_folder(folder)
+    folder = files.own_folder(run_folder(root, task_id, run))  # what a link points to is not ours to empty
     for below, folders, names in os.walk(folder, topdown=False):
         for name in (*names, *folders):
             path = os.path.join(below, name)

@@ -40,7 +40,7 @@ class Rota:
         self._kept = dict(kept)
         self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._prober = Prober(waker)
-        self._folder = files.private_folder(bench.folder(task, "monitors"))
+        self._folder = files.own_folder(bench.folder(task, "monitors"))
         self._plain = without_secrets(bench.environment(task))
 
     def due_s(self) -> float:

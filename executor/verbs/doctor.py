@@ -102,7 +102,10 @@ def _free_gb(path: str) -> float:
 
 
 def _lock(here: project.Project) -> str:
-    holder = locks.holder(here.path(project.STATE_FOLDER, "run.lock"))
+    try:
+        holder = locks.holder(here.path(project.STATE_FOLDER, "run.lock"))
+    except DoTasksError as error:
+        return str(error)
     return f"held by pid {holder}, which runs this plan" if holder else "free"
 
 

@@ -1,5 +1,6 @@
 /* LD_PRELOAD: a file system that refuses calls. REFUSE holds words such as flock=37 or fsync_folder=22; the calls are
-   flock, range (locks by fcntl), fsync, fsync_folder, fdatasync, chmod, chown, turn (making a lock file). */
+   flock, range (locks by fcntl), fsync, fsync_folder, fdatasync, chmod, chown, write (to files), turn (making a lock
+   file). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,6 +53,12 @@ int fsync(int fd) {
   struct stat is;
   int folder = !fstat(fd, &is) && S_ISDIR(is.st_mode);
   return refused(folder ? "fsync_folder" : "fsync") ? -1 : REAL(int, fsync, int)(fd);
+}
+
+ssize_t write(int fd, const void *data, size_t size) {
+  struct stat is;
+  int file = !fstat(fd, &is) && S_ISREG(is.st_mode);
+  return file && refused("write") ? -1 : REAL(ssize_t, write, int, const void *, size_t)(fd, data, size);
 }
 
 int fdatasync(int fd) { return refused("fdatasync") ? -1 : REAL(int, fdatasync, int)(fd); }

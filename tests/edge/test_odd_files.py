@@ -128,3 +128,50 @@ def test_no_kind_of_record_crashes_or_holds_what_changes(template, tmp_path):
 @pytest.mark.parametrize("verbs", [READING, CHANGING], ids=["reading", "changing"])
 def test_no_kind_of_any_record_crashes_or_holds_any_verb(template, tmp_path, verbs):
     assert not faults(gone_through(template, tmp_path, sampled(every(verbs), 1 if verbs is READING else 4)))
+
+
+def project_of(tmp_path, text):
+    return Project(tmp_path).plan(s1=command(text))
+
+
+RUN = "$(dirname $DO_TASKS_RESULT)"
+
+
+@pytest.mark.parametrize(
+    "mess",
+    [
+        "mkdir exit.json",
+        "rm -f stdout.log stderr.log; mkfifo stdout.log stderr.log",
+        "rm -f stdout.log; ln -s /dev/zero stdout.log",
+        "rm -f stdout.log; mkdir stdout.log",
+        "ln -s loop result.json; ln -s result.json loop",
+        "chmod 000 stdout.log stderr.log",
+    ],
+)
+def test_a_main_that_makes_a_mess_of_its_own_folder_fails_by_its_exit_code(tmp_path, mess):
+    project = project_of(tmp_path, f"cd {RUN}; {mess}; exit 3")
+    for _ in range(2):
+        done = project.run("--continue")
+        assert (done.code, "exit 3" in project.spec) == (1, True), done
+
+
+def test_a_link_in_the_place_of_a_run_is_not_followed(tmp_path):
+    keep = tmp_path / "precious"
+    keep.mkdir()
+    (keep / "thesis").write_text("x")
+    project = Project(tmp_path / "p")
+    link = f"mkdir -p .do-tasks/jobs/$DO_TASKS_TASK_ID; ln -s {keep} .do-tasks/jobs/$DO_TASKS_TASK_ID/main.1"
+    project.plan(s1={**command("true"), "pre_flight": [{"task": "link", "command": link}]})
+    assert project.run("--continue").code == 0
+    assert (keep / "thesis").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", [".task_execution.log.²", ".task_execution.log.x", ".do-tasks/jobs/T/main.²"])
+def test_a_name_that_only_looks_like_one_of_ours_is_passed_over(tmp_path, name):
+    project = project_of(tmp_path, "true")
+    project.run("--continue")
+    (task_id,) = os_names(project)
+    project.write(name.replace("/T/", f"/{task_id}/"), "x")
+    (project.root / ".do-tasks/state.json").unlink()
+    for words in (["list"], ["log"], ["doctor"], ["--continue"], ["clean", "--keep", "0"]):
+        assert project.run(*words).code == 0, words

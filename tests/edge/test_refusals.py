@@ -202,3 +202,43 @@ def test_the_lock_file_of_the_dead_is_taken_over_by_one_alone(project, fake):
     until(lambda: sum(one.poll() is not None for one in started) == 7, "more than one holds the lock")
     project.write("go", "")
     assert sorted(finish(one).code for one in started) == [0, *[5] * 7]
+
+
+def test_a_quota_that_is_used_up_fails_runs_in_one_sentence_and_no_reading(project, fake):
+    project.plan(s1=command("true"), s2=command("true"))
+    project.run("--step", "1")
+    shutil.rmtree(project.root / ".do-tasks" / "cache")
+    refusing(project, fake, "write=122")
+    for verb in ("list", "why 1", "--dry-run", "--monitor", "log", "doctor"):
+        assert project.run(*verb.split()).code == 0, verb
+    done = project.run("--continue")
+    assert (done.code, done.err.count("\n"), "quota" in done.err) == (6, 1, True), done
+
+
+def test_a_second_user_of_a_project_may_look_and_is_told_why_no_more(project):
+    """The records are private to whom they belong: for another user they are not there."""
+    project.plan(s1=command("true"), s2=command("true"))
+    project.run("--step", "1")
+    (project.root / ".do-tasks").chmod(0)
+    try:
+        for verb in ("list", "why 1", "validate", "--dry-run", "--monitor", "doctor"):
+            assert without_rights(project, *verb.split()).code == 0, verb
+        done = without_rights(project, "--continue")
+    finally:
+        (project.root / ".do-tasks").chmod(0o700)
+    assert (done.code, done.err.count("\n")) == (6, 1), done
+
+
+def test_neither_home_nor_a_place_for_temporary_files_is_needed(project):
+    project.plan(s1=command("true"))
+    project.environ = {"HOME": "/nowhere/at/all", "TMPDIR": "/nowhere/at/all"}
+    assert project.run("--continue").code == 0
+    assert project.run("doctor").code == 0
+
+
+@pytest.mark.parametrize("name", ["a\nb", os.fsdecode(b"caf\xe9 \xff")], ids=["newline", "bytes"])
+def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path, name):
+    project = Project(tmp_path / name).plan(s1=command("sleep 1.2", mode="background", timeout=1), s2=command("true"))
+    assert project.run("--continue").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "30").code == 0
+    assert project.run("list", "--json").json["steps"][0]["state"] == "done"
