@@ -8,42 +8,18 @@ import os
 import sys
 import time
 
-from executor import pids, reading, refused
+from executor import lock_files, lock_holder, reading
 from executor.errors import BusyError, MachineError, way_out
-from executor.values import TYPE_CHECKING, Value
+from executor.lock_holder import FILE, FLOCK, RANGE
+from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from executor.lock_holder import Holder
+
 WAIT_S = 10.0
 LOOK_S = 0.05
-MAKING_S = 60.0  # a lock file without a name is one that is being made, for so long
-RECORD = 512  # bytes
-FREE = b"free\n"
-FLOCK, RANGE, FILE = "flock", "fcntl", "file"
-
-
-class Holder(Value):
-    """The process that a lock's text names, and the way in which it took the lock."""
-
-    pid: int
-    start: int = 0
-    boot: str = ""
-    machine: str = ""
-    namespace: str = ""
-    way: str = FLOCK
-
-    @property
-    def lives(self) -> bool:
-        """True while the process lives, and when this process cannot know: it is of another machine or container."""
-        if self.machine != pids.machine_id():
-            return True
-        if self.boot != pids.boot_id():
-            return False
-        if self.namespace != _namespace():
-            return True
-        found = pids.identify(self.pid)
-        return found is not None and found.start == self.start
 
 
 class Lock:
@@ -56,10 +32,7 @@ class Lock:
         """Let others take it."""
         os.ftruncate(self.fd, 0)
         if self._turn:
-            fd = os.open(self._turn, os.O_WRONLY | os.O_CLOEXEC)
-            os.pwrite(fd, FREE, 0)
-            os.ftruncate(fd, len(FREE))
-            os.close(fd)
+            lock_files.free(self._turn)
         os.close(self.fd)
 
 
@@ -110,10 +83,9 @@ def holder(path: str) -> str:
         return ""
     try:
         way, is_free = _asked(fd, LOOKS)
-        said = _said(fd)
         if not is_free:
-            return str(said.pid) if said else "unknown"
-        other = _other(said, way) or (_turns(path)[1] if way == FILE else None)
+            return (lock_holder.words(fd) or ["unknown"])[0]
+        other = _other(lock_holder.said(fd), way) or (lock_files.newest(path)[1] if way == FILE else None)
         return str(other.pid) if other else ""
     finally:
         os.close(fd)
@@ -123,10 +95,9 @@ def _pid(path: str) -> str:
     """Return the pid that a lock's text names, whether it holds the lock or not."""
     fd = _opened(path)
     try:
-        words = os.pread(fd, RECORD, 0).decode("utf-8", "replace").split()
+        return (lock_holder.words(fd) or ["unknown"])[0]
     finally:
         os.close(fd)
-    return words[0] if words else "unknown"
 
 
 def _taken(path: str) -> Lock | None:
@@ -135,11 +106,11 @@ def _taken(path: str) -> Lock | None:
     try:
         way, is_free = _asked(fd, TAKES)
         turn = ""
-        if is_free and not _other(_said(fd), way):
+        if is_free and not _other(lock_holder.said(fd), way):
             turn = _turn_or_refuse(path) if way == FILE else path
         if turn:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, _record(way), 0)
+            os.pwrite(fd, lock_holder.record(way), 0)
             return Lock(fd, turn if way == FILE else "")
     except OSError as error:
         os.close(fd)
@@ -204,89 +175,12 @@ def _other(said: Holder | None, way: str) -> Holder | None:
     return said if said and said.way != way and said.lives else None
 
 
-def _record(way: str) -> bytes:
-    """Return what is written into a lock: the pid alone on its first line."""
-    me = pids.identify(os.getpid())
-    start = me.start if me else 0
-    return f"{os.getpid()}\n{start} {pids.boot_id()} {pids.machine_id()} {_namespace()} {way}\n".encode()
-
-
-def _said(fd: int) -> Holder | None:
-    """Return the holder that a lock's text names, None for another text."""
-    words = os.pread(fd, RECORD, 0).decode("utf-8", "replace").split()
-    try:
-        pid, start, boot, machine, namespace, way = words
-        return Holder(int(pid), int(start), boot, machine, namespace, way)
-    except ValueError:
-        return None
-
-
-def _namespace() -> str:
-    """Return the name of the pid namespace of this process."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return "-"
-
-
-def _turn(path: str) -> str:
-    """Return the lock file that this process has made, empty while another process has its turn.
-
-    Each holder makes the file with the next number, which only one can. A number is not taken back: the file with
-    the highest one says whose turn it is, `free` once it is over.
-    """
-    number, other = _turns(path)
-    mine = f"{path}.{number + 1}"
-    if other or not _made(mine):
-        return ""
-    if _numbers(path)[-1:] != [number + 1]:  # so slow that others had their turns, and removed what was seen
-        os.unlink(mine)
-        return ""
-    for before in _numbers(path)[:-1]:
-        os.unlink(f"{path}.{before}")
-    refused.note(f"the file system of {os.path.dirname(path)} has no locks: files such as {mine} stand in for them")
-    return mine
-
-
 def _turn_or_refuse(path: str) -> str:
     try:
-        return _turn(path)
+        return lock_files.turn(path)
     except OSError as error:
         folder = os.path.dirname(path)
         raise MachineError(
             f"cannot lock {folder}: its file system has no locks, and no lock file can be made there"
             f" ({error.strerror}); move the project to another one: what only reads works here"
         ) from error
-
-
-def _turns(path: str) -> tuple[int, Holder | None]:
-    """Return the highest number of a lock file, 0 without one, and its holder if that lives."""
-    numbers = _numbers(path)
-    if not numbers:
-        return 0, None
-    try:
-        fd = reading.opened(f"{path}.{numbers[-1]}")
-    except OSError:
-        return numbers[-1], None
-    try:
-        said = _said(fd)
-        is_being_made = not os.fstat(fd).st_size and time.time() - os.fstat(fd).st_mtime < MAKING_S
-    finally:
-        os.close(fd)
-    return numbers[-1], Holder(0, way=FILE) if is_being_made else said if said and said.lives else None
-
-
-def _numbers(path: str) -> list[int]:
-    folder, name = os.path.split(path)
-    found = [one.removeprefix(f"{name}.") for one in os.listdir(folder) if one.startswith(f"{name}.")]
-    return sorted(int(one) for one in found if one.isdecimal())
-
-
-def _made(path: str) -> bool:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    os.write(fd, _record(FILE))
-    os.close(fd)
-    return True

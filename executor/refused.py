@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 UNSYNCED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF)
 UNMARKED = (*UNSYNCED, errno.EPERM, errno.EACCES)  # of rights and owners
 
-_known: dict[str, bool] = {}  # message: whether it was told
+_known: dict[str, str] = {}  # by what is refused; a message that was told is empty
 
 
-def note(message: str) -> None:
-    """Keep a message for the next journal that writes; one that is known already is not kept again."""
-    _known.setdefault(message, False)
+def note(what: str, message: str) -> None:
+    """Keep a message for the next journal that writes, the first one of what is refused."""
+    _known.setdefault(what, message)
 
 
 def untold() -> list[str]:
     """Return the messages that no journal has written yet; from here on they are told."""
-    found = [message for message, told in _known.items() if not told]
-    _known.update(dict.fromkeys(found, True))
+    found = [message for message in _known.values() if message]
+    _known.update(dict.fromkeys(_known, ""))
     return found
 
 
@@ -35,7 +35,10 @@ def sync(fd: int, path: str, how: Callable[[int], None] = os.fsync) -> None:
     except OSError as error:
         if error.errno not in UNSYNCED:
             raise
-        note(f"the file system of {_folder(path)} has no fsync ({error.strerror}): a power cut may lose what is new")
+        note(
+            "fsync",
+            f"the file system of {_folder(path)} has no fsync ({error.strerror}): a power cut may lose what is new",
+        )
 
 
 def set_mode(fd: int, path: str, mode: int) -> None:
@@ -46,7 +49,10 @@ def set_mode(fd: int, path: str, mode: int) -> None:
         if error.errno not in UNMARKED:
             raise
         if os.fstat(fd).st_mode & 0o7777 != mode:
-            note(f"the file system of {_folder(path)} has no chmod ({error.strerror}): others may read what is there")
+            note(
+                "chmod",
+                f"the file system of {_folder(path)} has no chmod ({error.strerror}): others may read what is there",
+            )
 
 
 def set_owner(path: str, owner: tuple[int, int]) -> None:

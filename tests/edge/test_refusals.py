@@ -58,6 +58,7 @@ def test_a_plan_runs_where_there_are_no_locks_of_a_kind(project, fake, calls, nu
     done = project.run("--step", "1")
     assert done.code == 0, done
     assert "[x] **STEP 1**" in project.spec
+    assert len(told(project, "has no locks")) == ("range" in calls)
 
 
 @pytest.mark.parametrize("first", ["", RANGES, FILES], ids=["flock", "ranges", "files"])

@@ -19,7 +19,7 @@ def test_a_lock_left_by_the_dead_is_free_and_names_its_new_holder(tmp_path):
     path = tmp_path / "lock"
     path.write_text("99999999999\n")
     held = locks.take(str(path))
-    assert path.read_text().splitlines()[0] == str(os.getpid())
+    assert path.read_text() == f"{os.getpid()}\n"
     held.release()
 
 

@@ -6,7 +6,6 @@ import pytest
 from executor import follow, reading
 from executor.records import LOG_NAME
 
-
 DEEP = (b"[" * 200_000, b'{"a": ' * 900 + b"1" + b"}" * 900, b'{"a": ' * 3000 + b"1" + b"}" * 3000)
 
 
