@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 UNSYNCED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF)
 UNMARKED = (*UNSYNCED, errno.EPERM, errno.EACCES)  # of rights and owners
 
+KINDS = ("fsync", "chmod", "locks")
 _known: dict[str, str] = {}  # by what is refused; a message that was told is empty
 
 
 def note(what: str, message: str) -> None:
     """Keep a message for the next journal that writes, the first one of what is refused."""
     _known.setdefault(what, message)
+
+
+def leave_telling() -> None:
+    """Tell nothing in this process: the executor that began a job has told what its supervisor meets."""
+    _known.update(dict.fromkeys(KINDS, ""))
 
 
 def untold() -> list[str]:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from executor import follow, jobs, locks, pids
+from executor import follow, jobs, locks, pids, refused
 from executor.bench import Bench, inherited
 from executor.desk import Desk
 from executor.errors import BusyError, DoTasksError, MachineError
@@ -58,6 +58,7 @@ def _tell(text: str) -> None:
 def watch(root: str, task_id: str, why: str) -> None:
     """Watch a job to its verdict, unless somebody does or it has one."""
     os.chdir(root)
+    refused.leave_telling()
     try:
         lock = locks.take(jobs.job_lock(root, task_id))
     except BusyError:

@@ -105,6 +105,7 @@ def test_a_background_job_is_watched_to_its_end_in_any_way_of_locking(project, f
     assert project.run("--monitor", "--until", "finished", "--timeout", "30").code == 0
     assert "[x] **STEP 1**" in project.spec
     assert len(project.events("StepPassed")) == 1
+    assert len(told(project, "has no locks")) == (words == FILES)
 
 
 @pytest.mark.parametrize("number", [22, 38, 95])
