@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from executor.steps import Check, Step
 
     Progress = Callable[[int, int], None]
+    Waits = Callable[[str, str], None]
 
 
 def _nobody_watches(done: int, total: int) -> None:
     """Show progress to nobody."""
+
+
+def _nobody_waits(what: str, until: str) -> None:
+    """Show what is waited for to nobody."""
 
 
 TOLD = (
@@ -80,6 +85,7 @@ class Bench(Desk):
         self.strict = desk.strict
         self.asked_runner = desk.asked_runner
         self.progress: Progress = _nobody_watches
+        self.waits: Waits = _nobody_waits
         self._programs: dict[str, str] = {}
         self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
 

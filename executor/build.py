@@ -141,7 +141,7 @@ def _main(spot: Spot, max_output: int) -> Main | None:
         limit_s=spot["timeout"].seconds(MAIN_LIMIT_S),
         sample=_sample(spot["test"]),
         retry=_retry(spot["retry"]),
-        criteria=tuple(_criterion(item) for item in spot["success_criteria"].items()),
+        criteria=tuple(_criterion(item, spot["mode"].data) for item in spot["success_criteria"].items()),
         on_lost=spot["on_lost"].choice(("rerun", "ask")),
         max_output=spot["max_output"].size(max_output),
         chunks=_chunks(spot),
@@ -213,7 +213,7 @@ def _retry(spot: Spot) -> Retry:
     return Retry(attempts) if on.data is None else Retry(attempts, on.texts())
 
 
-def _criterion(spot: Spot) -> Criterion:
+def _criterion(spot: Spot, mode: object) -> Criterion:
     if not isinstance(spot.data, dict):
         return Criterion(spot.text() or spot.refuse("must be text or a mapping, got nothing"))
     text = spot["criterion"].text() or spot.refuse("needs criterion: what must be true, in words")
@@ -225,7 +225,17 @@ def _criterion(spot: Spot) -> Criterion:
         spot[kind]["pattern"].pattern()
     if kind == "command":
         spot[kind].text()
-    return Criterion(text, kind, spot.data.get(kind), spot["any_age"].truth(Criterion.any_age))
+    return Criterion(text, kind, spot.data.get(kind), spot["any_age"].truth(Criterion.any_age), _at(spot, kind, mode))
+
+
+def _at(spot: Spot, kind: str, mode: object) -> str:
+    """Return when a criterion is asked first, empty when that is not written."""
+    at = spot["at"].choice(("end", "start")) if spot["at"].data is not None else ""
+    if at == "start" and mode != "background":
+        spot["at"].refuse("start is for mode: background: elsewhere criteria are judged when MAIN has ended; remove it")
+    if at == "start" and kind == "prose":
+        spot["at"].refuse(f"start needs something to ask: bind it with {', '.join(CRITERION_KINDS)}, or remove at")
+    return at
 
 
 def _monitors(step: Spot) -> tuple[Monitor, ...]:

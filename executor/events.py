@@ -369,7 +369,7 @@ class StepReopened(Event):
 
 
 class JobStarted(Event):
-    """A background job is started: alive, its bound criteria met or still pending when its start-up time was over."""
+    """A background job is started: alive, the criteria of its start met or pending when its start-up time was over."""
 
     phase: str = "BACKGROUND"
     status: str = "started"

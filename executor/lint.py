@@ -233,6 +233,14 @@ def _no_test_form(step: Step, _: Body) -> Iterator[Flaw]:
         yield _warn(("main", "command"), "has no test form: add test: {command: ...}, or say test: none")
 
 
+def _met_late(step: Step, _: Body) -> Iterator[Flaw]:
+    for place, one in enumerate(step.main.criteria if step.main else ()):
+        if one.at == "start" and one.kind in ("metric", "result"):
+            limit_s = step.main.limit_s if step.main else 0
+            said = f"holds the start of the job until it is met, {limit_s:g} s at most: is it not a matter of the end?"
+            yield _warn(("main", "success_criteria", place, "at"), said)
+
+
 def _waits_for_what_follows(step: Step, _: Body) -> Iterator[Flaw]:
     for place, edge in enumerate(step.depends_on):
         if edge.step > step.number:
@@ -264,4 +272,5 @@ STEP_RULES: tuple[Callable[[Step, Body], Iterator[Flaw]], ...] = (
     _nothing_to_run,
     _no_test_form,
     _waits_for_what_follows,
+    _met_late,
 )

@@ -204,6 +204,11 @@ _CRITERION = _text_or(
                 "anyOf": [_TRUE, _TEXT],
             },
             "any_age": {"type": "boolean", "description": "Evidence older than this MAIN counts too."},
+            "at": {
+                "type": "string",
+                "enum": ["start", "end"],
+                "description": "start: a background job counts as started once it is met, too; default end.",
+            },
         },
         required=["criterion"],
     ),

@@ -33,12 +33,16 @@ class Check(Value):
 
 
 class Criterion(Value):
-    """One success criterion; `kind` is prose, or file, command, matches, metric, result when bound to a check."""
+    """One success criterion; `kind` is prose, or file, command, matches, metric, result when bound to a check.
+
+    `at` is start when a job must meet it to count as started, end when not; empty when neither is written.
+    """
 
     text: str
     kind: str = "prose"
     asks: Any = None
     any_age: bool = False
+    at: str = ""
 
 
 class Sample(Value):
@@ -172,6 +176,14 @@ class Step(Value):
     def is_job(self) -> bool:
         """True when MAIN runs in the background."""
         return self.main is not None and self.main.mode == "background"
+
+    @property
+    def start_criteria(self) -> tuple[Criterion, ...]:
+        """What a job must meet to count as started: what says so, and that a checkpoint is there which is watched."""
+        watched = {path_of(monitor.asks) for monitor in self.background if monitor.kind == "checkpoints"}
+        found = self.main.criteria if self.main else ()
+        first = [one for one in found if not one.at and one.kind == "file" and path_of(one.asks) in watched]
+        return tuple(one for one in found if one.at == "start" or one in first)
 
     @property
     def checkpoints(self) -> str:

@@ -10,6 +10,7 @@ from executor.errors import MachineError
 from executor.outcome import Outcome, Verdict
 from executor.phases.main import note_started
 from executor.phases.running import Errand, begin
+from executor.phases.starting import Starting
 from executor.plan import snapshot
 from executor.runners import command
 from executor.values import TYPE_CHECKING
@@ -70,7 +71,7 @@ def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:
 
     Ctrl-C ends our waiting, not the job.
     """
-    tries = 0
+    tries, starting = 0, Starting(bench, task_id)
     while not bench.interrupts.count:
         bench.hear(task_id)
         state = bench.state(number)
@@ -83,6 +84,7 @@ def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:
         if attend.attend(bench.root, task_id, os.environ, why=why):
             tries += 1
             _await_lock(bench, task_id, tries)
+        starting.look()
         bench.interrupts.sleep(LOOK_S)
     return Outcome(Verdict.INTERRUPTED, f"{bench.interrupts.reason}; the job goes on: do-tasks stop {task_id} ends it")
 

@@ -89,10 +89,11 @@ def began_ns(bench: Bench, task: Task) -> int:
     return (jobs.began_ns(first) if first else 0) or jobs.began_ns(main_folder(bench, task))
 
 
-def question(bench: Bench, task: Task, criterion: Criterion) -> tuple[Check, proc.Command]:
-    """Return the check that proves a bound criterion, with the process that asks it."""
+def question(bench: Bench, task: Task, criterion: Criterion, *, asks: object = None) -> tuple[Check, proc.Command]:
+    """Return the check that proves a bound criterion, with the process that asks it; `asks` instead of what it says."""
     result = bench.relative(result_path(bench, task))
-    check = criteria.as_check(criterion, result_path=result, began_ns=began_ns(bench, task))
+    asked_so = criterion if asks is None else criterion.replace(asks=asks)
+    check = criteria.as_check(asked_so, result_path=result, began_ns=began_ns(bench, task))
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
     asked = proc.Command(
         name=f"criterion.{number}",

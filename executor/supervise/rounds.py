@@ -148,13 +148,13 @@ class Rounds:
             for judged in self.rota.take(ended):
                 self._beat_s = 0.0 if self.acting.weigh(judged) else self._beat_s
         elif kind == "criterion" and self._startup:
-            self._startup.take(ended)
+            self.sheet.start, self._beat_s = self._startup.take(ended), 0.0
         elif kind in ("notify", "act"):
             self.acting.take(ended)
 
     def _started(self, startup: Startup) -> None:
         """The job is started: say so, show it, then ask what is to be asked right after the start."""
-        self._startup = None
+        self._startup = self.sheet.start = None
         event = JobStarted(run=self.sheet.run, pid=self._place.pid, pending=startup.pending())
         self._bench.log(event, self._task)
         self._bench.journal.sync()

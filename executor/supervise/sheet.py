@@ -33,6 +33,7 @@ class Sheet:
         self.reason = ""
         self.restarts = 0
         self.paces: dict[str, Memory] = {}
+        self.start: dict[str, Any] | None = None
 
     def begin(self, run: str, began_s: float, *, state: str) -> None:
         """Another run is watched from now on."""
@@ -82,6 +83,7 @@ class Sheet:
             "alerts": alerts,
             "monitors": [_monitor(one) for one in rota.watched],
             "restarts": self.restarts,
+            "start": self.start,
         }
         jobs.write_watch(self._bench.root, self._task.task_id, self._bench.masker.mask_all(body))
 

@@ -181,7 +181,7 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
     bench = Bench(desk, masker=masker, environ=environ, python=python)
     bench.journal = Journal(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
-    bench.progress = screen.bar
+    bench.progress, bench.waits = screen.bar, screen.waits
     if follow.last_version(here.root) > VERSION:
         screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
     if here.warning:

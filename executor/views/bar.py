@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
+from executor.views.words import WIDTH
+
 BAR = 24
+
+
+def columns(fd: int) -> int:
+    """Return how wide a terminal is."""
+    try:
+        return os.get_terminal_size(fd).columns or WIDTH
+    except OSError:
+        return WIDTH
 
 
 def progress(done: int, total: int, columns: int) -> str:

@@ -10,7 +10,8 @@ from executor.events import EVENTS
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
 from executor.views import parts, spec_lines
-from executor.views.bar import progress
+from executor.views.bar import columns, progress
+from executor.views.waiting import Waiting
 from executor.views.words import WIDTH as WIDTH  # noqa: PLC0414 - said again for who looks here
 from executor.views.words import brief as brief  # noqa: PLC0414
 from executor.views.words import one_line as one_line  # noqa: PLC0414
@@ -33,7 +34,7 @@ MARKS = {
 }
 COLORS = {"✓": "32", "✗": "31", "–": "33", "?": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
-STARTS = "watches it; started means alive with its bound criteria met, or main.timeout over"
+STARTS = "watches it; started means alive with the criteria of its start met, or main.timeout over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
 PATIENCE_S = 1.0
 
@@ -47,6 +48,7 @@ class Screen:
         self.color = self.live and "NO_COLOR" not in os.environ if color is None else color
         self._pending = b""
         self._bar = False
+        self.waits = Waiting(self)
 
     def say(self, *texts: str) -> None:
         """Show lines, all in one write."""
@@ -57,9 +59,14 @@ class Screen:
     def bar(self, done: int, total: int) -> None:
         """Show progress on one line that the next line replaces; only on a terminal."""
         if self.live and total > 0:
-            self._pending += f"\r\x1b[K{progress(done, total, _columns(self._fd))}".encode()
-            self._bar = True
-            self._push(0.0)
+            self.passing(progress(done, total, columns(self._fd)))
+
+    def passing(self, text: str) -> None:
+        """Show a line that the next one replaces."""
+        shown = one_line(text)[: columns(self._fd) - 1]
+        self._pending += f"\r\x1b[K{shown}".encode("utf-8", "replace")
+        self._bar = True
+        self._push(0.0)
 
     def close(self) -> None:
         """Give what is pending a last chance."""
@@ -88,13 +95,6 @@ class Screen:
 
     def _takes(self, wait_s: float) -> bool:
         return bool(select.select([], [self._fd], [], wait_s)[1])
-
-
-def _columns(fd: int) -> int:
-    try:
-        return os.get_terminal_size(fd).columns or WIDTH
-    except OSError:
-        return WIDTH
 
 
 class Transcript:

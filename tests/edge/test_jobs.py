@@ -285,7 +285,7 @@ def test_a_job_that_cannot_start_up_fails_at_once(project):
 
 
 def test_what_is_pending_when_the_start_up_time_is_over_does_not_end_the_job(project):
-    criteria = [{"criterion": "It has written its end", "file": "ends.txt"}]
+    criteria = [{"criterion": "It has written its end", "file": "ends.txt", "at": "start"}]
     plan(project, steps=70, after=False, main={"timeout": 2.5, "success_criteria": criteria}).run("--step", "13")
     assert project.event("JobStarted")["pending"] == ["It has written its end"]
     until_ticked(project)
