@@ -68,6 +68,7 @@ GOALS = (
     Goal("3 checks of `sleep 0.2`, over the sleep", "fanout", "do-tasks", "doit", 1.0),
     Goal("list 10,000 steps, no cache", "list-10000", "do-tasks, cold", "import yaml", 12.0),
     Goal("list 10,000 steps, cached", "list-10000", "do-tasks, cached", "import yaml", 4.0),
+    Goal("remember 1,000 files", "evidence", "16 KiB", "nothing there", 20.0, "ms more"),
     Goal("peak memory, one step", "memory", "do-tasks, one step", "", 40.0, "MiB"),
     Goal("peak memory, list of 1,000", "memory", "do-tasks, list of 1,000", "", 28.0, "MiB"),
 )

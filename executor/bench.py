@@ -86,6 +86,7 @@ class Bench(Desk):
         self.asked_runner = desk.asked_runner
         self.progress: Progress = _nobody_watches
         self.waits: Waits = _nobody_waits
+        self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
         self._programs: dict[str, str] = {}
         self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import sys
 import time
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     Said = dict[str, Any]
     Fields = dict[str, Any]
     Found = list[tuple[str, os.stat_result]]
+    Entry = list[
+        int
+    ]  # inode, size, mtime_ns, ctime_ns, checksum, 1 when of samples, 1 when an earlier MAIN of the step made it
 
-__all__ = ["KINDS", "main"]
+__all__ = ["KINDS", "Before", "content", "main", "matching", "read_before", "read_record", "stamp"]
 
 BLOCK = 1 << 20
 TAIL = 64 * BLOCK
@@ -30,6 +34,12 @@ GB = 10**9
 KILO = 1000
 WIDTH = 120
 PORTS = range(1, 65536)
+WHOLE = 16 * 1024  # bytes: a longer file may be compared by samples
+SAMPLES = 3
+SAMPLE = 2048
+MOST_INSIDE = 2000  # files of a folder that is evidence
+UNREAD = -1
+ENTRY = 7
 ODD = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -143,15 +153,18 @@ def octets(fields: Fields, name: str) -> int:
 
 
 def file(asks: Any) -> Said:
-    """Asks: a glob, or path, min_size, min_count, newer_than (a path), newer_than_ns (since MAIN began), dir_ok."""
-    fields = asked(asks, "path", ("path", "min_size", "min_count", "newer_than", "newer_than_ns", "dir_ok"))
+    """Asks: a glob, or path, min_size, min_count, newer_than (a path), dir_ok, and when it is evidence those of SINCE.
+
+    `before` is the record of what was there when MAIN began, `newer_than_ns` that time, for a glob not in the record.
+    """
+    fields = asked(asks, "path", ("path", "min_size", "min_count", "newer_than", "dir_ok", *SINCE))
     wants = [f"{count(whole(fields, 'min_count', 1), 'file')} or more"]
     if octets(fields, "min_size"):
         wants.append(f"{size(octets(fields, 'min_size'))} or more each")
     if "newer_than" in fields:
         wants.append(f"newer than {text(fields, 'newer_than')}")
-    if "newer_than_ns" in fields:
-        wants.append("newer than MAIN's start")
+    if any(key in fields for key in SINCE):
+        wants.append("newer than MAIN's start" if before(fields) is None else "new since MAIN began")
     expected = f"{text(fields, 'path')} ({', '.join(wants)})"
     return yes(expected, described(good_files(fields, expected)))
 
@@ -161,15 +174,16 @@ def good_files(fields: Fields, expected: str) -> Found:
     found = matching(text(fields, "path"))
     files = [entry for entry in found if entry[0].endswith("/") or fields.get("dir_ok") or not os.path.isdir(entry[0])]
     least, late_by = octets(fields, "min_size"), lateness(fields, expected)
-    good = [entry for entry in files if entry[1].st_size >= least and late_by(entry[1]) <= 0]
+    held = {name for name, status in files if was_there(fields, name, status)}
+    good = [one for one in files if one[1].st_size >= least and late_by(one[1]) <= 0 and one[0] not in held]
     missing = whole(fields, "min_count", 1) - len(good)
     if missing <= 0:
         return good
     if not files:
         raise UnmetError(expected, *nothing_there(text(fields, "path"), len(found)))
     old = [late_by(status) for _, status in files if late_by(status) > 0]
-    small = [status.st_size for _, status in files if status.st_size < least]
-    raise UnmetError(expected, shortage(len(files), old, small), remedy(old, small, missing))
+    small = [status.st_size for name, status in files if status.st_size < least and name not in held]
+    raise UnmetError(expected, shortage(len(files), len(held), old, small), remedy(held, old, small, missing))
 
 
 def matching(pattern: str) -> Found:
@@ -178,12 +192,20 @@ def matching(pattern: str) -> Found:
 
     path = os.path.expanduser(pattern)
     names = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
-    return [(name, os.stat(name)) for name in names if os.path.exists(name)]
+    return [(name, status) for name in names for status in statuses(name)]
+
+
+def statuses(name: str) -> list[os.stat_result]:
+    """Return the status of what is there, nothing for what went meanwhile or leads nowhere."""
+    try:
+        return [os.stat(name)]
+    except (OSError, ValueError):
+        return []
 
 
 def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]:
     """Return what tells by how many seconds a file is too old; 0 or less is new enough."""
-    if "newer_than_ns" in fields:
+    if "newer_than_ns" in fields and before(fields) is None:
         start = whole(fields, "newer_than_ns")
         return lambda status: (start - max(status.st_mtime_ns, status.st_ctime_ns)) / GB
     if "newer_than" not in fields:
@@ -204,8 +226,10 @@ def nothing_there(pattern: str, folders: int) -> tuple[str, str]:
     return "nothing there", f"make {pattern}, or correct the path: it starts in the project's root"
 
 
-def shortage(files: int, old: list[float], small: list[int]) -> str:
+def shortage(files: int, held: int, old: list[float], small: list[int]) -> str:
     parts = [count(files, "file")]
+    if held:
+        parts.append(f"{share(held, files)}older than MAIN, unchanged")
     if old:
         more = " or more" if span(min(old)) != span(max(old)) else ""
         parts.append(f"{share(len(old), files)}older by {span(min(old))}{more}")
@@ -218,7 +242,9 @@ def share(part: int, files: int) -> str:
     return f"{part} of them " if part < files else {1: "", 2: "both "}.get(files, "all ")
 
 
-def remedy(old: list[float], small: list[int], missing: int) -> str:
+def remedy(held: set[str], old: list[float], small: list[int], missing: int) -> str:
+    if held:
+        return "remove it before MAIN runs again, or write any_age: true where an old one will do"
     if old:
         return "make it again: it was there before"
     return "look whether writing it was cut short" if small else f"{missing} more needed"
@@ -235,7 +261,7 @@ def described(files: Found) -> str:
 
 def read_files(fields: Fields, expected: str) -> list[str]:
     """Return the names of the regular files under the field `file`, newest first."""
-    known = {"path": text(fields, "file"), **{key: fields[key] for key in ("newer_than_ns",) if key in fields}}
+    known = {"path": text(fields, "file"), **{key: fields[key] for key in SINCE if key in fields}}
     good = sorted(good_files(known, expected), key=lambda entry: entry[1].st_mtime_ns, reverse=True)
     names = [name for name, _ in good if os.path.isfile(name)]
     if not names:
@@ -243,18 +269,199 @@ def read_files(fields: Fields, expected: str) -> list[str]:
     return names
 
 
-def tail(name: str) -> str:
-    """Return the last 64 MiB of a file as text, from the start of a line; a carriage return ends a line too."""
+def tail(name: str, behind: int = 0) -> str:
+    """Return a file as text, from `behind` bytes on; of more than 64 MiB the last, from the start of a line.
+
+    A carriage return ends a line too.
+    """
     blocks: list[bytes] = []
     with open(name, "rb") as stream:
-        cut = os.fstat(stream.fileno()).st_size > TAIL
-        stream.seek(-TAIL if cut else 0, os.SEEK_END if cut else os.SEEK_SET)
+        start = max(behind, os.fstat(stream.fileno()).st_size - TAIL)
+        cut = start > behind
+        stream.seek(start)
         while len(blocks) < TAIL // BLOCK:
             blocks.append(stream.read(BLOCK))
             if not blocks[-1]:
                 break
     content = b"".join(blocks).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     return (content.partition("\n")[2] or content) if cut else content.lstrip("\ufeff")
+
+
+# What was there before
+
+SINCE = ("before", "newer_than_ns")
+
+
+class Before:
+    """What a glob found when MAIN began. Evidence is what was not there then, or has other content since."""
+
+    def __init__(self, names: dict[str, Entry], began_ns: int, *, is_cut: bool) -> None:
+        self._names = names
+        self._inodes = {entry[0]: entry for entry in names.values()}
+        self._began_ns = began_ns
+        self._is_cut = is_cut
+        self._answers: dict[tuple[object, ...], bool] = {}
+
+    def holds(self, name: str, status: os.stat_result) -> bool:
+        """Return True for a file or folder that was there, with the content that it has now."""
+        now, path = stamp(name, status), os.path.normpath(name)
+        if (path, *now) not in self._answers:
+            self._answers[path, *now] = self._holds(path, now, status)
+        return self._answers[path, *now]
+
+    def _holds(self, name: str, now: Entry, status: os.stat_result) -> bool:
+        entry = self._names.get(name)
+        if entry is not None and unchanged(name, status, entry, now):
+            return True
+        moved = self._inodes.get(now[0])  # renamed or linked: the same file under another name
+        if moved and stat.S_ISREG(status.st_mode) and moved[2] == now[2] and unchanged(name, status, moved, now):
+            return True
+        return entry is None and self._is_cut and now[3] < self._began_ns
+
+    def grown_from(self, name: str) -> int:
+        """Return the size a file had then when all of that still stands at its start, else 0."""
+        entry, status = self._names.get(os.path.normpath(name)), os.stat(name)
+        if entry is None or entry[4] == UNREAD or not 0 < entry[1] < status.st_size:
+            return 0
+        return entry[1] if content(name, status, entry[1], samples=bool(entry[5])) == entry[4] else 0
+
+
+def unchanged(name: str, status: os.stat_result, entry: Entry, now: Entry) -> bool:
+    """Return True when a file is what it was; what cannot be read is when its size is."""
+    if now == entry[:4]:
+        return True
+    if now[1] != entry[1]:
+        return False
+    is_written_anew = now[0] != entry[0] or now[2] != entry[2]
+    if entry[6] and is_written_anew:  # an earlier MAIN of the step made it, and this one makes the same again
+        return False
+    checksum = content(name, status, entry[1], samples=bool(entry[5]))
+    return UNREAD in (checksum, entry[4]) or checksum == entry[4]
+
+
+def stamp(name: str, status: os.stat_result) -> list[int]:
+    """Return inode, size and both times; of a folder the sum and the newest of it and the files in it."""
+    if not stat.S_ISDIR(status.st_mode):
+        return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    files = [inner for _, inner in inside(name)]
+    changed_ns = max([status.st_mtime_ns, *(one.st_mtime_ns for one in files)])
+    moved_ns = max([status.st_ctime_ns, *(one.st_ctime_ns for one in files)])
+    return [status.st_ino, sum(one.st_size for one in files), changed_ns, moved_ns]
+
+
+def inside(folder: str) -> Found:
+    """Return the files below a folder with their status, links not followed, in the order of their names."""
+    found: Found = []
+    for below, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(below, name)
+            try:
+                found.append((path, os.lstat(path)))
+            except OSError:  # it went meanwhile
+                continue
+            if len(found) >= MOST_INSIDE:
+                return found
+    return found
+
+
+def content(name: str, status: os.stat_result, size: int, *, samples: bool) -> int:
+    """Return a checksum of the first `size` bytes of a file, or of samples of them; of a folder that of its files.
+
+    UNREAD when it cannot be read, and for what is neither.
+    """
+    if stat.S_ISREG(status.st_mode):
+        return checksum_of(name, size, samples=samples)
+    return folder_checksum(name) if stat.S_ISDIR(status.st_mode) else UNREAD
+
+
+def folder_checksum(folder: str) -> int:
+    from zlib import crc32
+
+    total = 0
+    for path, status in inside(folder):
+        own = content(path, status, status.st_size, samples=True)
+        line_of_it = f"{os.path.relpath(path, folder)}\0{status.st_size}\0{own}\0"
+        total = crc32(line_of_it.encode("utf-8", "surrogateescape"), total)
+    return total
+
+
+def checksum_of(path: str, size: int, *, samples: bool) -> int:
+    from zlib import crc32
+
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return UNREAD
+    checksum = 0
+    try:
+        for place, length in pieces(size, samples=samples):
+            checksum = crc32(os.pread(handle, length, place), checksum)
+    except OSError:
+        return UNREAD
+    finally:
+        os.close(handle)
+    return checksum
+
+
+def pieces(size: int, *, samples: bool) -> list[tuple[int, int]]:
+    """Return which bytes of a file are compared, as places and lengths: all, or some at its start, middle and end."""
+    if size <= WHOLE:
+        return [(0, size)]
+    if not samples:
+        return [(place, min(BLOCK, size - place)) for place in range(0, size, BLOCK)]
+    return [(number * (size - SAMPLE) // (SAMPLES - 1), SAMPLE) for number in range(SAMPLES)]
+
+
+def read_before(path: str, pattern: str) -> Before | None:
+    """Return what a record says of a glob; None when the glob is not in it, or there is no whole record."""
+    body = read_record(path)
+    found = body["globs"].get(pattern) if body else None
+    return Before(found["names"], body["began_ns"], is_cut=found["cut"]) if body and found else None
+
+
+def read_record(path: str) -> dict[str, Any] | None:
+    """Return a record of what was there before; None when there is none, or when it is not as it was written."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return None
+        with open(path, encoding="utf-8", errors="surrogateescape") as record:
+            body = json.load(record)
+        whole_record = isinstance(body["began_ns"], int) and all(map(well_formed, body["globs"].values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return body if whole_record else None
+
+
+def well_formed(found: Any) -> bool:
+    entries = found["names"].values()
+    return isinstance(found["cut"], bool) and all(
+        len(entry) == ENTRY and all(isinstance(number, int) for number in entry) for entry in entries
+    )
+
+
+READ: dict[tuple[str, str], Before | None] = {}
+
+
+def before(fields: Fields) -> Before | None:
+    """Return what is known of the time before MAIN under the glob that is asked for."""
+    if "before" not in fields:
+        return None
+    key = (text(fields, "before"), text(fields, "path" if "path" in fields else "file"))
+    if key not in READ:
+        READ[key] = read_before(*key)
+    return READ[key]
+
+
+def was_there(fields: Fields, name: str, status: os.stat_result) -> bool:
+    known = before(fields)
+    return known is not None and known.holds(name, status)
+
+
+def grown_from(fields: Fields, name: str) -> int:
+    """Return where in a file begins what was added since MAIN began; 0 when all of it counts."""
+    known = before(fields)
+    return known.grown_from(name) if known is not None else 0
 
 
 def disk_free(asks: Any) -> Said:
@@ -288,19 +495,23 @@ def probe(folder: str) -> None:
 
 
 def matches(asks: Any) -> Said:
-    """Asks: file (a glob), pattern (Python, multi-line), flags (letters), newer_than_ns."""
-    fields = asked(asks, "", ("file", "pattern", "flags", "newer_than_ns"))
+    """Asks: file (a glob), pattern (Python, multi-line), flags (letters), and those of SINCE."""
+    fields = asked(asks, "", ("file", "pattern", "flags", *SINCE))
     expected = f"/{text(fields, 'pattern')}/ in {text(fields, 'file')}"
     sought = compiled(text(fields, "pattern"), str(fields.get("flags", "")), expected)
     names, lines = read_files(fields, expected), 0
+    added = 0
     for name in names:
-        content = tail(name)
-        hit = sought.search(content)
+        behind = grown_from(fields, name)
+        said = tail(name, behind)
+        hit = sought.search(said)
         if hit:
-            return yes(expected, line_at(content, hit.start()))
-        lines += content.count("\n") + (not content.endswith("\n") and content != "")
+            return yes(expected, line_at(said, hit.start()))
+        lines += said.count("\n") + (not said.endswith("\n") and said != "")
+        added += behind > 0
     where = f" of {count(len(names), 'file')}" if len(names) > 1 else ""
-    return no(expected, f"no match in {count(lines, 'line')}{where}", f"read {names[0]}, or correct the pattern")
+    new = "new " if added == len(names) else ""
+    return no(expected, f"no match in {count(lines, f'{new}line')}{where}", f"read {names[0]}, or correct the pattern")
 
 
 def compiled(pattern: str, flags: str, expected: str) -> re.Pattern[str]:
@@ -332,17 +543,19 @@ BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 
 
 def metric(asks: Any) -> Said:
-    """Asks: name (may be dotted), file (JSON, JSON Lines, CSV, TSV), newer_than_ns, bounds as in BOUNDS."""
-    fields = asked(asks, "", ("name", "file", "newer_than_ns", *BOUNDS))
+    """Asks: name (may be dotted), file (JSON, JSON Lines, CSV, TSV), bounds as in BOUNDS, and those of SINCE."""
+    fields = asked(asks, "", ("name", "file", *SINCE, *BOUNDS))
     name, bounds = text(fields, "name"), {key: number(fields, key) for key in BOUNDS if key in fields}
     wants = " and ".join(f"{BOUNDS[key][0]} {bound:g}" for key, bound in bounds.items())
     expected = f"{name} {wants or 'as a finite number'}"
     path = read_files(fields, expected)[0]
-    row = last_row(path, name)
+    behind = grown_from(fields, path)
+    row = last_row(path, name, behind)
     value = looked_up(row, name)
     if value is None:
         known = ", ".join(str(key) for key in [*scopes(row)[0]][:8]) or "nothing"
-        return no(expected, f"no {name} in {path}", f"write {name} there; its names: {known}")
+        where = f"the new rows of {path}" if behind else path
+        return no(expected, f"no {name} in {where}", f"write {name} there; its names: {known}")
     got = f"{name} = {value} in {path}"
     if not abs(figure(value)) < float("inf"):
         return no(expected, got, "only a finite number counts: read the log of the run")
@@ -351,10 +564,13 @@ def metric(asks: Any) -> Said:
     return no(expected, got, "the run did not reach it: read its log, or correct the bound")
 
 
-def last_row(path: str, name: str) -> Fields:
-    """Return the last row of a JSON, JSON Lines, CSV or TSV file that has the name, else the last row, else {}."""
+def last_row(path: str, name: str, behind: int) -> Fields:
+    """Return the last row of a JSON, JSON Lines, CSV or TSV file that has the name, else the last row, else {}.
+
+    The first `behind` bytes are left out.
+    """
     last: Fields = {}
-    for row in rows(path):
+    for row in rows(path, behind):
         if not last or looked_up(row, name) is not None:
             last = row
         if looked_up(last, name) is not None:
@@ -362,15 +578,15 @@ def last_row(path: str, name: str) -> Fields:
     return last
 
 
-def rows(path: str) -> Iterable[Fields]:
+def rows(path: str, behind: int) -> Iterable[Fields]:
     """Return the rows of a file, the last one first."""
     if path.lower().endswith((".csv", ".tsv")):
-        return table_rows(path)
-    content = tail(path)
+        return table_rows(path, behind)
+    said = tail(path, behind)
     try:
-        whole_file = json.loads(content)
+        whole_file = json.loads(said)
     except (ValueError, RecursionError):
-        return json_rows(content)
+        return json_rows(said)
     found = reversed(whole_file) if isinstance(whole_file, list) else [whole_file]
     return [row for row in found if isinstance(row, dict)]
 
@@ -385,14 +601,14 @@ def json_rows(content: str) -> Iterator[Fields]:
             yield row
 
 
-def table_rows(path: str) -> Iterator[Fields]:
+def table_rows(path: str, behind: int) -> Iterator[Fields]:
     """Return the rows of a CSV or TSV file from its end; one row is one line, an empty cell is absent."""
     import csv
 
     between = "\t" if path.lower().endswith(".tsv") else ","
     with open(path, encoding="utf-8-sig", errors="replace") as stream:
         names = [name.strip() for name in next(csv.reader([stream.readline(BLOCK)], delimiter=between), [])]
-    for text_line in reversed(tail(path).split("\n")):
+    for text_line in reversed(tail(path, behind).split("\n")):
         cells = next(csv.reader([text_line], delimiter=between), [])
         row = {names[place]: cell.strip() for place, cell in enumerate(cells[: len(names)]) if cell.strip()}
         if row and list(row) != list(row.values()):
@@ -425,8 +641,8 @@ def figure(value: Any) -> float:
 
 
 def result(asks: Any) -> Said:
-    """Asks: file, name, newer_than_ns; the result file must say met: true with its evidence."""
-    fields = asked(asks, "", ("file", "name", "newer_than_ns"))
+    """Asks: file, name, and those of SINCE; the result file must say met: true with its evidence."""
+    fields = asked(asks, "", ("file", "name", *SINCE))
     name = text(fields, "name")
     expected = f'"{name}" met, by {text(fields, "file")}'
     path = read_files(fields, expected)[0]

@@ -81,10 +81,16 @@ def wants_fresh(criterion: Criterion) -> bool:
     return criterion.kind not in ("prose", "command") and not criterion.any_age
 
 
-def as_check(criterion: Criterion, *, result_path: str, began_ns: int) -> Check:
-    """Return the check that proves a bound criterion, on evidence made since MAIN began unless any age will do."""
+def as_check(criterion: Criterion, *, result_path: str, began_ns: int, before: str = "") -> Check:
+    """Return the check that proves a bound criterion, on evidence made since MAIN began unless any age will do.
+
+    `before` is the record of what was there then; by time is judged what is not in it. The result file of a run was
+    not there before the run.
+    """
     asks, kind = criterion.asks, criterion.kind
-    fresh = {"newer_than_ns": began_ns} if wants_fresh(criterion) else {}
+    since = {"newer_than_ns": began_ns, **({"before": before} if before else {})}
+    is_result = kind in ("metric", "result") and not (isinstance(asks, dict) and "file" in asks)
+    fresh = since if wants_fresh(criterion) and not is_result else {}
     if kind == "file":
         asks = {**({"path": asks} if isinstance(asks, str) else asks), **fresh}
     elif kind == "matches":

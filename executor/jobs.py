@@ -94,6 +94,11 @@ def started(folder: str) -> Identity | None:
         return None
 
 
+def digest_of(folder: str) -> str:
+    """Return the digest under which a run was started, empty when it was not."""
+    return str(_json(os.path.join(folder, "started.json")).get("digest") or "")
+
+
 def began_ns(folder: str) -> int:
     """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not.
 
@@ -128,8 +133,7 @@ def look(root: str, task_id: str) -> Seen:
     if not newest:
         return Seen()
     folder = run_folder(root, task_id, f"main.{newest}")
-    digest = str(_json(os.path.join(folder, "started.json")).get("digest", ""))
-    return look_at(root, task_id, f"main.{newest}").replace(digest=digest)
+    return look_at(root, task_id, f"main.{newest}").replace(digest=digest_of(folder))
 
 
 def look_at(root: str, task_id: str, run: str) -> Seen:

@@ -13,7 +13,8 @@ class Place(Value):
     """Where a probe looks: the job's root, its run's folder and token, its launcher, and when the run began.
 
     `now_s` is the monotonic time of the look, seconds, by a clock that nobody sets; `began_ns` is the run's start on
-    the clock of the file system, only to be compared with file times.
+    the clock of the file system, only to be compared with file times. `before` is the record of what was there before
+    the first run of its task, empty when there is none.
     """
 
     root: str
@@ -23,6 +24,7 @@ class Place(Value):
     now_s: float
     began_s: float
     began_ns: int
+    before: str = ""
 
 
 class Reading(Value):

@@ -153,6 +153,11 @@ def path_of(asks: object) -> str:
     return str(asks.get("path") or "") if isinstance(asks, dict) else str(asks or "")
 
 
+def checkpoint_glob(pattern: str) -> str:
+    """Return the glob by which checkpoints are found: a folder stands for what is in it."""
+    return f"{pattern}*" if pattern.endswith("/") else pattern
+
+
 def speaks_of_checkpoints(text: str, asks: object) -> bool:
     """Tell whether a criterion bound to a file is about checkpoints: a log that must be there is none."""
     path = path_of(asks)

@@ -9,6 +9,7 @@ from executor import attend, jobs, monitors
 from executor.errors import MachineError
 from executor.outcome import Outcome, Verdict
 from executor.phases.main import note_started
+from executor.phases.remembering import record_of
 from executor.phases.running import Errand, begin
 from executor.phases.starting import Starting
 from executor.plan import snapshot
@@ -61,9 +62,9 @@ def newest_checkpoint(bench: Bench, task: Task) -> str:
     """Return the newest checkpoint that any run of this task left, empty without one."""
     from executor.probes.checkpoints import find_newest
 
-    began_ns = jobs.began_ns(bench.folder(task, "main.1"))
-    pattern = task.step.checkpoints
-    return find_newest(bench.root, pattern, began_ns) if pattern else ""
+    first = bench.folder(task, "main.1")
+    record, pattern = record_of(bench, task, first), task.step.checkpoints
+    return find_newest(bench.root, pattern, 0 if record else jobs.began_ns(first), record) if pattern else ""
 
 
 def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:

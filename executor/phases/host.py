@@ -11,6 +11,7 @@ from executor.criteria import wants_fresh
 from executor.events import BriefGiven
 from executor.outcome import Outcome, Verdict
 from executor.phases.briefing import brief_for
+from executor.phases.remembering import remember
 from executor.phases.running import outlast_the_tick
 from executor.steps import Main
 from executor.values import TYPE_CHECKING
@@ -27,6 +28,7 @@ def host(bench: Bench, task: Task) -> Outcome:
     skills, trouble = claude_files.skills_of(bench.root, listed)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
+    remember(bench, task)
     run = jobs.next_main(bench.root, task.task_id)
     folder = jobs.new_run(bench.root, task.task_id, run)
     result = bench.relative(os.path.join(folder, "result.json"))

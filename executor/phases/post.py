@@ -9,6 +9,7 @@ from executor.choose import OURS
 from executor.events import OUTPUT_TAIL, CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import main_folder, result_path
+from executor.phases.remembering import record_of
 from executor.phases.tick import NOTE
 from executor.phases.together import check_all
 from executor.values import TYPE_CHECKING
@@ -92,8 +93,10 @@ def began_ns(bench: Bench, task: Task) -> int:
 def question(bench: Bench, task: Task, criterion: Criterion, *, asks: object = None) -> tuple[Check, proc.Command]:
     """Return the check that proves a bound criterion, with the process that asks it; `asks` instead of what it says."""
     result = bench.relative(result_path(bench, task))
+    fresh = criteria.wants_fresh(criterion)
+    before = bench.relative(record_of(bench, task, main_folder(bench, task))) if fresh else ""
     asked_so = criterion if asks is None else criterion.replace(asks=asks)
-    check = criteria.as_check(asked_so, result_path=result, began_ns=began_ns(bench, task))
+    check = criteria.as_check(asked_so, result_path=result, began_ns=began_ns(bench, task), before=before)
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
     asked = proc.Command(
         name=f"criterion.{number}",

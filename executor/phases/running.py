@@ -11,6 +11,7 @@ from executor.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.outcome import Verdict
+from executor.phases import remembering
 from executor.proc import CannotStartError, Command, Ended, Running
 from executor.records import PROGRESS, Exit
 from executor.values import TYPE_CHECKING, Value
@@ -82,6 +83,7 @@ def launch(
 def begin(bench: Bench, task: Task, errand: Errand) -> int:
     """Start a run under the launcher and return its pid."""
     run, argv = errand.run, errand.argv
+    remembering.remember(bench, task)
     folder = jobs.new_run(bench.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
     held = launcher.hold(argv, errand.environ or environment(bench, task, run, **extra), folder=folder)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from executor.asks import fields
+from executor.child import read_before
 from executor.probes import found
 from executor.probes.spoken import one_line, several, size
 from executor.probes.whole import is_whole, looks_temporary
 from executor.readings import Reading
+from executor.steps import checkpoint_glob
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from executor.child import Before
     from executor.probes.found import Found
     from executor.readings import Memory, Place
 
 MOST_KEPT = 50  # an older one is taken for finished
+_records: dict[tuple[str, str, int], Before | None] = {}
 
 
 class Saved(Value):
@@ -27,6 +32,7 @@ class Saved(Value):
     inode: int
     bytes: int
     changed_ns: int
+    moved_ns: int
 
 
 def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
@@ -38,7 +44,9 @@ def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
     """
     wants = fields(asks, "path")
     least = wants.get("min_bytes", 1)
-    present = [one for one in candidates(place.root, wants["path"], place.began_ns) if one.bytes >= least]
+    is_first = place.before and place.folder.endswith("/main.1")  # then the record tells more than any clock
+    found_now = candidates(place.root, wants["path"], 0 if is_first else place.began_ns, place.before)
+    present = [one for one in found_now if one.bytes >= least]
     _meet_all(present[:MOST_KEPT], memory, place.now_s)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
@@ -63,12 +71,32 @@ def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> 
     )
 
 
-def candidates(root: str, pattern: str, began_ns: int) -> list[Saved]:
-    """Return what a glob finds that was changed since the run began, the newest first, temporary files left out."""
+def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list[Saved]:
+    """Return what a glob finds that was changed since the run began, the newest first, temporary files left out.
+
+    With the `record` of what was there before, that is left out, and no time is asked that a program can set.
+    """
     left = [found.MOST_INSIDE]
-    named = found.matching(root, f"{pattern}*" if pattern.endswith("/") else pattern)
-    saved = [_saved(one, left) for one in named if not looks_temporary(one.path)]
-    return sorted((one for one in saved if one.changed_ns >= began_ns), key=_age, reverse=True)
+    glob = checkpoint_glob(pattern)
+    before = _before(record, glob)
+    named = [one for one in found.matching(root, glob) if not looks_temporary(one.path)]
+    if before:
+        named = [one for one in named if not before.holds(one.path.removeprefix(f"{root}/"), one.status)]
+    saved = [_saved(one, left) for one in named]
+    new = (one for one in saved if (one.moved_ns if before else one.changed_ns) >= began_ns)
+    return sorted(new, key=_age, reverse=True)
+
+
+def _before(record: str, glob: str) -> Before | None:
+    """Return what a record says of a glob, read once as long as it does not change."""
+    try:
+        key = (record, glob, os.stat(record).st_mtime_ns)
+    except OSError:
+        return None
+    if key not in _records:
+        _records.clear()
+        _records[key] = read_before(record, glob)
+    return _records[key]
 
 
 def _age(one: Saved) -> tuple[int, list[int], str]:
@@ -79,10 +107,11 @@ def _age(one: Saved) -> tuple[int, list[int], str]:
 def _saved(one: Found, left: list[int]) -> Saved:
     status = one.status
     if not one.is_folder:
-        return Saved(one.path, status.st_ino, status.st_size, status.st_mtime_ns)
+        return Saved(one.path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     files = [inner for _, inner in found.inside(one.path, left)]
     changed_ns = max((status.st_mtime_ns, *(inner.st_mtime_ns for inner in files)))
-    return Saved(one.path, status.st_ino, sum(inner.st_size for inner in files), changed_ns)
+    moved_ns = max((status.st_ctime_ns, *(inner.st_ctime_ns for inner in files)))
+    return Saved(one.path, status.st_ino, sum(inner.st_size for inner in files), changed_ns, moved_ns)
 
 
 def _meet_all(present: list[Saved], memory: Memory, now_s: float) -> None:
@@ -112,10 +141,11 @@ def _count(memory: Memory, saved_s: float) -> None:
     memory["saved_s"] = max(memory.get("saved_s", saved_s), saved_s)
 
 
-def find_newest(root: str, pattern: str, began_ns: int) -> str:
+def find_newest(root: str, pattern: str, began_ns: int, record: str = "") -> str:
     """Return the newest whole checkpoint since then, as its path from the root, empty when there is none.
 
     One cut short by a crash is passed over, as far as its form gives that away.
     """
-    whole = (one.path for one in candidates(root, pattern, began_ns) if one.bytes and is_whole(one.path))
+    saved = candidates(root, pattern, began_ns, record)
+    whole = (one.path for one in saved if one.bytes and is_whole(one.path))
     return next((found.shown(path, root) for path in whole), "")

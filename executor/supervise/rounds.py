@@ -13,6 +13,7 @@ from executor.events import CheckpointSaved, JobStarted
 from executor.monitors import Rota
 from executor.outcome import PASSED, Verdict
 from executor.phases.background import newest_checkpoint
+from executor.phases.remembering import record_of
 from executor.phases.running import adopt_ended, finished, running
 from executor.phases.tick import shown_started
 from executor.phases.together import check_all
@@ -80,7 +81,8 @@ class Rounds:
         began_s = time.monotonic() - age_s
         pid = identity.pid if identity else 0
         token = f"{self._task.task_id}/{run}"
-        self._place = Place(self._bench.root, folder, token, pid, began_s, began_s, jobs.began_ns(folder))
+        record = record_of(self._bench, self._task, folder)
+        self._place = Place(self._bench.root, folder, token, pid, began_s, began_s, jobs.began_ns(folder), record)
         self.sheet.begin(run, began_s, state="running" if self.is_started else "starting")
         if identity is None or not alive:
             return adopt_ended(self._bench, self._task, run=run)
@@ -189,7 +191,8 @@ class Rounds:
     def _is_stuck(self) -> bool:
         """Tell whether this run, which began from a checkpoint, has saved none itself."""
         pattern = self._task.step.checkpoints
-        own = find_newest(self._bench.root, pattern, self._place.began_ns) if pattern else ""
+        place = self._place
+        own = find_newest(place.root, pattern, place.began_ns, place.before) if pattern else ""
         return not own and bool(newest_checkpoint(self._bench, self._task))
 
     def _show_news(self, now_s: float) -> None:

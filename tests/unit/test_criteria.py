@@ -104,10 +104,10 @@ def test_a_result_file_that_is_no_text_says_so(tmp_path):
         ("file", "a.txt", {"path": "a.txt", "newer_than_ns": BEGAN}),
         ("file", {"path": "a", "min_size": 3}, {"path": "a", "min_size": 3, "newer_than_ns": BEGAN}),
         ("matches", {"file": "a", "pattern": "x"}, {"file": "a", "pattern": "x", "newer_than_ns": BEGAN}),
-        ("metric", {"name": "loss", "max": 2}, {"file": PATH, "name": "loss", "max": 2, "newer_than_ns": BEGAN}),
+        ("metric", {"name": "loss", "max": 2}, {"file": PATH, "name": "loss", "max": 2}),
         ("metric", {"name": "loss", "file": "m"}, {"file": "m", "name": "loss", "newer_than_ns": BEGAN}),
-        ("result", True, {"file": PATH, "name": GOOD.text, "newer_than_ns": BEGAN}),
-        ("result", "loss", {"file": PATH, "name": "loss", "newer_than_ns": BEGAN}),
+        ("result", True, {"file": PATH, "name": GOOD.text}),
+        ("result", "loss", {"file": PATH, "name": "loss"}),
         ("command", "test -s a", "test -s a"),
     ],
 )

@@ -1,0 +1,76 @@
+"""What lay where evidence is looked for when MAIN began, kept for who judges it."""
+
+from __future__ import annotations
+
+import os
+
+from executor import files, jobs
+from executor.criteria import wants_fresh
+from executor.errors import MachineError
+from executor.events import WarningRaised
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.bench import Bench, Task
+
+LIMIT_S = 30.0
+
+
+def remember(bench: Bench, task: Task) -> None:
+    """Remember what there is before a run of MAIN begins; a later run of the same MAIN only adds new globs."""
+    step = task.step
+    if not (step.checkpoints or any(map(wants_fresh, step.main.criteria if step.main else ()))):
+        return
+    from executor import evidence  # most steps have nothing to remember
+
+    globs = evidence.globs(step)
+    path = _mended(bench, evidence.record(bench.root, task.task_id, task.digest))
+    adds = evidence.begun_before(bench.root, task.task_id, task.digest)
+    made_before = {} if adds else evidence.read(evidence.newest_record(bench.root, step.number, path))
+    crowded = _in_time(lambda: evidence.remember(path, globs, adds=adds, made_before=made_before), globs)
+    bench.evidence[path] = files.read(path)
+    for glob in crowded:
+        many = f"{glob} finds more than {evidence.MOST_NAMES:,} names: the newest are remembered"
+        bench.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
+
+
+def _in_time(work: Callable[[], list[str]], globs: tuple[str, ...]) -> list[str]:
+    """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
+    from threading import Thread
+
+    done: list[list[str]] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            done.append(work())
+        except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
+            failed.append(error)
+
+    thread = Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(LIMIT_S)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise MachineError(f"no answer in {LIMIT_S:g} s when looking for {', '.join(globs)}: is it on a dead mount?")
+    return done[0]
+
+
+def record_of(bench: Bench, task: Task, folder: str) -> str:
+    """Return the record that the MAIN of a run's folder is judged by, empty when it has none."""
+    from executor import evidence
+
+    task_id = os.path.basename(os.path.dirname(folder))
+    path = _mended(bench, evidence.record(bench.root, task_id, jobs.digest_of(folder) or task.digest))
+    return path if os.path.exists(path) else ""
+
+
+def _mended(bench: Bench, path: str) -> str:
+    """Return the path of a record, which is as this executor wrote it: an agent may have changed it."""
+    kept = bench.evidence.get(path)
+    if kept and files.read(path) != kept:
+        files.replace(path, kept)
+    return path
