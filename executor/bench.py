@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import checks, direct, files, follow, jobs, reading, spec_file
+from executor import belonging, checks, direct, files, follow, jobs, reading, spec_file
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
@@ -37,7 +37,7 @@ def _nobody_waits(what: str, until: str) -> None:
 
 
 TOLD = (
-    *("TASK_ID", "STEP", "RUN", "TEST", "RESULT", "RESUME"),
+    *("TASK_ID", "STEP", "RUN", "PROJECT", "TEST", "RESULT", "RESUME"),
     *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
 )
 OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
@@ -124,6 +124,7 @@ class Bench(Desk):
             "PWD": self.root,
             "DO_TASKS_TASK_ID": task.task_id,
             "DO_TASKS_STEP": str(task.step.number),
+            belonging.VARIABLE: belonging.mark(self.root),
             **extra,
         }
 
@@ -147,7 +148,7 @@ class Bench(Desk):
 
     def end_strays(self, task: Task, run: str) -> None:
         """End what a run left alive; an empty run means every run of the task."""
-        ended = end_strays(f"{task.task_id}/{run}", self.interrupts)
+        ended = end_strays(f"{task.task_id}/{run}", self.interrupts, root=self.root)
         if ended:
             self.log(StraysStopped(run=run, pids=ended), task)
 

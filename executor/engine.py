@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from executor.formats.spec_md import Box
     from executor.phases import Phase
     from executor.recall import Decision
+    from executor.step_state import StepState
     from executor.steps import Step
 
 
@@ -88,8 +89,9 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
 
 def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
     """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
-    from executor.phases.background import attended
+    from executor.phases.background import attended, mend_record
 
+    mend_record(bench, box, decision.task_id)
     outcome = attended(bench, box.number, decision.task_id, why="its supervisor was gone")
     if outcome.verdict == Verdict.LOST:
         return run_step(bench, box.number, how)
@@ -175,10 +177,7 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
         bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
     if decision.by_hand == "rerun" and state.task_id:
         bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
-    may_live = state.verdict in ("", "lost") or decision.task_id or decision.stop_run
-    _end_strays(bench, step.number, state.task_id if may_live else "", decision)
-    if may_live and state.task_id:
-        jobs.mask_task(bench.root, state.task_id, bench.masker, sparing=decision.main_run)
+    _end_what_lives(bench, step.number, state, decision)
     if decision.task_id and decision.main != "adopt":
         jobs.forget_stop(bench.root, decision.task_id)
     digest = decision.digest
@@ -209,13 +208,18 @@ def _lives(bench: Bench, task_id: str) -> bool:
     return bool(jobs.supervisor(bench.root, task_id)) or jobs.look(bench.root, task_id).status == "alive"
 
 
-def _end_strays(bench: Bench, number: int, task_id: str, decision: Decision) -> None:
-    if not task_id:
+def _end_what_lives(bench: Bench, number: int, state: StepState, decision: Decision) -> None:
+    """End what the step's task has left, and mask what it wrote; MachineError when something of it lives on."""
+    task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
+    if not task_id or not (may_live or jobs.lives_on(bench.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
-    ended = watch.end_strays(f"{task_id}/", bench.interrupts, sparing=spared)
+    ended = watch.end_strays(f"{task_id}/", bench.interrupts, root=bench.root, sparing=spared)
     if ended:
         bench.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
+        watch.await_gone(ended, bench.interrupts)
+    jobs.refuse_a_twin(bench.root, task_id, before=decision.main_run)
+    jobs.mask_task(bench.root, task_id, bench.masker, sparing=decision.main_run)
 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:

@@ -17,7 +17,8 @@ try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function wi
 except ImportError:
     from hashlib import sha256
 
-OURS = f"{os.sep}.do-tasks{os.sep}"
+STATE_FOLDER = ".do-tasks"
+OURS = f"{os.sep}{STATE_FOLDER}{os.sep}"
 MASK_BLOCK = 1 << 20
 MASK_OVERLAP = 4096
 
@@ -140,6 +141,8 @@ def private_folder(path: str) -> str:
         raise MachineError(f"cannot make the folder {path}: a file has its name; move it away") from None
     except OSError as error:
         raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
+    if os.path.basename(path) == STATE_FOLDER:
+        hide_from_git(path)
     return path
 
 
@@ -148,6 +151,21 @@ def own_folder(path: str) -> str:
     if os.path.islink(path) or not os.path.isdir(path):
         _put_aside(path)
     return private_folder(path)
+
+
+def hide_from_git(folder: str) -> None:
+    """Give the folder a .gitignore of its own: `git stash -u` and `git clean -fd` then spare the runs in it."""
+    path = os.path.join(folder, ".gitignore")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:  # it has one, or may only be read
+        return
+    try:
+        os.write(fd, b"*\n")
+    except OSError:  # a full disk: what needs the room says so
+        os.unlink(path)
+    finally:
+        os.close(fd)
 
 
 def mask(path: str, masked: Callable[[bytes], bytes]) -> None:

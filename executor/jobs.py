@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, locks, pids, reading
+from executor import files, locks, members, pids, reading, run_lock, whereabouts
+from executor.errors import MachineError
 from executor.records import Exit, Identity, Seen
 from executor.values import TYPE_CHECKING
 
@@ -67,6 +68,20 @@ def ask_stop(root: str, task_id: str) -> None:
     files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")
 
 
+def ask_end(root: str, task_id: str, *, grace_s: float) -> None:
+    """Leave word that who watches this task must end it: who asks cannot reach its processes."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    files.replace(path, json.dumps({"end": True, "grace_s": grace_s}).encode())
+
+
+def end_asked(root: str, task_id: str) -> float | None:
+    """Return the grace in seconds between TERM and KILL when somebody out of reach asks for the end, else None."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    body = _json(path) if os.path.exists(path) else {}
+    grace_s = body.get("grace_s")
+    return float(grace_s) if body.get("end") is True and isinstance(grace_s, (int, float)) else None
+
+
 def forget_stop(root: str, task_id: str) -> None:
     """A person goes on with a task that was stopped."""
     path = os.path.join(root, JOBS, task_id, "stop")
@@ -82,16 +97,18 @@ def stop_asked(root: str, task_id: str) -> bool:
 def write_exit(folder: str, end: Exit) -> None:
     """Record an end that the launcher did not live to write."""
     body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}
-    files.replace(os.path.join(folder, "exit.json"), (json.dumps(body) + "\n").encode())
+    files.replace(files.make_way(os.path.join(folder, "exit.json")), (json.dumps(body) + "\n").encode())
 
 
 def started(folder: str) -> Identity | None:
     """Return who runs or ran there, None when nothing was let go."""
     body = _json(os.path.join(folder, "started.json"))
     try:
-        return Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
+        known = Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    namespace, home = str(body.get("namespace") or ""), str(body.get("home") or "")
+    return known.replace(namespace=namespace, home=home, locked=body.get("locked") is True)
 
 
 def digest_of(folder: str) -> str:
@@ -121,10 +138,14 @@ def exit_of(folder: str) -> Exit | None:
     ended_ns = os.stat(path).st_mtime_ns
     if body.get("ran") is False:
         return Exit(None, ran=False, ended_ns=ended_ns)
-    code, number = body.get("exit_code"), int(body.get("signal", 0))
-    if isinstance(code, int) and 128 < code <= 128 + MOST_SIGNAL and not number:
+    code, number = _whole(body.get("exit_code")), _whole(body.get("signal")) or 0
+    if code is not None and 128 < code <= 128 + MOST_SIGNAL and not number:
         return Exit(code, signal=code - 128, ended_ns=ended_ns)
     return Exit(code, signal=number, by_us=bool(body.get("by_us")), ended_ns=ended_ns)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def look(root: str, task_id: str) -> Seen:
@@ -139,22 +160,53 @@ def look(root: str, task_id: str) -> Seen:
 def look_at(root: str, task_id: str, run: str) -> Seen:
     """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
     folder = run_folder(root, task_id, run)
-    identity = started(folder)
+    identity = launcher_of(root, task_id, run)
     if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
         return Seen(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
     living = pids.here(identity) and pids.alive(identity)
     end = exit_of(folder)
     if end is not None:
         return Seen(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
-    if not pids.here(identity):
-        return Seen(run, "elsewhere", pid=identity.pid)
-    return Seen(run, "alive" if living else "lost", pid=identity.pid)
+    status, where = whereabouts.of(root, f"{task_id}/{run}", identity, living=living)
+    return Seen(run, status, pid=identity.pid, where=where)
+
+
+def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
+    """Return the launcher of a run by its record; of one that cannot be read by what lives of the run."""
+    folder = run_folder(root, task_id, run)
+    known = started(folder)
+    if known or not os.path.exists(os.path.join(folder, "started.json")):
+        return known
+    return whereabouts.launcher_of(root, f"{task_id}/{run}")
+
+
+def lives_on(root: str, task_id: str, *, before: str = "") -> str:
+    """Return a run of the task whose lock is held by something that lives, empty when there is none.
+
+    `before` is the run that is to begin: itself it does not count.
+    """
+    runs = [f"main.{number}" for number in _mains(root, task_id)]
+    held = [run for run in runs if run != before and run_lock.is_held(run_folder(root, task_id, run))]
+    return held[-1] if held else ""
+
+
+def refuse_a_twin(root: str, task_id: str, *, before: str = "") -> None:
+    """Raise MachineError while something of a run of this task lives, but of the run that is to begin."""
+    run = lives_on(root, task_id, before=before)
+    if not run:
+        return
+    found = members.living(members.Wanted(f"{task_id}/{run}", root))
+    which = f"pid {', '.join(map(str, sorted(found)))}" if found else "of another user, host or container"
+    raise MachineError(f"{task_id}/{run} lives on ({which}) and no second one is begun beside it; end it, then go on")
 
 
 def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
-    """Record what a supervisor needs to know of a job: its step as it was written, settings, digest, title."""
+    """Record what a supervisor needs to know of a job: its step as it was written, settings, digest, title.
+
+    Synced: after a power cut the log may say that the job began, and this says what it is.
+    """
     folder = files.private_folder(os.path.join(root, JOBS, task_id))
-    files.replace(os.path.join(folder, "job.json"), json.dumps(body).encode())
+    files.replace(files.make_way(os.path.join(folder, "job.json")), json.dumps(body).encode(), durable=True)
 
 
 def read_job(root: str, task_id: str) -> dict[str, Any]:
@@ -180,7 +232,8 @@ def read_watch(root: str, task_id: str) -> dict[str, Any]:
 def read_memory(root: str, task_id: str) -> dict[str, Any]:
     """Return what the probes and rules of a job remember; times of another boot mean nothing, so nothing of one."""
     body = _json(os.path.join(root, JOBS, task_id, "memory.json"))
-    return body if body.get("boot") == pids.boot_id() else {}
+    same_boot = body.get("boot") == pids.boot_id()
+    return {name: one for name, one in body.items() if isinstance(one, dict)} if same_boot else {}
 
 
 def write_memory(root: str, task_id: str, body: dict[str, Any]) -> None:

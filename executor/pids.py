@@ -7,23 +7,28 @@ import sys
 import time
 from functools import cache
 
+from executor.errors import MachineError
 from executor.records import Identity
+from executor.values import Value
 
 PROC = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _SIGINT = 2  # the module signal is dear on the path of read verbs
 _PR_SET_CHILD_SUBREAPER = 36
+_TOKEN = b"DO_TASKS_RUN="
 
 
 def identify(pid: int) -> Identity | None:
     """Return the identity of a living process, None for a dead one or a zombie."""
     start = _start_ticks(pid) if PROC else _start_elsewhere(pid)
-    return None if start is None else Identity(pid, start, boot_id(), machine_id())
+    return None if start is None else Identity(pid, start, boot_id(), machine_id(), namespace_of(pid))
 
 
 def alive(identity: Identity) -> bool:
     """Tell whether this very process lives: not its pid's next owner, not one before a reboot."""
-    return identity.boot == boot_id() and identify(identity.pid) == identity
+    if identity.boot != boot_id() or not seen_from_here(identity):
+        return False
+    return (_start_ticks if PROC else _start_elsewhere)(identity.pid) == identity.start
 
 
 def age_s(identity: Identity) -> float:
@@ -36,6 +41,25 @@ def age_s(identity: Identity) -> float:
 def here(identity: Identity) -> bool:
     """Tell whether the process belongs to this machine."""
     return identity.machine == machine_id()
+
+
+def seen_from_here(identity: Identity) -> bool:
+    """Return True when the pid counts in this pid namespace; one that is not recorded is taken for this one."""
+    return identity.namespace in ("", namespace_of("self")) or not namespace_of("self")
+
+
+def namespace_of(pid: int | str) -> str:
+    """Return the pid namespace of a process, empty where the kernel does not tell."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def refuse_foreign_proc() -> None:
+    """Raise MachineError when /proc is of another pid namespace: each pid there is of some other process."""
+    if PROC and os.readlink("/proc/self") != str(os.getpid()):
+        raise MachineError("/proc shows another pid namespace; mount one of this namespace: unshare --mount-proc")
 
 
 @cache
@@ -81,9 +105,48 @@ def bearing(token: str) -> list[int]:
     A run's token holds for what bears it with more behind a slash: the commands of an agent. One that ends in / is a
     whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
     """
-    needle = f"DO_TASKS_RUN={token}".encode()
-    exact = not token.endswith(("/", "."))
-    return [pid for pid in _all_pids() if pid != os.getpid() and _bears(pid, needle, exact=exact)]
+    return [pid for pid in _all_pids() if pid != os.getpid() and any(asks_for(token, one) for one in tokens(pid))]
+
+
+def tokens(pid: int) -> list[bytes]:
+    """Return the DO_TASKS_RUN that a process bears, none when it bears none or may not be read."""
+    return [word[len(_TOKEN) :] for word in environ(pid) if word.startswith(_TOKEN)]
+
+
+def asks_for(asked: str, token: bytes) -> bool:
+    """Return True when a token is the one that is asked for, as `bearing` has it."""
+    needle = asked.encode()
+    return token.startswith(needle if asked.endswith(("/", ".")) else needle + b"/") or token == needle
+
+
+def environ(pid: int) -> list[bytes]:
+    """Return the words NAME=value of a process's environment, none where they may not be read."""
+    return (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
+
+
+class Line(Value):
+    """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot."""
+
+    pid: int
+    parent: int
+    session: int
+    start: int
+
+
+def everybody() -> dict[int, Line]:
+    """Return every living process that is seen from here, zombies left out, by its pid."""
+    lines = (_line(pid) for pid in _all_pids())
+    return {line.pid: line for line in lines if line is not None}
+
+
+def _line(pid: int) -> Line | None:
+    fields = _stat(pid)
+    return Line(pid, int(fields[1]), int(fields[3]), int(fields[19])) if fields else None
+
+
+def is_listed(pid: int) -> bool:
+    """Return True when a process has this pid, be it a zombie."""
+    return PROC and os.path.exists(f"/proc/{pid}")
 
 
 def group(pid: int) -> int | None:
@@ -97,11 +160,6 @@ def group(pid: int) -> int | None:
 def group_lives(leader: int) -> bool:
     """Tell whether anybody of a group lives: zombies that their parent has not reaped still answer to a signal."""
     return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in _all_pids())
-
-
-def _bears(pid: int, needle: bytes, *, exact: bool) -> bool:
-    words = (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
-    return any(word == needle or word.startswith(needle + b"/" if exact else needle) for word in words)
 
 
 def _all_pids() -> list[int]:
@@ -129,8 +187,14 @@ def _raw(path: str) -> bytes | None:
 
 
 def _start_ticks(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on, none for a zombie or a dead process."""
     fields = (_raw(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
-    return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+    return [] if not fields or fields[0] in (b"Z", b"X") else fields
 
 
 def _start_elsewhere(pid: int) -> int | None:

@@ -7,16 +7,18 @@ import os
 import signal
 import time
 
-from executor import pids
+from executor import belonging, members, pids
 from executor.capture import Capture, size_of
 from executor.errors import MachineError
 from executor.outcome import Verdict
+from executor.signals import group_lives, kill_group, reap_group, signal_one
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from executor.members import Wanted
     from executor.records import Identity
 
 Ladder = tuple[tuple[int, float], ...]
@@ -90,6 +92,7 @@ class Running:
         self.reason = ""
         self.stopped: set[int] = set()
         self._adopted = adopted
+        self._known: dict[int, int] = {}
         self._ladder: Ladder = ()
         self._next_at = 0.0
         try:
@@ -138,15 +141,16 @@ class Running:
         return self._next_at if self.stopping else self.began + self.command.limit_s
 
     def _signal(self, number: int) -> None:
-        _kill_group(self.pid, number)
-        for pid in self._escaped():
+        escaped = self._escaped()  # before the group ends: who descends from it is not known by anything else then
+        kill_group(self.pid, number)
+        for pid in escaped:
             self.stopped.add(pid)
             signal_one(pid, number)
 
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
         if self._adopted is not None:
-            self.over = pids.identify(self.pid) != self._adopted  # its pid may be another's by now
+            self.over = not pids.alive(self._adopted)  # its pid may be another's by now
             return
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -158,15 +162,22 @@ class Running:
 
     def survived(self) -> bool:
         """Tell whether anything of the group, or that left the group, still lives."""
-        _reap_group(self.pid)
-        return _group_lives(self.pid) or bool(self._escaped())
+        reap_group(self.pid)
+        return group_lives(self.pid) or bool(self._escaped())
 
     def _escaped(self) -> list[int]:
-        """Return who bears our token outside the group; /proc is only searched when somebody may be there."""
+        """Return the members outside the group; /proc is only searched when somebody may be there."""
         may_be = self._adopted is not None or (self.stopping if not self.over else unknown_children())
-        if not may_be:
+        if not (may_be or self._known):
             return []
-        return [pid for pid in pids.bearing(self.command.token) if pids.group(pid) not in (self.pid, None)]
+        self._known = members.living(self._wanted(), self._known)
+        return [pid for pid in self._known if pids.group(pid) not in (self.pid, None)]
+
+    def _wanted(self) -> Wanted:
+        root = belonging.root_of(self.command.env)
+        if self._adopted is not None:
+            return members.Wanted(self.command.token, root, self.pid, self._adopted.start)
+        return members.Wanted(self.command.token, root, 0 if self.over else self.pid)
 
     def ended(self) -> Ended:
         """Return what was seen, with the descriptors closed."""
@@ -226,37 +237,6 @@ def _decode(status: int | None) -> tuple[int | None, int]:
     if os.WIFSIGNALED(status):
         return None, os.WTERMSIG(status)
     return os.WEXITSTATUS(status), 0
-
-
-def signal_one(pid: int, number: int) -> None:
-    """Send a signal to a process that may be gone."""
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _kill_group(pid: int, number: int) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _group_lives(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return pids.group_lives(pid)
-
-
-def _reap_group(pid: int) -> None:
-    try:
-        while os.waitpid(-pid, os.WNOHANG)[0]:
-            continue
-    except ChildProcessError:
-        return
 
 
 def _close(fd: int) -> None:

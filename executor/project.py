@@ -12,7 +12,7 @@ from executor.values import Value
 
 SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
-STATE_FOLDER = ".do-tasks"
+STATE_FOLDER = files.STATE_FOLDER
 
 
 class Project(Value):
@@ -33,7 +33,10 @@ class Project(Value):
 
     def state(self, *names: str) -> str:
         """Return a path below our own folder, which is made when it is missing."""
-        return os.path.join(files.private_folder(os.path.join(self.root, STATE_FOLDER)), *names)
+        folder = files.private_folder(os.path.join(self.root, STATE_FOLDER))
+        if not os.path.exists(os.path.join(folder, ".gitignore")):
+            files.hide_from_git(folder)
+        return os.path.join(folder, *names)
 
 
 def find(start: str) -> Project:

@@ -117,9 +117,8 @@ def decide_open(
 ) -> Decision:
     """Return how an open step runs; `dependency_place` is the place of its newest MAIN."""
     unseen = _ended_unseen(state, seen)
-    if unseen and seen.status == "elsewhere":
-        why = f"{state.task_id}/{seen.run} runs on another host; wait for it, or: do-tasks stop {state.task_id}"
-        return Decision("elsewhere", why, task_id=state.task_id)
+    if unseen and (seen.status in ("elsewhere", "orphan") or (seen.status == "foreign" and not rerun)):
+        return Decision("elsewhere", told_elsewhere(state.task_id, seen), task_id=state.task_id)
     if rerun:
         return Decision("run", "--rerun", by_hand="rerun")
     if state.verdict == "passed":
@@ -129,6 +128,18 @@ def decide_open(
     if state.verdict in ("", "started", "interrupted", "lost") or (unseen and state.failed_in == "PRE-FLIGHT"):
         return _resume(state, seen, digest=digest, on_lost=on_lost, dependency_place=dependency_place)
     return _after_failure(state, digest=digest, dependency_place=dependency_place, by_agent=by_agent)
+
+
+def told_elsewhere(task_id: str, seen: Seen) -> str:
+    """Return where a run is that this folder, host and container can neither watch nor end, with the next moves."""
+    which = f"{task_id}/{seen.run}"
+    if seen.status == "foreign":
+        anew = f"do-tasks --step {task_id.split('_')[1]} --rerun"
+        return f"{which} runs {seen.where}, of which this one is a copy; to begin anew here: {anew}"
+    if seen.status == "orphan":
+        return f"{which} lives on {seen.where}; what it writes is lost with it; end it: do-tasks stop {task_id}"
+    where = seen.where or "on another host"
+    return f"{which} runs {where}; wait for it or go on from there; when it is gone for sure: do-tasks stop {task_id}"
 
 
 def decide_waiting(state: StepState, *, digest: str) -> Decision | None:

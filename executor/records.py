@@ -9,12 +9,19 @@ PROGRESS = '{"progress"'  # how a line that only makes the bar begins
 
 
 class Identity(Value):
-    """A process that no pid reuse, reboot or other host can fake. `start` is kernel ticks since boot."""
+    """A process that no pid reuse, reboot, other host or container can fake. `start` is kernel ticks since boot.
+
+    `namespace` is the pid namespace that the pid counts in, `home` device and inode of the project's `.do-tasks/`,
+    `locked` says that the run's lock was had at its start. An older record has none of these: empty is "not known".
+    """
 
     pid: int
     start: int
     boot: str
     machine: str
+    namespace: str = ""
+    home: str = ""
+    locked: bool = False
 
 
 class Exit(Value):
@@ -30,8 +37,10 @@ class Exit(Value):
 class Seen(Value):
     """What a task's newest run folder says.
 
-    `status`: none, never_ran, alive, exited, lost, elsewhere (another host's, neither lost nor restarted).
-    `digest` is of what this run does, empty in a record that does not say.
+    `status`: none, never_ran, alive, exited, lost, elsewhere (of another host or container, neither lost nor
+    restarted), foreign (it lives and belongs to another folder, of which this one is a copy), orphan (it lives in a
+    folder that was deleted, as one that was moved to another file system is).
+    `where` says where it is, for people. `digest` is of what this run does, empty in a record that does not say.
     """
 
     run: str = ""
@@ -39,3 +48,4 @@ class Seen(Value):
     exit_code: int | None = None
     pid: int = 0
     digest: str = ""
+    where: str = ""

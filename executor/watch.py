@@ -6,9 +6,10 @@ import os
 import select
 import time
 
-from executor import pids
+from executor import members, pids
 from executor.outcome import Verdict
-from executor.proc import INTERRUPT, KILL, STOP, forget, signal_one, unknown_children
+from executor.proc import INTERRUPT, KILL, STOP, forget, unknown_children
+from executor.signals import signal_one
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from executor.proc import Ended, Ladder, Running
 
 SETTLE_S = 0.02
+REAPED_S = 3.0
 FLOOD_S = 0.25
 IDLE_S = 30.0
 
@@ -148,20 +150,41 @@ def _farewell(one: Running) -> Ended:
     return one.ended()
 
 
-def end_strays(token: str, interrupts: Interrupts, *, sparing: str = "", ladder: Ladder = STOP) -> tuple[int, ...]:
-    """End every process of our user that bears this token but those that bear `sparing`; return their pids."""
-    spared = set(pids.bearing(sparing)) if sparing else set()
-    found = [pid for pid in pids.bearing(token) if pid not in spared]
-    ended = set(found)
+def end_strays(
+    token: str, interrupts: Interrupts, *, root: str = "", sparing: str = "", ladder: Ladder = STOP
+) -> tuple[int, ...]:
+    """End every member that this token asks for but those that `sparing` does; return the pids that are gone.
+
+    `root` is the folder that they must be of. Who descends from a member is known before the first signal: an orphan
+    with an environment of its own is nobody's.
+    """
+    spared = members.living(members.Wanted(sparing, root)) if sparing else {}
+    found = _others(members.living(members.Wanted(token, root)), spared)
+    met = dict(found)
     for number, grace in ladder:
         for pid in found:
             signal_one(pid, number)
         until = time.monotonic() + grace
         while found and time.monotonic() < until:
             interrupts.sleep(SETTLE_S)
-            found = [pid for pid in pids.bearing(token) if pid not in spared and not _reaped_or_dead(pid)]
-            ended |= set(found)
-    return tuple(sorted(ended))
+            found = _others(members.living(members.Wanted(token, root), found), spared)
+            found = {pid: start for pid, start in found.items() if not _reaped_or_dead(pid)}
+            met |= found
+    return tuple(sorted(met.keys() - found.keys()))
+
+
+def await_gone(ended: tuple[int, ...], interrupts: Interrupts) -> None:
+    """Wait, within bounds, until a parent that is no part of the task has taken the exit status of these.
+
+    Until then they are zombies: dead, but whoever counts pids counts them.
+    """
+    until = time.monotonic() + REAPED_S
+    while any(pids.is_listed(pid) for pid in ended) and time.monotonic() < until:
+        interrupts.sleep(SETTLE_S)
+
+
+def _others(found: dict[int, int], spared: dict[int, int]) -> dict[int, int]:
+    return {pid: start for pid, start in found.items() if pid not in spared}
 
 
 def _reaped_or_dead(pid: int) -> bool:

@@ -17,9 +17,9 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     "L1": "direct flaws yaml_events loader asks rules alerts schema spot build_monitor build structure lint plan"
     " mask formats brief bounds guarded choose lint_agents lint_proof at_end step_state ticks state recall"
     " recipes imports pace select",
-    "L2": "refused reading files journal follow pids lock_holder lock_files locks capture interrupts proc watch"
-    " launcher jobs attend project spec_file claude_files sandbox judges snapshot mend protect record_guard"
-    " sources inputs",
+    "L2": "refused reading files journal follow pids belonging run_lock members whereabouts signals lock_holder"
+    " lock_files locks capture interrupts proc watch launcher jobs attend project spec_file claude_files sandbox"
+    " judges snapshot mend protect record_guard sources inputs",
     "L3": "child herald checks criteria evidence probes watched prober digests desk bench noticed notify agent runners"
     " monitors",
     "L4": "phases",

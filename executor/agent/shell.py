@@ -9,6 +9,7 @@ from executor import files, pids, proc
 from executor.agent.said import Said
 from executor.mask import clean_control, without_secrets
 from executor.outcome import Verdict
+from executor.signals import signal_one
 from executor.values import TYPE_CHECKING
 from executor.watch import Watch
 
@@ -200,7 +201,7 @@ def _end_orphans(before: set[int] | None) -> None:
         if not orphans:
             return
         for pid in orphans:
-            proc.signal_one(pid, 9)
+            signal_one(pid, 9)
             _reap(pid)
         time.sleep(0.005)
 

@@ -6,19 +6,25 @@ import os
 import time
 
 from executor import attend, jobs, monitors
-from executor.errors import MachineError
+from executor.bench import Task
+from executor.errors import DefinitionError, MachineError
+from executor.events import WarningRaised
 from executor.outcome import Outcome, Verdict
 from executor.phases.main import note_started
 from executor.phases.remembering import record_of
 from executor.phases.running import Errand, begin
 from executor.phases.starting import Starting
-from executor.plan import snapshot
+from executor.plan import from_cache, snapshot
+from executor.recall import Decision
 from executor.runners import command
 from executor.values import TYPE_CHECKING
 from executor.watch import end_strays
 
 if TYPE_CHECKING:
-    from executor.bench import Bench, Task
+    from typing import Any
+
+    from executor.bench import Bench
+    from executor.formats.spec_md import Box
 
 LOOK_S = 0.05
 ALONE_S = 2.0  # a supervisor that has not taken the job's lock by then is not coming
@@ -56,6 +62,28 @@ def _record(bench: Bench, task: Task) -> dict[str, object]:
         "definitions": bench.project.definitions,
         "plan": snapshot(bench.plan, task.step.number),
     }
+
+
+def mend_record(bench: Bench, box: Box, task_id: str) -> None:
+    """Make the record of a job again from the plan when it cannot be read: a power cut or a full disk leaves that."""
+    if _is_whole(jobs.read_job(bench.root, task_id), box.number, task_id):
+        return
+    digest = jobs.look(bench.root, task_id).digest or bench.state(box.number).digest
+    decision = Decision("run", "its record could not be read", task_id=task_id)
+    task = Task(bench.step(box.number), task_id, digest, decision, title=box.title, began=bench.now())
+    jobs.write_job(bench.root, task_id, _record(bench, task))
+    where = os.path.join(jobs.JOBS, task_id, "job.json")
+    bench.log(WarningRaised(message=f"{where} could not be read; it was made again from the plan as it is now"), task)
+
+
+def _is_whole(body: dict[str, Any], number: int, task_id: str) -> bool:
+    texts = all(isinstance(body.get(name), str) for name in ("title", "digest", "python", "definitions"))
+    if not texts or body.get("step") != number or body.get("task_id") != task_id or "strict" not in body:
+        return False
+    try:
+        return bool(from_cache(body["plan"]).step(number))
+    except (DefinitionError, KeyError, TypeError, ValueError, AttributeError):
+        return False
 
 
 def newest_checkpoint(bench: Bench, task: Task) -> str:
@@ -126,7 +154,7 @@ def _await_lock(bench: Bench, task_id: str, tries: int) -> None:
 def end_job(bench: Bench, number: int, task_id: str) -> None:
     """End a job that a person replaces, and let its supervisor write that down."""
     jobs.ask_stop(bench.root, task_id)
-    end_strays(f"{task_id}/", bench.interrupts)
+    end_strays(f"{task_id}/", bench.interrupts, root=bench.root)
     until = bench.now() + END_S
     while jobs.supervisor(bench.root, task_id) and bench.now() < until and bench.interrupts.sleep(LOOK_S):
         bench.hear(task_id)

@@ -12,6 +12,7 @@ from executor.events import ProtectedRestored
 from executor.outcome import Outcome, Verdict
 from executor.phases.tick import tick
 from executor.recall import Decision
+from executor.signals import signal_one
 from executor.values import TYPE_CHECKING, Value
 from executor.watch import end_strays
 
@@ -78,7 +79,7 @@ def end_orphans(before: set[int] | None) -> None:
         if not orphans:
             return
         for pid in orphans:
-            proc.signal_one(pid, 9)
+            signal_one(pid, 9)
         proc.unknown_children()  # reaps them
         time.sleep(0.005)
 
@@ -96,7 +97,7 @@ def rescue(bench: Bench, task: Task, run: str, watched: Watched | None) -> None:
     """End an agent that we cannot watch to its end, and put back what judges it: what fails us may be its doing."""
     if watched is None:
         return
-    end_strays(f"{task.task_id}/{run}", bench.interrupts)
+    end_strays(f"{task.task_id}/{run}", bench.interrupts, root=bench.root)
     stand_up(bench, task, run)
     folder = _folder(bench, task, run)
     try:
@@ -154,7 +155,7 @@ def _refuse_unrecorded(bench: Bench) -> None:
         let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
         if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
             continue
-        end_strays(f"{state.task_id}/", bench.interrupts)
+        end_strays(f"{state.task_id}/", bench.interrupts, root=bench.root)
         decision = Decision("run", "its executor was gone")
         task = Task(bench.step(number), state.task_id, state.digest, decision, began=bench.now(), runner="agent")
         tick(bench, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 
-from executor import files, jobs, launcher, pids, reading
+from executor import belonging, files, jobs, launcher, pids, reading
 from executor.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.outcome import Verdict
 from executor.phases import remembering
+from executor.phases.exits import agree, told
 from executor.proc import CannotStartError, Command, Ended, Running
 from executor.records import PROGRESS, Exit
 from executor.values import TYPE_CHECKING, Value
@@ -74,24 +76,28 @@ def launch(
     `hear` is called while it lives, and says why it must end; `after` when it has ended, before its record is read.
     """
     pid = begin(bench, task, errand)
-    ended = _watch(bench, task, running(task, errand.run, pid, limit_s), hear)
+    ended = _watch(bench, task, running(bench, task, errand.run, pid, limit_s), hear)
     if after:
         after()
     return finished(bench, task, ended)
 
 
 def begin(bench: Bench, task: Task, errand: Errand) -> int:
-    """Start a run under the launcher and return its pid."""
+    """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
     run, argv = errand.run, errand.argv
+    jobs.refuse_a_twin(bench.root, task.task_id, before=run)
+    pids.refuse_foreign_proc()
     remembering.remember(bench, task)
     folder = jobs.new_run(bench.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
-    held = launcher.hold(argv, errand.environ or environment(bench, task, run, **extra), folder=folder)
+    environ = errand.environ or environment(bench, task, run, **extra)
+    held = launcher.hold(argv, environ, folder=folder, root=bench.root)
     identity = pids.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
+    identity = identity.replace(locked=held.locked, home=belonging.home(bench.root))
     jobs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
     errand.note(held.pid)
     # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
@@ -114,7 +120,7 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
     except CannotStartError as error:
         files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
         return _finished(bench, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
-    ended = _watch(bench, task, running(task, "test", pid, limit_s))
+    ended = _watch(bench, task, running(bench, task, "test", pid, limit_s))
     return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 
 
@@ -125,27 +131,39 @@ def environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, s
 
 
 def running(
-    task: Task, run: str, pid: int, limit_s: float, *, adopted: Identity | None = None, age_s: float = 0.0
+    bench: Bench, task: Task, run: str, pid: int, limit_s: float, *, adopted: Identity | None = None, age_s: float = 0.0
 ) -> Running:
     """Return a run's process as something to watch; an adopted one is no child of ours."""
-    command = Command(name=run, argv=(), env={}, token=f"{task.task_id}/{run}", limit_s=limit_s)
+    env = {belonging.VARIABLE: belonging.mark(bench.root)}
+    command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return Running(command, pid, adopted=adopted, age_s=age_s)
 
 
 def finished(bench: Bench, task: Task, ended: Ended) -> Run:
-    """Return a run that has just ended, with the exit code that its launcher wrote."""
+    """Return a run that has just ended, with the exit code that its launcher wrote.
+
+    Of a child of this process the kernel tells the code too: a record that says another one is not the launcher's.
+    """
     folder = bench.folder(task, ended.name)
-    return _finished(bench, task, jobs.exit_of(folder) or _unwritten(folder, ended), ended)
+    written = jobs.exit_of(folder)
+    if written is not None and agree(written, ended):
+        return _finished(bench, task, written, ended)
+    end = _unwritten(folder, ended)
+    done = _finished(bench, task, end, ended)
+    if written is None or done.verdict not in (None, Verdict.LOST):
+        return done
+    why = f"exit.json says {told(written)}, but the kernel says {told(end)}: its launcher did not write that"
+    return done.replace(verdict=Verdict.FAILED, reason=why)
 
 
 def adopt(bench: Bench, task: Task, *, run: str, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
     """Watch a run to its end that an executor before us started; one that has ended is read at once."""
-    folder = bench.folder(task, run)
+    bench.folder(task, run)
     seen = jobs.look_at(bench.root, task.task_id, run)
-    identity = jobs.started(folder)
+    identity = jobs.launcher_of(bench.root, task.task_id, run)
     if seen.status == "alive" and identity:
         age_s = pids.age_s(identity)
-        ended = _watch(bench, task, running(task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear)
+        ended = _watch(bench, task, running(bench, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear)
         return finished(bench, task, ended)
     return adopt_ended(bench, task, run=run)
 
@@ -222,6 +240,7 @@ class _Beat:
         self._folder = folder
         self._running = running
         self._offset = 0
+        self._task_id = task.task_id
         main = task.step.main
         self._most = main.max_output if main else 0
 
@@ -229,12 +248,20 @@ class _Beat:
         size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
         if self._most and size > self._most and not self._running.stopping:
             self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
+        self._end_if_asked()
         if self._hear:
             why = self._hear()
             if why and not self._running.stopping:
                 self._running.stop(Verdict.FAILED, why)
         elif _size(self._path) > self._offset:
             self._read_progress()
+
+    def _end_if_asked(self) -> None:
+        """End the run for a `do-tasks stop` of another container, which cannot reach it."""
+        grace_s = None if self._running.stopping else jobs.end_asked(self._bench.root, self._task_id)
+        if grace_s is not None:
+            ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
+            self._running.stop(Verdict.CANCELLED, jobs.STOPPED, ladder)
 
     def _read_progress(self) -> None:
         size = _size(self._path)

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from executor.proc import Command, Ended, Running
     from executor.supervise.past import Past
 
-BEAT_S = 5.0
-NEWS_S = 0.9
+BEAT_S, NEWS_S = 5.0, 0.9
 PROGRESS_S = 5.0
 CHECKPOINT_S = 2.0
 LAST_LOOK_S = 1.0
@@ -75,8 +74,8 @@ class Rounds:
     def see_through(self, run: str) -> Run | None:
         """Watch a run to its end, None when we are asked to go first."""
         folder = self._bench.folder(self._task, run)
-        identity = jobs.started(folder)
-        alive = identity is not None and pids.here(identity) and pids.alive(identity)
+        identity = jobs.launcher_of(self._bench.root, self._task.task_id, run)
+        alive = jobs.look_at(self._bench.root, self._task.task_id, run).status == "alive"
         age_s = pids.age_s(identity) if identity and alive else _age_of_record_s(folder)
         began_s = time.monotonic() - age_s
         pid = identity.pid if identity else 0
@@ -87,7 +86,7 @@ class Rounds:
         if identity is None or not alive:
             return adopt_ended(self._bench, self._task, run=run)
         self._startup = None if self.is_started else Startup(self._bench, self._task, began_s=began_s)
-        one = running(self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
+        one = running(self._bench, self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
         ended = self._turns(one)
         return finished(self._bench, self._task, ended) if ended else None
 
@@ -172,6 +171,8 @@ class Rounds:
         if ending:
             verdict = Verdict.FAILED if ending.action == "stop" else Verdict.CANCELLED
             self._stop(verdict, ending.told, ending.monitor_action.grace_s)
+        elif (grace_s := jobs.end_asked(self._bench.root, self._task.task_id)) is not None:
+            self._stop(Verdict.CANCELLED, jobs.STOPPED, grace_s)
 
     def _stop(self, verdict: Verdict, reason: str, grace_s: float) -> None:
         """TERM, grace, KILL for the run's group, once."""
@@ -262,7 +263,7 @@ class Rounds:
     def end_strays(self, kinds: tuple[str, ...] = QUESTIONS) -> None:
         """End what a supervisor before us left: nobody reads what it says, nobody would end it."""
         for kind in kinds:
-            end_strays(f"{self._task.task_id}/{kind}.", self._bench.interrupts, ladder=proc.KILL)
+            end_strays(f"{self._task.task_id}/{kind}.", self._bench.interrupts, root=self._bench.root, ladder=proc.KILL)
 
     def last_words(self) -> None:
         """Let notifiers finish, within bounds."""

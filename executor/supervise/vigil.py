@@ -81,7 +81,7 @@ class Vigil:
         if self._rounds.is_started:
             self._show_started()
         seen = jobs.look_at(self._bench.root, self._task.task_id, run)
-        if seen.status == "elsewhere":
+        if seen.status in ("elsewhere", "foreign", "orphan"):
             return ""
         return self._begun(self._unborn(run, seen.status)) if self._unborn(run, seen.status) else run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor import follow, jobs, locks, pids, project, spec_file
+from executor import follow, jobs, locks, members, project, spec_file
 from executor.errors import BusyError, MachineError
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
@@ -23,6 +23,7 @@ BEGINS = ("TaskStarted", "TaskResumed")
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 MARKS = tuple(f'"{event}"'.encode() for event in (*BEGINS, *ENDS))
 BLOCK = 512  # bytes, the unit of st_blocks
+UNDER_WAY = {"alive", "elsewhere", "foreign", "orphan"}
 
 
 class Past(Value):
@@ -126,7 +127,11 @@ def _lives(root: str, task_id: str) -> bool:
     """Tell whether anything of the task lives, here or on another host."""
     runs = [name for name in _names(os.path.join(root, jobs.JOBS, task_id)) if name.startswith("main.")]
     seen = {jobs.look_at(root, task_id, run).status for run in runs}
-    return bool(seen & {"alive", "elsewhere"} or supervisor(root, task_id) or pids.bearing(f"{task_id}/"))
+    return bool(
+        seen & {"alive", "elsewhere", "foreign", "orphan"}
+        or supervisor(root, task_id)
+        or members.bearing(f"{task_id}/", root)
+    )
 
 
 def _aside(folder: str, name: str) -> str:

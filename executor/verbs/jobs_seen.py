@@ -29,9 +29,8 @@ DEATHS = ("failed", "timed_out", "lost")
 LIVING = ("starting", "running", "restarting", "ending")
 LET_GO = ("alive", "exited", "lost")
 GONE = "its supervisor was gone"
-PATIENCE_S = 1.0
+PATIENCE_S, LOOK_S = 1.0, 0.02
 BEGIN_S = 5.0
-LOOK_S = 0.02
 AGAIN_S = 30.0
 
 
@@ -173,6 +172,7 @@ def _row(seen: Look, number: int) -> Row:
         "step": number,
         "title": seen.mask(str(watch.get("title") or jobs.read_job(seen.root, task_id).get("title") or "")),
         "state": now,
+        "where": seen.mask(run.where),
         "reason": seen.mask(str((watch.get("reason") if is_open else state.reason) or "")),
         "run": run.run or str(watch.get("run") or ""),
         "pid": run.pid or None,
@@ -194,7 +194,7 @@ def _state(root: str, state: StepState, run: Seen, watch: Row) -> str:
     """Return the verdict, before there is one what its living supervisor says, else what the run folder says."""
     if state.verdict not in OPEN:
         return state.verdict
-    if run.status == "elsewhere":
+    if run.status in ("elsewhere", "foreign", "orphan"):
         return "elsewhere"
     is_closed = state.run_closed == f"{state.task_id}/{run.run}"
     is_again = is_closed and not state.verdict and not watch

@@ -17,6 +17,7 @@ from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
 from executor.verbs.summary import say_json, say_report, say_summary, still_running
+from executor.verbs.unknown import refuse_unknown_living
 from executor.verbs.wanted import asked, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
@@ -149,8 +150,7 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
-    if recalled.rebuilt:
-        _refuse_unknown_living(here.root, recalled)
+    refuse_unknown_living(here.root, recalled)
     desk = Desk(here, plan, recalled.states)
     desk.asked_runner = args.runner
     bench = open_bench(here, desk, screen)
@@ -187,16 +187,6 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     if here.warning:
         screen.say(f"Note: {here.warning}")
     return bench
-
-
-def _refuse_unknown_living(root: str, recalled: follow.Recalled) -> None:
-    """A run that lives and is in no log must not get a twin: its log was taken away under it."""
-    known = {state.task_id for state in recalled.states.values()}
-    living = [task_id for task_id in jobs.living_tasks(root) if task_id not in known]
-    if living:
-        raise UsageError(
-            f"{living[0]} is running but the log knows nothing of it; end it with: do-tasks stop {living[0]}"
-        )
 
 
 def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 
-from executor import follow, jobs, locks, project, spec_file
+from executor import follow, jobs, locks, members, project, spec_file
 from executor.errors import BusyError, UsageError
 from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
@@ -18,9 +18,10 @@ from executor.proc import STOP
 from executor.records import LOG_NAME
 from executor.step_state import of_task
 from executor.values import TYPE_CHECKING
+from executor.verbs.ended_by import end_told
 from executor.verbs.jobs_seen import caught_up
 from executor.views.terminal import safe
-from executor.watch import end_strays
+from executor.watch import await_gone, end_strays
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -61,14 +62,17 @@ def run(args: Namespace) -> Verdict:
         raise UsageError(f"no task {safe(task_id)} here; {_nearest(here, task_id)}")
     jobs.ask_stop(here.root, task_id)
     is_job = jobs.is_job(here.root, task_id)
-    ended = end_strays(f"{task_id}/", Interrupts(), ladder=_ladder(args.grace, is_job=is_job))
-    told = f"ended {len(ended)} process{'es' * (len(ended) > 1)}" if ended else "nothing of it was running"
-    if is_job:
+    ladder = _ladder(args.grace, is_job=is_job)
+    seen = jobs.look(here.root, task_id)
+    ended = end_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
+    await_gone(ended, Interrupts())
+    told, is_over = end_told(here.root, task_id, ended, seen, grace_s=ladder[0][1])
+    if is_over and is_job:
         told = f"{told}; {_settle(here, task_id, int(match[1]), ended)}"
-    elif not _is_run(here):  # an executor that holds it sees the end and writes the verdict itself
+    elif is_over and not _is_run(here):  # an executor that holds it sees the end and writes the verdict itself
         _close(here, task_id, int(match[1]), ended)
-    print(f"{task_id}: {told}")
-    return Verdict.PASSED
+    print(safe(f"{task_id}: {told}"))
+    return Verdict.PASSED if is_over else Verdict.WAITING
 
 
 def _is_run(here: project.Project) -> bool:
@@ -139,8 +143,13 @@ def _nearest(here: project.Project, asked: str) -> str:
 
 
 def _known(here: project.Project, task_id: str) -> bool:
-    """Tell whether the task is ours: one that only checks yet has no folder, but its lines in the log."""
-    return os.path.isdir(here.path(jobs.JOBS, task_id)) or any(follow.task_lines(here.root, task_id))
+    """Tell whether the task is ours: one that only checks yet has no folder, but its lines in the log.
+
+    One whose `.do-tasks/` and log were taken away is known by what still runs of it.
+    """
+    if os.path.isdir(here.path(jobs.JOBS, task_id)) or any(follow.task_lines(here.root, task_id)):
+        return True
+    return bool(members.bearing(f"{task_id}/", here.root))
 
 
 def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:

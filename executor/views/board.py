@@ -172,7 +172,7 @@ def _monitor(row: Row, one: Row) -> str:
 
 def _supervisor(row: Row) -> str:
     if row["state"] == "elsewhere":
-        return "on another host: how old things are is not known here"
+        return f"{row['where'] or 'on another host'}: how old things are is not known here"
     if row["state"] == "unfinished":
         return "none, the job was never let go; go on with: do-tasks --continue"
     if not row["supervised"]:
@@ -186,7 +186,7 @@ def _supervisor(row: Row) -> str:
 def _ago(row: Row, one: Row) -> str:
     if one["age_s"] is not None:
         return f"{told_s(one['age_s'])} ago"
-    where = "on another host" if row["state"] == "elsewhere" else "before the last reboot"
+    where = row["where"] or "on another host" if row["state"] == "elsewhere" else "before the last reboot"
     return f"{one['changed']} {where}".strip()
 
 
