@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import attend, jobs, monitors
+from executor import attend, follow, jobs, monitors
 from executor.bench import Task
 from executor.errors import DefinitionError, MachineError
 from executor.events import WarningRaised
@@ -119,16 +119,18 @@ def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:
 
 
 def _await_mark(bench: Bench, number: int, task_id: str) -> None:
-    """Give the supervisor the moment it needs to show in SPEC.md what it has just logged."""
+    """Give the supervisor the moment it needs to show in SPEC.md what it has just logged, and to log that too."""
     until = bench.now() + MARK_S
-    while bench.now() < until and _is_open(bench, number) and bench.interrupts.sleep(LOOK_S):
+    while bench.now() < until and _is_unmarked(bench, number, task_id) and bench.interrupts.sleep(LOOK_S):
         bench.hear(task_id)
     bench.hear(task_id)
 
 
-def _is_open(bench: Bench, number: int) -> bool:
-    box = bench.boxes().get(number)  # a person may have taken the line out meanwhile
-    return box is not None and box.state == " "
+def _is_unmarked(bench: Bench, number: int, task_id: str) -> bool:
+    box = bench.boxes().get(number)
+    if box is None or box.state == " ":  # a person may have taken the line out meanwhile
+        return box is not None
+    return not any(line.get("event") == "SpecMarked" for line in follow.task_lines(bench.root, task_id))
 
 
 def _goes_on(bench: Bench, task_id: str) -> bool:
