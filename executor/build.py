@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CHECK_KINDS = ("command", "env_set", "python_import", "file", "disk_free", "gpu_free", "port", "url", "call")
 PROSE_KEYS = ("explore", "verify", "estimate")
 CRITERION_KINDS = ("file", "command", "matches", "metric", "result")
+ON_CHANGE = ("note", "reopen")
 MODES = ("normal", "background", "chunked")
 PLACE = "{chunk}"
 UNTIL = ("started", "first_checkpoint", "finished")
@@ -69,6 +70,7 @@ def build_settings(data: object) -> Settings:
         model=spot["model"].text(),
         python=spot["python"].text(),
         strict=spot["strict"].truth(Settings.strict),
+        on_change=spot["on_change"].choice(ON_CHANGE),
         protect=spot["protect"].texts(),
         env=None if spot["env"].data is None else spot["env"].texts(),
         max_parallel=spot["max_parallel"].whole(Settings.max_parallel),

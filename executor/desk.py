@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executor import follow, jobs, project, spec_file
 from executor.at_end import failing_alerts
+from executor.changes import in_words, only_judges, since_passed
 from executor.choose import AGENTS
 from executor.digests import READY, as_newest, made, who
 from executor.errors import DefinitionError, Problem, SpecError
@@ -28,6 +29,7 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from executor.digests import Known
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
@@ -49,6 +51,7 @@ class Desk:
         self.asked_runner = ""
         self.sources = Sources()
         self.made: dict[str, Made] = {}
+        self._known: Known | None = None
         self._steps: dict[int, Step] = {}
 
     @property
@@ -76,9 +79,19 @@ class Desk:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
 
+    def for_reading(self) -> Desk:
+        """Take what lies there as it is now, each file looked at once, and known again by the next verb that reads."""
+        self.sources = Sources(self.project.path(project.STATE_FOLDER, "cache", "sources.json"))
+        self._known = {}
+        return self
+
+    def changed(self, number: int, box: Box | None) -> tuple[str, ...]:
+        """Return what of a ticked step has changed since it passed."""
+        return since_passed(self, number, box, self._known)
+
     def make(self, step: Step, runner: str) -> Made:
         """Return what MAIN does as it is now, and keep what its digest is made of."""
-        now = made(self, step, runner=runner)
+        now = made(self, step, runner=runner, known=self._known)
         self.made[now.digest] = now
         return now
 
@@ -100,16 +113,20 @@ def decide(
     state = desk.state(number)
     box = box or box_of(desk, number)
     stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
+    changed = reopened(desk, number, box) if heed_stale and not stale else ()
     settled = decide_box(box, state, rerun=rerun)
     if settled and not rerun and _is_elsewhere(desk, box):
         return not_for_strict(box)
-    if settled and not (stale and settled.action == "done" and state.passed_at) and not not_enough(desk, box):
+    again = bool(changed) or (stale and state.passed_at)
+    if settled and not (again and settled.action == "done") and not not_enough(desk, box):
         _refuse_failed_before(desk, box, state)
         return settled
-    return _decide_unsettled(desk, box, state, rerun=rerun, stale=stale)
+    return _decide_unsettled(desk, box, state, rerun=rerun, stale=stale, changed=changed)
 
 
-def _decide_unsettled(desk: Desk, box: Box, state: StepState, *, rerun: bool, stale: int) -> Decision:
+def _decide_unsettled(
+    desk: Desk, box: Box, state: StepState, *, rerun: bool, stale: int, changed: tuple[str, ...]
+) -> Decision:
     step = desk.step(box.number)
     if state.stood and not failing_alerts(state.stood, step.background):
         state = state.replace(stood=())  # their monitors have `at_end: note` by now
@@ -118,13 +135,11 @@ def _decide_unsettled(desk: Desk, box: Box, state: StepState, *, rerun: bool, st
     digest = desk.make(step, runner).digest
     recorded = state
     state, seen = as_newest(desk, step, digest, state, seen)
-    if not rerun and jobs.is_job(desk.root, state.task_id):
-        attended = decide_job(state, seen, digest=digest)
-        if attended:
-            return attended
-    waiting = None if rerun else decide_waiting(state, digest=digest)
-    if waiting:
-        return waiting
+    if changed and only_judges(changed):
+        state = state.replace(verdict="failed", failed_in="POST")  # for POST alone to be run again
+    begun = None if rerun else _begun(desk, state, seen, digest)
+    if begun:
+        return begun
     refuse_unrunnable(desk, step)
     decision = decide_open(
         state,
@@ -132,15 +147,20 @@ def _decide_unsettled(desk: Desk, box: Box, state: StepState, *, rerun: bool, st
         digest=digest,
         on_lost=step.main.on_lost if step.main else "rerun",
         dependency_place=max((desk.state(need).main_place for need in finished_needs(step)), default=0),
-        rerun=rerun or bool(stale),
+        rerun=rerun or bool(stale) or not only_judges(changed),
         by_agent=runner in AGENTS,
     )
     if seen.status == "alive" and decision.main != "adopt":
         decision = decision.replace(stop_run=seen.run)
-    why = f"step {stale}, which it depends on, passed after it" if stale else decision.why
-    if not_enough(desk, box):
-        why = f"ticked by hand, which is not enough for strict; {why}"
+    why = f"step {stale}, which it depends on, passed after it" if stale else in_words(changed) or decision.why
+    why = f"ticked by hand, which is not enough for strict; {why}" if not_enough(desk, box) else why
     return decision.replace(why=why, digest=_begun_with(decision, digest, state, recorded))
+
+
+def _begun(desk: Desk, state: StepState, seen: Seen, digest: str) -> Decision | None:
+    """Return how a task goes on that others have in hand: a job without a verdict, a brief that is out."""
+    attended = decide_job(state, seen, digest=digest) if jobs.is_job(desk.root, state.task_id) else None
+    return attended or decide_waiting(state, digest=digest)
 
 
 def _begun_with(decision: Decision, digest: str, state: StepState, recorded: StepState) -> str:
@@ -148,6 +168,11 @@ def _begun_with(decision: Decision, digest: str, state: StepState, recorded: Ste
     if decision.main == "reuse" and state.main_digest == digest:
         return recorded.main_digest
     return recorded.digest if decision.task_id and state.digest == digest else digest
+
+
+def reopened(desk: Desk, number: int, box: Box) -> tuple[str, ...]:
+    """Return what has changed of a ticked step, where that opens it again."""
+    return desk.changed(number, box) if desk.plan.settings.on_change == "reopen" else ()
 
 
 def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:

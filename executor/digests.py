@@ -88,9 +88,9 @@ def _has_claude() -> bool:
     return bool(claude_files.program(os.environ.get("PATH", os.defpath)))
 
 
-def main_digest(desk: Desk, step: Step, *, like: str = "") -> str:
+def main_digest(desk: Desk, step: Step, *, like: str = "", runner: str = "") -> str:
     """Return the digest of what the step's MAIN does, by the newest recipe, or by that of the digest `like`."""
-    runner = who(desk, step).runner
+    runner = runner or who(desk, step).runner
     return _first(desk, step, runner) if like and number_of(like) == 1 else made(desk, step, runner=runner).digest
 
 
@@ -117,14 +117,19 @@ def made(desk: Desk, step: Step, *, runner: str, known: Known | None = None) -> 
     """Return the newest digest of what the step's MAIN does, with its parts; its written dependencies' are in it.
 
     An agent may mend the script and its modules, so their text is no part of what it does: its role and its skills
-    are. `known` are digests of steps that were made a moment ago.
+    are. `known` are digests of defined steps that were made a moment ago; those of this call are added.
     """
     by_agent = runner in AGENTS
     below: Known = {} if known is None else known
+    if known and not by_agent and (step.number, False) in known:
+        return known[step.number, False]
     for one in _down_to(desk, step):
         if one is not step and (one.number, by_agent) not in below:
             below[one.number, by_agent] = _second(desk, one, below, modules=not by_agent)
-    return _second(desk, step, below, runner=runner if by_agent else "", modules=not by_agent)
+    now = _second(desk, step, below, runner=runner if by_agent else "", modules=not by_agent)
+    if not by_agent:
+        below[step.number, False] = now
+    return now
 
 
 def _second(desk: Desk, step: Step, below: Known, *, modules: bool, runner: str = "") -> Made:
@@ -159,9 +164,10 @@ def _told(desk: Desk, main: Main) -> dict[str, object]:
 
 
 def of_parts(parts: Mapping[str, object], found: Mapping[str, Mapping[str, str]] | None = None) -> Made:
-    """Return the digest of these parts."""
+    """Return the digest of these parts; the numbers of dependencies are not in it, for steps are renumbered."""
     each = {name: files.digest(repr(value).encode()) for name, value in parts.items()}
-    whole = files.digest(repr(sorted(each.items())).encode())[:32]
+    plain = sorted((name.partition(" ")[0], digest) for name, digest in each.items())
+    whole = files.digest(repr(plain).encode())[:32]
     shortly = {name: digest[:PART] for name, digest in each.items()}
     kept = {
         kind: {path: one[:PART] if inputs.as_content(one) else one for path, one in rows.items()}

@@ -41,9 +41,9 @@ def found(root: str, globs: Iterable[str]) -> list[str]:
     return [name for pattern in globs for name in _found(root, pattern)]
 
 
-def record(root: str, name: str, sources: Sources) -> str:
-    """Return the record of one file as it is now."""
-    return _record(os.path.join(root, name), sources, room=SMALL)[0]
+def alike(root: str, name: str, before: str, sources: Sources) -> str:
+    """Return the record of a file as it is now, by content or by size and time as the one before was."""
+    return _record(os.path.join(root, name), sources, room=SMALL if as_content(before) else -1)[0]
 
 
 def as_content(record: str) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from executor.steps import Check, Step
 
 NEWEST = 2
+JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
 JUDGING_RULES = ("nan", "divergence")  # those whose standing alert fails a job at its end
 
 
@@ -76,9 +77,10 @@ def second(
 def judges(step: Step, *, strict: bool) -> dict[str, object]:
     """Return what decides whether finished work passes, by name; order, names and limits do not."""
     main = step.main
+    failing = [one for one in step.background if one.at_end == "fail"]
     watching = [
-        [one.name, one.kind, one.asks, rules, getattr(one, "at_end", "")]
-        for one in step.background
+        [one.name, one.kind, one.asks, rules]
+        for one in failing
         if (rules := [[rule.kind, sorted(rule.args.items())] for rule in one.rules if rule.kind in JUDGING_RULES])
     ]
     written = {

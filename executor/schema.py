@@ -553,6 +553,11 @@ _SETTINGS = _mapping(
         "model": _says(_TEXT, "Model of agents whose role names none."),
         "python": _says(_TEXT, "Interpreter of the scripts; default that of the virtual environment."),
         "strict": {"type": "boolean", "description": "Tick only what is proven."},
+        "on_change": {
+            "type": "string",
+            "enum": ["note", "reopen"],
+            "description": "What is ticked and changed since: say so (note), or run it again with --continue (reopen).",
+        },
         "protect": _says(_TEXTS, "Globs that no agent may change."),
         "env": _says(_NAMES, "Variables that commands get; default all."),
         "max_parallel": _says(_COUNT, "Checks side by side; default 3.", maximum=64),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_FILES = 2_000
 MOST_BYTES = 20_000_000
 MOST_PARSED = 2_000_000
+MOST_KEPT = 20_000
 SETTLED_NS = 2_000_000_000  # a file that changed so shortly before it was read may change again without a sign
 FOREIGN = ("site-packages", "dist-packages", ".venv", "node_modules")
 STDLIB = frozenset(sys.stdlib_module_names)
@@ -44,7 +45,18 @@ class Sources:
     def __init__(self, kept_at: str = "") -> None:
         self._kept_at = kept_at
         self._known: dict[str, Source] | None = None if kept_at else {}
+        self._settled: set[str] = set()
         self._grew = False
+
+    def is_settled(self, key: str) -> bool:
+        """Return True for what was settled without a look at any file."""
+        self._load()
+        return key in self._settled
+
+    def settle(self, key: str) -> None:
+        """Note what was settled without a look at any file, for the next time."""
+        self._settled.add(key)
+        self._grew = True
 
     def digest(self, path: str) -> str:
         """Return the digest of a file's bytes, empty when it cannot be read."""
@@ -59,10 +71,12 @@ class Sources:
         """Keep what was learned, where that may be done."""
         if not (self._grew and self._kept_at and os.access(os.path.dirname(self._kept_at), os.W_OK)):
             return
-        rows = {path: [one.look, one.digest, one.kind, one.names] for path, one in (self._known or {}).items()}
+        newest = [*self._load().items()][-MOST_KEPT:]
+        rows = {path: [one.look, one.digest, one.kind, one.names] for path, one in newest}
+        body = {"version": __version__, "files": rows, "settled": sorted(self._settled)[:MOST_KEPT]}
         self._grew = False
         try:
-            files.replace(self._kept_at, json.dumps({"version": __version__, "files": rows}).encode())
+            files.replace(self._kept_at, json.dumps(body).encode())
         except MachineError:  # a cache fails no reading
             return
 
@@ -70,9 +84,7 @@ class Sources:
         look = look_at(path)
         if look is None:
             return None
-        if self._known is None:
-            self._known = _kept(self._kept_at)
-        known = self._known.get(path)
+        known = self._load().get(path)
         if known and known.look == look and (known.names is not None or not parsed):
             return known
         return self._read(path, look, parsed=parsed)
@@ -87,10 +99,15 @@ class Sources:
             return None
         kind = kind_of(path, text) if parsed else ""
         source = Source(look, files.digest(text), kind, _names(kind, text) if parsed else None)
-        if max(look[1], look[2]) < now - SETTLED_NS and self._known is not None:
-            self._known[path] = source
+        if max(look[1], look[2]) < now - SETTLED_NS:
+            self._load()[path] = source
             self._grew = True
         return source
+
+    def _load(self) -> dict[str, Source]:
+        if self._known is None:
+            self._known, self._settled = _kept(self._kept_at)
+        return self._known
 
 
 def look_at(path: str) -> Look | None:
@@ -112,14 +129,15 @@ def _names(kind: str, text: bytes) -> tuple[str, ...]:
     return named_in_words(text.decode("utf-8", "replace")) if kind == "shell" else ()
 
 
-def _kept(path: str) -> dict[str, Source]:
+def _kept(path: str) -> tuple[dict[str, Source], set[str]]:
+    """Return what was kept, nothing of a file that cannot be read or is of another version."""
     body = reading.record(path)
     try:
         if body.get("version") != __version__:
-            return {}
-        return {path: _source(*row) for path, row in body["files"].items()}
+            return {}, set()
+        return {name: _source(*row) for name, row in body["files"].items()}, set(map(str, body["settled"]))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return {}, set()
 
 
 def _source(look: list[int], digest: str, kind: str, names: list[str] | None) -> Source:

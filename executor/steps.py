@@ -219,6 +219,7 @@ class Settings(Value):
     model: str = ""
     python: str = ""
     strict: bool = False
+    on_change: str = "note"
     protect: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None
     max_parallel: int = 3

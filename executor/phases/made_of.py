@@ -6,7 +6,8 @@ import json
 import os
 
 from executor import files, inputs, jobs, recipes
-from executor.digests import PART, of_parts
+from executor.changes import KEPT, MOST_NAMED, outputs_digest
+from executor.digests import of_parts
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     Files = Mapping[str, Mapping[str, str]]
 
-MOST_NAMED = 24  # files of a kind that a line of the log names; a file beside the task's runs has them all
-KEPT = "files.json"
-
 
 def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
     """Return what StepPassed says of what was done, what judged it, and what it left."""
@@ -30,7 +28,7 @@ def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
     left = _left(bench, task.step)
     parts = {**(made.parts if made else {}), **judge.parts}
     if left:
-        parts["outputs"] = files.digest(repr(sorted(left.items())).encode())[:PART]
+        parts["outputs"] = outputs_digest(left)
     found = {**(made.files if made else {}), **({"outputs": left} if left else {})}
     return {"judged_by": judge.digest, "parts": parts, "files": _named(bench, task.task_id, found)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, jobs, project
+from executor.changes import in_words, judged_by
 from executor.desk import Desk, is_met, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
@@ -11,6 +12,7 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from executor.formats.spec_md import Box
 
@@ -29,11 +31,12 @@ def run(args: Namespace) -> Verdict:
     """Print a line a step."""
     here = project.find(args.project)
     plan, validated = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states)
+    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})
     rows = [_row(desk, number, boxes.get(number)) for number in numbers]
+    desk.sources.save()
     if args.ready:
         rows = [row for row in rows if _ready(desk, row, boxes)]
     if args.json:
@@ -47,7 +50,7 @@ def run(args: Namespace) -> Verdict:
     return Verdict.PASSED
 
 
-def _done(rows: list[dict[str, object]]) -> str:
+def _done(rows: list[dict[str, Any]]) -> str:
     """Count what is done; each kind of tick but the proven, and what must run again, apart."""
     done = [row for row in rows if row["tick"]]
     kinds = [(kind, [row for row in done if row["tick"] == kind]) for kind in TICKS if kind != "proven"]
@@ -59,11 +62,11 @@ def _done(rows: list[dict[str, object]]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _counted(rows: list[dict[str, object]], what: str) -> str:
+def _counted(rows: list[dict[str, Any]], what: str) -> str:
     return f"{len(rows)} {what}" if rows else ""
 
 
-def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
+def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
     task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     state = _state(desk, number, box)
@@ -71,7 +74,8 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, object]:
     stale_by = outrun(desk, number) if tick and desk.plan.defines(number) else 0
     alerts = len(desk.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
-    return row | {"alerts": alerts, "tick": tick or None}
+    row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(desk.state(number), box)}
+    return row | {"changed": [*desk.changed(number, box)]}
 
 
 def _state(desk: Desk, number: int, box: Box | None) -> str:
@@ -91,18 +95,18 @@ def _open_state(desk: Desk, number: int, box: Box) -> str:
     return ENDED.get(state.verdict, "open")
 
 
-def _ready(desk: Desk, row: dict[str, object], boxes: dict[int, Box]) -> bool:
+def _ready(desk: Desk, row: dict[str, Any], boxes: dict[int, Box]) -> bool:
     number = int(str(row["step"]))
     if row["state"] == "no line" or number not in desk.plan.numbers:
         return False
     if row["tick"]:
-        return bool(row["stale_by"])
+        return bool(row["stale_by"]) or bool(row["changed"] and desk.plan.settings.on_change == "reopen")
     if row["state"] == "running":
         return False
     return all(edge.step in boxes and is_met(desk, edge) for edge in desk.step(number).depends_on)
 
 
-def _line(row: dict[str, object]) -> str:
+def _line(row: dict[str, Any]) -> str:
     told = f"  [{row['task_id']}]" if row["task_id"] else ""
     tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
     word = WORDS.get(str(row["tick"]), tick) or state
@@ -110,4 +114,6 @@ def _line(row: dict[str, object]) -> str:
     shown = "" if word in ("proven", "open") else f" ({word}{alerts})"
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
+    changed = in_words(row["changed"])
+    told += f" ({clean_control(changed)})" if changed else ""
     return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

@@ -18,7 +18,7 @@ from executor.state import fold
 from executor.values import TYPE_CHECKING
 from executor.verbs.summary import say_json, say_report, say_summary, still_running
 from executor.verbs.unknown import refuse_unknown_living
-from executor.verbs.wanted import asked, ranges, will_outrun
+from executor.verbs.wanted import asked, noted, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run(args: Namespace) -> Verdict:
 
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states)
+    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
     desk.strict = desk.strict or args.strict
     desk.asked_runner = args.runner
     boxes = desk.boxes()
@@ -98,7 +98,7 @@ def _dry_run(here: project.Project, args: Namespace) -> Verdict:
         gate = "" if args.force else _gate(desk, number, decision, boxes, numbers)
         title = boxes[number].title if number in boxes else plan.title(number)
         row = {"step": number, "title": title, "action": decision.action, "main": decision.main}
-        rows.append(row | {"why": decision.why + gate})
+        rows.append(row | noted(desk, decision, boxes.get(number), gate))
     verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
     if args.json:
         import json

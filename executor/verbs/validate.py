@@ -15,11 +15,13 @@ from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
 from executor.values import TYPE_CHECKING
+from executor.verbs.doubts import of_spec, too_many, uncovered
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
+    from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.steps import Settings, Step
 
@@ -45,6 +47,8 @@ def run(args: Namespace) -> Verdict:
         yield from lint_proof(step, settings)
         yield from _beyond_us(step, settings)
         yield from _agent_files(here.root, step, settings)
+        yield from uncovered(here, step)
+        yield from too_many(here, step)
 
     problems = [*validate(data, file=here.definitions, read_script=read_script, doubts=doubts)]
     if not any(problem.severity == "error" for problem in problems):
@@ -88,18 +92,19 @@ def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
     """Return what SPEC.md and the definitions disagree on."""
     try:
         text_now = spec_file.read(here.spec)
-        known: set[int] = set()
+        known: dict[int, Box] = {}
         for box in spec_md.boxes(text_now):
             if box.number in known:
                 spec_md.find(text_now, box.number)
-            known.add(box.number)
+            known[box.number] = box
     except SpecError as error:
         return [Problem(project.SPEC_NAME, str(error).removeprefix(f"{project.SPEC_NAME} "))]
     missing = [number for number in plan.numbers if number not in known]
     text = "is defined but has no line here; add it with: do-tasks --step {0} --append"
-    return [
+    lacks = [
         Problem(project.SPEC_NAME, f"step {number} {text.format(number)}", severity="warning") for number in missing
     ]
+    return [*lacks, *of_spec(here, plan, known)]
 
 
 def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:

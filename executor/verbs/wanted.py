@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from executor.desk import finished_needs, not_enough, outrun
+from executor.changes import in_words
+from executor.desk import finished_needs, not_enough, outrun, reopened
 from executor.errors import UsageError
 from executor.mask import clean_control as safe
 from executor.noticed import remarks
@@ -13,9 +14,11 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
     from executor.desk import Desk
     from executor.formats.spec_md import Box
+    from executor.recall import Decision
 
 
 def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
@@ -55,7 +58,7 @@ def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
     if box is None or box.state != "x" or begun_again(box, desk.state(number)):
         return True
     decide_box(box, desk.state(number), rerun=False)  # refuses a tick that the log contradicts
-    return not_enough(desk, box) or bool(outrun(desk, number))
+    return not_enough(desk, box) or bool(outrun(desk, number) or reopened(desk, number, box))
 
 
 def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
@@ -63,3 +66,10 @@ def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
     if not (desk.plan.gated(number) and desk.state(number).passed_at):
         return 0
     return next((need for need in finished_needs(desk.step(number)) if need in before), 0)
+
+
+def noted(desk: Desk, decision: Decision, box: Box | None, gate: str) -> dict[str, Any]:
+    """Return why, with what has changed of a step that is done; any other decision says that itself."""
+    changed = desk.changed(box.number, box) if box else ()
+    since = in_words(changed) if decision.action == "done" else ""
+    return {"why": "; ".join(filter(None, (decision.why, since))) + gate, "changed": [*changed]}

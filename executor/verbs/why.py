@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor import follow, project
+from executor.changes import UNSAID, judged_by
 from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun, unmet
 from executor.digests import who
 from executor.mask import clean_control, spelled_json
@@ -13,6 +14,8 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+    from typing import Any
 
     from executor.recall import Decision
 
@@ -29,11 +32,12 @@ def run(args: Namespace) -> Verdict:
     """Print what is known of the steps and what would run."""
     here = project.find(args.project)
     plan, _ = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states)
+    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     titles = {number: box.title for number, box in boxes.items()}
     told = [_told(desk, number) for number in select(args.step, plan, titles).numbers]
+    desk.sources.save()
     verdict = Verdict.INVALID if any(one["action"] == "refused" for one in told) else Verdict.PASSED
     if args.json:
         import json
@@ -45,10 +49,20 @@ def run(args: Namespace) -> Verdict:
         for key in SHOWN:
             if one[key]:
                 print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
+        for line in _since(one):
+            print(clean_control(f"  {line}"))
     return verdict
 
 
-def _told(desk: Desk, number: int) -> dict[str, object]:
+def _since(one: dict[str, Any]) -> Iterator[str]:
+    """Yield what is to be said of a tick: what has changed since, and that what judged it is not known."""
+    if one["changed"]:
+        yield f"changed since it passed: {', '.join(one['changed'])}"
+    if one["judged_by"] == UNSAID:
+        yield f"judged by: {UNSAID}"
+
+
+def _told(desk: Desk, number: int) -> dict[str, Any]:
     box = box_of(desk, number)
     decision = decide_or_refuse(desk, number, heed_stale=True)
     state = desk.state(number)
@@ -72,6 +86,8 @@ def _told(desk: Desk, number: int) -> dict[str, object]:
         "alerts": ", ".join(f"{key} [{action}]" for action, _, key in (one.partition(" ") for one in state.alerts)),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": outrun(desk, number),
+        "changed": [*desk.changed(number, box)],
+        "judged_by": judged_by(state, box),
     }
 
 
