@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from executor import jobs, pids
+from executor import jobs
 from tests.edge.projects import Project, alive, command, until
 
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
@@ -31,10 +32,13 @@ def project(tmp_path):
 
 def end_all(folder):
     """End what any project below this folder still runs."""
-    for pid in pids.everybody():
-        told = [word for word in pids.environ(pid) if word.startswith(b"DO_TASKS_PROJECT=")]
-        if told and str(folder).encode() in told[0]:
-            os.kill(pid, signal.SIGKILL)
+    for process in psutil.process_iter():
+        try:
+            told = process.environ().get("DO_TASKS_RESULT", "")
+            if told.startswith(f"{folder}/") or process.cwd().startswith(f"{folder}/"):
+                process.kill()
+        except psutil.Error:
+            continue
 
 
 def record(project, run="main.1"):
