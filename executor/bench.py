@@ -84,6 +84,8 @@ class Bench(Desk):
         self.interrupts = Interrupts()
         self.strict = desk.strict
         self.asked_runner = desk.asked_runner
+        self.asked: tuple[str, ...] = ()  # the selection, as words of the command line
+        self.asked_in = "."  # the --project of this call
         self.progress: Progress = _nobody_watches
         self.waits: Waits = _nobody_waits
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written

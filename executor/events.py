@@ -435,7 +435,10 @@ class NoticeSent(Event):
 
 
 class BriefGiven(Event):
-    """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`."""
+    """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`.
+
+    `asked` is the selection that is gone on with then, as words of the command line.
+    """
 
     phase: str = "MAIN"
     status: str = "waiting"
@@ -443,6 +446,15 @@ class BriefGiven(Event):
     runner: str = ""
     brief: str = ""
     reason: str = ""
+    asked: str = ""
+
+
+class BriefRepeated(Event):
+    """A brief that is out was given again, to another selection: `asked` is gone on with from now on."""
+
+    phase: str = "MAIN"
+    status: str = "waiting"
+    asked: str = ""
 
 
 class WarningRaised(Event):

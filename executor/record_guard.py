@@ -38,7 +38,10 @@ INNOCENT = frozenset(
 )
 # What no supervisor writes of its job, and what it writes only when the job has ended.
 OF_EXECUTORS = frozenset(
-    ("TaskStarted", "TaskResumed", "BriefGiven", "StepMarkedDone", "StepReopened", "HandTickSeen", "HandUntickSeen")
+    (
+        *("TaskStarted", "TaskResumed", "BriefGiven", "BriefRepeated"),
+        *("StepMarkedDone", "StepReopened", "HandTickSeen", "HandUntickSeen"),
+    )
 )
 OF_THE_END = frozenset(("StepPassed", "SpecTicked"))
 EXPLAINS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 
 from executor import brief, claude_files, files, follow, jobs
 from executor.bounds import rounds_of
@@ -18,34 +19,51 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
+    from executor.formats.roles import Skill
 
 
 def host(bench: Bench, task: Task) -> Outcome:
     """Write the brief down and wait: nobody holds a lock meanwhile, the log reserves the step."""
-    main = task.step.main or Main()
-    named = main.agent or claude_files.USUAL_ROLE
-    listed = claude_files.listed(bench.root, agent=named, skills=main.skills)
-    skills, trouble = claude_files.skills_of(bench.root, listed)
+    skills, trouble = _skills(bench, task)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
     remember(bench, task)
     run = jobs.next_main(bench.root, task.task_id)
-    folder = jobs.new_run(bench.root, task.task_id, run)
-    result = bench.relative(os.path.join(folder, "result.json"))
-    finish = brief.finish_of("host", task_id=task.task_id, result_path=result)
-    told = brief_for(bench, task, skills, limits=brief.Limits(), finish=finish)
+    jobs.new_run(bench.root, task.task_id, run)
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
-    files.replace(os.path.join(folder, "brief.md"), bench.masker.mask(brief.text(told)).encode())
-    body = bench.masker.mask_all(brief.as_json(told))
-    files.replace(os.path.join(folder, "brief.json"), json.dumps(body, ensure_ascii=False).encode())
-    return ask(bench, task, run, "")
+    _write(bench, task, run, skills)
+    return _wait(bench, task, run, "")
 
 
 def ask(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
+    """Give the brief once more, with what POST found of the last answer in it."""
+    skills, _ = _skills(bench, task)  # one that was taken away since is no reason to lose the work
+    _write(bench, task, run, skills, found=reason)
+    return _wait(bench, task, run, reason)
+
+
+def _skills(bench: Bench, task: Task) -> tuple[tuple[Skill, ...], str]:
+    main = task.step.main or Main()
+    named = main.agent or claude_files.USUAL_ROLE
+    listed = claude_files.listed(bench.root, agent=named, skills=main.skills)
+    return claude_files.skills_of(bench.root, listed)
+
+
+def _write(bench: Bench, task: Task, run: str, skills: tuple[Skill, ...], found: str = "") -> None:
+    folder = bench.folder(task, run)
+    result = bench.relative(os.path.join(folder, "result.json"))
+    finish = brief.finish_of("host", result_path=result)
+    told = brief_for(bench, task, skills, limits=brief.Limits(), finish=finish).replace(found=found)
+    files.replace(os.path.join(folder, "brief.md"), bench.masker.mask(brief.text(told)).encode())
+    body = bench.masker.mask_all(brief.as_json(told))
+    files.replace(os.path.join(folder, "brief.json"), json.dumps(body, ensure_ascii=False).encode())
+
+
+def _wait(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
     """Log that the task waits; `reason` is what POST found of the last answer."""
     path = bench.relative(os.path.join(bench.folder(task, run), "brief.md"))
-    bench.log(BriefGiven(run=run, runner="host", brief=path, reason=reason), task)
+    bench.log(BriefGiven(run=run, runner="host", brief=path, reason=reason, asked=shlex.join(bench.asked)), task)
     bench.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")
 

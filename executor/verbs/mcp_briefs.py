@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from executor.step_state import StepState
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
-WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]{8})$", re.MULTILINE)
+WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]{8})(?: --project .*)?$", re.MULTILINE)
 ELSEWHERE = "[the brief stands under `brief`]"
 
 

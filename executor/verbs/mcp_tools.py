@@ -19,6 +19,7 @@ from executor.mask import Masker, clean_control, secrets
 from executor.values import TYPE_CHECKING
 from executor.verbs.mcp_briefs import Given, find_brief, named_in, without
 from executor.verbs.mcp_calls import Child, Said
+from executor.verbs.mcp_moves import move_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 INSTRUCTIONS = """\
 do-tasks runs a plan: SPEC.md says what must become true, one box a step; step_definitions.yaml says how each step is
 checked, tried small, done and verified. Begin with `status`; `run` takes the open steps in order. Go by `exit_code` and
-`next` of the answer.
+`next` of the answer, until nothing is left of what was asked for.
 
 Exit 3 with a `brief` means that the work of MAIN is wanted from you: do what the brief says, then call `resume` with
-its task id. do-tasks runs POST and the criteria itself and ticks the box, or says what is missing.
+its task id. do-tasks runs POST and the criteria itself and ticks the box, or says what is missing; `next` of its answer
+names the call of `run` that goes on.
 
 There is no tool that ticks a box, and none that opens one: only evidence does, or a person in a terminal. Do not edit
 SPEC.md, step_definitions.yaml, .task_execution.log or what is under .do-tasks/, and do not loosen a check so that it
@@ -57,12 +59,14 @@ NEXT = {
     130: "`run` without a step goes on where it stopped.",
 }
 READ = "`run` takes the open steps in order."
-BRIEFED = "Do the work of the brief now; its evidence counts, not your word. Then `resume` {task_id}."
-LATE = (
-    "Its limit of {limit_s:g} s was over, so it was interrupted as by Ctrl-C. `run` without a step goes on; give it a"
-    " longer timeout_s. A long training belongs into `mode: background`."
+BRIEFED = (
+    "Do the work of the brief now; its evidence counts, not your word. Then `resume` {task_id}, and go by its `next`."
 )
-KILLED = "It was ended by signal {signal}. `run` without a step takes up what still lives, and goes on."
+LATE = (
+    "Its limit of {limit_s:g} s was over, so it was interrupted as by Ctrl-C. The same call, without `rerun`, goes on;"
+    " give it a longer timeout_s. A long training belongs into `mode: background`."
+)
+KILLED = "It was ended by signal {signal}. The same call, without `rerun`, takes up what still lives."
 INSIDE = "called from inside {task_id}, which is running: do the work of that task; whoever started it runs the steps"
 HEAD_CHARS, TAIL_CHARS = 6_000, 14_000
 MOST_JSON_CHARS = 200_000
@@ -185,7 +189,7 @@ class Tools:
             return _answered(said.exit_code, text, LATE.format(limit_s=limit_s))
         task_id = named_in(text) if said.exit_code == 3 else ""
         if not task_id:
-            return _answered(said.exit_code, text)
+            return _answered(said.exit_code, text, self._shown(move_after(self._start, words, said.exit_code)))
         try:
             given = find_brief(self._start, task_id)
         except UsageError:  # somebody has resumed or stopped it since

@@ -9,7 +9,7 @@ from executor.desk import Desk
 from executor.digests import main_digest
 from executor.errors import UsageError
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work
+from executor.verbs import agent_at_work, next_command
 from executor.verbs.run import open_bench, under_lock
 from executor.verbs.summary import say_json, say_report
 from executor.views.terminal import safe
@@ -38,35 +38,43 @@ def run(args: Namespace) -> Verdict:
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    from executor.ending import resume
+    from executor.ending import already_passed, resume
 
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     desk = Desk(here, plan, recalled.states)
-    number = _waiting(desk, args.task_id)
+    number = _number(desk, args.task_id)
+    asked = next_command.remembered(here.root, args.task_id)
     bench: Bench = open_bench(here, desk, screen)
     bench.recalled = recalled
-    bench.strict = bench.strict or args.strict
+    bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
+    bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
     try:
         bench.interrupts.listen()
-        report = resume(bench, number)
+        passed = bench.state(number).verdict == "passed"
+        report = already_passed(bench, number) if passed else resume(bench, number)
         say_report(bench, report, screen)
+        move = next_command.of_resume(bench, number, args.task_id, asked, args.project)
+        if move.told:
+            screen.say(safe(bench.masker.mask(move.told)))
         if args.json:
-            say_json(bench, [report], [])
+            say_json(bench, [report], [], move=move.command)
         return report.outcome.verdict
     finally:
         follow.save(here.root, follow.catch_up(here.root, bench.recalled))
         bench.journal.close()
 
 
-def _waiting(desk: Desk, task_id: str) -> int:
-    """Return the step of a task that waits for its host; UsageError for any other."""
+def _number(desk: Desk, task_id: str) -> int:
+    """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
     match = TASK.fullmatch(task_id)
     number = int(match[1]) if match else -1
     state = desk.state(number)
     if not match or state.task_id != task_id or not desk.plan.defines(number):
         raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
+    if state.verdict == "passed":
+        return number
     if state.verdict != "waiting":
         told = state.verdict or "not at its end"
         raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")

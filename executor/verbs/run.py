@@ -16,7 +16,8 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs.summary import say_json, say_report, say_summary, still_running
+from executor.verbs import next_command
+from executor.verbs.summary import say_json, say_report, say_summary, still_running, worst_of
 from executor.verbs.unknown import refuse_unknown_living
 from executor.verbs.wanted import asked, noted, ranges, will_outrun
 from executor.views.terminal import Screen, Transcript, safe
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from executor.engine import Report
     from executor.formats.spec_md import Box
     from executor.recall import Decision
-
-
-WORST_FIRST = (
-    *(Verdict.INTERRUPTED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED),
-    *(Verdict.LOST, Verdict.ALERT, Verdict.WAITING),
-)
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -156,6 +151,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     bench = open_bench(here, desk, screen)
     bench.recalled = recalled
     bench.strict = bench.strict or args.strict
+    bench.asked, bench.asked_in = next_command.words_of(args), args.project
     try:
         return _go(bench, args, screen)
     finally:
@@ -210,8 +206,9 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     for report in run_many(bench, numbers, how):
         reports.append(report)
         say_report(bench, report, screen)
+    brief_out = next_command.brief_out(bench, reports)
     if args.json:
-        say_json(bench, reports, notes)
+        say_json(bench, reports, notes, move=next_command.of_run(bench, args, reports, brief_out))
     return _close(bench, reports, notes, args, screen)
 
 
@@ -248,11 +245,13 @@ def _wait_s(args: Namespace) -> float:
 def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
     if args.keep_going or args.all:
         say_summary(reports, screen)
-    worst = _worst(reports)
+    worst = worst_of(reports)
     if args.step and all(report.done for report in reports):
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
-        screen.say(f"Interrupted in step {reports[-1].number}; go on with: do-tasks --continue")
+        words = bench.asked if args.step and not args.rerun else ("--continue",)
+        again = safe(next_command.command(words, args.project))
+        screen.say(f"Interrupted in step {reports[-1].number}; go on with: {again}")
     running = [] if args.step else still_running(bench, reports)
     if running:
         screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")
@@ -260,11 +259,6 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
         for note in notes:
             screen.say(note)
     return worst
-
-
-def _worst(reports: list[Report]) -> Verdict:
-    verdicts = [report.outcome.verdict for report in reports]
-    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), Verdict.PASSED)
 
 
 def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:

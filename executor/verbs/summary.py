@@ -9,12 +9,27 @@ from executor.desk import outrun
 from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
+from executor.verbs.next_command import resume_command
 from executor.views.terminal import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from executor.bench import Bench
     from executor.engine import Report
     from executor.views.terminal import Screen
+
+
+WORST_FIRST = (
+    *(Verdict.INTERRUPTED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED),
+    *(Verdict.LOST, Verdict.ALERT, Verdict.WAITING),
+)
+
+
+def worst_of(reports: Iterable[Report]) -> Verdict:
+    """Return the verdict that the exit code of a run shows."""
+    verdicts = [report.outcome.verdict for report in reports]
+    return next((verdict for verdict in WORST_FIRST if verdict in verdicts), Verdict.PASSED)
 
 
 def say_report(bench: Bench, report: Report, screen: Screen) -> None:
@@ -57,11 +72,11 @@ def _say_brief(bench: Bench, report: Report, screen: Screen) -> None:
     path = os.path.join(jobs.run_folder(bench.root, report.task_id, run), "brief.md")
     screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
     screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
-    screen.say(f"When the work is done: do-tasks resume {report.task_id}")
+    screen.say(safe(f"When the work is done: {resume_command(report.task_id, bench.asked_in)}"))
 
 
-def say_json(bench: Bench, reports: list[Report], notes: list[str]) -> None:
-    """Print what became of the steps; one that waits for whoever called carries its brief."""
+def say_json(bench: Bench, reports: list[Report], notes: list[str], *, move: str) -> None:
+    """Print what became of the steps, and the next command; a step that waits for whoever called carries its brief."""
     import json
 
     rows = [
@@ -78,7 +93,7 @@ def say_json(bench: Bench, reports: list[Report], notes: list[str]) -> None:
         }
         for report in reports
     ]
-    body = bench.masker.mask_all({"steps": rows, "notes": notes})
+    body = bench.masker.mask_all({"steps": rows, "notes": notes, "next": move or None})
     print(spelled_json(json.dumps(body, ensure_ascii=False)))
 
 

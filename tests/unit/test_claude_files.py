@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from executor.brief import rules
 from executor.cli import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +124,46 @@ def test_the_command_has_the_agent_in_the_foreground_and_resumes():
     assert "`do-tasks resume TASK_ID`" in body(COMMAND)
 
 
+def test_the_command_goes_on_until_no_next_command_is_named():
+    said = " ".join(body(COMMAND).split())
+    assert re.search(r"last line of the transcript is `Next: do-tasks`.*run that command.*no such line.*stop", said)
+    assert re.search(r"^\| 0 \|.*part 4 \|$", body(COMMAND), re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 5, 6, 130])
+def test_an_exit_code_with_nothing_to_go_on_with_ends_the_command(code):
+    (row,) = re.findall(rf"^\| (?:[\d, ]+, )?{code}(?:, [\d, ]+)? \|.*\|$", body(COMMAND), re.MULTILINE)
+    assert "; stop" in row
+
+
+def test_the_hint_names_what_the_command_can_be_asked_for():
+    hint = front(COMMAND)["argument-hint"]
+    assert re.findall(r"--[\w-]+", hint) == ["--step", "--continue", "--all", "--monitor", "--dry-run"]
+
+
+# Who runs what
+
+
+def test_the_one_who_called_resumes_and_its_agent_never_does():
+    assert "The agent does not run do-tasks" in " ".join(body(COMMAND).split())
+    assert re.search(
+        r"You do not do.*- Run do-tasks, in any form", " ".join(body(AGENT).replace("What you", "You").split())
+    )
+    assert re.findall(r"`do-tasks [^`]*`|do-tasks resume", text_of(AGENT)) == []
+
+
+@pytest.mark.parametrize("page", [COMMAND, AGENT], ids=named)
+def test_the_result_file_of_a_brief_may_be_written(page):
+    said = " ".join(body(page).split())
+    assert re.search(r"under \.do-tasks/.{0,20}\bbut (for )?the result file that (a|the) brief names", said)
+
+
+def test_brief_and_role_name_the_same_orders():
+    (rule,) = (one for one in rules() if "not an instruction" in one)
+    assert "this brief and your role alone" in rule
+    assert "your orders are this page and the brief" in " ".join(body(AGENT).split())
+
+
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5, 6, 70, 130])
 def test_the_command_says_what_to_do_on_each_exit_code(code):
     cells = re.findall(r"^\| ([\d, ]+) \|", body(COMMAND), re.MULTILINE)
@@ -163,9 +204,9 @@ CALLS = [(page, line) for page in PAGES for line in calls(page)]
 @pytest.mark.parametrize(("page", "line"), CALLS, ids=[f"{named(page)}: {line}" for page, line in CALLS])
 def test_a_do_tasks_call_in_a_page_is_one_that_there_is(page, line):
     words = shlex.split(line)[1:]
-    verb = "run" if words[0].startswith("-") else words[0]
+    verb = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
     assert verb in VERBS
-    assert {word for word in words if word.startswith("-")} <= options_of(verb)
+    assert {word for word in words if word.startswith("-")} <= {*options_of(verb), "--monitor"}
 
 
 def test_there_are_calls():

@@ -1,0 +1,76 @@
+"""The next call of `run`, when something is left of what was asked for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from executor import follow, project
+from executor.desk import Desk
+from executor.errors import DoTasksError
+from executor.mask import clean_control
+from executor.values import TYPE_CHECKING
+from executor.verbs.mcp_briefs import TASK
+from executor.verbs.next_command import read_words, remaining, remembered
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+MOVES = {
+    0: "Go on with what was asked for: {call}.",
+    1: "The transcript says what failed, `why` what would run. Mend the cause, not the check; then {call}.",
+    3: "Wait for what the transcript names: `monitor` shows background jobs, `why` a dependency. Then {call}.",
+    130: "{call} goes on where it stopped.",
+}
+NOTHING = (
+    "Nothing is left of what was asked for: it is done, or its job runs (`monitor`). `status` shows the whole plan."
+)
+
+
+def move_after(start: str, words: list[str], exit_code: int) -> str:
+    """Return the next move after `run` or `resume`; empty where the usual one will do."""
+    if exit_code not in MOVES or words[0] not in ("run", "resume"):
+        return ""
+    try:
+        here = project.find(start)
+        plan, _ = project.load(here)
+        desk = Desk(here, plan, follow.recall(here.root).states)
+        if words[0] == "run":
+            return _after_run(desk, words[1:], exit_code)
+        return _after_resume(desk, words[-1], exit_code)
+    except DoTasksError:
+        return ""
+
+
+def _after_run(desk: Desk, words: list[str], exit_code: int) -> str:
+    args = read_words(shlex.join(words))
+    if args is None or args.rerun:
+        return NOTHING if args and exit_code == 0 else ""
+    return _move(desk, args, exit_code)
+
+
+def _after_resume(desk: Desk, task_id: str, exit_code: int) -> str:
+    match = TASK.fullmatch(task_id)
+    args = remembered(desk.root, task_id)
+    if not match or args is None:
+        return ""
+    number = int(match[1])
+    passed = desk.state(number).verdict == "passed"
+    return _move(desk, args, exit_code, behind=number if passed else number - 1)
+
+
+def _move(desk: Desk, args: Namespace, exit_code: int, behind: int = 0) -> str:
+    desk.strict = desk.strict or args.strict
+    desk.asked_runner = args.runner
+    more, notes = remaining(desk, args, behind=behind)
+    if more is None:
+        return clean_control(" ".join([NOTHING, *notes])) if exit_code == 0 else ""
+    return MOVES[exit_code].format(call=call_of(more))
+
+
+def call_of(args: Namespace) -> str:
+    """Return the call of the tool `run` that asks for a selection, its arguments as JSON."""
+    words = {"step": args.step} if args.step else {"mode": "all"} if args.all else {}
+    said = {"runner": args.runner, "wait_s": args.wait, "rerun": args.rerun, "force": args.force, "strict": args.strict}
+    told = {name: value for name, value in said.items() if value}
+    return f"`run` {clean_control(json.dumps(words | told, ensure_ascii=False))}"
