@@ -34,8 +34,8 @@ def already_passed(bench: Bench, number: int) -> Report:
     decision = decide_box(box, state, rerun=False)
     if decision and decision.action == "tick":
         tick_again(bench, number=number, task_id=state.task_id, note=state.note)
-    opened = "" if decision else f"; its box was opened since, see: do-tasks why {number}"
-    why = f"passed as {state.task_id}{opened}"
+    why = decision.why if decision else f"its box was opened since, see: do-tasks why {number}"
+    why = why if state.task_id in why else f"passed as {state.task_id}; {why}"
     return Report(number, box.title, Outcome(Verdict.PASSED, why), state.task_id, done=True)
 
 

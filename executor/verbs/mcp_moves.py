@@ -10,7 +10,6 @@ from executor.desk import Desk
 from executor.errors import DoTasksError
 from executor.mask import clean_control
 from executor.values import TYPE_CHECKING
-from executor.verbs.mcp_briefs import TASK
 from executor.verbs.next_command import read_words, remaining, remembered
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def move_after(start: str, words: list[str], exit_code: int) -> str:
         here = project.find(start)
         plan, _ = project.load(here)
         desk = Desk(here, plan, follow.recall(here.root).states)
+        desk.follow_numbers(desk.boxes())
         if words[0] == "run":
             return _after_run(desk, words[1:], exit_code)
         return _after_resume(desk, words[-1], exit_code)
@@ -50,11 +50,10 @@ def _after_run(desk: Desk, words: list[str], exit_code: int) -> str:
 
 
 def _after_resume(desk: Desk, task_id: str, exit_code: int) -> str:
-    match = TASK.fullmatch(task_id)
     args = remembered(desk.root, task_id)
-    if not match or args is None:
+    number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
+    if args is None or number < 0:
         return ""
-    number = int(match[1])
     passed = desk.state(number).verdict == "passed"
     return _move(desk, args, exit_code, behind=number if passed else number - 1)
 

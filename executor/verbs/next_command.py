@@ -87,6 +87,7 @@ def remaining(desk: Desk, args: Namespace, *, behind: int = 0) -> tuple[Namespac
     """
     try:
         boxes = desk.boxes()
+        desk.follow_numbers(boxes)
         numbers, notes = asked(desk, boxes, args)
     except DoTasksError:  # the command itself says what is wrong with it
         return args, []

@@ -44,6 +44,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     desk = Desk(here, plan, recalled.states)
+    desk.follow_numbers(desk.boxes())
     number = _number(desk, args.task_id)
     asked = next_command.remembered(here.root, args.task_id)
     bench: Bench = open_bench(here, desk, screen)
@@ -68,10 +69,9 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
 
 def _number(desk: Desk, task_id: str) -> int:
     """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
-    match = TASK.fullmatch(task_id)
-    number = int(match[1]) if match else -1
+    number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
     state = desk.state(number)
-    if not match or state.task_id != task_id or not desk.plan.defines(number):
+    if not TASK.fullmatch(task_id) or not desk.plan.defines(number):
         raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
     if state.verdict == "passed":
         return number

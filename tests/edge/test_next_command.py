@@ -210,6 +210,17 @@ def test_a_rerun_takes_the_steps_behind_and_ends(project):
     assert len(project.events("SpecTicked")) == 6
 
 
+def test_a_task_of_a_step_that_was_renumbered_is_known_by_its_id(project):
+    project.plan(s1={**hosted(1), "slug": "a"}, s2={**hosted(2), "slug": "b"}).run("--step", "1-2")
+    first = do_work(project)
+    assert project.run("resume", first).code == 0
+    line = project.spec.splitlines()[2].replace("STEP 1", "STEP 3")
+    spec = f"- [ ] **STEP 1**: New\n- [ ] **STEP 2**: Title 2\n{line}\n"
+    project.plan(spec=spec, s1=command("true"), s2={**hosted(2), "slug": "b"}, s3={**hosted(1), "slug": "a"})
+    done = project.run("resume", first)
+    assert (done.code, "Step 3 is already done" in done.out, next_of(done)) == (0, True, "do-tasks --step 1-2")
+
+
 # Where it is called from
 
 
