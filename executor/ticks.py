@@ -43,6 +43,12 @@ def kind_of(*, proven: int, claimed: int, checks: int) -> str:
     return "claimed" if claimed or not (proven or checks) else "proven"
 
 
+def kind_of_pass(state: StepState) -> str | None:
+    """Return proven or claimed for a step whose newest task passed, else None."""
+    passed = state.verdict == "passed"
+    return kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks) if passed else None
+
+
 def tick_of(box: Box, state: StepState) -> str:
     """Return the kind of tick of a box (a member of TICKS), empty for an open one."""
     if box.state != "x":

@@ -11,6 +11,7 @@ from executor import follow, jobs, locks, pids
 from executor.errors import MachineError
 from executor.mask import Masker, secrets
 from executor.records import Seen
+from executor.ticks import kind_of_pass
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -151,13 +152,12 @@ def asked_numbers(here: Project, which: str) -> tuple[int, ...]:
     from executor import project
     from executor.select import select
 
-    plan, _ = project.load(here)
-    return select(which, plan, {}).numbers
+    return select(which, project.load(here)[0], {}).numbers
 
 
 def rows(seen: Look) -> list[Row]:
     """Return a row a job."""
-    return [_row(seen, number) for number in seen.numbers]
+    return [_row(seen, number) | {"tick": kind_of_pass(seen.state(number))} for number in seen.numbers]
 
 
 def _row(seen: Look, number: int) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from executor.ticks import SIGNS
 from executor.values import TYPE_CHECKING
 from executor.views.terminal import one_line
 
@@ -22,8 +23,8 @@ SILENT_S = 15.0  # a supervisor writes every 5 s at least
 MOST_METRICS = 24
 RUNS = ("starting", "running", "restarting", "ending", "elsewhere")
 AGAIN = ("failed", "timed_out", "lost", "cancelled", "interrupted")
-SIGNS = {"passed": "✓", "failed": "✗", "timed_out": "✗", "lost": "✗", "cancelled": "–", "interrupted": "–"}
-PAINT = {"✓": "32", "✗": "31", "!": "31", "alert": "31", "–": "33", "~": "36"}
+WORDS = {"timed_out": "timed out", "cancelled": "stopped"}  # verdicts by the names that the table of marks has
+PAINT = {"✓": "32", "?": "33", "✗": "31", "!": "31", "alert": "31", "■": "33", "‖": "33", "~": "36"}
 UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"))
 NONE = "No background job yet: give a step `main: {mode: background}`, then run: do-tasks --continue"
 
@@ -84,7 +85,7 @@ def _job(row: Row, width: int) -> Iterator[str]:
 
 def _head(row: Row, width: int) -> str:
     """Return sign, step and title on the left, what it does on the right, the title cut where they would meet."""
-    sign = "!" if row["alerts"] else SIGNS.get(row["state"], "~" if row["state"] in RUNS else "·")
+    sign = "!" if row["alerts"] else _sign(row)
     right = _doing(row)
     left = f"{sign} step {row['step']}  {plain(row['title'])}"
     room = width - size(right) - 2
@@ -92,6 +93,12 @@ def _head(row: Row, width: int) -> str:
         return cut(f"{left}  {right}", width)
     left = cut(left, room)
     return f"{left}{' ' * (width - size(left) - size(right))}{right}"
+
+
+def _sign(row: Row) -> str:
+    """Return the mark of a job, by the one table that every view has."""
+    word = str(row["tick"] or WORDS.get(row["state"], row["state"]))
+    return SIGNS.get(word, SIGNS["running"] if row["state"] in RUNS else SIGNS["not defined"])
 
 
 def _doing(row: Row) -> str:

@@ -126,7 +126,8 @@ def test_what_spec_md_names_stays(past):
 
 def test_a_task_of_which_a_process_lives_stays(past):
     old, _ = past.failed(2)
-    with subprocess.Popen(["sleep", "60"], env={**os.environ, "DO_TASKS_RUN": f"{old}/post.1.x"}) as stray:
+    env = {**os.environ, "DO_TASKS_RUN": f"{old}/post.1.x"}
+    with subprocess.Popen(["sleep", "60"], env=env, cwd=past.project.root) as stray:
         past.clean(0)
         stray.kill()
     assert old in past.there

@@ -692,7 +692,8 @@ def training():
     def start(job, script="exec sleep 300"):
         env = {**os.environ, "DO_TASKS_RUN": f"{job.task_id}/main.1"}
         ready = job.folder / "ready"
-        begun.append(process := subprocess.Popen(["bash", "-c", f"{script.replace('READY', str(ready))}"], env=env))
+        words = ["bash", "-c", f"{script.replace('READY', str(ready))}"]
+        begun.append(process := subprocess.Popen(words, env=env, cwd=job.root))
         return process
 
     yield start

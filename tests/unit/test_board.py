@@ -36,6 +36,8 @@ def row(**more):
         "restarts": 0,
         "stop": f"do-tasks stop {TASK}",
         "log": f"do-tasks log {TASK} --follow",
+        "tick": None,
+        "where": "",
         **more,
     }
 
@@ -82,10 +84,15 @@ def test_no_job_says_how_to_get_one():
 
 @pytest.mark.parametrize(
     ("state", "sign"),
-    [*[(state, "~") for state in board.RUNS], ("passed", "✓"), ("failed", "✗"), ("lost", "✗"), ("cancelled", "–")],
+    [*[(state, "~") for state in board.RUNS], ("failed", "✗"), ("lost", "✗"), ("cancelled", "■"), ("unfinished", "‖")],
 )
 def test_a_state_has_its_sign(state, sign):
     assert f"\n{sign} step 13" in told(state=state)
+
+
+@pytest.mark.parametrize(("tick", "sign"), [("proven", "✓"), ("claimed", "?")])
+def test_a_job_that_passed_has_the_sign_of_its_tick(tick, sign):
+    assert f"\n{sign} step 13" in told(state="passed", tick=tick)
 
 
 def test_a_job_with_its_verdict_says_neither_stop_nor_supervisor():
