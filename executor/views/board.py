@@ -97,8 +97,10 @@ def _head(row: Row, width: int) -> str:
 
 def _sign(row: Row) -> str:
     """Return the mark of a job, by the one table that every view has."""
+    if row["state"] in RUNS:
+        return SIGNS["running"]
     word = str(row["tick"] or WORDS.get(row["state"], row["state"]))
-    return SIGNS.get(word, SIGNS["running"] if row["state"] in RUNS else SIGNS["not defined"])
+    return SIGNS.get(word, SIGNS["not defined"])
 
 
 def _doing(row: Row) -> str:
