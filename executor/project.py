@@ -13,6 +13,7 @@ from executor.values import Value
 SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
 STATE_FOLDER = files.STATE_FOLDER
+VALIDATED_BY = f"{__version__}, rules 2"  # a file that older rules accepted is validated again
 
 
 class Project(Value):
@@ -100,7 +101,7 @@ def _refuse_invalid(data: bytes, file: str) -> None:
 def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:
     body = reading.record(project.path(STATE_FOLDER, "cache", "plan.json"))
     try:
-        if body.get("version") != __version__ or body.get("digest") != key or body.get("file") != project.definitions:
+        if body.get("version") != VALIDATED_BY or body.get("digest") != key or body.get("file") != project.definitions:
             return None
         return from_cache(body["plan"]), bool(body["validated"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
@@ -110,7 +111,7 @@ def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:
 def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
     """Write the cache where that can be done: a plan is read without one."""
     body = {
-        "version": __version__,
+        "version": VALIDATED_BY,
         "digest": key,
         "file": project.definitions,
         "validated": validated,
@@ -126,21 +127,10 @@ def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
 
 
 def interpreter(project: Project, setting: str, environ: dict[str, str]) -> str:
-    """Return the project's Python: settings.python, $VIRTUAL_ENV, .venv, ours."""
-    import sys
+    """Return the project's Python: settings.python, else as `interpreter.find` says."""
+    from executor.interpreter import find as find_interpreter
 
-    if setting:
-        return project.path(setting) if os.sep in setting else _on_path(setting, environ)
-    inside = [environ.get("VIRTUAL_ENV", ""), project.path(".venv")]
-    found = [os.path.join(folder, "bin", "python") for folder in inside if folder]
-    return next((path for path in found if os.access(path, os.X_OK)), sys.executable)
-
-
-def _on_path(name: str, environ: dict[str, str]) -> str:
-    """Return where the PATH has a program, its bare name when it has none."""
-    folders = environ.get("PATH", os.defpath).split(os.pathsep)
-    found = (os.path.join(folder, name) for folder in folders if folder)
-    return next((path for path in found if os.access(path, os.X_OK)), name)
+    return find_interpreter(project.root, setting, environ).path
 
 
 def script_path(project: Project, script: str) -> str:

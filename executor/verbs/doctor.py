@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import follow, jobs, locks, pids, project
+from executor import follow, interpreter, jobs, locks, pids, project
 from executor.errors import DoTasksError
 from executor.mask import clean_control, secrets
 from executor.outcome import Verdict
@@ -53,7 +53,7 @@ def _project(start: str) -> list[Row]:
         plan, validated = project.load(here)
     except DoTasksError as error:
         return [("project", False, str(error))]
-    python = project.interpreter(here, plan.settings.python, dict(os.environ))
+    python = interpreter.find(here.root, plan.settings.python, os.environ)
     free_gb = _free_gb(here.root)
     return [
         ("project", True, f"{here.root} ({here.definitions}{'; ' + here.warning if here.warning else ''})"),
@@ -62,7 +62,8 @@ def _project(start: str) -> list[Row]:
             True,
             f"{len(plan.numbers)} steps defined, {'validated' if validated else 'not validated since it changed'}",
         ),
-        ("interpreter", os.access(python, os.X_OK), f"{python} runs the project's scripts"),
+        ("interpreter", os.access(python.path, os.X_OK), f"{python.path} runs the project's scripts ({python.why})"),
+        *_another(python.path),
         ("disk", free_gb > 1, f"{free_gb:.1f} GB free"),
         ("lock", True, _lock(here)),
         ("log", True, _log(here.root)),
@@ -70,6 +71,16 @@ def _project(start: str) -> list[Row]:
         ("secrets", True, _secrets(plan.settings.env)),
         *_agents(),
     ]
+
+
+def _another(python: str) -> list[Row]:
+    """Warn when a terminal's `python` is another one than the one that runs scripts."""
+    first = interpreter.first_on_path(os.environ)
+    folders = {os.path.realpath(os.path.dirname(path)) for path in (first, python)}
+    if not first or len(folders) == 1:
+        return []
+    said = f"warning: in this terminal python is {first}: activate the project's environment, or set settings.python"
+    return [("python here", None, said)]
 
 
 def _agents() -> list[Row]:
