@@ -8,6 +8,7 @@ import re
 import sys
 from enum import StrEnum
 
+from executor.shell import SHELL
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def argv(check: Check, *, python: str) -> tuple[str, ...]:
 
 def shell_argv(check: Check, _: str) -> tuple[str, ...]:
     """Return bash with pipefail, so that a pipe ends as its worst part."""
-    return ("/bin/bash", "-o", "pipefail", "-c", str(check.asks))
+    return (*SHELL, str(check.asks))
 
 
 def child_argv(check: Check, *start: str) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ import re
 
 from executor.build_monitor import PROBED
 from executor.flaws import Flaw
+from executor.lint_main import lint_main
+from executor.sample_form import knows_test
 from executor.spot import Spot
 from executor.steps import CHECK_LIMIT_S
 from executor.values import TYPE_CHECKING, Value
@@ -116,6 +118,7 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
     `body` is the step as loaded; `read_script` gives the text of a script, None when it is missing.
     """
     found = [flaw for rule in STEP_RULES for flaw in rule(step, body)]
+    found += lint_main(step)
     found += _script_flaws(step.main, read_script) if step.main and step.main.script else ()
     return tuple(found)
 
@@ -254,9 +257,11 @@ def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[Flaw]:
     if text is None:
         yield _warn(path, f"script {main.script} not found; looked at the root and in scripts/")
         return
-    if main.sample.form == "default" and "--test" not in text and "DO_TASKS_TEST" not in text:
+    if main.sample.form == "default" and not knows_test(text):
         said = f"{main.script} names neither --test nor DO_TASKS_TEST: add --test to it, or main.test, or test: none"
         yield _warn(path, said)
+    if text.partition("\n")[0].endswith("\r") and not main.script.endswith(".py"):
+        yield _warn(path, f"{main.script}: its first line ends in CR, so it cannot start: save it with LF line ends")
     if _CLIENT.search(text):
         yield _warn(path, f"{main.script}: {_NO_CLIENT}")
 

@@ -7,6 +7,7 @@ import sys
 
 from executor.mask import clean_control, without_secrets
 from executor.proc import Command
+from executor.shell import SHELL
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def label(notifier: Notifier) -> str:
 
 def _argv(notifier: Notifier) -> tuple[str, ...]:
     if notifier.kind == "command":
-        return ("/bin/bash", "-o", "pipefail", "-c", notifier.target)
+        return (*SHELL, notifier.target)
     return (sys.executable, "-I", HERALD)
 
 

@@ -149,6 +149,12 @@ def is_listed(pid: int) -> bool:
     return PROC and os.path.exists(f"/proc/{pid}")
 
 
+def words(pid: int) -> tuple[str, ...]:
+    """Return the command line of a process, empty when it is gone."""
+    said = (_raw(f"/proc/{pid}/cmdline") or b"").decode("utf-8", "replace")
+    return tuple(said.rstrip("\0").split("\0")) if said else ()
+
+
 def group(pid: int) -> int | None:
     """Return the process group of a living process."""
     try:

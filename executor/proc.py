@@ -11,6 +11,7 @@ from executor import belonging, members, pids
 from executor.capture import Capture, size_of
 from executor.errors import MachineError
 from executor.outcome import Verdict
+from executor.shell import prepared
 from executor.signals import group_lives, kill_group, reap_group, signal_one
 from executor.values import TYPE_CHECKING, Value
 
@@ -265,13 +266,10 @@ def start(command: Command) -> Running:
     """Start a command with its output in a pipe that we read and nothing to read itself."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(reading, False)
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, writing, 1),
-        _stderr(command, writing),
-    ]
+    silent = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+    actions = [silent, (os.POSIX_SPAWN_DUP2, writing, 1), _stderr(command, writing)]
     try:
-        pid = spawn(command.argv, {**command.env, "DO_TASKS_RUN": command.token}, actions)
+        pid = spawn(prepared(command.argv), {**command.env, "DO_TASKS_RUN": command.token}, actions)
     except MachineError:
         os.close(reading)
         raise

@@ -234,7 +234,7 @@ _RETRY = _mapping(
         "attempts": _says(_COUNT, "Attempts in all; default 1.", maximum=100),
         "on": {
             "type": "array",
-            "description": "timeout, oom, rate_limit, any, or exit:N.",
+            "description": "timeout, oom, rate_limit, any, or exit:N; default any: all but a stop by a person.",
             "items": {
                 "type": "string",
                 "pattern": "^(timeout|oom|rate_limit|any|exit:[0-9]{1,3})$",

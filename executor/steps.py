@@ -58,7 +58,7 @@ class Retry(Value):
     """How often MAIN is tried, and after which classes: timeout, oom, rate_limit, any, exit:N."""
 
     attempts: int = 1
-    on: tuple[str, ...] = ("timeout", "oom", "rate_limit")
+    on: tuple[str, ...] = ("any",)
 
 
 class Main(Value):

@@ -60,7 +60,7 @@ class Watch:
         self.heed()
         for one in self.running:
             _advance(one)
-        done = [one for one in self.running if one.spent or (one.over and _settled(one))]
+        done = [one for one in self.running if one.spent or (one.over and self.settled(one))]
         self.running = [one for one in self.running if one not in done]
         return [_farewell(one) for one in done]
 
@@ -87,6 +87,14 @@ class Watch:
         waits += [self._beat_s] if self._beat else []
         waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
+
+    def settled(self, one: Running) -> bool:
+        """Tell whether nothing of a process lives on; begin to end what does."""
+        if not one.survived():
+            return True
+        if not one.stopping:
+            one.stop(Verdict.PASSED, "")
+        return False
 
     def heed(self) -> None:
         """End what runs when we are asked to stop: gently the first time, at once the second."""
@@ -134,15 +142,6 @@ def _drain(one: Running) -> None:
             one.pipe = -1
             return
         one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
-
-
-def _settled(one: Running) -> bool:
-    """Tell whether nothing of this process lives on; begin to end what does."""
-    if not one.survived():
-        return True
-    if not one.stopping:
-        one.stop(Verdict.PASSED, "")
-    return False
 
 
 def _farewell(one: Running) -> Ended:

@@ -227,7 +227,7 @@ class _Chunks:
 
     def _verdict(self, chunk: Chunk, done: Run, found: Counted) -> tuple[Outcome, str]:
         outcome, failure = command.judge(
-            done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
+            done.end, verdict=done.verdict, reason=done.reason, stderr=done.long_stderr, output=done.long_stdout
         )
         if not outcome.passed:
             return outcome, failure

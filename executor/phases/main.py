@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from executor.phases.running import Run
 
 MOST_WAIT_S = 60.0
-FINAL = frozenset(("stopped", "tampered", "unfit", "spent"))  # by a person, by the agent; nothing to try with
+FINAL = frozenset(("stopped", "tampered", "unfit", "spent", "left"))  # by a person, the agent; it would again
 
 
 def main(bench: Bench, task: Task) -> Outcome:
@@ -94,11 +94,20 @@ def _adopt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ..
 def judge(bench: Bench, task: Task, run: str, done: Run) -> tuple[Outcome, tuple[str, ...]]:
     """Log the end of a run; return its outcome with the classes that `retry` may name it by."""
     outcome, failure = command.judge(
-        done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
+        done.end, verdict=done.verdict, reason=done.reason, stderr=done.long_stderr, output=done.long_stdout
     )
+    if outcome.passed and done.left:
+        outcome, failure = Outcome(Verdict.FAILED, _left(done)), "left"
     bench.log(ended(run, done, outcome, failure), task)
     bench.journal.sync()
     return outcome, (failure, f"exit:{done.end.exit_code}")
+
+
+def _left(done: Run) -> str:
+    """Return why a job that ended well at once is no success."""
+    more = f" and {len(done.left) - 1} more" if len(done.left) > 1 else ""
+    said = f"MAIN ended in {done.duration_s:.1f} s and left a process running: {done.left[0]}{more}"
+    return f"{said}; drop the `&`: do-tasks detaches it itself"
 
 
 def ended(run: str, done: Run, outcome: Outcome, failure: str) -> MainFinished:

@@ -14,6 +14,7 @@ from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.outcome import Verdict
 from executor.phases import remembering
 from executor.phases.exits import agree, told
+from executor.phases.outputs import outputs
 from executor.proc import CannotStartError, Command, Ended, Running
 from executor.records import PROGRESS, Exit
 from executor.values import TYPE_CHECKING, Value
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from executor.records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
-PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for
 NOT_FOUND = 127  # what a shell gives for a program that it cannot start
 
 
 class Run(Value):
-    """A finished run: `verdict` and `reason` are set when we ended it ourselves."""
+    """A finished run: `verdict` and `reason` are set when we ended it ourselves.
+
+    `long_stdout` and `long_stderr` are what the cause of a failure is looked for in; they are empty after exit 0.
+    `left` are the command lines of what a job left running that ended as soon as it began.
+    """
 
     end: Exit
     verdict: Verdict | None
@@ -39,6 +43,9 @@ class Run(Value):
     stdout: str
     stderr: str
     output_file: str
+    long_stdout: str = ""
+    long_stderr: str = ""
+    left: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -199,16 +206,8 @@ def _finished(bench: Bench, task: Task, end: Exit, ended: Ended) -> Run:
         verdict=verdict,
         reason=reason,
         duration_s=ended.duration_s,
-        stdout=_without_progress(bench.tail(os.path.join(folder, "stdout.log"), PROGRESS_TAIL)),
-        stderr=bench.tail(os.path.join(folder, "stderr.log")),
-        output_file=bench.relative(os.path.join(folder, "stdout.log")),
+        **outputs(bench, task, folder, end),
     )
-
-
-def _without_progress(text: str) -> str:
-    """Return the end of an output without the lines that only make the bar."""
-    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(PROGRESS))
-    return kept.encode("utf-8", "replace")[-OUTPUT_TAIL:].decode("utf-8", "replace")
 
 
 def _unwritten(folder: str, ended: Ended) -> Exit:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from executor import jobs
+from executor import jobs, reading
 from executor.events import TestFinished, TestSkipped, TestStarted, WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.running import try_out
 from executor.project import script_path
 from executor.runners import command
+from executor.sample_form import knows_test
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
     from executor.phases.running import Run
+
+MOST_TEXT = 1 << 20  # bytes of a script that are read
 
 
 def sample(bench: Bench, task: Task) -> Outcome:
@@ -27,7 +30,25 @@ def sample(bench: Bench, task: Task) -> Outcome:
     limit_s = main.sample.limit_s if main else 0.0
     shown = command.shown(argv, bench.root)
     bench.log(TestStarted(run="test", command=shown), task)
-    return _judge(bench, task, try_out(bench, task, argv=argv, limit_s=limit_s), shown)
+    outcome = _judge(bench, task, try_out(bench, task, argv=argv, limit_s=limit_s), shown)
+    said = _ran_in_full(bench, task)
+    if said and outcome.verdict in (Verdict.PASSED, Verdict.TIMED_OUT):
+        bench.log(WarningRaised(phase="TEST", message=said), task)
+    return outcome
+
+
+def _ran_in_full(bench: Bench, task: Task) -> str:
+    """Return what is said of a TEST whose script cannot have known that it was one, empty for another."""
+    main = task.step.main
+    if main is None or not main.script or main.sample.form != "default":
+        return ""
+    try:
+        text = reading.start_of(script_path(bench.project, main.script), MOST_TEXT).decode("utf-8", "replace")
+    except OSError:  # TEST took it away, or it can be run and not read
+        return ""
+    if knows_test(text):
+        return ""
+    return f"{main.script} names no --test: it ran in full; add --test to it, or main.test, or test: none"
 
 
 def try_first(bench: Bench, task: Task) -> Outcome:
@@ -57,7 +78,9 @@ def _skip(bench: Bench, task: Task) -> Outcome:
 
 
 def _judge(bench: Bench, task: Task, run: Run, shown: str) -> Outcome:
-    outcome, _ = command.judge(run.end, verdict=run.verdict, reason=run.reason, stderr=run.stderr, output=run.stdout)
+    outcome, _ = command.judge(
+        run.end, verdict=run.verdict, reason=run.reason, stderr=run.long_stderr, output=run.long_stdout
+    )
     hint = command.usage_hint(run.end, run.stderr, task.step.main.script if task.step.main else "")
     reason = f"{outcome.reason}{hint}"
     bench.log(

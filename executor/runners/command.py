@@ -6,10 +6,15 @@ import os
 import re
 import shlex
 
+from executor import cause as causes
 from executor import reading
+from executor.cause import ran_out_of_memory, was_limited
+from executor.checks import signal_name
 from executor.errors import DefinitionError, Problem
+from executor.events import OUTPUT_TAIL
 from executor.outcome import Outcome, Verdict
-from executor.records import PROGRESS
+from executor.shell import given
+from executor.shell import shown as shown_command
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,24 +23,17 @@ if TYPE_CHECKING:
     from executor.steps import Main
 
 RATE_LIMIT_EXIT = 75
-_OOM = re.compile(r"out of memory|MemoryError", re.IGNORECASE)
 _RATE_LIMIT = re.compile(r"\b429\b|rate limit", re.IGNORECASE)
-_PLACED = re.compile(r"\$\{?[@*#1-9]")
 _USAGE_EXIT = 2
+_NOT_UNDERSTOOD = (2, 126, 127)  # what shells give for a program that is not found, or whose text they cannot read
 
 
 def main_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     """Return what MAIN starts."""
     main = _main(task)
     if main.command:
-        return _shell(main.command, *main.args)
+        return given(main.command, *main.args)
     return (*script_argv(bench, main.script), *main.args)
-
-
-def _shell(command: str, *args: str) -> tuple[str, ...]:
-    """Return bash with a command and its arguments, which follow its last word unless it places them itself."""
-    text = f'{command.rstrip()} "$@"' if args and not _PLACED.search(command) else command
-    return ("/bin/bash", "-o", "pipefail", "-c", text, *(("do-tasks", *args) if args else ()))
 
 
 def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
@@ -43,12 +41,12 @@ def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     main = _main(task)
     form = main.sample.form
     if form == "command":
-        return _shell(main.sample.command)
+        return given(main.sample.command)
     if form == "none" or (form == "default" and not main.script):
         return ()
     words = ("--test",) if form == "default" else main.sample.args
     if main.command:
-        return _shell(main.command, *main.args, *words)
+        return given(main.command, *main.args, *words)
     return (*script_argv(bench, main.script), *main.args, *words)
 
 
@@ -75,9 +73,8 @@ def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
 
 def shown(argv: tuple[str, ...], root: str) -> str:
     """Return a command as a person would type it in the project's folder."""
-    if argv[:4] == ("/bin/bash", "-o", "pipefail", "-c"):
-        return argv[4].removesuffix(' "$@"') + "".join(f" {shlex.quote(word)}" for word in argv[6:])
-    return shlex.join(os.path.relpath(word, root) if word.startswith(f"{root}/") else word for word in argv)
+    words = (os.path.relpath(word, root) if word.startswith(f"{root}/") else word for word in argv)
+    return shown_command(argv) or shlex.join(words)
 
 
 def judge(end: Exit, *, verdict: Verdict | None, reason: str, stderr: str, output: str) -> tuple[Outcome, str]:
@@ -86,19 +83,53 @@ def judge(end: Exit, *, verdict: Verdict | None, reason: str, stderr: str, outpu
         return Outcome(verdict, reason), "timeout" if verdict == Verdict.TIMED_OUT else "stopped"
     if end.exit_code == 0:
         return Outcome(Verdict.PASSED), ""
-    last = last_line(stderr) or last_line(output)
+    last = cause_of(end, stderr=stderr, output=output)
     told = f": {last}" if last else ""
     kind = _class(end, stderr=stderr, output=output)
-    how = f"killed by signal {end.signal}" if end.signal else f"exit {end.exit_code}"
+    how = killed_by(end.signal) if end.signal else f"exit {end.exit_code}"
     return Outcome(Verdict.FAILED, f"{how}{told}"), kind
 
 
+def cause_of(end: Exit, *, stderr: str, output: str) -> str:
+    """Return the line of a failed run that says why it failed, empty when none does."""
+    memory = ran_out_of_memory(stderr, output, stderr[-OUTPUT_TAIL:])
+    return causes.cause(stderr, output, code=None if end.signal else end.exit_code, memory=memory)
+
+
+def killed_by(number: int) -> str:
+    """Return `killed by signal 11 (SIGSEGV)`."""
+    name = signal_name(number)
+    return f"killed by signal {number}{f' ({name})' if name else ''}"
+
+
 def _class(end: Exit, *, stderr: str, output: str) -> str:
-    if (end.signal == 9 and not end.by_us) or _OOM.search(stderr):
+    if (end.signal == 9 and not end.by_us) or ran_out_of_memory(stderr, output, stderr[-OUTPUT_TAIL:]):
         return "oom"
-    if end.exit_code == RATE_LIMIT_EXIT or _RATE_LIMIT.search(output + stderr):
+    near = output[-OUTPUT_TAIL:] + stderr[-OUTPUT_TAIL:]
+    if end.exit_code == RATE_LIMIT_EXIT or _RATE_LIMIT.search(near) or was_limited(stderr, output):
         return "rate_limit"
     return f"exit:{end.exit_code}"
+
+
+def line_ends_hint(bench: Bench, task: Task, end: Exit) -> str:
+    """Return what to do about a script whose lines end as on Windows, empty when that is not why it failed."""
+    from executor.project import script_path
+
+    main = task.step.main
+    if main is None or end.exit_code not in _NOT_UNDERSTOOD:
+        return ""
+    for name in dict.fromkeys((main.script,) if main.script else re.findall(r"[\w./~-]+", main.command)):
+        path = script_path(bench.project, name) if name else ""
+        if path and not (main.script and path.endswith(".py")) and _ends_in_cr(path):
+            return f"{name}: its first line ends in CR: save it with LF line ends"
+    return ""
+
+
+def _ends_in_cr(path: str) -> bool:
+    try:
+        return reading.start_of(path, 4096).partition(b"\n")[0].endswith(b"\r")
+    except OSError:
+        return False
 
 
 def usage_hint(end: Exit, stderr: str, script: str) -> str:
@@ -109,9 +140,8 @@ def usage_hint(end: Exit, stderr: str, script: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something, 200 characters at most; what only makes the bar says nothing."""
-    lines = (line.strip() for line in reversed(text.splitlines()))
-    return next((line[:200] for line in lines if line and not line.startswith(PROGRESS)), "")
+    """Return the last line that says something, 200 characters at most."""
+    return causes.last_line(text)
 
 
 def _main(task: Task) -> Main:

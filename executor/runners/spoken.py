@@ -48,7 +48,7 @@ def judge(
 
 def _speechless(end: Exit, stderr: str) -> str:
     if end.signal:
-        return f"killed by signal {end.signal}"
+        return command.killed_by(end.signal)
     last = command.last_line(stderr)
     return f"it ended without a last word{last and f': {last}'}; see its stdout.log and stderr.log"
 

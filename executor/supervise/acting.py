@@ -9,6 +9,7 @@ from executor import alerts, notify, proc
 from executor.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.journal import timestamp
 from executor.mask import clean_control, without_secrets
+from executor.shell import SHELL
 from executor.steps import Action
 from executor.supervise.past import Past
 from executor.values import TYPE_CHECKING, Value
@@ -189,7 +190,7 @@ class Acting:
         environment = without_secrets(self._bench.environment(self._task), allow=allowed)
         command = proc.Command(
             name=name,
-            argv=("/bin/bash", "-o", "pipefail", "-c", action.command),
+            argv=(*SHELL, action.command),
             env={**environment, "DO_TASKS_KEY": key, "DO_TASKS_MESSAGE": self.standing[key].output},
             token=f"{self._task.task_id}/{name}",
             limit_s=COMMAND_LIMIT_S,

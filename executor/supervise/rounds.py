@@ -19,12 +19,13 @@ from executor.phases.tick import shown_started
 from executor.phases.together import check_all
 from executor.probes.checkpoints import find_newest
 from executor.readings import Place
-from executor.steps import Monitor
 from executor.supervise import sheet
 from executor.supervise.acting import Acting
+from executor.supervise.implied import implied
+from executor.supervise.leavers import Leavers, left_by, told
 from executor.supervise.startup import Startup
 from executor.values import TYPE_CHECKING
-from executor.watch import Bystander, end_strays
+from executor.watch import end_strays
 
 if TYPE_CHECKING:
     from executor.bench import Bench, Task
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from executor.supervise.past import Past
 
 BEAT_S, NEWS_S = 5.0, 0.9
-PROGRESS_S = 5.0
-CHECKPOINT_S = 2.0
 LAST_LOOK_S = 1.0
 LAST_WORDS_S = 65.0  # a notifier has 30, what an alert runs 60
 GRACE_S = 10.0
@@ -50,7 +49,7 @@ class Rounds:
         self._bench = bench
         self._task = task
         kept = jobs.read_memory(bench.root, task.task_id)
-        self.monitors = {one.name: one for one in (*_implied(task), *task.step.background)}
+        self.monitors = {one.name: one for one in (*implied(task), *task.step.background)}
         self.rota = Rota(bench, task, tuple(self.monitors.values()), kept.get("monitors", {}))
         self.sheet = sheet.Sheet(bench, task)
         self.sheet.paces = kept.get("paces", {})
@@ -59,7 +58,7 @@ class Rounds:
         self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
         self._startup: Startup | None = None
-        self._watch = Bystander(bench.interrupts, due=self._due_s, wake=self.rota.wake)
+        self._watch = Leavers(bench.interrupts, due=self._due_s, wake=self.rota.wake)
         self._one: Running | None = None
         self._beat_s = 0.0
         self._shown: float | None = None
@@ -84,11 +83,14 @@ class Rounds:
         self._place = Place(self._bench.root, folder, token, pid, began_s, began_s, jobs.began_ns(folder), record)
         self.sheet.begin(run, began_s, state="running" if self.is_started else "starting")
         if identity is None or not alive:
-            return adopt_ended(self._bench, self._task, run=run)
+            left = left_by(token)
+            return told(self._bench, self._task, run, adopt_ended(self._bench, self._task, run=run), left)
         self._startup = None if self.is_started else Startup(self._bench, self._task, began_s=began_s)
         one = running(self._bench, self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
         ended = self._turns(one)
-        return finished(self._bench, self._task, ended) if ended else None
+        if ended is None:
+            return None
+        return told(self._bench, self._task, run, finished(self._bench, self._task, ended), self._watch.left)
 
     def _turns(self, one: Running) -> Ended | None:
         self._one = one
@@ -274,17 +276,6 @@ class Rounds:
             for ended in self._watch.turn():
                 self._take(ended)
         self.end_strays(("monitor", *TELLERS))
-
-
-def _implied(task: Task) -> tuple[Monitor, ...]:
-    """Return what is watched in every job: the progress it prints, and checkpoints that somebody waits for."""
-    kinds = {one.kind for one in task.step.background}
-    names = {one.name for one in task.step.background}
-    found = [] if "progress" in kinds else [Monitor("progress", "progress", asks=True, interval_s=PROGRESS_S)]
-    if "checkpoints" not in kinds and task.step.checkpoints:
-        found.append(Monitor("checkpoints", "checkpoints", task.step.checkpoints, interval_s=CHECKPOINT_S))
-    found = [one.replace(name=f"{one.name} of the job") if one.name in names else one for one in found]
-    return tuple(found)
 
 
 def _age_of_record_s(folder: str) -> float:

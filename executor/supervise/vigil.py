@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import follow, jobs
+from executor import checks, follow, jobs
 from executor.bench import Task
 from executor.ending import finish
 from executor.errors import DoTasksError
@@ -126,10 +126,13 @@ class Vigil:
             return outcome.replace(reason=f"lost{came}: {outcome.reason}")
         if ending and not outcome.passed:
             return Outcome(Verdict.FAILED, ending.told)
-        if outcome.passed or done.verdict is not None:
+        if outcome.passed or done.verdict is not None or done.left:
             return outcome
-        last = command.last_line(done.stderr)
-        return outcome.replace(reason=f"died: exit {done.end.exit_code}{came}{f': {last}' if last else ''}")
+        end = done.end
+        last = command.cause_of(end, stderr=done.long_stderr, output=done.long_stdout)
+        name = checks.signal_name(end.signal)
+        how = f"exit {end.exit_code}{came}{f' ({name})' if name else ''}"
+        return outcome.replace(reason=f"died: {how}{f': {last}' if last else ''}")
 
     def _came(self) -> str:
         reached = self._rounds.sheet.reached()

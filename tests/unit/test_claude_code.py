@@ -176,7 +176,7 @@ def test_a_service_without_room_may_be_tried_again() -> None:
     ("code", "number", "stderr", "reason", "failure"),
     [
         (1, 0, "a\n--agent 'x' not found\n", "exit 1: --agent 'x' not found", "exit:1"),
-        (137, 9, "", "killed by signal 9", "oom"),
+        (137, 9, "", "killed by signal 9 (SIGKILL)", "oom"),
         (0, 0, "", "it ended without a last word; see its stdout.log and stderr.log", "exit:0"),
         (0, 0, "hm", "it ended without a last word: hm; see its stdout.log and stderr.log", "exit:0"),
         (75, 0, "", "exit 75", "rate_limit"),

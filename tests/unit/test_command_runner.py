@@ -133,7 +133,7 @@ def test_exit_0_passes():
         (Exit(3), {"output": "out", "stderr": "err"}, "exit 3: err"),
         (Exit(3), {}, "exit 3"),
         (Exit(3), {"stderr": "x" * 900}, f"exit 3: {'x' * 200}"),
-        (Exit(137, signal=9), {"output": "step 4"}, "killed by signal 9: step 4"),
+        (Exit(137, signal=9), {"output": "step 4"}, "killed by signal 9 (SIGKILL): step 4"),
     ],
 )
 def test_a_failure_says_how_it_ended_and_its_last_line(end, said, reason):
