@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from distill.lm import base, proofs, settings  # noqa: E402  # they need torch
+from distill.lm import base, proofs, settings, tokenizers  # noqa: E402  # they need torch
 from distill.trouble import Trouble  # noqa: E402
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_base_model.py"
@@ -183,7 +183,7 @@ def test_the_auto_classes_read_the_folder(at_home):
     assert base.make(made) == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.target)
     ids = tokenizer("<bos><q>Where?<a>It rolls.<end>", add_special_tokens=False)["input_ids"]
-    desk = base.Desk(base.tokenizers.load(made.target))
+    desk = base.Desk(tokenizers.load(made.target))
     assert ids == [desk.tokenizer.bos, *desk.turn("Where?", "It rolls.")]
     model = transformers.AutoModelForCausalLM.from_pretrained(made.target)
     ours, _ = proofs.pretrained.load(made.target)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from distill import cache, files, sources
-from distill.lm import data, people, settings, tokenizers
+from distill.lm import data, people, settings, vocabulary
 from distill.lm import train as trainer
 from distill.lm.checkpoints import Checkpoints
 from distill.lm.documents import Desk, Documents, as_played
@@ -151,7 +151,8 @@ def read_titles(folder: Path) -> dict[str, str]:
 def prepare(wanted: Plan, read: Stock) -> Corpus:
     """Return the documents to learn from and the stream that judges."""
     chosen = wanted.chosen
-    tokenizer = tokenizer_of(chosen, wanted.work / "tokenizer", read.learned)
+    texts = [speech.text for play in read.learned.plays for speech in play]
+    tokenizer = vocabulary.settle(wanted.work / "tokenizer", chosen.tokenizer, texts, SPECIALS)
     source = Documents(read.learned, tokenizer, chosen.documents, chosen.seed)
     stream = torch.tensor([number for row in judging(read, tokenizer, chosen.run.length) for number in row])
     return data.Corpus(tokenizer, source, stream, wanted.digest, list(wanted.paths))
@@ -160,15 +161,6 @@ def prepare(wanted: Plan, read: Stock) -> Corpus:
 def judging(read: Stock, tokenizer: Tokenizer, length: int) -> list[list[int]]:
     """Return the held-out plays as documents of at most `length` tokens."""
     return as_played(Desk(tokenizer), read.held_out.plays, length)
-
-
-def tokenizer_of(chosen: Settings, folder: Path, learned: Company) -> Tokenizer:
-    """Return the tokenizer of a folder; learns and keeps it where there is none."""
-    if not cache.is_whole(folder):
-        texts = [speech.text for play in learned.plays for speech in play]
-        wanted = chosen.tokenizer
-        tokenizers.save(tokenizers.train(wanted.kind, texts, wanted.vocab_size, SPECIALS), folder)
-    return tokenizers.load(folder)
 
 
 def make(wanted: Plan) -> int:

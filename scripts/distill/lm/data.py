@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill import sources
-from distill.lm import tokenizers
+from distill.lm import vocabulary
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def in_order(tokens: Tensor, *, size: int, length: int, batches: int) -> Iterato
 
 
 def prepare(settings: Settings, folder: Path) -> Corpus:
-    """Read the texts, hold some out, learn a tokenizer from the others; one that `folder` keeps is used again."""
+    """Read the texts, hold some out, learn a tokenizer from the others; the same one in `folder` is used again."""
     learned, judged = split(read(settings), settings.text)
-    tokenizer = tokenizer_of(settings, folder, [text.body for text in learned])
+    tokenizer = vocabulary.settle(folder, settings.tokenizer, [text.body for text in learned])
     tokens, held_out = (stream(tokenizer, [text.body for text in part]) for part in (learned, judged))
     inputs = sorted({text.path for text in (*learned, *judged)})
     return Corpus(tokenizer, Windows(tokens, settings.seed), held_out, digest(tokens), inputs)
@@ -142,14 +142,6 @@ def split(texts: Sequence[Text], chosen: Chosen) -> tuple[list[Text], list[Text]
         raise Trouble(f"text.held_out names {', '.join(sorted(missing))}, which text.files does not find", USAGE)
     learned = [text for text in texts if text.path.stem not in chosen.held_out]
     return learned, [text for text in texts if text.path.stem in chosen.held_out]
-
-
-def tokenizer_of(settings: Settings, folder: Path, bodies: list[str]) -> Tokenizer:
-    """Return the tokenizer of a folder; learns and keeps it where there is none."""
-    if not (folder / tokenizers.KIND).is_file():
-        wanted = settings.tokenizer
-        tokenizers.save(tokenizers.train(wanted.kind, bodies, wanted.vocab_size), folder)
-    return tokenizers.load(folder)
 
 
 def stream(tokenizer: Tokenizer, bodies: Iterable[str]) -> Tensor:

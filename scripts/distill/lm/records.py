@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill import files
+from distill.lm import vocabulary
 from distill.stage import digests, installed
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama)
         "settings": dataclasses.asdict(settings),
         "seeds": {"model, order, copies, samples": settings.seed},
         "inputs": digests(corpus.inputs),
+        "tokenizer": corpus.tokenizer.about() | {"sha256": vocabulary.content_digest(corpus.tokenizer)},
         "tokens": {"sha256": corpus.digest, "vocabulary": corpus.tokenizer.size, "held_out": len(corpus.held_out)},
         "model": {**dataclasses.asdict(model.shape), "parameters": model.size},
         "machine": dataclasses.asdict(machine),

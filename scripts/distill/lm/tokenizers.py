@@ -13,12 +13,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from distill import cache, files
+from distill.lm.origin import origin, parsed
 from distill.profiles import did_you_mean
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from distill.lm.origin import Origin
 
 SPECIALS = ("<pad>", "<bos>", "<end>", "<unk>")
 KIND = "tokenizer_kind.json"
@@ -32,6 +35,7 @@ class Tokenizer:
     kind: ClassVar[str]
     file: ClassVar[str]
     size: int
+    origin: Origin | None = None  # None: of an older version, which kept none
 
     def __init__(self, specials: Sequence[str]) -> None:
         self.specials = tuple(specials)
@@ -58,6 +62,11 @@ class Tokenizer:
     def content(self) -> bytes:
         """Return the file that holds what was learned."""
         raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """Return its description: kind, special tokens, size; vocabulary asked for and digest of texts where known."""
+        known_by = self.origin.as_dict() if self.origin else {}
+        return {"kind": self.kind, "specials": list(self.specials), "size": self.size} | known_by
 
 
 class Characters(Tokenizer):
@@ -203,14 +212,17 @@ KINDS: dict[str, type[Tokenizer]] = {cls.kind: cls for cls in (Characters, ByteP
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, extra: Sequence[str] = ()) -> Tokenizer:
-    """Learn a tokenizer; `extra` names further special tokens, as <sheet>."""
-    return kind_of(kind).train(texts, vocab_size, (*SPECIALS, *extra))
+    """Learn a tokenizer; `extra` names further special tokens, as <sheet>. It remembers what it was learned from."""
+    read = list(texts)
+    learned = kind_of(kind).train(read, vocab_size, (*SPECIALS, *extra))
+    learned.origin = origin(kind, read, vocab_size, learned.specials)
+    return learned
 
 
 def content(tokenizer: Tokenizer) -> dict[str, bytes]:
     """Return the files of a tokenizer; transformers reads those of a `bpe`."""
-    about = {"kind": tokenizer.kind, "specials": tokenizer.specials}
-    found = {tokenizer.file: tokenizer.content(), KIND: (json.dumps(about, indent=2) + "\n").encode()}
+    about = (json.dumps(tokenizer.about(), indent=2) + "\n").encode()
+    found = {tokenizer.file: tokenizer.content(), KIND: about}
     if tokenizer.kind == "bpe":
         found["tokenizer_config.json"] = (json.dumps(FAST, indent=2) + "\n").encode()
     return found
@@ -237,7 +249,11 @@ def load(folder: Path) -> Tokenizer:
         raise Trouble(f"{folder} holds no {KIND}: name the folder of a trained tokenizer", USAGE)
     about = files.read_json(folder / KIND)
     kind = kind_of(about["kind"])
-    return kind.read((folder / kind.file).read_bytes(), about["specials"])
+    read = kind.read((folder / kind.file).read_bytes(), about["specials"])
+    if about.get("size", read.size) != read.size:
+        raise Trouble(f"{folder}: {KIND} tells of {about['size']} tokens, {kind.file} has {read.size}: make it again")
+    read.origin = parsed(about)
+    return read
 
 
 def kind_of(name: str) -> type[Tokenizer]:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from distill.lm.settings import Settings
 
 
+LEFT = ("training_logs", "checkpoints", "model")  # what only a run that trained leaves
+
+
 class Term:
     """Set by SIGTERM or SIGINT, heeded between two steps."""
 
@@ -157,8 +160,8 @@ def export(training: Training, kept: Checkpoints) -> None:
 
 
 def put_aside(folder: Path) -> None:
-    """Rename the folder of an earlier run, so that a new one begins with an empty one."""
-    if (folder / "training_logs").exists():
+    """Rename the folder of an earlier run, so that a new one begins with an empty one; a tokenizer alone is no run."""
+    if any((folder / name).exists() for name in LEFT):
         number = next(n for n in range(1, sys.maxsize) if not Path(f"{folder}.{n}").exists())
         folder.rename(f"{folder}.{number}")
         print(f"an earlier run is now in {folder}.{number}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from distill.lm import data, induction, optimise
+from distill.lm import data, induction, optimise, vocabulary
 from distill.lm.evaluate import evaluate
 from distill.lm.model import Llama, loss_of, preset
 from distill.lm.sample import Choice, generate
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INITS = ("normal", "induction")
 METRIC = "val_loss"
 FITTING = ("tokenizer", "model", "text", "documents", "seed")  # what a run shares with the one that it goes on from
+
+LEARNED = "learned vocabulary"
 
 
 class Training:
@@ -146,11 +148,13 @@ def copying(chosen: Settings, corpus: Corpus) -> induction.Copying:
 def fits(chosen: Settings, corpus: Corpus) -> dict[str, str]:
     """Return what a checkpoint must share with a run that goes on from it."""
     shared = dataclasses.asdict(chosen)
-    return {name: json.dumps(shared[name]) for name in FITTING} | {"tokens": corpus.digest}
+    told = {"tokens": corpus.digest, LEARNED: vocabulary.content_digest(corpus.tokenizer)}
+    return {name: json.dumps(shared[name]) for name in FITTING} | told
 
 
 def refuse_other(theirs: dict[str, str], ours: dict[str, str]) -> None:
     """Raise Trouble when a checkpoint belongs to another training."""
-    differing = [name for name in ours if theirs.get(name) != ours[name]]
+    known = [name for name in ours if name != LEARNED or name in theirs]  # an older version did not write that one
+    differing = [name for name in known if theirs.get(name) != ours[name]]
     if differing:
         raise Trouble(f"the checkpoint has other {', '.join(differing)}: set them as they were, or outputs=ANOTHER")
