@@ -75,9 +75,9 @@ class Bench(Desk):
     """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
 
     def __init__(self, desk: Desk, *, masker: Masker, environ: dict[str, str], python: str) -> None:
-        super().__init__(desk.project, desk.plan, desk.states)
+        super().__init__(desk.project, desk.plan, desk.recalled)
         self.journal: Journal
-        self.recalled = follow.Recalled(desk.states)
+        self._told = desk.recalled
         self.masker = masker
         self.environ = environ
         self.python = python
@@ -104,13 +104,15 @@ class Bench(Desk):
         """Write a fact of this task."""
         return self.journal.write(event, task_id=task.task_id, step=task.step.number)
 
-    def hear(self, task_id: str = "") -> None:
-        """Take in what others wrote to the log since; followers are shown the lines of one task."""
-        before = self.recalled
-        self.recalled = follow.catch_up(self.root, before)
-        if task_id and self.recalled.offset != before.offset:
-            for line in follow.lines_of(self.root, task_id, before.offset):
-                self.journal.tell(line)
+    def hear(self, *task_ids: str) -> None:
+        """Take in what others wrote to the log since; followers are shown the lines of these tasks, once."""
+        before, self.recalled = self._told, follow.catch_up(self.root, self.recalled)
+        self._told = self.recalled
+        if self.recalled.offset != before.offset or self.recalled.inode != before.inode:
+            start = before.offset if self.recalled.inode == before.inode else 0
+            for task_id in task_ids:
+                for line in follow.lines_of(self.root, task_id, start):
+                    self.journal.tell(line)
         self.states = self.recalled.states
 
     def watch(self, beat: Callable[[], None] | None = None) -> Watch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor import follow, jobs, project, spec_file
+from executor import follow, jobs, moment, project
 from executor.at_end import failing_alerts
 from executor.changes import in_words, only_judges, since_passed
 from executor.choose import AGENTS
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.digests import Known
+    from executor.follow import Recalled
     from executor.formats.spec_md import Box
     from executor.plan import Plan
     from executor.project import Project
@@ -43,16 +44,18 @@ VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 class Desk:
     """A project as it lies there: reading it changes nothing."""
 
-    def __init__(self, here: Project, plan: Plan, states: dict[int, StepState]) -> None:
+    def __init__(self, here: Project, plan: Plan, recalled: Recalled) -> None:
         self.project = here
         self.plan = plan
-        self.states = states
+        self.recalled = recalled
+        self.states = recalled.states
         self.strict = plan.settings.strict
         self.asked_runner = ""
         self.sources = Sources()
         self.made: dict[str, Made] = {}
         self._known: Known | None = None
         self._steps: dict[int, Step] = {}
+        self._moved: dict[int, int] = {}
 
     @property
     def root(self) -> str:
@@ -60,13 +63,21 @@ class Desk:
         return self.project.root
 
     def boxes(self) -> dict[int, Box]:
-        """Return SPEC.md's boxes by number."""
-        return {box.number: box for box in spec_md.boxes(spec_file.read(self.project.spec))}
+        """Return SPEC.md's boxes by number, as of the moment that `states` then tell of."""
+        return {box.number: box for box in spec_md.boxes(self.spec_bytes())}
+
+    def spec_bytes(self) -> bytes:
+        """Return SPEC.md's bytes; what the log says of the same moment is taken in."""
+        data, self.recalled = moment.read(self.root, self.project.spec, self.recalled)
+        states = self.recalled.states
+        self.states = renumbered(states, self._moved) if self._moved else states
+        return data
 
     def follow_numbers(self, boxes: Mapping[int, Box]) -> dict[int, int]:
         """Move the states of steps that were renumbered to their new numbers; return the old number of each."""
         moved = moves(boxes, self.states)
         self.states = renumbered(self.states, moved) if moved else self.states
+        self._moved = {**self._moved, **moved}
         return moved
 
     def task_state(self, number: int, task_id: str) -> StepState:
@@ -110,8 +121,8 @@ def decide(
     desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
 ) -> Decision:
     """Return what would run for a defined step and why; starts nothing, writes nothing."""
-    state = desk.state(number)
     box = box or box_of(desk, number)
+    state = desk.state(number)
     stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
     changed = reopened(desk, number, box) if heed_stale and not stale else ()
     settled = decide_box(box, state, rerun=rerun)
@@ -275,7 +286,7 @@ def outrun(desk: Desk, number: int) -> int:
 
 def box_of(desk: Desk, number: int) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
-    data = spec_file.read(desk.project.spec)
+    data = desk.spec_bytes()
     try:
         return spec_md.find(data, number)
     except SpecError as error:

@@ -21,6 +21,7 @@ BLOCK = 1 << 20
 MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
 NUMBER = re.compile("[0-9]{1,18}")
 LINE = 1 << 14  # bytes that hold about any line
+MOVES = 5  # rotations that may fall into one reading
 WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
 _FIELDS = list(StepState._fields)  # a cache with other fields is of another version
@@ -86,17 +87,33 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def recall(root: str) -> Recalled:
-    """Return the fold of the log: the cached part where it fits, the rest read."""
+    """Return the fold of the log: the cached part where it fits, the rest read; again when it was rotated meanwhile."""
+    pieces, inode = rotated(root), _inode(root)
+    recalled = _recalled(root, pieces)
+    for _ in range(MOVES):
+        if (rotated(root), _inode(root)) == (pieces, inode):
+            break
+        pieces, inode = rotated(root), _inode(root)
+        recalled = _recalled(root, pieces)
+    return recalled
+
+
+def _recalled(root: str, pieces: list[str]) -> Recalled:
     path = os.path.join(root, LOG_NAME)
     status = _status(path)
     if status is None:
-        return Recalled(_fold_from({}, [*rotated(root)]), rebuilt=True)
+        return Recalled(_fold_from({}, pieces), rebuilt=True)
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
     if cached is None:
-        states, offset = _fold_tail(_fold_from({}, rotated(root)), path, 0)
+        states, offset = _fold_tail(_fold_from({}, pieces), path, 0)
         return _kept(root, Recalled(states, status.st_ino, offset, rebuilt=True), offset)
     states, offset = _fold_tail(cached.states, path, cached.offset)
     return _kept(root, Recalled(states, status.st_ino, offset), offset - cached.offset)
+
+
+def _inode(root: str) -> int:
+    status = _status(os.path.join(root, LOG_NAME))
+    return status.st_ino if status else 0
 
 
 def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
@@ -117,6 +134,8 @@ def catch_up(root: str, recalled: Recalled) -> Recalled:
     if not recalled.inode or status.st_ino != recalled.inode:
         return recall(root)
     states, offset = _fold_tail(recalled.states, path, recalled.offset)
+    if _inode(root) != recalled.inode:  # rotated under our hands: what was read may be of the new log
+        return recall(root)
     return recalled.replace(states=states, offset=offset)
 
 

@@ -45,8 +45,13 @@ def remember(bench: Bench, task: Task, run: str, *, role: str) -> Watched:
     """Remember all that judges the agent, its role file, and the log, just before it is let go."""
     folder = _folder(bench, task, run)
     memory = protect.remember(bench.root, folder, (*globs_of(bench), role))
-    running = {state.task_id for state in bench.states.values() if state.job and state.verdict in ("", "started")}
+    running = {state.task_id for state in bench.states.values() if state.job and _may_write(bench.root, state)}
     return Watched(memory, record_guard.remember(bench.journal, folder, jobs=running))
+
+
+def _may_write(root: str, state: StepState) -> bool:
+    """Return True for a job without verdict, and for one whose supervisor has yet to show its verdict."""
+    return state.verdict in ("", "started") or bool(jobs.supervisor(root, state.task_id))
 
 
 def settle(bench: Bench, task: Task, run: str, watched: Watched | None = None) -> str:
@@ -60,7 +65,7 @@ def settle(bench: Bench, task: Task, run: str, watched: Watched | None = None) -
     told = put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
     if told:
         bench.recalled = follow.recall(bench.root)  # the log may be another one
-        bench.states = bench.recalled.states
+        bench.hear()
         bench.log(told, task)
     return offended(bench, task, run)
 

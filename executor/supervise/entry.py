@@ -98,9 +98,8 @@ def _bench(root: str, job: dict[str, Any], recalled: follow.Recalled) -> Bench:
         bench.states = fold(bench.states, (line,))
 
     environ = inherited(os.environ, plan.settings.env)
-    bench = Bench(Desk(project, plan, recalled.states), masker=masker, environ=environ, python=str(job["python"]))
+    bench = Bench(Desk(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"]))
     bench.journal = Journal(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
-    bench.recalled = recalled
     bench.strict = bool(job["strict"])
     bench.interrupts.listen()
     return bench

@@ -31,7 +31,7 @@ def run(args: Namespace) -> Verdict:
     """Print a line a step."""
     here = project.find(args.project)
     plan, validated = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
+    desk = Desk(here, plan, follow.recall(here.root)).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})

@@ -43,12 +43,11 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
-    desk = Desk(here, plan, recalled.states)
+    desk = Desk(here, plan, recalled)
     desk.follow_numbers(desk.boxes())
     number = _number(desk, args.task_id)
     asked = next_command.remembered(here.root, args.task_id)
     bench: Bench = open_bench(here, desk, screen)
-    bench.recalled = recalled
     bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
     bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
     try:

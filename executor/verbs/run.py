@@ -82,7 +82,7 @@ def run(args: Namespace) -> Verdict:
 
 def _dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
+    desk = Desk(here, plan, follow.recall(here.root)).for_reading()
     desk.strict = desk.strict or args.strict
     desk.asked_runner = args.runner
     boxes = desk.boxes()
@@ -146,10 +146,9 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     refuse_unknown_living(here.root, recalled)
-    desk = Desk(here, plan, recalled.states)
+    desk = Desk(here, plan, recalled)
     desk.asked_runner = args.runner
     bench = open_bench(here, desk, screen)
-    bench.recalled = recalled
     bench.strict = bench.strict or args.strict
     bench.asked, bench.asked_in = next_command.words_of(args), args.project
     try:

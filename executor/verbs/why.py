@@ -32,7 +32,7 @@ def run(args: Namespace) -> Verdict:
     """Print what is known of the steps and what would run."""
     here = project.find(args.project)
     plan, _ = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
+    desk = Desk(here, plan, follow.recall(here.root)).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     titles = {number: box.title for number, box in boxes.items()}
