@@ -78,6 +78,8 @@ class Bench(Desk):
         super().__init__(desk.project, desk.plan, desk.recalled)
         self.journal: Journal
         self._told = desk.recalled
+        self.moved = desk.moved
+        self.states = desk.states
         self.masker = masker
         self.environ = environ
         self.python = python
@@ -106,14 +108,14 @@ class Bench(Desk):
 
     def hear(self, *task_ids: str) -> None:
         """Take in what others wrote to the log since; followers are shown the lines of these tasks, once."""
-        before, self.recalled = self._told, follow.catch_up(self.root, self.recalled)
-        self._told = self.recalled
+        before = self._told
+        self._told = self.recalled = follow.catch_up(self.root, self.recalled)
         if self.recalled.offset != before.offset or self.recalled.inode != before.inode:
             start = before.offset if self.recalled.inode == before.inode else 0
             for task_id in task_ids:
                 for line in follow.lines_of(self.root, task_id, start):
                     self.journal.tell(line)
-        self.states = self.recalled.states
+        self.take_in(self.recalled)
 
     def watch(self, beat: Callable[[], None] | None = None) -> Watch:
         """Return a poll loop that heeds our interrupts."""

@@ -55,7 +55,7 @@ class Desk:
         self.made: dict[str, Made] = {}
         self._known: Known | None = None
         self._steps: dict[int, Step] = {}
-        self._moved: dict[int, int] = {}
+        self.moved: dict[int, int] = {}
 
     @property
     def root(self) -> str:
@@ -64,20 +64,24 @@ class Desk:
 
     def boxes(self) -> dict[int, Box]:
         """Return SPEC.md's boxes by number, as of the moment that `states` then tell of."""
-        return {box.number: box for box in spec_md.boxes(self.spec_bytes())}
+        return boxes_in(self.spec_bytes())
 
     def spec_bytes(self) -> bytes:
         """Return SPEC.md's bytes; what the log says of the same moment is taken in."""
-        data, self.recalled = moment.read(self.root, self.project.spec, self.recalled)
-        states = self.recalled.states
-        self.states = renumbered(states, self._moved) if self._moved else states
+        data, recalled = moment.read(self.root, self.project.spec, self.recalled)
+        self.take_in(recalled)
         return data
+
+    def take_in(self, recalled: Recalled) -> None:
+        """Go by this fold of the log from now on; what `follow_numbers` found still holds."""
+        self.recalled = recalled
+        self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
 
     def follow_numbers(self, boxes: Mapping[int, Box]) -> dict[int, int]:
         """Move the states of steps that were renumbered to their new numbers; return the old number of each."""
         moved = moves(boxes, self.states)
         self.states = renumbered(self.states, moved) if moved else self.states
-        self._moved = {**self._moved, **moved}
+        self.moved = {**self.moved, **moved}
         return moved
 
     def task_state(self, number: int, task_id: str) -> StepState:
@@ -115,6 +119,11 @@ class Desk:
     def state(self, number: int) -> StepState:
         """Return what the log says of a step."""
         return self.states.get(number, NEW)
+
+
+def boxes_in(data: bytes) -> dict[int, Box]:
+    """Return the boxes of SPEC.md's bytes by number."""
+    return {box.number: box for box in spec_md.boxes(data)}
 
 
 def decide(
@@ -196,25 +205,11 @@ def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:
         raise contradicted(box, verdict=str(ends[-1].get("status")), reason=str(ends[-1].get("reason")))
 
 
-def is_done(desk: Desk, number: int) -> bool:
+def is_done(desk: Desk, number: int, box: Box | None = None) -> bool:
     """Tell whether a dependency is ticked well enough; SpecError for a tick that the log contradicts."""
-    box = box_of(desk, number)
+    box = box or box_of(desk, number)
     decide_box(box, desk.state(number), rerun=False)
     return box.state == "x" and not not_enough(desk, box)
-
-
-def is_met(desk: Desk, edge: Edge) -> bool:
-    """Tell whether a written dependency has come as far as it must."""
-    if is_done(desk, edge.step):
-        return True
-    state = desk.state(edge.step)
-    running = edge.until != "finished" and state.verdict == "started"
-    return running and (edge.until == "started" or bool(state.checkpoint))
-
-
-def unmet(desk: Desk, step: Step) -> list[Edge]:
-    """Return the written dependencies that hold a step."""
-    return [edge for edge in step.depends_on if not is_met(desk, edge)]
 
 
 def awaited(edge: Edge) -> str:
@@ -236,10 +231,12 @@ def finished_needs(step: Step) -> list[int]:
     return [edge.step for edge in step.depends_on if edge.until == "finished"]
 
 
-def decide_or_refuse(desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False) -> Decision:
+def decide_or_refuse(
+    desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
+) -> Decision:
     """Decide where many are asked for: a step that cannot run does not hide the others."""
     try:
-        return decide(desk, number, rerun=rerun, heed_stale=heed_stale)
+        return decide(desk, number, rerun=rerun, heed_stale=heed_stale, box=box)
     except (DefinitionError, SpecError) as error:
         return Decision("refused", str(error))
 

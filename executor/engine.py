@@ -1,4 +1,4 @@
-"""Run a step, run many: recall, decide, phases in order, SPEC always."""
+"""Run a step: recall, decide, phases in order, SPEC always."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 from executor import jobs, watch
 from executor.bench import Bench, Task
 from executor.choose import OURS
-from executor.desk import awaited, blocking, box_of, decide, unmet
+from executor.desk import box_of, decide
 from executor.digests import chosen
-from executor.errors import DefinitionError, SpecError
 from executor.events import (
     HandUntickSeen,
     StepReopened,
@@ -19,15 +18,14 @@ from executor.events import (
     TaskStarted,
     WarningRaised,
 )
+from executor.order import hold
 from executor.outcome import Outcome, Verdict
 from executor.phases import phases_of
-from executor.phases.tick import tick, tick_again
+from executor.phases.tick import tick
 from executor.step_state import NEW
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from executor.formats.spec_md import Box
     from executor.phases import Phase
     from executor.recall import Decision
@@ -63,9 +61,6 @@ class Manner(Value):
     wait_s: float = 0.0
 
 
-GO_ON = (Verdict.PASSED, Verdict.STARTED)
-
-
 def run_step(bench: Bench, number: int, how: Manner) -> Report:
     """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
     box = box_of(bench, number)
@@ -73,7 +68,9 @@ def run_step(bench: Bench, number: int, how: Manner) -> Report:
     if decision.action == "done":
         return _done(bench, box, decision)
     if decision.action == "tick":
-        tick_again(bench, number=number, task_id=decision.task_id, note=bench.state(number).note)
+        from executor.phases.waiting import await_shown
+
+        await_shown(bench, number, decision.task_id)
         return Report(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
     if decision.action == "ask":
         _mark_lost(bench, box, decision)
@@ -102,58 +99,10 @@ def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
 
 def _held(bench: Bench, box: Box) -> Report | None:
     """Return the report of a step that must wait, None when nothing holds it."""
-    blocker = blocking(bench, box.number)
-    if blocker:
-        why = f"an alert of step {blocker} holds it; see: do-tasks --monitor"
-        return _skip(bench, box, Outcome(Verdict.WAITING, why)).replace(held_by=blocker)
-    open_still = unmet(bench, bench.step(box.number))
-    if not open_still:
+    held = hold(bench, box.number)
+    if held is None:
         return None
-    running = [edge for edge in open_still if bench.state(edge.step).verdict == "started"]
-    if len(running) < len(open_still):
-        need = ", ".join(str(edge.step) for edge in open_still if edge not in running)
-        why = f"it depends on step {need}, which is open; run it first, or use --force"
-        return _skip(bench, box, Outcome(Verdict.WAITING, why))
-    why = f"it waits for {awaited(running[0])} of step {running[0].step}, which is running"
-    return _skip(bench, box, Outcome(Verdict.WAITING, why)).replace(held_by=running[0].step)
-
-
-def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Report]:
-    """Run steps in order until one does not pass; with `keep_going` past failures too."""
-    for number in numbers:
-        report = _waited_for(bench, _reported(bench, number, how), how)
-        yield report
-        verdict = report.outcome.verdict
-        if verdict == Verdict.INTERRUPTED or (verdict not in GO_ON and not how.keep_going):
-            return
-
-
-def _waited_for(bench: Bench, report: Report, how: Manner) -> Report:
-    """Return the report of a step after the jobs that hold it were waited for, as long as the manner allows."""
-    until = bench.now() + how.wait_s
-    if not report.held_by:
-        return report
-    from executor.phases.waiting import await_job
-
-    while report.held_by and (left := until - bench.now()) > 0:
-        outcome = await_job(bench, report.number, job_step=report.held_by, wait_s=left)
-        if outcome.verdict == Verdict.WAITING:
-            bench.journal.write(StepSkipped(reason=outcome.reason), step=report.number)
-        if not outcome.passed:
-            return report.replace(outcome=outcome)
-        report = _reported(bench, report.number, how)
-    return report
-
-
-def _reported(bench: Bench, number: int, how: Manner) -> Report:
-    try:
-        return run_step(bench, number, how)
-    except (DefinitionError, SpecError) as error:
-        if not how.keep_going:
-            raise
-        box = bench.boxes().get(number)
-        title = box.title if box else bench.plan.title(number)
-        return Report(number, title, Outcome(Verdict.FAILED, str(error)))
+    return _skip(bench, box, Outcome(Verdict.WAITING, held.why)).replace(held_by=held.job)
 
 
 def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:

@@ -88,19 +88,16 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 def recall(root: str) -> Recalled:
     """Return the fold of the log: the cached part where it fits, the rest read; again when it was rotated meanwhile."""
-    pieces, inode = rotated(root), _inode(root)
-    recalled = _recalled(root, pieces)
     for _ in range(MOVES):
-        if (rotated(root), _inode(root)) == (pieces, inode):
-            break
         pieces, inode = rotated(root), _inode(root)
         recalled = _recalled(root, pieces)
+        if (rotated(root), _inode(root)) == (pieces, inode):
+            break
     return recalled
 
 
 def _recalled(root: str, pieces: list[str]) -> Recalled:
-    path = os.path.join(root, LOG_NAME)
-    status = _status(path)
+    status = _status(path := os.path.join(root, LOG_NAME))
     if status is None:
         return Recalled(_fold_from({}, pieces), rebuilt=True)
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
@@ -112,8 +109,7 @@ def _recalled(root: str, pieces: list[str]) -> Recalled:
 
 
 def _inode(root: str) -> int:
-    status = _status(os.path.join(root, LOG_NAME))
-    return status.st_ino if status else 0
+    return status.st_ino if (status := _status(os.path.join(root, LOG_NAME))) else 0
 
 
 def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
@@ -125,8 +121,7 @@ def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
 
 def catch_up(root: str, recalled: Recalled) -> Recalled:
     """Return the fold with what was written since, by us and by others."""
-    path = os.path.join(root, LOG_NAME)
-    status = _status(path)
+    status = _status(path := os.path.join(root, LOG_NAME))
     if status is None:  # moved aside this instant, or taken away: what the rest says counts
         return recall(root)
     if status.st_ino == recalled.inode and status.st_size == recalled.offset:

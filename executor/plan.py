@@ -40,6 +40,10 @@ class Plan(Value):
         """Tell whether the step has written dependencies; builds nothing."""
         return bool(self.raw[number][1].get("depends_on"))
 
+    def places(self, number: int) -> bool:
+        """Return True when `depends_on` is written, if only as `[]`; without it the step's place in order counts."""
+        return self.raw[number][1].get("depends_on") is not None
+
     def title(self, number: int) -> str:
         """Return the written title, else the words of the step's key; builds nothing."""
         return title_of(*self._entry(number))

@@ -1,70 +1,92 @@
-"""A step that a background job holds: waited for while the job gets on."""
+"""Steps that background jobs hold: waited for while the jobs get on."""
 
 from __future__ import annotations
 
 import os
 
 from executor import attend, jobs
-from executor.desk import awaited, blocking, is_met
 from executor.events import WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.tick import tick_again
-from executor.values import TYPE_CHECKING
+from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from executor.bench import Bench
-    from executor.steps import Edge
+    from executor.order import Hold
+    from executor.step_state import StepState
 
 GONE = "its supervisor was gone"
 LOOK_S = 0.5
 AGAIN_S = 30.0  # a supervisor that ends as soon as it starts is not started over and over
+SHOW_S = 3.0
+SHOW_LOOK_S = 0.05
 
 
-def await_job(bench: Bench, number: int, *, job_step: int, wait_s: float) -> Outcome:
-    """Wait until a job holds the step no more: passed. Else why not: the job ended or stalls, or the time is over."""
-    until = bench.now() + wait_s
-    task_id = bench.state(job_step).task_id
-    edges = [edge for edge in bench.step(number).depends_on if edge.step == job_step]
-    message = f"waiting for {_what(edges)} of step {job_step} ({task_id}); Ctrl-C ends the waiting, not the job"
-    bench.journal.write(WarningRaised(message=message), step=number)
-    attended_s = -AGAIN_S
-    while bench.now() < until:
-        bench.hear(task_id)
-        settled = _settled(bench, number, job_step, edges)
-        if settled:
-            return settled
-        if bench.now() - attended_s > AGAIN_S and attend.attend(bench.root, task_id, os.environ, why=GONE):
-            attended_s = bench.now()
-        if not bench.interrupts.sleep(min(LOOK_S, max(0.0, until - bench.now()))):
+class Sight(Value):
+    """What was known when it was found that nothing can run: SPEC.md's bytes and the log's states."""
+
+    spec: bytes
+    states: dict[int, StepState]
+
+
+def await_news(bench: Bench, holds: Mapping[int, Hold], seen: Sight, *, until_s: float) -> Outcome:
+    """Wait until SPEC.md or the log says something new: passed. Else why not: every job stalls, or the time is over.
+
+    `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the bench's clock.
+    """
+    task_ids = {held.job: bench.state(held.job).task_id for held in holds.values()}
+    first = next(iter(holds.values())).job
+    tried_s = dict.fromkeys(task_ids, -AGAIN_S)
+    while bench.now() < until_s:
+        bench.hear(*task_ids.values())
+        if Sight(bench.spec_bytes(), bench.states) != seen:
+            return PASSED
+        stalls = [stall_of(bench.state(job)) for job in task_ids]
+        if all(stalls):
+            why = f"step {first}, which it waits for, stalls ({stalls[0]}); see: do-tasks --monitor"
+            return Outcome(Verdict.ALERT, why)
+        _attend(bench, task_ids, tried_s)
+        if not bench.interrupts.sleep(min(LOOK_S, max(0.0, until_s - bench.now()))):
             return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
-    return Outcome(Verdict.WAITING, f"step {job_step} did not come that far in {wait_s:g} s")
+    return Outcome(Verdict.WAITING, f"step {first} did not come that far")
 
 
-def _what(edges: list[Edge]) -> str:
-    return awaited(edges[0]) if edges else "the alert to clear"
+def _attend(bench: Bench, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:
+    """Start the supervisors that are gone, each at most every AGAIN_S seconds."""
+    for job, task_id in task_ids.items():
+        if bench.now() - tried_s[job] > AGAIN_S and attend.attend(bench.root, task_id, os.environ, why=GONE):
+            tried_s[job] = bench.now()
 
 
-def _settled(bench: Bench, number: int, job_step: int, edges: list[Edge]) -> Outcome | None:
-    """Return how the waiting ends now, None while it goes on."""
-    state = bench.state(job_step)
-    if state.verdict == "passed" and not state.ticked:
-        _tick_for_the_dead(bench, job_step)
-        return None
-    if state.verdict not in ("started", "passed"):
-        return Outcome(Verdict.FAILED, f"step {job_step}, which it waits for, {state.verdict}: {state.reason}")
-    if not blocking(bench, number) and all(is_met(bench, edge) for edge in edges):
-        return PASSED
-    stalls = [alert.partition(" ")[2] for alert in state.alerts if alert.endswith("/stall")]
-    if stalls:
-        why = f"step {job_step}, which it waits for, stalls ({stalls[0]}); see: do-tasks --monitor"
-        return Outcome(Verdict.ALERT, why)
-    return None
+def say_waiting(bench: Bench, number: int, held: Hold) -> None:
+    """Say what is waited for, and that it can be left."""
+    task_id = bench.state(held.job).task_id
+    message = f"waiting for {held.until} of step {held.job} ({task_id}); Ctrl-C ends the waiting, not the job"
+    bench.journal.write(WarningRaised(message=message), step=number)
 
 
-def _tick_for_the_dead(bench: Bench, job_step: int) -> None:
-    """Write the tick that a supervisor did not live to write."""
-    state = bench.state(job_step)
-    if not jobs.supervisor(bench.root, state.task_id):
-        bench.hear()
-        if not bench.state(job_step).ticked:
-            tick_again(bench, number=job_step, task_id=state.task_id, note=state.note)
+def await_shown(bench: Bench, number: int, task_id: str) -> None:
+    """Give the supervisor the moment it needs to show in SPEC.md the verdict it has logged; a dead one's is shown."""
+    until = bench.now() + SHOW_S
+    while bench.now() < until and _is_unshown(bench, number) and jobs.supervisor(bench.root, task_id):
+        if not bench.interrupts.sleep(SHOW_LOOK_S):
+            return
+        bench.hear(task_id)
+    if bench.state(number).verdict == "passed" and _is_unshown(bench, number):
+        tick_again(bench, number=number, task_id=task_id, note=bench.state(number).note)
+        bench.hear()  # it is on the screen already
+
+
+def _is_unshown(bench: Bench, number: int) -> bool:
+    box = bench.boxes().get(number)  # a person may have taken the line out meanwhile
+    state = bench.state(number)
+    if state.verdict == "passed":
+        return not state.ticked and box is not None
+    return box is not None and box.state == "~"
+
+
+def stall_of(state: StepState) -> str:
+    """Return the key of a stall that stands, empty when the job gets on."""
+    return next((alert.partition(" ")[2] for alert in state.alerts if alert.endswith("/stall")), "")

@@ -95,7 +95,7 @@ def _is_proven(step: Step, path: str) -> bool:
 def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iterator[Problem]:
     """Yield what SPEC.md tells otherwise than the definitions, and what has changed since a tick."""
     try:
-        desk = Desk(here, plan, follow.recall(here.root).states).for_reading()
+        desk = Desk(here, plan, follow.recall(here.root)).for_reading()
         told = {number: in_words(desk.changed(number, boxes.get(number))) for number in plan.numbers}
     except DoTasksError:
         told = {}

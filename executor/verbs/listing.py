@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from executor import follow, jobs, project
 from executor.changes import in_words, judged_by
-from executor.desk import Desk, is_met, outrun
+from executor.desk import Desk, outrun
 from executor.mask import clean_control, spelled_json
+from executor.order import Survey
 from executor.outcome import Verdict
+from executor.recall import begun_again
 from executor.ticks import SIGNS, TICKS, WORDS, tick_of, went_back
 from executor.values import TYPE_CHECKING
+from executor.verbs.jobs_seen import supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from executor.formats.spec_md import Box
+    from executor.step_state import StepState
 
 ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
     one: one for one in ("failed", "lost", "interrupted", "waiting")
@@ -38,7 +42,8 @@ def run(args: Namespace) -> Verdict:
     rows = [_row(desk, number, boxes.get(number)) for number in numbers]
     desk.sources.save()
     if args.ready:
-        rows = [row for row in rows if _ready(desk, row, boxes)]
+        survey = Survey(desk, boxes)
+        rows = [row for row in rows if _ready(desk, row, survey)]
     if args.json:
         import json
 
@@ -67,10 +72,11 @@ def _counted(rows: list[dict[str, Any]], what: str) -> str:
 
 
 def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
-    task_id = (box.mark.task_id if box and box.mark else "") or desk.state(number).task_id
+    task_id = _task_id(desk, number, box)
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     state = _state(desk, number, box)
-    tick = tick_of(box, desk.state(number)) if box else ""
+    again = box is not None and begun_again(box, desk.state(number))
+    tick = tick_of(box, desk.state(number)) if box and not again else ""
     stale_by = outrun(desk, number) if tick and desk.plan.defines(number) else 0
     alerts = len(desk.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
@@ -78,10 +84,25 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
     return row | {"changed": [*desk.changed(number, box)]}
 
 
+def _task_id(desk: Desk, number: int, box: Box | None) -> str:
+    """Return the task that the row tells of: one that lives before all, else the one that the tick rests on."""
+    state = desk.state(number)
+    if box is None or box.state != "x" or begun_again(box, state) or _lives(desk.root, state):
+        return state.task_id or (box.mark.task_id if box and box.mark else "")
+    return box.mark.task_id if box.mark and tick_of(box, state) != "by_hand" else ""
+
+
+def _lives(root: str, state: StepState) -> bool:
+    """Return True for a run that lives, and for a job between two of its runs."""
+    if not state.task_id or state.verdict not in ("", "started", "reopened"):
+        return False
+    return jobs.look(root, state.task_id).status == "alive" or bool(supervisor(root, state.task_id))
+
+
 def _state(desk: Desk, number: int, box: Box | None) -> str:
     if box is None:
         return "no line"
-    if box.state == "x":
+    if box.state == "x" and not begun_again(box, desk.state(number)):
         return "by hand" if tick_of(box, desk.state(number)) == "by_hand" else "done"
     return _open_state(desk, number, box) if desk.plan.defines(number) else "not defined"
 
@@ -91,11 +112,11 @@ def _open_state(desk: Desk, number: int, box: Box) -> str:
     if went_back(box, state):
         return "went back"
     if state.task_id and state.verdict in ("", "started"):
-        return "running" if jobs.look(desk.root, state.task_id).status == "alive" else "unfinished"
+        return "running" if _lives(desk.root, state) else "unfinished"
     return ENDED.get(state.verdict, "open")
 
 
-def _ready(desk: Desk, row: dict[str, Any], boxes: dict[int, Box]) -> bool:
+def _ready(desk: Desk, row: dict[str, Any], survey: Survey) -> bool:
     number = int(str(row["step"]))
     if row["state"] == "no line" or number not in desk.plan.numbers:
         return False
@@ -103,7 +124,7 @@ def _ready(desk: Desk, row: dict[str, Any], boxes: dict[int, Box]) -> bool:
         return bool(row["stale_by"]) or bool(row["changed"] and desk.plan.settings.on_change == "reopen")
     if row["state"] == "running":
         return False
-    return all(edge.step in boxes and is_met(desk, edge) for edge in desk.step(number).depends_on)
+    return survey.is_ready(number)
 
 
 def _line(row: dict[str, Any]) -> str:

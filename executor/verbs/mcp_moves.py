@@ -33,7 +33,7 @@ def move_after(start: str, words: list[str], exit_code: int) -> str:
     try:
         here = project.find(start)
         plan, _ = project.load(here)
-        desk = Desk(here, plan, follow.recall(here.root).states)
+        desk = Desk(here, plan, follow.recall(here.root))
         desk.follow_numbers(desk.boxes())
         if words[0] == "run":
             return _after_run(desk, words[1:], exit_code)

@@ -36,8 +36,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "retick")
     plan, _ = project.load(here)
     recalled = follow.recall(here.root)
-    bench: Bench = open_bench(here, Desk(here, plan, recalled.states), screen)
-    bench.recalled = recalled
+    bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
     try:
         boxes = bench.boxes()
         note_spec(bench, boxes)

@@ -8,18 +8,17 @@ import os
 import sys
 
 from executor import follow, jobs, locks, project
-from executor.desk import Desk, awaited, decide_or_refuse, is_met
+from executor.desk import Desk
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
-from executor.mask import spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
 from executor.verbs import next_command
-from executor.verbs.summary import say_json, say_report, say_summary, still_running, worst_of
+from executor.verbs.summary import at_the_end, say_json, say_report, say_summary, still_running, worst_of
 from executor.verbs.unknown import refuse_unknown_living
-from executor.verbs.wanted import asked, noted, ranges, will_outrun
+from executor.verbs.wanted import asked, ranges
 from executor.views.terminal import Screen, Transcript, safe
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from executor.bench import Bench
     from executor.engine import Report
     from executor.formats.spec_md import Box
-    from executor.recall import Decision
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -76,55 +74,10 @@ def run(args: Namespace) -> Verdict:
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
     if args.dry_run:
-        return _dry_run(here, args)
+        from executor.verbs.dry_run import dry_run
+
+        return dry_run(here, args)
     return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
-
-
-def _dry_run(here: project.Project, args: Namespace) -> Verdict:
-    plan, _ = project.load(here)
-    desk = Desk(here, plan, follow.recall(here.root)).for_reading()
-    desk.strict = desk.strict or args.strict
-    desk.asked_runner = args.runner
-    boxes = desk.boxes()
-    numbers, notes = asked(desk, boxes, args)
-    rows = []
-    for number in numbers:
-        decision = _decided(desk, number, args, numbers)
-        gate = "" if args.force else _gate(desk, number, decision, boxes, numbers)
-        title = boxes[number].title if number in boxes else plan.title(number)
-        row = {"step": number, "title": title, "action": decision.action, "main": decision.main}
-        rows.append(row | noted(desk, decision, boxes.get(number), gate))
-    verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
-    if args.json:
-        import json
-
-        print(spelled_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
-        return verdict
-    for row in rows:
-        how = "" if row["main"] == "run" else f", MAIN {row['main']}"
-        print(f"step {row['step']}: {row['action']}{how} - {safe(str(row['why']))}")
-    print("\n".join(notes), end="\n" if notes else "")
-    return verdict
-
-
-def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Decision:
-    """Decide for one step as it will stand when those before it have run."""
-    decision = decide_or_refuse(desk, number, rerun=args.rerun, heed_stale=not args.step)
-    first = 0 if args.step or decision.action != "done" else will_outrun(desk, number, before)
-    why = f"step {first}, which it depends on, runs before it"
-    return decision.replace(action="run", why=why) if first else decision
-
-
-def _gate(desk: Desk, number: int, decision: Decision, boxes: dict[int, Box], before: list[int]) -> str:
-    """Say which dependencies this run does not take first, else which jobs it will have to wait for."""
-    if decision.action != "run":
-        return ""
-    edges = desk.plan.step(number).depends_on
-    still = [edge for edge in edges if edge.step not in boxes or not is_met(desk, edge)]
-    never = [str(edge.step) for edge in still if edge.step not in before]
-    jobs_of = [edge for edge in still if edge.step in before and desk.plan.step(edge.step).is_job]
-    waits = [f"; it waits for {awaited(edge)} of step {edge.step}" for edge in jobs_of]
-    return f"; but it waits for step {', '.join(never)}" if never else "".join(waits)
 
 
 def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, aside: bool = False) -> Verdict:
@@ -186,8 +139,9 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
 
 def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     from executor import spec_file
-    from executor.engine import Manner, run_many
+    from executor.engine import Manner
     from executor.noticed import note_spec
+    from executor.sequence import run_many
 
     gc.freeze()
     gc.enable()
@@ -205,6 +159,7 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     for report in run_many(bench, numbers, how):
         reports.append(report)
         say_report(bench, report, screen)
+    reports = at_the_end(reports)
     brief_out = next_command.brief_out(bench, reports)
     if args.json:
         say_json(bench, reports, notes, move=next_command.of_run(bench, args, reports, brief_out))
@@ -245,12 +200,13 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
     if args.keep_going or args.all:
         say_summary(reports, screen)
     worst = worst_of(reports)
-    if args.step and all(report.done for report in reports):
+    if args.step and all(report.done and report.outcome.passed for report in reports):
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
         words = bench.asked if args.step and not args.rerun else ("--continue",)
         again = safe(next_command.command(words, args.project))
-        screen.say(f"Interrupted in step {reports[-1].number}; go on with: {again}")
+        stopped = next(report.number for report in reports if report.outcome.verdict == worst)
+        screen.say(f"Interrupted in step {stopped}; go on with: {again}")
     running = [] if args.step else still_running(bench, reports)
     if running:
         screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")

@@ -114,6 +114,11 @@ def _still_open(bench: Bench, number: int) -> bool:
     return not (state.ticked or state.hand_seen) or bool(outrun(bench, number))
 
 
+def at_the_end(reports: list[Report]) -> list[Report]:
+    """Return one report a step, its newest: a job that was started may have ended in the same run."""
+    return [*{report.number: report for report in reports}.values()]
+
+
 def say_summary(reports: list[Report], screen: Screen) -> None:
     """Say a line a step."""
     for report in reports:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from executor import follow, project
 from executor.changes import UNSAID, judged_by
-from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun, unmet
+from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun
 from executor.digests import who
 from executor.mask import clean_control, spelled_json
+from executor.order import Survey
 from executor.outcome import Verdict
 from executor.select import select
 from executor.ticks import tick_of
@@ -64,9 +65,10 @@ def _since(one: dict[str, Any]) -> Iterator[str]:
 
 def _told(desk: Desk, number: int) -> dict[str, Any]:
     box = box_of(desk, number)
-    decision = decide_or_refuse(desk, number, heed_stale=True)
     state = desk.state(number)
-    held = [f"{awaited(edge)} of step {edge.step}" for edge in unmet(desk, desk.step(number))]
+    decision = decide_or_refuse(desk, number, heed_stale=True, box=box)
+    edges = Survey(desk, desk.boxes(), order=()).missing(number)
+    held = [f"{awaited(edge)} of step {edge.step}" for edge in edges]
     blocker = blocking(desk, number)
     held += [f"an alert of step {blocker} to clear"] if blocker else []
     gate = f"; but it waits for {', '.join(held)}" if held and decision.action == "run" else ""
