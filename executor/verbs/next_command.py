@@ -144,11 +144,12 @@ def of_run(bench: Bench, args: Namespace, reports: list[Report], waiting: str) -
     return of_selection(bench, args, behind=behind, folder=args.project).command
 
 
-def of_resume(desk: Desk, number: int, task_id: str, args: Namespace | None, folder: str) -> Move:
+def of_resume(desk: Desk, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool) -> Move:
     """Return what follows when a task was resumed; `args` is the selection that its brief remembers."""
     verdict = desk.state(number).verdict
     if verdict == "waiting":
-        return Move(resume_command(task_id, folder))
+        again = resume_command(task_id, folder)
+        return Move(again, f"Its brief is still out; judge it with: {again}" if interrupted else "")
     if args is None:
         return Move()
     passed = verdict == "passed"

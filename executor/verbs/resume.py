@@ -39,6 +39,7 @@ def run(args: Namespace) -> Verdict:
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     from executor.ending import already_passed, resume
+    from executor.outcome import Verdict
 
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
@@ -55,7 +56,8 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         passed = bench.state(number).verdict == "passed"
         report = already_passed(bench, number) if passed else resume(bench, number)
         say_report(bench, report, screen)
-        move = next_command.of_resume(bench, number, args.task_id, asked, args.project)
+        cut = report.outcome.verdict == Verdict.INTERRUPTED
+        move = next_command.of_resume(bench, number, args.task_id, asked, args.project, interrupted=cut)
         if move.told:
             screen.say(safe(bench.masker.mask(move.told)))
         if args.json:

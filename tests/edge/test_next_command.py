@@ -314,6 +314,18 @@ def test_words_in_the_log_that_are_no_selection_are_not_passed_on(project):
     assert (done.code, "rm -rf" in done.out) == (0, False)
 
 
+def test_an_interrupted_judgement_is_asked_for_again(project):
+    slow = {"task": "slow", "command": "echo $$ >pid; test -e fast || sleep 60"}
+    project.plan(s1=hosted(1, post_validation=[slow]), s2=hosted(2)).run("--step", "1-2")
+    running = project.start("resume", do_work(project))
+    project.until_there("pid")
+    running.send_signal(2)
+    out, _ = running.communicate(timeout=30)
+    assert f"judge it with: do-tasks resume {task_of(project)}\n" in out.decode()
+    project.write("fast", "")
+    assert next_of(resumed(project)) == "do-tasks --step 1-2"
+
+
 def test_an_interrupted_selection_goes_on_with_itself(project):
     project.plan(s1=command("echo $$ >pid; sleep 60"), s2=command("true"), s3=command("true"))
     running = project.start("--step", "1-2")
