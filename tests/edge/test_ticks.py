@@ -17,7 +17,9 @@ PROVEN = {"criterion": "There is a mark", "file": "mark"}
 
 @pytest.fixture
 def project(tmp_path):
-    return Project(tmp_path / "p")
+    made = Project(tmp_path / "p")
+    yield made
+    made.write("end", "")  # a job that waits for it must not outlive a test that failed
 
 
 def step(number, **more):
