@@ -88,6 +88,10 @@ class Desk:
         """Return the state of the step that a task belongs to, whatever number the step has by now."""
         return of_task(self.states, number, task_id)
 
+    def near_misses(self) -> dict[int, str]:
+        """Return, for steps without a line, what to say of the line that nearly is theirs."""
+        return spec_md.near_misses(spec_file.read(self.project.spec))
+
     def step(self, number: int) -> Step:
         """Return a defined step, built once."""
         if number not in self._steps:
@@ -287,6 +291,7 @@ def box_of(desk: Desk, number: int) -> Box:
     try:
         return spec_md.find(data, number)
     except SpecError as error:
-        if number not in desk.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
+        near = number in spec_md.near_misses(data)
+        if near or number not in desk.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
             raise
         raise SpecError(f"{error}, or run: do-tasks --step {number} --append") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import __version__, files, reading
+from executor import __version__, files, misnamed, reading
 from executor.errors import DefinitionError, MachineError, UsageError, way_out
 from executor.plan import Plan, from_cache, read_plan, to_cache
 from executor.values import Value
@@ -45,20 +45,30 @@ def find(start: str) -> Project:
     folder = os.path.abspath(start)
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder}")
+    passed_by = ""
     while True:
         found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
         if found:
-            return _project(folder, found)
+            return _project(folder, found, passed_by)
+        passed_by = passed_by or misnamed.definitions_in(folder)
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise UsageError(
-                f"no step_definitions.yaml in {os.path.abspath(start)} or above it; make one with: do-tasks init"
-            )
+            raise UsageError(_nothing_found(os.path.abspath(start)))
         folder = parent
 
 
-def _project(folder: str, found: list[str]) -> Project:
+def _nothing_found(start: str) -> str:
+    folder, above = start, os.path.dirname(start)
+    while not (told := misnamed.definitions_in(folder)) and folder != above:
+        folder, above = above, os.path.dirname(above)
+    where = f" in {folder}" if told and folder != start else ""
+    return f"no step_definitions.yaml in {start} or above it; {told or 'make one with: do-tasks init'}{where}"
+
+
+def _project(folder: str, found: list[str], passed_by: str) -> Project:
     warning = f"both {found[0]} and {found[1]} are there: the one at the root is used" if len(found) > 1 else ""
+    if passed_by:
+        warning = f"the plan in {folder} is used, for it has a step_definitions.yaml; below it: {passed_by}"
     return Project(folder, found[0], warning)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import files, locks, reading
+from executor import files, locks, misnamed, reading
 from executor.errors import MachineError, SpecError, way_out
 from executor.formats import spec_md
 from executor.values import TYPE_CHECKING, Value
@@ -20,11 +20,26 @@ TRIES = 5
 def read(path: str) -> bytes:
     """Return SPEC.md's bytes; SpecError when it is missing."""
     try:
-        return reading.whole(path)
+        data = reading.whole(path)
     except FileNotFoundError as error:
-        raise SpecError(f"{os.path.basename(path)} is missing; make one with: do-tasks init") from error
+        told = misnamed.spec_in(os.path.dirname(path)) or "make one with: do-tasks init"
+        raise SpecError(f"{os.path.basename(path)} is missing; {told}") from error
     except OSError as error:
         raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+    _refuse_other_text(os.path.basename(path), data)
+    return data
+
+
+def _refuse_other_text(name: str, data: bytes) -> None:
+    """Refuse a text whose lines cannot be told: in another encoding, or with CR alone at their ends."""
+    head = data[:64]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[1:8:2] == bytes(4) or head[:8:2] == bytes(4):
+        raise SpecError(
+            f"{name} is UTF-16, not UTF-8; save it as UTF-8, or run: "
+            f"iconv -f UTF-16 -t UTF-8 {name} > {name}.new && mv {name}.new {name}"
+        )
+    if b"\n" not in data and data.count(b"\r") > 1:
+        raise SpecError(f"{name} ends its lines with CR alone; save it with LF, or run: sed -i 's/\\r/\\n/g' {name}")
 
 
 def refuse_read_only(path: str) -> None:

@@ -18,9 +18,9 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     " build_monitor build structure sample_form left_behind lint_main lint plan"
     " mask formats brief cause bounds guarded choose lint_agents lint_proof at_end step_state ticks state recall"
     " recipes imports pace select ready",
-    "L2": "refused reading files journal follow pids belonging run_lock members whereabouts signals lock_holder"
-    " lock_files locks capture interrupts proc watch launcher jobs attend interpreter project spec_file"
-    " claude_files sandbox judges snapshot mend protect record_guard sources inputs",
+    "L2": "misnamed refused reading files journal follow pids belonging run_lock members whereabouts signals"
+    " lock_holder lock_files locks capture interrupts proc watch launcher jobs attend interpreter project"
+    " spec_file claude_files sandbox judges snapshot mend protect record_guard sources inputs",
     "L3": "child herald checks criteria evidence probes watched prober digests changes moment desk order bench noticed"
     " notify agent runners monitors",
     "L4": "phases",

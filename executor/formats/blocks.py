@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 MARKER = rb"(?:[-*+]|\d{1,9}[.)])"
 CODE_INDENT = 4
+# The block of keys that some tools keep before the text; a rule with steps under it is none.
+_KEYS = re.compile(
+    rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*|[\w.-]+[ \t]*:[^\n]*|- [^\[\n][^\n]*)?\r?\n)*+"
+    rb"---[ \t]*(?:\r?\n|\Z)"
+)
+# Where code by its indent may begin: behind a blank line, or at once.
+_DEEP = tuple(before + deep for before in (b"\n\n", b"\n\r\n", b" \n", b"\t\n", b" \r\n") for deep in (b"    ", b"\t"))
 # A line as far as blocks go: its blanks, its list markers, what opens or closes a block, the rest.
 _LINE = rb"([ \t]*)((?:" + MARKER + rb"(?:[ \t]+|(?=\r?\n)))*)(`{3,}|~{3,}|<!--)?([^\n]*)\n?"
 
@@ -21,12 +28,21 @@ def columns(text: bytes) -> int:
 
 
 def visible(data: bytes) -> Iterator[tuple[int, int]]:
-    at = 0
-    if b"```" in data or b"~~~" in data or b"<!--" in data:
-        for first, last in _hidden(data):
-            yield at, first
-            at = last
+    keys = _KEYS.match(data)
+    at = keys.end() if keys else 0
+    if b"```" in data or b"~~~" in data or b"<!--" in data or _may_have_code(data):
+        for first, last in hidden(data):
+            if first > at:
+                yield at, first
+            at = max(at, last)
     yield at, len(data)
+
+
+def _may_have_code(data: bytes) -> bool:
+    """Return True when a line is as deep as code behind a blank one, as few files have it."""
+    if data[:1] in (b" ", b"\t", b"\n", b"\r", b"\xef"):
+        return True
+    return (b"\n    " in data or b"\n\t" in data) and any(piece in data for piece in _DEEP)
 
 
 class _Block(Value):
@@ -38,15 +54,20 @@ class _Block(Value):
     start: int
 
 
-def _hidden(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield fences and comments by CommonMark's rules; inside a list any indentation opens one."""
+def hidden(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield fences, comments and indented code by CommonMark's rules; inside a list any indentation opens a fence."""
     items: list[int] = []
     block: _Block | None = None
+    may_be_code = True  # behind a blank line, or behind such code
     for line in re.compile(_LINE).finditer(data, len(BOM) if data.startswith(BOM) else 0):
         blank = not (line[2] or line[3] or line[4].strip())
         if block and not blank and columns(line[1] + b".") < block.base:
             yield block.start, line.start()
             block = None
+        if not block and may_be_code and not blank and _is_code(line, items):
+            yield line.span()
+            continue
+        may_be_code = blank
         ends = _closes(line, block) if block else line[3] == b"<!--" and b"-->" in line[3][2:] + line[4]
         block = block or (None if blank else _opened(line, items))
         if block and ends:
@@ -54,6 +75,12 @@ def _hidden(data: bytes) -> Iterator[tuple[int, int]]:
             block = None
     if block:
         yield block.start, len(data)
+
+
+def _is_code(line: re.Match[bytes], items: list[int]) -> bool:
+    """Return True for a line as deep as code that belongs to no list item."""
+    indent = columns(line[1] + b".")
+    return indent >= CODE_INDENT and not any(indent >= item for item in items)
 
 
 def _opened(line: re.Match[bytes], items: list[int]) -> _Block | None:

@@ -120,7 +120,7 @@ def _needed(here: project.Project) -> set[str]:
     """Return the tasks whose MAIN may be reused, or that are the evidence of a tick: all that SPEC.md names too."""
     states = follow.recall(here.root).states.values()
     known = {task_id for state in states for task_id in (state.task_id, state.main_task, state.passed_task)}
-    return known | {found.decode() for found in NAMED.findall(spec_file.read(here.spec))}
+    return known | {found.decode() for found in NAMED.findall(spec_file.read(here.spec).replace(b"\\_", b"_"))}
 
 
 def _lives(root: str, task_id: str) -> bool:

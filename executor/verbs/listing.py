@@ -40,6 +40,8 @@ def run(args: Namespace) -> Verdict:
     desk.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})
     rows = [_row(desk, number, boxes.get(number)) for number in numbers]
+    near = desk.near_misses() if len(boxes) < len(numbers) else {}
+    rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
     desk.sources.save()
     if args.ready:
         survey = Survey(desk, boxes)
@@ -51,7 +53,8 @@ def run(args: Namespace) -> Verdict:
         return Verdict.PASSED
     note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
     counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
-    print("\n".join([*map(_line, rows), f"{counted}{note}"]))
+    hints = [clean_control(str(row["hint"])) for row in rows if "hint" in row]
+    print("\n".join([*map(_line, rows), *hints, f"{counted}{note}"]))
     return Verdict.PASSED
 
 

@@ -100,10 +100,10 @@ def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
     except SpecError as error:
         return [Problem(project.SPEC_NAME, str(error).removeprefix(f"{project.SPEC_NAME} "))]
     missing = [number for number in plan.numbers if number not in known]
-    text = "is defined but has no line here; add it with: do-tasks --step {0} --append"
-    lacks = [
-        Problem(project.SPEC_NAME, f"step {number} {text.format(number)}", severity="warning") for number in missing
-    ]
+    near = spec_md.near_misses(text_now) if missing else {}
+    text = "step {0} is defined but has no line here; add it with: do-tasks --step {0} --append"
+    told = [near.get(number) or text.format(number) for number in missing]
+    lacks = [Problem(project.SPEC_NAME, one, severity="warning") for one in told]
     return [*lacks, *of_spec(here, plan, known)]
 
 
