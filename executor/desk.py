@@ -90,7 +90,7 @@ class Desk:
 
     def near_misses(self) -> dict[int, str]:
         """Return, for steps without a line, what to say of the line that nearly is theirs."""
-        return spec_md.near_misses(spec_file.read(self.project.spec))
+        return spec_md.near_misses(self.spec_bytes())
 
     def step(self, number: int) -> Step:
         """Return a defined step, built once."""
