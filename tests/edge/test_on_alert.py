@@ -31,7 +31,7 @@ echo end >>ends.txt
 def plan(project, on_alert=None, *, bad=25, steps=60, settings=None, monitor=None, **more):
     """Step 13 trains; its loss is NaN from step `bad` on unless `mended` is there."""
     project.write("train.sh", TRAIN % {"bad": bad, "steps": steps})
-    loss = {"task": "loss", "metrics": "metrics.jsonl", "interval": 0.2, "rules": ["nan"]}
+    loss = {"task": "loss", "metrics": "metrics.jsonl", "interval": 0.2, "rules": ["nan"], "at_end": "note"}
     ck = {"task": "ck", "checkpoints": "ck/step_*", "interval": 0.2}
     if on_alert:
         loss["on_alert"] = on_alert
