@@ -11,7 +11,7 @@ from zlib import crc32
 from executor import child, files, jobs
 from executor.criteria import wants_fresh
 from executor.steps import checkpoint_glob, path_of
-from executor.values import TYPE_CHECKING
+from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,18 +80,21 @@ def _mtime_ns(path: str) -> int:
         return 0
 
 
-def remember(path: str, patterns: Iterable[str], *, adds: bool, made_before: Mapping[str, Any]) -> list[str]:
+def remember(
+    path: str, patterns: Iterable[str], *, adds: bool, made_before: Mapping[str, Any], tested_ns: int
+) -> list[str]:
     """Write what the globs find now; return those that found too many names.
 
     `adds`: another run of the same MAIN began before, so what is remembered stays and only new globs are added.
-    `made_before` is the record of the task before: what was new by it, MAIN of this step made.
+    `made_before` is the record of the task before: what was new by it, MAIN of this step made. `tested_ns` is when
+    TEST of this task began, by the clock of files: a script that knows no test form makes there what MAIN makes again.
     """
     known = read(path) if adds else {}
     missing = [pattern for pattern in patterns if pattern not in known]
     if not missing:
         return []
     room = [WHOLE_IN_ALL]
-    taken = {pattern: _taken(pattern, room, made_before.get(pattern)) for pattern in missing}
+    taken = {pattern: _taken(pattern, room, made_before.get(pattern), tested_ns) for pattern in missing}
     body = {"v": 1, "began_ns": time.clock_gettime_ns(FILE_CLOCK), "globs": {**known, **taken}}
     files.private_folder(os.path.dirname(path))
     files.replace(path, json.dumps(body).encode("utf-8", "surrogateescape"))
@@ -104,7 +107,7 @@ def read(path: str) -> dict[str, Any]:
     return dict(body["globs"]) if body else {}
 
 
-def _taken(pattern: str, room: list[int], before: Any) -> dict[str, Any]:
+def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[str, Any]:
     """Return what a glob finds: of more than MOST_NAMES the newest."""
     found = child.matching(pattern)
     is_cut = len(found) > MOST_NAMES
@@ -113,19 +116,30 @@ def _taken(pattern: str, room: list[int], before: Any) -> dict[str, Any]:
     found.sort(key=lambda one: one[1].st_size)
     since_ns = time.clock_gettime_ns(FILE_CLOCK) - RECENT_NS
     earlier = _as_before(before)
-    return {"cut": is_cut, "names": dict(_entry(*one, room, since_ns, earlier) for one in found)}
+    own = _Own(earlier, tested_ns)
+    return {"cut": is_cut, "names": dict(_entry(*one, room, since_ns, own) for one in found)}
 
 
-def _entry(
-    name: str, status: os.stat_result, room: list[int], since_ns: int, earlier: child.Before | None
-) -> tuple[str, Entry]:
+class _Own(Value):
+    """What tells content that this step made itself: the record of its task before, the start of its own TEST."""
+
+    earlier: child.Before | None
+    tested_ns: int
+
+    def made(self, name: str, status: os.stat_result, changed_ns: int) -> bool:
+        """Return True when MAIN of an earlier task, or TEST of this one, made what a file holds."""
+        by_earlier = self.earlier is not None and not self.earlier.holds(name, status)
+        return by_earlier or bool(self.tested_ns and changed_ns >= self.tested_ns)
+
+
+def _entry(name: str, status: os.stat_result, room: list[int], since_ns: int, own: _Own) -> tuple[str, Entry]:
     stamp = child.stamp(name, status)
     is_long = stat.S_ISREG(status.st_mode) and status.st_size > child.WHOLE
     is_sampled = is_long and status.st_size > room[0]
     if is_long and not is_sampled:
         room[0] -= status.st_size
     checksum = child.content(name, status, stamp[1], samples=is_sampled)
-    is_own = earlier is not None and not earlier.holds(name, status)
+    is_own = own.made(name, status, stamp[3])
     if stamp[2] > since_ns or stamp[3] > since_ns:
         stamp[3] = 0  # no later look finds it so: its content decides
     return os.path.normpath(name), [*stamp, checksum, int(is_sampled), int(is_own)]

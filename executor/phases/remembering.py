@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from executor import files, jobs
 from executor.criteria import wants_fresh
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from executor.bench import Bench, Task
 
 LIMIT_S = 30.0
+BEGAN = "began"  # of TEST's folder
+FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
 
 def remember(bench: Bench, task: Task) -> None:
@@ -29,11 +32,25 @@ def remember(bench: Bench, task: Task) -> None:
     path = _mended(bench, evidence.record(bench.root, task.task_id, task.digest))
     adds = evidence.begun_before(bench.root, task.task_id, task.digest)
     made_before = {} if adds else evidence.read(evidence.newest_record(bench.root, step.number, path))
-    crowded = _in_time(lambda: evidence.remember(path, globs, adds=adds, made_before=made_before), globs)
+    tested_ns = _tested_ns(bench.folder(task, "test"))
+    crowded = _in_time(
+        lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs
+    )
     bench.evidence[path] = files.read(path)
     for glob in crowded:
         many = f"{glob} finds more than {evidence.MOST_NAMES:,} names: the newest are remembered"
         bench.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
+
+
+def note_test(folder: str) -> None:
+    """Record in TEST's folder when it began, by the clock of files (nanoseconds)."""
+    files.replace(os.path.join(folder, BEGAN), str(time.clock_gettime_ns(FILE_CLOCK)).encode())
+
+
+def _tested_ns(folder: str) -> int:
+    """Return when TEST began, 0 when none ran."""
+    said = files.read(os.path.join(folder, BEGAN))
+    return int(said) if said.isdigit() else 0
 
 
 def _in_time(work: Callable[[], list[str]], globs: tuple[str, ...]) -> list[str]:

@@ -122,6 +122,7 @@ def outlast_the_tick() -> None:
 def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
     """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
     folder = jobs.new_run(bench.root, task.task_id, "test")
+    remembering.note_test(folder)
     try:
         pid = launcher.start(argv, environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
     except CannotStartError as error:

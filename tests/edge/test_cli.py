@@ -236,7 +236,7 @@ def test_strict_wants_more_than_a_persons_tick(project):
 
 # Read verbs
 
-LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick"}
+LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick", "changed", "judged_by"}
 READ_VERBS = {
     "list": (["list"], {"steps", "validated"}, LISTED),
     "ready": (["list", "--ready"], {"steps", "validated"}, LISTED),
@@ -255,6 +255,8 @@ READ_VERBS = {
             "last_verdict",
             "evidence",
             "tick",
+            "changed",
+            "judged_by",
             "stale_by",
             "alerts",
             "see",
@@ -262,7 +264,7 @@ READ_VERBS = {
     ),
     "validate": (["validate"], {"valid", "problems"}, {"file", "message", "path", "line", "col", "severity"}),
     "doctor": (["doctor"], {"checks"}, {"name", "ok", "found"}),
-    "dry-run": (["--dry-run", "--all"], {"steps", "notes"}, {"step", "title", "action", "main", "why"}),
+    "dry-run": (["--dry-run", "--all"], {"steps", "notes"}, {"step", "title", "action", "main", "why", "changed"}),
 }
 
 

@@ -344,3 +344,20 @@ def test_a_main_cannot_change_what_was_there_before(project):
     project.write("forged", '{"v": 1, "began_ns": 1, "globs": {}}')
     text = "touch ck/a; for record in .do-tasks/jobs/task_1_*/before.*.json; do cp forged $record; done"
     assert judged(project, text, FILE)[0] == "unproven"
+
+
+# TEST of a script that knows no test form
+
+
+def test_what_a_full_test_made_and_main_makes_again_is_evidence(project):
+    project.write("one.sh", "echo x > out\n")
+    bound = [{"criterion": "There", "file": "out"}]
+    project.plan(s1={"main": {"script": "one.sh", "success_criteria": bound}})
+    assert project.run("--step", "1").code == 0
+
+
+def test_what_test_alone_made_is_no_evidence(project):
+    project.write("one.sh", 'if [ "$DO_TASKS_TEST" = 1 ]; then echo x > out; fi\n')
+    bound = [{"criterion": "There", "file": "out"}]
+    project.plan(s1={"main": {"script": "one.sh", "success_criteria": bound}})
+    assert project.run("--step", "1").code == 1
