@@ -197,7 +197,8 @@ def refuse_a_twin(root: str, task_id: str, *, before: str = "") -> None:
         return
     found = members.living(members.Wanted(f"{task_id}/{run}", root))
     which = f"pid {', '.join(map(str, sorted(found)))}" if found else "of another user, host or container"
-    raise MachineError(f"{task_id}/{run} lives on ({which}) and no second one is begun beside it; end it, then go on")
+    told = f"{task_id}/{run} lives on ({which}), so no second one is begun"
+    raise MachineError(f"{told}; end it: do-tasks stop {task_id}, then go on")
 
 
 def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:

@@ -240,7 +240,7 @@ def _met_late(step: Step, _: Body) -> Iterator[Flaw]:
     for place, one in enumerate(step.main.criteria if step.main else ()):
         if one.at == "start" and one.kind in ("metric", "result"):
             limit_s = step.main.limit_s if step.main else 0
-            said = f"holds the start of the job until it is met, {limit_s:g} s at most: is it not a matter of the end?"
+            said = f"holds the start of the job until it is met, {limit_s:g} s at most: ask it at the end? (at: end)"
             yield _warn(("main", "success_criteria", place, "at"), said)
 
 

@@ -63,7 +63,7 @@ def _cannot_fail(script: Script) -> str:
     if not script.parts:
         return "runs nothing: give it a command"
     if any(name_of(one) == "set" and "+e" in one.values for one in nested(script.parts)):
-        return "goes on after a failure (set +e): take it out, and write || true behind what may fail"
+        return "goes on after a failure (set +e): take it out, and write || true behind a command that may fail"
     if _leaves_some(script.parts) and _only_waits(script.parts[-1].pipelines[-1]):
         return "wait ends with 0 whatever became of them: wait for each (a & one=$!; b & two=$!; wait $one; wait $two)"
     if all(map(_always_passes, script.parts)) and not all(map(_talks, script.parts)):
@@ -105,7 +105,7 @@ def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
     name = "exit 0" if name_of(told) == "exit" else name_of(told)
     if not on_one_line and name in _TALK:
         return ""
-    return f"{name} at the end hides no failure here: what fails before it ends MAIN; write || true behind what may"
+    return f"{name} at the end hides no failure: an earlier one ends MAIN; write || true behind what may fail"
 
 
 def _leaves_some(parts: tuple[AndOr, ...]) -> bool:
@@ -148,7 +148,7 @@ def _args_flaws(main: Main) -> Iterator[Flaw]:
 def _refused(text: str, script: Script | None) -> str:
     """Return why arguments cannot follow a command, empty when they can."""
     if script is None:
-        return "do not reach the program, for the command has signs whose end is not sure" if _signs(text) else ""
+        return "may not reach the program, for this command could not be read to its end" if _signs(text) else ""
     if not script.parts:
         return "have no command to follow"
     last = script.parts[-1].pipelines[-1].commands[-1]

@@ -90,7 +90,8 @@ def not_for_strict(box: Box) -> Decision:
     task_id = box.mark.task_id if box.mark else ""
     why = (
         f"ticked with {task_id}, whose evidence is not in this log or not complete: not enough for strict;"
-        f" do-tasks recheck {box.number} checks what lies here, do-tasks --step {box.number} --rerun runs it again"
+        f" do-tasks recheck {box.number} checks what lies here, if it has a check or a bound criterion;"
+        f" do-tasks --step {box.number} --rerun runs it again"
     )
     return Decision("recheck", why, task_id=task_id)
 

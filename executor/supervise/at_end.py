@@ -25,5 +25,6 @@ def judged_by_alerts(outcome: Outcome, standing: Mapping[str, Alert], monitors: 
         return noted
     first = failing[0]
     said = standing[first].output
-    reason = f"alert {first} stood at the end{f': {said}' if said else ''}; at_end: note takes it all the same"
+    told = f"alert {first} stood at the end{f': {said}' if said else ''}"
+    reason = f"{told}; to take it all the same, give its monitor at_end: note"
     return Outcome(Verdict.FAILED, reason, tuple(f"{STOOD}{key}" for key in failing))

@@ -31,7 +31,7 @@ def end_told(root: str, task_id: str, ended: tuple[int, ...], seen: Seen, *, gra
             root, task_id, seen.run, "as another user", is_held=bool(jobs.lives_on(root, task_id)), grace_s=grace_s
         )
     if seen.status == "foreign":
-        return f"it runs {seen.where} and was left alone: this folder is a copy of that one", True
+        return f"it runs {seen.where}, and was left alone: this folder is a copy of that one", True
     run = jobs.lives_on(root, task_id)
     if not run and seen.status != "elsewhere":
         return told or "nothing of it was running", True

@@ -38,7 +38,8 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         screen.say(f"Step {report.number} is started ({report.task_id}): {safe(report.outcome.reason)}")
         return
     if report.done:
-        screen.say(f"Step {report.number} is already done: {safe(report.outcome.reason)}")
+        why = safe(report.outcome.reason)  # empty of a job that ended just now
+        screen.say(f"Step {report.number} is already done: {why}" if why else f"Step {report.number} is done.")
         return
     if not report.task_id:
         if report.outcome.verdict != Verdict.WAITING:  # the transcript has said what it waits for
@@ -60,9 +61,9 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         again = (
             "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
         )
+        if jobs.is_job(bench.root, report.task_id):  # its reason may name a move that keeps what was trained
+            screen.say("", safe(report.outcome.reason))
         screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
-        if jobs.is_job(bench.root, report.task_id):
-            screen.say(safe(report.outcome.reason))
     screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
 
 

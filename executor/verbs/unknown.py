@@ -41,5 +41,6 @@ def _refuse_unrecorded(root: str) -> None:
         task_id = run.partition("/")[0]
         raise UsageError(
             f"{run} is running (pid {pid}), but .do-tasks/ has no record of it: the folder was taken away or replaced."
-            f" Put it back (git stash pop, a backup), or end the run: do-tasks stop {task_id}"
+            f" Move the new one away and put the old one back (git stash pop, a backup),"
+            f" or end the run: do-tasks stop {task_id}"
         )
