@@ -102,6 +102,8 @@ def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
     on_one_line = all(part.closed_by != "\n" for part in parts[:-1])
     if len(parts) == 1 or last.joints or not _says_yes(told) or parts[-2].closed_by == "&":
         return ""
+    if told.words and told.words[-1].end < told.end:  # echo x > file: it is there for the file
+        return ""
     name = "exit 0" if name_of(told) == "exit" else name_of(told)
     if not on_one_line and name in _TALK:
         return ""

@@ -551,7 +551,9 @@ _SETTINGS = _mapping(
         "version": {"type": "integer", "enum": [1], "description": "Version of this format."},
         "runner": _RUNNER,
         "model": _says(_TEXT, "Model of agents whose role names none."),
-        "python": _says(_TEXT, "Interpreter of the scripts; default that of the virtual environment."),
+        "python": _says(
+            _TEXT, "Interpreter of the scripts; default that of the active environment, see: do-tasks doctor."
+        ),
         "strict": {"type": "boolean", "description": "Tick only what is proven."},
         "on_change": {
             "type": "string",

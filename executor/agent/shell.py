@@ -99,7 +99,7 @@ class Shell:
         try:
             ended = self._tend(proc.start(self._command(text, limit_s)))
         except proc.CannotStartError as error:
-            hint = "a long text belongs into a file: write it with the editor, then run that"
+            hint = "a long text belongs in a file: write it with the editor, then run that"
             return Said(f"{error}; {hint}", failed=True)
         finally:
             _end_orphans(before)

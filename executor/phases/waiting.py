@@ -50,7 +50,7 @@ def await_news(bench: Bench, holds: Mapping[int, Hold], seen: Sight, *, until_s:
         _attend(bench, task_ids, tried_s)
         if not bench.interrupts.sleep(min(LOOK_S, max(0.0, until_s - bench.now()))):
             return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
-    return Outcome(Verdict.WAITING, f"step {first} did not come that far")
+    return Outcome(Verdict.WAITING, f"step {first} did not get that far")
 
 
 def _attend(bench: Bench, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:

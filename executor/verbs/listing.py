@@ -27,7 +27,7 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of list."""
-    parser.add_argument("--ready", action="store_true", help="only open steps whose dependencies are done")
+    parser.add_argument("--ready", action="store_true", help="only open steps that could start now")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 

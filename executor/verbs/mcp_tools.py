@@ -64,7 +64,7 @@ BRIEFED = (
 )
 LATE = (
     "Its limit of {limit_s:g} s was over, so it was interrupted as by Ctrl-C. The same call, without `rerun`, goes on;"
-    " give it a longer timeout_s. A long training belongs into `mode: background`."
+    " give it a longer timeout_s. A long training belongs in `mode: background`."
 )
 KILLED = "It was ended by signal {signal}. The same call, without `rerun`, takes up what still lives."
 INSIDE = "called from inside {task_id}, which is running: do the work of that task; whoever started it runs the steps"

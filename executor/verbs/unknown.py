@@ -28,7 +28,8 @@ def _refuse_unlogged(root: str, recalled: Recalled) -> None:
     living = [task_id for task_id in jobs.living_tasks(root) if task_id not in known]
     if living:
         raise UsageError(
-            f"{living[0]} is running but the log knows nothing of it; end it with: do-tasks stop {living[0]}"
+            f"{living[0]} is running, but the log knows nothing of it: put .task_execution.log back"
+            f" (git stash pop, a backup), or end the run: do-tasks stop {living[0]}"
         )
 
 

@@ -34,7 +34,7 @@ MARKS = {
 }
 COLORS = {"✓": "32", "✗": "31", "–": "33", "?": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
-STARTS = "watches it; started means alive with the criteria of its start met, or main.timeout over"
+STARTS = "watches it; it counts as started when the criteria of its start hold, or main.timeout is over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
 PATIENCE_S = 1.0
 

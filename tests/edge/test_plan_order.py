@@ -212,7 +212,7 @@ def test_a_wait_that_is_over_is_exit_3_and_what_is_ready_has_run(project):
     done = project.plan(s1=job(), s2=ran("2", [1]), s3=ran("3", [])).run("--all", "--wait", "0.3")
     assert done.code == 3, done
     assert order(project) == ["3"]
-    assert "did not come that far in 0.3 s" in done.out
+    assert "did not get that far in 0.3 s" in done.out
 
 
 def test_a_failure_beside_a_waiting_step_stops_the_run(project):
