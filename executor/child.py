@@ -244,7 +244,7 @@ def share(part: int, files: int) -> str:
 
 def remedy(held: set[str], old: list[float], small: list[int], missing: int) -> str:
     if held:
-        return "remove it before MAIN runs again, or write any_age: true where an old one will do"
+        return "write any_age: true where an old one will do; else move it away and let MAIN make it anew (--rerun)"
     if old:
         return "make it again: it was there before"
     return "look whether writing it was cut short" if small else f"{missing} more needed"
