@@ -43,7 +43,7 @@ def _machine() -> list[Row]:
         ("bash", os.access("/bin/bash", os.X_OK), "/bin/bash, checks run under bash -o pipefail"),
         ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of MAIN"),
         ("pidfd", hasattr(os, "pidfd_open") and linux, "processes are waited for by descriptor" if linux else "polled"),
-        ("orphans", pids.children() is not None, "the kernel tells us our children (else every sweep reads /proc)"),
+        ("orphans", pids.children() is not None, "the kernel names child processes (else every sweep reads /proc)"),
     ]
 
 

@@ -59,7 +59,8 @@ def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
     numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
     unknown = [number for number in numbers if number not in boxes]
     if unknown:
-        raise UsageError(f"SPEC.md has no line for step {ranges(unknown)}: do-tasks --continue --append adds it")
+        told = f"SPEC.md has no line for step {ranges(unknown)}"
+        raise UsageError(f"{told}: put it back, or add it: do-tasks --step {unknown[0]} --append")
     for number in numbers:
         if boxes[number].state != "x" and not _passed(bench, number):
             told = bench.state(number).verdict or "not run here"
