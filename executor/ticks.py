@@ -82,9 +82,12 @@ def fingerprint(box: Box) -> str:
 def went_back(box: Box, state: StepState) -> bool:
     """Return True when the line of a step that passed is as it was before one of our marks.
 
-    That is what checkout, stash and switch make of SPEC.md.
+    That is what checkout, stash and switch make of SPEC.md. A mark of a start or a failure is such a line, wherever it
+    comes from: a person who opens a box leaves its tick, or takes the suffix away.
     """
-    return box.state != "x" and state.verdict == "passed" and state.ticked and fingerprint(box) in state.lines
+    if box.state == "x" or state.verdict != "passed" or not state.ticked:
+        return False
+    return (box.mark is not None and box.mark.kind in ("started", "failed")) or fingerprint(box) in state.lines
 
 
 def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int, int]:

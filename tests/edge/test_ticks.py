@@ -287,6 +287,19 @@ def test_a_line_that_went_back_to_an_earlier_failure_is_asked_about_too(project)
     assert (project.run("--continue").code, ran(project)) == (3, ["1"])
 
 
+def test_a_mark_of_a_start_that_comes_back_from_another_branch_is_asked_about_and_trains_no_second_time(project):
+    project.plan(s1={"main": {**JOB, "command": "echo job >> ran; until test -e end; do sleep 0.05; done"}})
+    opened = project.spec
+    project.run("--step", "1", "--no-wait")
+    started = project.spec
+    project.write("SPEC.md", opened)  # a branch from before the start: there it is ticked from an open box
+    project.write("end", "")
+    assert (project.run("--continue").code, "[x]" in project.spec) == (0, True)
+    project.write("SPEC.md", started)
+    assert (project.run("--continue").code, ran(project)) == (3, ["job"])
+    assert (project.run("retick", "1").code, "[x]" in project.spec) == (0, True)
+
+
 def test_a_box_opened_by_hand_runs_again(project):
     three(project)
     rewrite(project, "- [x] **STEP 2**", "- [ ] **STEP 2**")
