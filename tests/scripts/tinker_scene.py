@@ -22,7 +22,9 @@ class Service:
 
     def __init__(self, folder, home, *words):
         self.folder, self.words = folder, words
-        self.environ = {**os.environ, "DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1"}
+        self.hub = Path(folder) / "hub"  # the hub's cache of whoever works here
+        own = {"DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1", "HF_HOME": str(self.hub)}
+        self.environ = {**os.environ, **own}
         self.process, self.url, self.port, self.reader = None, "", 0, None
 
     def __enter__(self):
@@ -64,6 +66,20 @@ class Service:
     def kill(self):
         self.process.kill()
         self.ended()
+
+    def run(self, folder, *words):
+        """Run Python in another folder, as somebody does who has the service's address and key."""
+        environ = {**self.environ, "TINKER_BASE_URL": self.url, "TINKER_TELEMETRY": "0"}
+        del environ["DO_TASKS_MODELS"]
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=2 * LIMIT_S,
+            check=False,
+        )
 
     def client(self, **more):
         import tinker

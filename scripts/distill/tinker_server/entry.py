@@ -176,7 +176,7 @@ def serve(given: argparse.Namespace) -> int:
         token = token_of(given.state, key)
         try:
             engine = TorchEngine(models=given.model, device=given.device, threads=given.threads)
-            names = [one.name for one in engine.models()]
+            names = offered(engine)
         except RefusedError as error:
             raise Trouble(str(error), USAGE) from error
         server = prepared(engine, given.state, token)
@@ -187,6 +187,16 @@ def serve(given: argparse.Namespace) -> int:
         print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
         server.run([listener])
     return 0
+
+
+def offered(engine: Engine) -> list[str]:
+    """Return the names of what is served, whose tokenizers clients can read from now on."""
+    from distill.tinker_server import tokens
+
+    served = engine.models()
+    for one in served:
+        tokens.offer(one)
+    return [one.name for one in served]
 
 
 class EndedError(BaseException):

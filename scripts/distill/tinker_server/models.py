@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.tinker_server import tokens
 from distill.tinker_server.values import About, RefusedError
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ def names_at_home() -> Iterator[str]:
 def about(name: str) -> About:
     """Describe one by its config.json alone; RefusedError when there is none by that name."""
     where = folder(name, TEXTS)
+    tokens.refuse_unreadable(name, where)
     config = read_config(where / CONFIG)
     text = config.get("text_config") or config
     found = [text[key] for key in CONTEXT_KEYS if isinstance(text.get(key), int)]
     kinds = config.get("architectures") or [""]
-    return About(name, found[0] if found else LEAST_CONTEXT, str(where), str(kinds[0]))
+    return About(name, found[0] if found else LEAST_CONTEXT, tokens.place_of(name, where), str(kinds[0]), str(where))
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from distill.tinker_server import wire
+from distill.tinker_server import tokens, wire
 from distill.tinker_server.values import RefusedError, StatusError
 from distill.tinker_server.work import Draw
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def add(desk: Desk, name: str, base: str, path: str | None, *, ephemeral: bool) -> None:
-    """Keep a sampler, for this service and the next."""
+    """Keep a sampler, for this service and the next; its tokenizer is put where the client will look."""
+    if base.startswith(tokens.LOCAL):
+        with contextlib.suppress(RefusedError):  # of a model that is gone: sampling says so
+            tokens.offer(desk.engine.about(base))
     desk.store.write("samplers", name, {"base_model": base, "model_path": path, "ephemeral": ephemeral})
     session = desk.sessions.get(name.split(":", maxsplit=1)[0])
     if session:

@@ -123,12 +123,13 @@ class Answered:
 
 @dataclass(frozen=True)
 class About:
-    """A base model that is served; `tokenizer` is a folder that `AutoTokenizer` reads."""
+    """A base model that is served; `tokenizer` is what `AutoTokenizer` loads from any folder; `folder`: its files."""
 
     name: str
     max_context: int
     tokenizer: str
     architecture: str = ""
+    folder: str = ""
 
 
 class Engine(Protocol):
