@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from pydantic import ValidationError
 from tinker import types
 
-from distill.tinker_server import listings, samplers, trainings, wire
+from distill.tinker_server import external, listings, samplers, trainings, wire
 from distill.tinker_server.bodies import body_of, json_of
 from distill.tinker_server.desk import Desk
 from distill.tinker_server.promises import JSON, as_json
@@ -53,9 +53,10 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
             desk.worker.close()  # in this thread: at the end of a script no other one can be had
 
     app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
+    app.state.desk, app.state.token = desk, token
     for method, path, act in ROUTES:
         app.add_api_route(API + path, answering(act, desk, token), methods=[method])
+    app.add_api_route(API + external.FILE, answering(external.fetch, desk, None), methods=["GET"])
     app.add_api_route(f"{API}/healthz", healthy, methods=["GET"])
     return app
 
@@ -72,12 +73,14 @@ async def sweep(desk: Desk) -> None:
         desk.sweep()
 
 
-def answering(act: Callable[..., Awaitable[Any]], desk: Desk, token: str) -> Callable[[Request], Awaitable[Response]]:
-    """Return a route's function: checks the token, turns what is wrong into a status with words."""
+def answering(
+    act: Callable[..., Awaitable[Any]], desk: Desk, token: str | None
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route's function: checks the token if there is one, turns what is wrong into a status with words."""
 
     async def answer(request: Request) -> Response:
         given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
+        if token is not None and not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
             return said(401, "not this service's API key: set TINKER_API_KEY to the one that it was started with")
         try:
             found = await act(desk, request)
@@ -185,6 +188,8 @@ ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] =
     ("POST", "/optim_step", takes(types.OptimStepRequest, trainings.optim_step)),
     ("POST", "/save_weights", takes(types.SaveWeightsRequest, trainings.save_weights)),
     ("POST", "/save_weights_for_sampler", takes(types.SaveWeightsForSamplerRequest, trainings.save_for_sampler)),
+    ("POST", "/save_weights_external", takes(types.SaveWeightsExternalRequest, external.save_external)),
+    ("GET", external.URLS, external.urls),
     ("POST", "/load_weights", takes(types.LoadWeightsRequest, trainings.load_weights)),
     ("POST", "/create_sampling_session", takes(types.CreateSamplingSessionRequest, samplers.create_sampler)),
     ("GET", "/samplers/{sampler}", sampler),

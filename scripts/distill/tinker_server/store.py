@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-KINDS = {"weights": "training", "sampler_weights": "sampler"}
+KINDS = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
+LOADED = ("weights", "sampler_weights")  # the kinds that this service goes on from
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,199}")
 ABOUT = "checkpoint.json"
@@ -30,7 +31,7 @@ PREFIX = "tinker://"
 
 @dataclass(frozen=True)
 class Place:
-    """A checkpoint's address: run, `weights` or `sampler_weights`, name."""
+    """A checkpoint's address: run, `weights`, `sampler_weights` or `external_weights`, name."""
 
     run: str
     kind: str
@@ -114,14 +115,14 @@ class Store:
             return None
         return about
 
-    def found(self, path: str, kinds: tuple[str, ...] = tuple(KINDS)) -> tuple[Place, dict[str, Any]]:
+    def found(self, path: str, kinds: tuple[str, ...] = LOADED) -> tuple[Place, dict[str, Any]]:
         """Return a checkpoint by its path; RefusedError when it is not there."""
         where = place(path)
         about = self.checkpoint(where)
         if about is None:
             raise AbsentError(f"no checkpoint {path}: list what there is, it may have expired or been deleted")
         if where.kind not in kinds:
-            raise RefusedError(f"{path} is of the other kind: a training goes on from {PREFIX}RUN/weights/NAME")
+            raise RefusedError(f"{path} is of another kind: this goes on from {PREFIX}RUN/{' or '.join(kinds)}/NAME")
         return where, about
 
     def save(self, where: Place, about: Mapping[str, Any], write: Callable[[Path], None], *, overwrite: bool) -> str:

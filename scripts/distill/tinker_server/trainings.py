@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from distill.tinker_server.desk import Desk
 
 ADAM = tuple(Adam.__dataclass_fields__)
+SAVED = {
+    "weights": "save_weights",
+    "sampler_weights": "save_weights_for_sampler",
+    "external_weights": "save_weights_external",
+}
 
 
 def create_model(desk: Desk, request: Any) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def save(
             lambda folder: desk.engine.save(model, folder, optimizer=kind == "weights"),
             overwrite=overwrite,
         )
-        said = {"type": "save_weights" if kind == "weights" else "save_weights_for_sampler"}
+        said = {"type": SAVED[kind]}
         if not sampler:
             return as_json({**said, "path": path})
         samplers.add(desk, sampler, desk.bases[model], path, ephemeral=True)
@@ -184,7 +189,7 @@ def about_checkpoint(desk: Desk, request: Any, *, ephemeral: bool) -> dict[str, 
     return {
         "base_model": run["base_model"],
         "lora": run["lora"],
-        "user_metadata": request.user_metadata,
+        "user_metadata": getattr(request, "user_metadata", None),  # external weights have none
         "expires": None if life is None else desk.store.clock() + life,
         "ephemeral": ephemeral,
     }
