@@ -25,7 +25,10 @@ def weigh(
     model = set_up.teacher if prompted else set_up.student
     sampler = set_up.sampler(path, model, settings.teacher.wait_s)
     voice = set_up.voice
-    pairs = ((voice.asked(str(row["question"]), prompted=prompted), row["tokens"]) for row in rows)
+    pairs = (
+        (voice.asked(str(row["question"]), prompted=prompted), voice.drawn(str(row["answer"]), row["tokens"]))
+        for row in rows
+    )
     return [float(sum(nats)) for nats in weighing.weigh(sampler, pairs, settings.teacher)]
 
 

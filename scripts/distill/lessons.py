@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill import dialogue, files
+from distill import cache, dialogue, files, voice
 from distill.trouble import RETRY_LATER, Trouble
 
 if TYPE_CHECKING:
@@ -75,9 +75,8 @@ def lessons(
 
 def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
     """Return an answer's tokens: as they were drawn, or as another model would read them."""
-    if set_up.student == set_up.teacher:
-        return [int(token) for token in row["tokens"]]
-    return set_up.voice.answer(dialogue.parted(row)[1])
+    said = dialogue.parted(row)[1]
+    return set_up.voice.drawn(said, row["tokens"]) if set_up.student == set_up.teacher else set_up.voice.answer(said)
 
 
 def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
@@ -111,7 +110,15 @@ def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Setti
 def digest(set_up: Scene, pairs: list[tuple[str, list[int]]], top: int) -> str:
     """Return what decides the distributions, in 16 letters."""
     told = [set_up.teacher, set_up.voice.kind, set_up.voice.prompt, top, pairs]
+    told += [made] if (made := made_as(set_up.teacher)) else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def made_as(model: str) -> str:
+    """Return what tells a local model from one made anew under its name; nothing of others, which keep to theirs."""
+    folder = voice.folder_of(model)
+    sums = folder / cache.SUMS if folder else None
+    return files.sha256(sums) if sums and sums.is_file() else ""
 
 
 def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: Settings) -> Iterator[Soft]:

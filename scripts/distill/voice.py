@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from distill.trouble import USAGE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from distill.settings import Teacher
 
@@ -51,6 +51,14 @@ class Voice:
         """Return what an answer says, without its end."""
         kept = ids[:-1] if ids and ids[-1] in self.ends else ids
         return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+
+    def drawn(self, text: str, ids: Iterable[Any]) -> list[int]:
+        """Return an answer's ids as they were kept; Trouble when this tokenizer reads another answer in them."""
+        kept = [int(one) for one in ids]
+        if "".join(self.text(kept).split()) != "".join(text.split()):  # versions differ in the spaces that they write
+            said = f"the tokens of the answer {text[:40]!r} are another tokenizer's"
+            raise Trouble(f"{said}: the model was made anew, so run the steps again from step 8")
+        return kept
 
     @cached_property
     def end(self) -> int:

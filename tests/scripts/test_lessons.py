@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from distill import audit, dialogue, learning, lessons
+from distill import audit, cache, dialogue, learning, lessons
 from distill.settings import Audit, Settings, Training
 from distill.trouble import Trouble
 
@@ -188,3 +188,18 @@ def test_distributions_that_are_there_are_not_asked_for_again(tmp_path):
     assert targets.tolist() == [[0, 1, 2, 4], [0, 1, 2, 1]]
     np.testing.assert_allclose(weights, [[0.25, 0.25, 0.25, 1], [0.25, 0.25, 0.25, 0]])
     assert asked_of(0, tmp_path, count)[1] == 0
+
+
+def test_distributions_of_a_local_model_are_not_those_of_one_made_anew_under_its_name(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("DO_TASKS_MODELS", str(tmp_path))
+    voice = SimpleNamespace(kind="sheet", prompt="P")
+
+    def name_of():
+        return lessons.digest(SimpleNamespace(voice=voice, teacher="local/small"), [("q", [1])], 3)
+
+    cache.keep(tmp_path / "small", {"tokenizer.json": b"one"})
+    first = name_of()
+    assert name_of() == first
+    cache.keep(tmp_path / "small", {"tokenizer.json": b"another"})
+    assert name_of() != first

@@ -94,3 +94,17 @@ def test_another_profile_than_step_6_had_is_refused(tmp_path):
     (tmp_path / "teacher/teacher.json").write_text('{"profile": "gemma", "model": "local/any"}')
     with pytest.raises(Trouble, match="set DO_TASKS_PROFILE=gemma, or run 6 again"):
         scene.open_scene(stage)
+
+
+class OtherLines(Lines):
+    """The same letters under other ids."""
+
+    def decode(self, ids, **_):
+        return super().decode([one + 1 for one in ids])
+
+
+def test_kept_tokens_that_say_another_answer_are_another_tokenizers():
+    kept = Voice("plain", Lines(), "").answer("Give me sack.")
+    assert Voice("plain", Lines(), "").drawn("Give  me sack.", kept) == kept
+    with pytest.raises(Trouble, match=r"'Give me sack.' are another tokenizer's: .* from step 8"):
+        Voice("plain", OtherLines(), "").drawn("Give me sack.", kept)
