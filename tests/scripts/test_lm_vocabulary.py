@@ -210,6 +210,18 @@ def test_one_of_an_older_version_that_comes_out_otherwise_is_refused_where_check
     assert folder_of(made_up) == before
 
 
+def test_checkpoints_of_a_second_home_refuse_another_tokenizer_and_then_go_on_with_theirs(lm, made_up):
+    home = f"keep.second_home=file://{made_up.folder}/home"
+    assert lm(BPE, home).code == 0
+    shutil.rmtree(made_up.folder / "OUT")
+    done = lm(CHAR, home, "resume=always", "run.steps=8")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "the checkpoint has other tokenizer, tokens, learned vocabulary" in done.err
+    done = lm(BPE, home, "resume=always", "run.steps=8")
+    assert done.code == 0, done.err
+    assert "going on after step 4" in done.out
+
+
 def test_a_run_whose_logs_are_gone_is_put_aside_all_the_same(lm, made_up, trained):
     shutil.rmtree(made_up.folder / "OUT" / "training_logs")
     assert lm(CHAR).code == 0

@@ -36,6 +36,7 @@ class Tokenizer:
     file: ClassVar[str]
     size: int
     origin: Origin | None = None  # None: of an older version, which kept none
+    is_fresh = False  # learned by this very process
 
     def __init__(self, specials: Sequence[str]) -> None:
         self.specials = tuple(specials)
@@ -215,7 +216,7 @@ def train(kind: str, texts: Iterable[str], vocab_size: int, extra: Sequence[str]
     """Learn a tokenizer; `extra` names further special tokens, as <sheet>. It remembers what it was learned from."""
     read = list(texts)
     learned = kind_of(kind).train(read, vocab_size, (*SPECIALS, *extra))
-    learned.origin = origin(kind, read, vocab_size, learned.specials)
+    learned.origin, learned.is_fresh = origin(kind, read, vocab_size, learned.specials), True
     return learned
 
 

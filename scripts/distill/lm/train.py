@@ -24,6 +24,7 @@ from distill.trouble import Trouble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from distill.lm.checkpoints import Loaded
     from distill.lm.data import Corpus
     from distill.lm.records import Records
     from distill.lm.settings import Settings
@@ -117,8 +118,7 @@ def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> in
     torch.set_num_threads(here.threads)
     training = Training(chosen, corpus, here)
     if goes_on(chosen) and (found := kept.newest_full()):
-        training.load(found)
-        print(f"going on after step {training.step}", flush=True)
+        go_on(training, found)
     introduce(training, kept)
     written = records.Records(Path(chosen.outputs, "training_logs"), training.step)
     try:
@@ -130,6 +130,17 @@ def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> in
     export(training, kept)
     write_result(Report(metrics={"steps": training.step, METRIC: training.best}))
     return 0
+
+
+def go_on(training: Training, found: Loaded) -> None:
+    """Go to where a checkpoint stands; one of another training takes the tokenizer away that was learned for it."""
+    try:
+        training.load(found)
+    except Trouble:
+        if training.corpus.tokenizer.is_fresh:  # else it would seem to be what the checkpoints stand on
+            shutil.rmtree(Path(training.chosen.outputs, "tokenizer"), ignore_errors=True)
+        raise
+    print(f"going on after step {training.step}", flush=True)
 
 
 def goes_on(chosen: Settings) -> bool:
