@@ -35,7 +35,7 @@ SIGNS = {
 }
 WORDS = {"by_hand": "by hand", "elsewhere": "evidence elsewhere"}
 TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
-UNPROVEN = ("elsewhere", "by_hand")  # ticks that strict does not take
+UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not take
 
 
 def kind_of(*, proven: int, claimed: int, checks: int) -> str:

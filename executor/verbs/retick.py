@@ -9,6 +9,7 @@ from executor.noticed import note_spec
 from executor.outcome import Verdict
 from executor.phases.tick import tick_again
 from executor.select import ranges, select
+from executor.ticks import went_back
 from executor.values import TYPE_CHECKING
 from executor.verbs import agent_at_work
 from executor.verbs.run import open_bench, under_lock
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of retick."""
-    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every open step that passed")
+    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step whose tick went back")
 
 
 def run(args: Namespace) -> Verdict:
@@ -54,7 +55,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
 def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
     """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
     if not words:
-        return [number for number, box in boxes.items() if box.state != "x" and _passed(bench, number)]
+        return [number for number, box in boxes.items() if _lost_its_tick(bench, box)]
     titles = {number: box.title for number, box in boxes.items()}
     numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
     unknown = [number for number in numbers if number not in boxes]
@@ -69,6 +70,12 @@ def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
                 f" do-tasks why {number} says what would run"
             )
     return [number for number in numbers if boxes[number].state != "x"]
+
+
+def _lost_its_tick(bench: Bench, box: Box) -> bool:
+    """Return True for a step that passed and whose tick went back or was never written; a box opened by hand stays."""
+    state = bench.state(box.number)
+    return box.state != "x" and _passed(bench, box.number) and (went_back(box, state) or not state.ticked)
 
 
 def _passed(bench: Bench, number: int) -> bool:

@@ -69,6 +69,7 @@ def test_all_criteria_are_judged_at_the_end(project):
     assert over(project) == ["proven", "proven"]
 
 
+@pytest.mark.deep
 def test_the_first_checkpoint_that_is_watched_makes_the_start_and_all_are_judged_at_the_end(project):
     job(project, SAVED, steps=40, saves=10, timeout=20).run("--step", "1")
     assert (project.has("ck/step_1"), project.event("JobStarted")["pending"]) == (True, [])

@@ -115,12 +115,12 @@ def sampled(cases, one_in):
 
 
 def test_no_kind_of_record_crashes_or_holds_what_reads(template, tmp_path):
-    assert not faults(gone_through(template, tmp_path, sampled(every(READING), 40)))
+    assert not faults(gone_through(template, tmp_path, sampled(every(READING), 160)))
 
 
 def test_no_kind_of_record_crashes_or_holds_what_changes(template, tmp_path):
     cases = [case for case in every(CHANGING) if case[2] not in SUPERVISED and case[0] not in USERS_OWN]
-    assert not faults(gone_through(template, tmp_path, sampled(cases, 60)))
+    assert not faults(gone_through(template, tmp_path, sampled(cases, 120)))
 
 
 @pytest.mark.deep
@@ -140,7 +140,7 @@ RUN = "$(dirname $DO_TASKS_RESULT)"
 @pytest.mark.parametrize(
     "mess",
     [
-        "mkdir exit.json",
+        "rm -f exit.json; mkdir exit.json",
         "rm -f stdout.log stderr.log; mkfifo stdout.log stderr.log",
         "rm -f stdout.log; ln -s /dev/zero stdout.log",
         "rm -f stdout.log; mkdir stdout.log",

@@ -30,6 +30,11 @@ RESTART = {"restart": {"from": "latest_checkpoint", "attempts": 2, "backoff": 1}
 WAYS = {"exit 0": "exit 0", "failure": "exit 3", "death": "kill -9 $PPID", "alert": "echo trouble >>said; sleep 30"}
 
 
+def long(*values):
+    """Cases that make test leaves to make test-deep."""
+    return [pytest.param(value, marks=pytest.mark.deep) for value in values]
+
+
 @pytest.fixture
 def project(tmp_path):
     project = Project(tmp_path / "p")
@@ -89,7 +94,9 @@ def flagship(project, how="exit 0"):
 # The job ends while another step runs
 
 
-@pytest.mark.parametrize("words", ["--continue", "--all", "--step 1-4", "--continue --no-wait", "--all --keep-going"])
+@pytest.mark.parametrize(
+    "words", ["--continue", "--step 1-4", *long("--all", "--continue --no-wait", "--all --keep-going")]
+)
 def test_a_plan_whose_training_ends_during_another_step_goes_to_its_end(project, words):
     done = flagship(project).run(*words.split())
     assert done.code == 0, done
@@ -97,7 +104,7 @@ def test_a_plan_whose_training_ends_during_another_step_goes_to_its_end(project,
     assert "--rerun" not in done.out + done.err
 
 
-@pytest.mark.parametrize("how", ["failure", "death", "alert"])
+@pytest.mark.parametrize("how", ["death", *long("failure", "alert")])
 def test_a_training_that_fails_during_another_step_stops_the_plan_with_its_reason(project, how):
     done = flagship(project, how).run("--continue")
     assert done.code == 1, done
@@ -120,7 +127,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", ["pre-flight", "post", "criterion"])
+@pytest.mark.parametrize("place", ["post", *long("pre-flight", "criterion")])
 def test_the_training_may_end_in_any_phase_of_the_other_step(project, place):
     done = project.plan(s1=job(), s2=PLACES[place](ends(1)), s3=ran("eval", [1])).run("--continue")
     assert done.code == 0, done
@@ -130,7 +137,7 @@ def test_the_training_may_end_in_any_phase_of_the_other_step(project, place):
 # The job comes later in the same selection, or there are two
 
 
-@pytest.mark.parametrize("words", ["--continue", "--step 1-3"])
+@pytest.mark.parametrize("words", ["--continue", *long("--step 1-3")])
 def test_a_job_that_was_started_before_may_end_while_an_earlier_step_runs(project, words):
     project.plan(s1=command(ends(2)), s2=job(), s3=ran("eval", [2]))
     assert project.run("--step", "2").code == 0
@@ -160,6 +167,7 @@ def test_a_job_may_end_while_another_is_waited_for(project):
     assert (boxes(project), order(project)) == ("xxxx", ["first", "both"])
 
 
+@pytest.mark.deep
 def test_of_two_jobs_the_step_runs_first_whose_job_ends_first(project):
     project.plan(s1=job(), s2=job(), s3=ran("after 1", [1]), s4=ran("after 2", [2]))
     process = project.start("--continue")
@@ -208,6 +216,7 @@ def test_without_waiting_what_is_ready_runs_and_what_waits_is_named(project):
     assert "Step 5 waits for the end of step 1" in done.out
 
 
+@pytest.mark.deep
 def test_a_wait_that_is_over_is_exit_3_and_what_is_ready_has_run(project):
     done = project.plan(s1=job(), s2=ran("2", [1]), s3=ran("3", [])).run("--all", "--wait", "0.3")
     assert done.code == 3, done
@@ -215,6 +224,7 @@ def test_a_wait_that_is_over_is_exit_3_and_what_is_ready_has_run(project):
     assert "did not get that far in 0.3 s" in done.out
 
 
+@pytest.mark.deep
 def test_a_failure_beside_a_waiting_step_stops_the_run(project):
     third = command("exit 4") | {"depends_on": []}
     done = project.plan(s1=job(), s2=ran("2", [1]), s3=third, s4=ran("4", [])).run("--continue")
@@ -222,7 +232,7 @@ def test_a_failure_beside_a_waiting_step_stops_the_run(project):
     assert (boxes(project), order(project)) == ("~   ", [])
 
 
-@pytest.mark.parametrize("how", ["failure", "death", "alert"])
+@pytest.mark.parametrize("how", ["failure", *long("death", "alert")])
 def test_a_step_that_waits_is_told_how_the_job_ended(project, how):
     project.plan(s1=job(), s2=ran("2", [1]), s3=command(ends(1, how)) | {"depends_on": []}, s4=ran("4"))
     done = project.run("--continue")
@@ -264,7 +274,7 @@ def test_a_job_stopped_from_another_terminal_is_not_started_again_by_the_run(pro
 def test_a_step_marked_done_from_another_terminal_does_not_run(project):
     project.plan(s1=job(), s2=command(ends(1) + "; " + waits_for("go")), s3=ran("3", [1]), s4=ran("4"))
     process = project.start("--continue")
-    until(lambda: project.events("MainStarted", step=2), "step 2 never ran")
+    until(lambda: project.events("SpecTicked", step=1), "the job never ended")  # what passed later would outrun it
     assert project.run("mark-done", "3", "--by", "Ann", "--reason", "by hand").code == 0
     project.write("go", "")
     done = finish(process)
@@ -306,6 +316,7 @@ def test_read_verbs_tell_no_lie_while_a_job_ends(project):
     assert "--rerun" not in project.text("seen.txt")
 
 
+@pytest.mark.deep
 def test_a_training_may_end_during_a_chunk(project):
     project.write("rows.sh", f'echo "{{}}" >>"$DO_TASKS_ROWS"; {ends(1)}')
     chunks = {"mode": "chunked", "chunks": [{"size": 1}, {"size": 1}], "rows": "part_{chunk}.jsonl"}
@@ -314,6 +325,7 @@ def test_a_training_may_end_during_a_chunk(project):
     assert (boxes(project), order(project), mains(project, 1), mains(project, 2)) == ("xxx", ["eval"], 1, 2)
 
 
+@pytest.mark.deep
 def test_a_training_may_end_while_a_brief_is_out(project):
     host = {
         "main": {"runner": "host", "objective": "Do it", "success_criteria": [{"criterion": "Yes", "command": "true"}]}
@@ -327,6 +339,7 @@ def test_a_training_may_end_while_a_brief_is_out(project):
     assert (boxes(project), order(project), mains(project, 1)) == ("xxx", ["eval"], 1)
 
 
+@pytest.mark.deep
 def test_a_job_that_an_alert_restarts_is_waited_for_still(project):
     save = '[ "$DO_TASKS_RESUME" ] || { mkdir ck; echo 1 >ck/step_1; }'
     project.write("job.sh", JOB.replace("until [", f"{save}\nuntil ["))

@@ -503,3 +503,9 @@ def test_any_umask_leaves_records_that_can_be_read_again(project, mask):
     assert project.run("list", umask=mask).code == 0
     assert (project.root / ".do-tasks" / "jobs").stat().st_mode & 0o077 == 0
     assert time.time() - os.stat(project.root / "SPEC.md").st_mtime < 3600
+
+
+def test_retick_without_a_step_leaves_a_box_that_a_person_opened(project):
+    three(project)
+    rewrite(project, "- [x] **STEP 2**", "- [ ] **STEP 2**")
+    assert (project.run("retick").code, states(project)[1]) == (0, "open")
