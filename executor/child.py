@@ -31,6 +31,7 @@ __all__ = ["KINDS", "Before", "content", "main", "matching", "read_before", "rea
 BLOCK = 1 << 20
 TAIL = 64 * BLOCK
 GB = 10**9
+SKEW_NS = 60 * GB  # by how much the clock of a file server may be ahead
 KILO = 1000
 WIDTH = 120
 PORTS = range(1, 65536)
@@ -207,7 +208,7 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
     """Return what tells by how many seconds a file is too old; 0 or less is new enough."""
     if "newer_than_ns" in fields and before(fields) is None:
         start = whole(fields, "newer_than_ns")
-        return lambda status: (start - max(status.st_mtime_ns, status.st_ctime_ns)) / GB
+        return lambda status: (start - changed_ns(status)) / GB
     if "newer_than" not in fields:
         return lambda _: 0.0
     reference = text(fields, "newer_than")
@@ -216,6 +217,11 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
     except OSError as error:
         raise UnmetError(expected, f"{reference}: {words(error)}", f"make {reference}, or correct newer_than") from None
     return lambda status: (than - status.st_mtime_ns) / GB
+
+
+def changed_ns(status: os.stat_result) -> int:
+    """Return when a file was changed last; a time ahead of the clock says nothing."""
+    return max(one for one in (0, status.st_mtime_ns, status.st_ctime_ns) if one <= time.time_ns() + SKEW_NS)
 
 
 def nothing_there(pattern: str, folders: int) -> tuple[str, str]:
@@ -313,6 +319,8 @@ class Before:
         entry = self._names.get(name)
         if entry is not None and unchanged(name, status, entry, now):
             return True
+        if entry is None and now[3] < self._began_ns and leads_elsewhere(name, self._began_ns):
+            return True
         moved = self._inodes.get(now[0])  # renamed or linked: the same file under another name
         if moved and stat.S_ISREG(status.st_mode) and moved[2] == now[2] and unchanged(name, status, moved, now):
             return True
@@ -324,6 +332,19 @@ class Before:
         if entry is None or entry[4] == UNREAD or not 0 < entry[1] < status.st_size:
             return 0
         return entry[1] if content(name, status, entry[1], samples=bool(entry[5])) == entry[4] else 0
+
+
+def leads_elsewhere(name: str, since_ns: int) -> bool:
+    """Return True when a link on the way to a file was made since then: what it leads to may have been there before."""
+    parts = name.split(os.sep)
+    for at in range(1, len(parts) + 1):
+        try:
+            status = os.lstat(os.sep.join(parts[:at]) or os.sep)
+        except OSError:
+            return False
+        if stat.S_ISLNK(status.st_mode) and status.st_ctime_ns >= since_ns:
+            return True
+    return False
 
 
 def unchanged(name: str, status: os.stat_result, entry: Entry, now: Entry) -> bool:

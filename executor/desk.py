@@ -247,11 +247,23 @@ def decide_or_refuse(
 
 def not_enough(desk: Desk, box: Box) -> bool:
     """Return True for a tick that strict does not take: by hand, with evidence elsewhere, or rechecked in part."""
-    return desk.strict and box.state == "x" and not is_enough_for_strict(box, desk.state(box.number))
+    if not desk.strict or box.state != "x":
+        return False
+    return not is_enough_for_strict(box, desk.state(box.number)) or _moved_to_another(desk, box)
+
+
+def _moved_to_another(desk: Desk, box: Box) -> bool:
+    """Return True for a tick that came from another number, where MAIN is not what that task did."""
+    if not desk.state(box.number).was:
+        return False
+    from executor.changes import only_judges, since_passed
+
+    return not only_judges(since_passed(desk, box.number, box))
 
 
 def _is_elsewhere(desk: Desk, box: Box) -> bool:
-    return not_enough(desk, box) and tick_of(box, desk.state(box.number)) in ("elsewhere", "rechecked")
+    tick = tick_of(box, desk.state(box.number))
+    return not_enough(desk, box) and (tick in ("elsewhere", "rechecked") or _moved_to_another(desk, box))
 
 
 def refuse_unrunnable(desk: Desk, step: Step) -> None:

@@ -14,7 +14,7 @@ class Place(Value):
 
     `now_s` is the monotonic time of the look, seconds, by a clock that nobody sets; `began_ns` is the run's start on
     the clock of the file system, only to be compared with file times. `before` is the record of what was there before
-    the first run of its task, empty when there is none.
+    the first run of its task, empty when there is none. `ended`: nothing writes any more, so a last line is whole.
     """
 
     root: str
@@ -25,6 +25,7 @@ class Place(Value):
     began_s: float
     began_ns: int
     before: str = ""
+    ended: bool = False
 
 
 class Reading(Value):

@@ -40,12 +40,30 @@ def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:
     """Return the decision that SPEC.md and the log alone allow, None when the step is open."""
     if box.state == "x" and not rerun and not begun_again(box, state):
         return _ticked(box, state)
-    if box.state == "x" or rerun or state.verdict != "passed":
+    if box.state == "x" or rerun:
+        return None
+    if is_started_elsewhere(box, state):
+        return Decision("elsewhere", _elsewhere(box), task_id=box.mark.task_id if box.mark else "")
+    if state.verdict != "passed":
         return None
     if not state.ticked:
         missed = "its line was missing" if state.line_lost else "the tick was not written"
         return Decision("tick", f"passed before; {missed}", task_id=state.task_id)
     return Decision("back", _back(box, state), task_id=state.task_id) if went_back(box, state) else None
+
+
+def is_started_elsewhere(box: Box, state: StepState) -> bool:
+    """Return True for a line that shows a started job of which this log knows nothing: a clone has such lines."""
+    mark = box.mark
+    return box.state == "~" and mark is not None and mark.kind == "started" and not state.task_id and not state.verdict
+
+
+def _elsewhere(box: Box) -> str:
+    task_id = box.mark.task_id if box.mark else ""
+    return (
+        f"its line says that {task_id} is started, and this log does not know it: it may run in another clone or on"
+        f" another machine; if it does not, do-tasks reopen {box.number}, and it begins here"
+    )
 
 
 def _back(box: Box, state: StepState) -> str:
@@ -162,7 +180,11 @@ def decide_job(state: StepState, seen: Seen, *, digest: str) -> Decision | None:
         "exited": f"its process has ended; {ended}",
         "lost": f"its process is gone; {ended}",
     }
-    changed = "; what MAIN does has changed since, --rerun starts it anew" if seen.digest not in ("", digest) else ""
+    changed = (
+        "; what MAIN does has changed since, --rerun would end it and start anew"
+        if seen.digest not in ("", digest)
+        else ""
+    )
     return Decision("attend", f"{why[seen.status]}{changed}", task_id=state.task_id, main_run=seen.run)
 
 
@@ -204,7 +226,8 @@ def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependen
             "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True
         )
     if on_lost == "ask" and "lost" in (seen.status, state.verdict):
-        why = f"{task}/{seen.run} is lost: it died without an exit code; --rerun runs it again"
+        how = "--rerun begins anew, on_lost: rerun goes on from a checkpoint"
+        why = f"{task}/{seen.run} is lost: it died without an exit code; {how}"
         return Decision("ask", why, task_id=task)
     lost = state.verdict == "lost"
     return _resume_run(seen, task=task, same=same, tested=tested, closed=state.run_closed, lost=lost)

@@ -63,7 +63,7 @@ def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Pla
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit = 0, b"", 0, b""
     for _ in range(BLOCKS):
-        for raw in tail.lines(path, kept, place.began_ns):
+        for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
             count, last = count + 1, raw
             if pattern and pattern.search(raw[:LONGEST].decode("utf-8", "replace")):
                 hits, hit = hits + 1, raw

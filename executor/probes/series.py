@@ -78,7 +78,7 @@ class Series:
 
     def _text_rows(self) -> Iterator[Row]:
         columns = [*self._wants.get("columns", ())]
-        for raw in tail.lines(self._path, self._kept, self._place.began_ns):
+        for raw in tail.lines(self._path, self._kept, self._place.began_ns, ended=self._place.ended):
             line = rows.plain(raw)
             if line:
                 form = self._form(line, columns)

@@ -96,12 +96,15 @@ def jump(kept: Memory, at: int) -> None:
     del kept["mark"]
 
 
-def lines(path: str, kept: Memory, began_ns: int) -> Iterator[bytes]:
-    """Yield the whole lines that are new; a torn last one is left for the next look, one too long is passed over."""
+def lines(path: str, kept: Memory, began_ns: int, *, ended: bool = False) -> Iterator[bytes]:
+    """Yield the whole lines that are new; a torn last one is left for the next look, one too long is passed over.
+
+    `ended`: nothing is written any more, so the last line is whole without a line end.
+    """
     news = look(path, kept, began_ns)
-    data = news.data
+    data = news.data + b"\n" if ended and news.data and not news.data.endswith(b"\n") else news.data
     end = data.rfind(b"\n") + 1
-    used(kept, news, end or (len(data) if len(data) >= LOOK_BYTES else 0))
+    used(kept, news, min(end, len(news.data)) or (len(data) if len(data) >= LOOK_BYTES else 0))
     start = data.find(b"\n") + 1 if kept["broken"] else 0
     kept["broken"] = (kept["broken"] and not end) or (not end and len(data) >= LOOK_BYTES)
     while start < end:

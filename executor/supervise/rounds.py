@@ -240,7 +240,9 @@ class Rounds:
     def look_back(self) -> None:
         """Take one last look at how far it came: the end of a run is between two looks."""
         until = time.monotonic() + LAST_LOOK_S
-        self.rota.look_at_once(("progress", "metrics", "checkpoints"), self._place.replace(now_s=time.monotonic()))
+        self.rota.look_at_once(
+            ("progress", "metrics", "checkpoints"), self._place.replace(now_s=time.monotonic(), ended=True)
+        )
         while self.rota.is_looking and time.monotonic() < until:
             time.sleep(0.01)
             self._weigh_all(time.monotonic())

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 
-from executor import project, spec_file
+from executor import follow, jobs, project, spec_file
 from executor.errors import UsageError
 from executor.events import StepMarkedDone, StepReopened
 from executor.formats import spec_md
@@ -16,6 +16,7 @@ from executor.journal import Journal
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.select import select
+from executor.step_state import NEW
 from executor.values import TYPE_CHECKING
 from executor.verbs import agent_at_work
 
@@ -45,6 +46,8 @@ def run(args: Namespace) -> Verdict:
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")
         return Verdict.PASSED
+    if not done:
+        _refuse_while_it_runs(here.root, number)
     return _mark(here, args, number, done=done)
 
 
@@ -55,6 +58,16 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
     if len(chosen.numbers) != 1:
         raise UsageError(f"{text!r} names {len(chosen.numbers)} steps; name one")
     return chosen.numbers[0]
+
+
+def _refuse_while_it_runs(root: str, number: int) -> None:
+    """Refuse to open the box of a step whose MAIN lives: the next run would end it to begin anew."""
+    task_id = follow.recall(root).states.get(number, NEW).task_id
+    if task_id and jobs.look(root, task_id).status == "alive":
+        raise UsageError(
+            f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
+            f" then: do-tasks reopen {number}"
+        )
 
 
 def _refuse_without_person(args: Namespace) -> None:

@@ -509,3 +509,63 @@ def test_retick_without_a_step_leaves_a_box_that_a_person_opened(project):
     three(project)
     rewrite(project, "- [x] **STEP 2**", "- [ ] **STEP 2**")
     assert (project.run("retick").code, states(project)[1]) == (0, "open")
+
+
+# What an attack found
+
+
+def test_a_tick_that_was_moved_to_another_step_is_not_enough_for_strict(project):
+    proof = [{"criterion": "There", "command": "test -s ran"}]
+    alpha, beta = step("alpha", success_criteria=proof), step("beta", success_criteria=proof)
+    project.plan(s1=alpha, s2={**beta, "depends_on": []}, settings={"strict": True})
+    assert project.run("--step", "1").code == 0
+    rewrite(project, "STEP 2", "STEP 0")
+    rewrite(project, "STEP 1", "STEP 2")
+    rewrite(project, "STEP 0", "STEP 1")
+    done = project.run("--step", "2")
+    assert (done.code, ran(project)) == (3, ["alpha"])
+
+
+def test_a_clone_of_a_plan_whose_job_runs_begins_no_second_training(project, tmp_path):
+    job = {"main": {**JOB, "command": "echo job >> ran; until test -e end; do sleep 0.05; done"}}
+    project.plan(s1=job).run("--continue", "--no-wait")
+    other = clone(project, tmp_path)
+    done = other.run("--continue", "--no-wait")
+    assert (done.code, ran(other)) == (3, [])
+    assert "do-tasks reopen 1" in done.out
+    other.run("reopen", "1", "--by", "me", "--reason", "it died there")
+    other.write("end", "")
+    assert (other.run("--continue", "--no-wait").code, ran(other)) == (0, ["job"])
+
+
+def test_a_step_whose_job_runs_is_not_opened(project):
+    job = {"main": {**JOB, "command": "echo job >> ran; until test -e end; do sleep 0.05; done"}}
+    project.plan(s1=job).run("--continue", "--no-wait")
+    refused = project.run("reopen", "1", "--by", "me", "--reason", "again")
+    assert (refused.code, "do-tasks stop task_1_" in refused.err, "- [~]" in project.spec) == (2, True, True)
+
+
+@pytest.mark.parametrize("last", ['{"step": 3, "loss": NaN}', "3,nan"], ids=["json lines", "csv"])
+def test_a_last_row_without_a_line_end_is_seen_when_the_job_has_ended(project, last):
+    name = "m.jsonl" if last.startswith("{") else "m.csv"
+    first = (
+        '{"step": 1, "loss": 0.5}\\n{"step": 2, "loss": 0.5}\\n'
+        if name == "m.jsonl"
+        else "step,loss\\n1,0.5\\n2,0.5\\n"
+    )
+    watched = {"task": "m", "metrics": name, "interval": 0.1, "rules": ["nan"]}
+    text = f"printf '{first}' > {name}; sleep 1; printf '{last}' >> {name}"
+    project.plan(s1={"main": {**JOB, "command": text}, "background": [watched]}).run("--continue", "--no-wait")
+    ended(project)
+    assert "m/nan stood at the end" in project.event("StepFailed")["reason"]
+
+
+def test_a_link_to_what_was_there_before_is_no_evidence(project):
+    project.write("old/y", "weights")
+    project.write("ck/step_1", "first")
+    found = [{"criterion": "Saved", "file": "ck/step_2"}]
+    time.sleep(0.05)
+    project.plan(s1=step(1, command="ln -s ../old/y ck/step_2", success_criteria=found))
+    assert project.run("--continue").code == 1
+    project.plan(s1=step(1, command="rm -f ck/step_2; echo new > w; ln -s ../w ck/step_2", success_criteria=found))
+    assert project.run("--continue").code == 0

@@ -62,7 +62,7 @@ ROWS = [
     ("unticked by hand", {"state": PASSED.replace(ticked=True)}, "run", "run", False, "opened by hand"),
     ("reopened", {"state": StepState(task_id=TASK, verdict="reopened")}, "run", "run", False, "reopened"),
     ("never run", {}, "run", "run", False, "not run before"),
-    ("in doubt", {"line": box("~", "started")}, "run", "run", False, "not run before"),
+    ("in doubt", {"line": box("~", "started")}, "elsewhere", "run", False, "another clone"),
     ("died in PRE", {"state": OPEN}, "run", "run", False, "before MAIN ended"),
     ("died after TEST", {"state": TRIED}, "run", "run", True, "before MAIN ended"),
     ("died after TEST, changed", {"state": TRIED, "digest": THEN}, "run", "run", False, "before MAIN ended"),
