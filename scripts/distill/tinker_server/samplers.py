@@ -74,6 +74,7 @@ def wear(desk: Desk, path: str) -> str:
     where, about = desk.store.found(path)
     adapter = f"{path} {about['time']}"
     if adapter not in desk.worn:
+        tokens.refuse_other(path, about.get("vocabulary"), desk.engine.about(str(about["base_model"])))
         desk.refuse_crowd()
         desk.engine.load(adapter, desk.store.at(where), optimizer=False)
         desk.worn[adapter] = None

@@ -25,6 +25,7 @@ READ = ("tokenizer.json", "tokenizer.model")  # one of ours is read by transform
 OURS = "tokenizer_kind.json"
 MOST_BYTES = 64_000_000  # a tokenizer's file that is larger is none
 COMMIT = 40  # letters of a name in the cache
+VOCABULARY = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
 OFTEN_ABSENT = (  # what transformers asks the hub for, again and again, unless the cache says that there is none
     *("added_tokens.json", "chat_template.jinja", "chat_template.json", "processor_config.json"),
     *("special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"),
@@ -113,6 +114,19 @@ def digest(found: Mapping[str, Path]) -> str:
     """Return the name of a version, as long as a commit's."""
     told = [f"{name} {sum_of(path, *stamp(path))}" for name, path in sorted(found.items())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:COMMIT]
+
+
+def vocabulary(about: About) -> str:
+    """Return what tells a base model's tokenizer from another's; nothing where no file is to be read."""
+    paths = {name: Path(about.folder, name) for name in VOCABULARY} if about.folder else {}
+    there = {name: path for name, path in paths.items() if path.is_file()}
+    return digest(there) if there else ""
+
+
+def refuse_other(path: str, was: str | None, about: About) -> None:
+    """Refuse a checkpoint whose base model has another tokenizer by now: its adapter knows other tokens."""
+    if was and was != vocabulary(about):
+        raise RefusedError(f"{path} was trained on {about.name} with another tokenizer: train it again on this one")
 
 
 def stamp(path: Path) -> tuple[int, int]:

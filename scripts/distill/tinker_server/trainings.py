@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from distill.tinker_server import samplers, wire
+from distill.tinker_server import samplers, tokens, wire
 from distill.tinker_server import store as stored
 from distill.tinker_server.promises import PROTOBUF, Reply, as_json
 from distill.tinker_server.store import Place
@@ -63,8 +63,8 @@ def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[st
 def began(desk: Desk, model: str, base: str, lora: Lora, metadata: Any) -> None:
     """Note a training run; in the worker's thread."""
     desk.bases[model] = base
-    about = {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, "begun": desk.store.clock()}
-    desk.store.write_run(model, about)
+    known = {"vocabulary": tokens.vocabulary(desk.engine.about(base)), "begun": desk.store.clock()}
+    desk.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
 
 
 def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
@@ -78,6 +78,7 @@ def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
         where, about = desk.store.found(request.path, ("weights",))
         if request.base_model not in (None, about["base_model"]):
             raise RefusedError(f"{request.path} is of {about['base_model']}, not of {request.base_model}")
+        tokens.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
         desk.engine.load(model, desk.store.at(where), optimizer=request.optimizer)
         began(desk, model, about["base_model"], Lora(**about["lora"]), request.user_metadata)
         return as_json({"path": request.path, "model_id": model, "type": "load_weights"})
@@ -97,6 +98,7 @@ def load_first(desk: Desk, request: Any) -> dict[str, Any]:
         where, about = desk.store.found(request.path, ("weights",))
         if about["base_model"] != desk.bases[request.model_id]:
             raise RefusedError(f"{request.path} is of {about['base_model']}: load it into a model of that base")
+        tokens.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
         desk.engine.load(request.model_id, desk.store.at(where), optimizer=request.optimizer)
         return as_json({"path": request.path, "model_id": request.model_id, "type": "load_weights"})
 
@@ -189,6 +191,7 @@ def about_checkpoint(desk: Desk, request: Any, *, ephemeral: bool) -> dict[str, 
     return {
         "base_model": run["base_model"],
         "lora": run["lora"],
+        "vocabulary": run.get("vocabulary"),
         "user_metadata": getattr(request, "user_metadata", None),  # external weights have none
         "expires": None if life is None else desk.store.clock() + life,
         "ephemeral": ephemeral,
