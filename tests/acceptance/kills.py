@@ -127,7 +127,7 @@ class Trial:
         if whom in ("main", "all"):
             for number, pid in self.launchers()[: 1 if whom == "main" else None]:
                 self.excused[number] += 1
-                self.kills += shoot_group(pid)
+                self.kills += shoot(pid, os.killpg)
 
     def ended(self, process):
         try:
@@ -190,18 +190,10 @@ def lives(pid, name):
         return False
 
 
-def shoot(pid):
-    """Kill one process; return how many died of it."""
+def shoot(pid, send=os.kill):
+    """Kill one process, or a group with os.killpg; return how many died of it."""
     try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return 0
-    return 1
-
-
-def shoot_group(pid):
-    try:
-        os.killpg(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
     except ProcessLookupError:
         return 0
     return 1
