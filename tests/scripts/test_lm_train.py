@@ -324,7 +324,8 @@ def test_a_loss_that_is_no_number_is_trouble_before_it_is_saved(begin, tmp_path)
     with pytest.raises(Trouble, match=r"is not finite: lower optimiser.lr"):
         begin("optimiser.lr=1e30", "optimiser.adamw_lr=1e30", "optimiser.clip=0", shelf=shelf)
     assert not shelf.full
-    assert (tmp_path / "run" / "training_logs" / "loss.txt").read_text().endswith("nan\n")
+    last = figures(tmp_path / "run")[-1]  # which of the two breaks first depends on the processor
+    assert not math.isfinite(last["loss"]) or not math.isfinite(last["grad_norm"])
 
 
 def test_a_copy_warm_up_that_never_warms_is_trouble(begin):
