@@ -44,7 +44,7 @@ def read_result(path: str) -> Result:
     try:
         body = json.loads(_start_of(path))
     except (OSError, ValueError, RecursionError) as error:
-        return Result({}, {}, trouble=f"the result file is not JSON: {error}", written=True)
+        return Result({}, {}, trouble=_unread(error), written=True)
     if not isinstance(body, dict):
         return Result({}, {}, trouble="the result file is not a JSON object", written=True)
     if _too_deep(body):
@@ -53,6 +53,12 @@ def read_result(path: str) -> Result:
     if not isinstance(criteria, dict) or not isinstance(metrics, dict):
         return Result({}, {}, trouble="criteria and metrics in the result file must be objects", written=True)
     return Result(criteria, metrics, note=str(body.get("note") or ""), written=True)
+
+
+def _unread(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"the result file cannot be read: {error.strerror}"
+    return f"the result file is not JSON: {error}"
 
 
 def in_a_line(metrics: Mapping[str, Any]) -> dict[str, Any]:

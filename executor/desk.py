@@ -6,10 +6,9 @@ from executor import follow, jobs, moment, project
 from executor.at_end import failing_alerts
 from executor.changes import in_words, only_judges, since_passed
 from executor.choose import AGENTS
-from executor.digests import READY, as_newest, made, who
-from executor.errors import DefinitionError, Problem, SpecError
+from executor.digests import as_newest, made, who
+from executor.errors import DefinitionError, SpecError
 from executor.formats import spec_md
-from executor.project import script_path
 from executor.recall import (
     Decision,
     begun_again,
@@ -21,6 +20,7 @@ from executor.recall import (
     not_for_strict,
 )
 from executor.records import Seen
+from executor.runnable import refuse_unrunnable
 from executor.sources import Sources
 from executor.step_state import NEW, of_task, renumbered
 from executor.ticks import is_enough_for_strict, moves, tick_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from executor.project import Project
     from executor.recipes import Made
     from executor.step_state import StepState
-    from executor.steps import Edge, Main, Settings, Step
+    from executor.steps import Edge, Step
 
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
@@ -256,37 +256,12 @@ def _moved_to_another(desk: Desk, box: Box) -> bool:
     """Return True for a tick that came from another number, where MAIN is not what that task did."""
     if not desk.state(box.number).was:
         return False
-    from executor.changes import only_judges, since_passed
-
     return not only_judges(since_passed(desk, box.number, box))
 
 
 def _is_elsewhere(desk: Desk, box: Box) -> bool:
     tick = tick_of(box, desk.state(box.number))
     return not_enough(desk, box) and (tick in ("elsewhere", "rechecked") or _moved_to_another(desk, box))
-
-
-def refuse_unrunnable(desk: Desk, step: Step) -> None:
-    """Refuse a step that there is nothing to run for, or nothing that this version can run."""
-    main = step.main
-    if main is None or not (main.script or main.command or main.agent or main.runner):
-        message = "nothing to run: give it a script or a command"
-    elif main.script and not script_path(desk.project, main.script) and who(desk, step).runner not in AGENTS:
-        message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
-    else:
-        message = beyond_this_version(main, desk.plan.settings)
-    if message:
-        raise DefinitionError(Problem(desk.project.definitions, message, path=f"step_{step.number}_{step.slug}.main"))
-
-
-def beyond_this_version(main: Main, settings: Settings) -> str:
-    """Return what this version cannot do of a MAIN, with the way round; empty when it can do it all."""
-    runner = main.runner or settings.runner
-    if runner == "command" and not (main.script or main.command):
-        return "runner command has nothing to run: give it a script or a command, or say runner: host"
-    if runner and runner not in READY:
-        return f"runner {runner!r} is not part of this version; say another, or leave it out: its script runs"
-    return ""
 
 
 def outrun(desk: Desk, number: int) -> int:

@@ -61,9 +61,9 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
 
 
 def _refuse_while_it_runs(root: str, number: int) -> None:
-    """Refuse to open the box of a step whose MAIN lives: the next run would end it to begin anew."""
+    """Refuse to open the box of a step whose job lives: the next run would end the training to begin anew."""
     task_id = follow.recall(root).states.get(number, NEW).task_id
-    if task_id and jobs.look(root, task_id).status == "alive":
+    if jobs.is_job(root, task_id) and jobs.look(root, task_id).status == "alive":
         raise UsageError(
             f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
             f" then: do-tasks reopen {number}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from executor import claude_files, project, reading, spec_file
-from executor.desk import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
 from executor.formats import spec_md
@@ -14,6 +13,7 @@ from executor.lint_proof import lint_proof
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
+from executor.runnable import beyond_this_version
 from executor.values import TYPE_CHECKING
 from executor.verbs.doubts import of_spec, too_many, uncovered
 

@@ -46,6 +46,7 @@ def test_by_itself_an_alert_is_only_told(project):
     raised = project.event("AlertRaised")
     assert (raised["key"], raised["action"]) == ("loss/nan", "notify")
     assert "loss is nan at step 25" in raised["output"]
+    until(lambda: project.events("AlertCleared"), "it was never cleared")
     assert project.event("AlertCleared")["reason"] == "the job ended"
     assert not project.events("AlertActed")
 
