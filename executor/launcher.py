@@ -56,7 +56,7 @@ class Held(Value):
 def start(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
     """Start a run that nobody adopts, its output in the run's folder, and return its pid."""
     stdin = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    return spawn(prepared(argv, each=True), env, [stdin, *_outputs(folder)])
+    return spawn(prepared(argv), env, [stdin, *_outputs(folder)])
 
 
 def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> Held:
@@ -74,7 +74,7 @@ def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: st
         (os.POSIX_SPAWN_OPEN, EXIT, os.path.join(folder, EXIT_NAME), os.O_WRONLY, 0),
         *((os.POSIX_SPAWN_DUP2, fd, at) for at, fd in locks.items() if fd >= 0),
     ]
-    asked = prepared(argv, each=True)
+    asked = prepared(argv)
     try:
         pid = spawn(("/bin/sh", "-c", SCRIPT, "do-tasks-launcher", out, *asked), env, actions)
     except BaseException:

@@ -80,7 +80,7 @@ def _always_passes(part: AndOr) -> bool:
 
 
 def _talks(part: AndOr) -> bool:
-    """Return True for an echo or the like alone, which hides no failure."""
+    """Return True for an echo or the like alone."""
     return not part.joints and name_of(part.pipelines[-1].commands[-1]) in _TALK
 
 
@@ -96,7 +96,7 @@ def _says_yes(command: Command) -> bool:
 
 
 def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
-    """Return what is said of a last command that would hide a failure in a shell, and hides none here."""
+    """Return what is said of a last command that hides the failure of what stands before it, or seems to."""
     last = parts[-1]
     told = last.pipelines[-1].commands[-1]
     on_one_line = all(part.closed_by != "\n" for part in parts[:-1])
@@ -107,7 +107,9 @@ def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
     name = "exit 0" if name_of(told) == "exit" else name_of(told)
     if not on_one_line and name in _TALK:
         return ""
-    return f"{name} at the end hides no failure: an earlier one ends MAIN; write || true behind what may fail"
+    if on_one_line:
+        return f"{name} at the end hides a failure of what stands before it: join them with &&, or give each a line"
+    return f"{name} at the end hides no failure: an earlier line ends MAIN; write || true behind what may fail"
 
 
 def _leaves_some(parts: tuple[AndOr, ...]) -> bool:

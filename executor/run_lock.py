@@ -80,7 +80,8 @@ def _is_taken(path: str, how: int) -> bool:
 
 
 def _is_refused(fd: int, how: int, number: int) -> bool:
-    time.sleep(TRY_S if number else 0)
+    if number:
+        time.sleep(TRY_S)
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -46,18 +46,18 @@ def shown(argv: tuple[str, ...]) -> str:
     return text.replace(_ARGS, args, 1) if _ARGS in text else f"{text}{args}"
 
 
-def prepared(argv: tuple[str, ...], *, each: bool = False) -> tuple[str, ...]:
+def prepared(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return what is started for a command of bash; what is none stays as it is.
 
-    The lines of a command count all, as under `bash -e`; with `each`, so do commands that `;` divides.
+    The lines of a command of several lines count all, as under `bash -e`; one line ends as its last command does.
     """
     text = argv[len(SHELL)] if argv[: len(SHELL)] == SHELL else ""
     lines = text.strip()
-    if not _JOINED.search(lines) or not (each or "|" in lines or "\n" in lines):
+    if not _JOINED.search(lines) or not ("|" in lines or "\n" in lines):
         return argv
     script = _read(text)
-    counted = each or "\n" in lines
-    shell = EACH if counted and (";" in lines or "\n" in lines) else SHELL
+    counted = "\n" in lines
+    shell = EACH if counted else SHELL
     return (*shell, _written(text, script, counted=counted) if script else text, *argv[len(SHELL) + 1 :])
 
 

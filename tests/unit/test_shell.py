@@ -47,7 +47,7 @@ def bash_reads(text):
 
 @pytest.mark.parametrize("text", READ)
 def test_what_bash_reads_is_read_and_still_is_with_what_is_added(text):
-    written = shell.prepared(shell.given(text), each=True)
+    written = shell.prepared(shell.given(text))
     assert bash_reads(text)
     assert read(text) is not None
     assert bash_reads(written[written.index("-c") + 1])
