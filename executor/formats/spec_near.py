@@ -26,6 +26,7 @@ _NEAR = re.compile(
     rb"(\d{1,9}(?!\w|[.,\\-]?\d|\xe2\x80\x93)|" + "|".join(reversed(_WORDS)).encode() + rb")(?![a-z])([^\n]*)",
     re.MULTILINE | re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
+_LONG = re.compile(rb"[^\n]{500,}")  # no person's step, and what is nearly one is looked for in it at a price
 _OF_MANY = re.compile(rb"/\d+")
 _SEPARATORS = re.compile(rb"(?:[ \t]|\xc2\xa0|[*_:.)\]|-]|\xe2\x80[\x93\x94]|\xef\xbc\x9a)+")
 
@@ -58,6 +59,7 @@ def near(data: bytes, known: frozenset[int]) -> tuple[Near, ...]:
 def _candidates(data: bytes) -> Iterator[re.Match[bytes]]:
     """Yield what may be such a line: in the text, and as deep as code, where a whole list may have been moved in."""
     at = 0
+    data = _LONG.sub(lambda line: b"x" * len(line[0]), data)
     for first, last in (*hidden(data), (len(data), len(data))):
         yield from _NEAR.finditer(data, at, first)
         if columns(data[first:last]) >= CODE_INDENT and data.count(b"\n", first, last) <= 1:

@@ -168,3 +168,9 @@ def test_a_spec_in_utf_16_is_refused_with_the_way_out(project, encoding):
 def test_a_spec_with_cr_alone_is_refused_with_the_way_out(project):
     project.plan(spec="# Plan\r\r- [ ] **STEP 1**: A\r", s1=RAN)
     assert "ends its lines with CR alone" in project.run("--step", "1").err
+
+
+def test_a_line_of_brackets_without_end_holds_no_run(tmp_path):
+    project = Project(tmp_path / "p").plan(s1={"main": {"command": "true", "test": "none"}})
+    project.write("SPEC.md", "[" * 100_000 + "\n")
+    assert project.run("--continue").code == 2
