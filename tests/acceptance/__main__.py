@@ -26,7 +26,9 @@ def write(name, figures):
     """Replace the row of this run, or add one."""
     row = f"| `{name}` | {time.strftime('%Y-%m-%d')} | {commit()} | {figures} |"
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    at = next((place for place, line in enumerate(lines) if line.startswith(f"| `{name}` |")), len(lines))
+    heading = lines.index("## Figures")
+    rows = range(heading, len(lines))
+    at = next((place for place in rows if lines[place].startswith(f"| `{name}` |")), len(lines))
     lines[at : at + 1] = [row]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
