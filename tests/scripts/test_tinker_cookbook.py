@@ -103,7 +103,7 @@ def test_prompt_distillation_trains_and_resumes_where_it_was_killed(project):
 
 def test_its_log_folder_is_read_by_our_monitor(project):
     main = {"command": " ".join(recipe()), "test": "none", "mode": "background", "timeout": 90}
-    main["success_criteria"] = [{"criterion": "It trains", "file": "logs/metrics.jsonl"}]
+    main["success_criteria"] = [{"criterion": "It trains", "at": "start", "file": "logs/metrics.jsonl"}]
     watched = [{"task": "loss", "metrics": "logs/metrics.jsonl", "interval": 1, "rules": ["nan", {"stall": "9x"}]}]
     saved = [{"task": "saved", "file": "logs/checkpoints.jsonl"}]
     project.plan(s1={"main": main, "background": watched, "post_validation": saved})

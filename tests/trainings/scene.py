@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 SMALL = ["--width", "48", "--layers", "2", "--block", "32", "--warmup", "20"]
 NEEDS_TORCH = "torch is not installed: pip install -c constraints.txt 'do-tasks[train]'"
-FIRST_LOSS = {"criterion": "It trains", "file": "training_logs/loss.txt"}
+FIRST_LOSS = {"criterion": "It trains", "at": "start", "file": "training_logs/loss.txt"}
 TITLE = "Train the student"
 
 
