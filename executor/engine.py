@@ -6,6 +6,7 @@ import os
 
 from executor import jobs, watch
 from executor.bench import Bench, Task
+from executor.changes import in_words
 from executor.choose import OURS
 from executor.desk import box_of, decide
 from executor.digests import chosen
@@ -215,7 +216,9 @@ def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:
 
 
 def _done(bench: Bench, box: Box, decision: Decision) -> Report:
-    return Report(box.number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
+    """Report a step that is done already, with what has changed since it passed."""
+    why = "; ".join(filter(None, (decision.why, in_words(bench.changed(box.number, box)))))
+    return Report(box.number, box.title, Outcome(Verdict.PASSED, why), decision.task_id, done=True)
 
 
 def _skip(bench: Bench, box: Box, outcome: Outcome) -> Report:

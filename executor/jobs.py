@@ -63,6 +63,11 @@ def write_task(root: str, task_id: str, body: dict[str, Any]) -> None:
     files.replace(os.path.join(folder, "task.json"), json.dumps(body).encode())
 
 
+def read_task(root: str, task_id: str) -> dict[str, Any]:
+    """Return what `write_task` recorded last, {} where nothing was."""
+    return _json(os.path.join(root, JOBS, task_id, "task.json"))
+
+
 def ask_stop(root: str, task_id: str) -> None:
     """Leave word that a person stops this task, for the executor that watches it."""
     files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")

@@ -239,8 +239,9 @@ def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, closed: str,
         return Decision("run", why, task_id=task, reuse_test=tested)
     if seen.status == "lost":
         return Decision("run", "MAIN was lost", task_id=task, lost_run=seen.run, reuse_test=tested)
-    if not same:
+    if not same and seen.status != "alive":
         why = "interrupted, and what MAIN does has changed since"
         return Decision("run", why, task_id=task, reuse_test=tested)
     why = "MAIN is still running" if seen.status == "alive" else "MAIN ended while nobody watched"
+    why += "" if same else "; what MAIN does has changed since, --rerun would end it and start anew"
     return Decision("run", why, task_id=task, main="adopt", main_task=task, main_run=seen.run, reuse_test=True)

@@ -13,6 +13,7 @@ from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases import guard, running
 from executor.phases import kit as kits
 from executor.phases.heard import Heard
+from executor.phases.made_of import note_task
 from executor.phases.main import main
 from executor.phases.post import post
 from executor.phases.preflight import preflight
@@ -76,7 +77,7 @@ def attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, .
     if isinstance(kit, kits.Unfit):
         return Outcome(Verdict.FAILED, f"expected {kit.expected}, got {kit.got}; {kit.fix}"), ("unfit",)
     run = jobs.next_main(bench.root, task.task_id)
-    jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
+    note_task(bench, task, run)
     sent = Sent(bench, task, run, kit)
     if sent.spent_out:
         return Outcome(Verdict.FAILED, sent.spent_out), ("spent",)

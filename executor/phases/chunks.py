@@ -9,6 +9,7 @@ from executor.criteria import read_result
 from executor.digests import made_by as digest_of_rows
 from executor.events import MainAdopted, MainLost, MainReused, MainStarted, WarningRaised
 from executor.outcome import PASSED, Outcome, Verdict
+from executor.phases.made_of import note_task
 from executor.phases.main import ended, is_retried, wait
 from executor.phases.rows import counted, ready
 from executor.phases.running import Errand, adopt, environment, launch
@@ -152,7 +153,7 @@ class _Chunks:
         bench.hear()
         kept = self._ready(chunk)
         run = jobs.next_main(bench.root, task.task_id)
-        jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
+        note_task(bench, task, run)
         environ = environment(bench, task, run, **self._told(chunk, kept))
         argv = command.main_argv(bench, task)
         errand = Errand(run, argv, lambda pid: self._note(chunk, run, pid), environ=environ)

@@ -33,16 +33,33 @@ def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
     return {"judged_by": judge.digest, "parts": parts, "files": _named(bench, task.task_id, found)}
 
 
+def note_task(bench: Bench, task: Task, run: str) -> None:
+    """Write the task's record before a run of its MAIN: an executor that adopts the run knows what it is made of."""
+    made = bench.made.get(task.digest)
+    body: dict[str, object] = {"step": task.step.number, "digest": task.digest, "run": run}
+    if made:
+        body["made"] = {"parts": made.parts, "files": made.files}
+    jobs.write_task(bench.root, task.task_id, body)
+
+
 def _made(bench: Bench, task: Task) -> Made | None:
     """Return what the task's digest is made of: known since its start, as a job's record has it, or still the same."""
     known = bench.made.get(task.digest)
     if known or recipes.number_of(task.digest) != recipes.NEWEST:
         return known
     if jobs.is_job(bench.root, task.task_id):
-        body = jobs.read_job(bench.root, task.task_id).get("made")
-        return recipes.Made(task.digest, body["parts"], body["files"]) if isinstance(body, dict) else None
+        return _recorded(jobs.read_job(bench.root, task.task_id), task.digest)
     now = bench.make(task.step, task.runner)
-    return now if now.digest == task.digest else None
+    return now if now.digest == task.digest else _recorded(jobs.read_task(bench.root, task.task_id), task.digest)
+
+
+def _recorded(record: dict[str, Any], digest: str) -> Made | None:
+    """Return what a record says that a digest is made of, None where it tells of another digest or of nothing."""
+    body = record.get("made")
+    if record.get("digest") != digest or not isinstance(body, dict):
+        return None
+    parts, found = body.get("parts"), body.get("files")
+    return recipes.Made(digest, parts, found) if isinstance(parts, dict) and isinstance(found, dict) else None
 
 
 def _left(bench: Bench, step: Step) -> dict[str, str]:

@@ -8,6 +8,7 @@ import random
 from executor import jobs
 from executor.events import MainAdopted, MainFinished, MainLost, MainRetried, MainReused, MainStarted
 from executor.outcome import PASSED, Outcome, Verdict
+from executor.phases.made_of import note_task
 from executor.phases.running import Errand, adopt, launch
 from executor.runners import command
 from executor.steps import Main
@@ -59,7 +60,7 @@ def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, 
         return attempt(bench, task, spec)
     run = jobs.next_main(bench.root, task.task_id)
     argv = command.main_argv(bench, task)
-    jobs.write_task(bench.root, task.task_id, {"step": task.step.number, "digest": task.digest, "run": run})
+    note_task(bench, task, run)
     errand = Errand(run, argv, lambda pid: note_started(bench, task, run, pid))
     done = launch(bench, task, errand, limit_s=spec.limit_s)
     return judge(bench, task, run, done)

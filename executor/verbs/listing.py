@@ -11,7 +11,7 @@ from executor.outcome import Verdict
 from executor.recall import begun_again
 from executor.ticks import SIGNS, TICKS, WORDS, tick_of, went_back
 from executor.values import TYPE_CHECKING
-from executor.verbs.jobs_seen import supervisor
+from executor.verbs.jobs_seen import executor, supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -102,6 +102,11 @@ def _lives(root: str, state: StepState) -> bool:
     return jobs.look(root, state.task_id).status == "alive" or bool(supervisor(root, state.task_id))
 
 
+def _is_in_hand(root: str, state: StepState) -> bool:
+    """Return True for an open task while an executor runs the plan: its checks are in no run folder."""
+    return not state.verdict and bool(executor(root))
+
+
 def _state(desk: Desk, number: int, box: Box | None) -> str:
     if box is None:
         return "no line"
@@ -115,7 +120,7 @@ def _open_state(desk: Desk, number: int, box: Box) -> str:
     if went_back(box, state):
         return "went back"
     if state.task_id and state.verdict in ("", "started"):
-        return "running" if _lives(desk.root, state) else "unfinished"
+        return "running" if _lives(desk.root, state) or _is_in_hand(desk.root, state) else "unfinished"
     return ENDED.get(state.verdict, "open")
 
 

@@ -46,8 +46,7 @@ def run(args: Namespace) -> Verdict:
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")
         return Verdict.PASSED
-    if not done:
-        _refuse_while_it_runs(here.root, number)
+    _refuse_while_it_runs(here.root, number, args.verb)
     return _mark(here, args, number, done=done)
 
 
@@ -60,13 +59,16 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
     return chosen.numbers[0]
 
 
-def _refuse_while_it_runs(root: str, number: int) -> None:
-    """Refuse to open the box of a step whose job lives: the next run would end the training to begin anew."""
+def _refuse_while_it_runs(root: str, number: int, verb: str) -> None:
+    """Refuse to mark a step whose job lives.
+
+    An opened box would make the next run end the training to begin anew; a tick by hand would be replaced at its end.
+    """
     task_id = follow.recall(root).states.get(number, NEW).task_id
     if jobs.is_job(root, task_id) and jobs.look(root, task_id).status == "alive":
         raise UsageError(
             f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
-            f" then: do-tasks reopen {number}"
+            f" then: do-tasks {verb} {number}"
         )
 
 

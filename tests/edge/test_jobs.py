@@ -319,6 +319,19 @@ def test_a_failed_attempt_is_tried_again_as_retry_says(project):
     assert [row[0] for row in rows(project)] == ["main.1", "main.2"]
 
 
+@pytest.mark.parametrize("verb", ["mark-done", "reopen"])
+def test_nobody_marks_a_step_whose_job_runs(project, verb):
+    project.write("hold", "")
+    plan(project, after=False).run("--step", "13")
+    before = project.text("SPEC.md")
+    done = project.run(verb, "13", "--by", "Ann", "--reason", "so")
+    assert done.code == 2
+    assert f"then: do-tasks {verb} 13" in done.err
+    assert project.text("SPEC.md") == before
+    (project.root / "hold").unlink()
+    until_ticked(project)
+
+
 def test_a_changed_script_does_not_end_a_running_job(project):
     plan(project, steps=70, after=False).run("--step", "13")
     body = json.loads(project.text("step_definitions.yaml"))

@@ -212,6 +212,30 @@ def test_a_main_that_ended_unseen_is_adopted(project):
     hold_promise(project)
 
 
+def test_a_living_main_whose_script_was_edited_is_adopted_as_what_it_is(project):
+    project.hold("main")
+    project.killed_when(main_began)
+    script = project.path("work_1.sh")
+    script.write_text(f"{script.read_text()}# edited\n")
+    going_on = project.start("--continue")
+    wait_for(lambda: project.events("MainAdopted"), "the adoption")
+    assert "--rerun would end it and start anew" in project.events("MainAdopted")[0]["why"]
+    project.release("main")
+    assert going_on.wait(plans.LIMIT_S) == 0
+    hold_promise(project)
+    assert json.loads(project.run("list", "--json").stdout)["steps"][0]["changed"] == ["script"]
+    assert "changed since it passed: script" in project.run("--step", "1").stdout
+
+
+def test_the_list_calls_a_step_running_while_an_executor_checks_it(project):
+    project.hold("pre")
+    going_on = project.start("--continue")
+    wait_for(lambda: project.events("TaskStarted"), "the task")
+    assert json.loads(project.run("list", "--json").stdout)["steps"][0]["state"] == "running"
+    project.release("pre")
+    assert going_on.wait(plans.LIMIT_S) == 0
+
+
 def test_a_failed_check_leaves_a_living_main_to_be_adopted(project):
     project.hold("main")
     project.killed_when(main_began)
