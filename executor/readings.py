@@ -34,7 +34,9 @@ class Reading(Value):
     `there` is False while what it looks at does not exist yet. `progress` only grows while a training gets on (steps,
     checkpoints, bytes of a log), None where the probe knows of none; `total` is where it ends, None when unknown.
     `values` are numbers by name (the newest of each); `rows` are all rows new since the last look, each a mapping
-    of column to number, `step` among them when the file has one. `text` is one line for a person.
+    of column to number, `step` among them when the file has one. `bytes` is how many bytes the files looked at gained
+    since the last look, of one that was written anew its size, whether or not they hold rows. `text` is one line for a
+    person.
     """
 
     at_s: float
@@ -43,6 +45,7 @@ class Reading(Value):
     total: float | None = None
     values: Mapping[str, float] = {}
     rows: tuple[Mapping[str, float], ...] = ()
+    bytes: int = 0
     text: str = ""
     newest: str = ""
 

@@ -37,9 +37,10 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
         said = "is not there yet" if isinstance(error, FileNotFoundError) else error.strerror
         return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
     there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
-    values = {"bytes": float(kept["size"]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
+    values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
     text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
-    return Reading(at_s=place.now_s, there=there, progress=float(memory["grown"]), values=values, text=text)
+    done = float(memory["grown"])
+    return Reading(at_s=place.now_s, there=there, progress=done, values=values, bytes=memory["gained"], text=text)
 
 
 def _newest(place: Place, pattern: str) -> str:
@@ -61,27 +62,18 @@ def _kept_of(path: str, memory: Memory) -> Memory:
 def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Place) -> int:
     """Read what is new into the memory and return how many lines that was."""
     pattern = re.compile(match, re.IGNORECASE) if match else None
-    count, last, hits, hit = 0, b"", 0, b""
+    count, last, hits, hit, grew = 0, b"", 0, b"", 0
     for _ in range(BLOCKS):
         for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
             count, last = count + 1, raw
             if pattern and pattern.search(raw[:LONGEST].decode("utf-8", "replace")):
                 hits, hit = hits + 1, raw
+        grew += kept["gained"]
         if not kept["behind"]:
             break
-    grew = _note_growth(kept, memory, place.began_ns)
+    memory["grown"] = memory.get("grown", 0) + grew
+    memory["gained"] = grew
     memory["matches"] = memory.get("matches", 0) + hits
     said = hit if pattern else last or (tail.last_bytes(path) if grew else b"")
     memory["text"] = line_of(said) or memory.get("text", "")
     return count
-
-
-def _note_growth(kept: Memory, memory: Memory, began_ns: int) -> int:
-    """Add to the memory by how many bytes the file grew, and return that."""
-    _, now, changed_ns = kept["seen"]
-    before = kept.get("size", 0 if changed_ns >= began_ns else now)
-    anew = kept.pop("anew", False) and now >= before
-    grew: int = now if anew or now < before else now - before
-    memory["grown"] = memory.get("grown", 0) + grew
-    kept["size"] = now
-    return grew

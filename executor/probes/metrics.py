@@ -36,14 +36,16 @@ def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
     kept = memory.setdefault("files", {})
     _forget_gone(kept, files)
     new: deque[Row] = deque(maxlen=MOST_ROWS)
-    trouble = "" if files else f"{wants['file']} is not there yet"
+    trouble, gained = "" if files else f"{wants['file']} is not there yet", 0
     for one in _in_turn(files, kept):
         series = Series(one.path, kept.setdefault(one.path, {}), wants, place)
         new.extend(series.new_rows(MOST_ROWS))
         memory["count"] = memory.get("count", 0) + series.count
+        gained += series.bytes
         trouble = series.trouble or trouble
     _remember(memory, new)
-    return _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
+    said = _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
+    return said.replace(bytes=gained)
 
 
 def _newest(root: str, pattern: str) -> list[Found]:

@@ -25,11 +25,12 @@ def progress(asks: Any, memory: Memory, place: Place) -> Reading:
         memory.update(path=path, file={})
     _read(path, memory, place)
     done, total = memory.get("done"), memory.get("total")
+    gained = memory["file"].get("gained", 0)
     if done is None:
-        return Reading(at_s=place.now_s, there=False, text="stdout holds no progress yet")
+        return Reading(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
     known = {"done": done} if total is None else {"done": done, "total": total}
     text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
-    return Reading(at_s=place.now_s, progress=done, total=total, values=known, text=text)
+    return Reading(at_s=place.now_s, progress=done, total=total, values=known, bytes=gained, text=text)
 
 
 def _read(path: str, memory: Memory, place: Place) -> None:
@@ -37,6 +38,7 @@ def _read(path: str, memory: Memory, place: Place) -> None:
     try:
         said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
     except OSError:
+        memory["file"]["gained"] = 0
         return
     for line in reversed(said):
         if _take(line, memory):

@@ -23,10 +23,11 @@ PACKED = (".gz", ".zst", ".xz", ".bz2", ".zip")
 
 
 class Series:
-    """A file with what earlier looks know of it; `count` and `trouble` tell of this look."""
+    """A file with what earlier looks know of it; `count`, `bytes` and `trouble` tell of this look."""
 
     def __init__(self, path: str, kept: Memory, wants: dict[str, Any], place: Place) -> None:
         self.count = 0
+        self.bytes = 0
         self.trouble = ""
         self._path = path
         self._kept = kept
@@ -42,6 +43,7 @@ class Series:
                 new.append(row)
         except OSError as error:
             self.trouble = f"{self._name()}: {error.strerror}"
+        self.bytes = self._kept.get("gained", 0)
         self._pass_known(new)
         self._kept["rows"] = self._kept.get("rows", 0) + self.count
         self._kept["last"] = next((row["step"] for row in reversed(new) if "step" in row), self._kept.get("last"))

@@ -37,8 +37,9 @@ def look(path: str, kept: Memory, began_ns: int) -> News:
     The first look at a file that nobody wrote since `began_ns` begins at its end, at another at most LOOK_BYTES
     before that. A file that was cut or replaced is read from its start: `kept["anew"]` is set, `kept["form"]`, what its
     reader knows of it, is emptied; one that was replaced by a longer one that begins alike is read on. OSError for
-    what is missing, or no plain file: a FIFO is never opened.
+    what is missing, or no plain file: a FIFO is never opened. `kept["gained"]` is how many bytes came since the last.
     """
+    kept["gained"] = 0
     status = os.stat(path)
     _refuse_odd(status)
     if kept.get("seen") == _version(status) and not kept.get("behind"):
@@ -49,11 +50,13 @@ def look(path: str, kept: Memory, began_ns: int) -> News:
         _refuse_odd(status)
         _begin(kept, status, began_ns)
         news = _read(fd, kept["at"], status.st_size)
-        if kept.setdefault("mark", crc32(news.before)) != crc32(news.before) or status.st_size < kept["at"]:
+        is_anew = kept.setdefault("mark", crc32(news.before)) != crc32(news.before) or status.st_size < kept["at"]
+        if is_anew:
             kept.update(at=0, mark=0, broken=False, anew=True, form={})
             news = _read(fd, 0, status.st_size)
     finally:
         os.close(fd)
+    kept["gained"] = status.st_size if is_anew else _grown(kept, status, began_ns)
     kept["seen"] = _version(status)
     kept["behind"] = kept["at"] + len(news.data) < status.st_size
     return news
@@ -61,6 +64,13 @@ def look(path: str, kept: Memory, began_ns: int) -> News:
 
 def _version(status: os.stat_result) -> list[int]:
     return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _grown(kept: Memory, status: os.stat_result, began_ns: int) -> int:
+    """Return by how many bytes a file grew since the last look, its whole size when it became shorter."""
+    first = 0 if status.st_mtime_ns >= began_ns else status.st_size
+    before: int = kept["seen"][1] if "seen" in kept else first
+    return status.st_size - before if status.st_size >= before else status.st_size
 
 
 def _refuse_odd(status: os.stat_result) -> None:

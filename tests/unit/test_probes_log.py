@@ -61,6 +61,15 @@ def test_a_bar_that_ends_no_line_is_shown_as_it_stands(tmp_path):
     assert looks.look().text == "30%|###"
 
 
+def test_a_look_at_a_log_tells_how_many_bytes_came(tmp_path, own):
+    add(own, "started\n")
+    log, progress = Looks("log", "stdout", tmp_path), Looks("progress", True, tmp_path)
+    first = log.look().bytes, progress.look().bytes
+    add(own, "\r 10%|#")
+    second = log.look().bytes, progress.look().bytes
+    assert (first, second, (log.look().bytes, progress.look().bytes)) == ((8, 8), (7, 7), (0, 0))
+
+
 def test_a_log_that_was_cut_goes_on_growing(tmp_path):
     path = tmp_path / "train.log"
     add(path, "one\ntwo\nthree\n")

@@ -208,6 +208,20 @@ def test_a_look_without_news_still_tells_the_newest_numbers(tmp_path):
     assert (reading.rows, reading.progress, reading.values) == ((), 2, {"step": 2, "loss": 0.2})
 
 
+def test_a_look_tells_how_many_bytes_came_whether_or_not_they_are_rows(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text(json_lines(1))
+    looks = Looks("metrics", "m.jsonl", tmp_path)
+    told = [looks.look().bytes, looks.look().bytes]
+    for more in ("\r 10%|#", "\r 20%|##", ""):
+        add(path, more)
+        reading = looks.look()
+        told.append(reading.bytes)
+        assert reading.rows == ()
+    path.write_text(json_lines(0))
+    assert [*told, looks.look().bytes] == [len(json_lines(1)), 0, 7, 8, 0, len(json_lines(0))]
+
+
 def test_a_torn_line_waits_until_it_is_whole(tmp_path):
     path = tmp_path / "loss.txt"
     path.write_text("1 0.5\n2 0.2")
