@@ -13,6 +13,7 @@ from executor.proc import Command
 from executor.readings import Place
 from executor.steps import Check
 from executor.values import TYPE_CHECKING
+from executor.vital import moved
 from executor.watched import COMMANDS, Watched
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from executor.bench import Bench, Task
     from executor.proc import Ended
+    from executor.readings import Reading
     from executor.steps import Monitor
     from executor.watched import Judged
 
@@ -38,6 +40,7 @@ class Rota:
         self._task = task
         self.watched = [Watched(one, kept.get(one.name, {})) for one in monitors]
         self._kept = dict(kept)
+        self._moves: dict[str, int] = {}
         self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._prober = Prober(waker)
         self._folder = files.own_folder(bench.folder(task, "monitors"))
@@ -138,12 +141,17 @@ class Rota:
         except BlockingIOError:
             pass
         self._prober.leave_late_one(now_s)
-        found: list[Judged] = []
-        for one, reading in self._prober.answers():
-            if one not in self.watched:
-                continue  # it was asked of the run before
-            found += one.take(reading.replace(text=self._bench.masker.mask(reading.text)))
-        return found
+        answers = [(one, reading) for one, reading in self._prober.answers() if one in self.watched]  # of this run
+        for one, reading in answers:
+            self._moves[one.monitor.name] = self._moves.get(one.monitor.name, 0) + moved(
+                reading, one.reading, one.monitor.kind
+            )
+        return [judged for one, reading in answers for judged in one.take(self._marked(one, reading))]
+
+    def _marked(self, one: Watched, reading: Reading) -> Reading:
+        """Return a reading as rules see it: masked, with the signs of life that other monitors saw."""
+        elsewhere = sum(count for name, count in self._moves.items() if name != one.monitor.name)
+        return reading.replace(text=self._bench.masker.mask(reading.text), signs=reading.signs + elsewhere)
 
     def blind(self, now_s: float, began_s: float) -> list[Judged]:
         """Return which monitors have seen nothing for longer than their grace."""

@@ -9,6 +9,7 @@ from executor import alerts
 from executor.probes import PROBES
 from executor.readings import Reading
 from executor.values import TYPE_CHECKING
+from executor.vital import with_signs
 
 if TYPE_CHECKING:
     from threading import Semaphore
@@ -79,7 +80,8 @@ class Prober:
 def probed(one: Watched, place: Place) -> Reading:
     """Return what a probe sees; one that breaks must not end the supervisor."""
     try:
-        return PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
+        seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
+        return with_signs(seen, one.monitor, one.memory, place)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
         return Reading(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
 

@@ -37,6 +37,10 @@ class Reading(Value):
     of column to number, `step` among them when the file has one. `bytes` is how many bytes the files looked at gained
     since the last look, of one that was written anew its size, whether or not they hold rows. `text` is one line for a
     person.
+
+    What else is known of the job at that moment: `signs` grows with each sign of life elsewhere (a progress bar that
+    moves, another monitor's step); `busy` tells whether its processes work (CPU, disk), None where nobody knows;
+    `frozen` whether one of them is stopped by a signal.
     """
 
     at_s: float
@@ -48,14 +52,21 @@ class Reading(Value):
     bytes: int = 0
     text: str = ""
     newest: str = ""
+    signs: int = 0
+    busy: bool | None = None
+    frozen: bool = False
 
 
 class Judgement(Value):
-    """What a rule says: `stands` True, False, or None for no opinion; `text` shows the samples or the match."""
+    """What a rule says: `stands` True, False, or None for no opinion; `text` shows the samples or the match.
+
+    `only_told`: the alert tells people and does nothing else, whatever its monitor's `on_alert` says.
+    """
 
     stands: bool | None = None
     text: str = ""
     samples: tuple[float, ...] = ()
+    only_told: bool = False
 
 
 Memory = dict[str, "Any"]  # what a probe or a rule keeps from look to look; JSON can hold it

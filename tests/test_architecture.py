@@ -21,8 +21,8 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     "L2": "misnamed refused reading files journal follow pids belonging run_lock members whereabouts signals"
     " lock_holder lock_files locks capture interrupts proc watch launcher jobs attend interpreter project"
     " spec_file claude_files sandbox judges snapshot mend protect record_guard sources inputs",
-    "L3": "child herald checks criteria evidence probes watched prober digests runnable changes moment desk order bench"
-    " noticed notify agent runners monitors",
+    "L3": "child herald checks criteria evidence probes vital watched prober digests runnable changes moment desk order"
+    " bench noticed notify agent runners monitors",
     "L4": "phases",
     "L5": "engine sequence ending recheck",
     "L6": "supervise views verbs testing cli __main__",

@@ -114,6 +114,17 @@ def _walked(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
     return [*found.values()]
 
 
+def descendants(pid: int, proc: str = "/proc") -> list[Seen]:
+    """Return the living processes below one, as far as parents tell."""
+    return [one for one in _walked(pid, {}, proc) if one.state not in DEAD]
+
+
+def written(pid: int, proc: str = "/proc") -> int:
+    """Return how many bytes a process has read and written, 0 where the kernel does not tell."""
+    told = kernel.table(f"{proc}/{pid}/io")
+    return told.get("rchar", 0) + told.get("wchar", 0)
+
+
 def _cpu(living: list[Seen], memory: Memory, now_s: float) -> dict[str, float]:
     """Return the CPU time spent since the last look, in percent of one core."""
     before, at_s = memory.get("pids"), memory.get("at_s", now_s)

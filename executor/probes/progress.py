@@ -23,26 +23,30 @@ def progress(asks: Any, memory: Memory, place: Place) -> Reading:
     if memory.get("path") != path:
         memory.clear()
         memory.update(path=path, file={})
-    _read(path, memory, place)
+    lines = _read(path, memory, place)
     done, total = memory.get("done"), memory.get("total")
     gained = memory["file"].get("gained", 0)
     if done is None:
         return Reading(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
     known = {"done": done} if total is None else {"done": done, "total": total}
     text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
-    return Reading(at_s=place.now_s, progress=done, total=total, values=known, bytes=gained, text=text)
+    rows = ({"step": done, "line": float(memory["lines"])},) if lines else ()
+    return Reading(at_s=place.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
 
 
-def _read(path: str, memory: Memory, place: Place) -> None:
+def _read(path: str, memory: Memory, place: Place) -> int:
+    """Take in the newest line that says something, and return how many lines there were of the kind."""
     mark = PROGRESS.encode()
     try:
         said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
     except OSError:
         memory["file"]["gained"] = 0
-        return
+        return 0
+    memory["lines"] = memory.get("lines", 0) + len(said)
     for line in reversed(said):
         if _take(line, memory):
-            return
+            break
+    return len(said)
 
 
 def _take(line: bytes, memory: Memory) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.rules import losses, odd, pace, room, written
+from executor.rules import losses, odd, pace, room, stall, written
 from executor.rules.kinds import RuleKind
 from executor.values import TYPE_CHECKING
 
@@ -53,13 +53,14 @@ RULES: dict[str, RuleKind] = {
         units={"patience": "rows", "min_delta": "portion", "warmup": "rows", "metric": "name", "better": "better"},
     ),
     "stall": RuleKind(
-        judge=pace.stall,
+        judge=stall.stall,
         says="No progress for so many times the slowest recent interval.",
         fits=("metrics", "checkpoints", "progress", "log"),
         short="times",
         example="{stall: 6x}, or {stall: {times: 6x, floor: 60s, warmup: 10m}}",
         defaults={"times": 6.0, "floor": None, "warmup": 600.0},
         units={"times": "factor", "floor": "seconds", "warmup": "seconds"},
+        of_kind={"checkpoints": {"warmup": 3600.0}},
     ),
     "checkpoint_age": RuleKind(
         judge=pace.checkpoint_age,

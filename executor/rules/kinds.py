@@ -19,7 +19,7 @@ class RuleKind(Value):
 
     `defaults` are all its arguments in base units, `units` the row of `written.UNITS` by which each is read; `short`
     is what `{stall: 6x}` sets; `fits` are the monitors whose readings it understands; `example` is how it is written.
-    A `floor` of None is FLOOR_S, or three looks where they are rarer.
+    A `floor` of None is FLOOR_S, or three looks where they are rarer. `of_kind` are defaults for one kind of monitor.
     """
 
     judge: Judge
@@ -29,3 +29,4 @@ class RuleKind(Value):
     example: str
     defaults: Mapping[str, Any]
     units: Mapping[str, str]
+    of_kind: Mapping[str, Mapping[str, Any]] = {}

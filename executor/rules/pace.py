@@ -1,4 +1,4 @@
-"""Rules over how a training gets on: stall, checkpoint_age, throughput_drop."""
+"""Rules over the pace of a training: checkpoint_age, throughput_drop."""
 
 from __future__ import annotations
 
@@ -12,79 +12,10 @@ if TYPE_CHECKING:
     from executor.rules.kinds import Args
 
 SHOWN = 5
-RECENT = 200
-LONGEST = 10
-HABIT = 100  # a pause that does not come again within so many times its length is no habit
-LEARNED = 3
 CHECKPOINTS = 20
 SAME_S = 1.0  # births of one checkpoint, as two looks see it, differ by less
 CHANGES = 8  # of progress in a window, at least: fewer would measure how they fall between looks
 WINDOWS, KNOWN = 50, 5
-
-
-# Stall
-
-
-def stall(args: Args, memory: Memory, reading: Reading) -> Judgement:
-    """Stands when no progress came for `times` the slowest recent interval, `floor` at least, of watched time.
-
-    Until three intervals are known it waits for `warmup` at least.
-    """
-    done = progress_of(reading)
-    if reading.there and done is None:
-        return NO_OPINION
-    passed_s, is_gap = watched(memory, reading, args["interval"])
-    memory["watched_s"] = memory.get("watched_s", 0.0) + passed_s
-    stood = memory.get("stands", False)
-    if done is not None and done != memory.get("done"):
-        _moved(memory, done, passed_s, is_gap=is_gap)
-        return WELL
-    if done is None and "done" in memory and not stood:  # gone: what comes next is the beginning of a run
-        del memory["done"]
-        memory.update(quiet_s=0.0, fresh=True)
-    memory["quiet_s"] = memory.get("quiet_s", 0.0) + passed_s
-    limit_s = _patience_s(args, memory)
-    memory["stands"] = stood or (memory["quiet_s"] > limit_s and not is_gap)
-    return _stalled(memory, limit_s) if memory["stands"] else WELL
-
-
-def _stalled(memory: Memory, limit_s: float) -> Judgement:
-    where = f"since {memory['done']:.10g}" if "done" in memory else "yet"
-    slowest = f", the slowest interval was {lasting(_slowest_s(memory))}" if memory.get("recent") else ""
-    text = f"no progress {where} for {lasting(memory['quiet_s'])} (limit {lasting(limit_s)}{slowest})"
-    return Judgement(stands=True, text=text, samples=tuple(memory.get("recent", ())[-SHOWN:]))
-
-
-def _moved(memory: Memory, done: float, passed_s: float, *, is_gap: bool) -> None:
-    """Take in a change of progress; a step back is one too, but tells nothing of how long a step takes."""
-    interval_s = round(memory.get("quiet_s", 0.0) + passed_s, 3)
-    before = memory.get("done")
-    if before is not None and done > before and not is_gap:
-        _learn_interval(memory, interval_s)
-    memory.update(done=done, quiet_s=0.0, stands=False)
-    memory.pop("fresh", None)
-
-
-def _learn_interval(memory: Memory, interval_s: float) -> None:
-    """Keep what is usual; a stall that ended is kept only among the longest, where the second of its kind counts."""
-    now_s = memory["watched_s"]
-    if not memory.get("stands"):
-        memory["recent"] = [*memory.get("recent", ()), interval_s][-RECENT:]
-    pauses = [*memory.get("pauses", ()), [interval_s, round(now_s, 3)]]
-    alive = [pause for pause in pauses if now_s - pause[1] <= HABIT * pause[0]]
-    memory["pauses"] = sorted(alive, reverse=True)[:LONGEST]
-
-
-def _slowest_s(memory: Memory) -> float:
-    pauses = memory.get("pauses", ())
-    habit_s = pauses[1][0] if len(pauses) > 1 else 0.0
-    return float(max((habit_s, *memory.get("recent", ()))))
-
-
-def _patience_s(args: Args, memory: Memory) -> float:
-    usual_s = max(args["floor"], args["times"] * _slowest_s(memory))
-    is_known = len(memory.get("recent", ())) >= LEARNED and not memory.get("fresh")
-    return float(usual_s if is_known else max(usual_s, args["warmup"]))
 
 
 # Checkpoint age
@@ -93,7 +24,8 @@ def _patience_s(args: Args, memory: Memory) -> float:
 def checkpoint_age(args: Args, memory: Memory, reading: Reading) -> Judgement:
     """Stands when the newest checkpoint is older than `limit`, or than `times` the slowest interval between two.
 
-    By `times` it waits for `warmup` until one interval is known. What passed in a gap of our looks does not count.
+    By `times` it waits for `warmup` until one interval is known. What passed in a gap of the looks, or
+    while the job was stopped by a signal, does not count.
     """
     age_s = number(reading.values, "age_s")
     if age_s is None:
@@ -119,7 +51,7 @@ def _date(args: Args, memory: Memory, reading: Reading, age_s: float) -> None:
         if before_s is not None and memory["count"]:
             between.append(round(born_s - before_s, 3))
         memory.update(between=between[-CHECKPOINTS:], born_s=born_s, unseen_s=0.0)
-    elif is_gap:
+    elif is_gap or reading.frozen:
         memory["unseen_s"] += max(0.0, reading.at_s - last_s)
     memory["count"] = count
 
@@ -148,7 +80,7 @@ def throughput_drop(args: Args, memory: Memory, reading: Reading) -> Judgement:
         return NO_OPINION
     passed_s, is_gap = watched(memory, reading, args["interval"])
     memory["done"] = done
-    if last is None or is_gap or done < last:
+    if last is None or is_gap or reading.frozen or done < last:
         memory["open"] = None
         return NO_OPINION
     rate = _rate(args, memory, passed_s, last)

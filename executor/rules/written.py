@@ -116,7 +116,7 @@ def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, i
     if monitor_kind not in kind.fits:
         raise ValueError(_misfit(table, name, monitor_kind))
     given = dict(_read(name, kind, key, value) for key, value in _given(name, kind, said).items())
-    args = {**kind.defaults, **given, "interval": float(interval_s)}
+    args = {**kind.defaults, **kind.of_kind.get(monitor_kind, {}), **given, "interval": float(interval_s)}
     if args.get("floor", 0) is None:
         args["floor"] = max(FLOOR_S, 3 * args["interval"])
     return Rule(name, args)

@@ -115,7 +115,8 @@ class Acting:
 
     def weigh(self, judged: Judged) -> bool:
         """Raise or clear an alert by what a look said, each once; tell whether one was."""
-        action, key = judged.monitor.action, judged.key
+        key = judged.key
+        action = Action() if judged.judgement.only_told else judged.monitor.action
         said = self._bench.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
         judgement = judged.judgement.replace(text=said)
         self.standing, what = alerts.weigh(
