@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.records import PROGRESS
 from executor.values import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ MOST_CHARS = 200
 SIGNALLED = 128
 MOST_LINE = 4096  # characters of a line that are looked at
 FAR, NEAR = 20, 3  # other lines that may follow an exception that is the cause: after exit 1 or a signal, after a code
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()=>][A-Z0-9]?")
-_PREFIX = re.compile(  # [rank0]: , (worker pid=7, ip=1.2.3.4) , [1,0]<stderr>: , 0: , a time, a level
+_ESCAPES = late.pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()=>][A-Z0-9]?")
+_PREFIX = late.pattern(  # [rank0]: , (worker pid=7, ip=1.2.3.4) , [1,0]<stderr>: , 0: , a time, a level
     r"(?:\[(?:rank|default|node|worker|local)?[\d,.]+\](?:<std\w+>)?:? ?"
     r"|\((?:[^()\n]*\b)?pid=\d+[^)\n]*\) ?"
     r"|\d{1,4}: (?=[\w.]*[A-Z ])"
@@ -23,35 +24,35 @@ _PREFIX = re.compile(  # [rank0]: , (worker pid=7, ip=1.2.3.4) , [1,0]<stderr>: 
     r"|\d{4}-\d\d-\d\d[T ][\d:.,]+Z?[ |:-]*(?:\[?(?:ERROR|CRITICAL|FATAL)\]?[ |:-]*)?"
     r"|(?:ERROR|CRITICAL|FATAL)[: |-]+(?=[\w.]*(?:Error|Exception)))"
 )
-_RAISED = re.compile(
+_RAISED = late.pattern(
     r"(?:[A-Za-z_][\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception|Interrupt|Failure|Timeout|Exceeded|Unavailable)\w*"
     r"|KeyboardInterrupt|StopIteration|SystemExit|MemoryError)(?:\(\w+\))?(?::|$)"
 )
-_RANK = re.compile(r"\[(?:rank|default|node|worker|local)?[\d,]+\]|\([^()\n]{0,80}pid=")
+_RANK = late.pattern(r"\[(?:rank|default|node|worker|local)?[\d,]+\]|\([^()\n]{0,80}pid=")
 _TRACEBACK = "Traceback (most recent call last)"
-_TELLS_ON = re.compile(  # raised by who started the program that failed: what became of it, not why
+_TELLS_ON = late.pattern(  # raised by who started the program that failed: what became of it, not why
     r"(?:[\w.]*\.)?(?:ChildFailedError|CalledProcessError|ProcessExitedException|ProcessRaisedException|SystemExit"
     r"|RayTaskError|WorkerCrashedError|BrokenPipeError|DistBackendError)\b"
 )
-_MEMORY = re.compile(
+_MEMORY = late.pattern(
     r"out of memory|OutOfMemory|\bMemoryError\b|std::bad_alloc|Cannot allocate memory|not enough memory: you tried",
     re.IGNORECASE,
 )
-_OUT_OF_MEMORY = re.compile(  # as a program says it that dies of it, not as it warns of it
+_OUT_OF_MEMORY = late.pattern(  # as a program says it that dies of it, not as it warns of it
     r"(?:^|[\s.])\w*OutOfMemoryError\b|\bMemoryError(?::|$)|(?:CUDA|HIP|XPU|MPS)\b[^\n]{0,80}out of memory"
     r"|std::bad_alloc|RESOURCE_EXHAUSTED: Out of memory|Cannot allocate memory|not enough memory: you tried"
     r"|oom-kill|Out of memory: Killed",
     re.IGNORECASE,
 )
-_LIMITED = re.compile(
+_LIMITED = late.pattern(
     r"rate.?limit|Too Many Requests|(?:HTTP|status|code|error)\W{0,12}(?:code\W{0,4})?429\b", re.IGNORECASE
 )
-_CRASHED = re.compile(
+_CRASHED = late.pattern(
     r"Fatal Python error|terminate called|what\(\):|Assertion .*failed|panicked at|^panic: |Segmentation fault"
     r"|Bus error|Illegal instruction|Floating point exception|\bKilled\b"
 )
-_DRAWN = re.compile(r"\d+%\s*\|.*\||\d+%[|▏▎▍▌▋▊▉█━╸╺ ]{5}|\b\d+(?:\.\d+)?\s?(?:it/s|s/it|\?it/s)|━{5}|█{5}")
-_FOOTER = re.compile(
+_DRAWN = late.pattern(r"\d+%\s*\|.*\||\d+%[|▏▎▍▌▋▊▉█━╸╺ ]{5}|\b\d+(?:\.\d+)?\s?(?:it/s|s/it|\?it/s)|━{5}|█{5}")
+_FOOTER = late.pattern(
     r"make(?:\[\d+\])?: \*\*\*|ninja: build stopped|srun: error|npm ERR!|wandb: |Set the environment variable HYDRA_"
     r"|root cause|Root Cause|exitcode *:|error_file *:|traceback *: |host *:|rank *:|time *: |Failures:"
     r"|Aborted\b|[^\n]*core dumped|<NO_OTHER_FAILURES>"

@@ -8,6 +8,7 @@ import re
 import sys
 from enum import StrEnum
 
+from executor import late
 from executor.shell import SHELL
 from executor.values import TYPE_CHECKING, Value
 
@@ -22,7 +23,7 @@ IMPORTED = (
     "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.child import main; os._exit(main(sys.argv[1:]))"
 )
 CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
-ODD = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+ODD = late.pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 WIDTH = 300
 SIGNALLED = 128
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from executor import follow, jobs, moment, project
-from executor.at_end import failing_alerts
 from executor.changes import in_words, only_judges, since_passed
 from executor.choose import AGENTS
 from executor.digests import as_newest, made, who
@@ -20,7 +19,6 @@ from executor.recall import (
     not_for_strict,
 )
 from executor.records import Seen
-from executor.runnable import refuse_unrunnable
 from executor.sources import Sources
 from executor.step_state import NEW, of_task, renumbered
 from executor.ticks import is_enough_for_strict, moves, tick_of
@@ -151,9 +149,10 @@ def decide(
 def _decide_unsettled(
     desk: Desk, box: Box, state: StepState, *, rerun: bool, stale: int, changed: tuple[str, ...]
 ) -> Decision:
+    from executor.runnable import refuse_unrunnable
+
     step = desk.step(box.number)
-    if state.stood and not failing_alerts(state.stood, step.background):
-        state = state.replace(stood=())  # their monitors have `at_end: note` by now
+    state = _as_they_count_now(step, state) if state.stood else state
     seen = jobs.look(desk.root, state.task_id) if state.task_id else Seen()
     runner = who(desk, step).runner
     digest = desk.make(step, runner).digest
@@ -180,6 +179,13 @@ def _decide_unsettled(
     why = f"ticked by hand, which is not enough for strict; {why}" if not_enough(desk, box) else why
     digest = seen.digest if decision.main == "adopt" and seen.digest else digest
     return decision.replace(why=why, digest=_begun_with(decision, digest, state, recorded))
+
+
+def _as_they_count_now(step: Step, state: StepState) -> StepState:
+    """Return the state without alerts that failed the step while their monitors have `at_end: note` by now."""
+    from executor.at_end import failing_alerts
+
+    return state if failing_alerts(state.stood, step.background) else state.replace(stood=())
 
 
 def _begun(desk: Desk, state: StepState, seen: Seen, digest: str) -> Decision | None:

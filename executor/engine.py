@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import jobs, watch
+from executor import jobs, twins, watch
 from executor.bench import Bench, Task
 from executor.changes import in_words
 from executor.choose import OURS
@@ -161,14 +161,14 @@ def _lives(bench: Bench, task_id: str) -> bool:
 def _end_what_lives(bench: Bench, number: int, state: StepState, decision: Decision) -> None:
     """End what the step's task has left, and mask what it wrote; MachineError when something of it lives on."""
     task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
-    if not task_id or not (may_live or jobs.lives_on(bench.root, task_id)):
+    if not task_id or not (may_live or twins.lives_on(bench.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
     ended = watch.end_strays(f"{task_id}/", bench.interrupts, root=bench.root, sparing=spared)
     if ended:
         bench.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
         watch.await_gone(ended, bench.interrupts)
-    jobs.refuse_a_twin(bench.root, task_id, before=decision.main_run)
+    twins.refuse_a_twin(bench.root, task_id, before=decision.main_run)
     jobs.mask_task(bench.root, task_id, bench.masker, sparing=decision.main_run)
 
 

@@ -8,14 +8,16 @@ import re
 
 from executor import __version__, files, reading
 from executor.errors import MachineError, way_out
+from executor.packing import packed, unpacked
 from executor.records import LOG_NAME
 from executor.state import FOLDS, fold
-from executor.step_state import StepState
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from executor.step_state import StepState
 
 BLOCK = 1 << 20
 MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
@@ -24,7 +26,6 @@ LINE = 1 << 14  # bytes that hold about any line
 MOVES = 5  # rotations that may fall into one reading
 WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
-_FIELDS = list(StepState._fields)  # a cache with other fields is of another version
 
 
 class Recalled(Value):
@@ -159,8 +160,7 @@ def _save(root: str, recalled: Recalled) -> None:
         "offset": recalled.offset,
         "tail": _tail_mark(os.path.join(root, LOG_NAME), recalled.offset),
         "rotated": len(rotated(root)),
-        "fields": _FIELDS,
-        "steps": {str(number): list(state.asdict().values()) for number, state in recalled.states.items()},
+        **packed(recalled.states),
     }
     files.private_folder(os.path.join(root, ".do-tasks"))
     files.replace(_cache_path(root), json.dumps(body).encode())
@@ -273,28 +273,22 @@ def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
     body = reading.record(_cache_path(root))
     try:
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
-        fits = fits and body["fields"] == _FIELDS
         fits = fits and body["rotated"] == len(rotated(root))
         if not fits or body["tail"] != _tail_mark(os.path.join(root, LOG_NAME), body["offset"]):
             return None
-        states = {int(number): _state_of(values) for number, values in body["steps"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, MachineError):
+        states = unpacked(body)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MachineError):
         return None
     return Recalled(states, inode, body["offset"])
 
 
-def _state_of(values: list[Any]) -> StepState:
-    kept: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
-    return StepState(*kept)
-
-
 def _tail_mark(path: str, offset: int, size: int = 256) -> str:
-    """Return the bytes before `offset`: a log cut and grown again under the same inode does not match."""
+    """Return the digest of the bytes before `offset`: a log cut and grown again under the same inode does not match."""
     start = max(0, offset - size)
     fd = _opened(path)
     if fd < 0:
         return ""
     try:
-        return os.pread(fd, offset - start, start).decode("latin-1")
+        return files.digest(os.pread(fd, offset - start, start))
     finally:
         os.close(fd)

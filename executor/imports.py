@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from _ast import Call, Constant, Import, ImportFrom
 
+from executor import late
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _ast import Call
     from collections.abc import Iterator
 
 ONLY_AST = 0x400
-_LINE = re.compile(
+_LINE = late.pattern(
     rb"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+([\w, \t]+)|import[ \t]+([\w., \t]+))", re.MULTILINE
 )
-_FILE = re.compile(r"""[^\s'"`;&|()<>$={}]+\.(?:py|sh|bash)(?![\w.])""")
-_MODULE = re.compile(r"\s-m\s+([A-Za-z_][\w.]*)")
-_SHELL = re.compile(rb"#!\s*\S*(?:/|\benv\s+(?:-\S+\s+)*)(?:ba|da|z|k)?sh\b")
-_PYTHON = re.compile(rb"#!.*\bpython")
+_FILE = late.pattern(r"""[^\s'"`;&|()<>$={}]+\.(?:py|sh|bash)(?![\w.])""")
+_MODULE = late.pattern(r"\s-m\s+([A-Za-z_][\w.]*)")
+_SHELL = late.pattern(rb"#!\s*\S*(?:/|\benv\s+(?:-\S+\s+)*)(?:ba|da|z|k)?sh\b")
+_PYTHON = late.pattern(rb"#!.*\bpython")
 
 
 def kind_of(name: str, text: bytes) -> str:
@@ -52,6 +53,8 @@ def imported_by(text: bytes) -> tuple[str, ...]:
 
 
 def _of_tree(tree: object) -> Iterator[str]:
+    from _ast import Call, Import, ImportFrom
+
     left = [tree]
     while left:
         node = left.pop()
@@ -76,6 +79,8 @@ def _below(node: object) -> Iterator[object]:
 
 def _called(node: Call) -> Iterator[str]:
     """Yield the module of `importlib.import_module("x")`, `__import__("x")` or `runpy.run_module("x")`."""
+    from _ast import Constant
+
     name = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
     told = node.args[0] if node.args else None
     if (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, locks, members, pids, reading, run_lock, whereabouts
-from executor.errors import MachineError
+from executor import files, pids, reading
 from executor.records import Exit, Identity, Seen
 from executor.values import TYPE_CHECKING
 
@@ -38,12 +37,12 @@ def new_run(root: str, task_id: str, run: str) -> str:
 
 def newest_main(root: str, task_id: str) -> str:
     """Return the name of the task's newest MAIN run."""
-    return f"main.{max(_mains(root, task_id), default=0)}"
+    return f"main.{max(mains(root, task_id), default=0)}"
 
 
 def next_main(root: str, task_id: str) -> str:
     """Return the name of the task's next MAIN run: main.1, main.2, ..."""
-    return f"main.{max(_mains(root, task_id), default=0) + 1}"
+    return f"main.{max(mains(root, task_id), default=0) + 1}"
 
 
 def main_number(run: str) -> int:
@@ -155,7 +154,7 @@ def _whole(value: object) -> int | None:
 
 def look(root: str, task_id: str) -> Seen:
     """Return what the newest MAIN run of a task says."""
-    newest = max(_mains(root, task_id), default=0)
+    newest = max(mains(root, task_id), default=0)
     if not newest:
         return Seen()
     folder = run_folder(root, task_id, f"main.{newest}")
@@ -172,6 +171,8 @@ def look_at(root: str, task_id: str, run: str) -> Seen:
     end = exit_of(folder)
     if end is not None:
         return Seen(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
+    from executor import whereabouts
+
     status, where = whereabouts.of(root, f"{task_id}/{run}", identity, living=living)
     return Seen(run, status, pid=identity.pid, where=where)
 
@@ -182,28 +183,9 @@ def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
     known = started(folder)
     if known or not os.path.exists(os.path.join(folder, "started.json")):
         return known
+    from executor import whereabouts
+
     return whereabouts.launcher_of(root, f"{task_id}/{run}")
-
-
-def lives_on(root: str, task_id: str, *, before: str = "") -> str:
-    """Return a run of the task whose lock is held by something that lives, empty when there is none.
-
-    `before` is the run that is to begin: itself it does not count.
-    """
-    runs = [f"main.{number}" for number in _mains(root, task_id)]
-    held = [run for run in runs if run != before and run_lock.is_held(run_folder(root, task_id, run))]
-    return held[-1] if held else ""
-
-
-def refuse_a_twin(root: str, task_id: str, *, before: str = "") -> None:
-    """Raise MachineError while something of a run of this task lives, but of the run that is to begin."""
-    run = lives_on(root, task_id, before=before)
-    if not run:
-        return
-    found = members.living(members.Wanted(f"{task_id}/{run}", root))
-    which = f"pid {', '.join(map(str, sorted(found)))}" if found else "of another user, host or container"
-    told = f"{task_id}/{run} lives on ({which}), so no second one is begun"
-    raise MachineError(f"{told}; end it: do-tasks stop {task_id}, then go on")
 
 
 def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
@@ -255,8 +237,9 @@ def job_lock(root: str, task_id: str) -> str:
 
 def supervisor(root: str, task_id: str) -> str:
     """Return the pid of the supervisor that watches a job now, empty when nobody does."""
-    lock = job_lock(root, task_id)
-    return locks.holder(lock)
+    from executor import locks
+
+    return locks.holder(job_lock(root, task_id))
 
 
 def remembers(root: str, task_id: str) -> bool:
@@ -280,7 +263,8 @@ def living_tasks(root: str) -> list[str]:
     return sorted(task_id for task_id in _names(folder) if look(root, task_id).status == "alive")
 
 
-def _mains(root: str, task_id: str) -> list[int]:
+def mains(root: str, task_id: str) -> list[int]:
+    """Return the numbers of a task's MAIN runs, in no order."""
     folder = os.path.join(root, JOBS, task_id)
     return [int(name[5:]) for name in _names(folder) if name.startswith("main.") and name[5:].isdecimal()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from executor import late
 from executor.build_monitor import PROBED
 from executor.flaws import Flaw
 from executor.lint_main import lint_main
@@ -34,13 +35,13 @@ _BARE = ("nan", "inf")
 _TALK = ("error", "errors", "fail", "failed", "failure", "warning", "exception")
 SOONEST_S = 1.0
 _NO_CLIENT = "the SDK has no tinker.Client: use tinker.ServiceClient()"
-_PASSWORD = re.compile(
+_PASSWORD = late.pattern(
     r"://[^/@\s]*:[^/@\s]+@"  # user:password@
     r"|[:/@?&=](?=[\w-]*[0-9])(?=[\w-]*[a-z])[\w-]{16,}(?![\w.-])"  # a part that no person would choose
     r"|[?&](?:pass|password|token|key|secret|auth)=",
     re.IGNORECASE,
 )
-_CLIENT = re.compile(r"\btinker\.Client\s*\(")
+_CLIENT = late.pattern(r"\btinker\.Client\s*\(")
 
 
 class Rule(Value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.flaws import Flaw
 from executor.left_behind import left_behind
 from executor.shell import name_of
@@ -31,7 +32,7 @@ _PREPARE = (
     *("nvidia-smi", "pip", "uv", "git", "tar", "unzip", "which", "command", "type", "trap", "sleep", "true", ":", ""),
 )
 _WHERE = 'write "$@" into the command where they belong'
-_HIDDEN = re.compile(r"\b(?:export|local|declare|readonly|typeset)[ \t]+(?:-\w+[ \t]+)*(\w+)=\"?(?:\$\((?!\()|`)")
+_HIDDEN = late.pattern(r"\b(?:export|local|declare|readonly|typeset)[ \t]+(?:-\w+[ \t]+)*(\w+)=\"?(?:\$\((?!\()|`)")
 
 
 def lint_main(step: Step) -> Iterator[Flaw]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor import __version__, files, misnamed, reading
+from executor import __version__, files, reading
 from executor.errors import DefinitionError, MachineError, UsageError, way_out
 from executor.plan import Plan, from_cache, read_plan, to_cache
 from executor.values import Value
@@ -50,16 +50,22 @@ def find(start: str) -> Project:
         found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
         if found:
             return _project(folder, found, passed_by)
-        passed_by = passed_by or misnamed.definitions_in(folder)
+        passed_by = passed_by or _misnamed_in(folder)
         parent = os.path.dirname(folder)
         if parent == folder:
             raise UsageError(_nothing_found(os.path.abspath(start)))
         folder = parent
 
 
+def _misnamed_in(folder: str) -> str:
+    from executor import misnamed
+
+    return misnamed.definitions_in(folder)
+
+
 def _nothing_found(start: str) -> str:
     folder, above = start, os.path.dirname(start)
-    while not (told := misnamed.definitions_in(folder)) and folder != above:
+    while not (told := _misnamed_in(folder)) and folder != above:
         folder, above = above, os.path.dirname(above)
     where = f" in {folder}" if told and folder != start else ""
     return f"no step_definitions.yaml in {start} or above it; {told or 'make one with: do-tasks init'}{where}"

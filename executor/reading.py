@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 64 << 20  # of a file that is read whole
 MOST_DEPTH = 100  # levels of a record
 SPARE = 4096  # bytes that are asked for beyond a file's size: it may grow, and those of /proc say 0
+FLAT = 8  # levels of the usual record
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 KINDS = (
@@ -114,12 +116,21 @@ def parsed(data: bytes) -> Any:
         value = loads(data)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
-    if data.count(b"[") + data.count(b"{") > MOST_DEPTH and _is_too_deep(value):
+    if data.count(b"[") + data.count(b"{") > MOST_DEPTH and not _is_flat(data) and _is_too_deep(value):
         raise ValueError(TOO_DEEP)
     return value
 
 
+def _is_flat(data: bytes) -> bool:
+    """Return True when pairs of brackets, taken away from within, are gone in a few rounds."""
+    left = data.translate(None, NO_BRACKETS)
+    for _ in range(FLAT):
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
+    return not left
+
+
 def _is_too_deep(value: object) -> bool:
+    """Return True for a value nested deeper than MOST_DEPTH."""
     level = [value]
     for _ in range(MOST_DEPTH):
         level = [

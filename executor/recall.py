@@ -96,11 +96,11 @@ def _ticked(box: Box, state: StepState) -> Decision:
         return Decision("done", "ticked by hand")
     if mark.task_id == state.task_id and state.verdict not in ("passed", "reopened"):
         raise contradicted(box, verdict=state.verdict or "has no verdict", reason=state.reason)
-    why = {
-        "elsewhere": f"ticked with {mark.task_id}; its evidence is not in this log",
-        "rechecked": f"rechecked as {mark.task_id}",
-    }
-    return Decision("done", why.get(tick, f"passed as {mark.task_id}"), task_id=mark.task_id)
+    if tick == "elsewhere":
+        why = f"ticked with {mark.task_id}; its evidence is not in this log"
+    else:
+        why = f"{'rechecked' if tick == 'rechecked' else 'passed'} as {mark.task_id}"
+    return Decision("done", why, task_id=mark.task_id)
 
 
 def not_for_strict(box: Box) -> Decision:

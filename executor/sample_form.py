@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from executor import late
+
 _NAMED = ("--test", "DO_TASKS_TEST")
 # These make options of a function's parameters or a class's fields, so a field named test is an option.
-_FROM_FIELDS = re.compile(
+_FROM_FIELDS = late.pattern(
     r"^\s*(?:from|import)\s+(?:fire|typer|tyro|cyclopts|defopt|plac|simple_parsing|jsonargparse|draccus|tap|clize)\b"
     r"|\bHfArgumentParser\b",
     re.MULTILINE,
 )
-_FIELD = re.compile(r"\btest\s*(?::|=)")
+_FIELD = late.pattern(r"\btest\s*(?::|=)")
 
 
 def knows_test(text: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.shell_tree import AndOr, Command, Pipeline, Script
 from executor.shell_words import DoubtError, Scanner
 from executor.values import TYPE_CHECKING
@@ -24,8 +25,8 @@ _COMPOUND = {
     **{kind: kind for kind in ("if", "while", "for", "case", "function", "coproc")},
 }
 SEPARATORS = ("&", ";", "\n")
-_REDIRECTION = re.compile(r"(?:\d+|\{\w+\})?(?:<<<|<<-|<<|<&|<>|<(?!\()|&>>|&>|>>|>&|>\||>(?!\())")
-_NAME = re.compile(r"[\w.:+-]+[ \t]*\([ \t]*\)")
+_REDIRECTION = late.pattern(r"(?:\d+|\{\w+\})?(?:<<<|<<-|<<|<&|<>|<(?!\()|&>>|&>|>>|>&|>\||>(?!\())")
+_NAME = late.pattern(r"[\w.:+-]+[ \t]*\([ \t]*\)")
 _MOST_DEPTH = 40
 
 

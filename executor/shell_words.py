@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.shell_tree import Word
 
-_BLANKS = re.compile(r"(?:[ \t]|\\\n)+")
-_COMMENT = re.compile(r"#[^\n]*")
-_BARE = re.compile(r"(?:[^\s;&|<>()'\"\\$`]|\\\n)+")
-_CONTROL = re.compile(r"&&|\|\||;;&|;;|;&|\|&|[|&;()\n]")
-_PLACES = re.compile(r"\$(?:[@*1-9]|\{[!#]?[@*1-9])")
-_ARRAY = re.compile(r"\w+(?:\[[^]\n]*\])?\+?=$")
+_BLANKS = late.pattern(r"(?:[ \t]|\\\n)+")
+_COMMENT = late.pattern(r"#[^\n]*")
+_BARE = late.pattern(r"(?:[^\s;&|<>()'\"\\$`]|\\\n)+")
+_CONTROL = late.pattern(r"&&|\|\||;;&|;;|;&|\|&|[|&;()\n]")
+_PLACES = late.pattern(r"\$(?:[@*1-9]|\{[!#]?[@*1-9])")
+_ARRAY = late.pattern(r"\w+(?:\[[^]\n]*\])?\+?=$")
 _CLOSERS = {"{": "}", "(": ")"}
 
 

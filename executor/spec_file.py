@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import files, locks, misnamed, reading
+from executor import files, reading
 from executor.errors import MachineError, SpecError, way_out
 from executor.formats import spec_md
 from executor.values import TYPE_CHECKING, Value
@@ -22,6 +22,8 @@ def read(path: str) -> bytes:
     try:
         data = reading.whole(path)
     except FileNotFoundError as error:
+        from executor import misnamed
+
         told = misnamed.spec_in(os.path.dirname(path)) or "make one with: do-tasks init"
         raise SpecError(f"{os.path.basename(path)} is missing; {told}") from error
     except OSError as error:
@@ -94,6 +96,8 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
     """
     refuse_read_only(path)
     real = os.path.realpath(path)
+    from executor import locks  # a run's, which reading does without
+
     with locks.Brief(lock):
         for _ in range(TRIES):
             data = read(real)

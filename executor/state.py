@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ENVELOPE = ("event", "task_id", "timestamp", "status")
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
+MOST_OLDER = 8  # passes before the last that are remembered; a tick of one before them has its evidence elsewhere
 PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
 
 
@@ -117,7 +118,7 @@ def _older(state: StepState, task_id: str) -> tuple[str, ...]:
     """Return the tasks that passed before this one, as `id kind`."""
     before = state.passed_task
     kind = kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks)
-    return (*state.older, f"{before} {kind}") if before not in ("", task_id) else state.older
+    return (*state.older, f"{before} {kind}")[-MOST_OLDER:] if before not in ("", task_id) else state.older
 
 
 def _failed(state: StepState, line: Line) -> StepState:

@@ -20,7 +20,7 @@ class StepState(Value):
     judged it, and of what it left.
     `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by spent_usd`.
     `passed_place` and `main_place` are places in the log, counted over all steps: the clock may be set back.
-    `older` are the tasks that passed before `passed_task`. `lines` are fingerprints of the step's line as it was
+    `older` are the last tasks that passed before `passed_task`. `lines` are fingerprints of the step's line as it was
     before each change of it; `line_lost` means that a run found no line. `proven`, `claimed` and `checks` are the
     counts of the last pass; `stood` are alerts (monitor/rule) that failed a job at its end. `rechecked` is the last
     recheck that passed, `recheck_full` True when it asked every criterion. `was` is the number under which the lines of

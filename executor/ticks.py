@@ -109,7 +109,9 @@ def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int
 
 def _bears_strange(box: Box, state: StepState) -> bool:
     task_id = box.mark.task_id if box.mark else ""
-    return bool(task_id) and task_id not in _tasks(state)
+    if not task_id or task_id in (state.task_id, state.passed_task):
+        return False
+    return task_id not in _tasks(state)
 
 
 def _tasks(state: StepState) -> tuple[str, ...]:

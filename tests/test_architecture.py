@@ -13,13 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "executor"
 LAYERS = {  # a package stands for its modules: they import each other freely, never what stands after
-    "L0": "values errors outcome steps events records readings",
+    "L0": "values late errors outcome steps events records readings",
     "L1": "direct shell_tree shell_words shell_syntax shell flaws yaml_events loader asks rules alerts schema spot"
     " build_monitor build structure sample_form left_behind lint_main lint plan"
-    " mask formats brief cause bounds guarded choose lint_agents lint_proof at_end step_state ticks state recall"
+    " mask formats brief cause bounds guarded choose lint_agents lint_proof at_end step_state packing ticks state recall"
     " recipes imports pace select ready",
     "L2": "misnamed refused reading files journal follow pids belonging run_lock members whereabouts signals"
-    " lock_holder lock_files locks capture interrupts proc watch launcher jobs attend interpreter project"
+    " lock_holder lock_files locks capture interrupts proc watch launcher jobs twins attend interpreter project"
     " spec_file claude_files sandbox judges snapshot mend protect record_guard sources inputs",
     "L3": "child herald checks criteria evidence probes vital watched prober digests runnable changes moment desk order"
     " bench noticed notify agent runners monitors",

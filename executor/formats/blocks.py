@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ BOM = b"\xef\xbb\xbf"
 MARKER = rb"(?:[-*+]|\d{1,9}[.)])"
 CODE_INDENT = 4
 # The block of keys that some tools keep before the text; a rule with steps under it is none.
-_KEYS = re.compile(
+_KEYS = late.pattern(
     rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*|[\w.-]+[ \t]*:[^\n]*|- [^\[\n][^\n]*)?\r?\n)*+"
     rb"---[ \t]*(?:\r?\n|\Z)"
 )
@@ -28,7 +29,7 @@ def columns(text: bytes) -> int:
 
 
 def visible(data: bytes) -> Iterator[tuple[int, int]]:
-    keys = _KEYS.match(data)
+    keys = _KEYS.match(data) if data.startswith((b"---", BOM)) else None
     at = keys.end() if keys else 0
     if b"```" in data or b"~~~" in data or b"<!--" in data or _may_have_code(data):
         for first, last in hidden(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from executor import late
 from executor.formats.blocks import MARKER
 from executor.formats.spec_marks import GLYPH, unescaped, unwrapped
 
@@ -87,9 +88,9 @@ STATE = {
 }
 _BOLD = b"**"
 _BETWEEN_USUAL = (b"**:", b":**")
-_TOKEN = re.compile(rb"\*{1,3}|_{1,3}|~~|==|`|\\?\[|\(|<[^<>\n/][^<>\n]*>")
-_LINK_END = re.compile(rb"\\?\](?:\([^()\n]*\)|\[[^\[\]\n]*\])?")
-_TAG_END = re.compile(rb"</[^<>\n]*>")
+_TOKEN = late.pattern(rb"\*{1,3}|_{1,3}|~~|==|`|\\?\[|\(|<[^<>\n/][^<>\n]*>")
+_LINK_END = late.pattern(rb"\\?\](?:\([^()\n]*\)|\[[^\[\]\n]*\])?")
+_TAG_END = late.pattern(rb"</[^<>\n]*>")
 
 
 def title(deco: bytes | None, between: bytes, head: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from executor import late
 from executor.values import Value
 
 NOTE_LENGTH = 120
@@ -13,13 +14,13 @@ NOTE_LENGTH = 120
 WRAP = rb"(?:[ \t]|\r*\n[ \t]*(?:>[ \t]*)*)"
 GLYPH = rb"\xe2(?:\x9c[\x93\x97]|\x8f\xb3)"
 # ✓ ✗ ⏳ (an editor may add a selector), a word, an id, a time, a note; tools escape brackets and underscores.
-_SUFFIX = re.compile(
+_SUFFIX = late.pattern(
     rb"(" + GLYPH + rb")(?:\xef\xb8\x8f)?[ \t]*(by hand|Failed|started|rechecked|)[ \t]*"
     rb"(?:\[task_id:[ \t]*([\w.:-]+)\][ \t]*)?\[(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d[\d:.+Zz-]*)?)\]"
     rb"(?:[ \t]*\(([^()\[\]]*)\)|[ \t]*:([^\[\]]*)|)\Z"
 )
-_BREAK = re.compile(WRAP + rb"+")
-_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_BREAK = late.pattern(WRAP + rb"+")
+_ESCAPED = late.pattern(r"\\([!-/:-@\[-`{-~])")
 _GLYPHS = {
     "passed": "✓",
     "rechecked": "✓ rechecked",

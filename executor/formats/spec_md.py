@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from executor.errors import SpecError
 from executor.formats.blocks import BOM, columns, visible
@@ -39,6 +40,7 @@ class Box(Value):
         given["start"], given["end"], given["line"] = start, end, line
 
 
+@lru_cache(maxsize=2)
 def boxes(data: bytes) -> tuple[Box, ...]:
     """Return the step lines in file order; fenced code and HTML comments hide theirs."""
     found, line, at, doubtful = [], 1, 0, False

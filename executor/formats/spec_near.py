@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.formats.blocks import CODE_INDENT, columns, hidden
 from executor.formats.spec_lines import BLANK, DECO, title
 from executor.formats.spec_marks import plain, split
@@ -18,17 +19,17 @@ _WORDS = (
     *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
 )
 _TYPOS = frozenset((b"steps", b"stpe", b"setp", b"tsep", b"stp", b"ste", b"tep", b"sttep", b"sstep", b"stepp", b"steo"))
-_DONE = re.compile(rb"[xXvV]|\xe2\x9c[\x93\x94\x85]|\xe2\x88\x9a|\xe2\x98[\x91\x92]")
-_NEAR = re.compile(
+_DONE = late.pattern(rb"[xXvV]|\xe2\x9c[\x93\x94\x85]|\xe2\x88\x9a|\xe2\x98[\x91\x92]")
+_NEAR = late.pattern(
     rb"^(?:\xef\xbb\xbf)?[ \t>]*((?:[-*+]|\xe2\x80[\x93\x94\xa2]|\d{1,9}[.)])(?:" + BLANK + rb")*+)*+(" + DECO + rb"*?)"
     rb"(\\?\[[^\[\]\n]{0,5}\\?\]|\([ xX]?\)|\[[ xX]?|[ xX]?\]|\xe2\x98[\x90-\x92]|\xe2\x9c[\x85\x93\x94])?+" + BLANK
     + rb"*+(" + DECO + rb"*+)([a-z]{3,5})(?:" + BLANK + rb"|\\?[#_.:-]){0,4}+"
     rb"(\d{1,9}(?!\w|[.,\\-]?\d|\xe2\x80\x93)|" + "|".join(reversed(_WORDS)).encode() + rb")(?![a-z])([^\n]*)",
     re.MULTILINE | re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
-_LONG = re.compile(rb"[^\n]{500,}")  # no person's step, and what is nearly one is looked for in it at a price
-_OF_MANY = re.compile(rb"/\d+")
-_SEPARATORS = re.compile(rb"(?:[ \t]|\xc2\xa0|[*_:.)\]|-]|\xe2\x80[\x93\x94]|\xef\xbc\x9a)+")
+_LONG = late.pattern(rb"[^\n]{500,}")  # no person's step, and what is nearly one is looked for in it at a price
+_OF_MANY = late.pattern(rb"/\d+")
+_SEPARATORS = late.pattern(rb"(?:[ \t]|\xc2\xa0|[*_:.)\]|-]|\xe2\x80[\x93\x94]|\xef\xbc\x9a)+")
 
 
 class Near(Value):

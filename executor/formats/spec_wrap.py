@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from executor import late
 from executor.formats.blocks import MARKER, visible
 from executor.formats.spec_marks import GLYPH, NOTE_LENGTH, WRAP, Mark, read
 from executor.values import TYPE_CHECKING, Value
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Ending = tuple[bytes, bytes, Mark | None, int]
 
 # A suffix without its end, over as many lines as a tool made of it.
-WRAPPED = re.compile(
+WRAPPED = late.pattern(
     rb"("
     + GLYPH
     + rb")(?:\xef\xb8\x8f)?"
@@ -32,17 +33,17 @@ WRAPPED = re.compile(
     rb"(?:" + WRAP + rb"*\(([^()\[\]]*)\))?((?!))?"
 )
 # A line that begins something else than the text before it.
-_OTHER = re.compile(
+_OTHER = late.pattern(
     rb"[ \t>]*(?:\r*(?:\n|\Z)|#{1,6}(?:[ \t\r\n]|\Z)|`{3}|~{3}|\||=+[ \t\r]*(?:\n|\Z)|<!--|<[!?]"
     rb"|</?(?:address|blockquote|details|div|dl|h[1-6]|hr|li|ol|p|pre|script|style|summary|table|ul)\b"
     rb"|" + MARKER + rb"(?:[ \t]|\r*(?:\n|\Z))|(?:[*_-][ \t]*){3,}\r*(?:\n|\Z))",
     re.IGNORECASE,
 )
 # A link and code are not broken.
-_FIRST_WORD = re.compile(rb"[ \t>]*((?:!?\[[^\]\n]*\]\([^)\n]*\)|`[^`\n]*`)?[^ \t\r\n]*)")
-_PROSE = re.compile(rb"[ \t]+(?:\w|[\xc3-\xe1\xe3-\xf4])(?:(?!\xe2(?:\x9c[\x93\x97]|\x8f\xb3))[^\n])*\Z")
-_DATED = re.compile(rb"\\?\[\d{4}-\d\d-\d\d[^\[\]\n]*\]")
-_NO_REASON = re.compile(rb"[\[\]]|\xe2(?:\x9c[\x93\x97]|\x8f\xb3)")
+_FIRST_WORD = late.pattern(rb"[ \t>]*((?:!?\[[^\]\n]*\]\([^)\n]*\)|`[^`\n]*`)?[^ \t\r\n]*)")
+_PROSE = late.pattern(rb"[ \t]+(?:\w|[\xc3-\xe1\xe3-\xf4])(?:(?!\xe2(?:\x9c[\x93\x97]|\x8f\xb3))[^\n])*\Z")
+_DATED = late.pattern(rb"\\?\[\d{4}-\d\d-\d\d[^\[\]\n]*\]")
+_NO_REASON = late.pattern(rb"[\[\]]|\xe2(?:\x9c[\x93\x97]|\x8f\xb3)")
 # Wide characters are counted by some tools as two columns, by some as one.
 SLACK = 3
 NARROWEST = 40  # columns of a page; what is narrower was broken by a person

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from executor import belonging, files, jobs, launcher, pids, reading
+from executor import belonging, files, jobs, launcher, pids, reading, twins
 from executor.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
@@ -92,7 +92,7 @@ def launch(
 def begin(bench: Bench, task: Task, errand: Errand) -> int:
     """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
     run, argv = errand.run, errand.argv
-    jobs.refuse_a_twin(bench.root, task.task_id, before=run)
+    twins.refuse_a_twin(bench.root, task.task_id, before=run)
     pids.refuse_foreign_proc()
     remembering.remember(bench, task)
     folder = jobs.new_run(bench.root, task.task_id, run)

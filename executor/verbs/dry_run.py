@@ -9,7 +9,7 @@ from executor.order import Survey, written
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 from executor.verbs.wanted import asked, noted, will_outrun
-from executor.views.terminal import safe
+from executor.views.words import safe
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import files, jobs, locks, members, run_lock
+from executor import files, jobs, locks, members, run_lock, twins
 from executor.errors import MachineError
 from executor.values import TYPE_CHECKING
 
@@ -28,11 +28,11 @@ def end_told(root: str, task_id: str, ended: tuple[int, ...], seen: Seen, *, gra
         raise MachineError(f"{task_id}: {told or 'ended nothing'}; this user cannot end pid {named}; ask its owner")
     if left:
         return _by_another(
-            root, task_id, seen.run, "as another user", is_held=bool(jobs.lives_on(root, task_id)), grace_s=grace_s
+            root, task_id, seen.run, "as another user", is_held=bool(twins.lives_on(root, task_id)), grace_s=grace_s
         )
     if seen.status == "foreign":
         return f"it runs {seen.where}, and was left alone: this folder is a copy of that one", True
-    run = jobs.lives_on(root, task_id)
+    run = twins.lives_on(root, task_id)
     if not run and seen.status != "elsewhere":
         return told or "nothing of it was running", True
     return _by_another(root, task_id, run or seen.run, seen.where or "out of sight", is_held=bool(run), grace_s=grace_s)

@@ -6,18 +6,17 @@ from executor import follow, jobs, project
 from executor.changes import in_words, judged_by
 from executor.desk import Desk, outrun
 from executor.mask import clean_control, spelled_json
-from executor.order import Survey
 from executor.outcome import Verdict
 from executor.recall import begun_again
 from executor.ticks import SIGNS, TICKS, WORDS, tick_of, went_back
 from executor.values import TYPE_CHECKING
-from executor.verbs.jobs_seen import executor, supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any
 
     from executor.formats.spec_md import Box
+    from executor.order import Survey
     from executor.step_state import StepState
 
 ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
@@ -44,6 +43,8 @@ def run(args: Namespace) -> Verdict:
     rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
     desk.sources.save()
     if args.ready:
+        from executor.order import Survey
+
         survey = Survey(desk, boxes)
         rows = [row for row in rows if _ready(desk, row, survey)]
     if args.json:
@@ -99,11 +100,17 @@ def _lives(root: str, state: StepState) -> bool:
     """Return True for a run that lives, and for a job between two of its runs."""
     if not state.task_id or state.verdict not in ("", "started", "reopened"):
         return False
-    return jobs.look(root, state.task_id).status == "alive" or bool(supervisor(root, state.task_id))
+    if jobs.look(root, state.task_id).status == "alive":
+        return True
+    from executor.verbs.jobs_seen import supervisor
+
+    return bool(supervisor(root, state.task_id))
 
 
 def _is_in_hand(root: str, state: StepState) -> bool:
     """Return True for an open task while an executor runs the plan: its checks are in no run folder."""
+    from executor.verbs.jobs_seen import executor
+
     return not state.verdict and bool(executor(root))
 
 

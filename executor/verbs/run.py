@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor import follow, jobs, locks, project
+from executor import follow, jobs, project
 from executor.desk import Desk
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
@@ -15,11 +15,8 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs import next_command
-from executor.verbs.summary import at_the_end, say_json, say_report, say_summary, still_running, worst_of
-from executor.verbs.unknown import refuse_unknown_living
 from executor.verbs.wanted import asked, ranges
-from executor.views.terminal import Screen, Transcript, safe
+from executor.views.words import safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from executor.bench import Bench
     from executor.engine import Report
     from executor.formats.spec_md import Box
+    from executor.views.terminal import Screen
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -85,6 +83,9 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 
     `aside`: standard output is for JSON, so that the screen is standard error.
     """
+    from executor import locks
+    from executor.views.terminal import Screen
+
     os.chdir(here.root)
     lock = locks.take(here.state("run.lock"))
     screen = Screen(2 if aside else 1)
@@ -96,6 +97,9 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    from executor.verbs import next_command
+    from executor.verbs.unknown import refuse_unknown_living
+
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     refuse_unknown_living(here.root, recalled)
@@ -117,6 +121,7 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     from executor.bench import Bench, inherited
     from executor.journal import Journal
     from executor.mask import Masker, secrets
+    from executor.views.terminal import Transcript
 
     pids.adopt_orphans()
     masker = Masker(secrets(os.environ))
@@ -142,6 +147,8 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     from executor.engine import Manner
     from executor.noticed import note_spec
     from executor.sequence import run_many
+    from executor.verbs import next_command
+    from executor.verbs.summary import at_the_end, say_json, say_report
 
     gc.freeze()
     gc.enable()
@@ -197,6 +204,9 @@ def _wait_s(args: Namespace) -> float:
 
 
 def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
+    from executor.verbs import next_command
+    from executor.verbs.summary import say_summary, still_running, worst_of
+
     if args.keep_going or args.all:
         say_summary(reports, screen)
     worst = worst_of(reports)

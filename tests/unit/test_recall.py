@@ -72,7 +72,7 @@ ROWS = [
     (
         "MAIN lives, changed",
         {"state": TRIED, "found": seen("alive", digest=THEN), "digest": NOW},
-        *("run", "run", True, "has changed since"),
+        *("run", "adopt", True, "--rerun would end it"),
     ),
     (
         "MAIN ended alone, changed",
