@@ -141,8 +141,7 @@ def decide(
         return not_for_strict(box)
     again = bool(changed) or (stale and state.passed_at)
     if settled and not (again and settled.action == "done") and not not_enough(desk, box):
-        _refuse_failed_before(desk, box, state)
-        return settled
+        return _held_against_log(desk, box, state, settled)
     return _decide_unsettled(desk, box, state, rerun=rerun, stale=stale, changed=changed)
 
 
@@ -206,14 +205,22 @@ def reopened(desk: Desk, number: int, box: Box) -> tuple[str, ...]:
     return desk.changed(number, box) if desk.plan.settings.on_change == "reopen" else ()
 
 
-def _refuse_failed_before(desk: Desk, box: Box, state: StepState) -> None:
-    """Refuse a tick with the id of an older task that did not pass; the fold only knows the newest."""
+def _held_against_log(desk: Desk, box: Box, state: StepState, settled: Decision) -> Decision:
+    """Return the decision for a tick, with what the whole log says of its task: the fold only knows the newest ones.
+
+    SpecError for a tick with the id of an older task that did not pass.
+    """
     mark = box.mark
     if box.state != "x" or mark is None or mark.kind != "passed" or tick_of(box, state) != "elsewhere":
-        return
+        return settled
     ends = [line for line in follow.task_lines(desk.root, mark.task_id) if line.get("event") in VERDICTS]
-    if ends and ends[-1]["event"] != "StepPassed":
+    if not ends:
+        return settled
+    if ends[-1]["event"] != "StepPassed":
         raise contradicted(box, verdict=str(ends[-1].get("status")), reason=str(ends[-1].get("reason")))
+    number = ends[-1].get("step")
+    whose = f"a task of step {number}" if number != box.number else "a pass before the last ones"
+    return settled.replace(why=f"ticked with {mark.task_id}, {whose}")
 
 
 def is_done(desk: Desk, number: int, box: Box | None = None) -> bool:

@@ -110,6 +110,14 @@ def test_an_invented_task_id_is_evidence_elsewhere(project, line):
     assert "(evidence elsewhere)" in project.run("list").out
 
 
+def test_a_tick_with_another_steps_id_is_said_to_be_that_steps(project):
+    three(project)
+    first, second = (project.events("StepPassed", step=number)[0]["task_id"] for number in (1, 2))
+    rewrite(project, second, first)
+    assert ticks(project)[1] == "elsewhere"
+    assert f"ticked with {first}, a task of step 1" in project.run("why", "2").out
+
+
 def test_strict_does_not_take_evidence_elsewhere_and_runs_nothing(project):
     three(project)
     rewrite(project, project.events("StepPassed", step=1)[0]["task_id"], "task_1_deadbeef")
