@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from executor import belonging, checks, direct, files, follow, jobs, reading, spec_file
+from executor import belonging, checks, direct, env_files, follow, jobs, masked_files, reading, spec_file
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
+from executor.known_secrets import notify_names
+from executor.mask import VEIL
 from executor.project import STATE_FOLDER
+from executor.secret_values import Named, of_env_file, without_secrets
 from executor.values import TYPE_CHECKING, Value
 from executor.watch import Watch, end_strays
 
@@ -40,6 +43,7 @@ TOLD = (
     *("TASK_ID", "STEP", "RUN", "PROJECT", "TEST", "RESULT", "RESUME"),
     *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
 )
+MASKED = f"({VEIL} is a secret, masked)"
 OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
 BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
 
@@ -91,6 +95,7 @@ class Bench(Desk):
         self.progress: Progress = _nobody_watches
         self.waits: Waits = _nobody_waits
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
+        self.has_masked = False  # a file of a run or a check held a secret
         self._programs: dict[str, str] = {}
         self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
 
@@ -123,9 +128,10 @@ class Bench(Desk):
 
     def environment(self, task: Task, **extra: str) -> dict[str, str]:
         """Return what a child of this task is given: its folder, the project's interpreter first on its PATH."""
-        folders = (os.path.dirname(self.python), self.environ.get("PATH", os.defpath))
+        given = {**self.environ, **self._of_env_files(task)}
+        folders = (os.path.dirname(self.python), given.get("PATH", os.defpath))
         return {
-            **self.environ,
+            **given,
             "PATH": os.pathsep.join(filter(None, folders)),  # an empty folder would be the one we stand in
             "PWD": self.root,
             "DO_TASKS_TASK_ID": task.task_id,
@@ -133,6 +139,29 @@ class Bench(Desk):
             belonging.VARIABLE: belonging.mark(self.root),
             **extra,
         }
+
+    def _of_env_files(self, task: Task) -> Mapping[str, str]:
+        """Return what the step's env files set as they are now, which is masked from here on."""
+        main = task.step.main
+        if main is None or not main.env_file:
+            return {}
+        values = env_files.load(self.root, main.env_file, self.environ).values
+        self.masker.learn(of_env_file(values))
+        return values
+
+    def env_trouble(self, task: Task) -> str:
+        """Return what is wrong with the step's env files, empty when nothing."""
+        main = task.step.main
+        trouble = env_files.load(self.root, main.env_file, self.environ).trouble if main else ()
+        return "; ".join(trouble)
+
+    def named_secrets(self, task: Task) -> Named:
+        """Return the variables that are secrets because the plan says so."""
+        return Named(notify_names(self.plan.settings), tuple(self._of_env_files(task)))
+
+    def without_secrets(self, task: Task, allow: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return what a child of this task is given that must see no secrets but those in `allow`."""
+        return without_secrets(self.environment(task), allow, self.named_secrets(task))
 
     def argv(self, check: Check) -> tuple[str, ...]:
         """Return what a check starts: the program itself where bash would only pass its words on."""
@@ -172,9 +201,18 @@ class Bench(Desk):
 
     def mask_file(self, path: str) -> None:
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""
-        if not self.masker or not os.path.exists(path):
-            return
-        files.mask(path, self.masker.mask_bytes_equal_length)
+        self.has_masked |= masked_files.mask_file(path, self.masker)
+
+    def mask_results(self, task: Task) -> None:
+        """Mask the result files of a task, which are judged by now."""
+        names = masked_files.public_names(task.step)
+        self.has_masked |= masked_files.mask_results(self.root, task.task_id, self.masker, names)
+
+    def masked_reason(self, reason: str) -> str:
+        """Return a reason without secrets; one that lost some says what the marks in it mean."""
+        masked = self.masker.mask(reason)
+        lost = masked != reason or self.has_masked
+        return f"{masked} {MASKED}" if lost and VEIL in masked and MASKED not in masked else masked
 
     def relative(self, path: str) -> str:
         """Return a path as a person in the project's folder would type it."""

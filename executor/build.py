@@ -154,6 +154,7 @@ def _main(spot: Spot, max_output: int) -> Main | None:
         env=spot["env"].texts(),
         inputs=spot["inputs"].texts(),
         outputs=spot["outputs"].texts(),
+        env_file=(spot["env_file"].text(),) if isinstance(spot["env_file"].data, str) else spot["env_file"].texts(),
         **{key: spot[key].mapping() or None for key in ("judge", "sandbox", "limits")},
     )
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from argparse import HelpFormatter
     from typing import NoReturn
 
+    from executor.mask import Masker
+
 VERBS = {
     "run": ("run", "run steps: --step 1 | 1-5 | 1,3,7-9 | name, --continue, --all, --dry-run"),
     "list": ("listing", "the steps with their state; --ready: only what can run now"),
@@ -219,9 +221,22 @@ def _flush() -> None:
 
 def _shown(error: BaseException) -> str:
     """Return an error's words without secrets, unable to drive a terminal."""
-    from executor.mask import Masker, clean_control, secrets
+    from executor.mask import clean_control
 
-    return Masker(secrets(os.environ)).mask(clean_control(str(error) or "interrupted"))
+    return _masker().mask(clean_control(str(error) or "interrupted"))
+
+
+def _masker() -> Masker:
+    """Return what masks the secrets of the environment and of the plan here."""
+    from executor.known_secrets import masker_here
+
+    try:
+        return masker_here(os.getcwd(), os.environ)
+    except Exception:  # noqa: BLE001 - an error is told whatever else is broken
+        from executor.mask import Masker
+        from executor.secret_values import secrets
+
+        return Masker(secrets(os.environ))
 
 
 def _report_bug(error: Exception) -> int:
@@ -229,9 +244,7 @@ def _report_bug(error: Exception) -> int:
     import tempfile
     import traceback
 
-    from executor.mask import Masker, secrets
-
-    text = Masker(secrets(os.environ)).mask("".join(traceback.format_exception(error)))
+    text = _masker().mask("".join(traceback.format_exception(error)))
     where = "what stands above"
     try:
         with tempfile.NamedTemporaryFile("wb", prefix="do-tasks-bug-", suffix=".txt", delete=False) as file:

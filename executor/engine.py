@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import jobs, twins, watch
+from executor import jobs, masked_files, twins, watch
 from executor.bench import Bench, Task
 from executor.changes import in_words
 from executor.choose import OURS
@@ -169,7 +169,8 @@ def _end_what_lives(bench: Bench, number: int, state: StepState, decision: Decis
         bench.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
         watch.await_gone(ended, bench.interrupts)
     twins.refuse_a_twin(bench.root, task_id, before=decision.main_run)
-    jobs.mask_task(bench.root, task_id, bench.masker, sparing=decision.main_run)
+    names = masked_files.public_names(bench.step(number)) if bench.plan.defines(number) else ()
+    masked_files.mask_task(bench.root, task_id, bench.masker, spare=names, sparing=decision.main_run)
 
 
 def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
@@ -203,7 +204,7 @@ def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
         return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
     if jobs.stop_asked(bench.root, task.task_id):
         return Outcome(Verdict.CANCELLED, jobs.STOPPED)
-    return outcome.replace(reason=bench.masker.mask(outcome.reason)) if outcome.reason else outcome
+    return outcome.replace(reason=bench.masked_reason(outcome.reason)) if outcome.reason else outcome
 
 
 def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:

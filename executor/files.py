@@ -20,7 +20,7 @@ except ImportError:
 STATE_FOLDER = ".do-tasks"
 OURS = f"{os.sep}{STATE_FOLDER}{os.sep}"
 MASK_BLOCK = 1 << 20
-MASK_OVERLAP = 4096
+MASK_OVERLAP = 1 << 16  # a key file, percent-encoded
 
 
 def read(path: str) -> bytes:
@@ -168,14 +168,15 @@ def hide_from_git(folder: str) -> None:
         os.close(fd)
 
 
-def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
-    """Overwrite secrets in a regular file in place, a block at a time; `masked` keeps the length.
+def mask(path: str, masked: Callable[[bytes], bytes]) -> bool:
+    """Overwrite secrets in a regular file in place, a block at a time; tell whether any was there.
 
-    A link is left alone: behind it may lie what a person keeps.
+    `masked` keeps the length. A link is left alone: behind it may lie what a person keeps.
     """
+    changed = False
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode):
-        return
+        return False
     if not os.access(path, os.R_OK | os.W_OK) and status.st_uid == os.geteuid():
         os.chmod(path, 0o600)
     with open(path, "r+b", opener=_not_through_a_link) as file:
@@ -186,6 +187,8 @@ def mask(path: str, masked: Callable[[bytes], bytes]) -> None:
             if after != block:
                 file.seek(at)
                 file.write(after)
+                changed = True
+    return changed
 
 
 def _not_through_a_link(path: str, flags: int) -> int:

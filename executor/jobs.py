@@ -12,7 +12,6 @@ from executor.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.mask import Masker
 
 JOBS = os.path.join(".do-tasks", "jobs")
 GUARDED = "guarded"  # of a run folder: what judges an agent, as it was before
@@ -245,16 +244,6 @@ def supervisor(root: str, task_id: str) -> str:
 def remembers(root: str, task_id: str) -> bool:
     """Tell whether the newest MAIN of a task is one that its judges were remembered for: an agent's."""
     return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
-
-
-def mask_task(root: str, task_id: str, masker: Masker, *, sparing: str = "") -> None:
-    """Mask what a task's dead runs and checks wrote, when who watched them died first; `sparing` names a living run."""
-    folder = os.path.join(root, JOBS, task_id)
-    for below, _, names in os.walk(folder) if masker else ():
-        if not sparing or os.path.basename(below) != sparing:
-            for name in names:
-                if name.endswith((".log", ".err")) or name == "result.json":
-                    files.mask(os.path.join(below, name), masker.mask_bytes_equal_length)
 
 
 def living_tasks(root: str) -> list[str]:

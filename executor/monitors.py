@@ -7,7 +7,6 @@ import time
 
 from executor import files
 from executor.errors import MachineError
-from executor.mask import without_secrets
 from executor.prober import Prober
 from executor.proc import Command
 from executor.readings import Place
@@ -44,7 +43,7 @@ class Rota:
         self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._prober = Prober(waker)
         self._folder = files.own_folder(bench.folder(task, "monitors"))
-        self._plain = without_secrets(bench.environment(task))
+        self._plain = bench.without_secrets(task)
 
     def due_s(self) -> float:
         """Return the monotonic time of the next look."""
@@ -122,7 +121,7 @@ class Rota:
         """Return what a monitor is given: no secret but those that it names."""
         if not monitor.env:
             return self._plain
-        return without_secrets(self._bench.environment(self._task), allow=monitor.env)
+        return self._bench.without_secrets(self._task, allow=monitor.env)
 
     def take(self, ended: Ended) -> list[Judged]:
         """Take in the end of a monitor's command."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from executor.mask import clean_control, without_secrets
+from executor.mask import clean_control
 from executor.proc import Command
+from executor.secret_values import Named, without_secrets
 from executor.shell import SHELL
 from executor.values import TYPE_CHECKING, Value
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LIMIT_S = 30.0
 MESSAGE_CHARS = 4000
+PROXIES = tuple(f(f"{way}_proxy") for way in ("http", "https", "all", "no") for f in (str.lower, str.upper))
 HERALD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "herald.py")
 
 
@@ -35,28 +37,27 @@ def commands(
     notice: Notice,
     *,
     environ: Mapping[str, str],
+    filed: Iterable[str] = (),
     first: int = 1,
     limit_s: float = LIMIT_S,
 ) -> list[Command]:
-    """Return a process for each notifier that wants this notice; `first` numbers them, so that no two share a token."""
+    """Return a process for each notifier that wants this notice; `first` numbers them, so that no two share a token.
+
+    `filed` are variables that come from env files, which a notifier is only given when it names them.
+    """
     everybody = list(notifiers)
     wanted = [one for one in everybody if notice.kind in one.on]
-    plain = _without_urls(environ, everybody)
+    named = Named(tuple(one.target for one in everybody if one.kind == "env"), tuple(filed))
     return [
         Command(
             name=label(one),
             argv=_argv(one),
-            env={**without_secrets(plain, allow=one.env), **_said(notice), **dict(_url(one, environ))},
+            env={**without_secrets(environ, one.env or _ways(one), named), **_said(notice), **dict(_url(one, environ))},
             token=f"{notice.task_id}/notify.{number}",
             limit_s=limit_s,
         )
         for number, one in enumerate(wanted, first)
     ]
-
-
-def urls(notifiers: Iterable[Notifier], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the URLs that variables hold: secrets, whatever the variables are called."""
-    return tuple(environ[one.target] for one in notifiers if one.kind == "env" and environ.get(one.target))
 
 
 def label(notifier: Notifier) -> str:
@@ -65,16 +66,15 @@ def label(notifier: Notifier) -> str:
     return shown.get(notifier.kind) or " ".join(notifier.target.split())[:60]
 
 
+def _ways(notifier: Notifier) -> tuple[str, ...]:
+    """Return the variables by which our own process finds its way out: a proxy's URL may hold a password."""
+    return () if notifier.kind == "command" else PROXIES
+
+
 def _argv(notifier: Notifier) -> tuple[str, ...]:
     if notifier.kind == "command":
         return (*SHELL, notifier.target)
     return (sys.executable, "-I", HERALD)
-
-
-def _without_urls(environ: Mapping[str, str], notifiers: list[Notifier]) -> dict[str, str]:
-    """Return the environment without the variables that hold URLs of notifiers: they are as good as passwords."""
-    urls = {one.target for one in notifiers if one.kind == "env"}
-    return {name: value for name, value in environ.items() if name not in urls}
 
 
 def _url(notifier: Notifier, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def second(
         "chunks": list(main.chunks),
         "agent": main.agent,
         "objective": main.objective,
+        "env_file": list(main.env_file),
         **{kind: sorted(found.items()) for kind, found in files.items()},
         **{f"dependency {number}": digest for number, digest in dependencies.items()},
     }

@@ -298,6 +298,10 @@ _MAIN = _mapping(
         "runner": _RUNNER,
         "model": _says(_TEXT, "Model of the agent; default that of its role, of the settings, of ANTHROPIC_MODEL."),
         "env": _says(_NAMES, "Secrets that the agent's shell is given; default none."),
+        "env_file": {
+            "description": "Files of NAME=value lines whose variables this step alone is given, as secrets.",
+            "anyOf": [_TEXT, _TEXTS],
+        },
         "test": _SAMPLE,
         "mode": {
             "type": "string",

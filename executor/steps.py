@@ -65,7 +65,7 @@ class Main(Value):
     """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
-    `inputs` and `outputs` are globs of what MAIN reads and of what it leaves.
+    `inputs` and `outputs` are globs of what MAIN reads and of what it leaves, `env_file` files that set variables.
     `judge`, `sandbox` and `limits` are as written; `bounds` reads them, with those of the settings.
     """
 
@@ -94,6 +94,7 @@ class Main(Value):
     limits: Any = None
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    env_file: tuple[str, ...] = ()
 
 
 class Action(Value):

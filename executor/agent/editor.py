@@ -29,6 +29,7 @@ WANTED = 'command must be "view", "create", "str_replace" or "insert"'
 class Editor:
     """Views and changes files below `root`; folders in `readable` may be viewed too.
 
+    `hidden` are files that are neither viewed nor written.
     `refuses` gives the reason why a path of the project, relative to it, must not be written; empty when it may.
     """
 
@@ -40,12 +41,14 @@ class Editor:
         views_only: bool,
         masker: Masker,
         readable: Iterable[str] = (),
+        hidden: Iterable[str] = (),
     ) -> None:
         self._root = os.path.realpath(root)
         self._written = os.path.abspath(root)
         self._refuses = refuses
         self._views_only = views_only
         self._masker = masker
+        self._hidden = tuple(map(os.path.realpath, hidden))
         self._readable = tuple(os.path.realpath(folder) for folder in readable)
 
     def __call__(self, given: Mapping[str, Any]) -> Said:
@@ -115,6 +118,8 @@ class Editor:
         if not _is_path(path):
             raise RefusedError("path must be that of a file or folder, from the project's folder")
         real = os.path.realpath(os.path.join(self._root, path))
+        if real in self._hidden:
+            raise RefusedError(f"{path} is an env file of the plan: it holds secrets, which no agent is shown")
         if not any(_within(real, folder) for folder in folders):
             raise RefusedError(
                 f"{path} is not in the project, or leads out of it; give a path in {' or '.join(folders)}"

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from executor import files, mask
+from executor import files, mask, secret_values
 from executor.agent import order as orders
 from executor.agent import tools as tool_list
 from executor.agent.editor import Editor
@@ -20,6 +20,7 @@ from executor.formats.roles import BASH, EDITOR
 from executor.guarded import matches
 from executor.interrupts import Interrupts
 from executor.sandbox import contained
+from executor.secret_values import Named
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ def _be_late(number: int, frame: FrameType | None) -> None:
 
 def entry() -> NoReturn:
     """Run as a program: the run folder."""
-    masker = mask.Masker(mask.secrets(os.environ))
+    masker = mask.Masker(secret_values.secrets(os.environ))
     code = 70
     try:
-        code = work(orders.read(sys.argv[1]), masker, os.environ)
+        order = orders.read(sys.argv[1])
+        masker.learn(secret_values.secrets(os.environ, Named(order.urls, order.filed)))
+        code = work(order, masker, os.environ)
     except Exception:  # noqa: BLE001 - it is told, masked, and the run has failed
         import traceback
 
@@ -177,7 +180,12 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell
 
     return Shell(
         root=order.root,
-        env=environment(told, names=order.allowed, extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)}),
+        env=environment(
+            told,
+            names=order.allowed,
+            extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)},
+            named=Named(order.urls, order.filed),
+        ),
         token=order.token,
         folder=order.folder,
         wrap=wrap,
@@ -192,7 +200,14 @@ def _editor(order: Order, masker: mask.Masker) -> Tool:
         glob = matches(path, (*order.guarded, ".task_execution.log*", ".do-tasks/**"))
         return f"{glob} judges this work, or records it: no agent changes it" if glob else ""
 
-    editor = Editor(root=order.root, refuses=refuses, views_only=order.views_only, masker=masker, readable=())
+    editor = Editor(
+        root=order.root,
+        refuses=refuses,
+        views_only=order.views_only,
+        masker=masker,
+        readable=(),
+        hidden=order.hidden,
+    )
     return lambda given, **_: editor(given)
 
 

@@ -21,6 +21,7 @@ class Order(Value):
     """All that an agent's process needs; no secret is in it.
 
     `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
+    `urls` and `filed` name variables that are secrets because the plan says so; `hidden` are files it may not read.
     `before` is the folder of a run whose conversation goes on, `word` what the agent is told then. `digest` is of what
     MAIN does: a conversation about something else is not continued.
     """
@@ -38,6 +39,9 @@ class Order(Value):
     guarded: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    filed: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     before: str = ""
     word: str = ""
     limit_s: float = 0.0
@@ -55,7 +59,7 @@ def write(order: Order) -> None:
 def read(folder: str) -> Order:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
     body: dict[str, Any] = reading.parsed(files.read(os.path.join(folder, FILE)))
-    several = ("criteria", "tools", "guarded", "env", "allowed", "keep")
+    several = ("criteria", "tools", "guarded", "env", "allowed", "urls", "filed", "hidden", "keep")
     return Order(
         **{**body, **{name: tuple(body[name]) for name in several}},
     ).replace(bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]))

@@ -7,8 +7,9 @@ import time
 
 from executor import files, pids, proc
 from executor.agent.said import Said
-from executor.mask import clean_control, without_secrets
+from executor.mask import clean_control
 from executor.outcome import Verdict
+from executor.secret_values import NOBODY, Named, without_secrets
 from executor.signals import signal_one
 from executor.values import TYPE_CHECKING
 from executor.watch import Watch
@@ -41,12 +42,14 @@ QUIET = {
 }
 
 
-def environment(environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: Named = NOBODY
+) -> dict[str, str]:
     """Return what an agent's shell is given: no secret but those in `names`, nothing that is the agent's own."""
     allowed = tuple(names)
     plain = {
         name: value
-        for name, value in without_secrets(environ, allow=allowed).items()
+        for name, value in without_secrets(environ, allowed, named).items()
         if name in allowed or not (name.startswith(OF_OTHERS) or name in LEFT_OUT)
     }
     return {**plain, **QUIET, **extra}

@@ -44,7 +44,7 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
     result = criteria.read_result(result_path(bench, task))
     if result.written:
         run = os.path.basename(main_folder(bench, task))
-        note = (result.note or result.trouble)[:OUTPUT_TAIL]
+        note = bench.masker.mask(result.note or result.trouble)[:OUTPUT_TAIL]
         bench.log(ResultRead(run=run, metrics=criteria.in_a_line(result.metrics), note=note), task)
     main = task.step.main
     standings = [_judge(bench, task, one, result) for one in (main.criteria if main else ())]
@@ -56,13 +56,15 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
     if bench.strict and "claimed" in counts:
         text = main.criteria[counts.index("claimed")].text if main else ""
         return Outcome(Verdict.FAILED, f"strict: criterion {text!r} is only claimed; bind it to a check", counts)
-    said = [f"{NOTE}{result.note[:NOTE_IN_TICK]}"] if result.note.strip() else []
+    note = bench.masker.mask(result.note)  # before it is cut: half of a secret is not known as one
+    said = [f"{NOTE}{note[:NOTE_IN_TICK]}"] if note.strip() else []
     return PASSED.replace(evidence=(*counts, *said))
 
 
 def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Result) -> Standing:
     if criterion.kind == "prose":
         standing = criteria.judge_prose(criterion, result, exited_0=task.runner == "command")
+        standing = standing.replace(evidence=bench.masker.mask(standing.evidence))
         bench.log(_judged(criterion, standing), task)
         return standing
     if criteria.wants_fresh(criterion) and not began_ns(bench, task):
@@ -121,7 +123,8 @@ def _proven(
 ) -> Standing:
     said = check.got or check.expected or f"exit {check_ended.exit_code}"
     standing = criteria.Standing(
-        "proven" if check.ok else "unproven", f"expected {check.expected}, got {said}" if not check.ok else said
+        "proven" if check.ok else "unproven",
+        bench.masker.mask(f"expected {check.expected}, got {said}" if not check.ok else said),
     )
     bench.log(_judged(criterion, standing).replace(expected=check.expected, got=check.got, fix=check.fix), task)
     return standing

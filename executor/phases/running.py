@@ -133,7 +133,10 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
 
 
 def environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
-    """Return what a run's process is given."""
+    """Return what a run's process is given; MachineError when an env file cannot be read."""
+    trouble = bench.env_trouble(task)
+    if trouble:
+        raise MachineError(f"{trouble}; then go on")
     result = os.path.join(bench.folder(task, run), "result.json")
     return bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
 
@@ -199,7 +202,7 @@ def _watch(bench: Bench, task: Task, one: Running, hear: Callable[[], str] | Non
 
 def _finished(bench: Bench, task: Task, end: Exit, ended: Ended) -> Run:
     folder = bench.folder(task, ended.name)
-    for name in ("stdout.log", "stderr.log", "result.json"):
+    for name in ("stdout.log", "stderr.log"):  # result.json is judged first
         bench.mask_file(os.path.join(folder, name))
     verdict, reason = _by_us(bench, task, end, ended)
     return Run(

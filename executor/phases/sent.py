@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import attend, brief, files, follow, jobs
+from executor import attend, brief, env_files, files, follow, jobs
 from executor.agent import order as orders
 from executor.agent.budget import reached
 from executor.events import MainStarted
@@ -61,6 +61,7 @@ class Sent:
             usd=max(0.0, self._kit.bounds.usd - self._used.usd),
             resume=self._session,
             deny=guard.globs_of(self._bench),
+            hidden=env_files.hidden(self._bench.plan, self._bench.root),
             prompt_file=os.path.join(self._folder, PROMPT),
         )
 
@@ -70,7 +71,7 @@ class Sent:
         if not self._kit.program:
             return {**os.environ, **told}
         named = {name: os.environ[name] for name in os.environ if name.startswith(claude_code.OWN)}
-        return claude_code.environment({**named, **told}, allow=self._secrets())
+        return claude_code.environment({**named, **told}, self._secrets(), self._bench.named_secrets(self._task))
 
     def note(self, pid: int) -> None:
         """Remember what judges the work, leave the order, log that the agent is about to be let go."""
@@ -95,7 +96,7 @@ class Sent:
 
     def _leave_order(self) -> None:
         role, bench, task = self._kit.role, self._bench, self._task
-        spec = task.step.main
+        spec, named = task.step.main, bench.named_secrets(task)
         orders.write(
             orders.Order(
                 root=bench.root,
@@ -111,6 +112,9 @@ class Sent:
                 guarded=guard.globs_of(self._bench),
                 env=tuple(sorted(running.environment(bench, task, self._run))),
                 allowed=self._secrets(),
+                urls=named.urls,
+                filed=named.filed,
+                hidden=env_files.hidden(bench.plan, bench.root),
                 before=self._before,
                 word=self._word(),
                 limit_s=spec.limit_s if spec else 0.0,

@@ -20,7 +20,8 @@ STOOD = "failed by alert "  # evidence that names an alert (monitor/rule) that f
 
 
 def tick(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "") -> None:
-    """Write the verdict: a tick for what passed, a mark with the reason for what did not."""
+    """Write the verdict: a tick for what passed, a mark with the reason for what did not; results are masked now."""
+    bench.mask_results(task)
     if outcome.verdict == Verdict.PASSED:
         _pass(bench, task, outcome)
     else:
@@ -89,7 +90,7 @@ def _counts(*, proven: int, claimed: int, prose: int) -> str:
 
 
 def _fail(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str) -> None:
-    reason = bench.masker.mask(outcome.reason) or str(outcome.verdict)
+    reason = bench.masked_reason(outcome.reason) or str(outcome.verdict)
     if outcome.verdict == Verdict.INTERRUPTED:
         bench.log(StepInterrupted(reason=reason, failed_in=failed_in), task)
     else:

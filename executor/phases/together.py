@@ -110,7 +110,7 @@ class _Round:
                 Answer(ok=False, expected="something to run", got="not runnable", fix="give it a command"),
             )
             return
-        answer = checks.env_set(check, self._bench.environ)
+        answer = checks.env_set(check, self._env)
         self._note(check, Verdict.PASSED if answer.ok else Verdict.FAILED, answer)
 
     def _take(self, ended: Ended) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.mask import without_secrets
+from executor.secret_values import NOBODY, Named, without_secrets
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
     usd: float = 0.0,
     resume: str = "",
     deny: tuple[str, ...] = (),
+    hidden: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Return what is started, in the project's folder: Claude Code in a role, its prompt read from a file.
 
-    `resume` is the session to go on with, `deny` the globs, from the project's folder, of what it may not write.
+    `resume` is the session to go on with, `deny` the globs, from the project's folder, of what it may not write,
+    `hidden` absolute paths that it may not read.
     The role's `skills` are not loaded when it is the main agent, so the prompt brings them. `usd` is counted from
     the start of the process: a session that goes on has it anew.
     """
@@ -65,17 +67,17 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
         *(("--resume", resume) if resume else ()),
         *("--permission-mode", "acceptEdits"),
         *_listed("--allowedTools", _allowed(role)),
-        *_listed("--disallowedTools", (*role.disallowed, *map(_unwritable, (*deny, RECORD)))),
+        *_listed("--disallowedTools", (*role.disallowed, *_denied(deny, hidden))),
     )
 
 
-def environment(environ: Mapping[str, str], allow: tuple[str, ...] = ()) -> dict[str, str]:
+def environment(environ: Mapping[str, str], allow: tuple[str, ...] = (), named: Named = NOBODY) -> dict[str, str]:
     """Return what Claude Code is given: of the secrets those it signs in with, and those in `allow`.
 
     Its shell gets only the latter. CLAUDE_CODE_SUBPROCESS_ENV_SCRUB would do that too, but puts empty .npmrc, .env and
     the like into the project, needs bubblewrap with socat, and forces its permission mode back to default.
     """
-    kept = without_secrets(environ, allow=(*KEYS, *allow))
+    kept = without_secrets(environ, (*KEYS, *allow), named)
     told = {name: value for name, value in kept.items() if name not in SESSION}
     withheld = " ".join(name for name in KEYS if name in told and name not in allow)
     return {**USUAL, **told, "CLAUDE_ENV_FILE": WITHHOLD, "DO_TASKS_WITHHELD": withheld}
@@ -87,12 +89,21 @@ def _allowed(role: Role) -> tuple[str, ...]:
     return tuple(tool for tool in named if tool not in PLACED and tool not in role.disallowed)
 
 
+def _denied(deny: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    return (*map(_unwritable, (*deny, RECORD)), *map(_unreadable, hidden))
+
+
 def _unwritable(glob: str) -> str:
     """Return the rule against writing there, by tools or by `>` in the shell; `/` is the folder it is started in.
 
     Only on the command line: in --settings the same rule is about the folder of the settings, and holds nothing here.
     """
     return f"Edit(/{glob.removeprefix('./')})"
+
+
+def _unreadable(path: str) -> str:
+    """Return the rule against reading a file; `//` is the root of the file system."""
+    return f"Read(/{path})"
 
 
 def _listed(flag: str, words: tuple[str, ...]) -> tuple[str, ...]:

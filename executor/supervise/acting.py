@@ -8,7 +8,7 @@ import time
 from executor import alerts, notify, proc
 from executor.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.journal import timestamp
-from executor.mask import clean_control, without_secrets
+from executor.mask import clean_control
 from executor.shell import SHELL
 from executor.steps import Action
 from executor.supervise.past import Past
@@ -188,7 +188,7 @@ class Acting:
         """Start an action's command: as a monitor's it is given no secret but those that the monitor names."""
         number = len(self._sent) + 1
         name = f"act.{number}"
-        environment = without_secrets(self._bench.environment(self._task), allow=allowed)
+        environment = self._bench.without_secrets(self._task, allow=allowed)
         command = proc.Command(
             name=name,
             argv=(*SHELL, action.command),
@@ -207,7 +207,8 @@ class Acting:
         step = self._task.step.number
         whole = f"{os.path.basename(self._bench.root)}: step {step}, {self._task.title}: {message}"
         notice = notify.Notice(kind, self._bench.masker.mask(whole), self._task.task_id, step, key)
-        found = notify.commands(notifiers, notice, environ=self._bench.environment(self._task))
+        environ, named = self._bench.environment(self._task), self._bench.named_secrets(self._task)
+        found = notify.commands(notifiers, notice, environ=environ, filed=named.filed)
         for command in found:
             number = len(self._sent) + 1
             name = f"notify.{number}"

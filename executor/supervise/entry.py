@@ -12,11 +12,12 @@ from executor.bench import Bench, inherited
 from executor.desk import Desk
 from executor.errors import BusyError, DoTasksError, MachineError
 from executor.journal import Journal
-from executor.mask import Masker, secrets
-from executor.notify import urls
+from executor.known_secrets import masker_here
+from executor.mask import Masker
 from executor.plan import from_cache
 from executor.project import Project
 from executor.records import LOG_NAME
+from executor.secret_values import secrets
 from executor.state import fold
 from executor.step_state import of_task
 from executor.supervise.vigil import Vigil
@@ -91,7 +92,7 @@ def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
 def _bench(root: str, job: dict[str, Any], recalled: follow.Recalled) -> Bench:
     plan = from_cache(job["plan"])
     project = Project(root, str(job["definitions"]))
-    masker = Masker((*secrets(os.environ), *urls(plan.settings.notify, os.environ)))
+    masker = masker_here(root, os.environ, str(job["task_id"]))
     pids.adopt_orphans()
 
     def remember(line: dict[str, Any]) -> None:

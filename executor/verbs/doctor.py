@@ -7,8 +7,9 @@ import sys
 
 from executor import follow, interpreter, jobs, locks, pids, project
 from executor.errors import DoTasksError
-from executor.mask import clean_control, secrets
+from executor.mask import clean_control
 from executor.outcome import Verdict
+from executor.secret_values import secrets
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:

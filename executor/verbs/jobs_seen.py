@@ -9,7 +9,7 @@ import time
 
 from executor import follow, jobs, locks, pids
 from executor.errors import MachineError
-from executor.mask import Masker, secrets
+from executor.known_secrets import masker_here
 from executor.records import Seen
 from executor.ticks import kind_of_pass
 from executor.values import TYPE_CHECKING, Value
@@ -31,8 +31,7 @@ LIVING = ("starting", "running", "restarting", "ending")
 LET_GO = ("alive", "exited", "lost")
 GONE = "its supervisor was gone"
 PATIENCE_S, LOOK_S = 1.0, 0.02
-BEGIN_S = 5.0
-AGAIN_S = 30.0
+BEGIN_S, AGAIN_S = 5.0, 30.0
 
 
 class Look(Value):
@@ -112,7 +111,8 @@ def look(root: str, attendant: Attendant, before: Recalled | None = None) -> Loo
     while begun and time.monotonic() < until and not all(_is_tended(root, recalled, task_id) for task_id in begun):
         time.sleep(LOOK_S)
         recalled = caught_up(root, recalled)
-    return Look(root, recalled, Masker(secrets(os.environ)).mask, time.monotonic(), _numbers(root, recalled))
+    mask = masker_here(root, os.environ, *jobs.living_tasks(root)).mask
+    return Look(root, recalled, mask, time.monotonic(), _numbers(root, recalled))
 
 
 def _is_tended(root: str, recalled: Recalled, task_id: str) -> bool:

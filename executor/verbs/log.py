@@ -12,7 +12,8 @@ from executor import files, follow, jobs, locks, project
 from executor.errors import BusyError, UsageError
 from executor.events import LogRotated
 from executor.journal import Journal
-from executor.mask import Masker, StreamMask, secrets, spelled_json
+from executor.known_secrets import masker_here
+from executor.mask import Masker, StreamMask, spelled_json
 from executor.outcome import Verdict
 from executor.records import LOG_NAME, PROGRESS
 from executor.values import TYPE_CHECKING
@@ -130,7 +131,7 @@ class _Output:
 
     def __init__(self, root: str, task_id: str, screen: Screen) -> None:
         self._root, self._task_id, self._screen = root, task_id, screen
-        self._masker = Masker(secrets(os.environ))
+        self._masker = masker_here(root, os.environ, task_id)
         self._run = ""
         self._streams: tuple[_Stream, ...] = ()
 

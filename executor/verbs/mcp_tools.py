@@ -15,7 +15,8 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 from executor import __version__
 from executor.errors import DoTasksError, UsageError
 from executor.interrupts import Interrupts
-from executor.mask import Masker, clean_control, secrets
+from executor.known_secrets import masker_here
+from executor.mask import clean_control
 from executor.values import TYPE_CHECKING
 from executor.verbs.mcp_briefs import Given, find_brief, named_in, without
 from executor.verbs.mcp_calls import Child, Said
@@ -103,7 +104,7 @@ class Tools:
     def __init__(self, start: str) -> None:
         self._start = start
         self._interrupts = Interrupts()
-        self._masker = Masker(secrets(os.environ))
+        self._masker = masker_here(start, os.environ)
 
     async def run(  # noqa: PLR0913 - the options of the command line
         self,

@@ -120,11 +120,11 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     from executor import pids
     from executor.bench import Bench, inherited
     from executor.journal import Journal
-    from executor.mask import Masker, secrets
+    from executor.known_secrets import masker_of
     from executor.views.terminal import Transcript
 
     pids.adopt_orphans()
-    masker = Masker(secrets(os.environ))
+    masker = masker_of(desk.plan, here.root, os.environ)
     transcript = Transcript(screen)
 
     def remember(line: dict[str, Any]) -> None:

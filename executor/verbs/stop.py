@@ -6,13 +6,13 @@ import os
 import re
 import time
 
-from executor import follow, jobs, locks, members, project, spec_file
+from executor import follow, jobs, locks, masked_files, members, project, spec_file
 from executor.errors import BusyError, UsageError
 from executor.events import SpecMarked, StepFailed, StraysStopped
 from executor.formats.spec_md import Mark
 from executor.interrupts import Interrupts
 from executor.journal import Journal
-from executor.mask import Masker, secrets
+from executor.known_secrets import masker_here
 from executor.outcome import Verdict
 from executor.proc import STOP
 from executor.records import LOG_NAME
@@ -156,7 +156,7 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     state = of_task(follow.recall(here.root).states, number, task_id)
     if state.task_id != task_id or state.verdict not in OPEN:
         return
-    jobs.mask_task(here.root, task_id, Masker(secrets(os.environ)))
+    masked_files.mask_task(here.root, task_id, masker_here(here.root, os.environ, task_id))
     journal = Journal(here.path(LOG_NAME))
     _put_back(here, journal, task_id, number)
     if ended:

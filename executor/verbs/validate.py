@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from executor import claude_files, project, reading, spec_file
+from executor import claude_files, env_files, project, reading, spec_file
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
 from executor.formats import spec_md
@@ -47,6 +48,7 @@ def run(args: Namespace) -> Verdict:
         yield from lint_proof(step, settings)
         yield from _beyond_us(step, settings)
         yield from _agent_files(here.root, step, settings)
+        yield from _env_files(here.root, step)
         yield from uncovered(here, step)
         yield from too_many(here, step)
 
@@ -63,6 +65,13 @@ def _beyond_us(step: Step, settings: Settings) -> Iterator[Flaw]:
     told = beyond_this_version(step.main, settings) if step.main else ""
     if told:
         yield Flaw(("main",), told, severity="warning")
+
+
+def _env_files(root: str, step: Step) -> Iterator[Flaw]:
+    """Return the lines of env files that cannot be read; a file that is not here may be where the step runs."""
+    found = env_files.load(root, step.main.env_file if step.main else (), os.environ)
+    for said in found.trouble:
+        yield Flaw(("main", "env_file"), said, severity="warning" if said in found.missing else "error")
 
 
 def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Flaw]:

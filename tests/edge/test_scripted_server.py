@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.mask import secrets
+from executor.secret_values import secrets
 from executor.testing import (
     KEY,
     Request,

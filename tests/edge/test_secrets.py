@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import urllib.parse
@@ -246,3 +247,160 @@ def test_a_folder_with_an_odd_name_drives_no_terminal(tmp_path):
     project = Project(tmp_path / "\x1b[31mred").plan(s1=command("true"))
     outputs = [project.run(*words).out for words in (["doctor"], ["--step", "1"], ["init"])]
     assert drives("".join(outputs)) == []
+
+
+# Results are judged as they were written
+
+SIX_DIGITS = "tml-test-0123456789"
+CLAIM = '{"training done": {"met": true, "evidence": "seen"}}'
+REPORTS = f"""printf '{{"metrics": {{"loss": 0.123456, "accuracy": 0.9}}, "criteria": {CLAIM},"""
+
+
+def judged(project, note, *criteria):
+    """A step whose criteria rest on its result file; a key with a word, one with digits, and one that is a name."""
+    project.environ = {"TINKER_API_KEY": SIX_DIGITS, "DB_PASSWORD": "accuracy", "HF_TOKEN": "hf_training-done-77Qx9"}
+    project.plan(s1=command(f"""{REPORTS} "note": "{note}"}}' >$DO_TASKS_RESULT""", success_criteria=list(criteria)))
+    return project.run("--step", "1")
+
+
+def result_of(project):
+    (path,) = project.root.glob(".do-tasks/jobs/*/main.1/result.json")
+    return path.read_text()
+
+
+def test_numbers_and_names_of_a_result_count_whatever_the_keys_are(project):
+    below = {"criterion": "Loss is down", "metric": {"name": "loss", "max": 0.5}}
+    named = {"criterion": "Good", "metric": {"name": "accuracy", "min": 0.5}}
+    done = judged(project, f"by {SIX_DIGITS}", below, named, {"criterion": "training done", "result": True})
+    assert (done.code, "by ***" in project.spec) == (0, True)
+    assert json.loads(result_of(project)) == {
+        "metrics": {"loss": 0.123456, "accuracy": 0.9},
+        "criteria": {"training done": {"met": True, "evidence": "seen"}},
+        "note": "by ***",
+    }
+
+
+def test_a_masked_result_is_judged_again_as_before(project):
+    named = {"criterion": "Good", "metric": {"name": "accuracy", "min": 0.5}}
+    judged(project, "x", named)
+    first = result_of(project)
+    project.plan(
+        s1={
+            **command(f"""{REPORTS} "note": "x"}}' >$DO_TASKS_RESULT""", success_criteria=[named]),
+            "post_validation": [check("missing", "test -e there")],
+        }
+    )
+    (project.root / ".task_execution.log").unlink()
+    assert project.run("--step", "1").code == 1
+    project.write("there", "x")
+    done = project.run("--continue")
+    assert (done.code, "MAIN" in done.out, len(project.events("MainReused"))) == (0, True, 1)
+    assert first
+
+
+def test_a_reason_says_what_its_marks_mean(project):
+    project.plan(s1=command("echo no such user: $DB_PASSWORD >&2; exit 3"))
+    project.run("--step", "1")
+    reason = project.event("StepFailed")["reason"]
+    assert reason == "exit 3: no such user: ********** (*** is a secret, masked)"
+
+
+# Env files
+
+MOOD = "cheerful-mood-42"
+ENV_FILE = f"# of the service\nexport MOOD='{MOOD}'\nSIZE=32\nDATA=/data/set\n"
+SHOWS = 'echo "$MOOD $SIZE $DATA" | tee seen'
+
+
+def with_file(project, main, **step):
+    project.write(".env.train", ENV_FILE, mode=0o600)
+    main = {"test": "none", "env_file": ".env.train", **main}
+    return project.plan(s1={"main": main, **step}, s2=command("env >other"))
+
+
+def test_an_env_file_is_given_to_its_step_alone(project):
+    asked = [check("set", 'test "$MOOD$SIZE" = cheerful-mood-4232'), {"task": "env", "env_set": "MOOD"}]
+    with_file(project, {"command": SHOWS, "test": {"command": "test $SIZE = 32"}}, pre_flight=asked)
+    done = project.run("--all")
+    assert (done.code, project.text("seen")) == (0, f"{MOOD} 32 /data/set\n")
+    assert "MOOD" not in project.text("other")
+
+
+def test_what_an_env_file_sets_is_masked_whatever_its_name(project):
+    with_file(project, {"command": SHOWS})
+    done = project.run("--all")
+    raw = "".join(path.read_text() for path in project.root.glob(".do-tasks/jobs/*/*/stdout.log"))
+    assert MOOD not in done.out + project.text(".task_execution.log") + raw
+    assert "32 /data/set" in raw
+
+
+def test_a_step_whose_env_file_is_gone_or_wrong_says_where(project):
+    with_file(project, {"command": SHOWS})
+    project.write(".env.train", f"MOOD={MOOD}\nnonsense {MOOD}\n")
+    wrong = project.run("validate")
+    assert (wrong.code, ".env.train:2: no = behind nonsense" in wrong.out, MOOD in wrong.out) == (2, True, False)
+    failed = project.run("--step", "1")
+    assert (failed.code, ".env.train:2" in project.spec, project.has("seen")) == (1, True, False)
+    (project.root / ".env.train").unlink()
+    missing = project.run("validate")
+    assert (missing.code, "warning" in missing.out, "No such file" in missing.out) == (0, True, True)
+    assert project.run("--step", "1").code == 1
+    assert not project.has("seen")
+
+
+def test_another_key_in_an_env_file_is_no_other_work(project):
+    with_file(project, {"command": SHOWS}, post_validation=[check("there", "test -e there")])
+    project.run("--step", "1")
+    project.write(".env.train", "MOOD=another-mood-43\n")
+    project.write("there", "x")
+    project.run("--step", "1")
+    assert len(project.events("MainStarted")) == 1
+
+
+# A job that lives, seen from elsewhere
+
+TALKS = """\
+printf '%s' "tml-Zq8Rk2Vx7Lw3"
+sleep 0.5
+printf '%s\\n' "Np5Ts9Yb1Mc4/+="
+echo "mood $MOOD" >&2
+echo up >up
+while [ ! -e end ]; do sleep 0.05; done
+"""
+
+
+@pytest.fixture
+def job(project):
+    """A job that has told its keys, and whose reader has none of them in the environment."""
+    project.write("talks.sh", TALKS)
+    seen = {"task": "see", "command": 'cat seen; echo "$MOOD"; env >by_monitor', "interval": 1, "alert_on": "mood"}
+    notify = [{"command": "env >by_notifier"}]
+    with_file(project, {"command": "bash talks.sh", "mode": "background"}, background=[seen])
+    body = json.loads(project.text("step_definitions.yaml"))
+    project.write("step_definitions.yaml", json.dumps({**body, "settings": {"notify": notify}}))
+    project.write("seen", f"{KEY} is in a good mood\n")
+    project.run("--step", "1")
+    project.until_there("up")
+    project.until_there("by_notifier")
+    yield project
+    project.write("end", "x")
+    project.run("stop", project.events("TaskStarted")[0]["task_id"], "--grace", "0")
+
+
+def test_no_reader_of_a_living_job_shows_its_keys_without_knowing_them(job):
+    task_id = job.events("TaskStarted")[0]["task_id"]
+    job.environ = {}
+    follower = job.start("log", task_id, "--follow")
+    shown = [job.run(*words) for words in (["--monitor"], ["--monitor", "--json"], ["list"], ["why", "1"], ["log"])]
+    job.write("end", "x")
+    shown.append(finish(follower))
+    text = "".join(done.out + done.err for done in shown)
+    assert [word for word in (*FORMS, MOOD) if word in text] == []
+    assert "mood" in text
+    assert [word for word in (KEY, MOOD) if word in job.text(".task_execution.log")] == []
+
+
+def test_monitors_and_notifiers_see_neither_keys_nor_env_files(job):
+    given = job.text("by_monitor") + job.text("by_notifier")
+    assert [word for word in (KEY, WEAK, MOOD, "SIZE=32") if word in given] == []
+    assert "DO_TASKS_STEP=1" in given

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.mask import Masker, StreamMask, clean_control, secrets, without_secrets
+from executor.mask import Masker, StreamMask, clean_control
+from executor.secret_values import secrets, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def test_a_value_is_secret_by_the_end_of_its_name(name: str) -> None:
     assert secrets({name: "correct horse"}) == ("correct horse",)
 
 
-@pytest.mark.parametrize("name", ["KEYBOARD", "TOKENS", "PATH", "SECRET_NAME"])
+@pytest.mark.parametrize("name", ["KEYBOARD", "MAX_TOKENS", "PATH", "SECRET_NAME"])
 def test_other_names_hold_no_secret(name: str) -> None:
     assert secrets({name: "correct horse"}) == ()
 
@@ -205,3 +206,62 @@ def test_a_log_does_not_drive_the_terminal(text: str, shown: str) -> None:
 def test_no_control_character_survives(text: str) -> None:
     cleaned = clean_control(text)
     assert not [char for char in cleaned if not char.isprintable() and char not in "\n\t"]
+
+
+# Parts that stand in any text, and JSON
+
+WORDY = "tml-training-run-0123456789-7f3kQ9xZ"
+
+
+@pytest.mark.parametrize("text", ["training", "Training of 3", "0.123456", "loss 123456789", "1e-0123"])
+def test_a_word_or_a_number_of_a_secret_stays(text: str) -> None:
+    assert Masker((WORDY,)).mask(text) == text
+
+
+@pytest.mark.parametrize("start", [0, 4, 13, 20])
+def test_words_beside_the_rest_of_a_secret_go_with_it(start: int) -> None:
+    assert Masker((WORDY,)).mask(f"<{WORDY[start:]}>") == "<***>"
+
+
+@given(st.text(max_size=8), st.integers(0, 60), st.text(max_size=8))
+def test_json_stays_json_with_its_numbers(before: str, cut: int, after: str) -> None:
+    body = {f"{before}{STRONG}": [0.123456, 1e-05], "n": f"{before}{STRONG[cut % 20 :]}{after}", "Zq7Xw2Lk9": 123456}
+    masked = Masker((STRONG, "123456789012")).mask_json(json.dumps(body))
+    assert sorted(map(str, json.loads(masked).values())) == sorted(
+        str(value) if not isinstance(value, str) else Masker((STRONG,)).mask(value) for value in body.values()
+    )
+    assert STRONG not in masked
+
+
+def test_a_secret_spelled_in_escapes_is_found_in_json() -> None:
+    spelled = "".join(f"\\u{ord(char):04x}" for char in STRONG)
+    assert Masker((STRONG,)).mask_json(f'{{"a": "{spelled}", "b": 1.50}}') == '{"a": "***", "b": 1.50}'
+
+
+def test_names_that_a_plan_makes_public_stay() -> None:
+    text = '{"metrics": {"accuracy": 0.9}, "note": "accuracy"}'
+    assert Masker(("accuracy",)).mask_json(text, ("accuracy",)) == text
+    assert Masker(("accuracy",)).mask_json(text) == '{"metrics": {"***": 0.9}, "note": "***"}'
+
+
+@pytest.mark.parametrize("secret", ["nabcdefgh", "00abcdefgh"])
+@pytest.mark.parametrize("line", ['{"a": "\\nabcdefgh"}', '{"a": "\\u00abcdefgh"}', '{"a": "\\\\nabcdefgh"}'])
+def test_an_escape_is_never_torn(secret: str, line: str) -> None:
+    masked = Masker((secret,)).mask_bytes_equal_length(line.encode())
+    assert (len(masked), "a" in json.loads(masked)) == (len(line), True)
+
+
+@pytest.mark.parametrize(
+    "form", [repr, lambda text: text.replace("'", "'\\''"), lambda text: json.dumps(text).replace("/", "\\/")]
+)
+def test_a_secret_is_masked_as_shells_and_programs_quote_it(form: Callable[[str], str]) -> None:
+    secret = "it's \\ a/pass\"word"
+    assert secret[5:] not in Masker((secret,)).mask(form(secret))
+    assert "***" in Masker((secret,)).mask(form(secret))
+
+
+def test_a_masker_learns() -> None:
+    masker = Masker(("abcdefgh",))
+    assert masker.mask("abcdefgh ijklmnop") == "*** ijklmnop"
+    masker.learn(("ijklmnop",))
+    assert masker.mask("abcdefgh ijklmnop") == "*** ***"
