@@ -8,6 +8,7 @@ import re
 from executor.asks import fields
 from executor.probes import found, tail
 from executor.probes.spoken import line_of, size
+from executor.probes.text import plain
 from executor.readings import Reading
 from executor.values import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Pla
     for _ in range(BLOCKS):
         for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
             count, last = count + 1, raw
-            if pattern and pattern.search(raw[:LONGEST].decode("utf-8", "replace")):
+            if pattern and pattern.search(_searched(raw)):
                 hits, hit = hits + 1, raw
         grew += kept["gained"]
         if not kept["behind"]:
@@ -74,6 +75,14 @@ def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Pla
     memory["grown"] = memory.get("grown", 0) + grew
     memory["gained"] = grew
     memory["matches"] = memory.get("matches", 0) + hits
-    said = hit if pattern else last or (tail.last_bytes(path) if grew else b"")
+    is_torn = grew and kept["at"] < kept["seen"][1]
+    said = hit if pattern else tail.last_bytes(path) if is_torn else last
     memory["text"] = line_of(said) or memory.get("text", "")
     return count
+
+
+def _searched(raw: bytes) -> str:
+    """Return a line as text, of a long one its start and its end."""
+    if len(raw) > 2 * LONGEST:
+        raw = raw[:LONGEST] + b"\n" + raw[-LONGEST:]
+    return plain(raw) or raw.decode("utf-8", "replace")

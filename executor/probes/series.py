@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from binascii import crc32
 from collections import deque
 from sys import intern
 
-from executor.probes import rows, tail
+from executor.probes import objects, rows, tail
 from executor.probes.spoken import several
+from executor.probes.text import plain
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 EVENTS = "tfevents"
 PARTS = frozenset({"train", "training", "val", "valid", "validation", "eval", "test", "dev"})
 PACKED = (".gz", ".zst", ".xz", ".bz2", ".zip")
+
+
+def is_object(data: bytes) -> bool:
+    """Tell whether a line without end is a whole JSON object: nothing that is cut short reads as one."""
+    text = data.strip(b"\0 \t")
+    return text.startswith(b"{") and text.endswith(b"}") and bool(objects.objects(plain(text)))
+
+
+def _is_drawn_again(form: Memory, row: Row) -> bool:
+    """Tell whether a bar only shows the numbers again that it showed before."""
+    shown, form["shown"] = form.get("shown"), crc32(repr(row).encode())
+    return bool(shown == form["shown"])
 
 
 class Series:
@@ -80,20 +94,22 @@ class Series:
 
     def _text_rows(self) -> Iterator[Row]:
         columns = [*self._wants.get("columns", ())]
-        for raw in tail.lines(self._path, self._kept, self._place.began_ns, ended=self._place.ended):
-            line = rows.plain(raw)
-            if line:
-                form = self._form(line, columns)
-                yield rows.with_step(form, rows.read_row(form, line, columns), self._wants.get("step", ""))
+        lines = tail.lines(self._path, self._kept, self._place.began_ns, ended=self._place.ended, is_whole=is_object)
+        for raw in lines:
+            line = plain(raw)
+            form = self._form(line, columns) if line else {}
+            for row in rows.read_rows(form, line, columns) if line else ():
+                if row and not (raw.endswith(b"\r") and _is_drawn_again(form, row)):
+                    yield rows.with_step(form, row, self._wants.get("step", ""))
 
     def _form(self, line: str, columns: list[str]) -> Memory:
         """Return what is known of the file's form; its first line, which may be a header, tells it first."""
         form: Memory = self._kept.setdefault("form", {})
         if "kind" not in form:
-            midway = self._kept.pop("midway", False) and rows.plain(tail.first_line(self._path).rstrip(b"\n"))
+            midway = self._kept.pop("midway", False) and plain(tail.first_line(self._path).rstrip(b"\n"))
             form["kind"] = self._wants.get("format") or rows.form_of(self._path, midway or line)
             if midway:
-                rows.read_row(form, midway, columns)
+                rows.read_rows(form, midway, columns)
         return form
 
     def _event_rows(self) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from binascii import crc32
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from executor.readings import Memory
 
@@ -106,21 +106,37 @@ def jump(kept: Memory, at: int) -> None:
     del kept["mark"]
 
 
-def lines(path: str, kept: Memory, began_ns: int, *, ended: bool = False) -> Iterator[bytes]:
+def lines(
+    path: str, kept: Memory, began_ns: int, *, ended: bool = False, is_whole: Callable[[bytes], bool] = bool
+) -> Iterator[bytes]:
     """Yield the whole lines that are new; a torn last one is left for the next look, one too long is passed over.
 
-    `ended`: nothing is written any more, so the last line is whole without a line end.
+    A carriage return ends a line too, and stays at its end: what follows is drawn over it. `ended`: nothing is written
+    any more, so the last line is whole without a line end. `is_whole` tells it of a last line from its bytes.
     """
     news = look(path, kept, began_ns)
-    data = news.data + b"\n" if ended and news.data and not news.data.endswith(b"\n") else news.data
-    end = data.rfind(b"\n") + 1
+    data = news.data
+    end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(0, len(data) - 1))) + 1  # \r alone may be half of \r\n
+    rest = data[end:]
+    if rest and (ended or (is_whole is not bool and is_whole(rest))):
+        data, end = data + b"\n", len(data) + 1
     used(kept, news, min(end, len(news.data)) or (len(data) if len(data) >= LOOK_BYTES else 0))
-    start = data.find(b"\n") + 1 if kept["broken"] else 0
+    start = _first_end(data) if kept["broken"] else 0
     kept["broken"] = (kept["broken"] and not end) or (not end and len(data) >= LOOK_BYTES)
-    while start < end:
-        stop = data.index(b"\n", start)
-        yield data[start:stop]
-        start = stop + 1
+    if start < end:
+        yield from _split(data[start:end])
+
+
+def _first_end(data: bytes) -> int:
+    """Return where the first line ends."""
+    ends = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
+    return min(ends, default=-1) + 1
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    for line in data.splitlines(keepends=True):
+        if line != b"\r":
+            yield line if line.endswith(b"\r") else line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def newest_lines(path: str, kept: Memory, began_ns: int) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.probes import rows as lines_of
+from executor.probes import spelling
 from executor.probes.tail import LOOK_BYTES
 from tests.unit.places import Looks, bytes_read
 
@@ -78,8 +78,10 @@ def test_a_bare_number_a_line_is_the_loss(tmp_path):
 
 def test_nested_numbers_are_told_by_their_path(tmp_path):
     path = tmp_path / "m.jsonl"
-    path.write_text('{"step": 3, "train": {"loss": 1, "lr": {"adam": 0.1}}, "done": true, "name": "x", "all": [1]}\n')
-    assert seen(path) == [{"step": 3, "train/loss": 1, "train/lr/adam": 0.1}]
+    path.write_text(
+        '{"step": 3, "train": {"loss": 1, "lr": {"adam": 0.1}}, "done": true, "name": "x", "all": [1, 2], "one": [4]}\n'
+    )
+    assert seen(path) == [{"step": 3, "train/loss": 1, "train/lr/adam": 0.1, "one": 4}]
 
 
 def test_train_and_val_losses_of_one_line_stay_apart(tmp_path):
@@ -132,7 +134,7 @@ def test_a_nan_reaches_the_newest_values(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["", "{", "[]", '{"loss": [1]}', '{"a": ' * 5000, "\0\0\0", "\x07bell 3", '{"loss": "1"}', "{}", "null"]
+    "line", ["", "{", "[]", '{"loss": [1, 2]}', '{"a": ' * 5000, "\0\0\0", "\x07bell 3", '{"loss": "a1"}', "{}", "null"]
 )
 def test_a_line_without_numbers_is_passed_over(tmp_path, line):
     path = tmp_path / "m.jsonl"
@@ -486,4 +488,4 @@ def test_no_bytes_break_a_look(tmp_path_factory, data):
 
 @given(st.text(max_size=60))
 def test_every_text_is_a_number_or_none(text):
-    assert lines_of.number(text) is None or isinstance(lines_of.number(text), float)
+    assert spelling.number(text) is None or isinstance(spelling.number(text), float)
