@@ -863,12 +863,16 @@ def imported(asks: Any) -> Said:
 
 
 def from_the_root() -> None:
-    """Import as `python -c` would: from the working directory, never from the folder of this file."""
-    here = os.path.dirname(os.path.realpath(__file__))
+    """Import from the working directory too, never from the folder of this file.
+
+    Python's own modules come first, so that no file of the project hides one of them; installed ones come after it.
+    """
+    here, root = os.path.dirname(os.path.realpath(__file__)), os.getcwd()
     if sys.path and os.path.realpath(sys.path[0]) == here:
         del sys.path[0]
-    if os.getcwd() not in sys.path[:1]:
-        sys.path.insert(0, os.getcwd())
+    installed = [at for at, one in enumerate(sys.path) if os.path.basename(one) in ("site-packages", "dist-packages")]
+    if root not in sys.path:
+        sys.path.insert(installed[0] if installed else len(sys.path), root)
 
 
 def blamed(error: BaseException) -> str:

@@ -113,7 +113,7 @@ class _Walk:
 
     def _seen(self, path: str) -> Look | None:
         try:
-            return look(os.path.join(self._root, path))
+            return look(f"{self._root}/{path}")
         except PermissionError:  # a folder above was closed: who opens it looks again
             return None
 
@@ -139,13 +139,15 @@ class _Walk:
             self._lead_to(real)
 
     def _lead_to(self, path: str) -> None:
+        if path.rpartition("/")[0] in self.above:  # and so are those above it
+            return
         for folder in ancestors(path):
             if folder not in self.above and (seen := self._seen(folder)):
                 self.above[folder] = seen.mode
 
     def _below(self, glob: str, folder: str, states: frozenset[int]) -> None:
         for path, is_folder in self._entries(folder):
-            now = guarded.reached(glob, (os.path.basename(path),), states)
+            now = guarded.reached(glob, (path.rpartition("/")[2],), states)
             taken = guarded.accepts(glob, now)
             seen = self._seen(path) if taken else None
             if not now or _is_ours(path):
@@ -168,7 +170,8 @@ class _Walk:
         """Return the paths in a folder, each with whether it is a folder."""
         try:
             with os.scandir(os.path.join(self._root, folder)) as found:
-                return [(os.path.join(folder, one.name), one.is_dir(follow_symlinks=False)) for one in found]
+                before = f"{folder}/" if folder else ""
+                return [(before + one.name, one.is_dir(follow_symlinks=False)) for one in found]
         except OSError:  # closed, or gone this instant: what is known of it is looked at by name
             return []
 

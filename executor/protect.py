@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, guarded, judges, reading, snapshot
-from executor.judges import FILE, FOLDER, LINK, RECORDS, ancestors
-from executor.mend import ADDED, CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Mender
+from executor import files, guarded, judges, reading, snapshot, startup
+from executor.compared import Compared, is_same
+from executor.judges import FILE, FOLDER, RECORDS, ancestors
+from executor.mend import CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Mender
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from executor.judges import Look
-    from executor.snapshot import Entry, Memory, Snapshot
+    from executor.snapshot import Memory
+    from executor.startup import Startup
 
 FOUND = "found.json"
 PENDING = "guarding"  # in .do-tasks: the folder of what was remembered and not looked at since
@@ -26,9 +27,12 @@ SHARED = ("state.json", "spec.lock", PENDING)
 OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
 
 
-def remember(root: str, folder: str, globs: tuple[str, ...]) -> Memory:
-    """Keep all that the globs guard in a folder of the run; the answer knows the small of it while we live."""
-    memory = snapshot.write(root, folder, globs)
+def remember(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP) -> Memory:
+    """Keep all that judges in a folder of the run: what globs guard, and what judging programs start with.
+
+    The answer knows the small of it while we live.
+    """
+    memory = snapshot.write(root, folder, globs, wanted)
     pend(root, folder)
     return memory
 
@@ -103,7 +107,7 @@ def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -
         return (Change(path, LOST, why=f"what was remembered cannot be read ({error}): look at all by hand"),)
     if kept is None:
         return ()
-    compared = _Compared(root, folder, kept, explained)
+    compared = Compared(root, folder, kept, explained)
     return (*compared.entries(), *compared.added())
 
 
@@ -123,9 +127,10 @@ def sweep(root: str, folder: str) -> tuple[Change, ...]:
         return ()
     if kept is None:
         return ()
-    now = judges.survey(root, kept.globs, kept.survey).caches
+    own = {path: one.look for path, one in kept.entries.items()}
+    now = {**judges.survey(root, kept.globs, kept.survey).caches, **startup.compiled(root, own)}
     before = kept.survey.caches
-    stale = [path for path, one in now.items() if not _is_same(one, before.get(path))]
+    stale = [path for path, one in now.items() if not is_same(one, before.get(path))]
     return Mender(root, folder, kept, NOTHING).sweep([path for path in stale if path not in kept.entries])
 
 
@@ -191,90 +196,6 @@ def forget(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
-
-
-class _Compared:
-    """What is there now beside what was remembered."""
-
-    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
-        self._root = root
-        self._folder = folder
-        self._kept = kept
-        self._explained = explained
-        self._real = {"": True}
-
-    def entries(self) -> list[Change]:
-        """Return what became of each remembered path."""
-        every = ((path, self._became(path, entry)) for path, entry in self._kept.entries.items())
-        return [Change(path, kind) for path, kind in every if kind]
-
-    def added(self) -> list[Change]:
-        """Return what is there that was not; of a folder with all in it, the folder alone."""
-        known = self._kept.entries
-        now = judges.survey(self._root, self._kept.globs, self._kept.survey)
-        new = {path for path in now.looks if path not in known}
-        gone = {path for path, entry in known.items() if entry.look.kind != FOLDER}
-        return [Change(path, ADDED) for path in sorted(new) if not (new | gone).intersection(ancestors(path))]
-
-    def _became(self, path: str, entry: Entry) -> str:
-        try:
-            now = judges.look(os.path.join(self._root, path)) if self._leads(path) else None
-        except PermissionError:  # a folder above is closed, which is a change itself; the next pass sees this one
-            return ""
-        if now is None:
-            return REMOVED
-        return REPLACED if now.kind != entry.look.kind else self._differs(path, now, entry)
-
-    def _differs(self, path: str, now: Look, entry: Entry) -> str:
-        was = entry.look
-        if was.kind == LINK:
-            return CHANGED if now.target != was.target else ""
-        if was.kind == FILE and not _is_same(now, was) and not self._holds_the_same(path, now, entry):
-            return CHANGED
-        return MODE if now.mode != was.mode else ""
-
-    def _leads(self, path: str) -> bool:
-        """Tell whether every folder above is still one, and no link."""
-        if os.path.isabs(path):
-            return True
-        for folder in ancestors(path):
-            if folder not in self._real:
-                self._real[folder] = self._is_folder(folder)
-            if not self._real[folder]:
-                return False
-        return True
-
-    def _is_folder(self, folder: str) -> bool:
-        try:
-            now = judges.look(os.path.join(self._root, folder))
-        except PermissionError:
-            return True
-        return now is not None and now.kind == FOLDER
-
-    def _holds_the_same(self, path: str, now: Look, entry: Entry) -> bool:
-        here = os.path.join(self._root, path)
-        if path == self._kept.spec:
-            before = snapshot.content(self._folder, entry)
-            return _holds(here, before, self._explained) if before is not None else False
-        if now.size != entry.look.size or not entry.digest:
-            return False
-        return snapshot.digest_of(here) in (entry.digest, "")  # what cannot be read has another mode
-
-
-def _holds(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
-    try:
-        now = files.read(spec)
-    except PermissionError:
-        return True
-    return guarded.allowed_spec(before, now, explained) == now
-
-
-def _is_same(now: Look, was: Look | None) -> bool:
-    """Tell by the looks alone that nobody wrote to it: a change time cannot be set back."""
-    if was is None or now.kind != was.kind:
-        return False
-    times = (now.size, now.mtime_ns, now.ctime_ns, now.inode) == (was.size, was.mtime_ns, was.ctime_ns, was.inode)
-    return now.kind == FOLDER or times
 
 
 def _clear(path: str, *, wanted: str) -> None:

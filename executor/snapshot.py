@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 
-from executor import files, judges
+from executor import files, judges, startup
 from executor.errors import MachineError
+from executor.judge_parts import has_parts
 from executor.judges import FILE, Look, Survey
 from executor.records import LOG_NAME
+from executor.startup import Startup
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Self
 
-VERSION = 1
+VERSION = 2
 MANIFEST, CONTENTS = "manifest.json", "contents"
 SPEC = "SPEC.md"
 ROTATED = f"{LOG_NAME}.[0-9]*"
@@ -25,6 +27,7 @@ MOST_READ = 1 << 30  # bytes that are read to know files again that are not kept
 SMALL = 256 << 10  # bytes of one file that is kept in memory too
 MOST_IN_MEMORY = 4 << 20
 BLOCK = 1 << 20
+NO_STARTUP = Startup()
 
 
 class Entry(Value):
@@ -36,27 +39,35 @@ class Entry(Value):
 
 
 class Snapshot(Value):
-    """All that was there. `spec` is the path of the file that SPEC.md is, absolute when a link leads outside."""
+    """All that was there. `spec` is the path of the file that SPEC.md is, absolute when a link leads outside.
+
+    `startup` is what judging programs read as they start: what of it was there is among the entries.
+    """
 
     globs: tuple[str, ...]
     entries: Mapping[str, Entry]
     survey: Survey
     spec: str
+    startup: Startup = NO_STARTUP
 
 
 class Memory(Value):
-    """What we ourselves still know while we live, whatever happens to the folder: contents are by digest."""
+    """What we ourselves still know while we live, whatever happens to the folder: contents are by digest.
+
+    `startup` are the paths of what judging programs read as they start, those left out that others read too.
+    """
 
     manifest: bytes
     contents: Mapping[str, bytes]
+    startup: tuple[str, ...] = ()
 
 
 class BrokenError(Exception):
     """What was kept cannot be read."""
 
 
-def write(root: str, folder: str, globs: tuple[str, ...]) -> Memory:
-    """Keep what the globs guard; the manifest comes last, so that without one nothing was kept."""
+def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_STARTUP) -> Memory:
+    """Keep what the globs guard and what is wanted; the manifest comes last, so that without one nothing was kept."""
     files.private_folder(folder)
     manifest = os.path.join(folder, MANIFEST)
     if os.path.lexists(manifest):
@@ -64,15 +75,19 @@ def write(root: str, folder: str, globs: tuple[str, ...]) -> Memory:
     every = (*globs, ROTATED)
     found = judges.survey(root, every)
     spec = _spec(root)
-    looks = {**found.looks, **({} if spec in found.looks else _outside(spec))}
+    wanted = wanted.beside(found.looks)
+    there = startup.find(root, wanted)
+    looks = {**there.files, **found.looks, **({} if spec in found.looks else _outside(spec))}
+    found = found.replace(caches={**found.caches, **startup.compiled(root, looks)})
+    wanted = wanted.replace(free=(*wanted.free, *there.hiding))  # a module that was there is the agent's to change
     try:
         with _Pack(os.path.join(folder, CONTENTS)) as pack:
             entries = {path: pack.entry(os.path.join(root, path), look) for path, look in looks.items()}
     except OSError as error:
         raise MachineError(f"cannot keep what judges the agent in {folder}: {error.strerror}") from error
-    body = json.dumps(_as_json(Snapshot(every, entries, found, spec)), separators=(",", ":")).encode()
+    body = json.dumps(_as_json(Snapshot(every, entries, found, spec, wanted)), separators=(",", ":")).encode()
     files.replace(manifest, body)
-    return Memory(body, pack.small)
+    return Memory(body, pack.small, tuple(path for path in there.files if not has_parts(path)))
 
 
 def read(folder: str) -> Snapshot | None:
@@ -131,6 +146,18 @@ def digest_of(path: str) -> str:
     return told.hexdigest()
 
 
+def _whole(path: str, size: int) -> bytes:
+    """Return the bytes of a file that is about that long, in as few calls as there can be: there are thousands."""
+    fd = _plainly(path, os.O_RDONLY)
+    try:
+        data = os.read(fd, size + 1)
+        while len(data) != size and (more := os.read(fd, BLOCK)):
+            data += more
+    finally:
+        os.close(fd)
+    return data
+
+
 def _plainly(path: str, flags: int) -> int:
     """Open what is a file, through no link, waiting for nobody."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -178,11 +205,10 @@ class _Pack:
             self._read += look.size
             return Entry(look, digest_of(path) if self._read <= MOST_READ else "")
         try:
-            with open(path, "rb", opener=_plainly) as file:
-                data = file.read()
+            data = _whole(path, look.size)
         except OSError:
             return Entry(look)
-        return self._kept(look.replace(size=len(data)), data)
+        return self._kept(look if len(data) == look.size else look.replace(size=len(data)), data)
 
     def _kept(self, look: Look, data: bytes) -> Entry:
         digest, at = files.digest(data), self._at
@@ -204,6 +230,7 @@ def _as_json(kept: Snapshot) -> dict[str, object]:
         "above": kept.survey.above,
         "mounts": kept.survey.mounts,
         "skipped": kept.survey.skipped,
+        "startup": kept.startup.asdict(),
     }
 
 
@@ -220,4 +247,4 @@ def _from_json(body: dict[str, Any]) -> Snapshot:
     above = {path: int(mode) for path, mode in body["above"].items()}
     mounts = {path: str(real) for path, real in body["mounts"].items()}
     survey = Survey({path: one.look for path, one in entries.items()}, caches, above, mounts, tuple(body["skipped"]))
-    return Snapshot(tuple(body["globs"]), entries, survey, str(body["spec"]))
+    return Snapshot(tuple(body["globs"]), entries, survey, str(body["spec"]), Startup.of(body["startup"]))

@@ -165,7 +165,7 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell
 
     told = {name: value for name, value in os.environ.items() if name in order.env}
     home = os.path.expanduser("~")
-    judges = present(order.root, order.guarded)
+    judges = (*present(order.root, order.guarded), *order.judges)
 
     def wrap(argv: tuple[str, ...]) -> tuple[str, ...]:
         return contained(
@@ -197,7 +197,7 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell
 
 def _editor(order: Order, masker: mask.Masker) -> Tool:
     def refuses(path: str) -> str:
-        glob = matches(path, (*order.guarded, ".task_execution.log*", ".do-tasks/**"))
+        glob = matches(path, (*order.guarded, *order.steering, ".task_execution.log*", ".do-tasks/**"))
         return f"{glob} judges this work, or records it: no agent changes it" if glob else ""
 
     editor = Editor(

@@ -23,7 +23,8 @@ class Order(Value):
     `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
     `urls` and `filed` name variables that are secrets because the plan says so; `hidden` are files it may not read.
     `before` is the folder of a run whose conversation goes on, `word` what the agent is told then. `digest` is of what
-    MAIN does: a conversation about something else is not continued.
+    MAIN does: a conversation about something else is not continued. `guarded` and `steering` are globs of what it must
+    not change, `judges` paths of those that are there besides what the former guard.
     """
 
     root: str
@@ -37,6 +38,8 @@ class Order(Value):
     tools: tuple[str, ...] = ()
     views_only: bool = False
     guarded: tuple[str, ...] = ()
+    steering: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
@@ -59,7 +62,8 @@ def write(order: Order) -> None:
 def read(folder: str) -> Order:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
     body: dict[str, Any] = reading.parsed(files.read(os.path.join(folder, FILE)))
-    several = ("criteria", "tools", "guarded", "env", "allowed", "urls", "filed", "hidden", "keep")
+    several = ("criteria", "tools", "guarded", "steering", "judges", "env", "allowed", "urls")
+    several += ("filed", "hidden", "keep")
     return Order(
         **{**body, **{name: tuple(body[name]) for name in several}},
     ).replace(bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]))

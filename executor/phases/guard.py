@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from executor import follow, guarded, jobs, pids, proc, protect, record_guard
+from executor import follow, guarded, jobs, judge_places, pids, proc, protect, record_guard
 from executor.bench import Task
 from executor.errors import DoTasksError, UsageError
 from executor.events import ProtectedRestored
+from executor.mend import ADDED
 from executor.outcome import Outcome, Verdict
 from executor.phases.tick import tick
 from executor.recall import Decision
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from executor.mend import Change
     from executor.record_guard import Mark
     from executor.snapshot import Memory
+    from executor.startup import Startup
     from executor.step_state import StepState
 
 MOST_NAMED = 20
@@ -41,10 +43,18 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
     return guarded.globs(bench.plan.settings.protect, bench.relative(bench.project.definitions))
 
 
-def remember(bench: Bench, task: Task, run: str, *, role: str) -> Watched:
+def startup_of(bench: Bench, task: Task) -> Startup:
+    """Return what the judges of this plan read as they start, but for what the step is to make."""
+    environ = bench.environment(task)
+    return judge_places.startup_of(
+        bench.plan, task.step, root=bench.root, python=bench.python, environ=environ, sources=bench.sources
+    )
+
+
+def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:
     """Remember all that judges the agent, its role file, and the log, just before it is let go."""
     folder = _folder(bench, task, run)
-    memory = protect.remember(bench.root, folder, (*globs_of(bench), role))
+    memory = protect.remember(bench.root, folder, (*globs_of(bench), role), startup)
     running = {state.task_id for state in bench.states.values() if state.job and _may_write(bench.root, state)}
     return Watched(memory, record_guard.remember(bench.journal, folder, jobs=running))
 
@@ -126,7 +136,9 @@ def put_back(
 def offended(bench: Bench, task: Task, run: str) -> str:
     """Return what an agent's run was found to have changed, ever; empty when nothing."""
     found = protect.offences(_folder(bench, task, run))
-    return f"the agent changed what judges it ({_named(found)}); it was put back" if found else ""
+    made = any(one.kind == ADDED for one in found)
+    hint = "; a file that the step is to make stands in its outputs" if made else ""
+    return f"the agent changed what judges it ({_named(found)}); it was put back{hint}" if found else ""
 
 
 def offended_before(bench: Bench, task: Task) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import attend, brief, env_files, files, follow, jobs
+from executor import attend, brief, env_files, files, follow, jobs, judge_places
 from executor.agent import order as orders
 from executor.agent.budget import reached
 from executor.events import MainStarted
@@ -40,6 +40,7 @@ class Sent:
         self._kit = kit
         self._folder = bench.folder(task, run)
         self.watched: guard.Watched | None = None
+        self._startup = guard.startup_of(bench, task)
         self._before = "" if kit.program else _with_talk(bench, task)
         self._session, self._spoke_in, usd = said_before(bench, task) if kit.program else ("", 0, 0.0)
         self._used = used(bench, task).replace(usd=usd)
@@ -60,7 +61,7 @@ class Sent:
             turns=self._kit.bounds.turns - self._used.turns,
             usd=max(0.0, self._kit.bounds.usd - self._used.usd),
             resume=self._session,
-            deny=guard.globs_of(self._bench),
+            deny=(*guard.globs_of(self._bench), *judge_places.globs_of(self._startup)),
             hidden=env_files.hidden(self._bench.plan, self._bench.root),
             prompt_file=os.path.join(self._folder, PROMPT),
         )
@@ -75,8 +76,10 @@ class Sent:
 
     def note(self, pid: int) -> None:
         """Remember what judges the work, leave the order, log that the agent is about to be let go."""
+        self.watched = guard.remember(
+            self._bench, self._task, self._run, role=self._kit.role.file, startup=self._startup
+        )
         (self._leave_prompt if self._kit.program else self._leave_order)()
-        self.watched = guard.remember(self._bench, self._task, self._run, role=self._kit.role.file)
         step = self._task.step
         self._bench.log(
             MainStarted(
@@ -110,6 +113,8 @@ class Sent:
                 tools=roles.tools_of(role),
                 views_only=roles.reads_only(role),
                 guarded=guard.globs_of(self._bench),
+                steering=judge_places.globs_of(self._startup),
+                judges=self.watched.memory.startup if self.watched else (),
                 env=tuple(sorted(running.environment(bench, task, self._run))),
                 allowed=self._secrets(),
                 urls=named.urls,

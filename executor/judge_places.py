@@ -1,0 +1,177 @@
+"""Places of a project where a file would change what the checks of a plan say, by being there."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from executor import files
+from executor.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
+from executor.judge_parts import has_parts
+from executor.judge_reach import commands_of, inside, reach_of
+from executor.startup import Startup
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from executor.judge_files import Tool
+    from executor.judge_reach import Reach
+    from executor.plan import Plan
+    from executor.sources import Sources
+    from executor.steps import Step
+
+    Place = tuple[str, tuple[str, ...]]
+
+BASICS = frozenset(
+    (
+        *("sh", "bash", "env", "python", "python3", "git", "test", "cat", "grep", "sed", "awk", "find", "ls", "head"),
+        *("tail", "wc", "sort", "cut", "tr", "xargs", "diff", "cmp", "jq", "make", "timeout", "basename", "dirname"),
+    )
+)
+# Packages leave such folders among the modules by mistake; nobody imports them by these names.
+GENERIC = frozenset(("tests", "test", "docs", "doc", "examples", "scripts", "benchmarks", "src", "tools", "setup"))
+_PATHS = re.compile(r"\bPYTHONPATH=['\"]?([^\s'\";]+)")
+_WILD = re.compile(r"[*?\[]")
+
+
+def startup_of(
+    plan: Plan, step: Step, *, root: str, python: str, environ: Mapping[str, str], sources: Sources
+) -> Startup:
+    """Return what must not appear or change in a project while an agent does this step.
+
+    The checks of all steps count: what an agent leaves now would judge a later step too.
+    """
+    commands = [text for _, data in plan.raw.values() for text in commands_of(data)]
+    reach = reach_of(root, commands, sources)
+    tools = (*reach.tools, *((OF_PYTHON,) if reach.python else ()))
+    modules = _modules(root, python) if reach.python else ()
+    return Startup(
+        folders=_joined(_near(reach, tools), _own_places(root, python, environ)),
+        programs=_joined(_path_places(root, reach, environ)),
+        anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
+        leads=dict.fromkeys(_leads(root, reach, environ), modules) if modules else {},
+        modules=modules,
+        tests=bool(reach.words & PYTESTS),
+        free=made_by(step),
+        sections=tuple(dict.fromkeys(name for tool in tools for name in tool.sections)),
+    )
+
+
+def globs_of(wanted: Startup) -> tuple[str, ...]:
+    """Return globs of the files that count as a whole, which an editor may refuse."""
+    near = [os.path.join(folder, name) for folder, names in wanted.folders.items() for name in names]
+    every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
+    freed = {os.path.basename(path) for path in wanted.free}
+    return tuple(one for one in every if not has_parts(one) and os.path.basename(one) not in freed)
+
+
+def made_by(step: Step) -> tuple[str, ...]:
+    """Return the files that a step is to make by name: its outputs, its script, what a criterion looks for."""
+    main = step.main
+    if main is None:
+        return ()
+    asked = [one.asks for one in main.criteria if one.kind == "file"]
+    named = [one.get("path") if isinstance(one, dict) else one for one in asked]
+    paths = [one for one in (*main.outputs, main.script, *named) if isinstance(one, str) and one]
+    plain = (os.path.normpath(one) for one in paths if not _WILD.search(one))
+    return tuple(dict.fromkeys(one for one in plain if one != "." and not one.startswith(("/", ".."))))
+
+
+def _joined(*places: Iterable[Place]) -> dict[str, tuple[str, ...]]:
+    """Return the names of each folder, once."""
+    found: dict[str, list[str]] = {}
+    for each in places:
+        for folder, names in each:
+            found.setdefault(folder, []).extend(names)
+    return {folder: tuple(dict.fromkeys(names)) for folder, names in found.items()}
+
+
+def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
+    names = tuple(dict.fromkeys(name for tool in tools for name in tool.near))
+    sectioned = SECTIONED if any(tool.sections for tool in tools) else ()
+    for folder in reach.folders:
+        yield folder, (*names, *sectioned)
+    yield "", ALWAYS
+    yield ".git", ("config", "commondir")
+    yield ".git/hooks", ("*",)
+    if any("git" in tool.words for tool in tools):
+        yield ".git/info", ("attributes", "exclude")
+
+
+def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield what steers the project's Python and its shells by lying where they look."""
+    own = {inside(root, os.path.dirname(os.path.dirname(python))), inside(root, environ.get("VIRTUAL_ENV", ""))}
+    for home in {".venv", *filter(None, own)}:
+        yield home, ("pyvenv.cfg",)
+        yield f"{home}/bin", ("python", "python3")
+        for folder in _packages(os.path.join(root, home)):
+            yield inside(root, folder), ("*.pth", "sitecustomize*", "usercustomize*")
+    for name in ("BASH_ENV", "ENV", "PYTHONSTARTUP"):
+        path = inside(root, environ.get(name, ""))
+        if path:
+            yield os.path.dirname(path), (os.path.basename(path),)
+
+
+def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield, for folders of the project on the PATH, the programs of checks that one in it would hide, or is."""
+    path = [one or "." for one in environ.get("PATH", os.defpath).split(os.pathsep)]
+    path = ["node_modules/.bin", *path] if reach.words & NODES else path
+    asked = reach.words | BASICS
+    for place, folder in enumerate(path):
+        here = inside(root, folder)
+        if here:
+            later = (one for one in path[place + 1 :] if not inside(root, one))
+            hidden = {name for one in later for name in _names(one)}
+            yield here, tuple(sorted(asked & {*hidden, *_names(os.path.join(root, here))}))
+
+
+def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders of the project that come first where the Python of a check looks for modules."""
+    beside = [os.path.dirname(path) for path in reach.direct]
+    real = [inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
+    told = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
+    paths = [inside(root, one) for text in told for one in text.split(os.pathsep) if one]
+    here = reach.folders if reach.here else ()
+    return tuple(dict.fromkeys((*beside, *filter(None, (*real, *paths)), *here)))
+
+
+def _modules(root: str, python: str) -> tuple[str, ...]:
+    """Return the names of modules that a file of the project would hide: Python's own, and those installed."""
+    found = {*sys.stdlib_module_names}
+    for folder in _packages(os.path.dirname(os.path.dirname(python))):
+        found |= _modules_in(folder, root)
+    return tuple(sorted(found - GENERIC))
+
+
+def _packages(prefix: str) -> list[str]:
+    """Return the folders of packages below an environment."""
+    lib = os.path.join(prefix, "lib")
+    folders = [os.path.join(lib, name) for name in _names(lib) if name.startswith("python")]
+    each = (os.path.join(folder, kind) for folder in folders for kind in ("site-packages", "dist-packages"))
+    return [folder for folder in each if os.path.isdir(folder)]
+
+
+def _modules_in(folder: str, root: str) -> set[str]:
+    """Return the modules of a folder of packages, with those of the folders that its .pth files add."""
+    names = _names(folder)
+    added = [line for name in names if name.endswith(".pth") for line in _lines(os.path.join(folder, name))]
+    foreign = [one for one in added if os.path.isabs(one) and os.path.join(one, "") != os.path.join(root, "")]
+    every = [*names, *(name for one in foreign if not inside(root, one) for name in _names(one))]
+    stems = (name.partition(".") for name in every)
+    return {stem for stem, _, end in stems if stem.isidentifier() and (end in ("", "py") or end.endswith("so"))}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return files.read(path).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
