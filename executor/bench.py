@@ -17,7 +17,7 @@ from executor.values import TYPE_CHECKING, Value
 from executor.watch import Watch, end_strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from executor.events import Event
@@ -161,7 +161,11 @@ class Bench(Desk):
 
     def without_secrets(self, task: Task, allow: tuple[str, ...] = ()) -> dict[str, str]:
         """Return what a child of this task is given that must see no secrets but those in `allow`."""
-        return without_secrets(self.environment(task), allow, self.named_secrets(task))
+        return without_secrets(self.environment_with(task, allow), allow, self.named_secrets(task))
+
+    def environment_with(self, task: Task, names: Iterable[str]) -> dict[str, str]:
+        """Return the environment with what these names stand for here, also when settings.env names others."""
+        return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
 
     def argv(self, check: Check) -> tuple[str, ...]:
         """Return what a check starts: the program itself where bash would only pass its words on."""

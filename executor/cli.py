@@ -44,6 +44,7 @@ VERBS = {
     "mark-done": ("marks", "tick a box by hand"),
     "reopen": ("marks", "open a box by hand"),
     "clean": ("clean", "remove the job folders of old tasks: --keep N, --dry-run"),
+    "notify": ("notify", "who is told of alerts and ends; --test sends each a notice"),
     "mcp": ("mcp", "the plan as tools over stdio, for any agent that speaks MCP"),
     "schema": ("schema", "the JSON Schema of the definitions, or --events of the log"),
 }

@@ -88,6 +88,11 @@ _BUILTINS = frozenset(
 )
 
 
+def is_builtin(name: str) -> bool:
+    """Tell whether bash itself knows a word: no program of that name is needed."""
+    return name in _BUILTINS
+
+
 def words(command: str) -> tuple[str, ...]:
     """Return the words of a command that bash would only pass on, empty for one that needs bash.
 

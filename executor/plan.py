@@ -81,11 +81,12 @@ def validate(
     file: str,
     read_script: Callable[[str], str | None],
     doubts: Callable[[Step, Settings], Iterable[Flaw]] | None = None,
+    of_settings: Callable[[Settings, object], Iterable[Flaw]] | None = None,
 ) -> tuple[Problem, ...]:
     """Return every error and warning by line: form, structure, and checks that cannot fail.
 
     `read_script` gives the text of a script by the name in the plan, None when it is missing; `doubts` tells what the
-    caller knows of a step, by path inside it.
+    caller knows of a step, by path inside it, `of_settings` the same of the settings and of how they are written.
     """
     from executor.loader import load
 
@@ -98,7 +99,7 @@ def validate(
         flaws += _first_told(_form_flaws(top), flaws)
     inside = [flaw for flaw in flaws if len(flaw.path) > 1 and flaw.path[1] != "depends_on"]
     flaws += _first_told(_flaws_inside(plan, inside, read_script, doubts or _none), flaws)
-    flaws += _doubts_of_settings(plan, top)
+    flaws += _doubts_of_settings(plan, top, of_settings)
     if not plan.raw and not flaws:
         flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(flaws, data, file)
@@ -191,11 +192,14 @@ def _flaws_inside(
         yield from (flaw.replace(path=(key, *flaw.path)) for flaw in found)
 
 
-def _doubts_of_settings(plan: Plan, top: object) -> Iterator[Flaw]:
+def _doubts_of_settings(
+    plan: Plan, top: object, more: Callable[[Settings, object], Iterable[Flaw]] | None
+) -> Iterator[Flaw]:
     from executor.lint import lint_settings
 
     written = top.get("settings") if isinstance(top, dict) else None
-    yield from (flaw.replace(path=("settings", *flaw.path)) for flaw in lint_settings(plan.settings, written))
+    found = (*lint_settings(plan.settings, written), *(more(plan.settings, written) if more else ()))
+    yield from (flaw.replace(path=("settings", *flaw.path)) for flaw in found)
 
 
 def _placed(flaws: Iterable[Flaw], data: bytes, file: str) -> tuple[Problem, ...]:

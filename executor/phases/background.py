@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import attend, follow, jobs, monitors
+from executor import attend, follow, jobs, monitors, notify, notify_checks
 from executor.bench import Task
 from executor.errors import DefinitionError, MachineError
 from executor.events import WarningRaised
@@ -37,6 +37,7 @@ SETTLED = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED,
 
 def background(bench: Bench, task: Task) -> Outcome:
     """Start the job, then follow what its supervisor says until it is started or has ended."""
+    _tell_of_notifiers(bench, task)
     run = jobs.next_main(bench.root, task.task_id)
     argv = command.main_argv(bench, task)
     resume = newest_checkpoint(bench, task) if run != "main.1" else ""
@@ -46,6 +47,14 @@ def background(bench: Bench, task: Task) -> Outcome:
     begin(bench, task, Errand(run, argv, lambda pid: note_started(bench, task, run, pid), resume))
     bench.hear()
     return attended(bench, task.step.number, task.task_id, why="the job was started")
+
+
+def _tell_of_notifiers(bench: Bench, task: Task) -> None:
+    """Say which notifier could tell nobody: now, not when there is something to tell."""
+    for one in bench.plan.settings.notify:
+        why = notify_checks.trouble(one, root=bench.root, environ=bench.environment_with(task, (one.target, *one.env)))
+        if why:
+            bench.log(WarningRaised(message=f"nobody will be told by {notify.label(one)}: {why}"), task)
 
 
 def _record(bench: Bench, task: Task) -> dict[str, object]:

@@ -207,7 +207,9 @@ class Acting:
         step = self._task.step.number
         whole = f"{os.path.basename(self._bench.root)}: step {step}, {self._task.title}: {message}"
         notice = notify.Notice(kind, self._bench.masker.mask(whole), self._task.task_id, step, key)
-        environ, named = self._bench.environment(self._task), self._bench.named_secrets(self._task)
+        named = self._bench.named_secrets(self._task)
+        asked = (*named.urls, *(name for one in notifiers for name in one.env))
+        environ = self._bench.environment_with(self._task, asked)
         found = notify.commands(notifiers, notice, environ=environ, filed=named.filed)
         for command in found:
             number = len(self._sent) + 1

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import follow, interpreter, jobs, locks, pids, project
+from executor import follow, interpreter, jobs, locks, notify, notify_checks, pids, project
 from executor.errors import DoTasksError
 from executor.mask import clean_control
 from executor.outcome import Verdict
-from executor.secret_values import secrets
 from executor.values import TYPE_CHECKING
+from executor.verbs.who_gets_what import who_gets_what
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from executor.plan import Plan
 
 Row = tuple[str, bool | None, str]  # None: it is not there, and that is no fault
 
@@ -69,7 +71,8 @@ def _project(start: str) -> list[Row]:
         ("lock", True, _lock(here)),
         ("log", True, _log(here.root)),
         ("running", True, ", ".join(jobs.living_tasks(here.root)) or "no task"),
-        ("secrets", True, _secrets(plan.settings.env)),
+        *who_gets_what(plan, here.root),
+        *_notifiers(plan, here.root),
         *_agents(),
     ]
 
@@ -127,7 +130,8 @@ def _log(root: str) -> str:
     return f"{known.offset} bytes, {len(known.states)} steps known" + (f", {len(older)} rotated" if older else "")
 
 
-def _secrets(env: tuple[str, ...] | None) -> str:
-    """Name, never show, what commands are given; monitors and agents get none."""
-    names = [name for name, value in os.environ.items() if secrets({name: value}) and (env is None or name in env)]
-    return f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"
+def _notifiers(plan: Plan, root: str) -> list[Row]:
+    """Say of each notifier whether it could tell anyone, as far as that is known without sending."""
+    told = [(one, notify_checks.trouble(one, root=root, environ=os.environ)) for one in plan.settings.notify]
+    ready = "ready, as far as is known without sending; try it: do-tasks notify --test"
+    return [("notify", not why, f"{notify.label(one)}: {why or ready}") for one, why in told]

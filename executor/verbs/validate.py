@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import claude_files, env_files, project, reading, spec_file
+from executor import claude_files, env_files, notify_checks, project, reading, spec_file
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
 from executor.formats import spec_md
@@ -52,7 +52,11 @@ def run(args: Namespace) -> Verdict:
         yield from uncovered(here, step)
         yield from too_many(here, step)
 
-    problems = [*validate(data, file=here.definitions, read_script=read_script, doubts=doubts)]
+    def of_settings(settings: Settings, written: object) -> Iterator[Flaw]:
+        return _notifiers(here.root, settings, written)
+
+    found = validate(data, file=here.definitions, read_script=read_script, doubts=doubts, of_settings=of_settings)
+    problems = [*found]
     if not any(problem.severity == "error" for problem in problems):
         plan = read_plan(data, file=here.definitions)
         project.remember_valid(here, data, plan)
@@ -65,6 +69,15 @@ def _beyond_us(step: Step, settings: Settings) -> Iterator[Flaw]:
     told = beyond_this_version(step.main, settings) if step.main else ""
     if told:
         yield Flaw(("main",), told, severity="warning")
+
+
+def _notifiers(root: str, settings: Settings, written: object) -> Iterator[Flaw]:
+    """Return what keeps a notifier from telling anyone, whatever the environment is."""
+    listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
+    for place, one in enumerate(settings.notify):
+        told = notify_checks.written_trouble(one, root=root, environ=os.environ)
+        if told:
+            yield Flaw(("notify", place) if listed else ("notify",), told, severity="warning")
 
 
 def _env_files(root: str, step: Step) -> Iterator[Flaw]:

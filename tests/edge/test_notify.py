@@ -10,6 +10,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 
 from executor import proc
@@ -19,11 +20,13 @@ from executor.notify import HERALD, Notice, commands
 from executor.outcome import Verdict
 from executor.steps import Notifier
 from executor.watch import Watch
-from tests.edge.projects import alive
+from tests.edge.projects import Project, alive, finish, until
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
 PASSWORD = "s3cr3tpassword"
-FINISHED = Notice("finished", "loss 1.25 after step 5000", "task_13_0000000a", 13)
+WEAK = "hunter2abc"
+TASK_ID = f"task_13_{os.urandom(4).hex()}"  # what bears its name is swept: two that run at once must not share it
+FINISHED = Notice("finished", "loss 1.25 after step 5000", TASK_ID, 13)
 
 
 class Mailbox(BaseHTTPRequestHandler):
@@ -129,7 +132,7 @@ def test_a_hook_is_given_the_notice_and_no_secret(tmp_path):
     assert {name: given.pop(name) for name in ("DO_TASKS_NOTICE", "DO_TASKS_MESSAGE", "DO_TASKS_RUN")} == {
         "DO_TASKS_NOTICE": "finished",
         "DO_TASKS_MESSAGE": "loss 1.25 after step 5000",
-        "DO_TASKS_RUN": "task_13_0000000a/notify.1",
+        "DO_TASKS_RUN": f"{TASK_ID}/notify.1",
     }
     of_bash = {"PWD", "SHLVL", "_"}
     assert given.keys() - of_bash == {"PATH", "LANG", "DO_TASKS_TASK_ID", "DO_TASKS_STEP", "DO_TASKS_KEY"}
@@ -140,3 +143,100 @@ def test_a_hook_that_hangs_dies_with_its_children(tmp_path):
     ended = run(Notifier("command", f"sleep 300 & echo $! >{child}; wait"), limit_s=0.5)
     assert ended.verdict is Verdict.TIMED_OUT
     assert not alive(int(child.read_text()))
+
+
+# Through the command line
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path / "project")
+    project.environ = {"DB_PASSWORD": WEAK, "TINKER_API_KEY": KEY}
+    project.write("tell.sh", f'#!/bin/sh\necho "$DO_TASKS_NOTICE: $DO_TASKS_MESSAGE {WEAK}" | tee told\n', mode=0o755)
+    return project
+
+
+def plan(project, *notifiers, **main):
+    return project.plan(settings={"notify": [*notifiers]}, s1={"main": {"command": "true", "test": "none", **main}})
+
+
+def test_a_test_notice_goes_through_each_entry(project, mailbox):
+    pytest.importorskip("apprise")
+    project.environ["HOOK"] = url_of(mailbox.server_port)
+    plan(project, "env:HOOK", {"command": "./tell.sh", "on": ["died"]}, f"json://127.0.0.1:{mailbox.server_port}")
+    done = project.run("notify", "--test", "--json")
+    told = done.json["notifiers"]
+    assert (done.code, [one["ok"] for one in told]) == (0, [True, True, True])
+    assert [one["to"] for one in told] == ["env:HOOK", "./tell.sh", "json"]
+    assert [posted["title"] for posted in mailbox.posted] == ["do-tasks: test"] * 2
+    assert project.text("told").startswith("test: project: a test notice")
+    assert [word for word in (PASSWORD, WEAK, KEY) if word in done.out + done.err] == []
+
+
+def test_a_test_says_of_each_entry_what_came_of_it(project, mailbox):
+    pytest.importorskip("apprise")
+    mailbox.status = 404
+    project.environ["HOOK"] = url_of(mailbox.server_port)
+    plan(project, "env:HOOK", "env:NOBODY", {"command": "exit 3"}, {"command": "./tell.sh"})
+    done = project.run("notify", "--test")
+    lines = done.out.splitlines()
+    assert (done.code, [line[0] for line in lines]) == (1, ["✗", "✗", "✗", "✓"])
+    wanted = ("it answered 404", "NOBODY is not set", "exit 3", "test: project")
+    assert [words in line for words, line in zip(wanted, lines, strict=True)] == [True] * 4
+    assert [word for word in (PASSWORD, WEAK) if word in done.out + done.err] == []
+
+
+def test_a_test_that_hangs_ends_at_its_limit_and_shows_no_url_in_the_process_list(project, deaf):
+    pytest.importorskip("apprise")
+    project.environ["HOOK"] = url_of(deaf, "?rto=100&cto=100")
+    plan(project, "env:HOOK", {"command": "touch up; sleep 300"})
+    process = project.start("notify", "--test", "--timeout", "3")
+    until(lambda: project.has("up"), "no notifier was started")
+    words = [word for one in psutil.process_iter(["cmdline"]) for word in one.info["cmdline"] or ()]
+    done = finish(process)
+    assert (done.code, done.out.count("✗")) == (1, 2)
+    assert [word for word in words if PASSWORD in word] == []
+
+
+@pytest.mark.parametrize("words", [["notify"], ["notify", "--test"]])
+def test_without_an_entry_the_move_is_told(project, words):
+    plan(project)
+    done = project.run(*words)
+    assert (done.code, "settings.notify has no entry" in done.err) == (2, True)
+
+
+BROKEN = ("env:SLACK_URL", "slak://x", {"command": "./nothere.sh"})
+
+
+def test_validate_names_what_no_environment_mends(project):
+    plan(project, *BROKEN)
+    done = project.run("validate")
+    assert (done.code, done.out.count("settings.notify")) == (0, 2)
+    assert "slak:// is no scheme of apprise; did you mean slack" in done.out
+    assert "./nothere.sh is not there" in done.out
+
+
+def test_doctor_and_the_start_of_a_job_name_each_entry_that_tells_nobody(project):
+    plan(project, *BROKEN, {"command": "./tell.sh"}, mode="background")
+    rows = [row for row in project.run("doctor", "--json").json["checks"] if row["name"] == "notify"]
+    assert [row["ok"] for row in rows] == [False, False, False, True]
+    started = project.run("--step", "1")
+    warned = [line["message"] for line in project.events("WarningRaised")]
+    assert len(warned) == 3
+    assert [words in line for words, line in zip(("SLACK_URL", "slak", "./nothere.sh"), warned, strict=True)] == [
+        True
+    ] * 3
+    assert (started.code, started.out.count("nobody will be told by")) == (0, 3)
+    assert project.run("--monitor", "--until", "finished", "--timeout", "60").code == 0
+
+
+def test_a_notifier_is_given_its_url_though_settings_env_names_others(project, mailbox):
+    pytest.importorskip("apprise")
+    project.environ["HOOK"] = url_of(mailbox.server_port)
+    plan(project, "env:HOOK", mode="background")
+    body = json.loads(project.text("step_definitions.yaml"))
+    body["settings"]["env"] = ["LANG"]
+    project.write("step_definitions.yaml", json.dumps(body))
+    project.run("--step", "1")
+    until(lambda: mailbox.posted, "nobody was told")
+    assert mailbox.posted[0]["title"] == "do-tasks: finished"
