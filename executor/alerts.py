@@ -10,9 +10,16 @@ from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from re import Pattern
+    from re import Match, Pattern
+    from typing import Protocol
 
     from executor.readings import Memory
+
+    class Searcher(Protocol):
+        """A pattern, or what searches with one."""
+
+        def search(self, text: str, /) -> Match[str] | None: ...
+
 
 SHOWN_CHARS = 200
 TWICE = 2
@@ -92,7 +99,7 @@ def _as_word(part: re.Match[str]) -> str:
     return part["opens"] + _WORDS[part["word"].lower()] if part["word"] else part[0]
 
 
-def judge_output(pattern: Pattern[str], text: str, exit_code: int | None) -> Judgement:
+def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> Judgement:
     """Judge what a command printed on stdout: a match stands whatever the exit code.
 
     Without one a success is well; a failure, or no exit code at all, is not there yet: no opinion.

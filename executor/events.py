@@ -425,6 +425,15 @@ class AlertActed(Event):
     at: float | None = None
 
 
+class MonitorBlind(Event):
+    """A monitor, or the rule of one (`key`), has seen nothing of what it is for: `when` is grace, or end of the job."""
+
+    phase: str = "BACKGROUND"
+    key: str = ""
+    reason: str = ""
+    when: str = ""
+
+
 class NoticeSent(Event):
     """Somebody was told of an alert, recovery or end; status started comes before, so that none is told twice."""
 

@@ -9,6 +9,7 @@ from executor import late
 from executor.build_monitor import PROBED
 from executor.flaws import Flaw
 from executor.lint_main import lint_main
+from executor.lint_monitors import lint_monitors
 from executor.sample_form import knows_test
 from executor.spot import Spot
 from executor.steps import CHECK_LIMIT_S
@@ -121,6 +122,8 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
     found = [flaw for rule in STEP_RULES for flaw in rule(step, body)]
     found += lint_main(step)
     found += _script_flaws(step.main, read_script) if step.main and step.main.script else ()
+    if step.background:
+        found += lint_monitors(step, (read_script(step.main.script) or "") if step.main and step.main.script else "")
     return tuple(found)
 
 

@@ -71,8 +71,9 @@ class Rota:
         return [self._command(self.watched.index(one), one.monitor) for one in due if one.monitor.kind in COMMANDS]
 
     def look_at_once(self, kinds: tuple[str, ...], place: Place) -> None:
-        """Begin a look by these probes now, whatever their schedule says."""
-        found = [one for one in self.watched if one.monitor.kind in kinds and not one.busy]
+        """Begin a look now, whatever the schedule says, by these probes and by those that have seen nothing yet."""
+        probes = [one for one in self.watched if one.monitor.kind not in COMMANDS and not one.busy]
+        found = [one for one in probes if one.monitor.kind in kinds or not one.ever_there]
         for one in found:
             one.start(place.now_s)
         self._prober.look(found, place)
@@ -151,6 +152,15 @@ class Rota:
         """Return a reading as rules see it: masked, with the signs of life that other monitors saw."""
         elsewhere = sum(count for name, count in self._moves.items() if name != one.monitor.name)
         return reading.replace(text=self._bench.masker.mask(reading.text), signs=reading.signs + elsewhere)
+
+    def miss(self, now_s: float, began_s: float, *, ended: bool) -> dict[str, str]:
+        """Return by key what the written monitors were to see and never saw."""
+        written = {one.name for one in self._task.step.background}
+        found: dict[str, str] = {}
+        for one in self.watched:
+            if one.monitor.name in written:
+                found.update(one.miss(now_s, began_s, ended=ended))
+        return found
 
     def blind(self, now_s: float, began_s: float) -> list[Judged]:
         """Return which monitors have seen nothing for longer than their grace."""

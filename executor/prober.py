@@ -6,7 +6,11 @@ import os
 import time
 
 from executor import alerts
+from executor.asks import fields
+from executor.patterns import is_plain
 from executor.probes import PROBES
+from executor.probes.found import nearest
+from executor.probes.log import OWN
 from executor.readings import Reading
 from executor.values import TYPE_CHECKING
 from executor.vital import with_signs
@@ -81,14 +85,28 @@ def probed(one: Watched, place: Place) -> Reading:
     """Return what a probe sees; one that breaks must not end the supervisor."""
     try:
         seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
+        seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
         return with_signs(seen, one.monitor, one.memory, place)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
         return Reading(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
 
 
+def _near(monitor: Monitor, place: Place) -> str:
+    """Return what may have been meant by a path at which there is nothing."""
+    main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
+    pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
+    return nearest(place.root, pattern) if pattern and pattern not in OWN else ""
+
+
 def asked(monitor: Monitor) -> Any:
-    """Return what a probe is asked: a log is searched for what its monitor alerts on."""
-    if monitor.kind != "log" or not monitor.alert_on:
+    """Return what a probe is asked: a log is searched for what its monitor alerts on.
+
+    With a pattern that may take long it hands out its lines, for the main thread to search under a limit.
+    """
+    if monitor.kind != "log":
         return monitor.asks
-    asks = monitor.asks if isinstance(monitor.asks, dict) else {"file": monitor.asks}
-    return {**asks, "match": alerts.match(monitor.alert_on).pattern}
+    asks = fields(monitor.asks, "file")
+    pattern = alerts.match(monitor.alert_on).pattern if monitor.alert_on else str(asks.get("match") or "")
+    if not pattern:
+        return monitor.asks
+    return {**asks, "match": pattern} if is_plain(pattern) else {"file": asks["file"], "hand_out": True}

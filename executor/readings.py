@@ -38,6 +38,8 @@ class Reading(Value):
     since the last look, of one that was written anew its size, whether or not they hold rows. `text` is one line for a
     person.
 
+    `lines` are the new lines of a log whose pattern is searched elsewhere.
+
     What else is known of the job at that moment: `signs` grows with each sign of life elsewhere (a progress bar that
     moves, another monitor's step); `busy` tells whether its processes work (CPU, disk), None where nobody knows;
     `frozen` whether one of them is stopped by a signal.
@@ -52,6 +54,7 @@ class Reading(Value):
     bytes: int = 0
     text: str = ""
     newest: str = ""
+    lines: tuple[str, ...] = ()
     signs: int = 0
     busy: bool | None = None
     frozen: bool = False

@@ -511,7 +511,7 @@ _NOTIFIER_MAPPING = _mapping(
         "on": {
             "type": "array",
             "minItems": 1,
-            "items": {"type": "string", "enum": ["alert", "recovered", "finished", "died"]},
+            "items": {"type": "string", "enum": ["alert", "recovered", "blind", "finished", "died"]},
             "description": "The notices it wants; default all.",
         },
     },

@@ -27,7 +27,7 @@ def given(command: str, *args: str) -> tuple[str, ...]:
     text = command.rstrip()
     if not args:
         return (*SHELL, command)
-    script = _read(text)
+    script = syntax(text)
     if script is None:
         text = f"{text}{_ARGS}"
     elif not script.places_args:
@@ -55,13 +55,13 @@ def prepared(argv: tuple[str, ...]) -> tuple[str, ...]:
     lines = text.strip()
     if not _JOINED.search(lines) or not ("|" in lines or "\n" in lines):
         return argv
-    script = _read(text)
+    script = syntax(text)
     counted = "\n" in lines
     shell = EACH if counted else SHELL
     return (*shell, _written(text, script, counted=counted) if script else text, *argv[len(SHELL) + 1 :])
 
 
-def _read(text: str) -> Script | None:
+def syntax(text: str) -> Script | None:
     """Return the syntax of a command; what reads it is imported for a command that needs it."""
     from executor.shell_syntax import read
 

@@ -12,7 +12,7 @@ CHECK_LIMIT_S = 30.0
 TEST_LIMIT_S = 60.0
 MAIN_LIMIT_S = 3600.0
 GIB = 1024**3
-NOTICES = ("alert", "recovered", "finished", "died")
+NOTICES = ("alert", "recovered", "blind", "finished", "died")
 
 
 class Check(Value):

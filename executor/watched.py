@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 from executor import alerts, checks
+from executor.asks import fields
 from executor.readings import Judgement, Reading
 from executor.rules import RULES
+from executor.searching import LIMIT_S, Bounded, TooSlowError
+from executor.unseen import grace_s, unseen
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from re import Pattern
     from typing import Any
 
     from executor.readings import Memory
@@ -21,7 +24,16 @@ COMMANDS = ("command", "check", "alert", "call")
 ANSWERED = ("check", "alert", "call")  # exit 1 is an answer of theirs, no trouble
 NOT_RUN = (None, 126, 127)
 FIRST_S = 5.0
+GIVEN_UP = 2  # slow searches, after which a pattern is left out
 QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
+
+
+def _pattern(monitor: Monitor) -> Bounded | None:
+    """Return what the output of a command, or the lines of a log, are searched for."""
+    match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
+    if monitor.alert_on:
+        return Bounded(alerts.match(monitor.alert_on))
+    return Bounded(re.compile(match, re.IGNORECASE)) if match else None
 
 
 class Judged(Value):
@@ -45,11 +57,24 @@ class Watched:
         self.reading = Reading(at_s=0.0, there=False)
         self.troubled = ""
         self.ever_there = bool(kept.get("there"))
-        self.pattern: Pattern[str] | None = alerts.match(monitor.alert_on) if monitor.alert_on else None
+        self.steps = bool(kept.get("steps"))
+        self.looks = int(kept.get("looks", 0))
+        self.since_s: float | None = kept.get("since_s")
+        self.unseen: Mapping[str, str] = {}
+        self.slow = int(kept.get("slow", 0))
+        self.pattern = _pattern(monitor)
 
     def kept(self) -> dict[str, Any]:
         """Return what is to be remembered, as JSON can hold it."""
-        whole = {"probe": self.memory, "rules": self.rules, "there": self.ever_there}
+        whole = {
+            "probe": self.memory,
+            "rules": self.rules,
+            "there": self.ever_there,
+            "steps": self.steps,
+            "looks": self.looks,
+            "since_s": self.since_s,
+            "slow": self.slow,
+        }
         kept: dict[str, Any] = json.loads(json.dumps(whole, default=str))  # what the next look changes is not in it
         return kept
 
@@ -64,11 +89,38 @@ class Watched:
 
     def take(self, reading: Reading) -> list[Judged]:
         """Take in what a probe saw and return what the rules say of it."""
-        self.busy, self.looked_s, self.troubled = False, reading.at_s, ""
-        self.reading = reading
+        self.busy, self.looked_s = False, reading.at_s
+        self.troubled = self._too_slow() if self.slow >= GIVEN_UP else ""
+        self.reading = reading = self._searched(reading)
         self.ever_there = self.ever_there or reading.there
+        self.steps = self.steps or reading.progress is not None or bool(reading.rows)
+        self._note_look(reading.at_s)
         judged = [self._judge(rule.kind, rule.args) for rule in self.monitor.rules]
         return judged + self._log_matches()
+
+    def _note_look(self, now_s: float) -> None:
+        self.looks += 1
+        if self.ever_there and self.since_s is None:
+            self.since_s = now_s
+
+    def miss(self, now_s: float, began_s: float, *, ended: bool) -> Mapping[str, str]:
+        """Note what was never seen, once the grace is over or the job has ended, and return it by key."""
+        waited_s = now_s - (began_s if self.since_s is None else self.since_s)
+        is_due = waited_s > grace_s(self.monitor) or ended
+        had_a_chance = self.monitor.kind not in COMMANDS or self.looks > 1
+        self.unseen = {}
+        if is_due and had_a_chance and self.looks:
+            self.unseen = unseen(
+                self.monitor,
+                there=self.ever_there,
+                names=self.reading.values,
+                text=self.troubled or self.reading.text,
+                steps=self.steps,
+                ended=ended,
+            )
+        if self.slow >= GIVEN_UP:
+            self.unseen = {**self.unseen, f"{self.monitor.name}/alert_on": f"{self._too_slow()}; it is left out"}
+        return self.unseen
 
     def _judge(self, kind: str, args: Mapping[str, Any]) -> Judged:
         memory = self.rules.setdefault(kind, {})
@@ -76,7 +128,7 @@ class Watched:
 
     def _log_matches(self) -> list[Judged]:
         """Return what new matches in a log say: they stand until a while passes without another."""
-        if self.monitor.kind != "log" or self.pattern is None:
+        if self.monitor.kind != "log" or not self.monitor.alert_on or self.slow >= GIVEN_UP:
             return []
         seen = self.reading.values.get("matches", 0.0)
         new = seen > self.rules.get("matches", 0.0)
@@ -99,16 +151,45 @@ class Watched:
         self.troubled = "" if there else checks.one_line(ended)
         self.reading = Reading(at_s=now_s, there=there, text=checks.one_line(last))
         self.ever_there = self.ever_there or there or asks
-        return [self.judged(what, judgement) for what, judgement in self._said(exit_code, output)]
+        self._note_look(now_s)
+        try:
+            return [self.judged(what, judgement) for what, judgement in self._said(exit_code, output)]
+        except TooSlowError:
+            self._was_slow()
+            return []
 
     def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, Judgement]]:
         kind = self.monitor.kind
-        if self.pattern is not None:
+        if self.pattern is not None and self.slow < GIVEN_UP:
             yield "alert_on", alerts.judge_output(self.pattern, output, exit_code)
         if kind in ("check", "call"):
             yield "check", alerts.judge_check(self.rules.setdefault("check", {}), exit_code)
         if kind == "alert":
             yield "alert", alerts.judge_alert(exit_code, output)
+
+    def _searched(self, reading: Reading) -> Reading:
+        """Return a reading with what matches in the lines that its probe hands out, counted as the probe does."""
+        if self.pattern is None or not reading.lines or self.slow >= GIVEN_UP:
+            return reading.replace(lines=())
+        try:
+            hits = self.pattern.among(reading.lines)
+        except TooSlowError:
+            self._was_slow()
+            hits = []
+        self.rules["hits"] = self.rules.get("hits", 0) + len(hits)
+        self.rules["hit"] = checks.one_line(hits[-1]) if hits else self.rules.get("hit", "")
+        values = {**reading.values, "matches": float(self.rules["hits"])}
+        return reading.replace(lines=(), values=values, text=self.rules["hit"] or reading.text)
+
+    def _was_slow(self) -> None:
+        self.slow += 1
+        self.troubled = self._too_slow()
+
+    def _too_slow(self) -> str:
+        return f"its pattern took more than {LIMIT_S:g} s: {checks.one_line(self.monitor.alert_on or self._match())}"
+
+    def _match(self) -> str:
+        return str(fields(self.monitor.asks, "file").get("match") or "") if self.monitor.kind == "log" else ""
 
     def blind(self, now_s: float, began_s: float) -> Judged:
         """Return whether it has seen nothing for longer than its grace."""

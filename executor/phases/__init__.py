@@ -34,8 +34,10 @@ def phases_of(task: Task) -> tuple[Phase, ...]:
 def job_phases() -> tuple[Phase, ...]:
     """Return those of a background job: its supervisor does the rest. What only jobs need is loaded for jobs."""
     from executor.phases.background import background
+    from executor.phases.watchable import watchable
 
-    return (*FIRST, ("BACKGROUND", background))
+    checked, tried = FIRST
+    return (checked, ("PRE-FLIGHT", watchable), tried, ("BACKGROUND", background))
 
 
 def chunk_phases() -> tuple[Phase, ...]:

@@ -55,25 +55,12 @@ def _tested_ns(folder: str) -> int:
 
 def _in_time(work: Callable[[], list[str]], globs: tuple[str, ...]) -> list[str]:
     """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
-    from threading import Thread
+    from executor.phases.in_time import in_time
 
-    done: list[list[str]] = []
-    failed: list[Exception] = []
-
-    def attempt() -> None:
-        try:
-            done.append(work())
-        except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
-            failed.append(error)
-
-    thread = Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(LIMIT_S)
-    if failed:
-        raise failed[0]
-    if not done:
+    done = in_time(work, LIMIT_S)
+    if done is None:
         raise MachineError(f"no answer in {LIMIT_S:g} s when looking for {', '.join(globs)}: is it on a dead mount?")
-    return done[0]
+    return done
 
 
 def record_of(bench: Bench, task: Task, folder: str) -> str:

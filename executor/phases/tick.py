@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from executor.spec_file import Change
 
 NOTE = "note: "  # evidence that is the note of a result file
+BLIND = "saw nothing: "  # evidence that names the monitors that saw nothing
 STOOD = "failed by alert "  # evidence that names an alert (monitor/rule) that failed a job at its end
 
 
@@ -66,7 +67,7 @@ def shown_started(bench: Bench, task: Task) -> None:
 def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     checks = [check.kind for check in (*task.step.pre_flight, *task.step.post_validation)]
-    said = [one for one in outcome.evidence if one.startswith(("alert ", NOTE))]
+    said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, NOTE))]
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))
     passed = StepPassed(
         digest=task.digest,

@@ -47,7 +47,8 @@ def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
     is_first = place.before and place.folder.endswith("/main.1")  # then the record tells more than any clock
     found_now = candidates(place.root, wants["path"], 0 if is_first else place.began_ns, place.before)
     present = [one for one in found_now if one.bytes >= least]
-    _meet_all(present[:MOST_KEPT], memory, place.now_s)
+    for _ in range(1 + place.ended):  # nothing is written any more: what is there is finished
+        _meet_all(present[:MOST_KEPT], memory, place.now_s)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
     return _reading(memory, place, finished, f"{wants['path']}: none of this run yet")

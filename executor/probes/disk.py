@@ -7,6 +7,7 @@ import os
 from binascii import crc32
 
 from executor.asks import fields
+from executor.probes import found
 from executor.probes.spoken import size
 from executor.readings import Reading
 from executor.values import TYPE_CHECKING
@@ -24,23 +25,44 @@ def disk(asks: Any, memory: Memory, place: Place) -> Reading:
     """Asks: a path, or {path, write: false}.
 
     values: free_bytes, total_bytes, free_percent, free_files where they are counted; writable 1 or 0, by a small file
-    that is written, synced and removed at most once a minute.
+    that is written, synced and removed at most once a minute. Of a path that is not there yet, the room is that of the
+    nearest folder above it.
     """
     wants = fields(asks, "path")
-    path = os.path.join(place.root, wants["path"])
+    path = found.placed(place.root, wants["path"])
     try:
-        room = os.statvfs(path)
+        missing = _missing(path)
+        room = os.statvfs(_above(path) if missing else path)
     except OSError as error:
         return Reading(at_s=place.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     values = {"free_bytes": float(free), "total_bytes": float(total), "free_percent": 100 * free / max(1, total)}
     if room.f_files:
         values["free_files"] = float(room.f_favail)
-    refused = _refusal(path, memory, place) if wants.get("write", True) else ""
-    if wants.get("write", True):
+    if missing:
+        return Reading(at_s=place.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
+    is_tried = wants.get("write", True)
+    refused = _refusal(path, memory, place) if is_tried else ""
+    if is_tried:
         values["writable"] = float(not refused)
     text = f"{size(free)} free of {size(total)} ({values['free_percent']:.0f} %)"
     return Reading(at_s=place.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
+
+
+def _missing(path: str) -> str:
+    """Return why there is nothing at a path, empty when there is."""
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _above(path: str) -> str:
+    """Return the nearest folder above a path that is there."""
+    while not os.path.lexists(path) and path not in ("", "/"):
+        path = os.path.dirname(path.rstrip("/"))
+    return path or "/"
 
 
 def _refusal(path: str, memory: Memory, place: Place) -> str:

@@ -6,6 +6,7 @@ import os
 import stat
 from fnmatch import fnmatchcase
 
+from executor.flaws import did_you_mean
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 20_000
 MOST_INSIDE = 2_000
+MOST_NEAR = 500
 MAGIC = frozenset("*?[")
 DEEPEST = 12
 
@@ -28,10 +30,16 @@ class Found(Value):
         return stat.S_ISDIR(self.status.st_mode)
 
 
+def placed(root: str, pattern: str) -> str:
+    """Return a path or glob as an absolute one: from the root, `~` as the home folder."""
+    return os.path.join(root, os.path.expanduser(pattern))
+
+
 def matching(root: str, pattern: str) -> list[Found]:
     """Return what a path or glob names below the root, each file once; names with a dot first need one written."""
-    plain = os.path.join(root, pattern)
-    paths: Iterable[str] = [plain] if os.path.lexists(plain) or not MAGIC & {*pattern} else _globbed(root, pattern)
+    plain = placed(root, pattern)
+    is_glob = bool(MAGIC & {*pattern}) and not os.path.lexists(plain)
+    paths: Iterable[str] = _globbed(root, os.path.expanduser(pattern)) if is_glob else [plain]
     once: dict[tuple[int, int], Found] = {}
     for path in paths:
         status = _status(path)
@@ -109,6 +117,23 @@ def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat(follow_symlinks=False)
         except (OSError, RecursionError):
             continue
+
+
+def nearest(root: str, pattern: str) -> str:
+    """Return `; did you mean X` for the first part of a path or glob that is not there, when a like name is."""
+    parts = [*filter(None, os.path.expanduser(pattern).split("/"))]
+    at = "/" if pattern.startswith(("/", "~")) else root
+    for place, part in enumerate(parts):
+        path = os.path.join(at, part)
+        if os.path.lexists(path):
+            at = path
+            continue
+        names = [entry.name for entry in entries(at, [MOST_NEAR])]
+        if MAGIC & {*part} and any(_named(name, part) for name in names):
+            return ""
+        near = did_you_mean(part, [name for name in names if not name.startswith(".") or part.startswith(".")])
+        return near and f"{near}{'/' if place + 1 < len(parts) else ''} in {shown(at, root)}"
+    return ""
 
 
 def shown(path: str, root: str) -> str:

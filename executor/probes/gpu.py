@@ -43,13 +43,18 @@ def gpu(
     values: gpus, utilization_percent (their mean), memory_used_bytes, memory_total_bytes, memory_percent (the fullest),
     temperature_c (the warmest), and with several gpu0_utilization_percent and so on.
     """
-    cards = _nvidia(proc, library or _library) or _amd(f"{sys}/class/drm")
-    chosen = [card for card in cards if asks is True or card.number == asks]
+    seen = cards(proc=proc, sys=sys, library=library)
+    chosen = [card for card in seen if asks is True or card.number == asks]
     if not chosen:
-        text = f"no GPU {asks} here: there are {len(cards)}, counted from 0" if cards else "no GPU here"
+        text = f"no GPU {asks} here: there are {len(seen)}, counted from 0" if seen else "no GPU here"
         return Reading(at_s=place.now_s, there=False, text=text)
     values = _values(chosen)
     return Reading(at_s=place.now_s, values=values, text=_text(values))
+
+
+def cards(*, proc: str = "/proc", sys: str = "/sys", library: Callable[[], Any] | None = None) -> list[Card]:
+    """Return the GPUs of this machine."""
+    return _nvidia(proc, library or _library) or _amd(f"{sys}/class/drm")
 
 
 def _nvidia(proc: str, library: Callable[[], Any]) -> list[Card]:

@@ -27,13 +27,14 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
     """Asks: a file or glob (its newest file), or {file, match: regular expression in any case}.
 
     `stdout` and `stderr` are the job's own. `progress` is how many bytes were added, `text` the last line, with
-    `match` the last line that matched; `values["matches"]` counts those of this run.
+    `match` the last line that matched; `values["matches"]` counts those of this run. With `hand_out` nothing is
+    searched: the new lines of at most one block are in `lines`.
     """
     wants = fields(asks, "file")
     path = _newest(place, wants["file"])
     kept = _kept_of(path, memory)
     try:
-        count = _read(path, kept, memory, wants.get("match"), place)
+        count, lines = _read(path, kept, memory, wants, place)
     except OSError as error:
         said = "is not there yet" if isinstance(error, FileNotFoundError) else error.strerror
         return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
@@ -41,11 +42,14 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
     values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
     text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
     done = float(memory["grown"])
-    return Reading(at_s=place.now_s, there=there, progress=done, values=values, bytes=memory["gained"], text=text)
+    gained = memory["gained"]
+    return Reading(
+        at_s=place.now_s, there=there, progress=done, values=values, bytes=gained, text=text, lines=tuple(lines)
+    )
 
 
 def _newest(place: Place, pattern: str) -> str:
-    plain = os.path.join(place.root, pattern)
+    plain = found.placed(place.root, pattern)
     if pattern in OWN and not os.path.exists(plain):
         return os.path.join(place.folder, OWN[pattern])
     files = [one for one in found.matching(place.root, pattern) if not one.is_folder]
@@ -60,14 +64,19 @@ def _kept_of(path: str, memory: Memory) -> Memory:
     return kept
 
 
-def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Place) -> int:
-    """Read what is new into the memory and return how many lines that was."""
+def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: Place) -> tuple[int, list[str]]:
+    """Read what is new into the memory and return how many lines that was, and those to be searched elsewhere."""
+    match, hands_out = wants.get("match"), wants.get("hand_out", False)
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit, grew = 0, b"", 0, b"", 0
-    for _ in range(BLOCKS):
+    lines: list[str] = []
+    for _ in range(1 if hands_out else BLOCKS):
         for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
             count, last = count + 1, raw
-            if pattern and pattern.search(_searched(raw)):
+            text = _searched(raw) if pattern or hands_out else ""
+            if hands_out:
+                lines.append(text)
+            elif pattern and pattern.search(text):
                 hits, hit = hits + 1, raw
         grew += kept["gained"]
         if not kept["behind"]:
@@ -78,7 +87,7 @@ def _read(path: str, kept: Memory, memory: Memory, match: str | None, place: Pla
     is_torn = grew and kept["at"] < kept["seen"][1]
     said = hit if pattern else tail.last_bytes(path) if is_torn else last
     memory["text"] = line_of(said) or memory.get("text", "")
-    return count
+    return count, lines
 
 
 def _searched(raw: bytes) -> str:

@@ -21,7 +21,8 @@ class Past(Value):
     `closed` is the last run whose end is logged, with its status, class and reason; `next_run` the one that was to
     follow it. `act` is the ending that was begun and not seen through, as (action, key, reason); `unheeded` are alerts
     that were raised and not acted on, `untold` the notices that nobody was sent. `restarts` counts, by key, those
-    that an alert asked for.
+    that an alert asked for. `blind` are, as `when key`, the monitors and rules that were told
+    to see nothing.
     """
 
     closed: str = ""
@@ -35,6 +36,7 @@ class Past(Value):
     restarts: Mapping[str, int] = {}
     retries: int = 0
     untold: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
 
 
 def past(lines: Iterable[Line]) -> Past:
@@ -93,6 +95,10 @@ def _told(stand: Past, line: Line) -> Past:
     return stand.replace(untold=tuple(one for one in stand.untold if one != line["notice"]))
 
 
+def _blind(stand: Past, line: Line) -> Past:
+    return stand.replace(blind=(*stand.blind, f"{line['when']} {line['key']}"))
+
+
 _READ = {
     "MainStarted": _started,
     "MainFinished": _finished,
@@ -101,4 +107,5 @@ _READ = {
     "AlertActed": _acted,
     "AlertCleared": _cleared,
     "NoticeSent": _told,
+    "MonitorBlind": _blind,
 }

@@ -21,6 +21,7 @@ from executor.probes.checkpoints import find_newest
 from executor.readings import Place
 from executor.supervise import sheet
 from executor.supervise.acting import Acting
+from executor.supervise.blind import Blind
 from executor.supervise.implied import implied
 from executor.supervise.leavers import Leavers, left_by, told
 from executor.supervise.startup import Startup
@@ -57,6 +58,7 @@ class Rounds:
         self.acting = Acting(bench, task, past, reached=self.sheet.reached, is_stuck=self._is_stuck)
         self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
+        self.blind = Blind(bench, task, self.rota, self.acting, past.blind)
         self._startup: Startup | None = None
         self._watch = Leavers(bench.interrupts, due=self._due_s, wake=self.rota.wake)
         self._one: Running | None = None
@@ -213,8 +215,10 @@ class Rounds:
 
     def beat(self) -> None:
         """Leave what is seen, for who looks and for who comes after us."""
-        self._beat_s = time.monotonic() + BEAT_S
+        now_s = time.monotonic()
+        self._beat_s = now_s + BEAT_S
         self.sheet.note(self.rota)
+        self.blind.tell(now_s, self._place.began_s)
         self._write()
         try:
             self.save()

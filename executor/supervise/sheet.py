@@ -124,4 +124,5 @@ def _monitor(one: Any) -> dict[str, Any]:
         "there": one.reading.there,
         "text": one.reading.text,
         "troubled": one.troubled,
+        "blind": "; ".join(f"{key}: {why}" for key, why in one.unseen.items()),
     }

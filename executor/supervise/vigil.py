@@ -205,14 +205,16 @@ class Vigil:
             return
         rounds.sheet.state = "ending"
         rounds.beat()
-        outcome = self._judged(judged_by_alerts(outcome, rounds.acting.standing, self._task.step.background))
+        judged = judged_by_alerts(outcome, rounds.acting.standing, self._task.step.background)
+        missed = rounds.blind.at_end(time.monotonic(), rounds.sheet.began_s, passed=judged.passed)
+        outcome = self._judged(judged.replace(evidence=(*judged.evidence, *missed)))
         if self._bench.interrupts.count:
             return
         rounds.acting.clear_all(OVER)  # after the verdict: who takes over before it must see what stands
         rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
         rounds.sheet.write(rounds.rota, [])
         if outcome.verdict != Verdict.CANCELLED:  # who stopped it knows
-            said = outcome.reason or "every check and criterion holds"
+            said = "; ".join((outcome.reason or "every check and criterion holds", *missed))
             rounds.acting.tell("finished" if outcome.passed else "died", said)
         rounds.last_words()
 

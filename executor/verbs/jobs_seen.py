@@ -246,8 +246,7 @@ def _monitor(seen: Look, watch: Row, one: Row) -> Row:
         "interval_s": _number(one.get("interval_s")),
         "age_s": _age(seen, watch, one.get("looked_s")),
         "there": bool(one.get("there")),
-        "text": seen.mask(str(one.get("text") or "")),
-        "troubled": seen.mask(str(one.get("troubled") or "")),
+        **{key: seen.mask(str(one.get(key) or "")) for key in ("text", "troubled", "blind")},
     }
 
 

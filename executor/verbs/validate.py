@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor import claude_files, env_files, notify_checks, project, reading, spec_file
+from executor import claude_files, env_files, interpreter, notify_checks, project, reading, spec_file
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.flaws import Flaw
 from executor.formats import spec_md
@@ -15,6 +15,7 @@ from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.plan import read_plan, validate
 from executor.runnable import beyond_this_version
+from executor.sightless import sightless
 from executor.values import TYPE_CHECKING
 from executor.verbs.doubts import of_spec, too_many, uncovered
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from executor.formats.spec_md import Box
+    from executor.lint import ReadScript
     from executor.plan import Plan
     from executor.steps import Settings, Step
 
@@ -51,6 +53,7 @@ def run(args: Namespace) -> Verdict:
         yield from _env_files(here.root, step)
         yield from uncovered(here, step)
         yield from too_many(here, step)
+        yield from _blind_monitors(here, step, settings, read_script)
 
     def of_settings(settings: Settings, written: object) -> Iterator[Flaw]:
         return _notifiers(here.root, settings, written)
@@ -108,6 +111,18 @@ def _skills(root: str, listed: tuple[str, ...] | None) -> str:
         return claude_files.skills_of(root, listed)[1]
     except DefinitionError as error:
         return str(error)
+
+
+def _blind_monitors(here: project.Project, step: Step, settings: Settings, read_script: ReadScript) -> Iterator[Flaw]:
+    """Return the monitors for which PRE-FLIGHT of a job will refuse it: they can see nothing."""
+    if not step.is_job:
+        return
+    python = interpreter.find(here.root, settings.python, os.environ)
+    path = os.pathsep.join((os.path.dirname(python.path), os.environ.get("PATH", os.defpath)))
+    script = (read_script(step.main.script) or "") if step.main and step.main.script else ""
+    for place, _, reason in sightless(step, here.root, script=script, path=path):
+        said = f"can see nothing, so the job is not started: {reason}"
+        yield Flaw(("background", place), said, severity="warning")
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:

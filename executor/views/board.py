@@ -121,6 +121,7 @@ def _details(row: Row) -> Iterator[tuple[str, str]]:
     yield "progress", _moved(row) if runs else _progress(row)
     yield "metrics", _metrics(row)
     yield "checkpoints", _checkpoints(row, runs=runs)
+    yield from (("blind", str(one.get("blind") or "")) for one in row["monitors"])
     if runs:
         for one in row["monitors"]:
             yield "monitor", _monitor(row, one)

@@ -204,6 +204,11 @@ def _alert(line: Line) -> list[str]:
     return [f"[BACKGROUND] ✗ alert {line['key']}: {brief(line['output'])}{follows}"]
 
 
+def _blind(line: Line) -> list[str]:
+    saw = "saw nothing to the end" if line["when"] == "end" else "sees nothing so far"
+    return [f"[BACKGROUND] ! monitor {line['key']} {saw}: {brief(line['reason'])}"]
+
+
 def _acted(line: Line) -> list[str]:
     action, status = line["action"], line["status"]
     done = BEGUN.get(action, action) if status == "started" else f"{action} {status.replace('_', ' ')}"
@@ -260,6 +265,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "JobStarted": _job_started,
     "BriefGiven": _brief_given,
     "SupervisorStarted": _supervisor,
+    "MonitorBlind": _blind,
     "CheckpointSaved": lambda line: [f"[BACKGROUND] ✓ first checkpoint: {brief(line['path'])}"],
     "AlertRaised": _alert,
     "AlertCleared": lambda line: [f"[BACKGROUND] ✓ {line['key']} is over: {brief(line['reason'])}"],

@@ -368,7 +368,10 @@ def test_who_is_told(written: str, notifiers: list[Notifier]) -> None:
         ("[{on: [alert]}]", "settings.notify[0]: needs one of url, env, command"),
         ("[{url: a://b, env: A}]", "settings.notify[0]: has url and env: keep one of them"),
         ("[{url: a://b, command: a}]", "settings.notify[0]: has command and url: keep one of them"),
-        ("[{url: a://b, on: [alarm]}]", "settings.notify[0].on[0]: must be alert or recovered or finished or died"),
+        (
+            "[{url: a://b, on: [alarm]}]",
+            "settings.notify[0].on[0]: must be alert or recovered or blind or finished or died",
+        ),
         ("[{command: a, env: A}]", "settings.notify[0].env: must be a list, got 'A'"),
         ("5", "settings.notify: "),
     ],

@@ -1,0 +1,84 @@
+"""Regular expressions that may take for ever on an unlucky line."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"(?P<atom>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\()|*+?{^$])"
+    r"|(?P<open>\((?:\?(?:P<\w+>|[:=!>]|<[=!]|[a-zA-Z-]+:?|#))?)"
+    r"|(?P<close>\))|(?P<or>\|)|(?P<edge>[\^$])"
+    r"|(?P<repeat>\*|\+|\?|\{\d*(?:,\d*)?\})(?P<lazy>[?+]?)|(?P<other>.)",
+    re.DOTALL,
+)
+
+
+def is_plain(pattern: str) -> bool:
+    """Tell whether a search with this pattern takes no longer than its text is long, but for a small factor."""
+    return not any(token["repeat"] and _is_endless(token["repeat"]) for token in _TOKEN.finditer(pattern))
+
+
+class _Group:
+    """A group that is being read: where it began, whether an alternative so far can match in several ways."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.ambiguous = False
+        self._endless = self._endless_must = self._firm = 0
+
+    def add(self, *, unbounded: bool, optional: bool) -> None:
+        """Take in a part: whether it may repeat without end, whether it may be left out."""
+        self._endless += unbounded
+        self._endless_must += unbounded and not optional
+        self._firm += not unbounded and not optional
+
+    def end_alternative(self) -> None:
+        """Judge what has been read: one endless part, with nothing beside it that parts two rounds, is ambiguous."""
+        alone = self._endless > 0 and self._firm == 0 and self._endless_must <= 1
+        self.ambiguous = self.ambiguous or alone
+        self._endless = self._endless_must = self._firm = 0
+
+
+def nested_repeat(pattern: str) -> str:
+    """Return the part of a pattern that repeats what repeats already, as in `(a+)+`; empty when there is none.
+
+    Such a part matches the same text in many ways, and a line that fits it but for its end is tried in all of them.
+    """
+    groups = [_Group(0)]
+    last: tuple[int, bool, bool] | None = None  # where a part began, whether it is an ambiguous group, whether loose
+    for token in _TOKEN.finditer(pattern):
+        if token["repeat"]:
+            endless = _is_endless(token["repeat"])
+            if last and last[1] and endless:
+                return pattern[last[0] : token.end()]
+            if last:
+                groups[-1].add(unbounded=endless or last[2], optional=token["repeat"][0] in "*?{")
+            last = None
+            continue
+        if last:
+            groups[-1].add(unbounded=last[2], optional=False)
+        last = _after(groups, token)
+    return ""
+
+
+def _after(groups: list[_Group], token: re.Match[str]) -> tuple[int, bool, bool] | None:
+    """Take in a token that is no repeat; return the part that a repeat behind it would be of."""
+    if token["open"]:
+        groups.append(_Group(token.start()))
+    elif token["or"]:
+        groups[-1].end_alternative()
+    elif token["close"] and len(groups) > 1:
+        group = groups.pop()
+        group.end_alternative()
+        return group.start, group.ambiguous, group.ambiguous
+    elif token["atom"] or token["other"]:
+        return token.start(), False, False
+    return None
+
+
+def _is_endless(repeat: str) -> bool:
+    """Tell whether a repeat has no bound, or one that is as good as none."""
+    if repeat[0] != "{":
+        return repeat != "?"
+    _, comma, most = repeat.strip("{}").partition(",")
+    return bool(comma) and (not most or int(most) >= 10)
