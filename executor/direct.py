@@ -6,7 +6,7 @@ import re
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/.+-][A-Za-z0-9_@%+:,./-]*(?: +[A-Za-z0-9_@%+=:,./-]+)*")
 # What bash does itself, or differently from the program of that name; true and false are the same either way.
-BUILTINS = frozenset(
+_BUILTINS = frozenset(
     [
         ".",
         ":",
@@ -101,4 +101,4 @@ def words(command: str) -> tuple[str, ...]:
     if not _PLAIN.fullmatch(command):
         return ()
     found = tuple(command.split())
-    return () if found[0] in BUILTINS else found
+    return () if found[0] in _BUILTINS else found

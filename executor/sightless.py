@@ -218,5 +218,5 @@ def first_program(command: str) -> str:
     if not name and (script := shell.syntax(command)) and script.parts:
         first = script.parts[0].pipelines[0].commands[0]
         name = str(first.values[0] or "") if first.kind == "simple" and first.values else ""
-    is_plain = bool(_WORD.fullmatch(name)) and name not in direct.BUILTINS and "function" not in command
+    is_plain = bool(_WORD.fullmatch(name)) and not direct.is_builtin(name) and "function" not in command
     return name if is_plain and "()" not in command and "alias" not in command else ""
