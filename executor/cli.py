@@ -15,6 +15,7 @@ from executor.errors import (
     DefinitionError,
     DoTasksError,
     MachineError,
+    PersonWantedError,
     SpecError,
     UsageError,
     way_out,
@@ -38,6 +39,7 @@ VERBS = {
     "log": ("log", "what the log says of a task; --follow, --rotate"),
     "monitor": ("monitor", "every background job; --watch, --json, --until EVENT; the same: --monitor"),
     "resume": ("resume", "the work of a brief is done: check it, judge it, tick"),
+    "accept": ("accept", "a person, at a terminal, accepts that what judges a brief's step changed"),
     "stop": ("stop", "end a task and everything it started"),
     "recheck": ("recheck", "check ticked steps again on what lies here, without MAIN"),
     "retick": ("retick", "tick again from the log what passed, when SPEC.md went back"),
@@ -65,6 +67,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, 2),
     (DefinitionError, 2),
     (SpecError, 2),
+    (PersonWantedError, 3),
     (BusyError, 5),
     (MachineError, 6),
     (KeyboardInterrupt, 130),
@@ -102,7 +105,8 @@ def main(words: list[str]) -> int:
         return EXIT_CODES[_dispatch(words)]
     except (DoTasksError, KeyboardInterrupt) as error:
         text = _shown(error)
-        print(f"do-tasks: {_several(text)}{text}", file=sys.stderr)
+        several = "" if isinstance(error, PersonWantedError) else _several(text)
+        print(f"do-tasks: {several}{text}", file=sys.stderr)
         return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -175,7 +175,8 @@ def _decide_unsettled(
     if seen.status == "alive" and decision.main != "adopt":
         decision = decision.replace(stop_run=seen.run)
     why = f"step {stale}, which it depends on, passed after it" if stale else in_words(changed) or decision.why
-    why = f"ticked by hand, which is not enough for strict; {why}" if not_enough(desk, box) else why
+    how = "after a person accepted its judges" if tick_of(box, recorded) == "accepted" else "by hand"
+    why = f"ticked {how}, which is not enough for strict; {why}" if not_enough(desk, box) else why
     digest = seen.digest if decision.main == "adopt" and seen.digest else digest
     return decision.replace(why=why, digest=_begun_with(decision, digest, state, recorded))
 

@@ -68,5 +68,9 @@ class MachineError(DoTasksError):
     """The disk, the rights or the kernel refuse."""
 
 
+class PersonWantedError(DoTasksError):
+    """Nothing may run before a person has looked."""
+
+
 class BusyError(DoTasksError):
     """Another executor holds the lock."""

@@ -230,7 +230,8 @@ class StepPassed(Event):
     """All evidence is in; the box may be ticked.
 
     `digest` is of what MAIN did, `judged_by` of what judged it; `parts` and `files` are what both are made of.
-    `proven` and `claimed` count criteria, `checks` the POST checks that ran.
+    `proven` and `claimed` count criteria, `checks` the POST checks that ran; `accepted` is the person who accepted that
+    its judges changed while its brief was out.
     """
 
     phase: str = "SPEC"
@@ -244,6 +245,7 @@ class StepPassed(Event):
     checks: int = 0
     duration_s: float = 0.0
     note: str = ""
+    accepted: str = ""
 
 
 class StepFailed(Event):
@@ -353,19 +355,21 @@ class HandUntickSeen(Event):
 
 
 class StepMarkedDone(Event):
-    """`mark-done` ticked a box by hand."""
+    """`mark-done` ticked a box by hand; `terminal` when a person typed it, the process of no brief."""
 
     phase: str = "SPEC"
     by: str = ""
     reason: str = ""
+    terminal: bool = False
 
 
 class StepReopened(Event):
-    """`reopen` opened a box by hand."""
+    """`reopen` opened a box by hand; `terminal` when a person typed it, the process of no brief."""
 
     phase: str = "SPEC"
     by: str = ""
     reason: str = ""
+    terminal: bool = False
 
 
 class JobStarted(Event):
@@ -446,7 +450,8 @@ class NoticeSent(Event):
 class BriefGiven(Event):
     """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`.
 
-    `asked` is the selection that is gone on with then, as words of the command line.
+    `asked` is the selection that is gone on with then, as words of the command line. `judges` names what was remembered
+    of its judges, with the digest of that; `givers` are the processes that it was given to, as `pid start boot name`.
     """
 
     phase: str = "MAIN"
@@ -456,14 +461,42 @@ class BriefGiven(Event):
     brief: str = ""
     reason: str = ""
     asked: str = ""
+    judges: str = ""
+    givers: tuple[str, ...] = ()
 
 
 class BriefRepeated(Event):
-    """A brief that is out was given again, to another selection: `asked` is gone on with from now on."""
+    """A brief that is out was given again, to another selection: `asked` is gone on with from now on.
+
+    `givers` are the processes that it was given to this time.
+    """
 
     phase: str = "MAIN"
     status: str = "waiting"
     asked: str = ""
+    givers: tuple[str, ...] = ()
+
+
+class JudgesChanged(Event):
+    """What judges a step was found changed while its brief is out: nothing runs until a person accepts it."""
+
+    phase: str = "SPEC"
+    status: str = "waiting"
+    changes: tuple[str, ...] = ()
+
+
+class JudgesAccepted(Event):
+    """A person accepted what changed of a step's judges; `judges` names what was remembered anew, with its digest.
+
+    `digests` are those of the changed files as they are now.
+    """
+
+    phase: str = "SPEC"
+    by: str = ""
+    reason: str = ""
+    changes: tuple[str, ...] = ()
+    digests: Any = None
+    judges: str = ""
 
 
 class WarningRaised(Event):

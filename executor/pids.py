@@ -125,23 +125,43 @@ def environ(pid: int) -> list[bytes]:
 
 
 class Line(Value):
-    """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot."""
+    """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot, `terminal` 0 without one."""
 
     pid: int
     parent: int
     session: int
     start: int
+    terminal: int = 0
+
+
+def owner(pid: int) -> int:
+    """Return the user of a process, -1 when it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return -1
+
+
+def cgroup(pid: int) -> str:
+    """Return the control groups of a process as the kernel names them, empty where it does not tell."""
+    return (_raw(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace").strip()
 
 
 def everybody() -> dict[int, Line]:
     """Return every living process that is seen from here, zombies left out, by its pid."""
-    lines = (_line(pid) for pid in _all_pids())
-    return {line.pid: line for line in lines if line is not None}
+    lines = (line(pid) for pid in _all_pids())
+    return {one.pid: one for one in lines if one is not None}
 
 
-def _line(pid: int) -> Line | None:
+def line(pid: int) -> Line | None:
+    """Return what the kernel says of a living process, None for a zombie, a dead one, or where it does not tell."""
     fields = _stat(pid)
-    return Line(pid, int(fields[1]), int(fields[3]), int(fields[19])) if fields else None
+    return Line(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[4])) if fields else None
+
+
+def name(pid: int) -> str:
+    """Return the kernel's name of a process, empty when it is gone."""
+    return (_raw(f"/proc/{pid}/comm") or b"").decode("utf-8", "replace").strip()
 
 
 def is_listed(pid: int) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from executor.outcome import Outcome
     from executor.steps import Criterion, Step
 
-KEPT = ("proven", "claimed")  # ticks that rest on this log: a recheck is logged beside them
+KEPT = ("proven", "claimed", "accepted")  # ticks that rest on this log: a recheck is logged beside them
 
 
 def is_checkable(step: Step) -> bool:

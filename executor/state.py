@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 ENVELOPE = ("event", "task_id", "timestamp", "status")
+UNKNOWN = "unknown"  # what was remembered of the judges at a brief whose line does not say
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
 MOST_OLDER = 8  # passes before the last that are remembered; a tick of one before them has its evidence elsewhere
 PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
@@ -111,13 +112,17 @@ def _passed(state: StepState, line: Line) -> StepState:
         checks=line.get("checks", 0),
         alerts=(),
         line_lost=False,
+        judges="",
+        accepted="",
+        passed_accepted=str(line.get("accepted", "")),
     )
 
 
 def _older(state: StepState, task_id: str) -> tuple[str, ...]:
     """Return the tasks that passed before this one, as `id kind`."""
     before = state.passed_task
-    kind = kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks)
+    accepted = bool(state.passed_accepted)
+    kind = kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks, accepted=accepted)
     return (*state.older, f"{before} {kind}")[-MOST_OLDER:] if before not in ("", task_id) else state.older
 
 
@@ -137,7 +142,11 @@ def _watched(state: StepState, line: Line) -> StepState:
 
 
 def _waits(state: StepState, line: Line) -> StepState:
-    return state.replace(verdict="waiting")
+    return state.replace(verdict="waiting", judges=str(line.get("judges") or "") or UNKNOWN)
+
+
+def _accepted(state: StepState, line: Line) -> StepState:
+    return state.replace(judges=str(line.get("judges", "")), accepted=str(line.get("by", "")) or "a person")
 
 
 def _job_started(state: StepState, line: Line) -> StepState:
@@ -183,6 +192,8 @@ def _opened(state: StepState, line: Line) -> StepState:
         passed_task=state.passed_task,
         older=state.older,
         lines=state.lines,
+        judges=state.judges if line.get("terminal") is not True else "",
+        accepted=state.accepted,
     )
 
 
@@ -191,7 +202,8 @@ def _hand_seen(state: StepState, line: Line) -> StepState:
 
 
 def _marked_done(state: StepState, line: Line) -> StepState:
-    return state.replace(passed_at=line["timestamp"], passed_place=line.get("place", 0), hand_seen=True)
+    judges = state.judges if line.get("terminal") is not True else ""
+    return state.replace(passed_at=line["timestamp"], passed_place=line.get("place", 0), hand_seen=True, judges=judges)
 
 
 FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
@@ -205,6 +217,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "SupervisorStarted": _watched,
     "JobStarted": _job_started,
     "BriefGiven": _waits,
+    "JudgesAccepted": _accepted,
     "CheckpointSaved": _checkpoint,
     "AlertRaised": _alert,
     "AlertCleared": _alert,

@@ -25,6 +25,8 @@ class StepState(Value):
     counts of the last pass; `stood` are alerts (monitor/rule) that failed a job at its end. `rechecked` is the last
     recheck that passed, `recheck_full` True when it asked every criterion. `was` is the number under which the lines of
     the newest task are written when the step was renumbered since, else 0.
+    `judges` names what was remembered of the step's judges when its brief was given, until it passes; `accepted` is the
+    person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass.
     """
 
     task_id: str = ""
@@ -64,6 +66,9 @@ class StepState(Value):
     rechecked: str = ""
     recheck_full: bool = False
     was: int = 0
+    judges: str = ""
+    accepted: str = ""
+    passed_accepted: str = ""
 
 
 NEW = StepState()

@@ -38,15 +38,22 @@ TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
 UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not take
 
 
-def kind_of(*, proven: int, claimed: int, checks: int) -> str:
-    """Return proven or claimed, by the counts of a pass: criteria proven and claimed, POST checks that ran."""
-    return "claimed" if claimed or not (proven or checks) else "proven"
+def kind_of(*, proven: int, claimed: int, checks: int, accepted: bool = False) -> str:
+    """Return proven or claimed, by the counts of a pass: criteria proven and claimed, POST checks that ran.
+
+    `accepted`: what judged it changed while its brief was out, and a person accepted that.
+    """
+    return "accepted" if accepted else "claimed" if claimed or not (proven or checks) else "proven"
 
 
 def kind_of_pass(state: StepState) -> str | None:
-    """Return proven or claimed for a step whose newest task passed, else None."""
-    passed = state.verdict == "passed"
-    return kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks) if passed else None
+    """Return proven, claimed or accepted for a step whose newest task passed, else None."""
+    return _kind(state) if state.verdict == "passed" else None
+
+
+def _kind(state: StepState) -> str:
+    accepted = bool(state.passed_accepted)
+    return kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks, accepted=accepted)
 
 
 def tick_of(box: Box, state: StepState) -> str:
@@ -59,7 +66,7 @@ def tick_of(box: Box, state: StepState) -> str:
     if mark.kind == "rechecked":
         return "rechecked" if mark.task_id == state.rechecked else "elsewhere"
     if mark.task_id == state.passed_task:
-        return kind_of(proven=state.proven, claimed=state.claimed, checks=state.checks)
+        return _kind(state)
     older = (one.split() for one in state.older)
     return next((kind for task_id, kind in older if task_id == mark.task_id), "elsewhere")
 

@@ -6,11 +6,12 @@ import json
 import os
 import shlex
 
-from executor import brief, claude_files, files, follow, jobs
+from executor import brief, brief_memory, claude_files, files, follow, jobs, person
 from executor.bounds import rounds_of
 from executor.criteria import wants_fresh
 from executor.events import BriefGiven
 from executor.outcome import Outcome, Verdict
+from executor.phases import judged
 from executor.phases.briefing import brief_for
 from executor.phases.remembering import remember
 from executor.phases.running import outlast_the_tick
@@ -63,7 +64,10 @@ def _write(bench: Bench, task: Task, run: str, skills: tuple[Skill, ...], found:
 def _wait(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
     """Log that the task waits; `reason` is what POST found of the last answer."""
     path = bench.relative(os.path.join(bench.folder(task, run), "brief.md"))
-    bench.log(BriefGiven(run=run, runner="host", brief=path, reason=reason, asked=shlex.join(bench.asked)), task)
+    judges, givers = judged.remember(bench, task), person.givers()
+    brief_memory.add_givers(judges, givers)
+    given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
+    bench.log(given.replace(asked=shlex.join(bench.asked)), task)
     bench.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")
 

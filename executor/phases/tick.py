@@ -68,6 +68,8 @@ def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     checks = [check.kind for check in (*task.step.pre_flight, *task.step.post_validation)]
     said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, NOTE))]
+    accepted = bench.state(task.step.number).accepted
+    said += [f"accepted by {accepted}"] if accepted else []
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))
     passed = StepPassed(
         digest=task.digest,
@@ -77,6 +79,7 @@ def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
         checks=sum(check.kind != "prose" for check in task.step.post_validation),
         duration_s=_age(bench, task),
         note=note,
+        accepted=accepted,
     )
     bench.log(passed, task)
     bench.journal.sync()

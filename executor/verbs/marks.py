@@ -15,15 +15,17 @@ from executor.formats.spec_md import Mark, clean
 from executor.journal import Journal
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
-from executor.select import select
+from executor.select import ranges, select
 from executor.step_state import NEW
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work
+from executor.verbs import agent_at_work, briefs_out, judges_gate
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from executor.plan import Plan
+
+DOES = {"mark-done": "Tick", "reopen": "Open"}
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -40,14 +42,30 @@ def run(args: Namespace) -> Verdict:
     boxes = {box.number: box for box in spec_md.boxes(spec_file.read(here.spec))}
     number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
     spec_md.find(spec_file.read(here.spec), number)
-    _refuse_without_person(args)
+    at_terminal = _person_vouches(here.root, args, number)
     agent_at_work.refuse(here.root, args.verb)
     done = args.verb == "mark-done"
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")
         return Verdict.PASSED
     _refuse_while_it_runs(here.root, number, args.verb)
-    return _mark(here, args, number, done=done)
+    return _mark(here, args, number, done=done, at_terminal=at_terminal)
+
+
+def _person_vouches(root: str, args: Namespace, number: int) -> bool:
+    """Refuse whoever is no person; return True when a step was given a brief and a person sits at a terminal."""
+    judges_gate.distrust_caches(root)
+    states = follow.recall(root).states
+    out = briefs_out.waiting(states)
+    if not out:
+        _refuse_without_person(args)
+        return any(state.judges for state in states.values()) and briefs_out.is_a_person(root, states)
+    briefs_out.refuse_other(root, states, f"{args.verb} {args.step}")
+    if not briefs_out.typed(
+        number, f"The brief of step {ranges(out)} is out. {DOES[args.verb]} step {number} by hand?"
+    ):
+        raise UsageError(f"{number} was not typed back, so SPEC.md is as it was")
+    return True
 
 
 def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
@@ -85,12 +103,12 @@ def _refuse_without_person(args: Namespace) -> None:
         )
 
 
-def _mark(here: project.Project, args: Namespace, number: int, *, done: bool) -> Verdict:
+def _mark(here: project.Project, args: Namespace, number: int, *, done: bool, at_terminal: bool) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
     told = clean(f"{by}: {args.reason}" if args.reason else by)
     journal = Journal(here.path(LOG_NAME))
     kind = StepMarkedDone if done else StepReopened
-    journal.write(kind(by=by, reason=args.reason), step=number)
+    journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
     journal.sync()
     mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=told) if done else None
     spec_file.mark(here.spec, here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 from executor import follow, project
@@ -21,9 +22,21 @@ MOVES = {
     3: "Wait for what the transcript names: `monitor` shows background jobs, `why` a dependency. Then {call}.",
     130: "{call} goes on where it stopped.",
 }
+ACCEPTS = re.compile(r"a person accepts it: (do-tasks accept \d+)$", re.MULTILINE)
+WANTED = (
+    "A person has to look: what judges the step is not as it was at its brief. Put back what you changed, and nothing"
+    " else, then make the same call again. If you changed nothing, or it has to stay, show the user the lines of the"
+    " transcript, and say that they may type `{command}` in a terminal of their own. No tool accepts; do not type it."
+)
 NOTHING = (
     "Nothing is left of what was asked for: it is done, or its job runs (`monitor`). `status` shows the whole plan."
 )
+
+
+def person_wanted(transcript: str) -> str:
+    """Return the next move when only a person can say how it goes on; empty when that is not so."""
+    found = ACCEPTS.search(transcript)
+    return WANTED.format(command=found[1]) if found else ""
 
 
 def move_after(start: str, words: list[str], exit_code: int) -> str:

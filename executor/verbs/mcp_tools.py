@@ -20,7 +20,7 @@ from executor.mask import clean_control
 from executor.values import TYPE_CHECKING
 from executor.verbs.mcp_briefs import Given, find_brief, named_in, without
 from executor.verbs.mcp_calls import Child, Said
-from executor.verbs.mcp_moves import move_after
+from executor.verbs.mcp_moves import move_after, person_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,10 @@ Exit 3 with a `brief` means that the work of MAIN is wanted from you: do what th
 its task id. do-tasks runs POST and the criteria itself and ticks the box, or says what is missing; `next` of its answer
 names the call of `run` that goes on.
 
-There is no tool that ticks a box, and none that opens one: only evidence does, or a person in a terminal. Do not edit
-SPEC.md, step_definitions.yaml, .task_execution.log or what is under .do-tasks/, and do not loosen a check so that it
-passes. When the plan itself is wrong, say which line and why, and leave the change to the user."""
+There is no tool that ticks a box, opens one, or accepts a change: evidence ticks, or a person in a terminal. Do not
+edit SPEC.md, step_definitions.yaml, tests, .task_execution.log or what is under .do-tasks/, and do not loosen a check
+so that it passes: while a brief is out such a change is refused by name, until it is put back or a person accepts it.
+When the plan itself is wrong, say which line and why, and leave the change to the user."""
 MEANINGS = {
     0: "passed, or well, or nothing to do",
     1: "a step failed",
@@ -188,6 +189,9 @@ class Tools:
         text = self._shown(said.text)
         if said.late and said.exit_code > 128:
             return _answered(said.exit_code, text, LATE.format(limit_s=limit_s))
+        wanted = person_wanted(text) if said.exit_code == 3 else ""
+        if wanted:
+            return _answered(3, text, wanted)
         task_id = named_in(text) if said.exit_code == 3 else ""
         if not task_id:
             return _answered(said.exit_code, text, self._shown(move_after(self._start, words, said.exit_code)))

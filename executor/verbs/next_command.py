@@ -73,11 +73,21 @@ def brief_out(bench: Bench, reports: list[Report]) -> str:
     waiting = [report for report in reports if report.outcome.verdict == Verdict.WAITING and report.task_id]
     out = [report for report in waiting if bench.state(report.number).verdict == "waiting"]
     for report in out:
-        before = remembered(bench.root, report.task_id)
-        if before is None or words_of(before) != bench.asked:
-            asked_now = BriefRepeated(asked=shlex.join(bench.asked))
+        before, new = remembered(bench.root, report.task_id), _new_givers(bench, report)
+        if before is None or words_of(before) != bench.asked or new:
+            asked_now = BriefRepeated(asked=shlex.join(bench.asked), givers=new)
             bench.journal.write(asked_now, task_id=report.task_id, step=report.number)
     return out[0].task_id if out else ""
+
+
+def _new_givers(bench: Bench, report: Report) -> tuple[str, ...]:
+    """Return the processes that are given this brief now, and were not before; they are remembered from here on."""
+    from executor import brief_memory, person  # few runs have a brief out
+
+    known = {one for line in follow.task_lines(bench.root, report.task_id) for one in line.get("givers") or ()}
+    new = tuple(one for one in person.givers() if one not in known)
+    brief_memory.add_givers(bench.state(report.number).judges, new)
+    return new
 
 
 def remaining(desk: Desk, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:

@@ -12,7 +12,7 @@ from executor.outcome import Verdict
 from executor.recheck import is_checkable, recheck
 from executor.select import ranges, select
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work
+from executor.verbs import agent_at_work, judges_gate
 from executor.verbs.run import open_bench, under_lock
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
     try:
         boxes = bench.boxes()
+        judges_gate.refuse_changed(bench)
         note_spec(bench, boxes)
         bench.interrupts.listen()
         return _rechecked(bench, boxes, args, screen)

@@ -9,7 +9,7 @@ from executor.desk import Desk
 from executor.digests import main_digest
 from executor.errors import UsageError
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work, next_command
+from executor.verbs import agent_at_work, judges_gate, next_command
 from executor.verbs.run import open_bench, under_lock
 from executor.verbs.summary import say_json, say_report
 from executor.views.terminal import safe
@@ -38,34 +38,40 @@ def run(args: Namespace) -> Verdict:
 
 
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    from executor.ending import already_passed, resume
-    from executor.outcome import Verdict
-
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = follow.recall(here.root)
     desk = Desk(here, plan, recalled)
     desk.follow_numbers(desk.boxes())
-    number = _number(desk, args.task_id)
-    asked = next_command.remembered(here.root, args.task_id)
     bench: Bench = open_bench(here, desk, screen)
-    bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
-    bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
     try:
-        bench.interrupts.listen()
-        passed = bench.state(number).verdict == "passed"
-        report = already_passed(bench, number) if passed else resume(bench, number)
-        say_report(bench, report, screen)
-        cut = report.outcome.verdict == Verdict.INTERRUPTED
-        move = next_command.of_resume(bench, number, args.task_id, asked, args.project, interrupted=cut)
-        if move.told:
-            screen.say(safe(bench.masker.mask(move.told)))
-        if args.json:
-            say_json(bench, [report], [], move=move.command)
-        return report.outcome.verdict
+        return _resumed(bench, args, screen)
     finally:
+        judges_gate.settle(bench)
         follow.save(here.root, follow.catch_up(here.root, bench.recalled))
         bench.journal.close()
+
+
+def _resumed(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
+    from executor.ending import already_passed, resume
+    from executor.outcome import Verdict
+
+    judges_gate.refuse_changed(bench)
+    number = _number(bench, args.task_id)
+    asked = next_command.remembered(bench.root, args.task_id)
+    bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
+    bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
+    bench.interrupts.listen()
+    passed = bench.state(number).verdict == "passed"
+    report = already_passed(bench, number) if passed else resume(bench, number)
+    say_report(bench, report, screen)
+    cut = report.outcome.verdict == Verdict.INTERRUPTED
+    move = next_command.of_resume(bench, number, args.task_id, asked, args.project, interrupted=cut)
+    if move.told:
+        screen.say(safe(bench.masker.mask(move.told)))
+    if args.json:
+        say_json(bench, [report], [], move=move.command)
+    return report.outcome.verdict
 
 
 def _number(desk: Desk, task_id: str) -> int:

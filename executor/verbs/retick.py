@@ -11,7 +11,7 @@ from executor.phases.tick import tick_again
 from executor.select import ranges, select
 from executor.ticks import went_back
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work
+from executor.verbs import agent_at_work, judges_gate
 from executor.verbs.run import open_bench, under_lock
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
     try:
         boxes = bench.boxes()
+        judges_gate.refuse_changed(bench)
         note_spec(bench, boxes)
         numbers = _asked(bench, boxes, args.steps)
         for number in numbers:

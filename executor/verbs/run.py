@@ -15,6 +15,7 @@ from executor.outcome import Verdict
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
+from executor.verbs import judges_gate
 from executor.verbs.wanted import asked, ranges
 from executor.views.words import safe
 
@@ -88,6 +89,7 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 
     os.chdir(here.root)
     lock = locks.take(here.state("run.lock"))
+    judges_gate.distrust_caches(here.root)
     screen = Screen(2 if aside else 1)
     try:
         return work(screen)
@@ -111,6 +113,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     try:
         return _go(bench, args, screen)
     finally:
+        judges_gate.settle(bench)
         follow.save(here.root, follow.catch_up(here.root, bench.recalled))
         bench.journal.close()
 
@@ -154,6 +157,7 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     gc.enable()
     alone = _agent_alone(bench)
     spec_file.refuse_read_only(bench.project.spec)
+    judges_gate.refuse_changed(bench)
     note_spec(bench, bench.boxes())
     boxes = _with_appended(bench, args)
     bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children

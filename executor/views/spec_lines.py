@@ -52,6 +52,8 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "SpecMarked": _marked,
     "StepRechecked": _rechecked,
     "StepsRenumbered": lambda line: [f"Step numbers have changed: {', '.join(line['moves'])}; ticks go with them."],
+    "JudgesChanged": lambda line: [f"What judges step {line['step']} changed since its brief: nothing runs."],
+    "JudgesAccepted": lambda line: [f"[SPEC] ◆ What judges step {line['step']} is accepted by {line['by']}."],
     "HandTickSeen": lambda line: [f"Step {line['step']} was ticked by hand; noted."],
     "HandUntickSeen": lambda line: [f"Step {line['step']} was opened by hand; it runs again."],
 }

@@ -64,6 +64,7 @@ class Project:
 
     def env(self):
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        kept["XDG_STATE_HOME"] = f"{self.root}.state"
         return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **self.environ}
 
     def start(self, *words, argv=(sys.executable, "-m", "executor"), **popen):

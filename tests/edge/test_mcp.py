@@ -228,6 +228,18 @@ def test_a_lie_is_not_ticked(project):
     assert "- [ ] **STEP 1**" in project.spec
 
 
+def test_a_judge_that_was_changed_is_refused_with_a_persons_move(project):
+    given = answer(hosted(project), "run", step="1", runner="host")
+    project.write("step_definitions.yaml", project.text("step_definitions.yaml").replace("test 4 =", "test 9 !="))
+    before = project.spec
+    for tool, words in (("resume", {"task_id": given["task_id"]}), ("run", {"step": "1"}), ("run", {})):
+        told = answer(project, tool, **words)
+        assert (told["exit_code"], "brief" in told) == (3, False)
+        assert "step_definitions.yaml: step 1, post_validation" in told["transcript"]
+        assert "`do-tasks accept 1` in a terminal of their own" in told["next"]
+    assert (project.spec, project.events("StepPassed")) == (before, [])
+
+
 def several(project, *numbers, **more):
     """Steps that whoever called does: each writes one file."""
     steps = {

@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from tests.edge.projects import Project, command
+from tests.edge.terminals import Terminal
 
 
 @pytest.fixture
@@ -278,10 +279,12 @@ def test_what_another_terminal_did_is_not_asked_for(project):
     assert next_of(project.run("resume", task)) == ""
 
 
-def test_a_tick_by_hand_is_no_end_of_the_selection(project):
+def test_a_tick_by_hand_is_no_end_of_the_selection(project, tmp_path):
+    terminal = Terminal(tmp_path / "terminal", project)
     project.plan(s1=hosted(1), s2=hosted(2)).run("--step", "1-2")
     task = do_work(project)
-    assert project.run("mark-done", "1", "--by", "me", "--reason", "seen").code == 0
+    assert terminal.run("mark-done", "1", "--by", "me", "--reason", "seen", answer="1")[0] == 0
+    terminal.close()
     done = project.run("resume", task)
     assert (done.code, next_of(done)) == (0, "do-tasks --step 1-2")
 

@@ -1,0 +1,254 @@
+"""What judges a step that an agent outside works on: remembered at its brief, compared before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor import brief_memory, files, follow, protect
+from executor.brief_memory import Remembered
+from executor.errors import PersonWantedError
+from executor.events import JudgesChanged, WarningRaised
+from executor.formats import spec_md
+from executor.mend import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
+from executor.phases.guard import globs_of, startup_of
+from executor.plan_parts import changed_parts, parts_of
+from executor.project import DEFINITIONS, SPEC_NAME, STATE_FOLDER
+from executor.records import LOG_NAME
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from executor.bench import Bench, Task
+    from executor.formats.spec_md import Box
+    from executor.mend import Change
+    from executor.step_state import StepState
+
+    Shown = tuple[str, ...]
+
+STEP = re.compile(r"(?:: |of )step (\d{1,9})")
+PART = 16  # hex digits that tell a part from what it was
+NO_BOX: Shown = ()
+MOST_TOLD = 20
+PUT_BACK = (
+    "Whoever changed it puts it back (git diff shows what, git checkout -- FILE brings a committed file back)"
+    " and gives the same command again;"
+)
+HOW = {ADDED: "is new", CHANGED: "changed", MODE: "has another mode", REMOVED: "is gone", REPLACED: "was replaced"}
+# The state of a box that a line of the log accounts for; of SpecMarked its status says it.
+STATES = {
+    "StepPassed": "x",
+    "SpecTicked": "x",
+    "StepMarkedDone": "x",
+    "StepFailed": " ",
+    "StepInterrupted": " ",
+    "StepReopened": " ",
+    "SpecLineAppended": " ",
+    "JobStarted": "~",
+    "SupervisorStarted": "~",
+}
+MARKED = {"started": "~", "passed": "x"}
+CACHES = ("state.json", os.path.join("cache", "plan.json"))
+
+
+class Found(Value):
+    """What changed since the brief of a step: `changes` in words, `unknown` when nobody can tell."""
+
+    step: int
+    task_id: str
+    changes: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+def distrust_caches(root: str) -> None:
+    """Throw away what an agent outside may have written for us to read, while a brief is out or was."""
+    if brief_memory.is_kept(root):
+        for name in CACHES:
+            protect.forget(os.path.join(root, STATE_FOLDER, name))
+
+
+def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
+    """Return the steps that were given a brief and have not passed since: what judges them is remembered."""
+    return {number: state for number, state in sorted(states.items()) if state.judges}
+
+
+def remember(bench: Bench, task: Task) -> str:
+    """Remember what judges the plan now, unless an earlier brief did; return the reference for the log."""
+    known = next((state.judges for state in briefed(bench.states).values()), "")
+    return known or renew(bench, task)
+
+
+def renew(bench: Bench, task: Task) -> str:
+    """Remember what judges the plan now, in place of what was; return the reference for the log.
+
+    What the step of this task is to make, it may make, be it a file that judging programs start with.
+    """
+    definitions = bench.relative(bench.project.definitions)
+    before = [brief_memory.ident_of(state.judges) for state in briefed(bench.states).values()]
+    brief_memory.forget(bench.root, *before)
+    what = Remembered(definitions, _parts(bench), _boxes(bench), _log_bytes(bench.root))
+    reference, trouble = brief_memory.keep(bench.root, what, globs_of(bench), startup_of(bench, task))
+    if trouble:
+        bench.journal.write(WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}"))
+    return reference
+
+
+def refuse_changed(bench: Bench) -> None:
+    """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
+    found = changed(bench)
+    if found is None:
+        return
+    _log_once(bench, found)
+    raise PersonWantedError(told(found))
+
+
+def changed(bench: Bench) -> Found | None:
+    """Return what changed since the first brief that is out, None when nothing did, or none is."""
+    out = briefed(bench.states)
+    named = {brief_memory.ident_of(state.judges) for state in out.values()}
+    if _strange(bench, named):
+        why = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
+        return Found(next(iter(out), next(iter(bench.plan.numbers), 0)), "", unknown=why)
+    for number, state in out.items():
+        kept = brief_memory.read(bench.root, state.judges)
+        if kept.what is None:
+            return Found(number, state.task_id, unknown=kept.why)
+        changes = tuple(dict.fromkeys(_changes(bench, kept.what, kept.folder, briefs=set(out))))
+        if changes:
+            return Found(number, state.task_id, changes)
+    return None
+
+
+def steps_in(found: Found) -> set[int]:
+    """Return the steps that the changes name."""
+    return {int(number) for one in found.changes for number in STEP.findall(one)}
+
+
+def _strange(bench: Bench, named: set[str]) -> list[str]:
+    """Return what is remembered of briefs that the log does not know."""
+    return [one for one in brief_memory.unnamed(bench.root, named) if not _is_in_log(bench.root, one)]
+
+
+def forget_settled(bench: Bench) -> None:
+    """Forget what was remembered when every step that had a brief has passed, or a person has seen to it."""
+    if not briefed(bench.states) and brief_memory.is_kept(bench.root) and not _strange(bench, set()):
+        brief_memory.forget(bench.root)
+
+
+def told(found: Found) -> str:
+    """Return what is wrong, each change on a line, and the ways on."""
+    accept = f"in a terminal of their own a person accepts it: do-tasks accept {found.step}"
+    if found.unknown:
+        return (
+            f"nobody can tell whether what judges step {found.step} is as it was at its brief: {found.unknown}."
+            f" Nothing was run.\nLook at SPEC.md, the definitions and the tests (git diff); {accept}"
+        )
+    more = len(found.changes) - MOST_TOLD
+    lines = [*found.changes[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(
+        (
+            f"what judges step {found.step} changed since its brief ({found.task_id}), so nothing was run:",
+            *(f"  {line}" for line in lines),
+            PUT_BACK,
+            f"or {accept}",
+        )
+    )
+
+
+def _log_once(bench: Bench, found: Found) -> None:
+    """Log what was found, once for the same."""
+    changes = found.changes or (found.unknown,)
+    lines = follow.task_lines(bench.root, found.task_id) if found.task_id else []
+    last = next((line.get("changes") for line in reversed(lines) if line.get("event") == JudgesChanged.__name__), None)
+    if last != [bench.masker.mask(one) for one in changes]:
+        bench.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
+
+
+def _changes(bench: Bench, was: Remembered, folder: str, *, briefs: set[int]) -> Iterator[str]:
+    definitions = bench.relative(bench.project.definitions)
+    if was.definitions != definitions:
+        yield f"{definitions}: the plan is read from here now, it was {was.definitions}"
+    for name in changed_parts(was.parts, _parts(bench), briefed=briefs):
+        yield f"{definitions}: {name}"
+    yield from _of_files(bench, folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
+    yield from _of_boxes(bench, was)
+
+
+def _of_files(bench: Bench, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
+    """Yield what became of the protected files; of SPEC.md and definitions the text alone is compared elsewhere."""
+    real_spec = os.path.relpath(os.path.realpath(bench.project.spec), os.path.realpath(bench.root))
+    for one in protect.changes(bench.root, folder):
+        if one.path.startswith(LOG_NAME):
+            continue
+        if one.path in (*by_meaning, real_spec, os.path.realpath(bench.project.spec)) and one.kind in (CHANGED, MODE):
+            continue
+        yield _in_words(one)
+
+
+def _in_words(one: Change) -> str:
+    return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {HOW.get(one.kind, one.kind)}"
+
+
+def _of_boxes(bench: Bench, was: Remembered) -> Iterator[str]:
+    """Yield the boxes that are not as they were and that no line of the log since then accounts for."""
+    now = _boxes(bench)
+    numbers = [number for number in sorted({*was.boxes, *now}) if was.boxes.get(number) != now.get(number)]
+    explained = _explained(bench.root, was.log_bytes) if numbers else {}
+    for number in numbers:
+        shown = now.get(number, NO_BOX)
+        if not (shown and (shown[0], shown[2]) in explained.get(number, set())):
+            yield f"SPEC.md: box of step {number}: {_box_in_words(shown)}, was {_box_in_words(was.boxes.get(number))}"
+
+
+def _box_in_words(shown: Shown | None) -> str:
+    if not shown:
+        return "no line"
+    state, kind, task_id, *_ = shown
+    return f"[{state}]" + (f" {kind.replace('_', ' ')}" if kind else "") + (f" {task_id}" if task_id else "")
+
+
+def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
+    """Return the states of boxes that the log behind so many bytes accounts for, with the task, by step."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    for line in _lines_behind(root, log_bytes):
+        event, step = line.get("event"), line.get("step")
+        state = MARKED.get(str(line.get("status")), " ") if event == "SpecMarked" else STATES.get(str(event))
+        if state is not None and isinstance(step, int):
+            found.setdefault(step, set()).add((state, str(line.get("task_id") or "")))
+    return found
+
+
+def _lines_behind(root: str, log_bytes: int) -> Iterator[dict[str, object]]:
+    left = log_bytes
+    for path in _logs(root):
+        size = os.path.getsize(path)
+        if left < size:
+            yield from filter(None, (follow.parse(line) for _, line in follow.lines(path, max(0, left))))
+        left -= size
+
+
+def _is_in_log(root: str, ident: str) -> bool:
+    needle = ident.encode()
+    return any(needle in line for path in _logs(root) for _, line in follow.lines(path))
+
+
+def _log_bytes(root: str) -> int:
+    return sum(map(os.path.getsize, _logs(root)))
+
+
+def _logs(root: str) -> list[str]:
+    return [path for path in (*follow.rotated(root), os.path.join(root, LOG_NAME)) if os.path.exists(path)]
+
+
+def _parts(bench: Bench) -> dict[str, str]:
+    return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(bench.plan).items()}
+
+
+def _boxes(bench: Bench) -> dict[int, Shown]:
+    return {box.number: _shown(box) for box in spec_md.boxes(bench.spec_bytes())}
+
+
+def _shown(box: Box) -> Shown:
+    mark = box.mark
+    return (box.state, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ("", "", "", "")))

@@ -1,0 +1,79 @@
+"""A terminal of a person: a shell with a terminal of its own, that no process of a test is above."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+from tests.edge.projects import until
+
+PATIENCE_S = 300
+# It leaves us by forking twice, so that process 1 is above it, and ends by itself.
+LEAVE = """\
+import os, pty, select, sys
+folder, patience_s = sys.argv[1], float(sys.argv[2])
+if os.fork():
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+os.mkfifo(f"{folder}/typed")
+typed = os.open(f"{folder}/typed", os.O_RDWR)
+pid, screen = pty.fork()
+if not pid:
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+with open(f"{folder}/pid.new", "w") as file:
+    file.write(f"{os.getpid()} {pid}")
+os.rename(f"{folder}/pid.new", f"{folder}/pid")
+with open(f"{folder}/shown", "wb", buffering=0) as shown:
+    try:
+        while ready := select.select([screen, typed], [], [], patience_s)[0]:
+            if screen in ready:
+                shown.write(os.read(screen, 65536))
+            if typed in ready:
+                os.write(screen, os.read(typed, 65536))
+    except OSError:
+        pass
+os.kill(pid, 9)
+"""
+
+
+class Terminal:
+    """A shell of a person in the folder of a project; open it before the brief is given."""
+
+    def __init__(self, folder, project):
+        self.folder = folder
+        self.folder.mkdir()
+        argv = [sys.executable, "-c", LEAVE, str(folder), str(PATIENCE_S)]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(argv, env={**project.env(), "PS1": "$ "}, cwd=project.root, timeout=60, check=True, **quiet)
+        until((self.folder / "pid").exists, "the terminal never came")
+        self.pids = [int(pid) for pid in (self.folder / "pid").read_text().split()]
+
+    @property
+    def shown(self):
+        return (self.folder / "shown").read_bytes().decode(errors="replace").replace("\r\n", "\n")
+
+    def type(self, line):
+        with (self.folder / "typed").open("wb", buffering=0) as typed:
+            typed.write(line.encode() + b"\n")
+
+    def run(self, *words, answer=""):
+        """Type a command line of ours, and the answer to its question; return exit code and what was shown since."""
+        before, ended = len(self.shown), f"ended {os.urandom(4).hex()}"
+        said = f"{sys.executable} -m executor {' '.join(words)}; echo {ended[:7]}''{ended[7:]} $?"
+        self.type(said)
+        if answer:
+            until(lambda: "Type the number" in self.shown[before:] or ended in self.shown[before:], "it never asked")
+            self.type(answer)
+        until(lambda: f"{ended} " in self.shown[before:], "it never ended")
+        shown, _, code = self.shown[before:].partition(f"{ended} ")
+        return int(code.split()[0]), shown
+
+    def close(self):
+        for pid in self.pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
