@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         int
     ]  # inode, size, mtime_ns, ctime_ns, checksum, 1 when of samples, 1 when an earlier MAIN of the step made it
 
-__all__ = ["KINDS", "Before", "content", "main", "matching", "read_before", "read_record", "stamp"]
+__all__ = ["KINDS", "Before", "content", "expanded", "main", "matching", "read_before", "read_record", "stamp"]
 
 BLOCK = 1 << 20
 TAIL = 64 * BLOCK
@@ -191,9 +191,14 @@ def matching(pattern: str) -> Found:
     """Return what a path or glob finds, with its status; a name that exists is never read as a glob."""
     import glob
 
-    path = os.path.expanduser(pattern)
+    path = expanded(pattern)
     names = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     return [(name, status) for name in names for status in statuses(name)]
+
+
+def expanded(path: str) -> str:
+    """Return a path with the home folder for a `~` or `$HOME` at its start."""
+    return os.path.expanduser(re.sub(r"^\$(?:HOME\b|\{HOME\})", "~", path))
 
 
 def statuses(name: str) -> list[os.stat_result]:
@@ -213,7 +218,7 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
         return lambda _: 0.0
     reference = text(fields, "newer_than")
     try:
-        than = os.stat(os.path.expanduser(reference)).st_mtime_ns + 1
+        than = os.stat(expanded(reference)).st_mtime_ns + 1
     except OSError as error:
         raise UnmetError(expected, f"{reference}: {words(error)}", f"make {reference}, or correct newer_than") from None
     return lambda status: (than - status.st_mtime_ns) / GB
@@ -491,8 +496,8 @@ def disk_free(asks: Any) -> Said:
     path, least = text(fields, "path", "."), number(fields, "min_gb", 0)
     expected = f"{least:g} GB free and writable in {path}"
     try:
-        space = os.statvfs(os.path.expanduser(path))
-        probe(os.path.expanduser(path))
+        space = os.statvfs(expanded(path))
+        probe(expanded(path))
     except OSError as error:
         return no(expected, words(error), f"make {path} a directory with room that you may write to")
     free = space.f_bavail * space.f_frsize / GB

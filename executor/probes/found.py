@@ -6,6 +6,7 @@ import os
 import stat
 from fnmatch import fnmatchcase
 
+from executor.child import expanded
 from executor.flaws import did_you_mean
 from executor.values import TYPE_CHECKING, Value
 
@@ -31,15 +32,20 @@ class Found(Value):
 
 
 def placed(root: str, pattern: str) -> str:
-    """Return a path or glob as an absolute one: from the root, `~` as the home folder."""
-    return os.path.join(root, os.path.expanduser(pattern))
+    """Return a path or glob from the root on, with the home folder for `~` or `$HOME`; what exists so is as written."""
+    plain = os.path.join(root, pattern)
+    return plain if os.path.lexists(plain) else os.path.join(root, expanded(pattern))
 
 
 def matching(root: str, pattern: str) -> list[Found]:
-    """Return what a path or glob names below the root, each file once; names with a dot first need one written."""
+    """Return what a path or glob names below the root, each file once; names with a dot first need one written.
+
+    A `~` or `$HOME` at its start is the home folder.
+    """
     plain = placed(root, pattern)
-    is_glob = bool(MAGIC & {*pattern}) and not os.path.lexists(plain)
-    paths: Iterable[str] = _globbed(root, os.path.expanduser(pattern)) if is_glob else [plain]
+    paths: Iterable[str] = [plain]
+    if MAGIC & {*pattern} and not os.path.lexists(plain):
+        paths = _globbed(root, expanded(pattern))
     once: dict[tuple[int, int], Found] = {}
     for path in paths:
         status = _status(path)
@@ -121,8 +127,8 @@ def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
 
 def nearest(root: str, pattern: str) -> str:
     """Return `; did you mean X` for the first part of a path or glob that is not there, when a like name is."""
-    parts = [*filter(None, os.path.expanduser(pattern).split("/"))]
-    at = "/" if pattern.startswith(("/", "~")) else root
+    parts = [*filter(None, expanded(pattern).split("/"))]
+    at = "/" if expanded(pattern).startswith("/") else root
     for place, part in enumerate(parts):
         path = os.path.join(at, part)
         if os.path.lexists(path):
@@ -140,3 +146,15 @@ def shown(path: str, root: str) -> str:
     """Return a path as it is seen from the root, whole when it lies elsewhere."""
     inner = os.path.relpath(path, root)
     return path if inner.startswith("..") else inner
+
+
+def absence(root: str, pattern: str) -> str:
+    """Return why nothing is found under a path or glob."""
+    path = placed(root, pattern)
+    if not os.path.islink(path):
+        return "is not there yet"
+    try:
+        os.stat(path)
+    except OSError as error:
+        return f"is a link that leads nowhere: {error.strerror}"
+    return "is not there yet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from binascii import crc32
 
 from executor.asks import fields
 from executor.probes import found, tail
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
 MOST_FILES = 8
 BLOCKS = 8  # a look reads this many times LOOK_BYTES at most
-LONGEST = 4096  # bytes of a line that are searched
+LONGEST = 4096  # bytes of a line that are searched, at its start and at its end
+MOST_HITS = 256  # lines that matched, which are remembered
 
 
 def log(asks: Any, memory: Memory, place: Place) -> Reading:
@@ -36,7 +38,7 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
     try:
         count, lines = _read(path, kept, memory, wants, place)
     except OSError as error:
-        said = "is not there yet" if isinstance(error, FileNotFoundError) else error.strerror
+        said = found.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
         return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
     there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
     values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
@@ -49,11 +51,11 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
 
 
 def _newest(place: Place, pattern: str) -> str:
-    plain = found.placed(place.root, pattern)
-    if pattern in OWN and not os.path.exists(plain):
+    path = found.placed(place.root, pattern)
+    if pattern in OWN and not os.path.exists(path):
         return os.path.join(place.folder, OWN[pattern])
     files = [one for one in found.matching(place.root, pattern) if not one.is_folder]
-    return max(files, key=lambda one: (one.status.st_mtime_ns, one.path)).path if files else plain
+    return max(files, key=lambda one: (one.status.st_mtime_ns, one.path)).path if files else path
 
 
 def _kept_of(path: str, memory: Memory) -> Memory:
@@ -76,8 +78,11 @@ def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place:
             text = _searched(raw) if pattern or hands_out else ""
             if hands_out:
                 lines.append(text)
-            elif pattern and pattern.search(text):
+            elif pattern and pattern.search(text) and _is_news(kept, raw):
                 hits, hit = hits + 1, raw
+        if kept.pop("anew", False):
+            kept["hits"] = []
+        kept.pop("again", None)
         grew += kept["gained"]
         if not kept["behind"]:
             break
@@ -95,3 +100,16 @@ def _searched(raw: bytes) -> str:
     if len(raw) > 2 * LONGEST:
         raw = raw[:LONGEST] + b"\n" + raw[-LONGEST:]
     return plain(raw) or raw.decode("utf-8", "replace")
+
+
+def _is_news(kept: Memory, raw: bytes) -> bool:
+    """Tell whether a line that matches stood there no more often before its file was written anew."""
+    if kept.pop("anew", False):
+        began_anew = 2 * kept["seen"][1] <= kept.get("was", 0)
+        kept["again"], kept["hits"] = [] if began_anew else kept.get("hits", []), []
+    mark, again = crc32(raw), kept.get("again", [])
+    kept["hits"] = [*kept.get("hits", ()), mark][-MOST_HITS:]
+    if mark in again:
+        again.remove(mark)
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from math import isfinite
+from math import isfinite, nan
 
 from executor.asks import fields
 from executor.probes import found, tail
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 5_000
 MOST_FILES = 16
 MOST_VALUES = 256
+TOTALS = ("total_steps", "max_steps")  # where a training says itself where it ends
 
 
 def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
@@ -36,12 +37,14 @@ def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
     kept = memory.setdefault("files", {})
     _forget_gone(kept, files)
     new: deque[Row] = deque(maxlen=MOST_ROWS)
-    trouble, gained = "" if files else f"{wants['file']} is not there yet", 0
+    trouble, gained = _nothing(place.root, wants["file"], files), 0
     for one in _in_turn(files, kept):
         series = Series(one.path, kept.setdefault(one.path, {}), wants, place)
         new.extend(series.new_rows(MOST_ROWS))
         memory["count"] = memory.get("count", 0) + series.count
         gained += series.bytes
+        if series.lost_step:
+            memory.get("values", {}).pop("step", None)
         trouble = series.trouble or trouble
     _remember(memory, new)
     said = _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
@@ -57,8 +60,22 @@ def _newest(root: str, pattern: str) -> list[Found]:
 
 
 def _event_files(folder: Found) -> list[Found]:
-    inside = found.inside(folder.path, [found.MOST_INSIDE])
-    return [found.Found(path, status) for path, status in inside if EVENTS in os.path.basename(path)]
+    inside = [found.Found(path, status) for path, status in found.inside(folder.path, [found.MOST_INSIDE])]
+    events = [one for one in inside if EVENTS in os.path.basename(one.path)]
+    return events or [one for one in inside if "/metrics/" in one.path and _is_of_mlflow(one.path)]
+
+
+def _is_of_mlflow(path: str) -> bool:
+    return os.path.isfile(os.path.join(path.rpartition("/metrics/")[0], "meta.yaml"))
+
+
+def _nothing(root: str, pattern: str, files: list[Found]) -> str:
+    """Return why there is no file to read, empty when there is one."""
+    if files:
+        return ""
+    if os.path.isdir(found.placed(root, pattern)):
+        return f"{pattern} is a folder without event files: name a file in it, or a glob such as {pattern}/*.jsonl"
+    return f"{pattern} {found.absence(root, pattern)}"
 
 
 def _forget_gone(kept: Memory, files: list[Found]) -> None:
@@ -94,7 +111,7 @@ def _reading(memory: Memory, place: Place, new: tuple[Row, ...], wants: dict[str
         at_s=place.now_s,
         there=count > 0,
         progress=values.get("step", float(count) if count else None),
-        total=wants.get("total"),
+        total=wants.get("total") or next((values[name] for name in TOTALS if isfinite(values.get(name, nan))), None),
         values=values,
         rows=new,
         text=pairs(_in_order(values)) if count else trouble,

@@ -66,13 +66,13 @@ def _last(name: str) -> str:
 def with_step(form: Memory, row: Row, asked: str) -> Row:
     """Return the row with its step under `step`; without a name asked for, the best known column of the file is it.
 
-    A part of an epoch is no step: `form["no_step"]` says that the column is none.
+    A part of an epoch is no step: `form["no_step"]` says that the column is none, `form["lost_step"]` that this is new.
     """
     name = asked or _step_column(form, row)
     if name not in row:
         return row
     if not asked and _last(name) == "epoch" and isfinite(row[name]) and row[name] % 1:
-        form["no_step"] = True
+        form.update(no_step=True, lost_step=True)
         return row
     step = row.pop(name)
     row.pop("step", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from math import isfinite
 
-from executor.probes.blanks import SURE_OF_EMPTY, with_nans
+from executor.probes.blanks import SURE, SURE_OF_EMPTY, with_nans
 from executor.probes.objects import NOTHING
 from executor.probes.pairs import PAIR, pairs
 from executor.probes.spelling import COUNTS, comma_of, number
@@ -66,9 +66,9 @@ def csv_row(form: Memory, line: str, columns: list[str]) -> Row:
         return {}
     row = _named(names, values)
     form["rowed"] = True
-    blank = [name for name, cell in zip(names, cells, strict=False) if name and cell.lower() in NOTHING]
-    is_written = any(cell and cell.lower() in NOTHING for cell in cells)
-    return with_nans(form, row, blank, 2 if is_written else SURE_OF_EMPTY)
+    empty = [(name, cell) for name, cell in zip(names, cells, strict=False) if cell.lower() in NOTHING and name]
+    least = SURE if any(cell for _, cell in empty) else SURE_OF_EMPTY
+    return with_nans(form, row, [name for name, _ in empty], least)
 
 
 def _whole(form: Memory, line: str) -> str:
@@ -86,6 +86,10 @@ def _whole(form: Memory, line: str) -> str:
 
 
 def _values(cells: Sequence[str], separator: str, line: str, names: Sequence[str]) -> list[float | None]:
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        pass
     comma = "decimal" if separator == ";" and "." not in line else comma_of(line)
     names = [*names, *[""] * (len(cells) - len(names))]
     return [
@@ -133,7 +137,7 @@ def columns_row(form: Memory, line: str, columns: list[str]) -> Row:
         return {}
     if _RULE.fullmatch(line):
         return _closed(form)
-    line = _BORDERS.sub("|", line)
+    line = line if line.isascii() else _BORDERS.sub("|", line)
     bare = line.strip()
     if bare[0] == bare[-1] == "|" and len(bare) > 2:
         return _box_row(form, [cell.strip() for cell in bare[1:-1].split("|")])
