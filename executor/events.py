@@ -91,7 +91,8 @@ class MainStarted(Event):
     """MAIN's process is about to be let go; `pid` is its launcher's.
 
     Of an agent: its role, its model, and what its shell is contained by. Of a chunk: its number, counted from 1, the
-    number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are.
+    number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are. Of a job: `record`, the
+    digest of its job.json, in which its checks and criteria are.
     """
 
     phase: str = "MAIN"
@@ -108,6 +109,7 @@ class MainStarted(Event):
     chunk: int = 0
     chunks: int = 0
     made_by: str = ""
+    record: str = ""
 
 
 class MainAdopted(Event):
@@ -500,9 +502,10 @@ class JudgesAccepted(Event):
 
 
 class WarningRaised(Event):
-    """Something a person should know that stops nothing."""
+    """Something a person should know that stops nothing; `record` is the digest of a job.json that was made again."""
 
     message: str = ""
+    record: str = ""
 
 
 class LogRepaired(Event):

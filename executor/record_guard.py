@@ -8,11 +8,11 @@ import re
 import sys
 from hashlib import sha256
 
-from executor import files, follow, judges, protect, reading
+from executor import caches, files, follow, judges, protect, reading
 from executor import jobs as job_records
 from executor.errors import MachineError
 from executor.journal import Journal, settled, settled_size
-from executor.judges import FILE, LINK, RECORDS
+from executor.judges import FILE, LINK
 from executor.mend import CHANGED, LOST, TAKEN, Change
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING, Value
@@ -69,10 +69,11 @@ class Verified(Value):
     """What became of the log: `found` is what was changed, and mended where its `restored` says so.
 
     `explained` are the states of boxes, by step, that lines behind the mark account for, as guarded.allowed_spec
-    takes them.
+    takes them; `jobs` are the tasks whose supervisors may have written meanwhile.
     """
 
     found: tuple[Change, ...] = ()
+    jobs: tuple[str, ...] = ()
     explained: Mapping[int, str] = {}
 
 
@@ -94,8 +95,9 @@ def verify(journal: Journal, folder: str, *, task_id: str, mark: Mark | None = N
 
     Without `mark`, which `remember` gave, another executor made it: the one in the folder counts, and lines of this
     task are left that only such an executor would write. Struck lines are kept in the folder, in taken/log.jsonl.
-    The cache of the fold is thrown away: whoever has a fold in memory recalls the log when something was found.
+    Whoever has a fold in memory recalls the log when something was found.
     """
+    caches.drop(os.path.dirname(journal.path))
     known = mark or _read_mark(folder)
     if known is None:
         return Verified()
@@ -103,8 +105,7 @@ def verify(journal: Journal, folder: str, *, task_id: str, mark: Mark | None = N
     told = protect.offences(folder)
     found = tuple(one for one in since.mended() if one not in told or one.restored)
     protect.note(folder, found)
-    protect.forget(os.path.join(os.path.dirname(journal.path), RECORDS, "state.json"))
-    return Verified(found, since.explained())
+    return Verified(found, known.jobs, since.explained())
 
 
 class _Since:
@@ -201,7 +202,7 @@ class _Since:
         if not isinstance(task_id, str) or not _is_of(said, task_id):
             return False
         event = said.get("event")
-        if task_id in self._mark.jobs and event not in OF_EXECUTORS:
+        if task_id in self._mark.jobs and event not in OF_EXECUTORS and not said.get("record"):
             return event not in OF_THE_END or job_records.look(self._root, task_id).status == "exited"
         return task_id == self._task_id and event in INNOCENT
 

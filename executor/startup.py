@@ -24,6 +24,7 @@ PRUNED = frozenset((*ASIDE, *CACHES, RECORDS, ".hg", ".svn", ".tox", ".nox", ".e
 MOST = 200_000  # names that are looked at, those near the root first
 A_VENV, ACTIVATE = "pyvenv.cfg", ("bin/activate", "Scripts/activate")
 _CODE = re.compile(r"(?:\.[\w-]+)?\.(?:so|pyd)|\.pyc?")
+_RUN = re.compile(r"main\.\d+")
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 
 
@@ -188,9 +189,9 @@ class _Search:
 
 
 def _counts(one: os.DirEntry[str]) -> bool:
-    """Return True for what a program reads: a folder counts as a package of that name, a sample of git's does not."""
+    """Return True for what is read: of folders a package and that of a run; a sample of git's does not count."""
     if one.is_dir(follow_symlinks=False):
-        return "." not in one.name
+        return "." not in one.name or _RUN.fullmatch(one.name) is not None
     return not one.name.endswith(".sample")
 
 

@@ -62,8 +62,8 @@ def write(order: Order) -> None:
 def read(folder: str) -> Order:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
     body: dict[str, Any] = reading.parsed(files.read(os.path.join(folder, FILE)))
-    several = ("criteria", "tools", "guarded", "steering", "judges", "env", "allowed", "urls")
-    several += ("filed", "hidden", "keep")
+    told = ("criteria", "tools", "env", "allowed", "urls", "filed", "hidden", "keep")
+    several = (*told, "guarded", "steering", "judges")
     return Order(
         **{**body, **{name: tuple(body[name]) for name in several}},
     ).replace(bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import attend, follow, jobs, monitors, notify, notify_checks
+from executor import attend, follow, job_record, jobs, monitors, notify, notify_checks
 from executor.bench import Task
 from executor.errors import DefinitionError, MachineError
 from executor.events import WarningRaised
@@ -44,7 +44,8 @@ def background(bench: Bench, task: Task) -> Outcome:
     jobs.write_job(bench.root, task.task_id, _record(bench, task))
     kept = monitors.for_new_run(bench, task, jobs.read_memory(bench.root, task.task_id).get("monitors", {}))
     jobs.write_memory(bench.root, task.task_id, {"monitors": bench.masker.mask_all(kept)})
-    begin(bench, task, Errand(run, argv, lambda pid: note_started(bench, task, run, pid), resume))
+    record = job_record.digest(bench.root, task.task_id)
+    begin(bench, task, Errand(run, argv, lambda pid: note_started(bench, task, run, pid, record=record), resume))
     bench.hear()
     return attended(bench, task.step.number, task.task_id, why="the job was started")
 
@@ -74,15 +75,22 @@ def _record(bench: Bench, task: Task) -> dict[str, object]:
 
 
 def mend_record(bench: Bench, box: Box, task_id: str) -> None:
-    """Make the record of a job again from the plan when it cannot be read: a power cut or a full disk leaves that."""
-    if _is_whole(jobs.read_job(bench.root, task_id), box.number, task_id):
+    """Make the record of a job again from the plan when it cannot be read, or is not the one that the log knows.
+
+    A power cut or a full disk leaves the former; the latter would judge the job by other checks than it began with.
+    """
+    is_whole = _is_whole(jobs.read_job(bench.root, task_id), box.number, task_id)
+    if is_whole and job_record.is_as_logged(bench.root, task_id):
         return
     digest = jobs.look(bench.root, task_id).digest or bench.state(box.number).digest
     decision = Decision("run", "its record could not be read", task_id=task_id)
     task = Task(bench.step(box.number), task_id, digest, decision, title=box.title, began=bench.now())
     jobs.write_job(bench.root, task_id, _record(bench, task))
     where = os.path.join(jobs.JOBS, task_id, "job.json")
-    bench.log(WarningRaised(message=f"{where} could not be read; it was made again from the plan as it is now"), task)
+    wrong = "was changed since the job began" if is_whole else "could not be read"
+    message = f"{where} {wrong}; it was made again from the plan as it is now"
+    bench.log(WarningRaised(message=message, record=job_record.digest(bench.root, task_id)), task)
+    bench.journal.sync()
 
 
 def _is_whole(body: dict[str, Any], number: int, task_id: str) -> bool:

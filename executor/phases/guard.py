@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor import follow, guarded, jobs, judge_places, pids, proc, protect, record_guard
+from executor import follow, guarded, jobs, judge_places, pids, proc, protect, record_guard, task_records
 from executor.bench import Task
 from executor.errors import DoTasksError, UsageError
 from executor.events import ProtectedRestored
@@ -46,17 +46,22 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
 def startup_of(bench: Bench, task: Task) -> Startup:
     """Return what the judges of this plan read as they start, but for what the step is to make."""
     environ = bench.environment(task)
-    return judge_places.startup_of(
+    wanted = judge_places.startup_of(
         bench.plan, task.step, root=bench.root, python=bench.python, environ=environ, sources=bench.sources
     )
+    records = task_records.places(bench.root, bench.states.values(), without=task.task_id, running=_running(bench))
+    return wanted.replace(folders={**wanted.folders, **dict(records)})
 
 
 def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:
     """Remember all that judges the agent, its role file, and the log, just before it is let go."""
     folder = _folder(bench, task, run)
     memory = protect.remember(bench.root, folder, (*globs_of(bench), role), startup)
-    running = {state.task_id for state in bench.states.values() if state.job and _may_write(bench.root, state)}
-    return Watched(memory, record_guard.remember(bench.journal, folder, jobs=running))
+    return Watched(memory, record_guard.remember(bench.journal, folder, jobs=_running(bench)))
+
+
+def _running(bench: Bench) -> set[str]:
+    return {state.task_id for state in bench.states.values() if state.job and _may_write(bench.root, state)}
 
 
 def _may_write(root: str, state: StepState) -> bool:
@@ -129,7 +134,9 @@ def put_back(
     root = os.path.dirname(journal.path)
     mark, memory = (watched.mark, watched.memory) if watched else (None, None)
     seen = record_guard.verify(journal, folder, task_id=task_id, mark=mark)
-    found = (*seen.found, *protect.undo(root, folder, explained=seen.explained, memory=memory))
+    ends = task_records.forged_ends(root, seen.jobs, folder)
+    protect.note(folder, ends)
+    found = (*ends, *seen.found, *protect.undo(root, folder, explained=seen.explained, memory=memory))
     return _restored(root, folder, found) if found else None
 
 

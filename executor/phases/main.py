@@ -66,8 +66,8 @@ def _attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, 
     return judge(bench, task, run, done)
 
 
-def note_started(bench: Bench, task: Task, run: str, pid: int) -> None:
-    """Log that MAIN is about to be let go, and make it survive a power cut."""
+def note_started(bench: Bench, task: Task, run: str, pid: int, *, record: str = "") -> None:
+    """Log that MAIN is about to be let go, and make it survive a power cut; `record` is the digest of a job's."""
     spec = task.step.main or Main()
     started = MainStarted(
         run=run,
@@ -76,6 +76,7 @@ def note_started(bench: Bench, task: Task, run: str, pid: int) -> None:
         pid=pid,
         objective=spec.objective or task.title,
         limit_s=spec.limit_s,
+        record=record,
     )
     bench.log(started, task)
     bench.journal.sync()

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from executor import follow, jobs, locks, pids, refused
+from executor import follow, job_record, jobs, locks, pids, refused
 from executor.bench import Bench, inherited
 from executor.desk import Desk
 from executor.errors import BusyError, DoTasksError, MachineError
@@ -67,6 +67,9 @@ def watch(root: str, task_id: str, why: str) -> None:
     job = jobs.read_job(root, task_id)
     if not job:
         raise MachineError(f"cannot read {os.path.join(jobs.JOBS, task_id, 'job.json')}: nothing says how to watch it")
+    if not job_record.is_as_logged(root, task_id):
+        where = os.path.join(jobs.JOBS, task_id, "job.json")
+        raise MachineError(f"{where} was changed since the job began; do-tasks --continue makes it again from the plan")
     recalled = follow.recall(root)
     state = of_task(recalled.states, int(job.get("step", -1)), task_id)
     if state.task_id == task_id and state.verdict in ("", "started"):

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor import follow, jobs, project
+from executor import caches, follow, jobs, project
 from executor.desk import Desk
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
@@ -89,6 +89,7 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 
     os.chdir(here.root)
     lock = locks.take(here.state("run.lock"))
+    caches.distrust(here.root)
     judges_gate.distrust_caches(here.root)
     screen = Screen(2 if aside else 1)
     try:
