@@ -46,22 +46,19 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
 def startup_of(bench: Bench, task: Task) -> Startup:
     """Return what the judges of this plan read as they start, but for what the step is to make."""
     environ = bench.environment(task)
-    wanted = judge_places.startup_of(
+    return judge_places.startup_of(
         bench.plan, task.step, root=bench.root, python=bench.python, environ=environ, sources=bench.sources
     )
-    records = task_records.places(bench.root, bench.states.values(), without=task.task_id, running=_running(bench))
-    return wanted.replace(folders={**wanted.folders, **dict(records)})
 
 
 def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:
-    """Remember all that judges the agent, its role file, and the log, just before it is let go."""
-    folder = _folder(bench, task, run)
-    memory = protect.remember(bench.root, folder, (*globs_of(bench), role), startup)
-    return Watched(memory, record_guard.remember(bench.journal, folder, jobs=_running(bench)))
-
-
-def _running(bench: Bench) -> set[str]:
-    return {state.task_id for state in bench.states.values() if state.job and _may_write(bench.root, state)}
+    """Remember all that judges the agent, its role, the records and the log, just before it is let go."""
+    folder, states = _folder(bench, task, run), bench.states.values()
+    running = {state.task_id for state in states if state.job and _may_write(bench.root, state)}
+    records = task_records.places(bench.root, states, without=task.task_id, running=running)
+    wanted = startup.replace(folders={**startup.folders, **dict(records)})
+    memory = protect.remember(bench.root, folder, (*globs_of(bench), role), wanted)
+    return Watched(memory, record_guard.remember(bench.journal, folder, jobs=running))
 
 
 def _may_write(root: str, state: StepState) -> bool:
