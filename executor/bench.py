@@ -18,7 +18,7 @@ from executor.watch import Watch, end_strays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
+    from typing import Any, Protocol
 
     from executor.events import Event
     from executor.formats.spec_md import Mark
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     Waits = Callable[[str, str], None]
+    Argv = tuple[str, ...]
+
+    class Enclosure(Protocol):
+        """What holds the checks of a step that an agent did."""
+
+        def start_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
+            """Return what is started for a check, with its environment."""
+
+        def hint(self, check: Check, output: str) -> str:
+            """Return what a failed check may lack in there, empty when nothing tells."""
 
 
 def _nobody_watches(done: int, total: int) -> None:
@@ -94,6 +104,7 @@ class Bench(Desk):
         self.asked_in = "."  # the --project of this call
         self.progress: Progress = _nobody_watches
         self.waits: Waits = _nobody_waits
+        self.enclosure: Enclosure | None = None
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
         self.has_masked = False  # a file of a run or a check held a secret
         self._programs: dict[str, str] = {}
@@ -172,6 +183,11 @@ class Bench(Desk):
         plain = direct.words(check.asks) if check.kind == "command" and not self._bash_is_bent else ()
         program = self._program(plain[0]) if plain else ""
         return (program, *plain[1:]) if program else checks.argv(check, python=self.python)
+
+    def start_of(self, check: Check, env: Mapping[str, str]) -> tuple[Argv, Mapping[str, str]]:
+        """Return what a check starts, and its environment; held in where an agent did the work."""
+        argv = self.argv(check)
+        return self.enclosure.start_of(check, argv, env) if self.enclosure else (argv, env)
 
     def _program(self, name: str) -> str:
         """Return where the PATH of our children has this program, empty when nowhere."""

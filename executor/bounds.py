@@ -18,10 +18,16 @@ COMMAND_S = 600.0
 
 
 class Sandbox(Value):
-    """What contains an agent's shell: `mode` is auto, required or off."""
+    """What contains an agent's shell: `mode` is auto, required or off.
+
+    `read` are paths that it may read beside the allow list, `write` the start files that it may make or change.
+    """
 
     mode: str = "auto"
     network: bool = False
+    environment: str = "read-only"
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
 
 
 class Bounds(Value):
@@ -44,7 +50,18 @@ def rounds_of(main: Main | None, settings: Settings) -> int:
 def sandbox_of(main: Main | None, settings: Settings) -> Sandbox:
     """Return what contains the shell."""
     said = _merged(settings.sandbox, main.sandbox if main else None)
-    return Sandbox(str(said.get("mode", "auto")), network=said.get("network") is True)
+    return Sandbox(
+        str(said.get("mode", "auto")),
+        network=said.get("network") is True,
+        environment=str(said.get("environment", "read-only")),
+        read=_texts(said.get("read")),
+        write=tuple(path.removesuffix("/") for path in _texts(said.get("write"))),
+    )
+
+
+def _texts(said: object) -> tuple[str, ...]:
+    """Return a text, or a list of them."""
+    return (said,) if isinstance(said, str) else tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> Bounds:

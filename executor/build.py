@@ -103,6 +103,7 @@ def _check(spot: Spot) -> Check:
         parallel=spot["parallel"].truth(Check.parallel),
         when="end" if spot["when"].data is None else spot["when"].choice(("start", "end")),
         env=spot["env"].texts(),
+        network=spot["network"].truth(Check.network),
     )
 
 
@@ -228,7 +229,15 @@ def _criterion(spot: Spot, mode: object) -> Criterion:
         spot[kind]["pattern"].pattern()
     if kind == "command":
         spot[kind].text()
-    return Criterion(text, kind, spot.data.get(kind), spot["any_age"].truth(Criterion.any_age), _at(spot, kind, mode))
+    return Criterion(
+        text,
+        kind,
+        spot.data.get(kind),
+        any_age=spot["any_age"].truth(Criterion.any_age),
+        at=_at(spot, kind, mode),
+        env=spot["env"].texts(),
+        network=spot["network"].truth(Criterion.network),
+    )
 
 
 def _at(spot: Spot, kind: str, mode: object) -> str:

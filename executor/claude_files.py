@@ -80,6 +80,12 @@ def program(path: str) -> str:
     return next((one for one in paths if os.path.isfile(one) and os.access(one, os.X_OK)), "")
 
 
+def has_socat(path: str) -> bool:
+    """Return True where Claude Code finds what its own sandbox needs beside bubblewrap."""
+    places = (os.path.join(folder, "socat") for folder in path.split(os.pathsep) if folder)
+    return any(os.path.isfile(one) and os.access(one, os.X_OK) for one in places)
+
+
 def _no_role(name: str, known: list[str]) -> str:
     """Say that nobody has this name, who there is, and what to do."""
     if not known:

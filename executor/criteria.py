@@ -105,7 +105,7 @@ def as_check(criterion: Criterion, *, result_path: str, began_ns: int, before: s
         asks = {"file": result_path, **asks, **fresh}
     elif kind == "result":
         asks = {"file": result_path, "name": criterion.text if asks is True else asks, **fresh}
-    return Check(name=criterion.text, kind=kind, asks=asks)
+    return Check(name=criterion.text, kind=kind, asks=asks, env=criterion.env, network=criterion.network)
 
 
 def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Standing:

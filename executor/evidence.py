@@ -101,6 +101,37 @@ def remember(
     return [pattern for pattern in missing if taken[pattern]["cut"]]
 
 
+def look(patterns: Iterable[str]) -> dict[str, Any]:
+    """Return what the globs find now, as a record has it."""
+    room = [WHOLE_IN_ALL]
+    return {pattern: _taken(pattern, room, None, 0) for pattern in patterns}
+
+
+def taken_over(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> bytes:
+    """Write into a record what is there `now` and `was` not: somebody else than MAIN made it. Return the record.
+
+    A file that was there and has grown stays MAIN's.
+    """
+    known = read(path)
+    for pattern in known.keys() & was.keys() & now.keys():
+        before = child.Before({name: [*entry] for name, entry in was[pattern]["names"].items()}, 0, is_cut=False)
+        for name, entry in now[pattern]["names"].items():
+            if not _is_held(before, name):
+                known[pattern]["names"][name] = [*entry[:6], 0]
+    body = {"v": 1, "began_ns": (child.read_record(path) or {}).get("began_ns", 0), "globs": known}
+    data = json.dumps(body).encode("utf-8", "surrogateescape")
+    files.replace(path, data)
+    return data
+
+
+def _is_held(before: child.Before, name: str) -> bool:
+    """Return True for a file with the content it had, or with more behind that."""
+    try:
+        return before.holds(name, os.stat(name)) or before.grown_from(name) > 0
+    except OSError:
+        return True
+
+
 def read(path: str) -> dict[str, Any]:
     """Return what a record holds, by glob; nothing when there is none."""
     body = child.read_record(path)

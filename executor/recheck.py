@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from executor.bench import Task
+from executor.choose import AGENTS
+from executor.digests import who
 from executor.engine import heeding_people
 from executor.events import StepRechecked
 from executor.formats.spec_md import Mark, clean
@@ -34,6 +36,8 @@ def recheck(bench: Bench, box: Box, task_id: str) -> Outcome:
     step = bench.step(box.number)
     asked = _without_main(step)
     task = Task(asked, task_id, "", Decision("run", "recheck"), title=box.title, began=bench.now())
+    runner = who(bench, step).runner
+    task = task.replace(runner=runner if runner in AGENTS else task.runner)
     outcome = heeding_people(bench, task, post(bench, task))
     if bench.interrupts.count:
         return outcome

@@ -150,6 +150,10 @@ _CHECK_KINDS = {
         ],
     },
 }
+_NETWORK = {
+    "type": "boolean",
+    "description": "Whether it has the network where it is contained, after an agent's work; default false.",
+}
 _CHECK = _mapping(
     "One time-boxed question: exactly one of command, a built-in, call; or prose that cannot run.",
     {
@@ -166,6 +170,7 @@ _CHECK = _mapping(
             "description": "POST of a background step: after the start, or once at its end (default).",
         },
         "env": _says(_NAMES, "Variables that this check needs, secrets too."),
+        "network": _NETWORK,
     },
 )
 _CRITERION = _text_or(
@@ -204,6 +209,8 @@ _CRITERION = _text_or(
                 "anyOf": [_TRUE, _TEXT],
             },
             "any_age": {"type": "boolean", "description": "Evidence older than this MAIN counts too."},
+            "env": _says(_NAMES, "Secrets that the command needs where it is contained."),
+            "network": _NETWORK,
             "at": {
                 "type": "string",
                 "enum": ["start", "end"],
@@ -257,6 +264,13 @@ _LIMITS = {
                 "description": "bubblewrap when it is there (auto, the default), nothing without it, or never.",
             },
             "network": {"type": "boolean", "description": "Whether the shell has the network; default false."},
+            "environment": {
+                "type": "string",
+                "enum": ["read-only", "writable"],
+                "description": "Whether it may change the project's environment (.venv, PATH); default read-only.",
+            },
+            "read": _says(_TEXTS, "Paths that it may read beside the allow list: of the home (~/data), .env files."),
+            "write": _says(_TEXTS, "Start files that it may make or change, such as AGENTS.md or .gitattributes."),
         },
     ),
     "limits": _mapping(

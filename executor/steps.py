@@ -20,7 +20,8 @@ class Check(Value):
 
     `kind` is a row of `checks.CHECKS` (command, env_set, python_import, file, disk_free, gpu_free, port, url, call)
     or `prose` for a loose item that cannot run; `asks` is the value written under that key in the YAML.
-    `limit_s` is already capped at CHECK_LIMIT_S.
+    `limit_s` is already capped at CHECK_LIMIT_S. `env` names the secrets that it is given where it is contained, and
+    `network` whether it has one there.
     """
 
     name: str
@@ -30,12 +31,14 @@ class Check(Value):
     parallel: bool = True
     when: str = "end"
     env: tuple[str, ...] = ()
+    network: bool = False
 
 
 class Criterion(Value):
     """One success criterion; `kind` is prose, or file, command, matches, metric, result when bound to a check.
 
     `at` is start when a job must meet it to count as started, end when not; empty when neither is written.
+    `env` and `network` are as those of a check.
     """
 
     text: str
@@ -43,6 +46,8 @@ class Criterion(Value):
     asks: Any = None
     any_age: bool = False
     at: str = ""
+    env: tuple[str, ...] = ()
+    network: bool = False
 
 
 class Sample(Value):

@@ -119,7 +119,9 @@ class Editor:
             raise RefusedError("path must be that of a file or folder, from the project's folder")
         real = os.path.realpath(os.path.join(self._root, path))
         if real in self._hidden:
-            raise RefusedError(f"{path} is an env file of the plan: it holds secrets, which no agent is shown")
+            raise RefusedError(
+                f"{path} may hold secrets, which no agent is shown, unless sandbox: {{read: [...]}} names it"
+            )
         if not any(_within(real, folder) for folder in folders):
             raise RefusedError(
                 f"{path} is not in the project, or leads out of it; give a path in {' or '.join(folders)}"

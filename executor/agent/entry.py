@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from executor import files, mask, secret_values
+from executor import files, mask, own_environment, secret_values
 from executor.agent import order as orders
 from executor.agent import tools as tool_list
 from executor.agent.editor import Editor
@@ -19,8 +19,10 @@ from executor.criteria import read_result
 from executor.formats.roles import BASH, EDITOR
 from executor.guarded import matches
 from executor.interrupts import Interrupts
-from executor.sandbox import contained
+from executor.mounts import contained
 from executor.secret_values import Named
+from executor.sockets import listening
+from executor.start_files import ANYWHERE
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from executor.agent.order import Order
 
 SCRATCH = "scratch"
+GIT = ".git"
 RESULT = "result.json"
 LONGEST_S = 86_400.0  # of one answer, in a plan that sets no limit
 GRACE_S = 1.0  # for our own waits to end first: they say more
@@ -85,6 +88,7 @@ def entry() -> NoReturn:
 def work(order: Order, masker: mask.Masker, environ: Mapping[str, str]) -> int:
     """Do the order; return the exit code. Everything printed is masked."""
     os.chdir(order.root)
+    own_environment.withhold()
     ears = Ears()
     ears.listen()
     say = _printer(masker)
@@ -174,8 +178,9 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell
             root=order.root,
             scratch=scratch,
             home=home,
-            read_only=judges,
+            read_only=(*judges, *order.locked),
             keep=order.keep,
+            sight=order.sight.replace(sockets=(*order.sight.sockets, *listening())),
         )
 
     return Shell(
@@ -198,7 +203,9 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: mask.Masker) -> Shell
 def _editor(order: Order, masker: mask.Masker) -> Tool:
     def refuses(path: str) -> str:
         glob = matches(path, (*order.guarded, *order.steering, ".task_execution.log*", ".do-tasks/**"))
-        return f"{glob} judges this work, or records it: no agent changes it" if glob else ""
+        if glob:
+            return f"{glob} judges this work, or records it: no agent changes it"
+        return _not_its_own(order, path)
 
     editor = Editor(
         root=order.root,
@@ -206,9 +213,19 @@ def _editor(order: Order, masker: mask.Masker) -> Tool:
         views_only=order.views_only,
         masker=masker,
         readable=(),
-        hidden=order.hidden,
+        hidden=(*order.hidden, *order.sight.hidden),
     )
     return lambda given, **_: editor(given)
+
+
+def _not_its_own(order: Order, path: str) -> str:
+    """Return why a path is not written, though it judges nothing; empty when it may be."""
+    names = path.split("/")
+    if matches(path, (*order.locked, f"{GIT}/**")):
+        return f"{path} is of the environment, or starts by itself: the plan locks it (sandbox: {{write: [...]}})"
+    if any(name in ANYWHERE for name in names) and not os.path.lexists(os.path.join(order.root, path)):
+        return f"{path} would start by itself, unasked: the plan does not allow it (sandbox: {{write: [...]}})"
+    return ""
 
 
 def _leave(order: Order, end: End) -> None:

@@ -7,10 +7,11 @@ import os
 
 from executor import files, reading
 from executor.bounds import Bounds
-from executor.sandbox import Containment
+from executor.mounts import Containment, Sight
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 FILE = "agent.json"
@@ -22,6 +23,7 @@ class Order(Value):
 
     `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
     `urls` and `filed` name variables that are secrets because the plan says so; `hidden` are files it may not read.
+    `locked` are paths of the project that are read-only beside those, `keep` and `sight` what is seen of the rest.
     `before` is the folder of a run whose conversation goes on, `word` what the agent is told then. `digest` is of what
     MAIN does: a conversation about something else is not continued. `guarded` and `steering` are globs of what it must
     not change, `judges` paths of those that are there besides what the former guard.
@@ -51,11 +53,14 @@ class Order(Value):
     bounds: Bounds = Bounds()
     containment: Containment = Containment()
     keep: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
+    sight: Sight = Sight()
 
 
 def write(order: Order) -> None:
     """Leave the order in its run folder."""
-    body = {**order.asdict(), "bounds": order.bounds.asdict(), "containment": order.containment.asdict()}
+    nested = {name: getattr(order, name).asdict() for name in ("bounds", "containment", "sight")}
+    body = {**order.asdict(), **nested}
     files.replace(os.path.join(order.folder, FILE), json.dumps(body).encode())
 
 
@@ -63,7 +68,14 @@ def read(folder: str) -> Order:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
     body: dict[str, Any] = reading.parsed(files.read(os.path.join(folder, FILE)))
     told = ("criteria", "tools", "env", "allowed", "urls", "filed", "hidden", "keep")
-    several = (*told, "guarded", "steering", "judges")
+    several = (*told, "guarded", "steering", "judges", "locked")
     return Order(
         **{**body, **{name: tuple(body[name]) for name in several}},
-    ).replace(bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]))
+    ).replace(
+        bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]), sight=_sight(body["sight"])
+    )
+
+
+def _sight(body: Mapping[str, Any]) -> Sight:
+    lists = {name: tuple(body[name]) for name in ("read", "hidden", "sockets")}
+    return Sight(private=bool(body["private"]), **lists)

@@ -10,7 +10,7 @@ from executor.bounds import bounds_of, rounds_of
 from executor.errors import DoTasksError
 from executor.events import CheckFinished, MainFinished, MainRetried
 from executor.outcome import PASSED, Outcome, Verdict
-from executor.phases import guard, running
+from executor.phases import confine, guard, running
 from executor.phases import kit as kits
 from executor.phases.heard import Heard
 from executor.phases.made_of import note_task
@@ -121,6 +121,7 @@ def _judge(
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
     tampered = guard.settle(bench, task, run, watched)
+    confine.look_over(bench, task, run)
     if tampered:
         outcome, failure = Outcome(Verdict.FAILED, tampered), "tampered"
     talk = os.path.join(bench.folder(task, run), orders.TALK)

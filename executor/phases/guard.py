@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from executor import follow, guarded, jobs, judge_places, pids, proc, protect, record_guard, task_records
+from executor import follow, guarded, jobs, judge_places, locked, pids, proc, protect, record_guard, task_records
 from executor.bench import Task
+from executor.bounds import sandbox_of
 from executor.errors import DoTasksError, UsageError
 from executor.events import ProtectedRestored
 from executor.mend import ADDED
@@ -46,9 +47,16 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
 def startup_of(bench: Bench, task: Task) -> Startup:
     """Return what the judges of this plan read as they start, but for what the step is to make."""
     environ = bench.environment(task)
-    return judge_places.startup_of(
+    found = judge_places.startup_of(
         bench.plan, task.step, root=bench.root, python=bench.python, environ=environ, sources=bench.sources
     )
+    wanted = sandbox_of(task.step.main, bench.plan.settings)
+    found = found.replace(free=(*found.free, *wanted.write))
+    if wanted.environment != "writable":
+        return found
+    own = locked.environments(bench.root, environ, bench.python)
+    places = {one: names for one, names in found.folders.items() if not any(f"{one}/".startswith(f"{e}/") for e in own)}
+    return found.replace(folders=places)
 
 
 def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:

@@ -87,13 +87,19 @@ def _of_claude_code(kit: Kit, mode: str) -> Kit | Unfit:
     if not program:
         fix = "install Claude Code, or say another runner: agent, host, command"
         return Unfit("the program claude on the PATH", "it is not there", fix)
-    if mode == "required":
-        fix = "say runner: agent, whose shell bubblewrap contains, or sandbox: {mode: auto}"
-        return Unfit(
-            "sandbox: required", "Claude Code runs under its own permission rules, not in a sandbox of ours", fix
-        )
-    own = Containment(kind="none", network=True, why="Claude Code's own permission rules")
-    return kit.replace(program=program, containment=own)
+    lacks = _lacks_of_claude_code(kit.containment)
+    if mode == "required" and lacks:
+        fix = "install socat, say runner: agent, or sandbox: {mode: auto}"
+        return Unfit("sandbox: required, which is Claude Code's own sandbox here", lacks, fix)
+    own = Containment(why=f"Claude Code's own permission rules; {lacks}")
+    return kit.replace(program=program, containment=own if lacks else kit.containment.replace(kind="claude-code"))
+
+
+def _lacks_of_claude_code(held: Containment) -> str:
+    """Return what its own sandbox lacks here, empty when it can be had."""
+    if held.kind == "none":
+        return held.why
+    return "" if claude_files.has_socat(os.environ.get("PATH", os.defpath)) else "socat is not installed"
 
 
 def told(bench: Bench, task: Task, kit: Kit, *, finish: str) -> str:

@@ -5,29 +5,64 @@ from __future__ import annotations
 import os
 
 from executor import checks, criteria, follow, jobs, proc
-from executor.choose import OURS
+from executor.choose import AGENTS, OURS
 from executor.events import OUTPUT_TAIL, CriterionJudged, ResultRead
 from executor.outcome import PASSED, Outcome, Verdict
 from executor.phases.main import main_folder, result_path
 from executor.phases.remembering import record_of
 from executor.phases.tick import NOTE
 from executor.phases.together import check_all
-from executor.values import TYPE_CHECKING
+from executor.values import TYPE_CHECKING, Value
 
 NOTE_IN_TICK = 60  # characters of a result's note that a tick has room for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from executor.bench import Bench, Task
     from executor.criteria import Standing
     from executor.steps import Check, Criterion
 
 
+class Seen(Value):
+    """What was there when an agent's MAIN had ended, before any check: what a check writes is no evidence."""
+
+    result: criteria.Result
+    answers: Mapping[int, checks.Answer]
+
+
 def post(bench: Bench, task: Task) -> Outcome:
-    """Run all checks, none cancelled by another's failure, then judge the criteria."""
+    """Run all checks, none cancelled by another's failure, then judge the criteria.
+
+    Where an agent did the work they are contained.
+    """
+    if task.runner not in AGENTS:
+        return _post(bench, task)
+    from executor.phases import by_checks
+    from executor.phases.enclosure import enclosed
+
+    with enclosed(bench, task) as held:
+        by_checks.begin(bench, task)
+        seen = _seen(bench, task)
+        try:
+            outcome = _post(bench, task, seen)
+        finally:
+            by_checks.end(bench, task)
+            steered = held.look_over(task) if held else ""
+    return Outcome(Verdict.FAILED, steered) if steered and outcome.passed else outcome
+
+
+def _post(bench: Bench, task: Task, seen: Seen | None = None) -> Outcome:
     answered = _answered_at_start(bench, task)
     asked = [check for check in task.step.post_validation if bench.masker.mask(check.name) not in answered]
     checked = check_all(bench, task, phase="POST", asked=asked, fail_fast=False)
-    return _judge_all(bench, task) if checked.passed else checked
+    return _judge_all(bench, task, seen) if checked.passed else checked
+
+
+def _seen(bench: Bench, task: Task) -> Seen:
+    written = task.step.main.criteria if task.step.main and began_ns(bench, task) else ()
+    answers = {at: _asked(bench, task, one) for at, one in enumerate(written) if criteria.wants_fresh(one)}
+    return Seen(criteria.read_result(result_path(bench, task)), answers)
 
 
 def _answered_at_start(bench: Bench, task: Task) -> set[str]:
@@ -40,14 +75,16 @@ def _answered_at_start(bench: Bench, task: Task) -> set[str]:
     return early & passed
 
 
-def _judge_all(bench: Bench, task: Task) -> Outcome:
-    result = criteria.read_result(result_path(bench, task))
+def _judge_all(bench: Bench, task: Task, seen: Seen | None) -> Outcome:
+    result = seen.result if seen else criteria.read_result(result_path(bench, task))
     if result.written:
         run = os.path.basename(main_folder(bench, task))
         note = bench.masker.mask(result.note or result.trouble)[:OUTPUT_TAIL]
         bench.log(ResultRead(run=run, metrics=criteria.in_a_line(result.metrics), note=note), task)
     main = task.step.main
-    standings = [_judge(bench, task, one, result) for one in (main.criteria if main else ())]
+    answers = seen.answers if seen else {}
+    written = main.criteria if main else ()
+    standings = [_judge(bench, task, one, result, answers.get(at)) for at, one in enumerate(written)]
     counts = tuple(standing.kind for standing in standings)
     if "unproven" in counts:
         first = standings[counts.index("unproven")]
@@ -61,7 +98,9 @@ def _judge_all(bench: Bench, task: Task) -> Outcome:
     return PASSED.replace(evidence=(*counts, *said))
 
 
-def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Result) -> Standing:
+def _judge(
+    bench: Bench, task: Task, criterion: Criterion, result: criteria.Result, known: checks.Answer | None
+) -> Standing:
     if criterion.kind == "prose":
         standing = criteria.judge_prose(criterion, result, exited_0=task.runner == "command")
         standing = standing.replace(evidence=bench.masker.mask(standing.evidence))
@@ -71,10 +110,10 @@ def _judge(bench: Bench, task: Task, criterion: Criterion, result: criteria.Resu
         why = f"when MAIN began is no longer on record; run: do-tasks --step {task.step.number} --rerun"
         bench.log(_judged(criterion, criteria.Standing("unproven", why)), task)
         return criteria.Standing("unproven", why)
-    return _prove(bench, task, criterion)
+    return _proven(bench, task, criterion, known or _asked(bench, task, criterion))
 
 
-def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
+def _asked(bench: Bench, task: Task, criterion: Criterion) -> checks.Answer:
     """Run the bound check as a child under the usual limit."""
     check, asked = question(bench, task, criterion)
     watch = bench.watch()
@@ -82,7 +121,7 @@ def _prove(bench: Bench, task: Task, criterion: Criterion) -> Standing:
     ended: list[proc.Ended] = []
     while not ended:
         ended = watch.turn()
-    return _proven(bench, task, criterion, check_ended=ended[0], check=checks_answer(check, ended[0]))
+    return checks_answer(check, ended[0])
 
 
 def began_ns(bench: Bench, task: Task) -> int:
@@ -100,10 +139,11 @@ def question(bench: Bench, task: Task, criterion: Criterion, *, asks: object = N
     asked_so = criterion if asks is None else criterion.replace(asks=asks)
     check = criteria.as_check(asked_so, result_path=result, began_ns=began_ns(bench, task), before=before)
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
+    argv, env = bench.start_of(check, bench.environment(task))
     asked = proc.Command(
         name=f"criterion.{number}",
-        argv=bench.argv(check),
-        env=bench.environment(task),
+        argv=argv,
+        env=env,
         token=f"{task.task_id}/criterion.{number}",
         limit_s=check.limit_s,
     )
@@ -118,10 +158,8 @@ def checks_answer(check: Check, ended: proc.Ended) -> checks.Answer:
     return checks.answer(check, exit_code=-ended.signal if ended.signal else ended.exit_code, output=output)
 
 
-def _proven(
-    bench: Bench, task: Task, criterion: Criterion, *, check_ended: proc.Ended, check: checks.Answer
-) -> Standing:
-    said = check.got or check.expected or f"exit {check_ended.exit_code}"
+def _proven(bench: Bench, task: Task, criterion: Criterion, check: checks.Answer) -> Standing:
+    said = check.got or check.expected
     standing = criteria.Standing(
         "proven" if check.ok else "unproven",
         bench.masker.mask(f"expected {check.expected}, got {said}" if not check.ok else said),

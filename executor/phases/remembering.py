@@ -13,6 +13,7 @@ from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from executor.bench import Bench, Task
 
@@ -33,7 +34,7 @@ def remember(bench: Bench, task: Task) -> None:
     adds = evidence.begun_before(bench.root, task.task_id, task.digest)
     made_before = {} if adds else evidence.read(evidence.newest_record(bench.root, step.number, path))
     tested_ns = _tested_ns(bench.folder(task, "test"))
-    crowded = _in_time(
+    crowded = looked(
         lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs
     )
     bench.evidence[path] = files.read(path)
@@ -53,7 +54,7 @@ def _tested_ns(folder: str) -> int:
     return int(said) if said.isdigit() else 0
 
 
-def _in_time(work: Callable[[], list[str]], globs: tuple[str, ...]) -> list[str]:
+def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
     """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
     from executor.phases.in_time import in_time
 

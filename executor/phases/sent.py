@@ -10,7 +10,7 @@ from executor.agent import order as orders
 from executor.agent.budget import reached
 from executor.events import MainStarted
 from executor.formats import roles
-from executor.phases import guard, running
+from executor.phases import confine, guard, running
 from executor.phases import kit as kits
 from executor.phases.heard import said_before, used
 from executor.runners import claude_code
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.bench import Bench, Task
+    from executor.phases.confine import Surroundings
     from executor.phases.kit import Kit
 
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.agent.entry import entry; entry()"
@@ -54,6 +55,7 @@ class Sent:
         """Return what the launcher starts."""
         if not self._kit.program:
             return (sys.executable, "-I", "-c", START, attend.HOUSE, self._folder)
+        around = confine.surroundings(self._bench, self._task)
         return claude_code.argv(
             self._kit.program,
             role=self._kit.role,
@@ -62,9 +64,18 @@ class Sent:
             usd=max(0.0, self._kit.bounds.usd - self._used.usd),
             resume=self._session,
             deny=(*guard.globs_of(self._bench), *judge_places.globs_of(self._startup)),
-            hidden=env_files.hidden(self._bench.plan, self._bench.root),
             prompt_file=os.path.join(self._folder, PROMPT),
+            hidden=around.sight.hidden,
+            settings=self._settings(around),
         )
+
+    def _settings(self, around: Surroundings) -> dict[str, object] | None:
+        """Return what has Claude Code hold its shell in, None where its own sandbox cannot be had."""
+        held = self._kit.containment
+        if held.kind != "claude-code":
+            return None
+        hidden, shown = confine.of_homes(self._bench, around)
+        return claude_code.sandboxed(network=held.network, hidden=hidden, shown=shown)
 
     def environ(self) -> dict[str, str]:
         """Return what the process is given: ours all secrets, so that it can mask them; Claude Code its own."""
@@ -79,7 +90,8 @@ class Sent:
         self.watched = guard.remember(
             self._bench, self._task, self._run, role=self._kit.role.file, startup=self._startup
         )
-        (self._leave_prompt if self._kit.program else self._leave_order)()
+        held = confine.hold(self._bench, self._task, self._run, self._kit.containment)
+        self._leave_prompt() if self._kit.program else self._leave_order(held)
         step = self._task.step
         self._bench.log(
             MainStarted(
@@ -97,7 +109,7 @@ class Sent:
         )
         self._bench.journal.sync()
 
-    def _leave_order(self) -> None:
+    def _leave_order(self, held: Surroundings) -> None:
         role, bench, task = self._kit.role, self._bench, self._task
         spec, named = task.step.main, bench.named_secrets(task)
         orders.write(
@@ -125,7 +137,9 @@ class Sent:
                 limit_s=spec.limit_s if spec else 0.0,
                 bounds=self._kit.bounds,
                 containment=self._kit.containment,
-                keep=_interpreters(bench),
+                keep=(*held.keep, sys.prefix),
+                locked=held.read_only,
+                sight=held.sight,
             )
         )
 
@@ -176,12 +190,6 @@ def _surroundings(root: str, kit: Kit) -> str:
             f"after {kit.bounds.command_s:g} s at the latest with all that it started. {kit.containment.words}.",
         )
     )
-
-
-def _interpreters(bench: Bench) -> tuple[str, ...]:
-    """Return the folders of Python that a contained shell must see."""
-    own = os.path.dirname(os.path.dirname(bench.python))
-    return tuple(dict.fromkeys((own, os.path.dirname(os.path.dirname(os.path.realpath(bench.python))), sys.prefix)))
 
 
 def _with_talk(bench: Bench, task: Task) -> str:

@@ -87,10 +87,11 @@ class _Round:
         return not alone and len(running) < self._bench.plan.settings.max_parallel
 
     def _command(self, token: str, check: Check) -> proc.Command:
+        argv, env = self._bench.start_of(check, self._env)
         return proc.Command(
             name=token,
-            argv=self._bench.argv(check),
-            env=self._env,
+            argv=argv,
+            env=env,
             token=token,
             limit_s=check.limit_s,
             parallel=check.parallel,
@@ -121,9 +122,15 @@ class _Round:
         if verdict in (Verdict.PASSED, Verdict.FAILED) and not ended.reason:
             answer = checks.answer(check, exit_code=_code(ended), output=output)
             verdict = Verdict.PASSED if answer.ok else Verdict.FAILED
+            answer = self._hinted(check, answer, output)
         else:
             answer = Answer(ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, ""))
         self._note(check, verdict, answer, ended)
+
+    def _hinted(self, check: Check, answer: Answer, output: str) -> Answer:
+        """Return an answer that says what the check may have lacked where it was contained."""
+        hint = self._bench.enclosure.hint(check, output) if self._bench.enclosure and not answer.ok else ""
+        return answer.replace(fix=f"{hint}; {answer.fix}") if hint else answer
 
     def _masked(self, ended: Ended) -> Ended:
         """Mask a long output in its file before its end is taken: a cut could leave the end of a secret."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from executor.secret_values import NOBODY, Named, without_secrets
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from executor.formats.roles import Role
 
@@ -50,11 +51,12 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
     resume: str = "",
     deny: tuple[str, ...] = (),
     hidden: tuple[str, ...] = (),
+    settings: Mapping[str, object] | None = None,
 ) -> tuple[str, ...]:
     """Return what is started, in the project's folder: Claude Code in a role, its prompt read from a file.
 
     `resume` is the session to go on with, `deny` the globs, from the project's folder, of what it may not write,
-    `hidden` absolute paths that it may not read.
+    `hidden` absolute paths that it may not read. `settings` are of this run alone, as those of `sandboxed`.
     The role's `skills` are not loaded when it is the main agent, so the prompt brings them. `usd` is counted from
     the start of the process: a session that goes on has it anew.
     """
@@ -65,10 +67,22 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
         *(("--max-turns", str(turns)) if turns else ()),
         *(("--max-budget-usd", f"{usd:f}") if usd else ()),
         *(("--resume", resume) if resume else ()),
+        *(("--settings", json.dumps(settings)) if settings else ()),
         *("--permission-mode", "acceptEdits"),
         *_listed("--allowedTools", _allowed(role)),
         *_listed("--disallowedTools", (*role.disallowed, *_denied(deny, hidden))),
     )
+
+
+def sandboxed(*, network: bool, hidden: Iterable[str], shown: Iterable[str]) -> dict[str, object]:
+    """Return the settings that hold its shell in by its own sandbox, or end it where that cannot be had.
+
+    `hidden` are what its shell does not read, but for `shown` among it. It writes below the project's folder alone.
+    """
+    files = {"denyRead": [*hidden], "allowRead": [*shown]}
+    reach = {"network": {"allowedDomains": ["*"]}} if network else {}
+    held = {"enabled": True, "failIfUnavailable": True, "allowUnsandboxedCommands": False}
+    return {"sandbox": {**held, "filesystem": files, **reach}}
 
 
 def environment(environ: Mapping[str, str], allow: tuple[str, ...] = (), named: Named = NOBODY) -> dict[str, str]:

@@ -89,7 +89,7 @@ def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
         _tell(f"{error}; tried again in {AGAIN_S:g} s")
         if bench.interrupts.sleep(AGAIN_S):
             lock.release()
-            os.execv(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"])  # noqa: S606 - this very program
+            os.execve(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"], os.environ)  # noqa: S606 - this program
 
 
 def _bench(root: str, job: dict[str, Any], recalled: follow.Recalled) -> Bench:

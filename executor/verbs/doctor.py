@@ -14,7 +14,9 @@ from executor.verbs.who_gets_what import who_gets_what
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
 
+    from executor.bounds import Sandbox
     from executor.plan import Plan
 
 Row = tuple[str, bool | None, str]  # None: it is not there, and that is no fault
@@ -73,7 +75,7 @@ def _project(start: str) -> list[Row]:
         ("running", True, ", ".join(jobs.living_tasks(here.root)) or "no task"),
         *who_gets_what(plan, here.root),
         *_notifiers(plan, here.root),
-        *_agents(),
+        *_agents(here, plan, python.path),
     ]
 
 
@@ -87,11 +89,12 @@ def _another(python: str) -> list[Row]:
     return [("python here", None, said)]
 
 
-def _agents() -> list[Row]:
+def _agents(here: project.Project, plan: Plan, python: str) -> list[Row]:
     """Say which agents could do MAIN here; none is no fault."""
     from importlib.util import find_spec
 
     from executor import claude_files, sandbox
+    from executor.bounds import sandbox_of
     from executor.choose import CREDENTIALS
 
     path = os.environ.get("PATH", os.defpath)
@@ -99,7 +102,8 @@ def _agents() -> list[Row]:
     package = "the anthropic package" if find_spec("anthropic") else absent
     program = claude_files.program(path)
     named = [name for name in CREDENTIALS if os.environ.get(name)]
-    held = sandbox.containment("auto", network=False, path=path)
+    wanted = sandbox_of(None, plan.settings)
+    held = sandbox.containment(wanted.mode, network=wanted.network, path=path)
     return [
         (
             "agent",
@@ -107,8 +111,45 @@ def _agents() -> list[Row]:
             f"{package}; {', '.join(named) or 'no credentials: ANTHROPIC_API_KEY is not set'}",
         ),
         ("claude-code", True if program else None, program or "claude is not on the PATH"),
-        ("sandbox", True if held.kind != "none" else None, held.words),
+        ("sandbox", None if held.kind == "none" and wanted.mode != "required" else held.kind != "none", held.words),
+        *([] if held.kind == "none" else _contained(here, wanted, python, has_socat=claude_files.has_socat(path))),
     ]
+
+
+def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat: bool) -> list[Row]:
+    """Say who is contained, what of homes is shown, what of the project is locked."""
+    from executor import home_view, locked, start_files
+
+    seen = start_files.survey(here.root)
+    locks = locked.locked(here.root, os.environ, python, wanted, seen)
+    homes = home_view.homes(os.path.expanduser("~"))
+    shown = locked.shown(here.root, os.environ, python, environment=wanted.environment)
+    named = [path for home in homes for path in (*home_view.allowed(home), *_inside(home, shown))]
+    claude = "its own sandbox holds its shell" if has_socat else "its shell is not contained: socat is not installed"
+    read = locked.readable(here.root, wanted.read)
+    hidden = [os.path.relpath(path, here.root) for path in locked.hidden(here.root, seen, read)]
+    return [
+        (
+            "contained",
+            True,
+            f"the shell of agent; checks of agents' steps; claude-code: {claude}; host: its checks alone",
+        ),
+        (
+            "home",
+            True,
+            f"agents read {', '.join(dict.fromkeys((*named, *read))) or 'nothing'} of {', '.join(homes) or 'none'}",
+        ),
+        ("hidden", True, f"agents do not read {', '.join(hidden)}") if hidden else ("hidden", None, "no .env file"),
+        ("locked", True, f"agents do not change {', '.join(locks.read_only) or 'nothing'}, beside what judges them"),
+    ]
+
+
+def _inside(home: str, paths: Iterable[str]) -> list[str]:
+    from executor import home_view
+
+    known = home_view.allowed(home)
+    inside = [path for path in paths if path.startswith(f"{home}/")]
+    return [path for path in inside if not any(path.startswith(f"{one}/") for one in known)]
 
 
 def _free_gb(path: str) -> float:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor import caches, follow, jobs, project
+from executor import caches, follow, jobs, project, start_files
 from executor.desk import Desk
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
@@ -121,12 +121,14 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
 
 def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     """Return the bench of a run, its journal open, what it logs shown on the screen."""
-    from executor import pids
+    from executor import own_environment, pids
     from executor.bench import Bench, inherited
     from executor.journal import Journal
     from executor.known_secrets import masker_of
     from executor.views.terminal import Transcript
 
+    own_environment.withhold()
+    own_environment.close()
     pids.adopt_orphans()
     masker = masker_of(desk.plan, here.root, os.environ)
     transcript = Transcript(screen)
@@ -157,6 +159,8 @@ def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
     gc.freeze()
     gc.enable()
     alone = _agent_alone(bench)
+    if not alone:
+        start_files.clear(bench.root)
     spec_file.refuse_read_only(bench.project.spec)
     judges_gate.refuse_changed(bench)
     note_spec(bench, bench.boxes())

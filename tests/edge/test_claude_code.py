@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -129,11 +130,29 @@ def test_without_the_program_pre_flight_says_what_to_do(project):
     assert project.event("StepFailed")["failed_in"] == "PRE-FLIGHT"
 
 
+@pytest.mark.skipif(bool(shutil.which("socat") and shutil.which("bwrap")), reason="it can be had here")
 def test_a_required_sandbox_is_not_pretended(project):
     with_claude(project, [WRITE])
     poem(project, runner="claude-code", sandbox={"mode": "required"})
     assert project.run("--step", "1").code == 1
     assert "sandbox: required" in project.event("StepFailed")["reason"]
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+@pytest.mark.parametrize(("mode", "held"), [("required", True), ("off", False)])
+def test_its_own_sandbox_is_asked_for_where_it_can_be_had(project, mode, held):
+    program = with_claude(project, [WRITE, {"say": "Done."}])
+    (program.folder / "socat").write_text("#!/bin/sh\n")
+    (program.folder / "socat").chmod(0o755)
+    project.write(".env", "A=b\n")
+    poem(project, runner="claude-code", sandbox={"mode": mode, "network": True})
+    project.run("--step", "1")
+    (call,) = program.calls[:1]
+    asked = json.loads(call["flags"].get("--settings", "{}")).get("sandbox", {})
+    wanted = {"enabled": True, "failIfUnavailable": True, "allowUnsandboxedCommands": False}
+    assert {name: asked.get(name) for name in wanted} == (wanted if held else dict.fromkeys(wanted))
+    assert (str(project.root / ".env") in asked.get("filesystem", {}).get("denyRead", [])) is held
+    assert ("own sandbox" in project.event("MainStarted")["containment"]) is held
 
 
 def test_the_time_limit_ends_it_with_its_children(project):

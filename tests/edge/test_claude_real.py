@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -107,6 +108,24 @@ def test_what_is_guarded_is_not_written_by_tools_or_redirections(desk):
     )
     assert (desk.project.text("SPEC.md"), desk.project.text("sub/SPEC.md")) == ("as it was\n", "mine")
     assert last.denials == ("Write: SPEC.md", "Bash: echo x >SPEC.md")
+
+
+@pytest.mark.skipif(not (shutil.which("bwrap") and shutil.which("socat")), reason="bubblewrap or socat is missing")
+def test_its_own_sandbox_holds_its_shell(desk):
+    (desk.home / ".netrc").write_text("machine sesame")
+    (desk.home / "tools").mkdir()
+    (desk.home / "tools" / "a").write_text("shown")
+    desk.project.write(".env", "A=sesame")
+    settings = claude_code.sandboxed(
+        network=False,
+        hidden=(str(desk.home), str(desk.project.root / ".env")),
+        shown=(str(desk.home / "tools"), str(desk.project.root)),
+    )
+    look = "touch /etc/do-tasks-test; cat ~/.netrc ~/tools/a .env; echo mine >a.txt; exec 3<>/dev/tcp/1.1.1.1/80"
+    desk.run(use("Bash", command=look), say("all done"), settings=settings)
+    told = results(desk.requests[-1])
+    assert ("shown" in told, "sesame" in told, "Read-only file system" in told) == (True, False, True)
+    assert (desk.project.text("a.txt"), os.path.exists("/etc/do-tasks-test")) == ("mine\n", False)
 
 
 def test_files_outside_the_project_are_not_written_by_tools(desk, tmp_path):

@@ -16,6 +16,7 @@ import pytest
 
 from executor import files, pids
 from executor.errors import MachineError
+from executor.mounts import Sight
 from executor.sandbox import PACKAGE, Containment, _trouble, contained, containment
 from tests.edge.projects import ROOT, until
 
@@ -329,8 +330,7 @@ SECRETS = {name: f"sesame {name!r}" for name in (".ssh/id_ed25519", ".netrc", ".
 @pytest.mark.parametrize("name", SECRETS)
 def test_the_secrets_of_the_home_are_hidden(held, name):
     _furnish(held.home)
-    held.more["keep"] = (str(held.home),)
-    said = held.run(f"cat ~/readme; cat ~/{name}; ls -A ~/.ssh; echo a >>~/{name}")
+    said = held.run(f"cat ~/.cache/pip/readme; cat ~/{name}; ls -A ~/.ssh; echo a >>~/{name}")
     assert (said.startswith("hello"), SECRETS[name] in said) == (True, False)
     assert (held.home / name).read_text() == SECRETS[name]
 
@@ -345,15 +345,15 @@ def test_the_secrets_of_a_home_that_is_the_project_are_hidden(held, name):
 
 @held_in
 def test_a_hidden_file_reads_as_an_empty_one(held):
+    held.home = held.root
     _furnish(held.home)
-    held.more["keep"] = (str(held.home),)
-    assert held.run("wc -c <~/.netrc") == "0\n"
+    assert held.run("wc -c <.netrc") == "0\n"
 
 
 @held_in
 def test_what_a_hidden_file_reads_as_cannot_be_written_by_the_shell(held):
+    held.home = held.root
     _furnish(held.home)
-    held.more["keep"] = (str(held.home),)
     empty = held.scratch.parent / "empty"
     assert "Read-only file system" in held.run(f"rm -f {empty}; ln -s ~/.ssh/id_ed25519 {empty}")
     assert not empty.is_symlink()
@@ -388,14 +388,48 @@ def test_a_kept_link_stays_where_it_is_written(held, tmp_path):
     assert held.run(f"cat {tmp_path}/link/a") == "seen"
 
 
+HOMES = {".bashrc": "rc", ".python_history": "typed", "work/other/a": "other", ".cache/huggingface/token": "hf"}
+
+
+@held_in
+@pytest.mark.parametrize("name", HOMES)
+def test_a_home_shows_the_allow_list_alone(held, name):
+    _furnish(held.home)
+    (held.home / name).parent.mkdir(parents=True, exist_ok=True)
+    (held.home / name).write_text(f"private {HOMES[name]}")
+    assert "private" not in held.run(f"cat ~/{name}")
+
+
+@held_in
+def test_a_home_that_is_the_prefix_of_the_environment_shows_that_alone(held):
+    for name in ("bin/tool", "lib/a", "pyvenv.cfg", ".bashrc"):
+        (held.home / name).parent.mkdir(exist_ok=True)
+        (held.home / name).write_text(f"{name}\n")
+    held.more["keep"] = (str(held.home),)
+    assert held.run("cat ~/bin/tool ~/lib/a ~/pyvenv.cfg ~/.bashrc 2>/dev/null") == "bin/tool\nlib/a\npyvenv.cfg\n"
+
+
+@held_in
+@pytest.mark.parametrize("home", ["/", "/usr", "relative"])
+def test_an_odd_home_breaks_nothing(held, home):
+    held.home = home
+    assert held.run("cat SPEC.md; /usr/bin/env true && echo works").endswith("works\n")
+
+
+@held_in
+def test_what_is_named_is_read_where_a_home_hides_it(held):
+    _furnish(held.home)
+    held.more["sight"] = Sight(read=(str(held.home / ".netrc"),))
+    assert held.run("cat ~/.netrc ~/.ssh/id_ed25519 2>/dev/null") == SECRETS[".netrc"]
+
+
 @held_in
 def test_sockets_in_run_are_not_there(held):
     assert held.run("ls -A /run /var/run/") == "/run:\n\n/var/run/:\n"
 
 
 def _furnish(home):
-    (home / "readme").write_text("hello\n")
-    for name, text in SECRETS.items():
+    for name, text in {**SECRETS, ".cache/pip/readme": "hello\n"}.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
 

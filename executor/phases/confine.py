@@ -1,0 +1,139 @@
+"""An agent's surroundings are held before its work, and looked over after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from executor import attend, env_files, files, home_view, locked, project, reading, sockets, start_files
+from executor.bounds import sandbox_of
+from executor.events import WarningRaised
+from executor.mounts import Sight
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.bench import Bench, Task
+    from executor.bounds import Sandbox
+    from executor.locked import Locked
+    from executor.mounts import Containment
+    from executor.start_files import Survey
+
+RECORD = "surroundings.json"
+ASIDE = "aside"
+MOST_NAMED = 5
+
+
+class Surroundings(Value):
+    """What a contained command sees of the project and around it: `keep` of homes, `read_only` of the project."""
+
+    locks: Locked
+    keep: tuple[str, ...]
+    sight: Sight
+
+    @property
+    def read_only(self) -> tuple[str, ...]:
+        """All that is locked, placeholders too."""
+        return (*self.locks.read_only, *self.locks.placeholders)
+
+
+def surroundings(bench: Bench, task: Task, *, private: bool = True) -> Surroundings:
+    """Look over the project as it is now."""
+    wanted, seen = wanted_of(bench, task), start_files.survey(bench.root)
+    environ = {**os.environ, **bench.environ}
+    keep = locked.shown(bench.root, environ, bench.python, environment=wanted.environment)
+    locks = locked.locked(bench.root, environ, bench.python, wanted, seen)
+    seen_so = sight(bench.root, wanted, seen, private=private)
+    secret = env_files.hidden(bench.plan, bench.root)
+    return Surroundings(locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret)))
+
+
+def wanted_of(bench: Bench, task: Task) -> Sandbox:
+    """Return what the plan says of the sandbox."""
+    return sandbox_of(task.step.main, bench.plan.settings)
+
+
+def sight(root: str, wanted: Sandbox, seen: Survey, *, private: bool) -> Sight:
+    """Return what is seen beyond the allow list, and what is not seen of the project."""
+    if not private:
+        return Sight(private=False)
+    read = locked.readable(root, wanted.read)
+    inside = (os.path.join(root, path) for path in seen.sockets)
+    found = tuple(dict.fromkeys((*inside, *sockets.in_places(), *sockets.listening())))
+    return Sight(read=read, hidden=locked.hidden(root, seen, read), sockets=found)
+
+
+def hold(bench: Bench, task: Task, run: str, containment: Containment) -> Surroundings:
+    """Remember the start files, put placeholders where a mount can hold them, before an agent is let go."""
+    held = surroundings(bench, task)
+    body = {"before": held.locks.before, "links": held.locks.links, "python": bench.python}
+    files.replace(_record(bench, task, run), json.dumps(body).encode("utf-8", "surrogateescape"))
+    if containment.kind == "bubblewrap":
+        start_files.make_way(bench.root, held.locks.placeholders)
+    return held
+
+
+def of_homes(bench: Bench, around: Surroundings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a sandbox hides that takes paths: homes and `.env` files; then what it shows among these."""
+    homes = home_view.homes(os.path.expanduser("~"))
+    tools = (path for home in homes for path in home_view.allowed(home))
+    shown = (bench.root, *around.sight.read, *around.keep, sys.prefix, attend.HOUSE, *tools)
+    kept = [path for path in shown if not any(home == path or home.startswith(f"{path}/") for home in homes)]
+    tokens = (path for folder in kept for path in home_view.hidden(folder) if folder != bench.root)
+    return (*homes, *around.sight.hidden, *tokens), tuple(dict.fromkeys(kept))
+
+
+def look_over(bench: Bench, task: Task, run: str) -> None:
+    """Put aside the start files and environments that appeared while an agent worked; say which."""
+    body = reading.record(_record(bench, task, run))
+    wanted = wanted_of(bench, task)
+    if body and wanted.mode != "off":
+        appeared = start_files.appeared(bench.root, _texts(body.get("before")), allowed=allowed(wanted))
+        changed = _links_changed(bench.root, body.get("links"))
+        put_aside(bench, task, bench.folder(task, run), (*appeared, *changed), when="the agent worked")
+        _link_again(bench.root, changed)
+    start_files.clear(bench.root)
+    if not os.path.exists(bench.python):
+        bench.python = project.interpreter(bench.project, bench.plan.settings.python, dict(os.environ))
+
+
+def allowed(wanted: Sandbox) -> tuple[str, ...]:
+    """Return the start files and environments that the plan lets an agent make."""
+    return (*wanted.write, *(start_files.ENVIRONMENTS if wanted.environment == "writable" else ()))
+
+
+def _links_changed(root: str, before: object) -> dict[str, str]:
+    """Return the links that lead elsewhere now, or are none any more, with where they led."""
+    was = {str(path): str(to) for path, to in before.items()} if isinstance(before, dict) else {}
+    now = start_files.links(root, was)
+    return {path: to for path, to in was.items() if now.get(path) != to}
+
+
+def _link_again(root: str, changed: Mapping[str, str]) -> None:
+    for path, target in changed.items():
+        place = os.path.join(root, path)
+        if not os.path.lexists(place) and os.path.isdir(os.path.dirname(place)):
+            os.symlink(target, place)
+
+
+def put_aside(bench: Bench, task: Task, folder: str, paths: tuple[str, ...], *, when: str) -> None:
+    """Move these paths of the project into a folder of a run, and say which."""
+    aside = os.path.join(folder, ASIDE)
+    moved = start_files.put_aside(bench.root, paths, aside)
+    if not moved:
+        return
+    more = f" and {len(moved) - MOST_NAMED} more" if len(moved) > MOST_NAMED else ""
+    named = f"{', '.join(moved[:MOST_NAMED])}{more}"
+    said = f"other programs would run or obey it unasked; what the plan wants: sandbox: {{write: [{moved[0]}]}}"
+    message = f"{named} appeared while {when} and was put aside in {bench.relative(aside)}: {said}"
+    bench.log(WarningRaised(message=message), task)
+
+
+def _record(bench: Bench, task: Task, run: str) -> str:
+    return os.path.join(bench.folder(task, run), RECORD)
+
+
+def _texts(said: object) -> tuple[str, ...]:
+    return tuple(map(str, said)) if isinstance(said, list) else ()

@@ -1,0 +1,137 @@
+"""How a check of an agent's step is started: held in, with no secret and no network but those that it names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+
+from executor import attend, checks, jobs, locked, protect, sandbox, start_files, startup
+from executor.checks import Place
+from executor.phases import guard
+from executor.phases.confine import allowed, put_aside, surroundings, wanted_of
+from executor.secret_values import without_secrets
+from executor.shell import prepared
+from executor.steps import path_of
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from executor.bench import Bench, Task
+    from executor.mounts import Containment
+    from executor.steps import Check
+
+    Start = tuple[tuple[str, ...], dict[str, str]]
+
+SCRATCH = "checks"
+MOST_NAMED = 5
+GIT = ".git"
+ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read what an agent has made
+# What leads to keys that are no variable's value.
+LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
+NO_NETWORK = (
+    *("Network is unreachable", "name resolution", "Name or service not known", "Could not resolve host"),
+    *("Connection refused", "ConnectError", "nodename nor servname", "EAI_AGAIN", "ENETUNREACH"),
+)
+
+
+class Enclosure:
+    """One for all checks of a task's POST."""
+
+    def __init__(self, bench: Bench, task: Task, containment: Containment) -> None:
+        self.containment = containment
+        self._bench = bench
+        self._named = bench.named_secrets(task)
+        self._around = surroundings(bench, task, private=task.runner == "agent")
+        if containment.kind != "none":
+            start_files.make_way(bench.root, self._around.locks.placeholders)
+        judges = (*guard.globs_of(bench), GIT)
+        self._startup = guard.startup_of(bench, task)
+        self._steering = self._steered_by()
+        self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
+        self._scratch = os.path.join(bench.root, jobs.JOBS, task.task_id, SCRATCH, "scratch")
+
+    def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
+        """Return what is started for a check, with its environment."""
+        plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._around.read_only)}
+        if checks.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
+            return argv, plain
+        given = without_secrets(plain, check.env, self._named)
+        given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
+        return self._held(check, prepared(argv)), given
+
+    def look_over(self, task: Task) -> str:
+        """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""
+        wanted = wanted_of(self._bench, task)
+        steering = [path for path in self._steered_by() if path not in self._steering]
+        started = start_files.appeared(self._bench.root, self._around.locks.before, allowed=allowed(wanted))
+        folder = self._bench.folder(task, SCRATCH)
+        put_aside(self._bench, task, folder, tuple(dict.fromkeys((*steering, *started))), when="its checks ran")
+        named = ", ".join(steering[:MOST_NAMED])
+        return (
+            f"a check left {named}, which other checks start with; what the plan wants stands in outputs"
+            if named
+            else ""
+        )
+
+    def _steered_by(self) -> tuple[str, ...]:
+        """Return the files that judging programs read as they start."""
+        found = startup.find(self._bench.root, self._startup)
+        return (*found.files, *found.hiding)
+
+    @property
+    def _is_private(self) -> bool:
+        return self._around.sight.private
+
+    def _held(self, check: Check, argv: tuple[str, ...]) -> tuple[str, ...]:
+        sight = self._around.sight
+        asked = self._outside(check) if check.kind in ON_FILES else ()
+        return sandbox.contained(
+            self.containment.replace(network=check.network),
+            argv,
+            root=self._bench.root,
+            scratch=self._scratch,
+            home=os.path.expanduser("~"),
+            read_only=self._read_only,
+            keep=(*self._around.keep, sys.prefix, sys.base_prefix, attend.HOUSE),
+            sight=sight.replace(read=(*sight.read, *asked)),
+        )
+
+    def _outside(self, check: Check) -> tuple[str, ...]:
+        """Return the folder outside the project where a check looks: the plan names it, so it is read."""
+        asks = check.asks
+        glob = os.path.expanduser(str(asks.get("file") or path_of(asks)) if isinstance(asks, dict) else str(asks))
+        if not os.path.isabs(glob):
+            return ()
+        names = glob.split(os.sep)
+        fixed = next((at for at, name in enumerate(names) if set(name) & set("*?[")), len(names) - 1)
+        folder = os.sep.join(names[:fixed])
+        return (glob,) if os.path.exists(glob) else (folder,) if folder.count(os.sep) > 1 else ()
+
+    def hint(self, check: Check, output: str) -> str:
+        """Return what a failed check may lack in here, empty when nothing tells."""
+        if self.containment.kind == "none":
+            return ""
+        if not check.network and any(said in output for said in NO_NETWORK):
+            return "it ran without a network: add network: true to the check where it needs one"
+        if "Read-only file system" in output:
+            return "it ran contained: the environment, .git and what judges are read-only for it"
+        return ""
+
+
+@contextmanager
+def enclosed(bench: Bench, task: Task) -> Iterator[Enclosure | None]:
+    """Have the checks of a step that an agent did held in meanwhile; sandbox: off holds none."""
+    wanted = wanted_of(bench, task)
+    if wanted.mode == "off":
+        yield None
+        return
+    path = bench.environ.get("PATH", os.defpath)
+    held = Enclosure(bench, task, sandbox.containment(wanted.mode, network=False, path=path))
+    bench.enclosure = held
+    try:
+        yield held
+    finally:
+        bench.enclosure = None
+        start_files.clear(bench.root)

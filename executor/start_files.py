@@ -1,0 +1,175 @@
+"""Files of a project that other programs run or obey unasked: none that an agent made may stand there."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import stat
+
+from executor import files, reading
+from executor.values import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# Git, editors, agents and shells look for these by themselves, and run what they say.
+ENVIRONMENTS = (".venv", "venv")
+FOLDERS = (".git", ".claude", ".vscode", ".idea", ".cursor", ".codex", ".gemini", ".zed", ".devcontainer", ".agents")
+FILES = (
+    *(".envrc", ".gitattributes", ".mcp.json", ".cursorrules", ".tool-versions", ".mise.toml", "mise.toml"),
+    *("AGENTS.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", ".pre-commit-config.yaml"),
+    *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".inputrc"),
+    *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".gdbinit", ".lldbinit"),
+)
+# Inside a repository: they say where git finds the settings that it obeys.
+OF_GIT = ("commondir", "config", "config.worktree", "hooks")
+ANYWHERE = frozenset((*FOLDERS, *FILES))
+AT_ROOT = frozenset((*ANYWHERE, *ENVIRONMENTS))
+HARMLESS_ENV = ("*.example", "*.sample", "*.template", "*.dist", "*.defaults")
+SKIPPED = frozenset(("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox"))
+RECORD = "placeholders.json"
+MOST = 20_000  # entries of a project that are looked at
+LEVELS = 5
+
+
+class Survey(Value):
+    """What a walk over a project found, as paths relative to it."""
+
+    starts: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+
+
+def survey(root: str) -> Survey:
+    """Return the start files, the `.env` files and the sockets of a project: five levels, 20,000 entries of it."""
+    starts, secrets, sockets = [], [], []
+    for path, entry, names in _walk(root):
+        level = path.count("/")
+        if entry.name in (AT_ROOT if not level else ANYWHERE) or _is_bare(entry.name, names):
+            starts.append(path)
+        elif _is_environment(entry.name) and entry.is_file():
+            secrets.append(path)
+        elif stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) if not _is_plain(entry) else False:
+            sockets.append(path)
+        if entry.name == ".git":
+            starts += [f"{path}/{name}" for name in OF_GIT if os.path.lexists(os.path.join(root, path, name))]
+        if entry.name == ".envrc" and entry.is_file():
+            secrets.append(path)
+    return Survey(tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)))
+
+
+def _is_environment(name: str) -> bool:
+    if name != ".env" and not name.startswith(".env."):
+        return False
+    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in HARMLESS_ENV)
+
+
+def environment_files(folder: str) -> tuple[str, ...]:
+    """Return the names of the `.env` files right in a folder."""
+    return tuple(one.name for one in _entries(folder) if _is_environment(one.name) and one.is_file())
+
+
+def _is_bare(name: str, names: frozenset[str]) -> bool:
+    """Return True for HEAD of a folder that git takes for a repository without one of its own."""
+    return name == "HEAD" and {"objects", "refs"} <= names
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False) or entry.is_symlink()
+
+
+def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
+    """Yield each entry with its path and the names beside it, the nearest to the root first."""
+    folders, seen = [""], 0
+    for folder in folders:
+        entries = _entries(os.path.join(root, folder))
+        names = frozenset(entry.name for entry in entries)
+        for entry in entries:
+            seen += 1
+            if seen > MOST:
+                return
+            path = f"{folder}{entry.name}"
+            yield path, entry, names
+            if _is_entered(entry, path) and "pyvenv.cfg" not in names:
+                folders.append(f"{path}/")
+
+
+def _is_entered(entry: os.DirEntry[str], path: str) -> bool:
+    return entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED and path.count("/") < LEVELS - 1
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def links(root: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return where those of these that are links lead: who replaces one replaces what stands behind it."""
+    return {path: os.readlink(os.path.join(root, path)) for path in paths if os.path.islink(os.path.join(root, path))}
+
+
+# Placeholders
+
+
+def make_way(root: str, names: Iterable[str]) -> None:
+    """Put an empty folder where none of these is yet, so that a mount can hold the place; `clear` takes them away."""
+    made = list(_recorded(root))
+    for name in names:
+        path = os.path.join(root, name)
+        if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
+            made.append(name)
+            _record(root, made)
+            os.mkdir(path)
+
+
+def clear(root: str) -> None:
+    """Take away the placeholders that are still empty."""
+    for name in reversed(_recorded(root)):
+        try:
+            os.rmdir(os.path.join(root, name))
+        except OSError:  # somebody has put something there, or has taken it away
+            continue
+    if os.path.lexists(record := os.path.join(root, files.STATE_FOLDER, RECORD)):
+        os.unlink(record)
+
+
+def _recorded(root: str) -> tuple[str, ...]:
+    names = reading.record(os.path.join(root, files.STATE_FOLDER, RECORD)).get("made")
+    plain = (str(name) for name in names) if isinstance(names, list) else ()
+    return tuple(name for name in plain if not name.startswith("/") and ".." not in name.split("/"))
+
+
+def _record(root: str, names: list[str]) -> None:
+    body = json.dumps({"made": names}).encode("utf-8", "surrogateescape")
+    files.replace(os.path.join(root, files.STATE_FOLDER, RECORD), body)
+
+
+# What appeared
+
+
+def appeared(root: str, before: Iterable[str], *, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the start files that were not there before; of a folder with what is in it, the folder alone."""
+    known, ours = set(before), (*_recorded(root), *allowed)
+    new = [path for path in survey(root).starts if path not in known and not _is_in(path, ours)]
+    return tuple(path for path in new if not any(path.startswith(f"{other}/") for other in new))
+
+
+def _is_in(path: str, folders: Iterable[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in folders)
+
+
+def put_aside(root: str, paths: Iterable[str], folder: str) -> tuple[str, ...]:
+    """Move these into a folder of a run; return those that are gone from their place."""
+    moved = []
+    for path in paths:
+        place = os.path.join(files.private_folder(folder), path.replace("/", "%"))
+        try:
+            os.rename(os.path.join(root, path), f"{place}.{os.urandom(3).hex()}" if os.path.lexists(place) else place)
+        except OSError:
+            continue
+        moved.append(path)
+    return tuple(moved)
