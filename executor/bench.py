@@ -6,6 +6,7 @@ import os
 import time
 
 from executor import belonging, checks, direct, env_files, follow, jobs, masked_files, reading, spec_file
+from executor.capture import MARGIN
 from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
@@ -135,7 +136,7 @@ class Bench(Desk):
 
     def watch(self, beat: Callable[[], None] | None = None) -> Watch:
         """Return a poll loop that heeds our interrupts."""
-        return Watch(self.interrupts, beat=beat)
+        return Watch(self.interrupts, beat=beat, mask=self.masker.mask_bytes_equal_length)
 
     def environment(self, task: Task, **extra: str) -> dict[str, str]:
         """Return what a child of this task is given: its folder, the project's interpreter first on its PATH."""
@@ -218,6 +219,15 @@ class Bench(Desk):
             return reading.end_of(path, size).decode("utf-8", "replace")
         except OSError:  # gone, or what is there now is no file: the run did that to its own record
             return ""
+
+    def masked_tail(self, path: str, size: int) -> str:
+        """Return the end of a file that is still raw, with a secret masked that the cut goes through."""
+        try:
+            data = reading.end_of(path, size + MARGIN)
+        except OSError:
+            return ""
+        whole = self.masker.mask_bytes_equal_length(data) if len(data) > size else data
+        return whole[-size:].decode("utf-8", "replace")
 
     def mask_file(self, path: str) -> None:
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""

@@ -6,6 +6,13 @@ import os
 
 from executor import files
 from executor.events import OUTPUT_TAIL
+from executor.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+MARGIN = 8192  # bytes before the tail by which a secret is known that the cut goes through
 
 
 class Capture:
@@ -13,7 +20,7 @@ class Capture:
 
     def __init__(self, path: str) -> None:
         self.size = 0
-        self.tail = b""
+        self._kept = b""
         self.file = ""
         self._path = path
         self._fd = -1
@@ -25,12 +32,22 @@ class Capture:
             self._spill()
         if self._fd >= 0:
             os.write(self._fd, data)
-        self.tail = (self.tail + data)[-OUTPUT_TAIL:]
+        self._kept = (self._kept + data)[-OUTPUT_TAIL - MARGIN :]
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes, as they are."""
+        return self._kept[-OUTPUT_TAIL:]
+
+    def masked(self, mask: Callable[[bytes], bytes] | None) -> bytes:
+        """Return the last bytes; `mask`, which keeps the length, sees what stands before them before they are cut."""
+        is_cut = mask is not None and len(self._kept) > OUTPUT_TAIL
+        return (mask(self._kept) if mask and is_cut else self._kept)[-OUTPUT_TAIL:]
 
     def _spill(self) -> None:
         files.private_folder(os.path.dirname(self._path))
         self._fd = files.created(self._path)
-        os.write(self._fd, self.tail)
+        os.write(self._fd, self._kept)
         self.file = self._path
 
     def close(self) -> None:

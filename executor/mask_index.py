@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 SHORTEST_STRONG = 16
 PART = 6
+CUT = ("…", "...", "\n[...")  # what stands where a text was cut
 
 _ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 # Every part of PART characters holds GRAM characters at one of every STRIDE places: only those are looked at.
@@ -57,8 +58,9 @@ class Index:
                 for value, at in self._parts.get(window, ()):
                     yield _followed(text, start, value, at)
                 for needle in self._heads.get(window, ()):
-                    if text.startswith(needle, start):
-                        yield start, start + len(needle)
+                    end = _end_of(text, start, needle)
+                    if end:
+                        yield start, end
                         break
 
 
@@ -76,6 +78,17 @@ def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def is_plain(window: str) -> bool:
     """Tell whether a part of a secret is a word or a number, which stand in any text."""
     return re.fullmatch(_PLAIN, window) is not None
+
+
+def _end_of(text: str, start: int, needle: str) -> int:
+    """Return where a needle ends that begins here, or the cut mark that stands for the rest of it; 0 for neither."""
+    if text.startswith(needle, start):
+        return start + len(needle)
+    length = PART
+    while text[start + length : start + length + 1] == needle[length : length + 1]:
+        length += 1
+    is_cut = text.startswith(CUT, start + length) and not is_plain(needle[:length])
+    return start + length if is_cut else 0
 
 
 def _followed(text: str, start: int, value: str, at: int) -> tuple[int, int]:

@@ -95,8 +95,8 @@ class Rota:
     def _keep_errors(self, at: int) -> str:
         """Return the end of what a command said on stderr, masked; nothing else of it is kept."""
         path = self._errors(at)
-        raw = self._bench.tail(path, 2 * ERRORS)
-        said = self._bench.masker.mask(raw)[-ERRORS:]
+        raw = self._bench.tail(path, ERRORS)
+        said = self._bench.masker.mask(self._bench.masked_tail(path, ERRORS))
         if said != raw:
             try:
                 files.replace(path, said.encode("utf-8", "replace"))

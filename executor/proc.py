@@ -16,7 +16,7 @@ from executor.signals import group_lives, kill_group, reap_group, signal_one
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from executor.members import Wanted
@@ -180,8 +180,8 @@ class Running:
             return members.Wanted(self.command.token, root, self.pid, self._adopted.start)
         return members.Wanted(self.command.token, root, 0 if self.over else self.pid)
 
-    def ended(self) -> Ended:
-        """Return what was seen, with the descriptors closed."""
+    def ended(self, mask: Callable[[bytes], bytes] | None = None) -> Ended:
+        """Return what was seen, with the descriptors closed; `mask` keeps the length of an output that is cut."""
         self.capture.close()
         _close(self.pidfd)
         _close(self.pipe)
@@ -193,7 +193,7 @@ class Running:
             exit_code=code,
             signal=number,
             duration_s=round(time.monotonic() - self.began, 3),
-            output=self.capture.tail,
+            output=self.capture.masked(mask),
             output_file=self.capture.file,
             reason=self.reason,
             stopped=tuple(sorted(self.stopped)),

@@ -35,8 +35,13 @@ class Watch:
         beat_s: float = 0.25,
         due: Callable[[], float] | None = None,
         wake: int = -1,
+        mask: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        """`beat` is called every `beat_s`; `due` gives when a turn must end (monotonic), `wake` may end it sooner."""
+        """`beat` is called every `beat_s`; `due` gives when a turn must end (monotonic), `wake` may end it sooner.
+
+        `mask` masks secrets in an output that is cut, at equal length.
+        """
+        self._mask = mask
         self.running: list[Running] = []
         self._due = due
         self._wake = wake
@@ -62,7 +67,7 @@ class Watch:
             _advance(one)
         done = [one for one in self.running if one.spent or (one.over and self.settled(one))]
         self.running = [one for one in self.running if one not in done]
-        return [_farewell(one) for one in done]
+        return [_farewell(one, self._mask) for one in done]
 
     def _poll(self) -> None:
         poll = select.poll()
@@ -144,9 +149,9 @@ def _drain(one: Running) -> None:
         one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
 
 
-def _farewell(one: Running) -> Ended:
+def _farewell(one: Running, mask: Callable[[bytes], bytes] | None) -> Ended:
     forget(one.pid)
-    return one.ended()
+    return one.ended(mask)
 
 
 def end_strays(

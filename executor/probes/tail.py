@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from binascii import crc32
 
@@ -210,8 +211,12 @@ def whole(path: str) -> bytes:
 
 
 def last_bytes(path: str) -> bytes:
-    """Return the end of a plain file, for a line that is not whole yet."""
-    return _piece(path, LAST_BYTES, from_end=LAST_BYTES)
+    """Return the end of a plain file, for a line that is not whole yet.
+
+    Of a longer file it begins behind a blank: half of a key would not be known as one.
+    """
+    piece = _piece(path, LAST_BYTES, from_end=LAST_BYTES)
+    return piece if len(piece) < LAST_BYTES else re.split(rb"\s", piece, maxsplit=1)[-1]
 
 
 def _piece(path: str, length: int, *, from_end: int) -> bytes:

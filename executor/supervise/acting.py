@@ -222,7 +222,7 @@ class Acting:
     def take(self, ended: Ended) -> None:
         """Take in the end of a notifier or an action; neither ever fails the job."""
         what, whom = self._sent[ended.name]
-        said = ended.reason or ended.output.decode("utf-8", "replace").strip()[-OUTPUT:]
+        said = ended.reason or self._bench.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
         if what == "command":
             self._log(whom, "command", str(ended.verdict), said)
         else:

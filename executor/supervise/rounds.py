@@ -60,7 +60,9 @@ class Rounds:
         self.acting.excused = kept.get("excused", {})
         self.blind = Blind(bench, task, self.rota, self.acting, past.blind)
         self._startup: Startup | None = None
-        self._watch = Leavers(bench.interrupts, due=self._due_s, wake=self.rota.wake)
+        self._watch = Leavers(
+            bench.interrupts, due=self._due_s, wake=self.rota.wake, mask=bench.masker.mask_bytes_equal_length
+        )
         self._one: Running | None = None
         self._beat_s = 0.0
         self._shown: float | None = None

@@ -67,7 +67,10 @@ class Vigil:
                 self._rounds.save()
                 return
             again = self._again(outcome, classes)
-            run = self._next_run(again) if again else ""
+            unread = self._bench.env_trouble(self._task) if again else ""
+            if unread:
+                outcome = outcome.replace(reason=f"{outcome.reason}; not started again: {unread}")
+            run = self._next_run(again) if again and not unread else ""
             if not run and not self._bench.interrupts.count:
                 self._close(self._in_the_end(outcome))
 

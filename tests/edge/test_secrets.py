@@ -404,3 +404,34 @@ def test_monitors_and_notifiers_see_neither_keys_nor_env_files(job):
     given = job.text("by_monitor") + job.text("by_notifier")
     assert [word for word in (KEY, WEAK, MOOD, "SIZE=32") if word in given] == []
     assert "DO_TASKS_STEP=1" in given
+
+
+# Cut where a secret stands
+
+
+@pytest.mark.parametrize("cut", [4090, 4093])
+def test_a_secret_cut_by_the_tail_of_a_criterion_or_an_alert_shows_no_half(project, cut):
+    text = f"printf %s $DB_PASSWORD; head -c {cut} /dev/zero | tr '\\0' a; exit 1"
+    project.plan(s1=command("true", success_criteria=[{"criterion": "c", "command": text}]))
+    project.run("--step", "1")
+    judged = project.event("CriterionJudged")
+    assert [WEAK[at:] for at in range(8) if WEAK[at:] + "a" in json.dumps(judged)] == []
+
+
+DIES = """\
+echo "$MOOD" >>moods
+[ $(wc -l <moods) -eq 2 ] && rm .env.train || echo MOOD=brighter-sky-7 >.env.train
+exit 3
+"""
+
+
+def test_a_restart_reads_the_env_file_again_and_says_when_it_cannot(project):
+    project.write("dies.sh", DIES)
+    retry = {"attempts": 5, "on": ["exit:3"]}
+    with_file(project, {"command": "bash dies.sh", "mode": "background", "retry": retry})
+    project.run("--step", "1")
+    project.run("--monitor", "--until", "finished", "--timeout", "60")
+    assert project.text("moods") == f"{MOOD}\nbrighter-sky-7\n"
+    reason = project.event("StepFailed")["reason"]
+    assert "not started again: env_file .env.train: No such file" in reason
+    assert "brighter" not in project.text(".task_execution.log")

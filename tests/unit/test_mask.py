@@ -265,3 +265,8 @@ def test_a_masker_learns() -> None:
     assert masker.mask("abcdefgh ijklmnop") == "*** ijklmnop"
     masker.learn(("ijklmnop",))
     assert masker.mask("abcdefgh ijklmnop") == "*** ***"
+
+
+@pytest.mark.parametrize(("cut", "shown"), [("…", "***…"), ("...", "***..."), (" stays", "hunter2 stays")])
+def test_a_secret_that_a_cut_goes_through_shows_no_half(cut: str, shown: str) -> None:
+    assert Masker(("hunter2abc",)).mask(f"by hunter2{cut}") == f"by {shown}"
