@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOUSE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IMPORTED = (
-    "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.child import main; os._exit(main(sys.argv[1:]))"
+    "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.{} import main; os._exit(main(sys.argv[1:]))"
 )
 CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
 ODD = late.pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -85,8 +85,12 @@ def child_argv(check: Check, *start: str) -> tuple[str, ...]:
 
 
 def imported_argv(check: Check, _: str) -> tuple[str, ...]:
-    """Return our interpreter with child.py imported: as a script it is compiled anew each time, 8 ms of 22."""
-    return (sys.executable, "-I", "-S", "-c", IMPORTED, HOUSE, check.kind, json.dumps(check.asks, default=str))
+    """Return our interpreter with child.py imported: as a script it is compiled anew each time, 8 ms of 22.
+
+    What a monitor can read a metric can be read from, so its check imports the probes.
+    """
+    code = IMPORTED.format("measure" if check.kind == "metric" else "child")
+    return (sys.executable, "-I", "-S", "-c", code, HOUSE, check.kind, json.dumps(check.asks, default=str))
 
 
 ARGV: dict[Place, Callable[[Check, str], tuple[str, ...]]] = {

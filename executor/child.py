@@ -7,6 +7,7 @@ Python 3.8: python_import and call run under the project's own interpreter.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     Said = dict[str, Any]
@@ -41,6 +42,8 @@ SAMPLE = 2048
 MOST_INSIDE = 2000  # files of a folder that is evidence
 UNREAD = -1
 ENTRY = 7
+MOSTLY = 3  # times as many bytes as there are zeros: more are UTF-16
+ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 ODD = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -280,22 +283,44 @@ def read_files(fields: Fields, expected: str) -> list[str]:
     return names
 
 
-def tail(name: str, behind: int = 0) -> str:
+def tail(name: str, behind: int = 0, *, cut: bool = False) -> str:
     """Return a file as text, from `behind` bytes on; of more than 64 MiB the last, from the start of a line.
 
-    A carriage return ends a line too.
+    A carriage return ends a line too. `cut`: it begins in the midst of a line, which is left out.
     """
     blocks: list[bytes] = []
     with open(name, "rb") as stream:
         start = max(behind, os.fstat(stream.fileno()).st_size - TAIL)
-        cut = start > behind
+        cut = cut or start > behind
         stream.seek(start)
         while len(blocks) < TAIL // BLOCK:
             blocks.append(stream.read(BLOCK))
             if not blocks[-1]:
                 break
-    content = b"".join(blocks).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    content = decoded(b"".join(blocks)).replace("\r\n", "\n").replace("\r", "\n")
     return (content.partition("\n")[2] or content) if cut else content.lstrip("\ufeff")
+
+
+def decoded(content: bytes) -> str:
+    """Return bytes as text without colours: UTF-8, a byte that is none by itself as Windows has it, or UTF-16."""
+    start = content[:SAMPLE]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        said = content.decode("utf-16", "replace")
+    elif MOSTLY * start.count(b"\0") > len(start) and b"\0\0\0" not in start:
+        said = content.decode("utf-16-be" if start[:1] == b"\0" else "utf-16-le", "replace")
+    else:
+        said = content.decode("utf-8", "do-tasks-single")
+    return ESCAPE.sub("", said) if "\x1b" in said else said
+
+
+def single(error: UnicodeError) -> tuple[str, int]:
+    """Decode a byte that is no UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("do-tasks-single", single)
 
 
 # What was there before
@@ -306,8 +331,11 @@ SINCE = ("before", "newer_than_ns")
 class Before:
     """What a glob found when MAIN began. Evidence is what was not there then, or has other content since."""
 
-    def __init__(self, names: dict[str, Entry], began_ns: int, *, is_cut: bool) -> None:
+    def __init__(
+        self, names: dict[str, Entry], began_ns: int, *, is_cut: bool, pieces: Mapping[str, list[int]] | None = None
+    ) -> None:
         self._names = names
+        self._pieces = pieces or {}
         self._inodes = {entry[0]: entry for entry in names.values()}
         self._began_ns = began_ns
         self._is_cut = is_cut
@@ -337,6 +365,16 @@ class Before:
         if entry is None or entry[4] == UNREAD or not 0 < entry[1] < status.st_size:
             return 0
         return entry[1] if content(name, status, entry[1], samples=bool(entry[5])) == entry[4] else 0
+
+    def pieces(self, name: str) -> dict[int, int]:
+        """Return how often each line stood in a file that has not merely grown since; {} where all of it counts."""
+        entry = self._names.get(os.path.normpath(name))
+        if entry is None or entry[6] or self.grown_from(name):
+            return {}
+        found: dict[int, int] = {}
+        for mark in self._pieces.get(os.path.normpath(name), ()):
+            found[mark] = found.get(mark, 0) + 1
+        return found
 
 
 def leads_elsewhere(name: str, since_ns: int) -> bool:
@@ -443,7 +481,9 @@ def read_before(path: str, pattern: str) -> Before | None:
     """Return what a record says of a glob; None when the glob is not in it, or there is no whole record."""
     body = read_record(path)
     found = body["globs"].get(pattern) if body else None
-    return Before(found["names"], body["began_ns"], is_cut=found["cut"]) if body and found else None
+    if not body or not found:
+        return None
+    return Before(found["names"], body["began_ns"], is_cut=found["cut"], pieces=found.get("pieces"))
 
 
 def read_record(path: str) -> dict[str, Any] | None:
@@ -461,8 +501,11 @@ def read_record(path: str) -> dict[str, Any] | None:
 
 def well_formed(found: Any) -> bool:
     entries = found["names"].values()
-    return isinstance(found["cut"], bool) and all(
-        len(entry) == ENTRY and all(isinstance(number, int) for number in entry) for entry in entries
+    marks = [mark for one in found.get("pieces", {}).values() for mark in one]
+    return (
+        isinstance(found["cut"], bool)
+        and all(len(entry) == ENTRY and all(isinstance(number, int) for number in entry) for entry in entries)
+        and all(isinstance(mark, int) for mark in marks)
     )
 
 
@@ -488,6 +531,45 @@ def grown_from(fields: Fields, name: str) -> int:
     """Return where in a file begins what was added since MAIN began; 0 when all of it counts."""
     known = before(fields)
     return known.grown_from(name) if known is not None else 0
+
+
+class Fresh:
+    """Tells which lines, or rows, a file gained since MAIN began, in whatever order it was written anew."""
+
+    def __init__(self, fields: Fields, name: str) -> None:
+        known = before(fields)
+        self._old = known.pieces(name) if known is not None else {}
+
+    @property
+    def has_old(self) -> bool:
+        """True when some of its lines stood there before."""
+        return bool(self._old)
+
+    def is_news(self, piece: str) -> bool:
+        """Return True for a piece that stands there more often than it did; each is to be asked for once."""
+        if not self._old:
+            return True
+        mark = mark_of(piece)
+        left = self._old.get(mark, 0)
+        self._old[mark] = left - 1
+        return left <= 0
+
+
+def mark_of(piece: str) -> int:
+    from zlib import crc32
+
+    return crc32(" ".join(piece.split()).encode("utf-8", "replace"))
+
+
+def pieces_of(name: str) -> list[str]:
+    """Return what a file of text is made of: the rows of a list in JSON, else its lines that are not blank."""
+    said = tail(name)
+    try:
+        whole_file = json.loads(said)
+    except (ValueError, RecursionError):
+        return [text_line for text_line in said.split("\n") if text_line.strip()]
+    listed = whole_file.get("log_history") if isinstance(whole_file, dict) else whole_file
+    return [json.dumps(row, sort_keys=True) for row in listed] if isinstance(listed, list) else []
 
 
 def disk_free(asks: Any) -> Said:
@@ -529,7 +611,7 @@ def matches(asks: Any) -> Said:
     added = 0
     for name in names:
         behind = grown_from(fields, name)
-        said = tail(name, behind)
+        said = new_lines(fields, name, tail(name, behind))
         hit = sought.search(said)
         if hit:
             return yes(expected, line_at(said, hit.start()))
@@ -538,6 +620,14 @@ def matches(asks: Any) -> Said:
     where = f" of {count(len(names), 'file')}" if len(names) > 1 else ""
     new = "new " if added == len(names) else ""
     return no(expected, f"no match in {count(lines, f'{new}line')}{where}", f"read {names[0]}, or correct the pattern")
+
+
+def new_lines(fields: Fields, name: str, said: str) -> str:
+    """Return a text without the lines that stood in it before MAIN."""
+    fresh = Fresh(fields, name)
+    if not fresh.has_old:
+        return said
+    return "\n".join(text_line for text_line in said.split("\n") if fresh.is_news(text_line))
 
 
 def compiled(pattern: str, flags: str, expected: str) -> re.Pattern[str]:
@@ -558,104 +648,6 @@ def line_at(content: str, place: int) -> str:
 
 
 # What runs leave behind
-
-BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-    "below": ("below", lambda value, bound: value < bound),
-    "above": ("above", lambda value, bound: value > bound),
-    "equals": ("equal to", lambda value, bound: abs(value - bound) <= 1e-9 * abs(bound)),
-    "min": ("at least", lambda value, bound: value >= bound),
-    "max": ("at most", lambda value, bound: value <= bound),
-}
-
-
-def metric(asks: Any) -> Said:
-    """Asks: name (may be dotted), file (JSON, JSON Lines, CSV, TSV), bounds as in BOUNDS, and those of SINCE."""
-    fields = asked(asks, "", ("name", "file", *SINCE, *BOUNDS))
-    name, bounds = text(fields, "name"), {key: number(fields, key) for key in BOUNDS if key in fields}
-    wants = " and ".join(f"{BOUNDS[key][0]} {bound:g}" for key, bound in bounds.items())
-    expected = f"{name} {wants or 'as a finite number'}"
-    path = read_files(fields, expected)[0]
-    behind = grown_from(fields, path)
-    row = last_row(path, name, behind)
-    value = looked_up(row, name)
-    if value is None:
-        known = ", ".join(str(key) for key in [*scopes(row)[0]][:8]) or "nothing"
-        where = f"the new rows of {path}" if behind else path
-        return no(expected, f"no {name} in {where}", f"write {name} there; its names: {known}")
-    got = f"{name} = {value} in {path}"
-    if not abs(figure(value)) < float("inf"):
-        return no(expected, got, "only a finite number counts: read the log of the run")
-    if all(BOUNDS[key][1](figure(value), bound) for key, bound in bounds.items()):
-        return yes(expected, got)
-    return no(expected, got, "the run did not reach it: read its log, or correct the bound")
-
-
-def last_row(path: str, name: str, behind: int) -> Fields:
-    """Return the last row of a JSON, JSON Lines, CSV or TSV file that has the name, else the last row, else {}.
-
-    The first `behind` bytes are left out.
-    """
-    last: Fields = {}
-    for row in rows(path, behind):
-        if not last or looked_up(row, name) is not None:
-            last = row
-        if looked_up(last, name) is not None:
-            break
-    return last
-
-
-def rows(path: str, behind: int) -> Iterable[Fields]:
-    """Return the rows of a file, the last one first."""
-    if path.lower().endswith((".csv", ".tsv")):
-        return table_rows(path, behind)
-    said = tail(path, behind)
-    try:
-        whole_file = json.loads(said)
-    except (ValueError, RecursionError):
-        return json_rows(said)
-    found = reversed(whole_file) if isinstance(whole_file, list) else [whole_file]
-    return [row for row in found if isinstance(row, dict)]
-
-
-def json_rows(content: str) -> Iterator[Fields]:
-    for text_line in reversed(content.split("\n")):
-        try:
-            row = json.loads(text_line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            yield row
-
-
-def table_rows(path: str, behind: int) -> Iterator[Fields]:
-    """Return the rows of a CSV or TSV file from its end; one row is one line, an empty cell is absent."""
-    import csv
-
-    between = "\t" if path.lower().endswith(".tsv") else ","
-    with open(path, encoding="utf-8-sig", errors="replace") as stream:
-        names = [name.strip() for name in next(csv.reader([stream.readline(BLOCK)], delimiter=between), [])]
-    for text_line in reversed(tail(path, behind).split("\n")):
-        cells = next(csv.reader([text_line], delimiter=between), [])
-        row = {names[place]: cell.strip() for place, cell in enumerate(cells[: len(names)]) if cell.strip()}
-        if row and list(row) != list(row.values()):
-            yield row
-
-
-def scopes(row: Fields) -> list[Fields]:
-    return [scope for scope in (row.get("metrics"), row) if isinstance(scope, dict)]
-
-
-def looked_up(row: Fields, name: str) -> Any:
-    """Return what stands under a name, whole or dotted, in `metrics` or at the top; None when nothing does."""
-    for scope in scopes(row):
-        if name in scope:
-            return "null" if scope[name] is None else scope[name]
-        value: Any = scope
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            return value
-    return None
 
 
 def figure(value: Any) -> float:
@@ -1003,38 +995,37 @@ KINDS: dict[str, Callable[[Any], Said]] = {
     "url": url,
     "python_import": python_import,
     "matches": matches,
-    "metric": metric,
     "result": result,
     "call": call,
 }
 
 
-def replied(kind: str, asks: Any) -> Said:
+def replied(answer: Callable[[Any], Said], kind: str, asks: Any) -> Said:
     try:
-        return KINDS[kind](asks)
+        return answer(asks)
     except UnmetError as ended:
         return ended.said
     except BaseException as error:  # noqa: BLE001 - whatever happens, the asker gets an answer
         return no(f"an answer to {kind}", blamed(error), "correct the check in the definitions, or report this")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], kinds: Mapping[str, Callable[[Any], Said]] = KINDS) -> int:
     """Answer on the stdout we began with; return 0 = ok, 1 = not, 2 = bad arguments."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what imported code prints goes to stderr, so the answer stays the last line
     try:
         kind, asks = arguments[0], json.loads(*arguments[1:])
-        wrong = kind not in KINDS
+        wrong = kind not in kinds
     except (IndexError, TypeError, ValueError, RecursionError):
         wrong = True
     said = (
         no(
-            f"KIND JSON, KIND one of {', '.join(KINDS)}",
+            f"KIND JSON, KIND one of {', '.join(kinds)}",
             f"{count(len(arguments), 'argument')}, kind {arguments[:1]}",
             "correct the call",
         )
         if wrong
-        else replied(kind, asks)
+        else replied(kinds[kind], kind, asks)
     )
     sys.stdout.flush()
     os.write(answers, json.dumps(said).encode() + b"\n")

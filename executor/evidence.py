@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 10_000
 WHOLE_IN_ALL = 2 << 20  # bytes of longer files that are compared whole; beyond that they are by samples
+PIECED = 1 << 20  # bytes of a file whose lines are remembered
+MOST_PIECES = 100_000  # lines of all files of a glob
 RECENT_NS = 2_500_000_000  # a file system may tell times no closer than 2 s: what is so young is compared by content
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
@@ -148,7 +150,21 @@ def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[s
     since_ns = time.clock_gettime_ns(FILE_CLOCK) - RECENT_NS
     earlier = _as_before(before)
     own = _Own(earlier, tested_ns)
-    return {"cut": is_cut, "names": dict(_entry(*one, room, since_ns, own) for one in found)}
+    names = dict(_entry(*one, room, since_ns, own) for one in found)
+    left = [MOST_PIECES]
+    return {"cut": is_cut, "names": names, "pieces": {name: _pieces(name, names[name], left) for name in names}}
+
+
+def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
+    """Return checksums of the lines of a file, or of its rows: where they stand later does not make them new."""
+    if entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
+        return []
+    try:
+        found = [child.mark_of(piece) for piece in child.pieces_of(name)]
+    except OSError:
+        return []
+    left[0] -= len(found)
+    return found if left[0] >= 0 else []
 
 
 class _Own(Value):

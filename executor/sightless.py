@@ -9,6 +9,7 @@ from fnmatch import translate
 
 from executor import direct, shell
 from executor.asks import fields
+from executor.child import expanded
 from executor.probes.found import MAGIC, placed
 from executor.values import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ BINARY = (
     *("pt", "pth", "ckpt", "safetensors", "bin", "onnx", "gguf", "db", "sqlite", "sqlite3", "xlsx", "xls", "wandb"),
     *("png", "jpg", "jpeg", "svg", "pdf"),
 )
+DATABASES = ("db", "sqlite", "sqlite3")  # MLflow's
 STARTS = (
     b"PAR1",
     b"\x1f\x8b",
@@ -72,8 +74,10 @@ def _metrics(monitor: Monitor, root: str, said: str) -> str:
     asks = fields(monitor.asks, "file")
     pattern = str(asks["file"])
     ending = _ending(pattern)
-    if ending in (*PACKED, *BINARY) and not asks.get("format"):
-        return f"{pattern} cannot be read: metrics reads JSON Lines, CSV, columns and TensorBoard event files"
+    if ending == "wandb":
+        return f"{pattern} is W&B's own binary log: name files/output.log or files/wandb-summary.json beside it"
+    if ending in (*PACKED, *BINARY) and ending not in DATABASES and not asks.get("format"):
+        return f"{pattern} cannot be read: metrics reads JSON, CSV, logs, TensorBoard event files and MLflow's stores"
     return _path(pattern, root) or _odd_file(pattern, root, "metrics") or _folder_of_text(pattern, root)
 
 
@@ -139,8 +143,8 @@ def _path(pattern: str, root: str) -> str:
 def _spelling(pattern: str) -> str:
     if re.match(r"\w+://", pattern):
         return f"{pattern} is an address: monitors read files of this machine"
-    if _VARIABLE.search(pattern):
-        return f"{pattern} is taken as it stands: no variable is expanded in it"
+    if _VARIABLE.search(expanded(pattern)):
+        return f"{pattern} is taken as it stands: no variable but $HOME at its start is expanded in it"
     if hit := _PLACEHOLDER.search(pattern):
         return f"{hit[0]} in {pattern} stands for itself: write * for what varies"
     if "\\" in pattern:
@@ -188,7 +192,8 @@ def _odd_file(pattern: str, root: str, kind: str) -> str:
             start = file.read(16)
     except OSError:
         return ""
-    return f"{pattern} is no text: {kind} cannot read it" if start.startswith(STARTS) else ""
+    is_store = kind == "metrics" and start.startswith(b"SQLite format") and _ending(pattern) in DATABASES
+    return f"{pattern} is no text: {kind} cannot read it" if start.startswith(STARTS) and not is_store else ""
 
 
 def _folder_of_text(pattern: str, root: str) -> str:
@@ -200,7 +205,8 @@ def _folder_of_text(pattern: str, root: str) -> str:
     text = next((name for name in names if name.endswith(TEXTS)), "")
     if not text or any(EVENTS in name for name in names):
         return ""
-    return f"{pattern} is a folder, read for event files alone, and has none: write {pattern.rstrip('/')}/{text}"
+    instead = f"{pattern.rstrip('/')}/{text}"
+    return f"{pattern} is a folder, read for files of TensorBoard or MLflow alone, and has none: write {instead}"
 
 
 def _no_program(monitor: Monitor, path: str) -> str:

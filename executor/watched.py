@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 COMMANDS = ("command", "check", "alert", "call")
 ANSWERED = ("check", "alert", "call")  # exit 1 is an answer of theirs, no trouble
 NOT_RUN = (None, 126, 127)
+CUT_SHORT = (141, -13)  # SIGPIPE, as of `ls | head` under pipefail
+END_CHARS = 140  # of the first line and of the last that are shown
+_TOTAL = re.compile(r"total [\d.,]+[KMGTP]?")  # the head of `ls -l`
 FIRST_S = 5.0
 GIVEN_UP = 2  # slow searches, after which a pattern is left out
 QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
@@ -34,6 +37,14 @@ def _pattern(monitor: Monitor) -> Bounded | None:
     if monitor.alert_on:
         return Bounded(alerts.match(monitor.alert_on))
     return Bounded(re.compile(match, re.IGNORECASE)) if match else None
+
+
+def _ends_of(lines: list[str]) -> str:
+    """Return what is shown of the output of a command: its first and its last line."""
+    if len(lines) > 1 and _TOTAL.fullmatch(lines[0]):
+        lines = lines[1:]
+    ends = [checks.one_line(line) for line in (lines[:1] + lines[-1:] if len(lines) > 1 else lines)]
+    return ends[0] if len(ends) == 1 else " ... ".join(one[:END_CHARS] for one in ends)
 
 
 class Judged(Value):
@@ -143,13 +154,16 @@ class Watched:
 
     def take_output(self, exit_code: int | None, output: str, errors: str, now_s: float) -> list[Judged]:
         """Take in what a command printed and return what that means; what fails has not seen anything."""
-        last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        last = lines[-1] if lines else ""
+        if exit_code in CUT_SHORT:  # all that stood behind it in the pipe was well, and had read enough
+            exit_code, errors = 0, ""
         self.busy, self.looked_s = False, now_s
         asks = self.monitor.kind in ANSWERED and exit_code not in NOT_RUN
         there = exit_code == 0 or (asks and not errors)
         ended = ": ".join(filter(None, (checks.ending(exit_code), errors or last)))
         self.troubled = "" if there else checks.one_line(ended)
-        self.reading = Reading(at_s=now_s, there=there, text=checks.one_line(last))
+        self.reading = Reading(at_s=now_s, there=there, text=_ends_of(lines))
         self.ever_there = self.ever_there or there or asks
         self._note_look(now_s)
         try:

@@ -23,8 +23,8 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     " launcher jobs job_record twins masked_files attend interpreter project known_secrets spec_file claude_files"
     " home_view mounts sandbox start_files sockets locked own_environment judges startup snapshot mend compared protect"
     " brief_memory record_guard task_records sources inputs judge_reach judge_places",
-    "L3": "child herald checks criteria evidence probes searching sightless vital watched prober digests runnable"
-    " changes moment desk order bench noticed notify notify_checks agent runners monitors",
+    "L3": "child herald checks criteria evidence probes measure searching sightless vital watched prober digests"
+    " runnable changes moment desk order bench noticed notify notify_checks agent runners monitors",
     "L4": "phases",
     "L5": "engine sequence ending recheck",
     "L6": "supervise views verbs testing cli __main__",

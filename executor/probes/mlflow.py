@@ -27,6 +27,7 @@ WAIT_S = 0.2
 _PATH = re.compile(r"(?:^|/)metrics/(.+)$")
 _LINE = re.compile(r"\d{12,14}\s\S{1,40}\s-?\d{1,15}")
 _NEW = "SELECT rowid, key, value, step, is_nan, run_uuid FROM metrics WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_NEWEST = _NEW.replace("WHERE rowid > ? ORDER BY rowid", "ORDER BY rowid DESC")
 _LAST = "SELECT coalesce(max(rowid), 0) FROM metrics"
 
 
@@ -78,6 +79,21 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
     kept.update(seen=[*version, size], rowid=found[-1][0] if found else kept.get("rowid", 0))
     kept["gained"] = 0 if is_old else len(found)
     yield from () if is_old else _joined(found)
+
+
+def all_rows(path: str) -> Iterator[Row]:
+    """Yield all rows of a database of MLflow, the newest MOST_ROWS at most; nothing while it is being written."""
+    import sqlite3
+
+    try:
+        database = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=WAIT_S)
+        try:
+            found = database.execute(_NEWEST, (MOST_ROWS,)).fetchall()
+        finally:
+            database.close()
+    except sqlite3.Error:
+        return
+    yield from _joined(found[::-1])
 
 
 def _joined(found: list[Any]) -> Iterator[Row]:

@@ -45,11 +45,12 @@ def read_rows(form: Memory, line: str, columns: list[str]) -> list[Row]:
     if "{" in line:
         said = objects(line)
         if said:
-            return [_object_row(form, whole, columns) for whole in said]
+            return [object_row(form, whole, columns) for whole in said]
     return [] if form["kind"] == "jsonl" else [columns_row(form, shorn(line), columns)]
 
 
-def _object_row(form: Memory, whole: dict[str, Any], columns: list[str]) -> Row:
+def object_row(form: Memory, whole: dict[str, Any], columns: list[str]) -> Row:
+    """Return the numbers of an object by the path of their names, with those of a line of a log that it holds."""
     row, empty = numbers(whole)
     if not any(is_loss(name) or _last(name) in RANKS for name in row):
         inner = line_in(whole)

@@ -62,8 +62,6 @@ def csv_row(form: Memory, line: str, columns: list[str]) -> Row:
         _take_header(form, cells, separator)
         return {}
     names = form.get("names") or _guessed(form, cells, values, columns, separator)
-    if len(cells) == 1 < len(names):
-        return {}
     row = _named(names, values)
     form["rowed"] = True
     empty = [(name, cell) for name, cell in zip(names, cells, strict=False) if cell.lower() in NOTHING and name]
@@ -109,7 +107,7 @@ def _guessed(form: Memory, cells: list[str], values: list[float | None], columns
     """Return names for a first row without header: those of a comment before it, else the usual ones."""
     said = [cell for cell in re.split(rf"[\s{sep}]+", form.get("comment", "")) if cell]
     is_heading = len(said) == len(cells) and not any(number(one) is not None for one in said)
-    names = said if is_heading and not columns else default_names(values, columns)
+    names = said if is_heading and not any(columns) else default_names(values, columns)
     form.update(names=names, separator=sep, guessed=not is_heading)
     return names
 

@@ -60,14 +60,15 @@ def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
         return [one for one in found if isinstance(one, dict)]
     whole = objects.loaded(said)
     kept["half"] = not isinstance(whole, list | dict)
-    return None if kept["half"] else _rows_of(whole)[-MOST_ROWS:]
+    return None if kept["half"] else rows_of(whole)[-MOST_ROWS:]
 
 
-def _rows_of(whole: Any) -> list[dict[str, Any]]:
+def rows_of(whole: Any) -> list[dict[str, Any]]:
+    """Return the rows in what a text of JSON holds: the objects of a list, of a history, or the one object."""
     if isinstance(whole, list):
         return [one for one in whole if isinstance(one, dict)]
     if isinstance(whole.get("log_history"), list):  # of transformers' trainer_state.json
-        rows = _rows_of(whole["log_history"])
+        rows = rows_of(whole["log_history"])
         totals = {name: whole[name] for name in _TOTALS if isinstance(whole.get(name), int)}
         return [{**row, **totals} for row in rows]
     if whole and all(isinstance(one, dict) and {"steps", "values"} <= {*one} for one in whole.values()):

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 TRAIN = ("loss", "train_loss", "train/loss")
 _LOSS = ("loss", "nll", "perplexity")
 _VALIDATION = {"val", "valid", "validation", "test", "dev", "heldout", "holdout"}
-_NO_LEVEL = {"scale", "best", "min"}  # of a loss, but no loss
+_NO_LEVEL = {
+    "scale",
+    "best",
+    "min",
+    "minimum",
+    "lowest",
+    "previous",
+    "prev",
+    "target",
+    "threshold",
+}  # of a loss, but no loss
 _MAY_BE_ODD = {"grad", "grads", "gradient", "gradients", "gradnorm", "best", "eta"}
 
 

@@ -81,7 +81,7 @@ NEVER = {
     "a file in the way": ({"metrics": "train.sh/m.jsonl"}, "is a file, no folder"),
     "a folder without a mount": ({"checkpoints": "/no-such-place-at-all/ck/step_*"}, "cannot come to be"),
     "an address": ({"metrics": "s3://bucket/m.jsonl"}, "is an address"),
-    "a variable": ({"log": "$OUT/train.log"}, "no variable is expanded"),
+    "a variable": ({"log": "$OUT/train.log"}, "no variable but"),
     "a placeholder": ({"checkpoints": "checkpoints/step_{step}.pt"}, "write * for what varies"),
     "a range that is empty": ({"checkpoints": "checkpoints/step_[9-0]"}, "its range is empty"),
     "a backslash": ({"metrics": "logs\\m.jsonl"}, "folders are parted by /"),

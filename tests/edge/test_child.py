@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from executor.checks import argv
+from executor.steps import Check
+
 CHILD = Path(__file__).resolve().parents[2] / "executor" / "child.py"
 HOUR_S = 3600
 KINDS = ["file", "disk_free", "gpu_free", "port", "url", "python_import", "matches", "metric", "result", "call"]
@@ -29,8 +32,10 @@ def _in_a_project(tmp_path, monkeypatch):
 def started(*arguments, bare=True, **environ):
     flags = ("-I", "-S") if bare else ()
     env = {**os.environ, **environ}
+    script = [sys.executable, *flags, CHILD, *arguments]
+    asked = json.loads(arguments[1]) if arguments[:1] == ("metric",) else None
     return subprocess.run(
-        [sys.executable, *flags, CHILD, *arguments],
+        script if asked is None else argv(Check(name="", kind="metric", asks=asked), python=sys.executable),
         env=env,
         capture_output=True,
         timeout=60,
@@ -571,7 +576,7 @@ def test_a_metric_is_held_to_every_bound(bound, ok):
 
 
 @pytest.mark.parametrize(
-    "value", ["NaN", "Infinity", "-Infinity", "null", '"nan"', '"low"', "true", "[1]", "1" + "0" * 400]
+    "value", ["NaN", "Infinity", "-Infinity", "null", '"nan"', '"low"', "true", "[1, 2]", "1" + "0" * 400]
 )
 def test_what_is_no_finite_number_satisfies_nothing(value):
     written("m.jsonl", f'{{"loss": 0.1}}\n{{"loss": {value}}}')

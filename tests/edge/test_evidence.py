@@ -131,6 +131,37 @@ def test_a_file_that_was_written_anew_counts_whole(project):
     assert judged(project, text, LOSS)[0] == "proven"
 
 
+@pytest.mark.parametrize(
+    ("now", "standing"),
+    [
+        (["good", "bad"], "unproven"),  # an old row moved to the end
+        (["new bad", "good", "bad"], "unproven"),  # a row before them
+        (["bad", "good", "new bad"], "unproven"),
+        (["bad", "new good", "good"], "proven"),
+        (["good", "bad", "good"], "proven"),  # it stands there once more
+    ],
+)
+def test_in_a_file_that_was_written_anew_old_rows_prove_nothing(project, now, standing):
+    rows = {"good": '{"loss": 1.5}', "bad": '{"loss": 9}', "new bad": '{"loss": 8}', "new good": '{"loss": 1.25}'}
+    project.write("m.jsonl", "\n".join(rows[one] for one in ("good", "bad")) + "\n")
+    project.write("next", "".join(f"{rows[one]}\n" for one in reversed(now)))
+    assert judged(project, "cat next >m.jsonl", LOSS)[0] == standing
+
+
+@pytest.mark.parametrize(("text", "standing"), [("begun\n", "unproven"), ("begun\nfinished\n", "proven")])
+def test_in_a_log_that_was_written_anew_old_lines_match_nothing(project, text, standing):
+    project.write("t.log", "finished\nended\n")
+    project.write("next", f"{text}ended\nfinished\n")
+    bound = {"matches": {"file": "t.log", "pattern": "finished"}}
+    assert judged(project, "cat next >t.log", bound)[0] == standing
+
+
+def test_in_a_text_of_rows_that_was_written_anew_old_rows_prove_nothing(project):
+    project.write("m.json", '[{"loss": 1.5}, {"loss": 9}]')
+    project.write("next", '[{"loss": 8},\n {"loss": 9}, {"loss": 1.5}]')
+    assert judged(project, "cat next >m.json", {"metric": {**LOSS["metric"], "file": "m.json"}})[0] == "unproven"
+
+
 @pytest.mark.parametrize(("added", "standing"), [("finished", "proven"), ("crashed", "unproven")])
 def test_of_a_log_that_grew_only_the_new_lines_match(project, added, standing):
     project.write("t.log", "begun\nfinished\n")

@@ -14,6 +14,8 @@ import pytest
 from executor.probes import spelling
 from executor.probes.pairs import pairs
 from executor.probes.tail import LOOK_BYTES
+from executor.steps import Monitor
+from executor.watched import Watched
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parent.parent / "fixtures" / "metrics"
@@ -350,6 +352,32 @@ def test_what_cannot_be_read_is_told(tmp_path):
     assert "wandb-summary.json" in told["run.wandb"]
     assert "is no text" in told["m.parquet"]
     assert "without MLflow's table" in told["some.db"]
+
+
+# What a command prints
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("", ""),
+        ("one\n", "one"),
+        ("first\nsecond\n\nlast\n", "first ... last"),
+        ("total 24K\nstep_300\nstep_200\nstep_100\n", "step_300 ... step_100"),
+        ("total 24K\n", "total 24K"),
+    ],
+)
+def test_the_first_and_the_last_line_of_a_command_are_shown(output, text):
+    watched = Watched(Monitor("saved", "command", "ls -lht"), {})
+    watched.take_output(0, output, "", 1.0)
+    assert watched.reading.text == text
+
+
+@pytest.mark.parametrize("code", [141, -13])
+def test_a_command_whose_reader_had_enough_is_no_trouble(code):
+    watched = Watched(Monitor("saved", "command", "ls -lht | head -2"), {})
+    watched.take_output(code, "step_300\nstep_200\n", "", 1.0)
+    assert (watched.troubled, watched.reading.there) == ("", True)
 
 
 # MLflow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from executor import measure
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parent.parent / "fixtures" / "metrics"
@@ -237,3 +238,18 @@ def test_what_a_tool_writes_is_read(tmp_path, name, text, last, not_finite):
     (tmp_path / name).write_text(text)
     told, odd, _ = read(tmp_path, name)
     check(told, odd, last, not_finite)
+
+
+# The criterion `metric` reads the same files
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "last"),
+    [*((name, None, last) for name, last, _ in REAL), *(row[1:4] for row in SHAPES)],
+    ids=[row[0] for row in (*REAL, *SHAPES)],
+)
+def test_a_criterion_reads_what_a_monitor_reads(tmp_path, monkeypatch, name, text, last):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(MADE / name, name) if text is None else Path(name).write_text(text)
+    found = {column: measure.looked_up(measure.last_row(name, column, {"file": name}), column) for column in last}
+    assert {column: None if value is None else float(value) for column, value in found.items()} == last
