@@ -355,6 +355,10 @@ class Before:
         if entry is None and now[3] < self._began_ns and leads_elsewhere(name, self._began_ns):
             return True
         moved = self._inodes.get(now[0])  # renamed or linked: the same file under another name
+        then = entry or moved
+        is_same_folder = then is not None and then[0] == now[0] and stat.S_ISDIR(status.st_mode)
+        if then and is_same_folder and nothing_written(name, then[3] or self._began_ns - 1):
+            return True
         if moved and stat.S_ISREG(status.st_mode) and moved[2] == now[2] and unchanged(name, status, moved, now):
             return True
         return entry is None and self._is_cut and now[3] < self._began_ns
@@ -388,6 +392,12 @@ def leads_elsewhere(name: str, since_ns: int) -> bool:
         if stat.S_ISLNK(status.st_mode) and status.st_ctime_ns >= since_ns:
             return True
     return False
+
+
+def nothing_written(folder: str, since_ns: int) -> bool:
+    """Return True when no file of a folder was written or put there since: at most some were removed."""
+    files = [status for _, status in inside(folder)]
+    return bool(files) and all(status.st_ctime_ns <= since_ns for status in files)
 
 
 def unchanged(name: str, status: os.stat_result, entry: Entry, now: Entry) -> bool:

@@ -225,6 +225,10 @@ def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependen
         return Decision(
             "run", why, task_id=task, main="reuse", main_task=state.main_task, main_run=state.main_run, reuse_test=True
         )
+    if seen.status == "none" and state.verdict in ("started", "lost"):
+        done = f"do-tasks mark-done {task.split('_')[1]}"
+        why = f"what {task} left in .do-tasks/jobs is gone, so nobody knows how MAIN ended"
+        return Decision("ask", f"{why}; if it is done: {done}; to begin anew: --rerun", task_id=task)
     if on_lost == "ask" and "lost" in (seen.status, state.verdict):
         how = "--rerun begins anew, on_lost: rerun goes on from a checkpoint"
         why = f"{task}/{seen.run} is lost: it died without an exit code; {how}"

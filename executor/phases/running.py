@@ -33,7 +33,8 @@ class Run(Value):
     """A finished run: `verdict` and `reason` are set when we ended it ourselves.
 
     `long_stdout` and `long_stderr` are what the cause of a failure is looked for in; they are empty after exit 0.
-    `left` are the command lines of what a job left running that ended as soon as it began.
+    `left` are the command lines of what a job left running that ended as soon as it began; `trailing` of what one left
+    that ended well later: that is ended too, and told.
     """
 
     end: Exit
@@ -46,6 +47,7 @@ class Run(Value):
     long_stdout: str = ""
     long_stderr: str = ""
     left: tuple[str, ...] = ()
+    trailing: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -133,12 +135,16 @@ def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) 
 
 
 def environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
-    """Return what a run's process is given; MachineError when an env file cannot be read."""
+    """Return what a run's process is given; MachineError when an env file cannot be read.
+
+    Python of a job prints at once, for its monitors read that.
+    """
     trouble = bench.env_trouble(task)
     if trouble:
         raise MachineError(f"{trouble}; then go on")
     result = os.path.join(bench.folder(task, run), "result.json")
-    return bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
+    given = bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
+    return {"PYTHONUNBUFFERED": "1", **given} if task.step.is_job else given
 
 
 def running(

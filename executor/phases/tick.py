@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NOTE = "note: "  # evidence that is the note of a result file
 BLIND = "saw nothing: "  # evidence that names the monitors that saw nothing
+LEFT = "ended what it left running: "  # evidence that names the processes a job left
 STOOD = "failed by alert "  # evidence that names an alert (monitor/rule) that failed a job at its end
 
 
@@ -67,7 +68,7 @@ def shown_started(bench: Bench, task: Task) -> None:
 def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     checks = [check.kind for check in (*task.step.pre_flight, *task.step.post_validation)]
-    said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, NOTE))]
+    said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, LEFT, NOTE))]
     accepted = bench.state(task.step.number).accepted
     said += [f"accepted by {accepted}"] if accepted else []
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))

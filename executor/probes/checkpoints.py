@@ -9,7 +9,7 @@ from executor.asks import fields
 from executor.child import read_before
 from executor.probes import found
 from executor.probes.spoken import one_line, several, size
-from executor.probes.whole import is_whole, looks_temporary
+from executor.probes.whole import is_complete, is_temporary_below, is_whole
 from executor.readings import Reading
 from executor.steps import checkpoint_glob
 from executor.values import TYPE_CHECKING, Value
@@ -21,37 +21,41 @@ if TYPE_CHECKING:
     from executor.probes.found import Found
     from executor.readings import Memory, Place
 
+MOMENT_S = 1.0  # that a folder must have been as it is
 MOST_KEPT = 50  # an older one is taken for finished
 _records: dict[tuple[str, str, int], Before | None] = {}
 
 
 class Saved(Value):
-    """A file or folder that may be a checkpoint; a folder is as large and as new as what lies inside."""
+    """A file or folder that may be a checkpoint; a folder is as large and as new as the files inside."""
 
     path: str
     inode: int
     bytes: int
     changed_ns: int
     moved_ns: int
+    is_folder: bool = False
 
 
 def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
     """Asks: a glob, or {path, min_bytes}.
 
-    A checkpoint is finished, and counts, when two looks find it at one size, or replaced as a whole, under a name that
-    is not that of a temporary file. `progress` counts all ever seen, `values` speak of those that are there; age_s
-    runs from when we first saw the newest one, from the run's start when there is none.
+    A checkpoint is finished, and counts, when two looks find it whole and at one size, or replaced as a whole, under a
+    name that is not that of a temporary file; a folder must have been still for a moment. `progress` counts all ever
+    seen, `values` speak of those of the task that are there; age_s runs from when the newest one was first seen, from
+    the run's start when there is none. With a record of what was there before no clock is asked.
     """
     wants = fields(asks, "path")
     least = wants.get("min_bytes", 1)
-    is_first = place.before and place.folder.endswith("/main.1")  # then the record tells more than any clock
-    found_now = candidates(place.root, wants["path"], 0 if is_first else place.began_ns, place.before)
+    found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
     present = [one for one in found_now if one.bytes >= least]
-    for _ in range(1 + place.ended):  # nothing is written any more: what is there is finished
-        _meet_all(present[:MOST_KEPT], memory, place.now_s)
+    _meet_all(present[:MOST_KEPT], memory, place)
+    if place.ended:  # nothing is written any more: what is there is finished
+        _meet_all(present[:MOST_KEPT], memory, place)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
-    return _reading(memory, place, finished, f"{wants['path']}: none of this run yet")
+    begun = f", {several(len(present), 'one', 'ones')} not whole" if present else ""
+    return _reading(memory, place, finished, f"{wants['path']}: none of this run yet{begun}")
 
 
 def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> Reading:
@@ -80,7 +84,7 @@ def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list
     left = [found.MOST_INSIDE]
     glob = checkpoint_glob(pattern)
     before = _before(record, glob)
-    named = [one for one in found.matching(root, glob) if not looks_temporary(one.path)]
+    named = [one for one in found.matching(root, glob) if not is_temporary_below(one.path, root, glob)]
     if before:
         named = [one for one in named if not before.holds(one.path.removeprefix(f"{root}/"), one.status)]
     saved = [_saved(one, left) for one in named]
@@ -110,24 +114,40 @@ def _saved(one: Found, left: list[int]) -> Saved:
     if not one.is_folder:
         return Saved(one.path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     files = [inner for _, inner in found.inside(one.path, left)]
-    changed_ns = max((status.st_mtime_ns, *(inner.st_mtime_ns for inner in files)))
-    moved_ns = max((status.st_ctime_ns, *(inner.st_ctime_ns for inner in files)))
-    return Saved(one.path, status.st_ino, sum(inner.st_size for inner in files), changed_ns, moved_ns)
+    changed_ns = max((inner.st_mtime_ns for inner in files), default=status.st_mtime_ns)
+    moved_ns = max((inner.st_ctime_ns for inner in files), default=status.st_ctime_ns)
+    size = sum(inner.st_size for inner in files)
+    return Saved(one.path, status.st_ino, size, changed_ns, moved_ns, is_folder=True)
 
 
-def _meet_all(present: list[Saved], memory: Memory, now_s: float) -> None:
-    """Keep what is known of each, and count those that are found finished."""
+def _meet_all(present: list[Saved], memory: Memory, place: Place) -> None:
+    """Keep what is known of each, also under another name, and count those that are found finished."""
     before = memory.get("seen", {})
-    memory["seen"] = {one.path: _meet(one, before.get(one.path), memory, now_s) for one in present}
+    paths = {one.path for one in present}
+    renamed = {known["inode"]: known for path, known in before.items() if path not in paths}
+    memory["seen"] = {
+        one.path: _meet(one, before.get(one.path) or renamed.get(one.inode), memory, place) for one in present
+    }
 
 
-def _meet(one: Saved, known: Memory | None, memory: Memory, now_s: float) -> Memory:
+def _meet(one: Saved, known: Memory | None, memory: Memory, place: Place) -> Memory:
     """Return what is known of a file or folder after this look."""
+    now_s = place.now_s
     fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
     if known is None:
         return fresh
+    is_done = known["done_ns"] == known["changed_ns"]
+    if is_done and one.is_folder and one.bytes < known["bytes"] and one.changed_ns <= known["changed_ns"]:
+        return {
+            **known,
+            "bytes": one.bytes,
+            "changed_ns": one.changed_ns,
+            "done_ns": one.changed_ns,
+        }  # parts were removed
     if known["changed_ns"] == one.changed_ns:
-        if known["bytes"] == one.bytes and known["done_ns"] != one.changed_ns:
+        if known["bytes"] != one.bytes:
+            known["since_s"] = now_s
+        elif not is_done and _is_finished(one, known, place):
             known["done_ns"] = one.changed_ns
             _count(memory, known["since_s"])
         return {**known, "bytes": one.bytes}
@@ -135,6 +155,11 @@ def _meet(one: Saved, known: Memory | None, memory: Memory, now_s: float) -> Mem
         known["done_ns"] = known["changed_ns"]
         _count(memory, now_s)
     return {**fresh, "done_ns": known["done_ns"]}
+
+
+def _is_finished(one: Saved, known: Memory, place: Place) -> bool:
+    is_still = place.ended or not one.is_folder or place.now_s - known["since_s"] >= MOMENT_S
+    return is_still and is_complete(one.path)
 
 
 def _count(memory: Memory, saved_s: float) -> None:

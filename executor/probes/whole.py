@@ -12,13 +12,57 @@ from executor.probes.tail import FLAGS
 MOST_SHARDS = 200
 ZIP, ZIP_END, ZIP_TAIL = b"PK\x03\x04", b"PK\x05\x06", (1 << 16) + 22
 MOST_HEADER = 1 << 24
-_TEMPORARY = re.compile(r"(?i)(^|[._-])(tmp|incomplete)([._-]|$)|\.(part|partial|temp|lock|writing)$|~$")
+_TEMPORARY = re.compile(
+    r"(?i)(^|[._-])(tmp|incomplete|in-?progress|partial|unfinished)([._-]|$)"
+    r"|\.(part|temp|lock|writing|saving|download|crdownload|new)$|~$|^tmp[a-z0-9_]{8}$"
+)
+_SHARD = re.compile(r"^(?P<name>.+)-(?P<number>\d{2,6})-of-(?P<count>\d{2,6})(?P<ending>\.\w+)$")
+_NAMED = re.compile(r'"([\w.-]+\.(?:safetensors|bin))"')
+INDEX = ".index.json"
+MOST_INDEX = 1 << 23
+PIECES, PIECES_END = ".distcp", ".metadata"
 _ENDS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d{1,18}\s*,\s*(\d{1,18})')
 
 
 def looks_temporary(path: str) -> bool:
     """Tell whether a name says that what it names is not done yet."""
     return _TEMPORARY.search(os.path.basename(path)) is not None
+
+
+def is_temporary_below(path: str, root: str, pattern: str) -> bool:
+    """Tell whether one of the names that a glob found, not those that are written in it, says so."""
+    written = [*filter(None, os.path.expanduser(pattern).split("/"))]
+    above = len([*filter(None, found.placed(root, pattern).split("/"))]) - len(written)
+    fixed = next((at for at, part in enumerate(written) if found.MAGIC & {*part}), len(written) - 1)
+    return any(map(looks_temporary, [*filter(None, path.split("/"))][above + fixed :]))
+
+
+def is_complete(path: str) -> bool:
+    """Tell whether no part of a checkpoint is missing: files whole, all shards there, those of the index too."""
+    if not os.path.isdir(path):
+        return _is_whole_file(path)
+    inside = [name for name, _ in found.inside(path, [MOST_SHARDS])]
+    names = {os.path.basename(name) for name in inside}
+    if any(name.endswith(PIECES) for name in names) and PIECES_END not in names:
+        return False
+    return bool(inside) and _has_all_shards(path, names) and all(map(_is_whole_file, inside))
+
+
+def _has_all_shards(path: str, names: set[str]) -> bool:
+    shards = [hit for name in names if (hit := _SHARD.match(name))]
+    groups = {(hit["name"], hit["count"], hit["ending"]) for hit in shards}
+    counts = {key: sum((hit["name"], hit["count"], hit["ending"]) == key for hit in shards) for key in groups}
+    if any(count < int(key[1]) for key, count in counts.items()):
+        return False
+    return all(_wanted_by(os.path.join(path, name)) <= names for name in names if name.endswith(INDEX))
+
+
+def _wanted_by(index: str) -> set[str]:
+    try:
+        with open(index, encoding="utf-8", errors="replace") as file:
+            return {*_NAMED.findall(file.read(MOST_INDEX))}
+    except OSError:
+        return set()
 
 
 def is_whole(path: str) -> bool:

@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 TRAIN = ("loss", "train_loss", "train/loss")
 _LOSS = ("loss", "nll", "perplexity")
 _VALIDATION = {"val", "valid", "validation", "test", "dev", "heldout", "holdout"}
-_NO_LEVEL = {
-    "scale",
-    "best",
-    "min",
-    "minimum",
-    "lowest",
-    "previous",
-    "prev",
-    "target",
-    "threshold",
-}  # of a loss, but no loss
-_MAY_BE_ODD = {"grad", "grads", "gradient", "gradients", "gradnorm", "best", "eta"}
+_LIKE_A_LOSS = frozenset("ce mse mae rmse elbo objective cost bpb bpc ppl".split())
+_NO_LEVEL = frozenset(  # of a loss, but no loss
+    "scale scaler scaling lossscale weight coef coeff best min minimum lowest previous prev target threshold"
+    " std var variance stderr delta diff change improvement time lr".split()
+)
+_MAY_BE_ODD = frozenset(
+    "grad grads gradient gradients gradnorm gnorm norm best eta time scale scaler lossscale auc auroc auprc roc"
+    " precision recall f1 fscore r2 mcc kappa corr correlation pearson pearsonr spearman spearmanr ap map iou miou"
+    " dice bleu rouge ndcg mrr std var variance stderr snr rew reward rewards return returns episode ep len success"
+    " explained delta diff improvement throughput speed mfu percentile p95 p99 temperature util memory".split()
+)
 
 
 def _words(name: str) -> set[str]:
@@ -41,13 +40,24 @@ def is_validation(name: str) -> bool:
 
 
 def may_be_odd(name: str) -> bool:
-    """Tell whether a healthy training writes NaN or Inf there: a skipped step's gradient, a best before the first."""
-    return bool(_words(name) & _MAY_BE_ODD)
+    """Tell whether a healthy training writes NaN or Inf there: a skipped step's gradient, a score of an evaluation."""
+    return is_validation(name) or bool(_words(name) & _MAY_BE_ODD)
+
+
+def overflows(name: str) -> bool:
+    """Tell whether a column is an exponential of a loss, which may be infinite while the loss is well."""
+    return bool(_words(name) & {"perplexity", "ppl"}) or "perplexity" in name.lower()
 
 
 def is_loss(name: str) -> bool:
     """Tell whether the name says that a column is a loss, of training or evaluation."""
     return any(word in name.lower() for word in _LOSS) and not _words(name) & _NO_LEVEL
+
+
+def must_be_finite(name: str) -> bool:
+    """Tell whether NaN in a column is the end of a training: a loss, or what is a loss under another name."""
+    words = _words(name)
+    return is_loss(name) or (bool(words & _LIKE_A_LOSS) and not words & (_NO_LEVEL | _MAY_BE_ODD))
 
 
 def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row], key: str = "metric") -> str:

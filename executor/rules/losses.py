@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 REFRESHED_ROWS = 10
+BACK, FEW = 0.9, 5  # of the highest step, and steps by which the lines of several processes differ
+RESTARTS = 3
 GIVEN_BACK = 0.3  # of what a loss had gained: a warm restart of the rate gives back less
 PARTS, SMOOTHED_PARTS, PART_ROWS = 20, 5, 50
 CHANCE = 2.5  # standard deviations of the smoothed level: less is no change for the better
@@ -34,6 +36,7 @@ def divergence(args: Args, memory: Memory, reading: Reading) -> Judgement:
     name = columns.train_column(args, memory, reading.rows)
     rows = [(row, value) for row in reading.rows if (value := columns.number(row, name)) is not None]
     for row, value in rows:
+        _begin_anew_at(memory, columns.number(row, "step"))
         _weigh_loss(args, memory, row, value)
     if not rows or "limit" not in memory:
         return NO_OPINION
@@ -43,6 +46,18 @@ def divergence(args: Args, memory: Memory, reading: Reading) -> Judgement:
     usual = f"above {memory['limit']:.4g}, its baseline is {memory['low']:.4g}"
     text = f"{name} is {above[-1]:.4g}{memory['place']}: {usual}"
     return Judgement(stands=True, text=text, samples=tuple(above))
+
+
+def _begin_anew_at(memory: Memory, step: float | None) -> None:
+    """Forget what was usual when the steps begin further back, as after a restart; not when they do so each epoch."""
+    if step is None:
+        return
+    top, restarts = memory.get("top", step), memory.get("restarts", 0)
+    if step < BACK * top - FEW and restarts < RESTARTS:
+        for key in ("window", "rows", "low", "start", "limit", "above", "stands", "row"):
+            memory.pop(key, None)
+        top, memory["restarts"] = step, restarts + 1
+    memory["top"] = max(top, step)
 
 
 def _weigh_loss(args: Args, memory: Memory, row: Row, value: float) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def nan(args: Args, memory: Memory, reading: Reading) -> Judgement:
     """Stands at the first NaN or Inf, until `clear` finite values came in each column that had one.
 
-    Without `metric` every column counts but those where a healthy training writes such: see `columns.may_be_odd`.
+    Without `metric` a loss counts, of training or validation. Where no loss was ever seen any other column does, but
+    for those where a healthy training writes such: see `columns.may_be_odd`.
     """
     rows = [row for row in reading.rows or _newest(memory, reading) if row]
     memory["rows"] = memory.get("rows", False) or bool(reading.rows)
@@ -35,8 +36,9 @@ def _newest(memory: Memory, reading: Reading) -> tuple[Row, ...]:
 def _met(args: Args, memory: Memory, row: Row) -> bool:
     """Take in one row and tell whether something in it is no number."""
     bad: dict[str, int] = memory.setdefault("bad", {})
-    wanted = [name for name in row if _wanted(args, name)]
-    odd = [name for name in wanted if not _is_blank(memory, row, name) and _is_odd(row[name])]
+    memory["loss"] = memory.get("loss", False) or any(map(columns.must_be_finite, row))
+    wanted = [name for name in row if _wanted(args, name, has_loss=memory["loss"])]
+    odd = [name for name in wanted if not _is_blank(memory, row, name) and _is_odd(name, row[name])]
     for name in [name for name in bad if columns.number(row, name) is not None]:
         bad[name] += 1
         if bad[name] >= args["clear"]:
@@ -47,12 +49,14 @@ def _met(args: Args, memory: Memory, row: Row) -> bool:
     return bool(odd)
 
 
-def _wanted(args: Args, name: str) -> bool:
-    return name == args["metric"] if args["metric"] else not columns.may_be_odd(name)
+def _wanted(args: Args, name: str, *, has_loss: bool) -> bool:
+    if args["metric"]:
+        return bool(name == args["metric"])
+    return columns.must_be_finite(name) or not (has_loss or columns.may_be_odd(name))
 
 
-def _is_odd(value: float) -> bool:
-    return not math.isfinite(value)
+def _is_odd(name: str, value: float) -> bool:
+    return math.isnan(value) if columns.overflows(name) else not math.isfinite(value)
 
 
 def _is_blank(memory: Memory, row: Row, name: str) -> bool:

@@ -1,10 +1,11 @@
-"""Jobs that end at once and leave a process running: their command detaches it, which is the supervisor's part."""
+"""Jobs that end and leave a process running: one that ends at once detached its training, which is refused."""
 
 from __future__ import annotations
 
 import time
 
 from executor import jobs, pids
+from executor.events import WarningRaised
 from executor.values import TYPE_CHECKING
 from executor.watch import Bystander
 
@@ -45,11 +46,17 @@ def left_by(token: str) -> tuple[str, ...]:
 
 
 def told(bench: Bench, task: Task, run: str, done: Run, left: tuple[str, ...]) -> Run:
-    """Return a run with what it left, when it ended well and so soon that what it left is the job itself."""
+    """Return a run that ended well with what it left: ended so soon, that is the job itself; later, it is told."""
     began_ns = jobs.began_ns(bench.folder(task, run))
     lasted_s = (done.end.ended_ns - began_ns) / 1e9
-    if not left or done.verdict is not None or done.end.exit_code != 0 or lasted_s > SOON_S:
+    if not left or done.verdict is not None or done.end.exit_code != 0:
         return done
+    if lasted_s > SOON_S:
+        said = f"{run} exited 0 and left running what was ended then: {', '.join(left)}"
+        bench.log(
+            WarningRaised(message=f"{said}; a training that detaches itself ends here: drop its & or nohup"), task
+        )
+        return done.replace(trailing=left)
     return done.replace(left=left, duration_s=round(max(0.0, lasted_s), 3))
 
 

@@ -12,16 +12,15 @@ from executor.errors import MachineError
 from executor.events import CheckpointSaved, JobStarted
 from executor.monitors import Rota
 from executor.outcome import PASSED, Verdict
-from executor.phases.background import newest_checkpoint
 from executor.phases.remembering import record_of
 from executor.phases.running import adopt_ended, finished, running
 from executor.phases.tick import shown_started
 from executor.phases.together import check_all
-from executor.probes.checkpoints import find_newest
 from executor.readings import Place
 from executor.supervise import sheet
 from executor.supervise.acting import Acting
 from executor.supervise.blind import Blind
+from executor.supervise.gains import brought_nothing, saved_so_far
 from executor.supervise.implied import implied
 from executor.supervise.leavers import Leavers, left_by, told
 from executor.supervise.startup import Startup
@@ -59,6 +58,7 @@ class Rounds:
         self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
         self.blind = Blind(bench, task, self.rota, self.acting, past.blind)
+        self._held = kept.get("held", {})
         self._startup: Startup | None = None
         self._watch = Leavers(
             bench.interrupts, due=self._due_s, wake=self.rota.wake, mask=bench.masker.mask_bytes_equal_length
@@ -195,12 +195,14 @@ class Rounds:
                 self._beat_s = 0.0
                 return
 
+    def begin_anew(self) -> None:
+        """Another run begins: what the last one left is none of its."""
+        self.rota.begin_anew()
+        self._held = saved_so_far(self._bench, self._task)
+        self.save()
+
     def _is_stuck(self) -> bool:
-        """Tell whether this run, which began from a checkpoint, has saved none itself."""
-        pattern = self._task.step.checkpoints
-        place = self._place
-        own = find_newest(place.root, pattern, place.began_ns, place.before) if pattern else ""
-        return not own and bool(newest_checkpoint(self._bench, self._task))
+        return brought_nothing(self._bench, self._task, self._held)
 
     def _show_news(self, now_s: float) -> None:
         """Leave how far it has come at once, at most about once a second; the rest waits for the heartbeat."""
@@ -232,7 +234,7 @@ class Rounds:
         """Keep what probes and rules remember."""
         alerts = {one["key"]: one for one in self.acting.shown()}
         kept = {"monitors": self.rota.kept(), "paces": self.sheet.paces, "alerts": alerts}
-        kept["excused"] = self.acting.excused
+        kept |= {"excused": self.acting.excused, "held": self._held}
         jobs.write_memory(self._bench.root, self._task.task_id, self._bench.masker.mask_all(kept))
 
     def _heed_size(self) -> None:

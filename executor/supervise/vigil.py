@@ -14,7 +14,7 @@ from executor.outcome import Outcome, Verdict
 from executor.phases.background import newest_checkpoint
 from executor.phases.main import MOST_WAIT_S, is_retried, judge, note_started
 from executor.phases.running import Errand, begin
-from executor.phases.tick import shown_started
+from executor.phases.tick import LEFT, shown_started
 from executor.recall import Decision
 from executor.runners import command
 from executor.steps import Main
@@ -56,6 +56,7 @@ class Vigil:
         self._main = step.main or Main()
         self._past = past(follow.task_lines(bench.root, task_id))
         self._retries = self._past.retries
+        self._trailing: tuple[str, ...] = ()
         self._rounds = Rounds(bench, self._task, self._past)
 
     def keep(self, why: str) -> None:
@@ -109,6 +110,7 @@ class Vigil:
         done = self._rounds.see_through(run)
         if done is None:
             return None, ()
+        self._trailing = done.trailing
         self._rounds.look_back()
         outcome, classes = judge(self._bench, self._task, run, done)
         return self._in_words(outcome, done), classes
@@ -189,8 +191,7 @@ class Vigil:
         def note(pid: int) -> None:
             note_started(self._bench, self._task, run, pid)
 
-        self._rounds.rota.begin_anew()
-        self._rounds.save()
+        self._rounds.begin_anew()
         begin(self._bench, self._task, Errand(run, argv, note, resume))
         return run
 
@@ -210,14 +211,15 @@ class Vigil:
         rounds.beat()
         judged = judged_by_alerts(outcome, rounds.acting.standing, self._task.step.background)
         missed = rounds.blind.at_end(time.monotonic(), rounds.sheet.began_s, passed=judged.passed)
-        outcome = self._judged(judged.replace(evidence=(*judged.evidence, *missed)))
+        left = (f"{LEFT}{', '.join(self._trailing)}",) if self._trailing else ()
+        outcome = self._judged(judged.replace(evidence=(*judged.evidence, *left, *missed)))
         if self._bench.interrupts.count:
             return
         rounds.acting.clear_all(OVER)  # after the verdict: who takes over before it must see what stands
         rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
         rounds.sheet.write(rounds.rota, [])
         if outcome.verdict != Verdict.CANCELLED:  # who stopped it knows
-            said = "; ".join((outcome.reason or "every check and criterion holds", *missed))
+            said = "; ".join((outcome.reason or "every check and criterion holds", *left, *missed))
             rounds.acting.tell("finished" if outcome.passed else "died", said)
         rounds.last_words()
 

@@ -29,6 +29,7 @@ OPEN = ("", "started", "reopened")  # verdicts of a task whose job may still run
 DEATHS = ("failed", "timed_out", "lost")
 LIVING = ("starting", "running", "restarting", "ending")
 LET_GO = ("alive", "exited", "lost")
+UNKNOWN = "it left no exit code, or its records in .do-tasks/jobs are gone: nobody knows how it ended"
 GONE = "its supervisor was gone"
 PATIENCE_S, LOOK_S = 1.0, 0.02
 BEGIN_S, AGAIN_S = 5.0, 30.0
@@ -96,9 +97,8 @@ def supervisor(root: str, task_id: str) -> str:
 
 def executor(root: str) -> str:
     """Return the pid of the executor that runs this plan, empty when none does or we may not ask."""
-    lock = os.path.join(root, ".do-tasks", "run.lock")
     try:
-        return locks.holder(lock)
+        return locks.holder(os.path.join(root, ".do-tasks", "run.lock"))
     except MachineError:
         return ""
 
@@ -167,13 +167,14 @@ def _row(seen: Look, number: int) -> Row:
     watch = jobs.read_watch(seen.root, task_id)
     watcher = supervisor(seen.root, task_id) if is_open else ""
     now = _state(seen.root, state, run, watch if watcher else {})
+    why = (watch.get("reason") or (UNKNOWN if now == "lost" else "")) if is_open else state.reason
     return {
         "task_id": task_id,
         "step": number,
         "title": seen.mask(str(watch.get("title") or jobs.read_job(seen.root, task_id).get("title") or "")),
         "state": now,
         "where": seen.mask(run.where),
-        "reason": seen.mask(str((watch.get("reason") if is_open else state.reason) or "")),
+        "reason": seen.mask(str(why or "")),
         "run": run.run or str(watch.get("run") or ""),
         "pid": run.pid or None,
         "alive": run.status == "alive",
@@ -199,7 +200,8 @@ def _state(root: str, state: StepState, run: Seen, watch: Row) -> str:
     is_closed = state.run_closed == f"{state.task_id}/{run.run}"
     is_again = is_closed and not state.verdict and not watch
     if run.status not in LET_GO or (is_again and executor(root)):
-        return "starting" if executor(root) else "unfinished"
+        left = "lost" if (run.status, state.verdict) == ("none", "started") else "unfinished"
+        return "starting" if executor(root) else left
     if run.status == "alive":
         told = str(watch.get("state") or "")
         return told if told in LIVING else "running" if state.verdict else "starting"
@@ -221,8 +223,7 @@ def _seen_of(seen: Look, watch: Row) -> Row:
 
 def _progress(seen: Look, watch: Row, progress: Row) -> Row:
     return {
-        "done": _number(progress.get("done")),
-        "total": _number(progress.get("total")),
+        **{key: _number(progress.get(key)) for key in ("done", "total")},
         "age_s": _age(seen, watch, progress.get("changed_s")),
         "changed": str(progress.get("changed") or ""),
         "source": seen.mask(str(progress.get("source") or "")),

@@ -182,10 +182,14 @@ FOLDER = {"file": {"path": "ck/step_*", "dir_ok": True}}
         ("cp -r ck/step_1 x; rm -r ck/step_1; mv x ck/step_1", "unproven"),
         ("printf new >ck/step_1/w; touch -d @1500000000 ck/step_1/w ck/step_1", "proven"),
         ("mkdir ck/step_2; cp -p ck/step_1/w ck/step_2", "proven"),
+        ("rm ck/step_1/optimizer", "unproven"),
+        ("mv ck/step_1 ck/step_2", "unproven"),
+        ("rm ck/step_1/optimizer; printf new >ck/step_1/v", "proven"),
     ],
 )
 def test_a_folder_is_what_lies_in_it(project, text, standing):
     old(project, "ck/step_1/w")
+    old(project, "ck/step_1/optimizer")
     assert judged(project, text, FOLDER)[0] == standing
 
 
@@ -333,7 +337,7 @@ def test_a_checkpoint_with_an_old_time_counts_and_one_of_before_does_not(project
     main = {"command": f"python3 train.py {saved}", "test": "none", "mode": "background", "timeout": 1}
     project.plan(s1={"main": main, "background": [{"task": "saved", "checkpoints": "ck/step_*", "interval": 1}]})
     project.run("--step", "1")
-    assert project.run("--monitor", "--until", "finished", "--timeout", "20").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
     assert project.event("CheckpointSaved")["path"] == saved
 
 
@@ -342,7 +346,7 @@ def test_checkpoints_of_before_are_none_of_the_job(project):
     main = {"command": "touch ck/step_1.pt; sleep 3", "test": "none", "mode": "background", "timeout": 1}
     project.plan(s1={"main": main, "background": [{"task": "saved", "checkpoints": "ck/step_*", "interval": 1}]})
     project.run("--step", "1")
-    assert project.run("--monitor", "--until", "finished", "--timeout", "20").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
     assert not project.events("CheckpointSaved")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -17,7 +18,7 @@ from executor.steps import Main, Monitor, Step
 from executor.supervise.past import past
 from executor.watched import Watched
 from tests.edge.projects import alive, finish, until
-from tests.edge.test_jobs import folder, kill_supervisor, plan, rows, supervisors, until_ticked
+from tests.edge.test_jobs import folder, kill_supervisor, let_end, plan, rows, supervisors, until_ticked
 from tests.edge.test_jobs import project as job_project
 
 project = job_project  # the fixture, which ends what a test leaves
@@ -285,3 +286,28 @@ def test_a_supervisor_that_cannot_live_is_not_started_over_and_over(project):
     job.write_text(json.dumps(json.loads(job.read_text()) | {"plan": {}}))
     finish(project.start("--continue", "--wait", "6"))
     assert (folder(project) / "supervisor.log").read_text().count("Traceback") <= 2
+
+
+def test_what_a_job_leaves_running_when_it_ends_well_is_ended_and_told(project):
+    plan(project, steps=55, after=False)
+    project.write("train.sh", f"setsid sleep 611 & echo $! >left.txt\n{project.text('train.sh')}")
+    project.run("--step", "13")
+    until_ticked(project)
+    assert "ended what it left running: sleep 611" in project.spec
+    assert "left running what was ended then: sleep 611" in project.event("WarningRaised")["message"]
+    assert not alive(int(project.text("left.txt")))
+
+
+def test_a_job_whose_records_are_taken_away_is_asked_about_not_begun_again(project):
+    plan(project, after=False, stay=True).run("--step", "13")
+    kill_supervisor(project)
+    launcher = os.getpgid(rows(project)[0][1])
+    shutil.rmtree(project.root / ".do-tasks")
+    let_end(project)
+    until(lambda: project.has("ends.txt") and not alive(launcher), "the job never ended")
+    seen = project.run("--monitor")
+    assert (seen.code, "are gone: nobody knows how it ended" in " ".join(seen.out.split())) == (4, True)
+    for _ in range(2):
+        done = project.run("--continue")
+        assert (done.code, "do-tasks mark-done 13; to begin anew: --rerun" in done.out) == (3, True), done
+    assert [row[0] for row in rows(project)] == ["main.1"]

@@ -25,6 +25,7 @@ for i in $(seq 1 %d); do
   [ -e fail ] && { echo "no more data" >&2; exit 3; }
   sleep 0.05
 done
+while [ -e stay ]; do [ -e fail ] && { echo "no more data" >&2; exit 3; }; sleep 0.02; done
 echo end >>ends.txt
 """
 
@@ -34,6 +35,7 @@ def project(tmp_path):
     project = Project(tmp_path / "p")
     yield project
     (project.root / "hold").unlink(missing_ok=True)
+    (project.root / "stay").unlink(missing_ok=True)
     for pid in supervisors(project):
         os.kill(pid, signal.SIGKILL)
     for row in rows(project):
@@ -41,8 +43,13 @@ def project(tmp_path):
             os.killpg(os.getpgid(row[1]), signal.SIGKILL)
 
 
-def plan(project, *, steps=50, depends=None, after=True, **more):
-    """Step 13 trains in the background for `steps` twentieths of a second; step 14 depends on it."""
+def plan(project, *, steps=50, depends=None, after=True, stay=False, **more):
+    """Step 13 trains in the background for `steps` twentieths of a second; step 14 depends on it.
+
+    With `stay` it lives on until `let_end`, however slow the machine is.
+    """
+    if stay:
+        project.write("stay", "")
     job = {"main": {"command": "bash train.sh", "test": "none", "mode": "background", "timeout": 30}}
     job["main"] |= more.pop("main", {})
     eval_step = {"main": {"command": "ls ck >seen.txt", "test": "none"}}
@@ -88,7 +95,12 @@ def kill_supervisor(project):
     until(lambda: not supervisors(project), "the supervisor did not die")
 
 
+def let_end(project):
+    (project.root / "stay").unlink(missing_ok=True)
+
+
 def until_ticked(project, number=13):
+    let_end(project)
     until(lambda: f"- [x] **STEP {number}**" in project.spec, f"step {number} was never ticked: {project.spec}")
     until(lambda: project.events("SpecTicked", step=number), f"the tick of step {number} was never logged")
 
@@ -133,7 +145,7 @@ def test_a_step_waits_for_the_first_checkpoint(project):
 
 
 def test_without_waiting_a_held_step_is_exit_3(project):
-    plan(project, depends={"step": 13, "until": "finished"}, steps=70)
+    plan(project, stay=True, depends={"step": 13, "until": "finished"}, steps=70)
     done = project.run("--continue", "--no-wait")
     assert done.code == 3, done
     assert "waits for the end of step 13" in done.out
@@ -148,7 +160,7 @@ def test_going_on_waits_for_the_end_of_a_job(project):
 
 
 def test_a_step_that_waits_hears_of_the_death(project):
-    plan(project, depends=13)
+    plan(project, depends=13, steps=5000)
     process = project.start("--continue")
     until(lambda: "- [~] **STEP 13**" in project.spec, "step 13 never started")
     project.write("die", "")
@@ -158,7 +170,7 @@ def test_a_step_that_waits_hears_of_the_death(project):
 
 
 def test_a_death_stands_in_spec_and_log(project):
-    plan(project).run("--step", "13")
+    plan(project, stay=True).run("--step", "13")
     project.write("fail", "")
     until(lambda: "✗ Failed" in project.spec, "the death never showed")
     assert "]: died: exit 3 after step" in project.spec
@@ -194,7 +206,7 @@ def test_a_job_outlives_its_terminal(project):
 
 @pytest.mark.parametrize("verb", [("--continue",), ("--step", "13"), ("--monitor",)], ids=" ".join)
 def test_a_killed_supervisor_is_replaced(project, verb):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     done = project.run(*verb)
     assert done.code == 0, done
@@ -208,15 +220,16 @@ def test_a_killed_supervisor_is_replaced(project, verb):
 
 @pytest.mark.parametrize("verb", [("list",), ("why", "13"), ("validate",)], ids=" ".join)
 def test_verbs_that_read_start_nothing(project, verb):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     project.run(*verb)
     assert not supervisors(project)
 
 
 def test_a_job_that_ended_while_nobody_watched_is_judged_later(project):
-    plan(project, steps=50, after=False).run("--step", "13")
+    plan(project, stay=True, steps=50, after=False).run("--step", "13")
     kill_supervisor(project)
+    let_end(project)
     until(lambda: project.has("ends.txt"), "the job never ended")
     time.sleep(0.2)
     assert "- [~]" in project.spec
@@ -226,7 +239,7 @@ def test_a_job_that_ended_while_nobody_watched_is_judged_later(project):
 
 
 def test_two_supervisors_started_at_once_are_one(project):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False).run("--step", "13")
     kill_supervisor(project)
     together = [project.start("--monitor") for _ in range(4)]
     assert [finish(process).code for process in together] == [0, 0, 0, 0]
@@ -236,7 +249,7 @@ def test_two_supervisors_started_at_once_are_one(project):
 
 def test_a_lost_job_is_marked_then_run_again_from_its_checkpoint(project):
     checks = [{"task": "ck", "checkpoints": "ck/step_*", "interval": 0.2}]
-    plan(project, steps=55, after=False, background=checks).run("--step", "13")
+    plan(project, stay=True, steps=55, after=False, background=checks).run("--step", "13")
     until(lambda: project.events("CheckpointSaved"), "no checkpoint was seen")
     kill_supervisor(project)
     launcher = json.loads((folder(project) / "main.1" / "started.json").read_text())["pid"]
@@ -268,7 +281,7 @@ def test_stop_leaves_nothing_alive_and_says_so(project):
 
 
 def test_a_rerun_replaces_the_living_job(project):
-    plan(project, steps=55, after=False).run("--step", "13")
+    plan(project, stay=True, steps=55, after=False).run("--step", "13")
     first = rows(project)[0][1]
     done = project.run("--step", "13", "--rerun")
     assert done.code == 0, done
@@ -286,7 +299,9 @@ def test_a_job_that_cannot_start_up_fails_at_once(project):
 
 def test_what_is_pending_when_the_start_up_time_is_over_does_not_end_the_job(project):
     criteria = [{"criterion": "It has written its end", "file": "ends.txt", "at": "start"}]
-    plan(project, steps=70, after=False, main={"timeout": 2.5, "success_criteria": criteria}).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False, main={"timeout": 2.5, "success_criteria": criteria}).run(
+        "--step", "13"
+    )
     assert project.event("JobStarted")["pending"] == ["It has written its end"]
     until_ticked(project)
     assert "(1 proven)" in project.spec
@@ -333,7 +348,7 @@ def test_nobody_marks_a_step_whose_job_runs(project, verb):
 
 
 def test_a_changed_script_does_not_end_a_running_job(project):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False).run("--step", "13")
     body = json.loads(project.text("step_definitions.yaml"))
     body["step_13_one"]["main"]["args"] = ["--new"]
     project.write("step_definitions.yaml", json.dumps(body))
@@ -345,14 +360,14 @@ def test_a_changed_script_does_not_end_a_running_job(project):
 
 
 def test_the_log_may_be_rotated_under_a_supervisor(project):
-    plan(project, steps=110, after=False).run("--step", "13")
+    plan(project, stay=True, steps=110, after=False).run("--step", "13")
     assert project.run("log", "--rotate").code == 0
     until_ticked(project)
     assert project.event("SpecTicked")["step"] == 13
 
 
 def test_a_terminated_supervisor_leaves_the_job_to_the_next(project):
-    plan(project, steps=70, after=False).run("--step", "13")
+    plan(project, stay=True, steps=70, after=False).run("--step", "13")
     [pid] = supervisors(project)
     os.kill(pid, signal.SIGTERM)
     until(lambda: not supervisors(project), "it did not go")

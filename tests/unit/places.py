@@ -9,7 +9,7 @@ from executor.probes import PROBES
 from executor.readings import Place
 
 
-def place(root, *, now_s=100.0, began_s=90.0, began_ns=0, pid=0, token="task_1_aaaaaaaa/main.1"):
+def place(root, *, now_s=100.0, began_s=90.0, began_ns=0, pid=0, token="task_1_aaaaaaaa/main.1", ended=False):
     return Place(
         root=str(root),
         folder=os.path.join(root, "run"),
@@ -18,6 +18,7 @@ def place(root, *, now_s=100.0, began_s=90.0, began_ns=0, pid=0, token="task_1_a
         now_s=now_s,
         began_s=began_s,
         began_ns=began_ns,
+        ended=ended,
     )
 
 

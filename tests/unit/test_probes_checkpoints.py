@@ -268,3 +268,98 @@ def test_nothing_temporary_empty_or_missing_is_gone_on_from(tmp_path, saved):
     saved("step_2.pt", size=0)
     (tmp_path / "checkpoints" / "step_4.pt").symlink_to("nowhere")
     assert find_newest(str(tmp_path), GLOB, 0) == ""
+
+
+# Written in parts, pruned, renamed
+
+
+def folder_of(tmp_path, name, **files):
+    folder = tmp_path / "checkpoints" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for inner, size in files.items():
+        (folder / inner).write_bytes(b"x" * size)
+    return folder
+
+
+def seen(looks, count=3):
+    """What of the next looks the last one says."""
+    return [looks.look() for _ in range(count)][-1]
+
+
+@pytest.mark.parametrize("lacks", ["shard", "index", "metadata"])
+def test_a_folder_that_lacks_a_part_is_not_counted_until_it_is_there(tmp_path, lacks):
+    folder = tmp_path / "checkpoints" / "step_1"
+    folder.mkdir(parents=True)
+    (folder / "model-00001-of-00002.bin").write_bytes(b"x")
+    parts = {"shard": ("model-00002-of-00002.bin", b"x"), "index": ("other.bin", b"x"), "metadata": (".metadata", b"x")}
+    if lacks != "shard":
+        (folder / "model-00002-of-00002.bin").write_bytes(b"x")
+    if lacks == "index":
+        (folder / "model.bin.index.json").write_text('{"weight_map": {"a": "other.bin"}}')
+    if lacks == "metadata":
+        (folder / "__0_0.distcp").write_bytes(b"x")
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    reading = seen(looks)
+    assert (reading.progress, reading.text) == (0, f"{GLOB}: none of this run yet, 1 one not whole")
+    name, content = parts[lacks]
+    (folder / name).write_bytes(content)
+    assert seen(looks).progress == 1
+
+
+def test_a_file_cut_short_is_not_counted(tmp_path, saved):
+    saved("step_1.pt").write_bytes(b"PK\x03\x04" + b"x" * 100)
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    assert seen(looks).progress == 0
+    saved("step_1.pt").write_bytes(b"PK\x03\x04" + b"x" * 100 + b"PK\x05\x06" + b"\0" * 18)
+    assert seen(looks).progress == 1
+
+
+def test_a_folder_must_have_been_still_for_a_moment(tmp_path):
+    folder_of(tmp_path, "step_1", a=10)
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    assert [looks.look(after_s=0.3).progress for _ in range(6)] == [0] * 4 + [1] * 2
+
+
+def test_parts_removed_from_a_checkpoint_make_no_new_one(tmp_path):
+    folder = folder_of(tmp_path, "step_1", model=10, optimizer=90)
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    before = seen(looks)
+    (folder / "optimizer").unlink()
+    after = seen(looks)
+    assert (before.progress, after.progress, after.values["bytes"]) == (1, 1, 10)
+    assert after.values["age_s"] > before.values["age_s"]
+
+
+def test_a_checkpoint_renamed_is_no_new_one(tmp_path, saved):
+    saved("step_1.pt")
+    folder_of(tmp_path, "step_2", a=10)
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    assert seen(looks).progress == 2
+    (tmp_path / "checkpoints" / "step_1.pt").rename(tmp_path / "checkpoints" / "step_best.pt")
+    (tmp_path / "checkpoints" / "step_2").rename(tmp_path / "checkpoints" / "step_2_good")
+    assert seen(looks).progress == 2
+
+
+def test_one_written_under_a_temporary_name_counts_once_it_has_its_own(tmp_path):
+    folder = folder_of(tmp_path, "step_1.tmp", a=10)
+    looks = Looks("checkpoints", GLOB, tmp_path)
+    assert seen(looks).progress == 0
+    folder.rename(tmp_path / "checkpoints" / "step_1")
+    assert seen(looks).progress == 1
+
+
+@pytest.mark.parametrize("name", ["tmpab12cd34", "step_1.in-progress", "step_1-partial", "step_1.saving"])
+def test_a_file_in_a_temporary_folder_is_no_checkpoint(tmp_path, name):
+    folder_of(tmp_path, name, model=10)
+    assert seen(Looks("checkpoints", "checkpoints/*/model", tmp_path)).progress == 0
+
+
+def test_a_temporary_name_above_the_glob_means_nothing(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "step_1").write_bytes(b"x")
+    assert seen(Looks("checkpoints", "tmp/step_*", tmp_path)).progress == 1
+
+
+def test_what_is_there_when_the_run_has_ended_is_finished(tmp_path, saved):
+    saved("step_1.pt")
+    assert Looks("checkpoints", GLOB, tmp_path, ended=True).look().progress == 1
