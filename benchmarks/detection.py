@@ -16,7 +16,7 @@ if not __package__:
     sys.path[0] = str(ROOT)
 
 from tests.trainings import scene  # noqa: E402
-from tests.trainings.faults import FAULTS, PACE, healthy, hold, monitors, play  # noqa: E402
+from tests.trainings.faults import EVERY, FAULTS, PACE, healthy, hold, monitors, play  # noqa: E402
 from tests.trainings.injuries import UnmountableError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def page(rows: Sequence[Fault], found: dict[str, list[Found]]) -> str:
         f"{table}\n"
         f"Healthy: {runs} runs, each with its own warm-up, evaluation and checkpoint pauses; {false} alerts.\n\n"
         "Most of the seconds are patience, not slowness: `stall` waits for its floor, `plateau` and `overfit`\n"
-        "for their number of rows, `checkpoint_age` for a multiple of the usual interval. The rules of the runs:\n\n"
+        "for their number of rows, `checkpoint_age` for a multiple of the usual interval. The rules of the runs\n"
+        "(where a row is about another, those that judge by time have nearly their defaults):\n\n"
         f"```yml\n{rules_text()}```\n"
     )
 
@@ -120,7 +121,7 @@ def spelled(seconds: float) -> str:
 def rules_text() -> str:
     import yaml
 
-    return yaml.safe_dump({"background": monitors({})}, sort_keys=False, width=110)
+    return yaml.safe_dump({"background": monitors({}, EVERY)}, sort_keys=False, width=110)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def modules_loaded(argv: list[str], folder: Path) -> set[str]:
         env={**clean, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

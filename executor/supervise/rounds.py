@@ -54,7 +54,9 @@ class Rounds:
         self.sheet = sheet.Sheet(bench, task)
         self.sheet.paces = kept.get("paces", {})
         self.sheet.restarts = sum(past.restarts.values())
-        self.acting = Acting(bench, task, past, reached=self.sheet.reached, is_stuck=self._is_stuck)
+        self.acting = Acting(
+            bench, task, past, reached=self.sheet.reached, is_stuck=lambda: brought_nothing(bench, task, self._held)
+        )
         self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
         self.blind = Blind(bench, task, self.rota, self.acting, past.blind)
@@ -200,9 +202,6 @@ class Rounds:
         self.rota.begin_anew()
         self._held = saved_so_far(self._bench, self._task)
         self.save()
-
-    def _is_stuck(self) -> bool:
-        return brought_nothing(self._bench, self._task, self._held)
 
     def _show_news(self, now_s: float) -> None:
         """Leave how far it has come at once, at most about once a second; the rest waits for the heartbeat."""

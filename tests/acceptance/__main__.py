@@ -17,7 +17,7 @@ RUNS = {"kills": kills.main}
 def commit():
     """The commit that is measured, marked when the tree differs from it."""
     said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     return said.stdout.strip() or "unknown"
 

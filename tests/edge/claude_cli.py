@@ -56,7 +56,7 @@ CHOICES = {
     "--input-format": ("text", "stream-json"),
     "--permission-mode": ("acceptEdits", "auto", "bypassPermissions", "manual", "dontAsk", "plan"),
 }
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 class Installed:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 HUGE = 1 << 30  # bytes of a sparse file
 MOST_MEMORY = 2 << 30  # bytes that a verb may map
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 NO_RIGHTS = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
 DEEP = 200_000
 

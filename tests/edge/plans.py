@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LIMIT_S = 60
+LIMIT_S = 180
 LOG = ".task_execution.log"
 SUFFIX = re.compile(rb" \xe2\x9c\x93 \[task_id: (task_\d+_[0-9a-f]{8})\] \[[-0-9: ]+\] \([^()]*\)")
 

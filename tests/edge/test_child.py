@@ -38,7 +38,7 @@ def started(*arguments, bare=True, **environ):
         script if asked is None else argv(Check(name="", kind="metric", asks=asked), python=sys.executable),
         env=env,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
         stdin=subprocess.DEVNULL,
     )

@@ -52,7 +52,7 @@ class Desk:
         """Play the script; return the exit code, the turns, and the last word (None when there is none)."""
         with ScriptedServer(script) as server:
             started = self.start(server, **more)
-            out, _ = started.communicate(timeout=90)
+            out, _ = started.communicate(timeout=300)
             self.requests = server.requests
         stream = Stream()
         *turns, last = [*stream.feed(out), *stream.close()]
@@ -191,7 +191,7 @@ def test_it_ends_when_it_is_told_to(desk):
         until(lambda: desk.project.has("began"), "the command never began")
         time.sleep(0.2)
         started.send_signal(signal.SIGTERM)
-        out, _ = started.communicate(timeout=30)
+        out, _ = started.communicate(timeout=300)
     stream = Stream()
     assert [one.calls for one in [*stream.feed(out), *stream.close()]] == [(f"Bash: {wait}",)]
     assert started.returncode == 143

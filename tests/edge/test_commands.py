@@ -95,7 +95,7 @@ def test_a_helper_that_ends_a_moment_later_is_no_process_left(project):
     project.plan(s1={"main": {"script": "go.sh", "test": "none", "mode": "background", "timeout": 10}})
     project.write("go.sh", "#!/bin/bash\nsleep 0.15 &\n", mode=0o755)
     project.run("--step", "1")
-    project.run("--monitor", "--until", "finished", "--timeout", "20")
+    project.run("--monitor", "--until", "finished", "--timeout", "300")
     assert ticked(project)
 
 

@@ -39,7 +39,7 @@ def job(project, *criteria, steps=8, saves=0, timeout=300, monitors=WATCHED, **m
 
 
 def over(project):
-    project.run("--monitor", "--until", "finished", "--timeout", "25")
+    project.run("--monitor", "--until", "finished", "--timeout", "300")
     until(lambda: project.events("StepPassed") + project.events("StepFailed"), "it has no verdict")
     return [line["standing"] for line in project.events("CriterionJudged")]
 

@@ -323,7 +323,7 @@ def test_an_interrupted_judgement_is_asked_for_again(project):
     running = project.start("resume", do_work(project))
     project.until_there("pid")
     running.send_signal(2)
-    out, _ = running.communicate(timeout=30)
+    out, _ = running.communicate(timeout=300)
     assert f"judge it with: do-tasks resume {task_of(project)}\n" in out.decode()
     project.write("fast", "")
     assert next_of(resumed(project)) == "do-tasks --step 1-2"
@@ -334,5 +334,5 @@ def test_an_interrupted_selection_goes_on_with_itself(project):
     running = project.start("--step", "1-2")
     project.until_there("pid")
     running.send_signal(2)
-    out, _ = running.communicate(timeout=30)
+    out, _ = running.communicate(timeout=300)
     assert b"Interrupted in step 1; go on with: do-tasks --step 1-2\n" in out

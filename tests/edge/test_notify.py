@@ -119,7 +119,7 @@ def test_a_bad_url_is_told_without_it(url):
 def test_without_apprise_the_move_is_told():
     environ = {"DO_TASKS_NOTIFY_URL": url_of(1)}
     bare = [sys.executable, "-I", "-S", HERALD]
-    done = subprocess.run(bare, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(bare, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (NOT_INSTALLED, "")
     assert done.stdout == "apprise is not there; install it with: pip install 'do-tasks[notify]'\n"
 
@@ -227,7 +227,7 @@ def test_doctor_and_the_start_of_a_job_name_each_entry_that_tells_nobody(project
         True
     ] * 3
     assert (started.code, started.out.count("nobody will be told by")) == (0, 3)
-    assert project.run("--monitor", "--until", "finished", "--timeout", "60").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
 
 
 def test_a_notifier_is_given_its_url_though_settings_env_names_others(project, mailbox):

@@ -60,7 +60,7 @@ def template(tmp_path_factory):
         s3={"main": host},
         s4=command("echo x; exit 3"),
     )
-    for words in ("--step 1", "--step 2", "--monitor --until finished --timeout 30", "--step 4", "--step 3"):
+    for words in ("--step 1", "--step 2", "--monitor --until finished --timeout 300", "--step 4", "--step 3"):
         done = project.run(*words.split())
         assert done.code in (0, 1, 3), done
     forget_the_end(project)

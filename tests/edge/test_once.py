@@ -226,7 +226,7 @@ def test_a_living_run_with_an_older_record_is_adopted(project):
     record(project).with_name("lock").unlink()
     os.kill(supervisor(project), signal.SIGKILL)
     assert project.run("--continue").code == 0
-    assert project.run("--monitor", "--until", "finished", "--timeout", "20").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
     assert project.text("ended") == "end\n"
     assert len(begun(project)) == 1
 

@@ -110,7 +110,7 @@ class Place:
         return self
 
     def sh(self, command):
-        subprocess.run(["bash", "-ec", command], cwd=self.root, check=True, timeout=30)
+        subprocess.run(["bash", "-ec", command], cwd=self.root, check=True, timeout=300)
         return self
 
     def undo(self, **known):
@@ -119,7 +119,7 @@ class Place:
     def child(self, code, *words, argv=("-c",), **popen):
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, *argv, code, str(self.root), self.folder, *words]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, **popen)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False, **popen)
 
     def shown(self):
         """All of the project but our own folder: what each path is, its mode, what it holds."""

@@ -27,7 +27,7 @@ def fake(tmp_path_factory):
     if not compiler:
         pytest.skip("no C compiler")
     path = tmp_path_factory.mktemp("fake") / "refusals.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(path), str(FAKE), "-ldl"], check=True, timeout=60)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(path), str(FAKE), "-ldl"], check=True, timeout=300)
     return path
 
 
@@ -102,7 +102,7 @@ def test_a_background_job_is_watched_to_its_end_in_any_way_of_locking(project, f
     job = command("sleep 2.5", mode="background", timeout=1)
     refusing(project.plan(s1=job, s2=command("true")), fake, words)
     assert project.run("--step", "1").code == 0
-    assert project.run("--monitor", "--until", "finished", "--timeout", "30").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
     assert "[x] **STEP 1**" in project.spec
     assert len(project.events("StepPassed")) == 1
     assert len(told(project, "has no locks")) == (words == FILES)
@@ -242,5 +242,5 @@ def test_neither_home_nor_a_place_for_temporary_files_is_needed(project):
 def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path, name):
     project = Project(tmp_path / name).plan(s1=command("sleep 1.2", mode="background", timeout=1), s2=command("true"))
     assert project.run("--continue").code == 0
-    assert project.run("--monitor", "--until", "finished", "--timeout", "30").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
     assert project.run("list", "--json").json["steps"][0]["state"] == "done"

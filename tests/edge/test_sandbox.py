@@ -73,7 +73,7 @@ class Held:
     def run(self, text):
         argv = self.argv("/bin/bash", "-c", text)
         env = {"PATH": PATH, "HOME": str(self.home), "LC_ALL": "C"}
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, check=False, cwd="/")
         return done.stdout + done.stderr
 
     def write(self, name, text=""):
@@ -257,7 +257,7 @@ def test_a_rename_from_outside_goes_through_while_a_command_runs(held):
         assert running.stdout.readline() == "up\n"
         files.replace(str(held.root / "SPEC.md"), b"- [x] ticked\n")
         now = (held.root / "SPEC.md").read_text()
-        running.communicate("go\n", timeout=30)
+        running.communicate("go\n", timeout=300)
     assert now == "- [x] ticked\n"
 
 
@@ -489,7 +489,7 @@ def test_a_killed_parent_leaves_nothing(held):
         assert len(pids.bearing(token)) >= 3
     finally:
         parent.send_signal(signal.SIGKILL)
-        parent.wait(timeout=30)
+        parent.wait(timeout=300)
     try:
         until(lambda: not pids.bearing(token), "a process lives on")
     finally:

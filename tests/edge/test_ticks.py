@@ -52,7 +52,7 @@ def rewrite(project, old, new):
 
 def git(project, *words):
     who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    subprocess.run(["git", *who, *words], cwd=project.root, check=True, capture_output=True, timeout=60)
+    subprocess.run(["git", *who, *words], cwd=project.root, check=True, capture_output=True, timeout=300)
 
 
 def committed(project):
@@ -448,7 +448,7 @@ JOB = {"command": "echo job >> ran; sleep 0.1", "test": "none", "mode": "backgro
 
 
 def ended(project):
-    assert project.run("--monitor", "--until", "finished", "--timeout", "30").code in (0, 4)
+    assert project.run("--monitor", "--until", "finished", "--timeout", "300").code in (0, 4)
 
 
 def test_a_job_that_exited_0_is_not_started_again_after_its_post_failed(project):

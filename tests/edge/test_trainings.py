@@ -20,9 +20,9 @@ from tests.trainings.scene import HERE, SMALL, Scene, kill, lives, wait_for
 
 pytestmark = [
     pytest.mark.skipif(not scene.has_torch(), reason=scene.NEEDS_TORCH),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
 ]
-LIMIT_S = 60
+LIMIT_S = 300  # a plan that imports torch beside others may take long; no verdict hangs on it
 SIDE_BY_SIDE = 5
 
 
@@ -222,7 +222,7 @@ def test_a_training_outlives_executor_terminal_and_supervisor(project):
     assert project.supervisor() not in (0, first)
     assert "- [~]" in project.box(13)
     assert "- [x]" in project.box(14)
-    assert project.run("--monitor", "--until", "finished", "--timeout", "200").code == 0
+    assert project.run("--monitor", "--until", "finished", "--timeout", "600").code == 0
     hold_once(project, steps=500)
 
 

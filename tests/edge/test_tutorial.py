@@ -35,7 +35,7 @@ def fresh(tmp_path_factory) -> str:
     done = subprocess.run(
         [sys.executable, RECORD, folder / "x.cast"],
         env=environ,
-        timeout=120,
+        timeout=300,
         capture_output=True,
         text=True,
         check=False,

@@ -56,7 +56,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=60,
+            timeout=300,
             check=False,
         )
         ending = f"[exit {done.returncode}]\n" if line.startswith("do-tasks") else ""

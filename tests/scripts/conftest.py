@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
-LIMIT_S = 100
+LIMIT_S = 300
 LEFT_OUT = ("DO_TASKS_", "TINKER_", "HF_")
 
 sys.path.insert(0, str(SCRIPTS))

@@ -85,7 +85,7 @@ def those_of(project):
 def whole(project):
     """The losses of the same training, run by itself and never killed."""
     command = [sys.executable, str(SCRIPT), *SMALL, "outputs=whole"]
-    subprocess.run(command, cwd=project.root, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=project.root, check=True, capture_output=True, timeout=300)
     return project.text("whole/training_logs/loss.txt")
 
 
@@ -122,5 +122,5 @@ def test_so_does_the_base_model(base):
     made = model.read_bytes()
     again = [sys.executable, str(BASE), *SMALL_BASE, "outputs=whole", "resume=never"]
     model.parent.rename(base.root / "made")
-    subprocess.run(again, cwd=base.root, check=True, capture_output=True, timeout=120)
+    subprocess.run(again, cwd=base.root, check=True, capture_output=True, timeout=300)
     assert model.read_bytes() == made

@@ -20,7 +20,7 @@ from distill.lm import base, proofs, settings, tokenizers  # noqa: E402  # they 
 from distill.trouble import Trouble  # noqa: E402
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_base_model.py"
-LIMIT_S = 90
+LIMIT_S = 300
 LONG = (
     "tokenizer.kind=char",
     "model.preset=tiny",

@@ -22,7 +22,7 @@ from distill.lm.checkpoints import Checkpoints, Patience  # noqa: E402
 from distill.trouble import RETRY_LATER, USAGE, Trouble  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-LIMIT_S = 30
+LIMIT_S = 300
 QUICK = Patience(limit_s=LIMIT_S, retry_s=0.02, home_limit_s=LIMIT_S)
 
 
@@ -177,7 +177,7 @@ print(sorted(path.name for path in folder.iterdir()), int(kept.newest_full().ful
 
 def test_a_limit_of_file_sizes_is_waited_out_as_well(folder):
     command = [sys.executable, "-c", LIMITED, str(SCRIPTS), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "['step_00000002'] 180000\n"), done.stderr
     assert done.stderr.count("alert: ") == 2
     assert alerts(folder.parent / "training_logs" / "alerts.jsonl") == ["disk_full", "disk_full_over"]
@@ -345,6 +345,6 @@ for step in range(1, 6):
 
 def test_a_process_that_ends_without_closing_copies_first(folder, tmp_path):
     command = [sys.executable, "-c", LEAVES, str(SCRIPTS), str(folder), f"file://{tmp_path}/second"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert {"step_00000004", "step_00000005"} <= {*names(tmp_path / "second")}

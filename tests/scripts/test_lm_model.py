@@ -181,7 +181,7 @@ def test_waiting_threads_leave_the_processor_to_others_unless_a_person_says_how(
         env={**kept, "PYTHONPATH": str(scripts), **told},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout.strip() == spins

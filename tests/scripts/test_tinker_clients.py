@@ -17,7 +17,7 @@ small_llama = pytest.importorskip("tests.scripts.small_llama")
 
 from distill.lm import model, pretrained, tokenizers  # noqa: E402
 
-LIMIT_S = 60
+LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
 ID = 20
 pytestmark = [

@@ -18,7 +18,7 @@ small_llama = pytest.importorskip("tests.scripts.small_llama")
 from distill import export, files  # noqa: E402  # those below need torch
 from distill.tinker_server import external  # noqa: E402
 
-LIMIT_S = 60
+LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
 pytestmark = [
     pytest.mark.timeout(300),

@@ -15,7 +15,7 @@ tinker = pytest.importorskip("tinker")
 pytest.importorskip("fastapi")
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 pb = pytest.importorskip("tinker.proto.tinker_public_pb2")
-LIMIT_S = 60
+LIMIT_S = 300
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -15,7 +15,7 @@ fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportEr
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 types = tinker.types
 
-LIMIT_S = 60
+LIMIT_S = 300
 ADAM = types.AdamParams(learning_rate=1e-2)
 pytestmark = [
     pytest.mark.timeout(300),

@@ -17,7 +17,7 @@ scene = pytest.importorskip("tests.scripts.tinker_scene", exc_type=ImportError)
 small = pytest.importorskip("tests.scripts.small_llama", exc_type=ImportError)
 PAGE = Path(__file__).resolve().parents[2] / ".claude" / "skills" / "tinker-api" / "examples.md"
 PROGRAMS = dict(re.findall(r"^## (.+?)\n.*?^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
-LIMIT_S = 100
+LIMIT_S = 300
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from distill.tinker_server.values import About, Answer, Answered, Likeliest, Los
 MODEL = "local/sums"
 TOKEN = "tml-" + "7" * 20
 VOCABULARY = 50
-LIMIT_S = 60
+LIMIT_S = 300
 
 
 class SumsEngine:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TOKEN = "tml-" + "0" * 20
-LIMIT_S = 60
+LIMIT_S = 300
 MODEL = "local/small"
 
 

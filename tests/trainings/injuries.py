@@ -13,7 +13,7 @@ import time
 
 from tests.trainings.scene import HERE, kill, lives
 
-LIMIT_S = 150
+LIMIT_S = 600
 TMPFS_MIB = 16
 
 

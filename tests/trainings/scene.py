@@ -40,7 +40,7 @@ class Scene(Project):
     def define(self, *args, background=(), post=(), second=False, **main):
         """Write the plan; `args` are the training's, `main` more keys of its MAIN."""
         what = {} if "command" in main else {"script": "train.py"}
-        usual = {"test": "none", "mode": "background", "timeout": 60, "success_criteria": [FIRST_LOSS]}
+        usual = {"test": "none", "mode": "background", "timeout": 600, "success_criteria": [FIRST_LOSS]}
         step = {
             "slug": "training",
             "title": TITLE,
@@ -123,7 +123,7 @@ class Scene(Project):
         """Wait, within bounds, and say on failure what there is."""
         wait_for(true, lambda: f"waited {limit_s} s for {what}\n{self.told()}", limit_s)
 
-    def ended(self, limit_s=120):
+    def ended(self, limit_s=600):
         self.hold_until(lambda: self.end() and not self.supervisor(), "the end of step 13", limit_s)
         return self.end()
 
@@ -156,7 +156,7 @@ def later_step():
     }
 
 
-def wait_for(true, otherwise, limit_s=30):
+def wait_for(true, otherwise, limit_s=300):
     end = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < end, otherwise()

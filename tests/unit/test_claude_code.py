@@ -74,7 +74,7 @@ def test_the_prompt_comes_by_standard_input_from_any_path(tmp_path, name: str) -
     (tmp_path / name).write_text("do it")
     argv = list(started(prompt=str(tmp_path / name)))
     argv[argv.index("/opt/claude") :] = ["/bin/cat", "-", "/dev/null"]
-    ran = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+    ran = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=True)
     assert ran.stdout == "do it"
 
 
@@ -107,7 +107,7 @@ def test_the_shell_does_not_see_what_the_program_signs_in_with(allow, seen: str,
     environ = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_AUTH_TOKEN": KEY}
     told = claude_code.environment(environ, allow=allow)
     text = f'{options} . "$CLAUDE_ENV_FILE"; echo "${{ANTHROPIC_API_KEY-none}} ${{ANTHROPIC_AUTH_TOKEN-none}}"'
-    ran = subprocess.run(["/bin/sh", "-c", text], env=told, capture_output=True, text=True, timeout=30, check=True)
+    ran = subprocess.run(["/bin/sh", "-c", text], env=told, capture_output=True, text=True, timeout=300, check=True)
     assert ran.stdout.strip() == seen
 
 

@@ -156,7 +156,7 @@ def test_the_log_is_its_owners_alone(journal, path):
 def test_two_writers_never_tear_a_line(path):
     writers = [started(WRITER, path, name) for name in ("a", "b")]
     for writer in writers:
-        said, _ = writer.communicate(timeout=60)
+        said, _ = writer.communicate(timeout=300)
         assert (writer.returncode, said) == (0, "")
     written = lines(path)
     assert len(written) == 1000
@@ -174,7 +174,7 @@ def test_a_line_that_another_process_is_writing_is_not_repaired(path):
             Journal(path).close()
             assert os.pread(file.fileno(), 1, settled_size(path) - 1) == b"\n"
     Path(f"{path}.enough").touch()
-    said, _ = writer.communicate(timeout=60)
+    said, _ = writer.communicate(timeout=300)
     assert (writer.returncode, said) == (0, "")
     assert set(names(path)) == {"WarningRaised"}
 
@@ -216,7 +216,7 @@ def test_a_whole_log_is_not_repaired(path):
 
 def test_a_full_disk_is_said_and_the_next_writer_repairs(path):
     writer = started(ON_A_FULL_DISK, path)
-    said, _ = writer.communicate(timeout=60)
+    said, _ = writer.communicate(timeout=300)
     assert said.startswith("cannot ")
     assert "free some space" in said or "nothing runs without its log" in said
     assert os.path.getsize(path) <= 1000

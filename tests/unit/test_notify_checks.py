@@ -78,7 +78,7 @@ def test_a_variable_that_a_command_is_to_be_given_must_be_set(root: str) -> None
 
 
 def test_the_schemes_are_those_of_apprise() -> None:
-    done = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, timeout=300, check=False)
     if "No module named 'apprise'" in done.stderr:
         pytest.skip("apprise is not installed")
     assert set(done.stdout.split()) - SCHEMES == set()

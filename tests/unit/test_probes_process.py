@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.places import Looks
 
-LIMIT_S = 20
+LIMIT_S = 300
 
 
 def until(true):
@@ -94,10 +94,8 @@ def test_who_left_its_parent_stays_known_between_sweeps(launched):
 
 def test_work_is_told_in_percent_of_a_core(launched):
     _, looks = launched(BURNS)
-    first = looks.look().values
-    time.sleep(0.5)
-    assert "cpu_percent" not in first
-    assert looks.look(after_s=0.5).values["cpu_percent"] > 5
+    assert "cpu_percent" not in looks.look().values
+    until(lambda: looks.look(after_s=0.1).values["cpu_percent"] > 5)
 
 
 def test_sleep_is_no_work(launched):
