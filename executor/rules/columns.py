@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 TRAIN = ("loss", "train_loss", "train/loss")
 _LOSS = ("loss", "nll", "perplexity")
 _VALIDATION = {"val", "valid", "validation", "test", "dev", "heldout", "holdout"}
-_LIKE_A_LOSS = frozenset("ce mse mae rmse elbo objective cost bpb bpc ppl".split())
-_NO_LEVEL = frozenset(  # of a loss, but no loss
-    "scale scaler scaling lossscale weight coef coeff best min minimum lowest previous prev target threshold"
-    " std var variance stderr delta diff change improvement time lr".split()
+_LIKE_A_LOSS = re.compile(r"ce|r?mse|mae|elbo|objective|cost|bp[bc]|ppl")
+_NO_LEVEL = re.compile(  # of a loss, but no loss
+    r"(?:loss)?scal(?:e|er|ing)|weight|coeff?|best|min|minimum|lowest|prev|previous|target|threshold"
+    r"|std|var|variance|stderr|delta|diff|change|improvement|time|lr"
 )
-_MAY_BE_ODD = frozenset(
-    "grad grads gradient gradients gradnorm gnorm norm best eta time scale scaler lossscale auc auroc auprc roc"
-    " precision recall f1 fscore r2 mcc kappa corr correlation pearson pearsonr spearman spearmanr ap map iou miou"
-    " dice bleu rouge ndcg mrr std var variance stderr snr rew reward rewards return returns episode ep len success"
-    " explained delta diff improvement throughput speed mfu percentile p95 p99 temperature util memory".split()
+_MAY_BE_ODD = re.compile(
+    r"grads?|gradients?|g(?:rad)?norm|norm|best|eta|time|(?:loss)?scaler?|auc|auroc|auprc|roc|precision|recall|f1|fscore"
+    r"|r2|mcc|kappa|corr|correlation|pearsonr?|spearmanr?|m?ap|m?iou|dice|bleu|rouge|ndcg|mrr|std|var|variance|stderr|snr"
+    r"|rew|rewards?|returns?|episode|ep|len|success|explained|delta|diff|improvement|throughput|speed|mfu|p\d\d"
+    r"|percentile|temperature|util|memory"
 )
 
 
 def _words(name: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def _says(pattern: re.Pattern[str], name: str) -> bool:
+    """Tell whether a word of a name is one of a pattern's."""
+    return any(map(pattern.fullmatch, _words(name)))
 
 
 def is_validation(name: str) -> bool:
@@ -41,7 +46,7 @@ def is_validation(name: str) -> bool:
 
 def may_be_odd(name: str) -> bool:
     """Tell whether a healthy training writes NaN or Inf there: a skipped step's gradient, a score of an evaluation."""
-    return is_validation(name) or bool(_words(name) & _MAY_BE_ODD)
+    return is_validation(name) or _says(_MAY_BE_ODD, name)
 
 
 def overflows(name: str) -> bool:
@@ -51,13 +56,12 @@ def overflows(name: str) -> bool:
 
 def is_loss(name: str) -> bool:
     """Tell whether the name says that a column is a loss, of training or evaluation."""
-    return any(word in name.lower() for word in _LOSS) and not _words(name) & _NO_LEVEL
+    return any(word in name.lower() for word in _LOSS) and not _says(_NO_LEVEL, name)
 
 
 def must_be_finite(name: str) -> bool:
     """Tell whether NaN in a column is the end of a training: a loss, or what is a loss under another name."""
-    words = _words(name)
-    return is_loss(name) or (bool(words & _LIKE_A_LOSS) and not words & (_NO_LEVEL | _MAY_BE_ODD))
+    return is_loss(name) or (_says(_LIKE_A_LOSS, name) and not _says(_NO_LEVEL, name) and not _says(_MAY_BE_ODD, name))
 
 
 def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row], key: str = "metric") -> str:
