@@ -42,27 +42,34 @@ def masker_of(plan: Plan, root: str, environ: Mapping[str, str]) -> Masker:
 def masker_here(root: str, environ: Mapping[str, str], *task_ids: str) -> Masker:
     """Return what masks the secrets of a project for who only reads; plans that cannot be read add nothing.
 
-    Of the jobs named it also knows what their own processes were given: a reader's environment may be another one.
+    Of the tasks named it also knows what their own processes were given: a reader's environment may be another one.
     """
-    found = {*secrets(environ)}
-    for plan, given in _told(root, environ, task_ids):
-        found.update(of_plan(plan, root, given))
+    plan = _plan_here(root)
+    found = {*(of_plan(plan, root, environ) if plan else secrets(environ))}
+    for task_id in task_ids:
+        own = _plan_of_job(root, task_id) or plan
+        for given in (environ, *_given(root, task_id)):
+            found.update(of_plan(own, root, given) if own else secrets(given))
     return Masker(longest_first(found))
 
 
-def _told(root: str, environ: Mapping[str, str], task_ids: tuple[str, ...]) -> Iterator[tuple[Plan, Mapping[str, str]]]:
+def of_process(plan: Plan, root: str, pid: int) -> tuple[str, ...]:
+    """Return the secrets of a plan that a living process was given."""
+    return of_plan(plan, root, environment_of(pid))
+
+
+def _plan_here(root: str) -> Plan | None:
     try:
-        plan, _ = project.load(project.find(root))
-        yield plan, environ
+        return project.load(project.find(root))[0]
     except DoTasksError:
-        pass
-    for task_id in task_ids:
-        try:
-            of_job = from_cache(jobs.read_job(root, task_id)["plan"])
-        except (KeyError, TypeError, ValueError, AttributeError, DoTasksError):
-            continue
-        for given in (environ, *_given(root, task_id)):
-            yield of_job, given
+        return None
+
+
+def _plan_of_job(root: str, task_id: str) -> Plan | None:
+    try:
+        return from_cache(jobs.read_job(root, task_id)["plan"])
+    except (KeyError, TypeError, ValueError, AttributeError, DoTasksError):
+        return None
 
 
 def _given(root: str, task_id: str) -> Iterator[dict[str, str]]:

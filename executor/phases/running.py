@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from executor import belonging, files, jobs, launcher, pids, reading, twins
+from executor import belonging, files, jobs, known_secrets, launcher, pids, reading, twins
 from executor.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.events import OUTPUT_TAIL, StraysStopped
@@ -180,6 +180,7 @@ def adopt(bench: Bench, task: Task, *, run: str, limit_s: float, hear: Callable[
     identity = jobs.launcher_of(bench.root, task.task_id, run)
     if seen.status == "alive" and identity:
         age_s = pids.age_s(identity)
+        bench.masker.learn(known_secrets.of_process(bench.plan, bench.root, identity.pid))  # ours may be another
         ended = _watch(bench, task, running(bench, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear)
         return finished(bench, task, ended)
     return adopt_ended(bench, task, run=run)

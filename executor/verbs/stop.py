@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from executor.follow import Recalled
+    from executor.mask import Masker
     from executor.proc import Ladder
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
@@ -64,13 +65,14 @@ def run(args: Namespace) -> Verdict:
     is_job = jobs.is_job(here.root, task_id)
     ladder = _ladder(args.grace, is_job=is_job)
     seen = jobs.look(here.root, task_id)
+    masker = masker_here(here.root, os.environ, task_id)  # its processes tell what they were given while they live
     ended = end_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
     await_gone(ended, Interrupts())
     told, is_over = end_told(here.root, task_id, ended, seen, grace_s=ladder[0][1])
     if is_over and is_job:
-        told = f"{told}; {_settle(here, task_id, int(match[1]), ended)}"
+        told = f"{told}; {_settle(here, task_id, int(match[1]), ended, masker)}"
     elif is_over and not _is_run(here):  # an executor that holds it sees the end and writes the verdict itself
-        _close(here, task_id, int(match[1]), ended)
+        _close(here, task_id, int(match[1]), ended, masker)
     print(safe(f"{task_id}: {told}"))
     return Verdict.PASSED if is_over else Verdict.WAITING
 
@@ -86,7 +88,7 @@ def _ladder(grace_s: float | None, *, is_job: bool) -> Ladder:
     return ((first, wanted_s), *rest)
 
 
-def _settle(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
+def _settle(here: project.Project, task_id: str, number: int, ended: tuple[int, ...], masker: Masker) -> str:
     """See that a job gets its verdict: from who watches it, else from us; return what to say."""
     began, recalled = time.monotonic(), follow.recall(here.root)
     while True:
@@ -101,7 +103,7 @@ def _settle(here: project.Project, task_id: str, number: int, ended: tuple[int, 
         return (
             f"no verdict within {VERDICT_S:g} s from its supervisor (pid {pid}); see: do-tasks log {task_id} --follow"
         )
-    return _close_alone(here, task_id, number, ended)
+    return _close_alone(here, task_id, number, ended, masker)
 
 
 def _watcher(here: project.Project, task_id: str) -> str:
@@ -122,7 +124,7 @@ def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
     return state.verdict if state.task_id == task_id else "in the log, with a newer task of its step"
 
 
-def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> str:
+def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[int, ...], masker: Masker) -> str:
     """Give a job its verdict under its lock, so that no supervisor gives it another."""
     if jobs.look(here.root, task_id).status in ("none", "never_ran") and _is_run(here):
         return "the executor that runs it gives the verdict"
@@ -130,7 +132,7 @@ def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[
         lock = locks.take(jobs.job_lock(here.root, task_id))
     except BusyError:
         return f"a supervisor has just begun, it gives the verdict; see: do-tasks log {task_id} --follow"
-    _close(here, task_id, number, ended)
+    _close(here, task_id, number, ended, masker)
     lock.release()
     return "its verdict: cancelled"
 
@@ -152,11 +154,11 @@ def _known(here: project.Project, task_id: str) -> bool:
     return bool(members.bearing(f"{task_id}/", here.root))
 
 
-def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...]) -> None:
+def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...], masker: Masker) -> None:
     state = of_task(follow.recall(here.root).states, number, task_id)
     if state.task_id != task_id or state.verdict not in OPEN:
         return
-    masked_files.mask_task(here.root, task_id, masker_here(here.root, os.environ, task_id))
+    masked_files.mask_task(here.root, task_id, masker)
     journal = Journal(here.path(LOG_NAME))
     _put_back(here, journal, task_id, number)
     if ended:

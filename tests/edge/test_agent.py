@@ -24,6 +24,7 @@ from executor.testing import (
     use,
 )
 from tests.edge.agents import CLAIMS, Play, Wire, poem, project_in, spoken
+from tests.edge.projects import check
 
 pytest.importorskip("anthropic")
 WRITE = bash("printf 'a\\nb\\na\\nb\\n' >poem.txt")
@@ -49,6 +50,20 @@ def test_a_real_step_is_done_and_ticked(project):
         assert "wrote it" in scene.answers(3)[0].text
         assert [line["turn"] for line in project.events("AgentTurned")] == [1, 2, 3]
         scene.server.check()
+
+
+def test_an_agent_is_given_no_env_file_and_cannot_read_it(project):
+    project.write(".env.train", "MOOD=cheerful-mood-42\nSIZE=32\n", mode=0o600)
+    look = bash('cat .env.train; echo "mood=$MOOD size=$SIZE"; grep -rsl cheer[f]ul .; echo evil >>.env.train')
+    step = {"post_validation": [{**check("given", 'test "$MOOD" = cheer"ful-mood"-42'), "env": ["MOOD"]}]}
+    script = (look, edit("view", ".env.train"), WRITE, done(CLAIMS))
+    with play(poem(project, env_file=".env.train", step=step), *script) as scene:
+        ran = scene.run()
+        said = json.dumps([request.body for request in scene.requests])
+        assert (ran.code, "cheerful" in said, "cheerful" in ran.out) == (0, False, False)
+        assert "mood= size=" in said
+        assert "which no agent is shown" in said
+    assert "evil" not in project.text(".env.train")
 
 
 def test_the_role_the_skill_and_the_brief_are_in_the_first_request(project):

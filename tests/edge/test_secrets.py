@@ -435,3 +435,19 @@ def test_a_restart_reads_the_env_file_again_and_says_when_it_cannot(project):
     reason = project.event("StepFailed")["reason"]
     assert "not started again: env_file .env.train: No such file" in reason
     assert "brighter" not in project.text(".task_execution.log")
+
+
+# Ended from a terminal that has none of the keys
+
+
+@pytest.mark.parametrize("words", [["--continue"], ["stop"]])
+def test_a_run_is_masked_by_who_ends_it_without_knowing_its_keys(project, words):
+    left_alone(project, "until [ -e end ]; do sleep 0.05; done; echo $TINKER_API_KEY")
+    project.environ = {}
+    process = project.start(*words, *([project.task_id()] if words == ["stop"] else ()))
+    if words != ["stop"]:
+        project.until_logged("MainAdopted")
+        project.write("end", "x")
+    finish(process)
+    shown = raw_output(project) + project.text(".task_execution.log") + project.spec
+    assert (leaks(shown), "*" * len(KEY) in shown) == ([], True)
