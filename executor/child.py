@@ -41,6 +41,7 @@ SAMPLES = 3
 SAMPLE = 2048
 MOST_INSIDE = 2000  # files of a folder that is evidence
 UNREAD = -1
+SEARCH_S = 5.0  # of CPU time that a pattern may take
 ENTRY = 7
 MOSTLY = 3  # times as many bytes as there are zeros: more are UTF-16
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
@@ -619,6 +620,7 @@ def matches(asks: Any) -> Said:
     sought = compiled(text(fields, "pattern"), str(fields.get("flags", "")), expected)
     names, lines = read_files(fields, expected), 0
     added = 0
+    limit_cpu(expected)
     for name in names:
         behind = grown_from(fields, name)
         said = new_lines(fields, name, tail(name, behind))
@@ -630,6 +632,18 @@ def matches(asks: Any) -> Said:
     where = f" of {count(len(names), 'file')}" if len(names) > 1 else ""
     new = "new " if added == len(names) else ""
     return no(expected, f"no match in {count(lines, f'{new}line')}{where}", f"read {names[0]}, or correct the pattern")
+
+
+def limit_cpu(expected: str) -> None:
+    """End this check with a no once a pattern has taken too much CPU time: it may never come to an end."""
+    import signal
+
+    def over(*_: object) -> None:
+        fix = "write a simpler pattern: none that repeats what repeats already, as (a+)+ does"
+        raise UnmetError(expected, f"no answer in {SEARCH_S:g} s of CPU time: the pattern takes too long", fix)
+
+    signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SEARCH_S)
 
 
 def new_lines(fields: Fields, name: str, said: str) -> str:

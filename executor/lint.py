@@ -122,8 +122,8 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
     found = [flaw for rule in STEP_RULES for flaw in rule(step, body)]
     found += lint_main(step)
     found += _script_flaws(step.main, read_script) if step.main and step.main.script else ()
-    if step.background:
-        found += lint_monitors(step, (read_script(step.main.script) or "") if step.main and step.main.script else "")
+    script = step.main.script if step.main and step.background else ""
+    found += lint_monitors(step, (read_script(script) or "") if script else "")
     return tuple(found)
 
 

@@ -53,7 +53,7 @@ def _slow_criteria(step: Step) -> Iterator[Flaw]:
         asks = one.asks if one.kind == "matches" and isinstance(one.asks, dict) else {}
         part = nested_repeat(str(asks.get("pattern") or ""))
         if part:
-            said = f"can take for ever on a long line ({part} repeats what repeats already): it fails after its timeout"
+            said = f"can take for ever on a long line ({part} repeats what repeats already), and fails then"
             yield Flaw(("main", "success_criteria", place), f"matches {said}", severity="warning")
 
 

@@ -18,6 +18,7 @@ mkdir -p checkpoints
 for i in $(seq 1 20); do echo "{\\"step\\": $i, \\"loss\\": 0.5, \\"lr\\": 0.1}" >>m.jsonl; sleep 0.05; done
 echo weights >checkpoints/step_20
 """
+SLOW = "(a+)+$"
 TYPOS = [
     {"task": "m", "metrics": "mm.jsonl", "interval": 1, "rules": ["nan", "divergence"], "on_alert": "stop"},
     {"task": "named", "metrics": "m.jsonl", "interval": 1, "rules": [{"nan": "lose"}]},
@@ -177,7 +178,7 @@ for i in $(seq 1 600); do
   sleep 0.2
 done
 """
-    words = {"interval": 0.2, "alert_on": "(a+)+$"}
+    words = {"interval": 0.2, "alert_on": SLOW}
     monitors = [
         {"task": "words", "log": "words.txt", **words},
         {"task": "said", "command": "cat words.txt", **words},
@@ -193,3 +194,13 @@ done
     assert project.event("AlertRaised")["key"] == "loss/nan"
     assert all("it is left out" in reason for reason in told(project).values())
     assert [*told(project)] == left_out
+
+
+def test_a_criterion_whose_pattern_takes_for_ever_says_so(project):
+    slow = {"criterion": "There", "matches": {"file": "out.txt", "pattern": SLOW}}
+    main = {"command": f"echo {'a' * 60}! >out.txt", "test": "none", "success_criteria": [slow]}
+    project.plan(s1={"main": main})
+    assert "matches can take for ever on a long line ((a+)+ repeats" in project.run("validate").out
+    assert project.run("--step", "1").code == 1
+    got = project.event("CriterionJudged")["got"]
+    assert "the pattern takes too long" in got or "30 s limit" in got  # the second where the machine has much to do
