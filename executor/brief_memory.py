@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
-from executor import files, follow, pids, reading, snapshot, state_home
+from executor import files, follow, logs, pids, reading, snapshot, state_home, witness
 from executor.errors import MachineError
-from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING, Value
+from executor.witness import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from executor.startup import Startup
 
 VERSION = 1
-BODY, PLACE = "judges.json", "outside"
+BODY = "judges.json"
+WRITING_S = 0.002
+STATX_BTIME = 0x800
+# Events whose lines may not be taken away while a brief is out: what they say is counted.
+KEPT_EVENTS = frozenset(("BriefGiven", "StepFailed", "JudgesAccepted", "StepReopened"))
 INSIDE = "inside"  # of a reference: no place outside could be written
 
 
@@ -48,13 +53,16 @@ def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) 
     Returned are the reference for the log, and what the system refused to have written outside.
     """
     ident = os.urandom(6).hex()
+    outside = os.path.join(state_home.folder(), f"{ident}.json")
+    trouble = _write_outside(outside, b"{}")
     folder = files.private_folder(os.path.join(root, state_home.BRIEFS, ident))
+    if not trouble:
+        files.replace(os.path.join(folder, PLACE), os.fsencode(outside))
+    time.sleep(WRITING_S)  # a supervisor that was about to write, before lines are noted, has written
     snapshot.write(root, folder, globs, startup)
     body = _body(root, what, files.digest(files.read(os.path.join(folder, snapshot.MANIFEST))))
-    outside = os.path.join(state_home.folder(), f"{ident}.json")
-    trouble = _write_outside(outside, body)
+    trouble = trouble or _write_outside(outside, body)
     files.replace(os.path.join(folder, BODY), body)
-    files.replace(os.path.join(folder, PLACE), os.fsencode(outside))
     where = f"{INSIDE}:" if trouble else ""
     return f"{where}{ident}:{files.digest(body)[:32]}", trouble
 
@@ -80,9 +88,33 @@ def read(root: str, reference: str) -> Kept:
     return Kept(reference, folder, Remembered(said["definitions"], said["parts"], boxes, said["log_bytes"]))
 
 
-def unnamed(root: str, named: Collection[str]) -> list[str]:
-    """Return the idents that are remembered for this project, here or outside, and that nobody named."""
-    return [ident for ident in dict.fromkeys((*_inside(root), *_outside_of(root))) if ident not in named]
+def kept(root: str) -> list[str]:
+    """Return the idents that are remembered for this project, here or outside."""
+    return [*dict.fromkeys((*witness.idents(root), *_outside_of(root)))]
+
+
+def log_changes(root: str, ident: str) -> list[str]:
+    """Return what of the log is not as it was at a brief, or was written since by somebody else, in words."""
+    folder = os.path.join(root, state_home.BRIEFS, ident)
+    said = _parsed(_outside(folder, ident) or _read(os.path.join(folder, BODY)))
+    size, digest = said.get("log_bytes"), said.get("log_digest")
+    if not isinstance(size, int) or not isinstance(digest, str):
+        return ["what was remembered of it is gone"]
+    if logs.digest_before(root, size) != digest:
+        return ["lines from before the brief changed"]
+    noted = witness.noted(os.path.join(state_home.folder(), f"{ident}.json.{witness.LINES}"))
+    return [*_told_lines(root, size, noted or witness.noted(witness.place_of(root, ident)))]
+
+
+def _told_lines(root: str, size: int, noted: Mapping[str, str]) -> Iterator[str]:
+    missing = {digest for digest, event in noted.items() if event in KEPT_EVENTS}
+    for line in logs.lines_behind(root, size):
+        digest = witness.digest_of(line)
+        missing.discard(digest)
+        said = follow.parse(line) if digest not in noted else None
+        if said is not None:  # what is no object says nothing to anybody
+            yield f"a line that do-tasks did not write ({said.get('event')} of step {said.get('step')})"
+    yield from (f"a line that do-tasks wrote is gone ({noted[digest]})" for digest in sorted(missing))
 
 
 def is_kept(root: str) -> bool:
@@ -94,8 +126,8 @@ def forget(root: str, *idents: str) -> None:
     """Forget what is remembered for this project, and outside what these idents name."""
     from shutil import rmtree
 
-    for ident in {*idents, *_inside(root), *_outside_of(root)}:
-        for kind in ("json", "givers"):
+    for ident in {*idents, *kept(root)}:
+        for kind in ("json", "givers", f"json.{witness.LINES}"):
             _unlink(os.path.join(state_home.folder(), f"{ident}.{kind}"))
     rmtree(os.path.join(root, state_home.BRIEFS), ignore_errors=True)
 
@@ -120,37 +152,37 @@ def ident_of(reference: str) -> str:
     return reference.removeprefix(f"{INSIDE}:").partition(":")[0]
 
 
-def _inside(root: str) -> list[str]:
-    try:
-        return sorted(os.listdir(os.path.join(root, state_home.BRIEFS)))
-    except OSError:
-        return []
-
-
 def _outside_of(root: str) -> list[str]:
-    """Return the idents outside that were written for this folder and a log that began like this one."""
+    """Return the idents outside that were written for this folder: this very one, not another made in its place."""
     every = [(ident, said) for ident, said in _all_outside() if said.get("root") == os.path.realpath(root)]
-    begins = _beginning(root) if every else ""
-    return [ident for ident, said in every if (said.get("machine"), said.get("log")) == (pids.machine_id(), begins)]
+    here = (pids.machine_id(), whereabouts_of(root)) if every else ("", "")
+    return [ident for ident, said in every if (said.get("machine"), said.get("place")) == here]
 
 
-def _beginning(root: str) -> str:
-    """Return the digest of the first line of the log, empty without one: that tells two projects in one place."""
-    path = (*follow.rotated(root), os.path.join(root, LOG_NAME))[0]
-    first = next((line for _, line in follow.lines(path)), b"")
-    return files.digest(first)[:32] if first else ""
+def whereabouts_of(root: str) -> str:
+    """Return what tells a folder from one made in its place later: its inode, and the time of its birth if known."""
+    import ctypes
+
+    told = ctypes.create_string_buffer(256)
+    statx = getattr(ctypes.CDLL(None), "statx", None)
+    born = b""
+    if statx and statx(-100, os.fsencode(root), 0, STATX_BTIME, told) == 0:
+        born = told.raw[80:96]  # struct statx: stx_btime
+    return f"{os.stat(root).st_ino}:{born.hex()}"
 
 
 def _body(root: str, what: Remembered, manifest: str) -> bytes:
+    size = logs.size_of(root)
     said = {
         "v": VERSION,
         "root": os.path.realpath(root),
         "machine": pids.machine_id(),
-        "log": _beginning(root),
+        "place": whereabouts_of(root),
         "definitions": what.definitions,
         "parts": what.parts,
         "boxes": {str(number): shown for number, shown in what.boxes.items()},
-        "log_bytes": what.log_bytes,
+        "log_bytes": size,
+        "log_digest": logs.digest_before(root, size),
         "files": manifest,
     }
     return json.dumps(said, separators=(",", ":")).encode()
@@ -177,6 +209,14 @@ def _all_outside() -> Iterator[tuple[str, Mapping[str, Any]]]:
         ident, dot, kind = name.rpartition(".")
         if dot and kind == "json":
             yield ident, reading.record(os.path.join(state_home.folder(), name))
+
+
+def _parsed(data: bytes) -> Mapping[str, Any]:
+    try:
+        said = reading.parsed(data)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _read(path: str) -> bytes:

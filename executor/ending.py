@@ -7,6 +7,7 @@ from executor.bench import Bench, Task
 from executor.desk import box_of
 from executor.engine import Report, heeding_people
 from executor.outcome import Outcome, Verdict
+from executor.phases import judges_gate
 from executor.phases.host import ask, rounds_left
 from executor.phases.post import post
 from executor.phases.tick import tick, tick_again
@@ -20,6 +21,8 @@ def resume(bench: Bench, number: int) -> Report:
     step = bench.step(number)
     task = Task(step, state.task_id, state.digest, decision, title=box.title, began=bench.now(), runner="host")
     outcome = heeding_people(bench, task, post(bench, task))
+    if outcome.passed:
+        judges_gate.refuse_changed(bench)  # what the agent left running may have waited for the first look
     again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
     if again and rounds_left(bench, task) > 0:
         outcome = ask(bench, task, jobs.newest_main(bench.root, task.task_id), outcome.reason)
@@ -43,6 +46,8 @@ def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACK
     """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
     if outcome.passed:
         judged, failed_in = heeding_people(bench, task, post(bench, task)), "POST"
+        told = judges_gate.changed_meanwhile(bench) if judged.passed else ""
+        judged = Outcome(Verdict.FAILED, told) if told else judged
         outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
     if not bench.interrupts.count:
         tick(bench, task, outcome, failed_in=failed_in)

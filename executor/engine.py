@@ -21,7 +21,7 @@ from executor.events import (
 )
 from executor.order import hold
 from executor.outcome import Outcome, Verdict
-from executor.phases import phases_of
+from executor.phases import judges_gate, phases_of
 from executor.phases.tick import tick
 from executor.step_state import NEW
 from executor.values import TYPE_CHECKING, Value
@@ -110,6 +110,8 @@ def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
     _warn_of_open_predecessor(bench, step.number)
     task = _open(bench, step, box, decision)
     outcome, failed_in = _phases(bench, task)
+    if outcome.passed and failed_in != "BACKGROUND":
+        judges_gate.refuse_changed(bench)
     if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
         tick(bench, task, outcome, failed_in=failed_in)
     return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)

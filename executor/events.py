@@ -453,7 +453,8 @@ class BriefGiven(Event):
     """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`.
 
     `asked` is the selection that is gone on with then, as words of the command line. `judges` names what was remembered
-    of its judges, with the digest of that; `givers` are the processes that it was given to, as `pid start boot name`.
+    of its judges, with the digest of that; `givers` are the processes that it was given to, as `pid start boot name`,
+    and when (pid 0); `before` is the digest of the record of what lay there before MAIN.
     """
 
     phase: str = "MAIN"
@@ -465,6 +466,7 @@ class BriefGiven(Event):
     asked: str = ""
     judges: str = ""
     givers: tuple[str, ...] = ()
+    before: str = ""
 
 
 class BriefRepeated(Event):

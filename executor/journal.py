@@ -7,7 +7,7 @@ import math
 import os
 import time
 
-from executor import reading, refused
+from executor import reading, refused, witness
 from executor.errors import MachineError, way_out
 from executor.events import VERSION, LogRepaired, WarningRaised
 from executor.mask import spelled_json
@@ -155,6 +155,7 @@ class Journal:
             self._kept += filter(None, data.split(b"\n"))
 
     def _write(self, data: bytes) -> None:
+        witness.note(os.path.dirname(self.path), data)
         try:
             written = os.write(self._fd, data)
         except OSError as error:

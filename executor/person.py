@@ -49,7 +49,6 @@ SESSIONS = frozenset(
 )
 SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: anybody may have started them
 MOST = 64  # ancestors of a process
-ALLOWANCE_S = 0.05  # between the clock of the log and that of processes
 
 
 def user() -> str:
@@ -63,24 +62,28 @@ def user() -> str:
 
 
 def givers() -> tuple[str, ...]:
-    """Return the ancestors of this process that an agent may be, as `pid start boot name`: below a person's shell."""
-    chain = _ancestors()[1:]
-    return tuple(_identity(line) for line in chain[: _below_a_person(chain)])
+    """Return the ancestors of this process that an agent may be, as `pid start boot name`: below a person's shell.
 
-
-def refuse_other(what: str, *, root: str, given: Collection[str], since_s: float) -> None:
-    """Raise UsageError unless a person may type these words, in the folder `root`.
-
-    `given` are what `givers` returned at the briefs that are out, `since_s` the time of the first, in seconds since the
-    epoch.
+    The first has the pid 0, and says when this was: no clock that somebody sets tells what started later.
     """
-    why = _other(set(given), since_s)
+    chain = _ancestors()[1:]
+    return (_moment(), *(_identity(line) for line in chain[: _below_a_person(chain)]))
+
+
+def is_process(giver: str) -> bool:
+    """Return False for the one of `givers` that says when they were asked for."""
+    return not giver.startswith("0 ")
+
+
+def refuse_other(what: str, *, root: str, given: Collection[str]) -> None:
+    """Raise UsageError unless a person may type these words; `given` are the `givers` of the briefs that are out."""
+    why = _other(set(given))
     if why:
         way = f"in another terminal, which no agent opened, type: cd {shlex.quote(root)} && do-tasks {what}"
         raise UsageError(f"{what} is for a person: {why}; {way}")
 
 
-def _other(given: set[str], since_s: float) -> str:
+def _other(given: set[str]) -> str:
     """Return what speaks against a person, empty when nothing does."""
     chain = _ancestors()
     ours = {name for name in MARKS if os.environ.get(name)}
@@ -94,18 +97,19 @@ def _other(given: set[str], since_s: float) -> str:
         return f"{_named(shared)} started this, and a brief of this project was given to it"
     below = chain[1 : 1 + _below_a_person(chain[1:])]
     found = next((f"{_named(line)} has {name} ({MARKS[name]})" for line in below for name in _marks(line.pid)), "")
-    return found or _rootless(chain, given, since_s)
+    return found or _rootless(chain, given)
 
 
-def _rootless(chain: Sequence[Line], given: set[str], since_s: float) -> str:
+def _rootless(chain: Sequence[Line], given: set[str]) -> str:
     """Return what is wrong with a chain whose beginning came after the brief and cannot be seen.
 
     That is how a terminal looks that an agent has let go of itself. Nothing is wrong when nobody lives who was given
     the brief, or when what is on top is of another user, of another pid namespace, or a unit of its own.
     """
+    moments = [int(words[1]) for words in map(str.split, given) if words[0] == "0" and words[2] == _boot()]
     living = [line for line in map(_living, given) if line]
     seen = [line for line in chain if _name(line.pid) not in SESSIONS - SERVERS]
-    if not (living and seen and since_s) or _started_s(seen[-1]) <= since_s + ALLOWANCE_S:
+    if not (living and seen and moments) or seen[-1].start <= min(moments):
         return ""
     top = seen[-1]
     if top.parent == 0 or pids.owner(top.pid) != os.geteuid() or _is_a_unit(top, living):
@@ -129,10 +133,13 @@ def _is_a_unit(top: Line, living: Sequence[Line]) -> bool:
     return unit not in {pids.cgroup(line.pid) for line in living}
 
 
-def _started_s(line: Line) -> float:
-    """Return when a process started, in seconds since the epoch."""
-    booted_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted_s + line.start / os.sysconf("SC_CLK_TCK")
+def _moment() -> str:
+    ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if pids.PROC else 0
+    return f"0 {ticks} {_boot()} given"
+
+
+def _boot() -> str:
+    return pids.boot_id()[:8] or "unknown"
 
 
 def _ancestors() -> list[Line]:
@@ -185,7 +192,7 @@ def _marks(pid: int) -> list[str]:
 
 
 def _identity(line: Line) -> str:
-    return f"{line.pid} {line.start} {pids.boot_id()[:8]} {_name(line.pid)}"
+    return f"{line.pid} {line.start} {_boot()} {_name(line.pid)}"
 
 
 def _named(line: Line) -> str:

@@ -18,9 +18,9 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     " spot unseen build_monitor build structure sample_form left_behind lint_main lint_monitors lint plan plan_parts"
     " secret_names mask_index mask dotenv formats brief cause bounds guarded judge_files judge_parts choose lint_agents"
     " lint_proof at_end step_state packing ticks state recall recipes imports pace select ready notify_schemes",
-    "L2": "secret_values misnamed refused reading env_files files caches journal follow pids state_home person"
-    " belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc watch"
-    " launcher jobs job_record twins masked_files attend interpreter project known_secrets spec_file claude_files"
+    "L2": "secret_values misnamed refused reading env_files files caches state_home witness journal follow logs"
+    " pids person belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc"
+    " watch launcher jobs job_record twins masked_files attend interpreter project known_secrets spec_file claude_files"
     " home_view mounts sandbox start_files sockets locked own_environment judges startup snapshot mend compared protect"
     " brief_memory record_guard task_records sources inputs judge_reach judge_places",
     "L3": "child herald checks criteria evidence probes measure searching sightless vital watched prober digests"

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 
-from executor import brief, brief_memory, claude_files, files, follow, jobs, person
+from executor import brief, brief_memory, claude_files, evidence, files, follow, jobs, person
 from executor.bounds import rounds_of
 from executor.criteria import wants_fresh
 from executor.events import BriefGiven
@@ -67,7 +67,8 @@ def _wait(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
     judges, givers = judged.remember(bench, task), person.givers()
     brief_memory.add_givers(judges, givers)
     given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
-    bench.log(given.replace(asked=shlex.join(bench.asked)), task)
+    before = judged.digest_of_file(evidence.record(bench.root, task.task_id, task.digest))
+    bench.log(given.replace(before=before, asked=shlex.join(bench.asked)), task)
     bench.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")
 

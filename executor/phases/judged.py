@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 
-from executor import brief_memory, files, follow, protect
-from executor.brief_memory import Remembered
+from executor import brief_memory, caches, evidence, files, follow, logs, protect
 from executor.errors import PersonWantedError
-from executor.events import JudgesChanged, WarningRaised
+from executor.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.formats import spec_md
 from executor.mend import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
 from executor.phases.guard import globs_of, startup_of
 from executor.plan_parts import changed_parts, parts_of
-from executor.project import DEFINITIONS, SPEC_NAME, STATE_FOLDER
+from executor.project import DEFINITIONS, SPEC_NAME
 from executor.records import LOG_NAME
 from executor.values import TYPE_CHECKING, Value
 
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from executor.bench import Bench, Task
+    from executor.brief_memory import Kept, Remembered
     from executor.formats.spec_md import Box
     from executor.mend import Change
+    from executor.plan import Plan
     from executor.step_state import StepState
 
     Shown = tuple[str, ...]
@@ -31,6 +32,8 @@ STEP = re.compile(r"(?:: |of )step (\d{1,9})")
 PART = 16  # hex digits that tell a part from what it was
 NO_BOX: Shown = ()
 MOST_TOLD = 20
+MOST_NAMED = 3
+UNLOGGED = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
 PUT_BACK = (
     "Whoever changed it puts it back (git diff shows what, git checkout -- FILE brings a committed file back)"
     " and gives the same command again;"
@@ -49,7 +52,6 @@ STATES = {
     "SupervisorStarted": "~",
 }
 MARKED = {"started": "~", "passed": "x"}
-CACHES = ("state.json", os.path.join("cache", "plan.json"))
 
 
 class Found(Value):
@@ -64,8 +66,7 @@ class Found(Value):
 def distrust_caches(root: str) -> None:
     """Throw away what an agent outside may have written for us to read, while a brief is out or was."""
     if brief_memory.is_kept(root):
-        for name in CACHES:
-            protect.forget(os.path.join(root, STATE_FOLDER, name))
+        caches.drop(root)
 
 
 def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
@@ -87,7 +88,7 @@ def renew(bench: Bench, task: Task) -> str:
     definitions = bench.relative(bench.project.definitions)
     before = [brief_memory.ident_of(state.judges) for state in briefed(bench.states).values()]
     brief_memory.forget(bench.root, *before)
-    what = Remembered(definitions, _parts(bench), _boxes(bench), _log_bytes(bench.root))
+    what = brief_memory.Remembered(definitions, _parts(bench.plan), _boxes(bench))
     reference, trouble = brief_memory.keep(bench.root, what, globs_of(bench), startup_of(bench, task))
     if trouble:
         bench.journal.write(WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}"))
@@ -103,21 +104,68 @@ def refuse_changed(bench: Bench) -> None:
     raise PersonWantedError(told(found))
 
 
+def changed_meanwhile(bench: Bench) -> str:
+    """Return in one line that what judges changed while a brief is out; a job's plan is that of its start anyway."""
+    found = _compared(bench, None)
+    if found is None:
+        return ""
+    what = ", ".join(found.changes[:MOST_NAMED]) or found.unknown
+    then = f"put it back, or do-tasks accept {found.step}; then: do-tasks --continue (MAIN is not repeated)"
+    return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
+
+
 def changed(bench: Bench) -> Found | None:
     """Return what changed since the first brief that is out, None when nothing did, or none is."""
+    return _compared(bench, _parts(bench.plan))
+
+
+def _compared(bench: Bench, parts: Mapping[str, str] | None) -> Found | None:
+    """Return what changed; of the plan, when its parts are given."""
     out = briefed(bench.states)
-    named = {brief_memory.ident_of(state.judges) for state in out.values()}
-    if _strange(bench, named):
-        why = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
-        return Found(next(iter(out), next(iter(bench.plan.numbers), 0)), "", unknown=why)
-    for number, state in out.items():
-        kept = brief_memory.read(bench.root, state.judges)
-        if kept.what is None:
-            return Found(number, state.task_id, unknown=kept.why)
-        changes = tuple(dict.fromkeys(_changes(bench, kept.what, kept.folder, briefs=set(out))))
-        if changes:
-            return Found(number, state.task_id, changes)
-    return None
+    kept = {number: brief_memory.read(bench.root, state.judges) for number, state in out.items()}
+    lost = next((number for number, one in kept.items() if one.what is None), 0)
+    first = lost or next(iter(out), next(iter(bench.plan.numbers), 0))
+    task_id = out[first].task_id if first in out else ""
+    if lost:
+        return Found(first, task_id, unknown=kept[lost].why)
+    if _strange(bench, {brief_memory.ident_of(state.judges) for state in out.values()}):
+        return Found(first, task_id, unknown=UNLOGGED)
+    changes = (*_of_log(bench), *_of_evidence(bench, out), *_of_judges(bench, kept, parts))
+    return Found(first, task_id, tuple(dict.fromkeys(changes))) if changes else None
+
+
+def _of_log(bench: Bench) -> Iterator[str]:
+    """Yield what is wrong with the log, also where it says that no brief is out any more."""
+    for ident in brief_memory.kept(bench.root):
+        yield from (f"{LOG_NAME}: {one}" for one in brief_memory.log_changes(bench.root, ident))
+
+
+def _of_judges(bench: Bench, kept: Mapping[int, Kept], parts: Mapping[str, str] | None) -> Iterator[str]:
+    for one in {one.reference: one for one in kept.values()}.values():
+        if one.what:
+            names = changed_parts(one.what.parts, parts, briefed=set(kept)) if parts is not None else []
+            yield from _of_plan(bench, one.what, names)
+            yield from _of_files(bench, one.folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
+            yield from _of_boxes(bench, one.what)
+
+
+def _of_evidence(bench: Bench, out: Mapping[int, StepState]) -> Iterator[str]:
+    """Yield the records of what lay there before MAIN that are not as they were when a brief was given."""
+    for state in (one for one in out.values() if one.verdict == "waiting"):
+        lines = follow.task_lines(bench.root, state.task_id)
+        said = next((str(line.get("before") or "") for line in lines if line.get("event") == BriefGiven.__name__), "")
+        path = evidence.record(bench.root, state.task_id, state.digest)
+        if said != digest_of_file(path):
+            yield f"{bench.relative(path)}: changed; it says what lay there before MAIN"
+
+
+def digest_of_file(path: str) -> str:
+    """Return a short digest of a file of ours, empty when it cannot be read."""
+    try:
+        data = files.read(path)
+    except OSError:
+        return "?"
+    return files.digest(data)[:PART] if data else ""
 
 
 def steps_in(found: Found) -> set[int]:
@@ -127,12 +175,12 @@ def steps_in(found: Found) -> set[int]:
 
 def _strange(bench: Bench, named: set[str]) -> list[str]:
     """Return what is remembered of briefs that the log does not know."""
-    return [one for one in brief_memory.unnamed(bench.root, named) if not _is_in_log(bench.root, one)]
+    return [one for one in brief_memory.kept(bench.root) if one not in named and not _is_in_log(bench.root, one)]
 
 
 def forget_settled(bench: Bench) -> None:
     """Forget what was remembered when every step that had a brief has passed, or a person has seen to it."""
-    if not briefed(bench.states) and brief_memory.is_kept(bench.root) and not _strange(bench, set()):
+    if not briefed(bench.states) and brief_memory.is_kept(bench.root) and changed(bench) is None:
         brief_memory.forget(bench.root)
 
 
@@ -165,14 +213,11 @@ def _log_once(bench: Bench, found: Found) -> None:
         bench.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
 
 
-def _changes(bench: Bench, was: Remembered, folder: str, *, briefs: set[int]) -> Iterator[str]:
+def _of_plan(bench: Bench, was: Remembered, names: list[str]) -> Iterator[str]:
     definitions = bench.relative(bench.project.definitions)
     if was.definitions != definitions:
         yield f"{definitions}: the plan is read from here now, it was {was.definitions}"
-    for name in changed_parts(was.parts, _parts(bench), briefed=briefs):
-        yield f"{definitions}: {name}"
-    yield from _of_files(bench, folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
-    yield from _of_boxes(bench, was)
+    yield from (f"{definitions}: {name}" for name in names)
 
 
 def _of_files(bench: Bench, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
@@ -211,7 +256,7 @@ def _box_in_words(shown: Shown | None) -> str:
 def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
     """Return the states of boxes that the log behind so many bytes accounts for, with the task, by step."""
     found: dict[int, set[tuple[str, str]]] = {}
-    for line in _lines_behind(root, log_bytes):
+    for line in filter(None, map(follow.parse, logs.lines_behind(root, log_bytes))):
         event, step = line.get("event"), line.get("step")
         state = MARKED.get(str(line.get("status")), " ") if event == "SpecMarked" else STATES.get(str(event))
         if state is not None and isinstance(step, int):
@@ -219,30 +264,13 @@ def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
     return found
 
 
-def _lines_behind(root: str, log_bytes: int) -> Iterator[dict[str, object]]:
-    left = log_bytes
-    for path in _logs(root):
-        size = os.path.getsize(path)
-        if left < size:
-            yield from filter(None, (follow.parse(line) for _, line in follow.lines(path, max(0, left))))
-        left -= size
-
-
 def _is_in_log(root: str, ident: str) -> bool:
     needle = ident.encode()
-    return any(needle in line for path in _logs(root) for _, line in follow.lines(path))
+    return any(needle in line for line in logs.lines_behind(root, 0))
 
 
-def _log_bytes(root: str) -> int:
-    return sum(map(os.path.getsize, _logs(root)))
-
-
-def _logs(root: str) -> list[str]:
-    return [path for path in (*follow.rotated(root), os.path.join(root, LOG_NAME)) if os.path.exists(path)]
-
-
-def _parts(bench: Bench) -> dict[str, str]:
-    return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(bench.plan).items()}
+def _parts(plan: Plan) -> dict[str, str]:
+    return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(plan).items()}
 
 
 def _boxes(bench: Bench) -> dict[int, Shown]:

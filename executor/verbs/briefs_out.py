@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from executor import follow, person
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from executor.step_state import StepState
 
+GIVER = re.compile(r"\d{1,9} \d{1,18} \S+ .*")
 GIVEN = ("BriefGiven", BriefRepeated.__name__)
 
 
@@ -31,9 +33,7 @@ def refuse_other(root: str, states: Mapping[int, StepState], words: str) -> None
     lines = [line for state in briefed for line in _given(root, state)]
     given = {str(one) for line in lines for one in line.get("givers") or ()}
     given.update(one for state in briefed for one in brief_memory.givers_of(state.judges))
-    times = sorted(str(line.get("timestamp")) for line in lines)
-    since_s = _seconds(times[0]) if times else 0.0
-    person.refuse_other(words, root=root, given=given, since_s=since_s)
+    person.refuse_other(words, root=root, given=[one for one in given if GIVER.fullmatch(one)])
 
 
 def typed(number: int, question: str) -> bool:
@@ -54,13 +54,3 @@ def is_a_person(root: str, states: Mapping[int, StepState]) -> bool:
 
 def _given(root: str, state: StepState) -> Iterator[dict[str, Any]]:
     return (line for line in follow.task_lines(root, state.task_id) if line.get("event") in GIVEN)
-
-
-def _seconds(timestamp: str) -> float:
-    """Return seconds since the epoch for the time of a line, 0 for what is none."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except ValueError:
-        return 0.0

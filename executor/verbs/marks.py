@@ -14,11 +14,12 @@ from executor.formats import spec_md
 from executor.formats.spec_md import Mark, clean
 from executor.journal import Journal
 from executor.outcome import Verdict
+from executor.phases import judges_gate
 from executor.records import LOG_NAME
 from executor.select import ranges, select
 from executor.step_state import NEW
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work, briefs_out, judges_gate
+from executor.verbs import agent_at_work, briefs_out
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

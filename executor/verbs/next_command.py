@@ -85,7 +85,8 @@ def _new_givers(bench: Bench, report: Report) -> tuple[str, ...]:
     from executor import brief_memory, person  # few runs have a brief out
 
     known = {one for line in follow.task_lines(bench.root, report.task_id) for one in line.get("givers") or ()}
-    new = tuple(one for one in person.givers() if one not in known)
+    given = person.givers()
+    new = given if any(person.is_process(one) and one not in known for one in given) else ()
     brief_memory.add_givers(bench.state(report.number).judges, new)
     return new
 

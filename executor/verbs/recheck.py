@@ -9,10 +9,11 @@ from executor.desk import Desk
 from executor.errors import UsageError
 from executor.noticed import note_spec
 from executor.outcome import Verdict
+from executor.phases import judges_gate
 from executor.recheck import is_checkable, recheck
 from executor.select import ranges, select
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work, judges_gate
+from executor.verbs import agent_at_work
 from executor.verbs.run import open_bench, under_lock
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from executor import follow, project
 from executor.desk import Desk
 from executor.digests import main_digest
 from executor.errors import UsageError
+from executor.phases import judges_gate
 from executor.values import TYPE_CHECKING
-from executor.verbs import agent_at_work, judges_gate, next_command
+from executor.verbs import agent_at_work, next_command
 from executor.verbs.run import open_bench, under_lock
 from executor.verbs.summary import say_json, say_report
 from executor.views.terminal import safe

@@ -12,10 +12,10 @@ from executor.desk import Desk
 from executor.errors import BusyError, UsageError
 from executor.events import VERSION
 from executor.outcome import Verdict
+from executor.phases import judges_gate
 from executor.records import LOG_NAME
 from executor.state import fold
 from executor.values import TYPE_CHECKING
-from executor.verbs import judges_gate
 from executor.verbs.wanted import asked, ranges
 from executor.views.words import safe
 

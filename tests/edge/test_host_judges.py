@@ -42,12 +42,12 @@ def write_plan(project, **more):
     project.write("step_definitions.yaml", json.dumps(plan(**more)))
 
 
-def briefed(project, words=6):
+def briefed(project, words=6, **more):
     """Give the brief of step 1, and do its work."""
     project.write("tests/check.py", CHECK)
     project.write("fixtures/gold.json", "{}")
     project.write("SPEC.md", "- [ ] **STEP 1**: Count\n- [ ] **STEP 2**: Two\n")
-    write_plan(project)
+    write_plan(project, **more)
     done = project.run("--step", "1")
     assert done.code == 3, done
     project.write("counts.json", json.dumps({"words": words}))
@@ -402,3 +402,95 @@ def test_nothing_is_accepted_where_nothing_changed(project, terminal):
     assert (code, "nothing to accept" in shown) == (0, True), shown
     code, shown = terminal.run("accept", "2")
     assert (code, "step 2 has no brief" in shown) == (2, True), shown
+
+
+# The log
+
+
+def forged(project, event, **fields):
+    """Append a line to the log as an agent would, from the last one of ours."""
+    line = project.lines()[-1] | {"event": event, "status": "passed", **fields}
+    with (project.root / ".task_execution.log").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+@pytest.mark.parametrize("event", ["StepPassed", "JudgesAccepted", "StepReopened", "SpecTicked"])
+def test_a_line_that_do_tasks_did_not_write_is_no_fact(project, event):
+    task_id = briefed(project, words=5)
+    before = project.text(".task_execution.log")
+    forged(project, event, by="Ann", judges="", terminal=True)
+    for words in (("--continue",), ("resume", task_id)):
+        done = project.run(*words)
+        assert (done.code, f"a line that do-tasks did not write ({event}" in done.err) == (3, True), done
+        assert "[x]" not in project.spec
+    kept = [line for line in project.text(".task_execution.log").splitlines(keepends=True) if f'"{event}"' not in line]
+    assert before in "".join(kept)
+    project.write(".task_execution.log", "".join(kept))
+    project.write("counts.json", json.dumps({"words": 6}))
+    assert project.run("resume", task_id).code == 0
+
+
+def test_a_line_from_before_the_brief_stays_as_it_was(project):
+    task_id = briefed(project)
+    replaced(project, ".task_execution.log", "TaskStarted", "TaskResumed")
+    assert "lines from before the brief changed" in refused(project, "resume", task_id)
+
+
+def test_no_round_is_won_by_taking_its_line_away(project):
+    task_id = briefed(project, words=4)
+    assert project.run("resume", task_id).code == 3
+    lines = project.text(".task_execution.log").splitlines(keepends=True)
+    second = [at for at, line in enumerate(lines) if '"BriefGiven"' in line][-1]
+    project.write(".task_execution.log", "".join(line for at, line in enumerate(lines) if at != second))
+    assert "a line that do-tasks wrote is gone (BriefGiven)" in refused(project, "resume", task_id)
+
+
+def test_a_log_that_was_rotated_is_read_on(project):
+    task_id = briefed(project)
+    assert project.run("log", "--rotate").code == 0
+    assert project.run("--step", "2").code == 0
+    assert project.run("resume", task_id).code == 0
+
+
+def test_a_folder_that_was_wiped_is_known_again(project):
+    briefed(project, words=5)
+    shutil.rmtree(project.root / ".do-tasks")
+    (project.root / ".task_execution.log").unlink()
+    write_plan(project, equals=5)
+    assert "nobody can tell" in refused(project, "--step", "1")
+
+
+# While something runs
+
+
+def test_what_changes_while_post_runs_is_seen_before_the_tick(project):
+    project.write("late.sh", "echo >tests/check.py\n")
+    task_id = briefed(project, post="sh late.sh", sandbox={"mode": "off"})
+    assert "tests/check.py: changed" in refused(project, "resume", task_id)
+
+
+def test_a_job_that_ends_meanwhile_is_not_judged_by_another_judge(project):
+    job = {"main": {"command": "until test -e go; do sleep 0.1; done", "mode": "background"}}
+    body = plan() | {"step_3_job": job | {"depends_on": [], "post_validation": [check("judge", "sh tests/gate.sh")]}}
+    project.write("tests/check.py", CHECK)
+    project.write("tests/gate.sh", "exit 1\n")
+    project.write("SPEC.md", "".join(f"- [ ] **STEP {number}**: T\n" for number in (1, 2, 3)))
+    project.write("step_definitions.yaml", json.dumps(body))
+    assert project.run("--step", "3").code == 0
+    assert project.run("--step", "1").code == 3
+    project.write("tests/gate.sh", "exit 0\n")
+    project.write("go", "")
+    project.until_logged("StepFailed")
+    failed = project.event("StepFailed")
+    assert (failed["step"], "tests/gate.sh: changed" in failed["reason"]) == (3, True)
+    project.write("tests/gate.sh", "exit 1\n")
+    done = project.run("--step", "3")
+    assert (done.code, len(project.events("MainStarted")), "judge: expected exit 0" in done.out) == (1, 1, True), done
+
+
+def test_the_record_of_what_lay_there_before_is_not_rewritten(project):
+    project.write("counts.json", json.dumps({"words": 6}))
+    task_id = briefed(project)
+    (record,) = (project.root / f".do-tasks/jobs/{task_id}").glob("before.*.json")
+    record.write_text("{}")
+    assert "it says what lay there before MAIN" in refused(project, "resume", task_id)

@@ -28,6 +28,15 @@ def refuse_changed(bench: Bench) -> None:
         judged.refuse_changed(bench)
 
 
+def changed_meanwhile(bench: Bench) -> str:
+    """Return that what judges changed while a brief is out, for a job that has ended; empty when it did not."""
+    if not _concerns(bench):
+        return ""
+    from executor.phases import judged
+
+    return judged.changed_meanwhile(bench)
+
+
 def settle(bench: Bench) -> None:
     """Forget what was remembered when no brief needs it any more."""
     if _concerns(bench):
