@@ -35,9 +35,13 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
     wants = fields(asks, "file")
     path = _newest(place, wants["file"])
     kept = _kept_of(path, memory)
+    place = place.replace(began_ns=0) if kept.get("ours") else place
     try:
         count, lines = _read(path, kept, memory, wants, place)
     except OSError as error:
+        kept["ours"] = isinstance(
+            error, FileNotFoundError
+        )  # what comes there later is of this run, whatever its time says
         said = found.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
         return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
     there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns

@@ -38,14 +38,17 @@ def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
     _forget_gone(kept, files)
     new: deque[Row] = deque(maxlen=MOST_ROWS)
     trouble, gained = _nothing(place.root, wants["file"], files), 0
-    for one in _in_turn(files, kept):
-        series = Series(one.path, kept.setdefault(one.path, {}), wants, place)
+    turn = _in_turn(files, kept)
+    for one in turn:
+        known = kept.setdefault(one.path, {"ours": memory.get("all", False)})
+        series = Series(one.path, known, wants, place.replace(began_ns=0) if known.get("ours") else place)
         new.extend(series.new_rows(MOST_ROWS))
         memory["count"] = memory.get("count", 0) + series.count
         gained += series.bytes
         if series.lost_step:
             memory.get("values", {}).pop("step", None)
         trouble = series.trouble or trouble
+    memory["all"] = len(turn) == len(files) < MOST_FILES  # one that is met later came since, whatever its time says
     _remember(memory, new)
     said = _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
     return said.replace(bytes=gained)

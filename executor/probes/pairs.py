@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
+from math import isfinite, isnan
 
 from executor.probes.spelling import CALL, COUNTS, NOT_FINITE, NUMERAL, comma_of, signed
 from executor.values import TYPE_CHECKING
@@ -28,7 +28,11 @@ STEPS = (
     "num_updates",
     "global_steps",
     "total_timesteps",
+    "num_timesteps",
     "timesteps",
+    "timestep",
+    "env_steps",
+    "env_step",
     "iteration",
     "iterations",
     "iter",
@@ -40,10 +44,11 @@ STEPS = (
     "epoch",
 )
 PAIR = re.compile(
-    rf"""(?:(?<![\w./-])(?P<part>train|training|val|valid|validation|eval|test|dev|best|lowest|min|minimum|previous|prev)
+    rf"""(?:(?<![\w./-])(?P<part>train|training|val|valid|validation|eval|test|dev|best|lowest|min|minimum|previous|prev
+      |grad|gradient)
       (?:'s)?[\ _/]{{1,2}})?
     (?<![\w./@-])(?!(?:nan|inf|infinity)\b)(?P<name>[A-Za-z_][\w./@-]{{0,100}})
-    (?:["'](?:\s*(?P<colon>[=:])\s*|\s*,\s*)|\s*(?P<said>:=|[=-]>|→|[=:])\s*|\s+is\s+(?=[+-]?(?:nan|inf))|\s+)
+    (?:["'](?:\s*(?P<colon>[=:])\s*|\s*,\s*)|\s*(?P<said>:=|[=-]>|→|[=:])\s*|\s+(?P<became>is|was|are|became|becomes)\s+(?=[+-]?(?:nan|inf))|\s+)
     (?:{CALL}|[\[("']){{0,3}}\s{{0,20}}
     (?P<sign>[+-]?)(?P<digits>{NOT_FINITE}|{NUMERAL})(?P<suffix>[kmb%]?)
     (?![\w%]|\.\d|:\d|-\d|,\d|\s?/\s{{0,20}}[a-z])(?P<of>\s?/\s{{0,20}}\d)?""",
@@ -65,6 +70,8 @@ _HEADS = (
     ),  # MMEngine
     re.compile(r"^.{0,60}\bIter\(train\)\s+\[\s*(?P<step>\d{1,9})/"),
 )
+_SETTING = re.compile(r"(?i)(?:^|_)(?:max|min|clip|limit|threshold|best|lowest|target)(?:_|$)")
+_IF = re.compile(r"(?i)\b(?:if|when|whenever|whether|unless|until|case)\b.{0,40}$")
 _FILE = re.compile(r"\.(?:py|cc?|cpp|cu|rs|go|js|sh|ya?ml|json|txt|log|pt)$")
 _LIST = re.compile(r"\[[^\[\]]{0,2000}$")
 
@@ -110,11 +117,18 @@ def _found(line: str, comma: str) -> Iterator[tuple[str, str, float]]:
             continue
         if hit["suffix"] == "%" and line[hit.end() : hit.end() + 1] == "|":  # how far a bar is
             continue
-        if _is_first_of_several(line, hit.end()):
+        if _is_first_of_several(line, hit.end()) or (hit["became"] and _IF.search(line, 0, hit.start())):
             continue
         value = signed(hit["sign"], hit["digits"], comma=comma, counts=counts, suffix=hit["suffix"])
-        if value is not None and (isfinite(value) or said or CAN_BE_NAN.search(name) or " is " in hit[0]):
+        if value is not None and (isfinite(value) or _may_be_odd(name, value, is_said=bool(said or hit["became"]))):
             yield hit["part"] or "", name, value
+
+
+def _may_be_odd(name: str, value: float, *, is_said: bool) -> bool:
+    """Tell whether a number that is not finite is meant as one: `max_norm=inf` is a setting, `no nan` prose."""
+    if isnan(value):
+        return is_said or CAN_BE_NAN.search(name) is not None
+    return CAN_BE_NAN.search(name) is not None and _SETTING.search(name) is None
 
 
 def _is_first_of_several(line: str, end: int) -> bool:

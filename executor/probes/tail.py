@@ -55,7 +55,7 @@ def look(path: str, kept: Memory, began_ns: int) -> News:
         news = _read(fd, kept["at"], status.st_size)
         is_anew = _is_anew(fd, kept, news, status)
         if is_anew:
-            at = 0 if status.st_mtime_ns >= began_ns else status.st_size
+            at = status.st_size if status.st_mtime_ns < began_ns and os.path.islink(path) else 0
             kept["was"] = kept["seen"][1] if "seen" in kept else 0
             kept.update(at=at, mark=0, sum=0, broken=False, anew=True, form={})
             news = _read(fd, at, status.st_size)

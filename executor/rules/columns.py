@@ -23,7 +23,7 @@ _NO_LEVEL = re.compile(  # of a loss, but no loss
     r"|std|var|variance|stderr|delta|diff|change|improvement|time|lr"
 )
 _MAY_BE_ODD = re.compile(
-    r"grads?|gradients?|g(?:rad)?norm|norm|best|eta|time|(?:loss)?scaler?|auc|auroc|auprc|roc|precision|recall|f1|fscore"
+    r"grads?|gradients?|g(?:rad)?norm|norm|best|lowest|min|minimum|eta|time|(?:loss)?scaler?|auc|auroc|auprc|roc|precision|recall|f1|fscore"
     r"|r2|mcc|kappa|corr|correlation|pearsonr?|spearmanr?|m?ap|m?iou|dice|bleu|rouge|ndcg|mrr|std|var|variance|stderr|snr"
     r"|rew|rewards?|returns?|episode|ep|len|success|explained|delta|diff|improvement|throughput|speed|mfu|p\d\d"
     r"|percentile|temperature|util|memory"

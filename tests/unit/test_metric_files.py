@@ -152,6 +152,15 @@ def test_lines_that_match_again_only_because_a_log_was_written_anew_are_no_news(
     assert looks.look().values["matches"] == 2
 
 
+@pytest.mark.parametrize(("kind", "name"), [("metrics", "m.jsonl"), ("metrics", "*.jsonl"), ("log", "m.jsonl")])
+def test_a_file_that_comes_later_is_of_this_run_whatever_its_time_says(tmp_path, kind, name):
+    looks = Looks(kind, name, tmp_path, began_ns=2)
+    looks.look()
+    (tmp_path / "m.jsonl").write_text(rows_of((1, 0.5)))
+    os.utime(tmp_path / "m.jsonl", ns=(1, 1))
+    assert looks.look().there
+
+
 # One text
 
 
