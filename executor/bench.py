@@ -190,6 +190,10 @@ class Bench(Desk):
         argv = self.argv(check)
         return self.enclosure.start_of(check, argv, env) if self.enclosure else (argv, env)
 
+    def hint(self, check: Check, output: str) -> str:
+        """Return what a failed check may have lacked where it was held in, empty when nothing tells."""
+        return self.enclosure.hint(check, output) if self.enclosure else ""
+
     def _program(self, name: str) -> str:
         """Return where the PATH of our children has this program, empty when nowhere."""
         if name not in self._programs:

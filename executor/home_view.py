@@ -35,14 +35,24 @@ BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg"
 # Never a toolchain, though a variable or PATH may lead there.
 HIDDEN_NAMES = ("token", "stored_tokens", "credentials", "credentials.toml", "auth.json")
 MOST_LINES = 200
+OTHERS = "/home"
 
 
 def homes(home: str) -> tuple[str, ...]:
-    """Return the real folders that are homes here: HOME, that of our user, and those of others that we could read."""
-    others = [os.path.join("/home", name) for name in _names("/home")[:MOST_LINES]]
-    named = [home, _of_our_user(), "/root", *others] if os.path.isabs(home) else []
+    """Return the real folders that are homes here: HOME, that of our user, root's, and the folder of all others.
+
+    That one is not listed: a home on a dead mount must not be asked for.
+    """
+    named = [home, _of_our_user(), "/root", OTHERS] if os.path.isabs(home) else []
     real = [os.path.realpath(path) for path in named if path and os.access(path, os.R_OK | os.X_OK)]
     return tuple(dict.fromkeys(path for path in real if os.path.isdir(path) and is_veiled(path)))
+
+
+def links_to(home: str) -> dict[str, str]:
+    """Return the links on the way to a home that lie where all homes do, with what they say."""
+    place = os.path.normpath(home)
+    inside = place.startswith(f"{OTHERS}/") and os.path.islink(place)
+    return {place: os.readlink(place)} if inside else {}
 
 
 def is_veiled(home: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from executor.bounds import bounds_of
+import re
+
+from executor.bounds import bounds_of, sandbox_of
 from executor.choose import AGENTS
 from executor.flaws import Flaw
+from executor.secret_names import says_secret
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
     from executor.steps import Main, Settings, Step
 
+NETWORK = re.compile(r"\b(?:curl|wget|ssh|scp|pip3? install|npm (?:ci|install|i)|git (?:clone|fetch|pull|push))\b")
+VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 FOR_AGENTS = ("skills", "model", "judge", "sandbox", "limits")
 
 
@@ -23,6 +28,9 @@ def lint_agent(step: Step, settings: Settings) -> Iterator[Flaw]:
     for rule in RULES if is_for_agent(main, settings) else (_read_by_nobody,):
         for path, said in rule(step, main, settings):
             yield Flaw(("main", *path), said, severity="warning")
+    if is_for_agent(main, settings):
+        for said in _lacking_when_contained(step, main, settings):
+            yield Flaw(("post_validation",), said, severity="warning")
 
 
 def is_for_agent(main: Main, settings: Settings) -> bool:
@@ -64,6 +72,18 @@ def _read_by_nobody(_: Step, main: Main, settings: Settings) -> Iterator[tuple[t
     said = "is for agents, and none does this step: add agent: tinker-executor, or leave it out"
     if not main.agent and not settings.runner and not main.runner:
         yield from (((key,), f"{key} {said}") for key in FOR_AGENTS if getattr(main, key) not in (None, ""))
+
+
+def _lacking_when_contained(step: Step, main: Main, settings: Settings) -> Iterator[str]:
+    """Yield what checks of this step ask for that they do not have after an agent's work."""
+    contained = [] if sandbox_of(main, settings).mode == "off" else step.post_validation
+    for check in contained:
+        words = str(check.asks) if check.kind == "command" else ""
+        if not check.network and NETWORK.search(words):
+            yield f"{check.name} has no network where it is contained, after an agent's work: add network: true"
+        named = [name for name in VARIABLE.findall(words) if says_secret(name) and name not in check.env]
+        if named:
+            yield f"{check.name} is given no {named[0]} after an agent's work: add env: [{named[0]}]"
 
 
 RULES: tuple[Callable[[Step, Main, Settings], Iterator[tuple[tuple[str, ...], str]]], ...] = (

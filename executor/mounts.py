@@ -121,11 +121,13 @@ def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: S
     homes = home_view.homes(home) if sight.private else ()
     veiled = [one for one in homes if not _within(one, root)]
     base |= {one: ("--tmpfs", one) for one in veiled}
+    links = home_view.links_to(home) if veiled else {}
     veils = {place for place, words in base.items() if words[0] != "--ro-bind"} - {"/"}
     kept = _kept((*keep, *sight.read), root, veils, whole=sight.read)
     kept |= {path: ("--ro-bind", path, path) for one in veiled for path in home_view.allowed(one)}
     hidden = _covered(_secret(home, homes, kept, root, sight), empty)
-    return {**hidden, **_silent(sight.sockets, root, veils), **base, **kept}
+    relinked = {place: ("--symlink", target, place) for place, target in links.items()}
+    return {**hidden, **_silent(sight.sockets, root, veils), **base, **relinked, **kept}
 
 
 def _depth(place: str) -> int:
@@ -184,6 +186,7 @@ def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
 def _secret(home: str, homes: Iterable[str], kept: Iterable[str], root: str, sight: Sight) -> Iterator[str]:
     """Yield what must read as empty: tokens beside a cache, `.env` of the project, the secrets of a home inside it."""
     places = [*homes, *([home] if os.path.isabs(home) and sight.private else [])]
+    places += [root] if sight.private and os.path.dirname(root) == home_view.OTHERS else []
     shown = [path for path in kept if any(_below(path, one) for one in places)]
     found = [file for folder in shown for file in home_view.hidden(folder)]
     inside = {os.path.realpath(one) for one in places}

@@ -34,17 +34,18 @@ LEVELS = 5
 
 
 class Survey(Value):
-    """What a walk over a project found, as paths relative to it."""
+    """What a walk over a project found, as paths relative to it; `is_cut` when it did not look at all of it."""
 
     starts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
+    is_cut: bool = False
 
 
-def survey(root: str) -> Survey:
-    """Return the start files, the `.env` files and the sockets of a project: five levels, 20,000 entries of it."""
-    starts, secrets, sockets = [], [], []
-    for path, entry, names in _walk(root):
+def survey(root: str, *, most: int = MOST) -> Survey:
+    """Return the start files, the `.env` files and the sockets of a project: five levels, so many entries of it."""
+    starts, secrets, sockets, count = [], [], [], 0
+    for count, (path, entry, names) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is asked afterwards
         level = path.count("/")
         if entry.name in (AT_ROOT if not level else ANYWHERE) or _is_bare(entry.name, names):
             starts.append(path)
@@ -56,7 +57,7 @@ def survey(root: str) -> Survey:
             starts += [f"{path}/{name}" for name in OF_GIT if os.path.lexists(os.path.join(root, path, name))]
         if entry.name == ".envrc" and entry.is_file():
             secrets.append(path)
-    return Survey(tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)))
+    return Survey(tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)), is_cut=count >= most)
 
 
 def _is_environment(name: str) -> bool:
@@ -79,7 +80,7 @@ def _is_plain(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False) or entry.is_symlink()
 
 
-def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
+def _walk(root: str, most: int) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
     """Yield each entry with its path and the names beside it, the nearest to the root first."""
     folders, seen = [""], 0
     for folder in folders:
@@ -87,7 +88,7 @@ def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
         names = frozenset(entry.name for entry in entries)
         for entry in entries:
             seen += 1
-            if seen > MOST:
+            if seen > most:
                 return
             path = f"{folder}{entry.name}"
             yield path, entry, names
@@ -118,12 +119,18 @@ def links(root: str, paths: Iterable[str]) -> dict[str, str]:
 def make_way(root: str, names: Iterable[str]) -> None:
     """Put an empty folder where none of these is yet, so that a mount can hold the place; `clear` takes them away."""
     made = list(_recorded(root))
-    for name in names:
+    for name in (part for one in names for part in _parts(one)):
         path = os.path.join(root, name)
         if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
             made.append(name)
             _record(root, made)
             os.mkdir(path)
+
+
+def _parts(name: str) -> list[str]:
+    """Return a path with those above it, the first first."""
+    names = name.split("/")
+    return ["/".join(names[: at + 1]) for at in range(len(names))]
 
 
 def clear(root: str) -> None:
@@ -151,11 +158,31 @@ def _record(root: str, names: list[str]) -> None:
 # What appeared
 
 
-def appeared(root: str, before: Iterable[str], *, allowed: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the start files that were not there before; of a folder with what is in it, the folder alone."""
+def appeared(
+    root: str, before: Iterable[str], *, allowed: Iterable[str] = (), changed_since_ns: int = 0
+) -> tuple[str, ...]:
+    """Return the start files that were not there before; of a folder with what is in it, the folder alone.
+
+    Where the look before did not see all, only what changed since then counts: `changed_since_ns`.
+    """
     known, ours = set(before), (*_recorded(root), *allowed)
     new = [path for path in survey(root).starts if path not in known and not _is_in(path, ours)]
+    new = [path for path in new if _changed_ns(os.path.join(root, path)) >= changed_since_ns]
     return tuple(path for path in new if not any(path.startswith(f"{other}/") for other in new))
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.lstat(path).st_ctime_ns
+    except OSError:  # it is gone by now
+        return -1
+
+
+def start_of(path: str) -> str:
+    """Return the start file or folder that a path is, or is in; empty when it is in none."""
+    names = path.split("/")
+    at = next((at for at, name in enumerate(names, 1) if name in ANYWHERE), 0)
+    return "/".join(names[:at])
 
 
 def _is_in(path: str, folders: Iterable[str]) -> bool:

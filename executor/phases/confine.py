@@ -5,8 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
-from executor import attend, env_files, files, home_view, locked, project, reading, sockets, start_files
+from executor import (
+    attend,
+    env_files,
+    files,
+    home_view,
+    jobs,
+    judge_places,
+    locked,
+    project,
+    reading,
+    sockets,
+    start_files,
+)
 from executor.bounds import sandbox_of
 from executor.events import WarningRaised
 from executor.mounts import Sight
@@ -24,14 +37,19 @@ if TYPE_CHECKING:
 RECORD = "surroundings.json"
 ASIDE = "aside"
 MOST_NAMED = 5
+FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
 
 class Surroundings(Value):
-    """What a contained command sees of the project and around it: `keep` of homes, `read_only` of the project."""
+    """What a contained command sees of the project and around it: `keep` of homes, `read_only` of the project.
+
+    `since_ns` is when it was looked at, by the clock of files, where not all of the project was seen; else 0.
+    """
 
     locks: Locked
     keep: tuple[str, ...]
     sight: Sight
+    since_ns: int = 0
 
     @property
     def read_only(self) -> tuple[str, ...]:
@@ -47,12 +65,15 @@ def surroundings(bench: Bench, task: Task, *, private: bool = True) -> Surroundi
     locks = locked.locked(bench.root, environ, bench.python, wanted, seen)
     seen_so = sight(bench.root, wanted, seen, private=private)
     secret = env_files.hidden(bench.plan, bench.root)
-    return Surroundings(locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret)))
+    since_ns = time.clock_gettime_ns(FILE_CLOCK) if seen.is_cut else 0
+    return Surroundings(locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret)), since_ns)
 
 
 def wanted_of(bench: Bench, task: Task) -> Sandbox:
-    """Return what the plan says of the sandbox."""
-    return sandbox_of(task.step.main, bench.plan.settings)
+    """Return what the plan says of the sandbox; the step may make the start files that it names as its work."""
+    wanted = sandbox_of(task.step.main, bench.plan.settings)
+    made = (start_files.start_of(path) for path in judge_places.made_by(task.step))
+    return wanted.replace(write=(*wanted.write, *filter(None, made)))
 
 
 def sight(root: str, wanted: Sandbox, seen: Survey, *, private: bool) -> Sight:
@@ -68,7 +89,7 @@ def sight(root: str, wanted: Sandbox, seen: Survey, *, private: bool) -> Sight:
 def hold(bench: Bench, task: Task, run: str, containment: Containment) -> Surroundings:
     """Remember the start files, put placeholders where a mount can hold them, before an agent is let go."""
     held = surroundings(bench, task)
-    body = {"before": held.locks.before, "links": held.locks.links, "python": bench.python}
+    body = {"before": held.locks.before, "links": held.locks.links, "changed_since_ns": held.since_ns}
     files.replace(_record(bench, task, run), json.dumps(body).encode("utf-8", "surrogateescape"))
     if containment.kind == "bubblewrap":
         start_files.make_way(bench.root, held.locks.placeholders)
@@ -90,7 +111,10 @@ def look_over(bench: Bench, task: Task, run: str) -> None:
     body = reading.record(_record(bench, task, run))
     wanted = wanted_of(bench, task)
     if body and wanted.mode != "off":
-        appeared = start_files.appeared(bench.root, _texts(body.get("before")), allowed=allowed(wanted))
+        since = body.get("changed_since_ns")
+        since_ns = since if isinstance(since, int) else 0
+        before = _texts(body.get("before"))
+        appeared = start_files.appeared(bench.root, before, allowed=allowed(wanted), changed_since_ns=since_ns)
         changed = _links_changed(bench.root, body.get("links"))
         put_aside(bench, task, bench.folder(task, run), (*appeared, *changed), when="the agent worked")
         _link_again(bench.root, changed)
@@ -102,6 +126,13 @@ def look_over(bench: Bench, task: Task, run: str) -> None:
 def allowed(wanted: Sandbox) -> tuple[str, ...]:
     """Return the start files and environments that the plan lets an agent make."""
     return (*wanted.write, *(start_files.ENVIRONMENTS if wanted.environment == "writable" else ()))
+
+
+def known_before(bench: Bench, task: Task) -> frozenset[str] | None:
+    """Return the start files and environments that were there before a task's first agent, None when it had none."""
+    runs = (f"main.{number}" for number in range(1, jobs.main_number(jobs.newest_main(bench.root, task.task_id)) + 1))
+    bodies = (reading.record(_record(bench, task, run)) for run in runs)
+    return next((frozenset(_texts(body.get("before"))) for body in bodies if body), None)
 
 
 def _links_changed(root: str, before: object) -> dict[str, str]:

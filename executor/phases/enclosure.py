@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from executor import attend, checks, jobs, locked, protect, sandbox, start_files, startup
 from executor.checks import Place
 from executor.phases import guard
-from executor.phases.confine import allowed, put_aside, surroundings, wanted_of
+from executor.phases.confine import allowed, known_before, put_aside, surroundings, wanted_of
 from executor.secret_values import without_secrets
 from executor.shell import prepared
 from executor.steps import path_of
@@ -44,6 +44,7 @@ class Enclosure:
         self._bench = bench
         self._named = bench.named_secrets(task)
         self._around = surroundings(bench, task, private=task.runner == "agent")
+        self._safe = self._safe_folders(task)
         if containment.kind != "none":
             start_files.make_way(bench.root, self._around.locks.placeholders)
         judges = (*guard.globs_of(bench), GIT)
@@ -52,9 +53,17 @@ class Enclosure:
         self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(bench.root, jobs.JOBS, task.task_id, SCRATCH, "scratch")
 
+    def _safe_folders(self, task: Task) -> tuple[str, ...]:
+        """Return the folders of the project whose programs a check may start: those that no agent has written to."""
+        bench = self._bench
+        if wanted_of(bench, task).environment == "writable":
+            return locked.environments(bench.root, {**os.environ, **bench.environ}, bench.python)
+        before = known_before(bench, task)
+        return tuple(one for one in self._around.locks.read_only if before is None or one in before)
+
     def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return what is started for a check, with its environment."""
-        plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._around.read_only)}
+        plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._safe)}
         if checks.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
@@ -65,7 +74,10 @@ class Enclosure:
         """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""
         wanted = wanted_of(self._bench, task)
         steering = [path for path in self._steered_by() if path not in self._steering]
-        started = start_files.appeared(self._bench.root, self._around.locks.before, allowed=allowed(wanted))
+        around = self._around
+        started = start_files.appeared(
+            self._bench.root, around.locks.before, allowed=allowed(wanted), changed_since_ns=around.since_ns
+        )
         folder = self._bench.folder(task, SCRATCH)
         put_aside(self._bench, task, folder, tuple(dict.fromkeys((*steering, *started))), when="its checks ran")
         named = ", ".join(steering[:MOST_NAMED])

@@ -62,6 +62,8 @@ def _post(bench: Bench, task: Task, seen: Seen | None = None) -> Outcome:
 def _seen(bench: Bench, task: Task) -> Seen:
     written = task.step.main.criteria if task.step.main and began_ns(bench, task) else ()
     answers = {at: _asked(bench, task, one) for at, one in enumerate(written) if criteria.wants_fresh(one)}
+    if task.step.post_validation:
+        answers = {at: answer if answer.ok else _before_checks(answer) for at, answer in answers.items()}
     return Seen(criteria.read_result(result_path(bench, task)), answers)
 
 
@@ -73,6 +75,11 @@ def _answered_at_start(bench: Bench, task: Task) -> set[str]:
     lines = follow.task_lines(bench.root, task.task_id)
     passed = {str(line.get("name")) for line in lines if line.get("phase") == "POST" and line.get("status") == "passed"}
     return early & passed
+
+
+def _before_checks(answer: checks.Answer) -> checks.Answer:
+    said = "it was asked when MAIN had ended: what a check writes is no evidence"
+    return answer.replace(fix="; ".join(filter(None, (answer.fix, said))))
 
 
 def _judge_all(bench: Bench, task: Task, seen: Seen | None) -> Outcome:
@@ -121,7 +128,9 @@ def _asked(bench: Bench, task: Task, criterion: Criterion) -> checks.Answer:
     ended: list[proc.Ended] = []
     while not ended:
         ended = watch.turn()
-    return checks_answer(check, ended[0])
+    answer = checks_answer(check, ended[0])
+    hint = bench.hint(check, ended[0].output.decode("utf-8", "replace")) if not answer.ok else ""
+    return answer.replace(fix="; ".join(filter(None, (hint, answer.fix))))
 
 
 def began_ns(bench: Bench, task: Task) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.agent.entry import entry; entry()"
 PROMPT = "prompt.md"
+MOST_DENIED = 100  # locked paths that the command line of Claude Code carries
 FEEDBACK_CHARS = 6000
 SENT_BACK = "judged"
 GO_ON = "You were stopped and go on now. Look at what is there before you do anything again."
@@ -63,11 +64,16 @@ class Sent:
             turns=self._kit.bounds.turns - self._used.turns,
             usd=max(0.0, self._kit.bounds.usd - self._used.usd),
             resume=self._session,
-            deny=(*guard.globs_of(self._bench), *judge_places.globs_of(self._startup)),
+            deny=(*guard.globs_of(self._bench), *judge_places.globs_of(self._startup), *self._unwritten(around)),
             prompt_file=os.path.join(self._folder, PROMPT),
             hidden=around.sight.hidden,
             settings=self._settings(around),
         )
+
+    def _unwritten(self, around: Surroundings) -> list[str]:
+        """Return globs of what is locked: none of its tools writes there."""
+        off = confine.wanted_of(self._bench, self._task).mode == "off"
+        return [] if off else [glob for path in around.read_only[:MOST_DENIED] for glob in (path, f"{path}/**")]
 
     def _settings(self, around: Surroundings) -> dict[str, object] | None:
         """Return what has Claude Code hold its shell in, None where its own sandbox cannot be had."""

@@ -129,7 +129,7 @@ class _Round:
 
     def _hinted(self, check: Check, answer: Answer, output: str) -> Answer:
         """Return an answer that says what the check may have lacked where it was contained."""
-        hint = self._bench.enclosure.hint(check, output) if self._bench.enclosure and not answer.ok else ""
+        hint = self._bench.hint(check, output) if not answer.ok else ""
         return answer.replace(fix=f"{hint}; {answer.fix}") if hint else answer
 
     def _masked(self, ended: Ended) -> Ended:

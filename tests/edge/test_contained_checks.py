@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from executor import start_files
 from executor.sandbox import containment
 from executor.testing import bash, done, edit
 from tests.edge.agents import Play, project_in
@@ -252,6 +254,7 @@ def test_an_environment_that_the_plan_opens_is_written_and_still_steals_nothing(
     [
         ("{root}/bin", "bin"),
         pytest.param(".", ".", marks=pytest.mark.deep),
+        pytest.param("{root}/tools/x/bin", "tools/x/bin", marks=pytest.mark.deep),
         pytest.param("{root}/node_modules/.bin", "node_modules/.bin", marks=pytest.mark.deep),
     ],
 )
@@ -301,6 +304,30 @@ def test_nothing_that_starts_by_itself_is_left_by_an_agent(project):
     assert project.text("CLAUDE.md") == "as it was\n"
     (said,) = project.events("WarningRaised")
     assert all(name in said["message"] for name in (".cursorrules", ".mcp.json", "sub/.git", "bare/HEAD"))
+
+
+@held_in
+def test_what_the_step_is_to_make_is_made(project):
+    there = {"criterion": "It is there", "file": ".vscode/settings.json"}
+    plan(project, criteria=[there], outputs=["pkg/.gitattributes"])
+    made = "mkdir -p .vscode pkg; echo '{}' >.vscode/settings.json; echo '* text' >pkg/.gitattributes"
+    assert played(project, bash(made), CLAIM).code == 0
+    assert (project.has(".vscode/settings.json"), project.has("pkg/.gitattributes")) == (True, True)
+
+
+def test_in_a_project_too_large_to_be_seen_whole_nothing_old_is_put_aside(tmp_path):
+    for name in ("a", "b", "c/.envrc", "d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    seen = start_files.survey(str(tmp_path), most=3)
+    assert (seen.is_cut, seen.starts) == (True, ())
+    time.sleep(0.05)  # the clock of files goes in steps of some milliseconds
+    since_ns = time.clock_gettime_ns(5)
+    (tmp_path / "a").unlink()
+    (tmp_path / "b").unlink()
+    assert start_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ()
+    (tmp_path / "c" / ".envrc").chmod(0o600)
+    assert start_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ("c/.envrc",)
 
 
 @held_in
@@ -358,6 +385,18 @@ def test_of_a_home_an_agent_sees_the_allow_list_and_what_the_plan_names(project,
     toolchain = "./.cache/huggingface/hub/a ./.cache/pip/a ./.cargo/bin/tool ./.gitconfig ./data/a ./tools/bin/mine"
     assert seen[0] == f"{toolchain} ./tools/lib/a"
     assert seen[1] == "public tools/bin/mine"
+
+
+@held_in
+def test_doctor_names_what_is_read_hidden_and_locked(project, home):
+    project.write(".env", "A=b\n")
+    (project.root / ".vscode").mkdir()
+    plan(project, settings={"sandbox": {"read": ["~/data"]}})
+    said = {line["name"]: line["found"] for line in project.run("doctor", "--json").json["checks"]}
+    assert all(f"{home}/{name}" in said["home"] for name in (".cache/pip", "data", "tools/bin"))
+    assert f"{home}/.config" not in said["home"]
+    assert (".env" in said["hidden"], ".vscode" in said["locked"]) == (True, True)
+    assert "claude-code" in said["contained"]
 
 
 @held_in

@@ -81,3 +81,27 @@ def test_a_glob_that_leads_out_is_told(glob: str) -> None:
 @pytest.mark.parametrize("glob", ["data/**", "data/..x", ".github/*", "a/../b"])
 def test_a_glob_that_stays_inside_passes(glob: str) -> None:
     assert warned("script: a", settings=f'{{protect: ["{glob}"]}}') == []
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("command: curl -f https://example.org", "add network: true"),
+        ("command: pip install wheel", "add network: true"),
+        ("command: 'echo $HF_TOKEN | head -c 3'", "add env: [HF_TOKEN]"),
+        ("command: curl -f https://example.org, network: true", ""),
+        ("command: 'test -n ${HF_TOKEN}', env: [HF_TOKEN]", ""),
+        ("url: 'https://example.org'", ""),
+        ("command: 'echo $HOME'", ""),
+    ],
+)
+def test_what_a_check_lacks_after_an_agents_work_is_told(check: str, said: str) -> None:
+    post = f"  post_validation: [{{task: a, {check}}}]\n"
+    found = [one for one in warned(f"agent: smith, {JUDGED}", more=post) if "after an agent" in one]
+    assert [said in one for one in found] == ([True] if said else [])
+
+
+def test_a_command_and_an_open_sandbox_lack_nothing() -> None:
+    post = "  post_validation: [{task: a, command: curl -f https://example.org}]\n"
+    assert warned(f"agent: smith, sandbox: {{mode: 'off'}}, {JUDGED}", more=post) == []
+    assert warned("command: make it, test: none", more=post) == []
