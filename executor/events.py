@@ -90,9 +90,9 @@ class TestSkipped(Event):
 class MainStarted(Event):
     """MAIN's process is about to be let go; `pid` is its launcher's.
 
-    Of an agent: its role, its model, and what its shell is contained by. Of a chunk: its number, counted from 1, the
-    number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are. Of a job: `record`, the
-    digest of its job.json, in which its checks and criteria are.
+    Of an agent: its role, its model, what its shell is contained by, and whether it is. Of a chunk: its number, counted
+    from 1, the number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are. Of a job:
+    `record`, the digest of its job.json, in which its checks and criteria are.
     """
 
     phase: str = "MAIN"
@@ -106,6 +106,7 @@ class MainStarted(Event):
     agent: str = ""
     model: str = ""
     containment: str = ""
+    contained: bool = False
     chunk: int = 0
     chunks: int = 0
     made_by: str = ""
@@ -233,7 +234,7 @@ class StepPassed(Event):
 
     `digest` is of what MAIN did, `judged_by` of what judged it; `parts` and `files` are what both are made of.
     `proven` and `claimed` count criteria, `checks` the POST checks that ran; `accepted` is the person who accepted that
-    its judges changed while its brief was out.
+    its judges changed while its brief was out. `uncontained`: an agent did MAIN, and nothing held its shell.
     """
 
     phase: str = "SPEC"
@@ -248,6 +249,7 @@ class StepPassed(Event):
     duration_s: float = 0.0
     note: str = ""
     accepted: str = ""
+    uncontained: bool = False
 
 
 class StepFailed(Event):

@@ -109,6 +109,7 @@ def _passed(state: StepState, line: Line) -> StepState:
         note=line.get("note", ""),
         proven=line.get("proven", 0),
         claimed=line.get("claimed", 0),
+        uncontained=line.get("uncontained") is True,
         checks=line.get("checks", 0),
         alerts=(),
         line_lost=False,

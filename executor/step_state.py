@@ -26,7 +26,8 @@ class StepState(Value):
     recheck that passed, `recheck_full` True when it asked every criterion. `was` is the number under which the lines of
     the newest task are written when the step was renumbered since, else 0.
     `judges` names what was remembered of the step's judges when its brief was given, until it passes; `accepted` is the
-    person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass.
+    person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
+    says that an agent did the last pass and nothing held its shell.
     """
 
     task_id: str = ""
@@ -69,6 +70,7 @@ class StepState(Value):
     judges: str = ""
     accepted: str = ""
     passed_accepted: str = ""
+    uncontained: bool = False
 
 
 NEW = StepState()

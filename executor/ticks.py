@@ -35,6 +35,7 @@ SIGNS = {
 }
 WORDS = {"by_hand": "by hand", "elsewhere": "evidence elsewhere"}
 TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
+UNCONTAINED = "uncontained"  # beside the kind of a tick, in its note too: nothing held the agent's shell
 UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not take
 
 
@@ -69,6 +70,14 @@ def tick_of(box: Box, state: StepState) -> str:
         return _kind(state)
     older = (one.split() for one in state.older)
     return next((kind for task_id, kind in older if task_id == mark.task_id), "elsewhere")
+
+
+def is_uncontained(box: Box | None, state: StepState) -> bool:
+    """Return True for a tick whose MAIN an agent did that nothing held: by the log, of another clone by its note."""
+    mark = box.mark if box and box.state == "x" else None
+    if mark is None or mark.kind != "passed":
+        return False
+    return state.uncontained if mark.task_id == state.passed_task else UNCONTAINED in mark.note.split(", ")
 
 
 def is_enough_for_strict(box: Box, state: StepState) -> bool:

@@ -110,6 +110,7 @@ class Sent:
                 agent=self._kit.role.name,
                 model=self._kit.model,
                 containment=self._kit.containment.words,
+                contained=self._kit.containment.kind != "none",
             ),
             self._task,
         )

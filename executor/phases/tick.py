@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from executor import follow
+from executor.choose import AGENTS
 from executor.errors import DoTasksError
 from executor.events import SpecMarked, SpecTicked, StepFailed, StepInterrupted, StepPassed, WarningRaised
 from executor.formats.spec_md import Mark, clean
 from executor.outcome import Verdict
 from executor.phases import made_of
-from executor.ticks import fingerprint
+from executor.ticks import UNCONTAINED, fingerprint
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
     said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, LEFT, NOTE))]
     accepted = bench.state(task.step.number).accepted
     said += [f"accepted by {accepted}"] if accepted else []
+    uncontained = is_uncontained(bench, task)
+    said = [UNCONTAINED, *said] if uncontained else said
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))
     passed = StepPassed(
         digest=task.digest,
@@ -80,11 +84,21 @@ def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
         checks=sum(check.kind != "prose" for check in task.step.post_validation),
         duration_s=_age(bench, task),
         note=note,
+        uncontained=uncontained,
         accepted=accepted,
     )
     bench.log(passed, task)
     bench.journal.sync()
     tick_again(bench, number=task.step.number, task_id=task.task_id, note=note)
+
+
+def is_uncontained(bench: Bench, task: Task) -> bool:
+    """Return True when an agent did the work of a task and nothing held its shell, in one of its runs at least."""
+    if task.runner not in AGENTS:
+        return False
+    lines = follow.task_lines(bench.root, task.task_id)
+    runs = [line for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
+    return task.runner == "host" or not runs or not all(line.get("contained") for line in runs)
 
 
 def _counts(*, proven: int, claimed: int, prose: int) -> str:

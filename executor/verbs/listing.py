@@ -8,7 +8,7 @@ from executor.desk import Desk, outrun
 from executor.mask import clean_control, spelled_json
 from executor.outcome import Verdict
 from executor.recall import begun_again
-from executor.ticks import SIGNS, TICKS, WORDS, tick_of, went_back
+from executor.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _done(rows: list[dict[str, Any]]) -> str:
     parts = [
         f"{len(done)} of {len(rows)} done",
         *(_counted(found, WORDS.get(kind, kind)) for kind, found in kinds),
+        _counted([row for row in done if row["uncontained"]], UNCONTAINED),
         _counted([row for row in done if row["stale_by"]], "to run again"),
     ]
     return ", ".join(filter(None, parts))
@@ -85,7 +86,8 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
     alerts = len(desk.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
     row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(desk.state(number), box)}
-    return row | {"changed": [*desk.changed(number, box)]}
+    uncontained = bool(tick) and is_uncontained(box, desk.state(number))
+    return row | {"uncontained": uncontained, "changed": [*desk.changed(number, box)]}
 
 
 def _task_id(desk: Desk, number: int, box: Box | None) -> str:
@@ -147,7 +149,8 @@ def _line(row: dict[str, Any]) -> str:
     tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
     word = WORDS.get(str(row["tick"]), tick) or state
     alerts = f", {row['alerts']} alert{'s' * (row['alerts'] != 1)}: do-tasks --monitor" if row["alerts"] else ""
-    shown = "" if word in ("proven", "open") else f" ({word}{alerts})"
+    words = [*([word] if word not in ("proven", "open") else []), *([UNCONTAINED] if row["uncontained"] else [])]
+    shown = f" ({', '.join(words)}{alerts})" if words else ""
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
     changed = in_words(row["changed"])

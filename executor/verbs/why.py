@@ -10,7 +10,7 @@ from executor.mask import clean_control, spelled_json
 from executor.order import Survey
 from executor.outcome import Verdict
 from executor.select import select
-from executor.ticks import tick_of
+from executor.ticks import is_uncontained, tick_of
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _told(desk: Desk, number: int) -> dict[str, Any]:
         "last_verdict": state.verdict or ("unfinished" if state.task_id else ""),
         "evidence": state.note,
         "tick": tick_of(box, state) or None,
+        "uncontained": is_uncontained(box, state),
         "alerts": ", ".join(f"{key} [{action}]" for action, _, key in (one.partition(" ") for one in state.alerts)),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": outrun(desk, number),

@@ -20,6 +20,12 @@ def _criterion(line: Line) -> list[str]:
     return [f"[POST] {sign} {line['criterion']}: {line['standing']}{evidence}", *fix]
 
 
+def _passed(line: Line) -> list[str]:
+    if not line.get("uncontained"):
+        return []
+    return ["", "[SPEC] Uncontained: the agent could do what you can, also to what proves its work"]
+
+
 def _ticked(line: Line) -> list[str]:
     return [
         "",
@@ -48,6 +54,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "SpecLineMissing": lambda line: [
         f"Note: SPEC.md has no line of step {line['step']}, which passed; when it is back it is ticked from the log."
     ],
+    "StepPassed": _passed,
     "SpecTicked": _ticked,
     "SpecMarked": _marked,
     "StepRechecked": _rechecked,

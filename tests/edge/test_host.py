@@ -62,7 +62,7 @@ def test_what_was_done_is_checked_and_ticked(project):
     claim(project)
     done = project.run("resume", task_id(project))
     assert done.code == 0, done
-    assert "(1 proven, 1 claimed)" in project.spec
+    assert "(1 proven, 1 claimed, uncontained)" in project.spec
     assert project.event("SpecTicked")["task_id"] == task_id(project)
 
 

@@ -16,6 +16,7 @@ from tests.edge.projects import check
 pytest.importorskip("anthropic")
 WRITE = "printf 'a\\nb\\na\\nb\\n' >poem.txt"
 OFF = {"sandbox": {"mode": "off"}, "judge": {"rounds": 1}}
+bubblewrap = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ open(path, "wb").write(external._code_to_timestamp_pyc(code, int(look.st_mtime),
     assert not project.events("StepPassed")
 
 
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+@bubblewrap
 def test_contained_a_judge_that_is_there_cannot_be_changed(project):
     project.write("unit/test_it.py", "def test_it():\n    pass\n")
     project.write("conftest.py", "")
@@ -177,3 +178,16 @@ def test_contained_a_judge_that_is_there_cannot_be_changed(project):
         assert scene.run().code == 0
         assert scene.answers(2)[0].text.count("Read-only file system") == 2
     assert not project.events("ProtectedRestored")
+
+
+@pytest.mark.parametrize("mode", ["off", pytest.param("required", marks=bubblewrap)])
+def test_a_tick_says_that_nothing_held_the_agent(project, mode):
+    judged(project, sandbox={"mode": mode})
+    ran = play(project, "true")
+    told, row = mode == "off", project.run("list", "--json").json["steps"][0]
+    assert ran.code == 0, ran
+    assert ("(1 proven, 1 claimed, uncontained)" in project.spec) is told
+    assert ("Uncontained" in ran.out) is told
+    assert row["uncontained"] is told
+    assert ("(claimed, uncontained)" in project.run("list").out) is told
+    assert project.event("StepPassed")["uncontained"] is told
