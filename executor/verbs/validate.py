@@ -18,6 +18,7 @@ from executor.runnable import beyond_this_version
 from executor.sightless import sightless
 from executor.values import TYPE_CHECKING
 from executor.verbs.doubts import of_spec, too_many, uncovered
+from executor.verbs.judge_notes import unprotected
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -53,6 +54,7 @@ def run(args: Namespace) -> Verdict:
         yield from _env_files(here.root, step)
         yield from uncovered(here, step)
         yield from too_many(here, step)
+        yield from unprotected(here, step, settings)
         yield from _blind_monitors(here, step, settings, read_script)
 
     def of_settings(settings: Settings, written: object) -> Iterator[Flaw]:

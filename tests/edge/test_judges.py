@@ -191,3 +191,31 @@ def test_a_tick_says_that_nothing_held_the_agent(project, mode):
     assert row["uncontained"] is told
     assert ("(claimed, uncontained)" in project.run("list").out) is told
     assert project.event("StepPassed")["uncontained"] is told
+
+
+def test_validate_names_what_the_agent_may_change_of_its_judges(project):
+    project.write("scripts/check.py", "import json, helper\n")
+    project.write("scripts/gate.py", "import limits\n")
+    for name in ("scripts/helper.py", "scripts/limits.py", "pkg/core.py"):
+        project.write(name, "x = 1\n")
+    project.write("tests/test_core.py", "import pkg.core\n")
+    project.write("unit/test_it.py", "")
+    commands = (
+        "python scripts/check.py",
+        "python scripts/gate.py",
+        "python -m pytest tests",
+        "pytest unit",
+        "pytest -q",
+    )
+    judged(project, *commands, settings={"protect": ["scripts/gate.py"]}, outputs=["conftest.py", "scripts/limits.py"])
+    every = project.run("validate", "--json").json["problems"]
+    told = {(one["severity"], one["message"].partition(", ")[0].partition(":")[0]) for one in every}
+    assert {
+        ("warning", "'check 0' runs scripts/check.py"),
+        ("note", "'check 0' imports scripts/helper.py"),
+        ("note", "'check 2' imports pkg/core.py"),
+        ("note", "'check 3' takes tests from unit"),
+        ("note", "'check 4' names no folder"),
+        ("note", "conftest.py is what judging programs start with"),
+    } <= told
+    assert not [one for one in every if "check 1" in one["message"] or "limits" in one["message"]]
