@@ -376,6 +376,14 @@ class StepReopened(Event):
     terminal: bool = False
 
 
+class JobRecorded(Event):
+    """The record of a job was made again from the plan as it is now; `record` is its digest, `message` says why."""
+
+    phase: str = "BACKGROUND"
+    message: str = ""
+    record: str = ""
+
+
 class JobStarted(Event):
     """A background job is started: alive, the criteria of its start met or pending when its start-up time was over."""
 
@@ -506,10 +514,9 @@ class JudgesAccepted(Event):
 
 
 class WarningRaised(Event):
-    """Something a person should know that stops nothing; `record` is the digest of a job.json that was made again."""
+    """Something a person should know that stops nothing."""
 
     message: str = ""
-    record: str = ""
 
 
 class LogRepaired(Event):

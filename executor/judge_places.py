@@ -37,24 +37,32 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def startup_of(
-    plan: Plan, step: Step, *, root: str, python: str, environ: Mapping[str, str], sources: Sources
+    plan: Plan,
+    step: Step,
+    *,
+    root: str,
+    python: str,
+    environ: Mapping[str, str],
+    sources: Sources,
+    writable: tuple[str, ...] = (),
 ) -> Startup:
     """Return what must not appear or change in a project while an agent does this step.
 
-    The checks of all steps count: what an agent leaves now would judge a later step too.
+    The checks of all steps count: what an agent leaves now would judge a later step too. In `writable` files and
+    folders it may.
     """
     commands = [text for _, data in plan.raw.values() for text in commands_of(data)]
     reach = reach_of(root, commands, sources)
     tools = (*reach.tools, *((OF_PYTHON,) if reach.python else ()))
     modules = _modules(root, python) if reach.python else ()
     return Startup(
-        folders=_joined(_near(reach, tools), _own_places(root, python, environ)),
-        programs=_joined(_path_places(root, reach, environ)),
+        folders=_joined(_near(reach, tools), _own_places(root, python, environ), without=writable),
+        programs=_joined(_path_places(root, reach, environ), without=writable),
         anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
         leads=dict.fromkeys(_leads(root, reach, environ), modules) if modules else {},
         modules=modules,
         tests=bool(reach.words & PYTESTS),
-        free=made_by(step),
+        free=(*made_by(step), *writable),
         sections=tuple(dict.fromkeys(name for tool in tools for name in tool.sections)),
     )
 
@@ -79,11 +87,11 @@ def made_by(step: Step) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in plain if one != "." and not one.startswith(("/", ".."))))
 
 
-def _joined(*places: Iterable[Place]) -> dict[str, tuple[str, ...]]:
-    """Return the names of each folder, once."""
+def _joined(*places: Iterable[Place], without: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the names of each folder, once; folders below those `without` are left out."""
     found: dict[str, list[str]] = {}
-    for each in places:
-        for folder, names in each:
+    for folder, names in (place for each in places for place in each):
+        if not any(folder == one or folder.startswith(f"{one}/") for one in without):
             found.setdefault(folder, []).extend(names)
     return {folder: tuple(dict.fromkeys(names)) for folder, names in found.items()}
 

@@ -8,7 +8,7 @@ import time
 from executor import attend, follow, job_record, jobs, monitors, notify, notify_checks
 from executor.bench import Task
 from executor.errors import DefinitionError, MachineError
-from executor.events import WarningRaised
+from executor.events import JobRecorded, WarningRaised
 from executor.outcome import Outcome, Verdict
 from executor.phases.main import note_started
 from executor.phases.remembering import record_of
@@ -89,7 +89,7 @@ def mend_record(bench: Bench, box: Box, task_id: str) -> None:
     where = os.path.join(jobs.JOBS, task_id, "job.json")
     wrong = "was changed since the job began" if is_whole else "could not be read"
     message = f"{where} {wrong}; it was made again from the plan as it is now"
-    bench.log(WarningRaised(message=message, record=job_record.digest(bench.root, task_id)), task)
+    bench.log(JobRecorded(message=message, record=job_record.digest(bench.root, task_id)), task)
     bench.journal.sync()
 
 

@@ -15,6 +15,7 @@ from executor.outcome import Outcome, Verdict
 from executor.phases.tick import tick
 from executor.recall import Decision
 from executor.signals import signal_one
+from executor.start_files import ENVIRONMENTS
 from executor.values import TYPE_CHECKING, Value
 from executor.watch import end_strays
 
@@ -46,17 +47,18 @@ def globs_of(bench: Bench) -> tuple[str, ...]:
 
 def startup_of(bench: Bench, task: Task) -> Startup:
     """Return what the judges of this plan read as they start, but for what the step is to make."""
-    environ = bench.environment(task)
-    found = judge_places.startup_of(
-        bench.plan, task.step, root=bench.root, python=bench.python, environ=environ, sources=bench.sources
+    environ, wanted = bench.environment(task), sandbox_of(task.step.main, bench.plan.settings)
+    may_install = wanted.environment == "writable"
+    own = (*ENVIRONMENTS, *locked.environments(bench.root, environ, bench.python)) if may_install else ()
+    return judge_places.startup_of(
+        bench.plan,
+        task.step,
+        root=bench.root,
+        python=bench.python,
+        environ=environ,
+        sources=bench.sources,
+        writable=(*wanted.write, *own),
     )
-    wanted = sandbox_of(task.step.main, bench.plan.settings)
-    found = found.replace(free=(*found.free, *wanted.write))
-    if wanted.environment != "writable":
-        return found
-    own = locked.environments(bench.root, environ, bench.python)
-    places = {one: names for one, names in found.folders.items() if not any(f"{one}/".startswith(f"{e}/") for e in own)}
-    return found.replace(folders=places)
 
 
 def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:

@@ -272,6 +272,7 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "AlertActed": _acted,
     "NoticeSent": _notice,
     "StepSkipped": _skipped,
+    "JobRecorded": lambda line: [f"Note: {line['message']}"],
     "WarningRaised": lambda line: [f"{f'{_tag(line)} !' if line['phase'] == 'TEST' else 'Note:'} {line['message']}"],
     "LogRepaired": lambda line: [f"Note: a torn line of {line['size']} bytes in the log was closed."],
 }

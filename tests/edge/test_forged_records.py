@@ -129,7 +129,7 @@ def test_a_job_is_judged_by_what_it_began_with(project):
     project.run("--monitor")
     until(lambda: "was changed since the job began" in project.text(f"{folder}/supervisor.log"))
     assert project.run("--step", "1").code == 0
-    assert "was changed since the job began" in project.event("WarningRaised")["message"]
+    assert "was changed since the job began" in project.event("JobRecorded")["message"]
     assert "test -s never_there" in project.text(f"{folder}/job.json")
     assert "[x]" not in ended(project, job)
 
