@@ -25,6 +25,7 @@ ANYWHERE = (
     (r'"pids": \[[\d, ]+\]', '"pids": ["<PID>"]'),
     (r"(?<=running: )\[[\d, ]+\]|(?<=pid )\d+", "<PID>"),
     (r'(?<="before": ")[0-9a-f]{8}|(?<="after": ")[0-9a-f]{8}', "<LINE>"),
+    (r'(?<="record": ")[0-9a-f]{32}', "<RECORD>"),
     (r"older by [\d.]+ s", "older by <S> s"),
     (r"[\d.]+ s old", "<S> s old"),
     (r"\b\d+\.\ds\b", "<S>s"),
