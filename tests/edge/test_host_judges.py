@@ -276,7 +276,7 @@ def test_a_person_is_shown_the_change_and_accepts_it(project, terminal):
 def test_after_acceptance_the_new_judge_judges_and_the_tick_says_so(project, terminal):
     task_id = accepted(project, terminal)
     done = project.run("resume", task_id)
-    assert (done.code, "(1 proven, accepted by Ann)" in project.spec) == (0, True), done
+    assert (done.code, "(1 proven, uncontained, accepted by Ann)" in project.spec) == (0, True), done
     assert project.run("list", "--json").json["steps"][0]["tick"] == "accepted"
     assert project.run("recheck", "1").code == 0
     assert project.run("list", "--json").json["steps"][0]["tick"] == "accepted"
