@@ -268,11 +268,11 @@ def test_a_job_that_ends_while_nobody_watches_is_judged_by_who_looks(project):
 
 @pytest.mark.deep
 def test_a_step_waits_for_the_checkpoint_of_a_living_training(project):
-    project.define("--steps", "200", "--pace", "0.1", "--save-every", "80", background=WATCH, second=True)
+    project.define("--steps", "400", "--pace", "0.1", "--save-every", "80", background=WATCH, second=True)
     assert project.run("--continue").code == 0
-    assert project.text("judged.txt") == "checkpoints/step_000080.pt\n"
+    assert project.text("judged.txt").startswith("checkpoints/step_000080.pt\n")
     assert project.end() is None
-    hold_once(project, steps=200)
+    hold_once(project, steps=400)
 
 
 # Its end by us
@@ -359,15 +359,16 @@ def test_the_same_alert_after_a_restart_is_not_met_with_a_third(project):
 
 @pytest.mark.deep
 def test_a_lost_training_goes_on_from_its_checkpoint(project):
-    project.define("--steps", "120", "--pace", "0.1", "--save-every", "30", background=WATCH)
+    project.define("--steps", "240", "--pace", "0.1", "--save-every", "30", background=WATCH)
     project.run("--step", "13")
     project.hold_until(lambda: project.steps_done() >= 75, "step 75", LIMIT_S)
     kill_all(project)
+    saved = max(int(path.stem.removeprefix("step_")) for path in project.root.glob("checkpoints/step_*.pt"))
     assert project.ended()["status"] == "lost"
     assert "✗" in project.box()
     project.run("--continue", "--no-wait")
     project.hold_until(lambda: "- [x]" in project.box(), "the tick", LIMIT_S)
     first, second = project.runs()
-    assert second["after"] == 60
+    assert second["after"] == saved >= 60
     assert first["run"].replace("main.1", "main.2") == second["run"]
     assert [len(found) for found in project.losses().values()] == [1] * len(project.losses())
