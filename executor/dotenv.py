@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
+from executor import late
 from executor.values import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OURS = "DO_TASKS_"
-_NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*(=?)[ \t]*", re.ASCII)
-_PLAIN = re.compile(r"(?:(?!\s#)[^\n])*")
-_SINGLE = re.compile(r"'([^']*)'")
-_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_REST = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
-_EXPANDED = re.compile(r"\\(.)|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}", re.DOTALL | re.ASCII)
+_NAME = late.pattern(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*(=?)[ \t]*", re.ASCII)
+_PLAIN = late.pattern(r"(?:(?!\s#)[^\n])*")
+_SINGLE = late.pattern(r"'([^']*)'")
+_DOUBLE = late.pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_REST = late.pattern(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_EXPANDED = late.pattern(r"\\(.)|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}", re.DOTALL | re.ASCII)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$", "\n": ""}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import dotenv, reading
+from executor import reading
 from executor.errors import way_out
 from executor.values import TYPE_CHECKING, Value
 
@@ -29,6 +29,8 @@ class Loaded(Value):
 
 def load(root: str, paths: Iterable[str], environ: Mapping[str, str]) -> Loaded:
     """Read env files, a later one over an earlier; paths are from the project's folder, `~` is the home."""
+    from executor import dotenv  # for who has such a file
+
     values: dict[str, str] = {}
     wrong: list[str] = []
     missing: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from executor import late
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 SHORTEST_SECRET = 8
 
 # Words of a name, as they are written between underscores, dashes, dots or humps.
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET = re.compile(
+_WORDS = late.pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET = late.pattern(
     r"KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASES?|PASSCODE|PWD|PATS?|CRED(?:ENTIAL)?S?|AUTH|AUTHORIZATION"
     r"|COOKIES?|JWT|BEARER|SAS|CONNSTR"
 )
 # Written as one word with what stands before: PGPASSWD, NGROK_AUTHTOKEN, openaikey.
-_GLUED = re.compile(r".+(?:KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|CONNSTR)")
+_GLUED = late.pattern(r".+(?:KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|CONNSTR)")
 _URL_WORDS = frozenset(("WEBHOOK", "WEBHOOKS", "DSN"))
 _PAIRS = (("CONNECTION", "STRING"), ("CONN", "STR"), ("CONNECTION", "STRINGS"))
 
@@ -54,16 +55,16 @@ _HARMLESS = {
 }
 _SETTINGS = frozenset(("disabled", "required", "optional", "undefined", "anonymous"))
 
-_NUMBER = re.compile(r"[+-]?[\d_.,]+(?:[eE][+-]?\d+)?")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]*)([^\s]*)")
-_SIGNED_IN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^:/?#@\s]*):(?!\d+/)(\S+)@")
-_SEGMENTS = re.compile(r"(?:/|~[\w.-]*/|\.{1,2}/)[\w.@+/ -]*[\w.@+/-]")
+_NUMBER = late.pattern(r"[+-]?[\d_.,]+(?:[eE][+-]?\d+)?")
+_URL = late.pattern(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]*)([^\s]*)")
+_SIGNED_IN = late.pattern(r"[A-Za-z][A-Za-z0-9+.-]*://([^:/?#@\s]*):(?!\d+/)(\S+)@")
+_SEGMENTS = late.pattern(r"(?:/|~[\w.-]*/|\.{1,2}/)[\w.@+/ -]*[\w.@+/-]")
 _ROOTS = _set(
     "home Users root etc var opt usr tmp mnt srv data run private Volumes dev secrets workspace"
     " workspaces app proc sys media nix snap boot lib scratch content kaggle"
 )
-_ENDING = re.compile(r".*\.(?:pem|key|crt|cer|json|txt|ya?ml|p12|pfx|jks|pub|env|toml|ini|asc|gpg|kdbx|sock|sh|py)")
-_MIXED = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
+_ENDING = late.pattern(r".*\.(?:pem|key|crt|cer|json|txt|ya?ml|p12|pfx|jks|pub|env|toml|ini|asc|gpg|kdbx|sock|sh|py)")
+_MIXED = (late.pattern("[a-z]"), late.pattern("[A-Z]"), late.pattern("[0-9]"))
 
 
 def words_of(name: str) -> list[str]:
