@@ -187,8 +187,9 @@ class Bench(Desk):
 
     def start_of(self, check: Check, env: Mapping[str, str]) -> tuple[Argv, Mapping[str, str]]:
         """Return what a check starts, and its environment; held in where an agent did the work."""
-        argv = self.argv(check)
-        return self.enclosure.start_of(check, argv, env) if self.enclosure else (argv, env)
+        if self.enclosure is None:
+            return self.argv(check), env
+        return self.enclosure.start_of(check, checks.argv(check, python=self.python), env)
 
     def hint(self, check: Check, output: str) -> str:
         """Return what a failed check may have lacked where it was held in, empty when nothing tells."""

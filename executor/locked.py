@@ -46,11 +46,10 @@ def locked(root: str, environ: Mapping[str, str], python: str, wanted: Sandbox, 
 
 def environments(root: str, environ: Mapping[str, str], python: str) -> tuple[str, ...]:
     """Return the folders in the project that hold the environment, and those where PATH looks for programs."""
-    prefixes = [
-        os.path.dirname(os.path.dirname(python)),
-        environ.get("VIRTUAL_ENV", ""),
-        environ.get("CONDA_PREFIX", ""),
-    ]
+    real = os.path.realpath(python)
+    prefixes = [os.path.dirname(os.path.dirname(path)) for path in (python, real)]
+    prefixes += [environ.get("VIRTUAL_ENV", ""), environ.get("CONDA_PREFIX", "")]
+    prefixes += [path for path in (python, real) if os.path.exists(path)]
     inside = [one for one in _names(root) if any(os.path.exists(os.path.join(root, one, name)) for name in MARKERS)]
     path = [_whole(root, one) for one in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(one)]
     found = [*(os.path.join(root, one) for one in inside), *filter(None, prefixes), *path]

@@ -42,6 +42,7 @@ class Enclosure:
     def __init__(self, bench: Bench, task: Task, containment: Containment) -> None:
         self.containment = containment
         self._bench = bench
+        self._mode = wanted_of(bench, task).mode
         self._named = bench.named_secrets(task)
         self._around = surroundings(bench, task, private=task.runner == "agent")
         self._safe = self._safe_folders(task)
@@ -52,6 +53,13 @@ class Enclosure:
         self._steering = self._steered_by()
         self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(bench.root, jobs.JOBS, task.task_id, SCRATCH, "scratch")
+
+    @property
+    def refusal(self) -> str:
+        """Why no check is started, empty when they may be: a sandbox that the plan requires cannot be had."""
+        if self.containment.kind != "none" or self._mode != "required":
+            return ""
+        return f"sandbox: required: {self.containment.why}; install bubblewrap, or say sandbox: {{mode: auto}}"
 
     def _safe_folders(self, task: Task) -> tuple[str, ...]:
         """Return the folders of the project whose programs a check may start: those that no agent has written to."""

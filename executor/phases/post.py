@@ -42,6 +42,8 @@ def post(bench: Bench, task: Task) -> Outcome:
     from executor.phases.enclosure import enclosed
 
     with enclosed(bench, task) as held:
+        if held and held.refusal:
+            return Outcome(Verdict.FAILED, held.refusal)
         by_checks.begin(bench, task)
         seen = _seen(bench, task)
         try:

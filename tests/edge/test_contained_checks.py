@@ -267,6 +267,28 @@ def test_a_program_that_the_agent_put_on_the_path_answers_for_none(project, path
     assert "passed" not in statuses(project).values()
 
 
+@held_in
+def test_a_binary_in_a_folder_of_the_path_answers_for_none(project):
+    project.environ["PATH"] = f".:{os.environ['PATH']}"
+    plan(project, check("judge", "grep -q right out.txt"), judge={"rounds": 1})
+    assert played(project, bash(f"cp {shutil.which('true')} grep; echo done >out.txt"), CLAIM).code == 1
+    assert "passed" not in statuses(project).values()
+
+
+@held_in
+def test_an_interpreter_of_the_project_is_not_replaced(project):
+    project.write("py", f'#!/bin/sh\nexec {sys.executable} "$@"\n', 0o755)
+    plan(
+        project,
+        {"task": "needs", "python_import": "not_there_at_all"},
+        settings={"python": "./py"},
+        judge={"rounds": 1},
+    )
+    fake = "printf '#!/bin/sh\\nexit 0\\n' >py; echo done >out.txt"
+    assert played(project, bash(fake), CLAIM).code == 1
+    assert "exec" in project.text("py")
+
+
 @pytest.mark.parametrize("there", ["nothing", pytest.param("a link", marks=pytest.mark.deep)])
 def test_an_environment_that_the_agent_made_is_nobodys_python(project, tmp_path, there):
     """Without a sandbox it can be made; it is put aside, and the next run does not find it."""
@@ -444,3 +466,19 @@ def test_a_socket_that_somebody_listens_on_is_not_reached(project, place):
             assert "reached" not in scene.answers(2)[0].text.splitlines()
     if place == "elsewhere":
         shutil.rmtree(folder)
+
+
+@rooted
+@held_in
+def test_the_checks_of_a_host_are_held_in_or_refused_where_that_is_required(project):
+    plan(
+        project, check("judge", "! echo x >>SPEC.md"), runner="host", sandbox={"mode": "required"}, judge={"rounds": 3}
+    )
+    assert project.run("--step", "1").code == 3
+    project.write("out.txt", "done\n")
+    without = ("unshare", "-m", "sh", "-c", WITHOUT, "sh", sys.executable, "-m", "executor")
+    refused = project.run("resume", project.task_id(), argv=without)
+    assert "sandbox: required" in f"{refused.out}{refused.err}"
+    assert not project.events("CheckFinished", phase="POST")
+    assert project.run("resume", project.task_id()).code == 0
+    assert project.event("CheckFinished", phase="POST")["status"] == "passed"
