@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from math import inf, nan
-from urllib.parse import quote
 
 from executor.probes import tail
 from executor.probes.spelling import number
@@ -64,7 +63,7 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
     is_old = "rowid" not in kept and max(status.st_mtime_ns, _changed(f"{path}-wal")) < began_ns
     way = "mode=ro" if size else "mode=ro&nolock=1"  # beside a write-ahead log readers keep nobody waiting
     try:
-        database = sqlite3.connect(f"file:{quote(path)}?{way}", uri=True, timeout=WAIT_S)
+        database = sqlite3.connect(f"file:{_quoted(path)}?{way}", uri=True, timeout=WAIT_S)
         try:
             query, given = (_LAST, ()) if is_old else (_NEW, (kept.get("rowid", 0), MOST_ROWS))
             found = database.execute(query, given).fetchall()
@@ -86,7 +85,7 @@ def all_rows(path: str) -> Iterator[Row]:
     import sqlite3
 
     try:
-        database = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=WAIT_S)
+        database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=WAIT_S)
         try:
             found = database.execute(_NEWEST, (MOST_ROWS,)).fetchall()
         finally:
@@ -94,6 +93,11 @@ def all_rows(path: str) -> Iterator[Row]:
     except sqlite3.Error:
         return
     yield from _joined(found[::-1])
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands in a URI."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _joined(found: list[Any]) -> Iterator[Row]:

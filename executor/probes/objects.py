@@ -45,9 +45,8 @@ def objects(line: str) -> list[dict[str, Any]]:
     whole = loaded(line) if line.startswith("{") else None
     if isinstance(whole, dict):
         return [whole]
-    found = [*_objects(line)]
-    mended = line if found else _mended(line)
-    return found if mended == line else [*_objects(mended)]
+    found, mended = [*_objects(line)], _mended(line)
+    return found if mended == line else max(found, [*_objects(mended)], key=len)
 
 
 def _objects(line: str) -> Iterator[dict[str, Any]]:

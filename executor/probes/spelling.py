@@ -9,7 +9,7 @@ LONGEST = 80  # characters of a text that may spell a number
 GAPS = "\u00a0\u2007\u2009\u202f"  # blanks that never end a number
 COUNTS = re.compile(r"(?i)step|iter|token|sample|update|example|frame|seen|batch|epoch|param|tps|wps|tok/s|count|total")
 NOT_FINITE = (
-    r"(?:1\.\#(?:QNAN|SNAN|IND|NAN|INF)\w{0,8}|(?:[sq]?nan(?:\(\w{0,16}\)|32|64|16|[zqs])?|inf(?:inity|32|64|16)?)(?:\.0+)?"
+    r"(?:1\.\#(?:QNAN|SNAN|IND|NAN|INF)\w{0,8}|\.?(?:[sq]?nan(?:\(\w{0,16}\)|32|64|16|[zqs])?|inf(?:inity|32|64|16)?)(?:\.0+)?"
     r"(?!\w)|∞)"
 )
 NUMERAL = r"(?:\d+(?:[_'\u00a0\u2007\u2009\u202f]\d{3}(?!\d))*(?:,\d+)*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
@@ -59,8 +59,9 @@ def signed(sign: str, digits: str, *, comma: str = "", counts: bool = False, suf
 
 
 def _unsigned(digits: str, comma: str, *, counts: bool) -> float | None:
-    if not digits[0].isdigit() and digits[0] != ".":
-        return inf if digits[0] in "iI∞" else nan
+    word = digits.lstrip(".")
+    if not word[0].isdigit():
+        return inf if word[0] in "iI∞" else nan
     if digits.startswith("1.#"):
         return inf if digits[3:6].upper() == "INF" else nan
     plain = _GAP.sub("", digits)

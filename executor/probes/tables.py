@@ -25,6 +25,8 @@ COMMENTS = ("#", "//", "%", ";;")
 BARS = "|│┃║"
 HEADING = re.compile(r"(?i)step|iter|epoch|batch|loss|acc|lr|time|ppl|perplexity|reward|score|norm|token|error|metric")
 _RULE = re.compile(r"[\s|│┃║+:=\-_*~\u2500-\u257f\u2550-\u256c]{3,}")
+_ENGLISH = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})(?:e[+-]?\d+)?", re.IGNORECASE)
+_POINTS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 _BORDERS = re.compile(r"[│┃║]")
 _WIDE = re.compile(r"\s{2,}|\t")
 _SHORT_NAMES = {"#": "step", "E": "epoch"}  # spaCy's
@@ -88,11 +90,21 @@ def _values(cells: Sequence[str], separator: str, line: str, names: Sequence[str
         return [float(cell) for cell in cells]
     except ValueError:
         pass
-    comma = "decimal" if separator == ";" and "." not in line else comma_of(line)
-    names = [*names, *[""] * (len(cells) - len(names))]
-    return [
-        number(cell, comma=comma, counts=bool(COUNTS.search(name))) for cell, name in zip(cells, names, strict=False)
-    ]
+    if separator == ";" and "," in line and not any(map(_ENGLISH.fullmatch, cells)):
+        return _numbers([_german(cell) for cell in cells], names, "decimal")
+    return _numbers(cells, names, comma_of(line))
+
+
+def _numbers(cells: Sequence[str], names: Sequence[str], comma: str) -> list[float | None]:
+    """Return the number in each cell; what a comma means may hang on the name of its column."""
+    named = [*names, *[""] * (len(cells) - len(names))]
+    pairs_of = zip(cells, named, strict=False)
+    return [number(cell, comma=comma, counts=bool(COUNTS.search(name))) for cell, name in pairs_of]
+
+
+def _german(cell: str) -> str:
+    """Return a number with points between its thousands without them."""
+    return cell.replace(".", "") if _POINTS.fullmatch(cell) else cell
 
 
 def _take_header(form: Memory, cells: list[str], separator: str) -> None:
@@ -150,13 +162,14 @@ def _closed(form: Memory) -> Row:
 
 
 def _box_row(form: Memory, cells: list[str]) -> Row:
-    values = [number(cell, comma=comma_of(" ".join(cells))) for cell in cells]
+    heading = form.get("heading", ())
+    names = heading if len(heading) == len(cells) else ["", cells[0]]
+    values = _numbers(cells, names, comma_of(" ".join(cells)))
     if len(cells) == 2 and values[0] is None and (values[1] is not None or cells[0].endswith("/")):
         return _box_pair(form, cells[0], values[1])
     if all(value is None for value in values):
         form["heading"] = cells
         return {}
-    heading = form.get("heading", ())
     return _named(heading, values) if len(heading) == len(cells) else pairs("|".join(cells))
 
 
@@ -174,7 +187,8 @@ def _box_pair(form: Memory, name: str, value: float | None) -> Row:
 def _plain_row(form: Memory, line: str, columns: list[str]) -> Row:
     is_comment = line.startswith("#")
     cells = _cells(form, line.lstrip("#"))
-    values = [number(cell) for cell in cells]
+    heading = form.get("heading", ())
+    values = _numbers(cells, heading if len(heading) == len(cells) else (), comma_of(line))
     names = _names_for(form, cells, values, columns)
     row = pairs(line) if not names else {} if is_comment else _named(names, values)
     if not row and any(map(HEADING.search, cells)):
