@@ -33,6 +33,24 @@ class Look(Value):
     gid: int
     target: str = ""
 
+    # A third of the time of Value's own, felt over thousands of files.
+    def __init__(  # noqa: PLR0913, PLR0917 - its fields
+        self,
+        kind: str,
+        mode: int,
+        size: int,
+        mtime_ns: int,
+        ctime_ns: int,
+        inode: int,
+        uid: int,
+        gid: int,
+        target: str = "",
+    ) -> None:
+        given = self.__dict__
+        given["kind"], given["mode"], given["size"] = kind, mode, size
+        given["mtime_ns"], given["ctime_ns"], given["inode"] = mtime_ns, ctime_ns, inode
+        given["uid"], given["gid"], given["target"] = uid, gid, target
+
     @classmethod
     def of(cls, path: str, status: os.stat_result) -> Self:
         """Return the look that a stat of the path itself gives."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from operator import itemgetter
 
 from executor import files, judges, startup
 from executor.errors import MachineError
@@ -27,6 +28,7 @@ MOST_READ = 1 << 30  # bytes that are read to know files again that are not kept
 SMALL = 256 << 10  # bytes of one file that is kept in memory too
 MOST_IN_MEMORY = 4 << 20
 BLOCK = 1 << 20
+_values = itemgetter(*Look._fields)
 NO_STARTUP = Startup()
 
 
@@ -36,6 +38,11 @@ class Entry(Value):
     look: Look
     digest: str = ""
     at: int = -1
+
+    # As of a look: there are thousands.
+    def __init__(self, look: Look, digest: str = "", at: int = -1) -> None:
+        given = self.__dict__
+        given["look"], given["digest"], given["at"] = look, digest, at
 
 
 class Snapshot(Value):
@@ -190,6 +197,9 @@ class _Pack:
         self._in_memory = 0
         self._read = 0
         self.small: dict[str, bytes] = {}
+        from hashlib import sha256  # worth its load for thousands of files, which this may be
+
+        self._sha256 = sha256
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +221,7 @@ class _Pack:
         return self._kept(look if len(data) == look.size else look.replace(size=len(data)), data)
 
     def _kept(self, look: Look, data: bytes) -> Entry:
-        digest, at = files.digest(data), self._at
+        digest, at = self._sha256(data).hexdigest(), self._at
         self._file.write(data)
         self._at += len(data)
         if len(data) <= SMALL and self._in_memory + len(data) <= MOST_IN_MEMORY:
@@ -225,8 +235,8 @@ def _as_json(kept: Snapshot) -> dict[str, object]:
         "v": VERSION,
         "globs": kept.globs,
         "spec": kept.spec,
-        "entries": {path: [*one.look.asdict().values(), one.digest, one.at] for path, one in kept.entries.items()},
-        "caches": {path: [*one.asdict().values()] for path, one in kept.survey.caches.items()},
+        "entries": {path: [*_values(one.look.__dict__), one.digest, one.at] for path, one in kept.entries.items()},
+        "caches": {path: [*_values(one.__dict__)] for path, one in kept.survey.caches.items()},
         "above": kept.survey.above,
         "mounts": kept.survey.mounts,
         "skipped": kept.survey.skipped,

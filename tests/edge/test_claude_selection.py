@@ -193,3 +193,18 @@ def test_the_monitor_is_shown_and_the_session_ends(session):
     model = Letter()
     session.play("--monitor", model)
     assert (model.ran, model.said) == (["do-tasks --monitor"], "exit 0")
+
+
+def test_a_judge_that_its_agent_loosened_is_refused_and_the_session_ends(session):
+    session.project.plan(s1=hosted(1), s2=hosted(2))
+    loosen = """sed -i 's/"file": "1[.]txt"/"file": "SPEC.md"/' step_definitions.yaml"""
+    accept = "script -qec 'do-tasks accept 1' /dev/null </dev/null >said 2>&1"
+    alone = f"env -u CLAUDECODE -u CLAUDE_CODE_ENTRYPOINT -u AI_AGENT {accept.replace('said', 'alone')}"
+    session.project.environ["XDG_STATE_HOME"] = str(session.home / "state")
+    model = Letter({1: [f"{loosen}; {accept}; {alone}; true"]})
+    session.play("--step 1-2", model)
+    assert (ticks(session), model.said, kinds(model)) == (0, "exit 3", ["do-tasks --step 1-2", "do-tasks resume"])
+    assert session.project.events("JudgesChanged")[0]["changes"] == ["step_definitions.yaml: step 1, success_criteria"]
+    assert "accept 1 is for a person: CLAUDECODE is set here" in session.project.text("said")
+    assert "a brief of this project was given to it" in session.project.text("alone")
+    assert not session.project.events("JudgesAccepted")
