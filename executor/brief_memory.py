@@ -58,6 +58,7 @@ def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) 
     folder = files.private_folder(os.path.join(root, state_home.BRIEFS, ident))
     if not trouble:
         files.replace(os.path.join(folder, PLACE), os.fsencode(outside))
+    witness.begin(root, ident)
     time.sleep(WRITING_S)  # a supervisor that was about to write, before lines are noted, has written
     snapshot.write(root, folder, globs, startup)
     body = _body(root, what, files.digest(files.read(os.path.join(folder, snapshot.MANIFEST))))
@@ -91,6 +92,13 @@ def read(root: str, reference: str) -> Kept:
 def kept(root: str) -> list[str]:
     """Return the idents that are remembered for this project, here or outside."""
     return [*dict.fromkeys((*witness.idents(root), *_outside_of(root)))]
+
+
+def went_out(root: str, ident: str) -> bool:
+    """Return False for what was remembered when an executor died before the brief was given."""
+    paths = (os.path.join(state_home.folder(), f"{ident}.json.{witness.LINES}"), witness.place_of(root, ident))
+    there = [path for path in paths if os.path.exists(path)]
+    return not there or any("BriefGiven" in witness.noted(path).values() for path in there)
 
 
 def log_changes(root: str, ident: str) -> list[str]:

@@ -159,8 +159,10 @@ class Journal:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
+            witness.retract(os.path.dirname(self.path), data)
             raise MachineError(f"cannot write {self.path}: {error.strerror}; nothing runs without its log") from error
         if written < len(data):
+            witness.retract(os.path.dirname(self.path), data)
             self._repair()
             raise MachineError(
                 f"cannot write {self.path}: the disk took {written} of {len(data)} bytes; free some space"

@@ -14,8 +14,19 @@ DIGEST = 32  # hex digits
 def note(root: str, data: bytes) -> None:
     """Note the lines that are about to be written to the log, when something is remembered of a brief."""
     for ident in idents(root):
-        text = "".join(f"{digest_of(line)} {_event(line)}\n" for line in data.split(b"\n") if line)
+        text = "".join(f"{digest_of(line)} {_event(line)}\n" for line in _lines(data))
         _append(place_of(root, ident), text.encode())
+
+
+def retract(root: str, data: bytes) -> None:
+    """Note that these lines were not written after all: the disk refused."""
+    for ident in idents(root):
+        _append(place_of(root, ident), "".join(f"-{digest_of(line)}\n" for line in _lines(data)).encode())
+
+
+def begin(root: str, ident: str) -> None:
+    """Make the file of digests: a name without one had it taken away."""
+    _append(place_of(root, ident), b"")
 
 
 def idents(root: str) -> list[str]:
@@ -43,12 +54,18 @@ def noted(path: str) -> dict[str, str]:
         rows = files.read(path).decode("utf-8", "replace").splitlines()
     except OSError:
         return {}
-    return {digest: event for digest, _, event in (row.partition(" ") for row in rows)}
+    taken_back = {row[1:] for row in rows if row.startswith("-")}
+    pairs = (row.partition(" ") for row in rows if not row.startswith("-"))
+    return {digest: event for digest, _, event in pairs if digest not in taken_back}
 
 
 def digest_of(line: bytes) -> str:
     """Return what stands for a line."""
     return files.digest(line)[:DIGEST]
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line]
 
 
 def _event(line: bytes) -> str:

@@ -175,7 +175,8 @@ def steps_in(found: Found) -> set[int]:
 
 def _strange(bench: Bench, named: set[str]) -> list[str]:
     """Return what is remembered of briefs that the log does not know."""
-    return [one for one in brief_memory.kept(bench.root) if one not in named and not _is_in_log(bench.root, one)]
+    unnamed = [one for one in brief_memory.kept(bench.root) if one not in named]
+    return [one for one in unnamed if not _is_in_log(bench.root, one) and brief_memory.went_out(bench.root, one)]
 
 
 def forget_settled(bench: Bench) -> None:

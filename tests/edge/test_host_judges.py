@@ -494,3 +494,32 @@ def test_the_record_of_what_lay_there_before_is_not_rewritten(project):
     (record,) = (project.root / f".do-tasks/jobs/{task_id}").glob("before.*.json")
     record.write_text("{}")
     assert "it says what lay there before MAIN" in refused(project, "resume", task_id)
+
+
+def test_a_death_before_the_brief_went_out_leaves_nothing_to_accept(project):
+    briefed(project)
+    without_line(project, "BriefGiven")
+    lines = next((project.root.parent / "state/do-tasks").glob("*.lines"))
+    lines.write_text("")
+    done = project.run("--continue")
+    assert (done.code, "## Objective" in done.out) == (3, True), done
+    assert project.run("resume", project.event("BriefGiven")["task_id"]).code == 0
+
+
+def test_where_nothing_can_be_kept_outside_the_project_alone_remembers(project):
+    project.environ["XDG_STATE_HOME"] = "/proc/nowhere"
+    task_id = briefed(project)
+    assert any("in .do-tasks alone" in line["message"] for line in project.events("WarningRaised"))
+    project.write("tests/check.py", "")
+    assert "tests/check.py: changed" in refused(project, "resume", task_id)
+    project.write("tests/check.py", CHECK)
+    forged(project, "StepPassed")
+    assert "did not write (StepPassed" in project.run("--continue").err
+
+
+def test_a_project_that_was_moved_goes_on(project, tmp_path):
+    task_id = briefed(project)
+    project.root.rename(tmp_path / "moved")
+    moved = Project(tmp_path / "moved")
+    moved.environ = project.environ
+    assert moved.run("resume", task_id).code == 0
