@@ -184,6 +184,9 @@ class SmallBench:
     def environment(self, _task, **extra):
         return {"PATH": os.environ["PATH"], **extra}
 
+    def env_trouble(self, _task):
+        return ""
+
 
 class SmallTask:
     task_id, digest = "task_13_aaaaaaaa", ""
