@@ -178,6 +178,10 @@ class Series:
         form: Memory = self._kept.setdefault("form", {})
         if form.get("one") is None and "kind" not in form:
             form["one"] = texts.is_one_text(tail.head(self._path))
+            if not form["one"] and "half" in self._kept:  # it was one text, and is read from its start as lines
+                for key in ("half", "at", "seen", "behind"):
+                    self._kept.pop(key, None)
+                self._kept.update(anew=True, was=0)
         return bool(form.get("one"))
 
     def _whole_rows(self) -> Iterator[Row]:

@@ -231,6 +231,15 @@ def test_of_a_long_text_the_rows_at_its_end_are_read(tmp_path):
     assert reading.progress == 29_999
 
 
+def test_a_text_that_becomes_lines_is_read_as_lines(tmp_path):
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps([{"step": 1, "loss": 0.5}], indent=2))
+    looks = Looks("metrics", "m.json", tmp_path)
+    looks.look()
+    path.write_text(rows_of((1, 0.5), (2, 0.25)))
+    assert [row["step"] for _ in range(2) for row in looks.look().rows] == [2]
+
+
 def test_a_text_that_stays_broken_is_told(tmp_path):
     path = tmp_path / "m.json"
     path.write_text('{\n  "step": 1,\n')
