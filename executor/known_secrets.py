@@ -60,7 +60,7 @@ def of_process(plan: Plan, root: str, pid: int) -> tuple[str, ...]:
 
 def _plan_here(root: str) -> Plan | None:
     try:
-        return project.load(project.find(root))[0]
+        return project.known_plan(project.find(root))
     except DoTasksError:
         return None
 

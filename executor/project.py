@@ -92,6 +92,12 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     return plan, for_run
 
 
+def known_plan(project: Project) -> Plan | None:
+    """Return the plan as it was parsed before, None when the definitions changed since: a read verb parses no YAML."""
+    found = _cached(project, files.digest(definitions(project)))
+    return found[0] if found else None
+
+
 def definitions(project: Project) -> bytes:
     """Return the text of the definitions; UsageError when it cannot be read."""
     try:
