@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from executor import files
+from executor import files, guarded
 from executor.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
 from executor.judge_parts import has_parts
 from executor.judge_reach import commands_of, inside, reach_of
@@ -30,9 +30,11 @@ BASICS = frozenset(
         *("tail", "wc", "sort", "cut", "tr", "xargs", "diff", "cmp", "jq", "make", "timeout", "basename", "dirname"),
     )
 )
+INIT = "__init__"
 # Packages leave such folders among the modules by mistake; nobody imports them by these names.
 GENERIC = frozenset(("tests", "test", "docs", "doc", "examples", "scripts", "benchmarks", "src", "tools", "setup"))
 _PATHS = re.compile(r"\bPYTHONPATH=['\"]?([^\s'\";]+)")
+_HERE = re.compile(r"\$\{?PWD\}?|\$\(pwd\)")
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -55,12 +57,14 @@ def startup_of(
     reach = reach_of(root, commands, sources)
     tools = (*reach.tools, *((OF_PYTHON,) if reach.python else ()))
     modules = _modules(root, python) if reach.python else ()
+    leads = dict.fromkeys(_leads(root, reach, environ), modules) if modules else {}
+    leads |= {folder: (*leads.get(folder, ()), INIT) for folder in _packages_of_judges(plan, root, reach)}
     return Startup(
         folders=_joined(_near(reach, tools), _own_places(root, python, environ), without=writable),
         programs=_joined(_path_places(root, reach, environ), without=writable),
         anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
-        leads=dict.fromkeys(_leads(root, reach, environ), modules) if modules else {},
-        modules=modules,
+        leads=leads,
+        modules=(*modules, *((INIT,) if "unittest" in reach.words else ())),
         tests=bool(reach.words & PYTESTS),
         free=(*made_by(step), *writable),
         sections=tuple(dict.fromkeys(name for tool in tools for name in tool.sections)),
@@ -140,9 +144,27 @@ def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ..
     beside = [os.path.dirname(path) for path in reach.direct]
     real = [inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
     told = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
-    paths = [inside(root, one) for text in told for one in text.split(os.pathsep) if one]
+    paths = [lead for text in told for one in text.split(os.pathsep) for lead in _of_path(root, one)]
     here = reach.folders if reach.here else ()
-    return tuple(dict.fromkeys((*beside, *filter(None, (*real, *paths)), *here)))
+    return tuple(dict.fromkeys((*beside, *filter(None, real), *paths, *here)))
+
+
+def _of_path(root: str, one: str) -> Iterator[str]:
+    """Yield the folder of the project that a part of PYTHONPATH names, if it names one."""
+    here = _HERE.sub(".", one)
+    path = inside(root, here)
+    if path or (here and os.path.normpath(os.path.join(root, here)) == os.path.normpath(root)):
+        yield path
+
+
+def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
+    """Yield the folders whose `__init__` Python would load before a protected module that a check names with dots."""
+    globs = guarded.globs(plan.settings.protect, plan.file)
+    for word in reach.words:
+        path = f"{word.replace('.', '/')}.py" if "." in word else ""
+        if path and guarded.matches(path, globs) and os.path.isfile(os.path.join(root, path)):
+            names = path.split("/")[:-1]
+            yield from ("/".join(names[:count]) for count in range(1, len(names) + 1))
 
 
 def _modules(root: str, python: str) -> tuple[str, ...]:

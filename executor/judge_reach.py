@@ -84,6 +84,7 @@ def _asked(item: Mapping[str, Any]) -> Iterator[str]:
 def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
     """Return what these commands lead to in a project, from file to file."""
     asked = "\n".join(commands)
+    asked = "\n".join((asked, *_moved(root, asked)))
     texts = _texts(root, [*_behind(root, asked, sources), *_programs(root, asked)])
     known = _words(asked, texts)
     texts |= _steering(root, known, _folders(root, asked), sources)
@@ -99,6 +100,13 @@ def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
         here=code or bool(known & PYTESTS) or bool(_FROM_HERE.search(said)),
         python=code or bool(known & {"python", *PYTESTS}) or any(path.endswith(".py") for path in texts),
     )
+
+
+def _moved(root: str, asked: str) -> list[str]:
+    """Return the scripts that commands name from a folder that they go to first, as they are from the root."""
+    names = [name for name in named_in_words(asked) if not name.startswith("-m ")]
+    paths = (os.path.join(folder, name) for folder in _folders(root, asked)[1:] for name in names)
+    return [path for path in paths if os.path.isfile(os.path.join(root, path))]
 
 
 def _behind(root: str, words: str, sources: Sources) -> list[str]:

@@ -86,7 +86,7 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
     there = startup.find(root, wanted)
     looks = {**there.files, **found.looks, **({} if spec in found.looks else _outside(spec))}
     found = found.replace(caches={**found.caches, **startup.compiled(root, looks)})
-    wanted = wanted.replace(free=(*wanted.free, *there.hiding))  # a module that was there is the agent's to change
+    wanted = wanted.as_it_was(there)  # a module that was there is the agent's to change
     try:
         with _Pack(os.path.join(folder, CONTENTS)) as pack:
             entries = {path: pack.entry(os.path.join(root, path), look) for path, look in looks.items()}

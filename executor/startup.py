@@ -57,6 +57,11 @@ class Startup(Value):
         told |= {name: tuple(map(str, body[name])) for name in ("anywhere", "modules", "free", "sections")}
         return cls(**told, tests=body["tests"] is True)
 
+    def as_it_was(self, found: Found) -> Self:
+        """Return the same for who looks again: what was there may stay, and where tests were nothing may hide."""
+        tests = {folder: (*self.leads.get(folder, ()), *self.modules) for folder in found.tested}
+        return self.replace(free=(*self.free, *found.hiding), leads={**self.leads, **tests}, tests=False)
+
     def beside(self, looks: Mapping[str, Look]) -> Self:
         """Return the same with what Python would load in the stead of these files, by their names alone."""
         leads = {folder: {*names} for folder, names in self.leads.items()}
@@ -66,10 +71,14 @@ class Startup(Value):
 
 
 class Found(Value):
-    """What lies there: `files` are judges themselves, `hiding` are modules that hide another's."""
+    """What lies there: `files` are judges themselves, `hiding` are modules that hide another's.
+
+    `tested` are the folders with tests, where Startup asks for them.
+    """
 
     files: Mapping[str, Look] = {}
     hiding: Mapping[str, Look] = {}
+    tested: tuple[str, ...] = ()
 
 
 def find(root: str, wanted: Startup) -> Found:
@@ -77,7 +86,7 @@ def find(root: str, wanted: Startup) -> Found:
     search = _Search(root, wanted)
     search.folders()
     search.everywhere()
-    return Found(search.looks(search.files), search.looks(search.hiding))
+    return Found(search.looks(search.files), search.looks(search.hiding), tuple(search.tested))
 
 
 def is_named(name: str, patterns: Iterable[str]) -> bool:
@@ -95,6 +104,7 @@ class _Search:
         self._modules = frozenset(wanted.modules)
         self.files: set[str] = set()
         self.hiding: set[str] = set()
+        self.tested: list[str] = []
 
     def looks(self, paths: set[str]) -> dict[str, Look]:
         """Return what is at these paths, those left out that the step is to make."""
@@ -148,6 +158,7 @@ class _Search:
                 self._behind_link(folder, one, is_one)
             tested = tested or (self._wanted.tests and _TEST.fullmatch(name) is not None)
         if tested:
+            self.tested.append(folder)
             self._hiding(folder, entries, self._modules)
         return below
 

@@ -51,6 +51,10 @@ PLANTED = (
     *("scripts/json.py", "scripts/yaml/__init__.py", "statistics.pyc", "unit/socket.py"),
     *("scripts/gate.cpython-311-x86_64-linux-gnu.so", "bin/grep"),
 )
+PLANTED_TOO = (
+    *("csv.py", "lib/csv.py", "pkg/csv.py", "pkg/__init__.py", "unit/__init__.py", "envrc/../.envrc"),
+    *(".venv/lib/python3.11/site-packages/evil.pth", ".venv/pyvenv.cfg", ".npmrc", "node_modules/.bin/grep", ".env"),
+)
 
 
 def test_what_steers_a_judge_is_put_aside_and_named(project):
@@ -69,6 +73,19 @@ def test_what_steers_a_judge_is_put_aside_and_named(project):
     assert not [path for path in PLANTED if project.has(path)]
     assert all(project.has(f"{project.event('ProtectedRestored')['kept']}/{path}") for path in PLANTED)
     assert "outputs" in project.event("StepFailed")["reason"]
+
+
+def test_a_judge_is_found_wherever_a_check_goes(project):
+    """By cd, by PYTHONPATH, by a module's name, by npm, by what a script loads."""
+    for path in ("unit/test_it.py", "pkg/deep.py", "pkg/gate.py", ".venv/lib/python3.11/site-packages/a.py", "lib/a"):
+        project.write(path, "")
+    project.write("run", "#!/bin/sh\n. ./.env\n")
+    commands = ("cd pkg && python deep.py", "PYTHONPATH=$PWD:lib python pkg/deep.py", "python -m pkg.gate; npm test")
+    more = ("python -m unittest discover unit", "sh ./run; grep -q x poem.txt")
+    judged(project, *commands, *more, settings={"protect": ["pkg/gate.py"]})
+    assert play(project, made(*PLANTED_TOO)).code == 1
+    told = {*project.event("ProtectedRestored")["paths"]}
+    assert {os.path.normpath(path) for path in PLANTED_TOO} <= told
 
 
 SHARED = {
