@@ -46,8 +46,7 @@ def matches(path: str, globs: Iterable[str]) -> str:
 
 def is_cache(path: str) -> bool:
     """Tell what running the tests makes by itself."""
-    names = path.split("/")
-    return names[-1].endswith(".pyc") or not CACHES.isdisjoint(names)
+    return path.endswith(".pyc") or not CACHES.isdisjoint(path.split("/"))
 
 
 def allowed_spec(before: bytes, now: bytes, explained: Mapping[int, str]) -> bytes:

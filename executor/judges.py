@@ -55,8 +55,19 @@ class Look(Value):
     def of(cls, path: str, status: os.stat_result) -> Self:
         """Return the look that a stat of the path itself gives."""
         kind = KINDS.get(stat.S_IFMT(status.st_mode), OTHER)
-        told = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_uid, status.st_gid)
-        return cls(kind, stat.S_IMODE(status.st_mode), *told, os.readlink(path) if kind == LINK else "")
+        look = object.__new__(cls)  # its own way in checks each name, which thousands of files would feel
+        look.__dict__.update(
+            kind=kind,
+            mode=stat.S_IMODE(status.st_mode),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+            uid=status.st_uid,
+            gid=status.st_gid,
+            target=os.readlink(path) if kind == LINK else "",
+        )
+        return look
 
 
 class Survey(Value):
@@ -165,12 +176,13 @@ class _Walk:
 
     def _below(self, glob: str, folder: str, states: frozenset[int]) -> None:
         for path, is_folder in self._entries(folder):
-            now = guarded.reached(glob, (path.rpartition("/")[2],), states)
+            name = path.rpartition("/")[2]
+            now = guarded.reached(glob, (name,), states)
             taken = guarded.accepts(glob, now)
             seen = self._seen(path) if taken else None
-            if not now or _is_ours(path):
+            if not now or (not folder and _is_ours(path)):
                 continue
-            if guarded.is_cache(path) and not self._wants_caches:
+            if not self._wants_caches and guarded.is_cache(name):
                 self._cache(path, seen)
                 continue
             if seen:

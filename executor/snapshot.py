@@ -89,7 +89,7 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
     wanted = wanted.as_it_was(there)  # a module that was there is the agent's to change
     try:
         with _Pack(os.path.join(folder, CONTENTS)) as pack:
-            entries = {path: pack.entry(os.path.join(root, path), look) for path, look in looks.items()}
+            entries = {path: pack.entry(_place(root, path), look) for path, look in looks.items()}
     except OSError as error:
         raise MachineError(f"cannot keep what judges the agent in {folder}: {error.strerror}") from error
     body = json.dumps(_as_json(Snapshot(every, entries, found, spec, wanted)), separators=(",", ":")).encode()
@@ -179,6 +179,10 @@ def _spec(root: str) -> str:
     real = os.path.realpath(os.path.join(root, SPEC))
     inside = os.path.relpath(real, os.path.realpath(root))
     return real if inside.startswith("../") else inside
+
+
+def _place(root: str, path: str) -> str:
+    return path if path.startswith("/") else f"{root}/{path}"
 
 
 def _outside(spec: str) -> dict[str, Look]:
