@@ -108,6 +108,7 @@ def test_checks_of_an_agents_step_are_held_in(project, server):
 
 
 @held_in
+@pytest.mark.deep
 def test_a_late_contained_check_dies_with_what_it_started(project):
     late = check("late", "(setsid sleep 300 & echo $! ; sleep 300)", timeout=1)
     plan(project, late, judge={"rounds": 1})
@@ -128,6 +129,7 @@ def test_the_checks_of_a_command_are_not_held_in(project):
 
 
 @held_in
+@pytest.mark.deep
 def test_a_recheck_of_an_agents_step_is_held_in(project):
     plan(project, check("judge", "! test -e trap || ! echo x >>SPEC.md"))
     assert played(project, WORK, CLAIM).code == 0
@@ -205,6 +207,7 @@ def test_what_a_check_left_steers_no_judge_of_the_next_round(project):
     assert (project.has("conftest.py"), project.has(".envrc")) == (False, False)
 
 
+@pytest.mark.deep
 def test_what_main_made_and_a_check_wrote_on_is_still_mains(project):
     plan(project, check("adds", "echo checked >>out.txt"), sandbox={"mode": "off"})
     assert played(project, WORK, CLAIM).code == 0
@@ -212,6 +215,7 @@ def test_what_main_made_and_a_check_wrote_on_is_still_mains(project):
 
 
 @held_in
+@pytest.mark.deep
 def test_a_check_does_not_read_through_a_link_what_the_agent_may_not(project, tmp_path):
     home = Path(tempfile.mkdtemp(dir="/var/tmp"))
     project.environ["HOME"] = str(home)
@@ -238,6 +242,7 @@ def test_the_environment_is_read_only_for_the_agent_and_is_the_one_that_judges(p
 
 
 @held_in
+@pytest.mark.deep
 def test_an_environment_that_the_plan_opens_is_written_and_still_steals_nothing(project):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(project.root / ".venv")], check=True)
     plan(project, {"task": "needs", "python_import": "json"}, sandbox={"environment": "writable"})
@@ -268,6 +273,7 @@ def test_a_program_that_the_agent_put_on_the_path_answers_for_none(project, path
 
 
 @held_in
+@pytest.mark.deep
 def test_a_binary_in_a_folder_of_the_path_answers_for_none(project):
     project.environ["PATH"] = f".:{os.environ['PATH']}"
     plan(project, check("judge", "grep -q right out.txt"), judge={"rounds": 1})
@@ -276,6 +282,7 @@ def test_a_binary_in_a_folder_of_the_path_answers_for_none(project):
 
 
 @held_in
+@pytest.mark.deep
 def test_an_interpreter_of_the_project_is_not_replaced(project):
     project.write("py", f'#!/bin/sh\nexec {sys.executable} "$@"\n', 0o755)
     plan(
@@ -329,6 +336,7 @@ def test_nothing_that_starts_by_itself_is_left_by_an_agent(project):
 
 
 @held_in
+@pytest.mark.deep
 def test_what_the_step_is_to_make_is_made(project):
     there = {"criterion": "It is there", "file": ".vscode/settings.json"}
     plan(project, criteria=[there], outputs=["pkg/.gitattributes"])
@@ -353,6 +361,7 @@ def test_in_a_project_too_large_to_be_seen_whole_nothing_old_is_put_aside(tmp_pa
 
 
 @held_in
+@pytest.mark.deep
 def test_what_git_obeys_is_not_made_in_a_repository_that_is_there(project):
     subprocess.run(["git", "init", "-q", str(project.root)], check=True)
     plan(project)
@@ -422,6 +431,7 @@ def test_doctor_names_what_is_read_hidden_and_locked(project, home):
 
 
 @held_in
+@pytest.mark.deep
 def test_a_project_in_a_home_with_its_environment_and_its_repository_works(project, home):
     mono = home / "work" / "mono"
     subprocess.run(["git", "init", "-q", str(mono)], check=True)
@@ -440,6 +450,7 @@ def test_a_project_in_a_home_with_its_environment_and_its_repository_works(proje
 
 
 @held_in
+@pytest.mark.deep
 def test_a_home_that_is_the_project_shows_its_work_and_no_rc_file(project, home):
     inner = project_in(home)
     inner.environ |= project.environ
