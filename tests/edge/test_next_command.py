@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
+from executor.witness import digest_of
 from tests.edge.projects import Project, command
 from tests.edge.terminals import Terminal
 
@@ -299,20 +301,26 @@ def test_a_job_that_runs_is_not_asked_for_again(project):
         project.run("stop", project.event("JobStarted")["task_id"])
 
 
+def asked_instead(project, words):
+    """Have the log say that something else was asked for, in lines that do-tasks takes for its own."""
+    lines = [{**line, "asked": words} if line.get("asked") else line for line in project.lines()]
+    texts = [json.dumps(line) for line in lines]
+    project.write(".task_execution.log", "".join(f"{text}\n" for text in texts))
+    noted = "".join(f"{digest_of(text.encode())} {line['event']}\n" for text, line in zip(texts, lines, strict=True))
+    (path,) = Path(f"{project.root}.state").glob("do-tasks/*.lines")
+    path.write_text(noted)
+
+
 def test_a_brief_of_before_is_resumed_all_the_same(project):
     project.plan(s1=hosted(1), s2=hosted(2)).run("--step", "1-2")
-    log = project.root / ".task_execution.log"
-    lines = [{**line, "asked": ""} if "asked" in line else line for line in project.lines()]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked_instead(project, "")
     done = resumed(project, "--json")
     assert (done.code, done.json["next"]) == (0, None)
 
 
 def test_words_in_the_log_that_are_no_selection_are_not_passed_on(project):
     project.plan(s1=hosted(1), s2=hosted(2)).run("--step", "1-2")
-    log = project.root / ".task_execution.log"
-    lines = [{**line, "asked": "--step 1; rm -rf x"} if line.get("asked") else line for line in project.lines()]
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked_instead(project, "--step 1; rm -rf x")
     done = resumed(project)
     assert (done.code, "rm -rf" in done.out) == (0, False)
 
