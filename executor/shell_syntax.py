@@ -6,6 +6,7 @@ A text that is not understood to its end is answered with None, never with a gue
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from executor import late
 from executor.shell_tree import AndOr, Command, Pipeline, Script
@@ -30,6 +31,7 @@ _NAME = late.pattern(r"[\w.:+-]+[ \t]*\([ \t]*\)")
 _MOST_DEPTH = 40
 
 
+@lru_cache(maxsize=1024)
 def read(text: str) -> Script | None:
     """Return the syntax of a bash text, None when it is not wholly understood."""
     reader = _Reader(text)
