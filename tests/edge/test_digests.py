@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.edge.projects import Project, until
+from tests.edge.terminals import Terminal
 
 READS = 'import sys, lib.x\nopen("ran.txt", "a").write(" ".join(sys.argv[1:]) + "\\n")\n'
 OK = {"task": "ok", "command": "test -f ok"}
@@ -156,11 +157,14 @@ def test_an_update_keeps_accepted_chunks(project):
     assert ran(project) == ["1", "2", "2"]
 
 
-def test_a_brief_of_an_older_recipe_is_resumed(project):
+def test_a_brief_of_an_older_recipe_is_resumed_when_a_person_accepts_its_judges(project, tmp_path):
+    terminal = Terminal(tmp_path / "terminal", project)
     project.plan(s1={"main": {"objective": "Do it", "runner": "host", "skills": []}, "post_validation": [OK]})
     assert project.run("--step", "1").code == 3
     told = {"script": ["", ""], "objective": "Do it", "runner": "host", "told": [""]}
     as_of_before(project, {1: recipe_1("", told=told)})
     project.write("ok", "")
+    assert terminal.run("accept", "1", answer="1")[0] == 0
+    terminal.close()
     done = project.run("resume", project.event("BriefGiven")["task_id"])
     assert done.code == 0, done
