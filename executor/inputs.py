@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from executor import files
 from executor.sources import look_at
 from executor.values import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def _files(root: str, name: str) -> Iterator[str]:
     if not os.path.isdir(path):
         yield name
         return
-    for below, folders, names in os.walk(path):
+    for below, folders, names in files.walk(path):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for one in sorted(names):
             yield os.path.normpath(os.path.join(name, os.path.relpath(below, path), one))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -90,6 +91,10 @@ def look(path: str) -> Look | None:
         return Look.of(path, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:  # a path that is too long leads nowhere: the folders above it are seen
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
 
 
 def survey(root: str, globs: Iterable[str], before: Survey | None = None) -> Survey:
@@ -175,6 +180,12 @@ class _Walk:
                 self.above[folder] = seen.mode
 
     def _below(self, glob: str, folder: str, states: frozenset[int]) -> None:
+        waiting = [(folder, states)]
+        while waiting:
+            waiting += self._in_folder(glob, *waiting.pop())
+
+    def _in_folder(self, glob: str, folder: str, states: frozenset[int]) -> Iterator[tuple[str, frozenset[int]]]:
+        """Keep what counts in a folder; yield the folders in it to go on with."""
         for path, is_folder in self._entries(folder):
             name = path.rpartition("/")[2]
             now = guarded.reached(glob, (name,), states)
@@ -188,13 +199,16 @@ class _Walk:
             if seen:
                 self._keep(path, seen)
             if is_folder and not self._is_skipped(path, taken=taken):
-                self._below(glob, path, now)
+                yield path, now
 
     def _cache(self, path: str, seen: Look | None) -> None:
-        if seen:
-            self.caches[path] = seen
-            for below, _ in self._entries(path) if seen.kind == FOLDER else ():
-                self._cache(below, self._seen(below))
+        waiting = {path: seen}
+        while waiting:
+            here, now = waiting.popitem()
+            if now:
+                self.caches[here] = now
+                inside = self._entries(here) if now.kind == FOLDER else []
+                waiting |= {below: self._seen(below) for below, _ in inside}
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
         """Return the paths in a folder, each with whether it is a folder."""

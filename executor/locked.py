@@ -32,7 +32,7 @@ class Locked(Value):
 def locked(root: str, environ: Mapping[str, str], python: str, wanted: Sandbox, seen: Survey) -> Locked:
     """Return what is locked in a project whose children have this environment and this Python."""
     is_open = wanted.environment == "writable"
-    own = () if is_open else environments(root, environ, python)
+    own = () if is_open else tuple(dict.fromkeys((*environments(root, environ, python), *seen.environments)))
     names = (*start_files.FOLDERS, *(() if is_open else (*start_files.ENVIRONMENTS, *own)))
     starts = [path for path in seen.starts if not (is_open and path in start_files.ENVIRONMENTS)]
     still = [path for path in starts if not _is_repository(root, path) and not _allowed(path, wanted.write)]

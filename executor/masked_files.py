@@ -42,7 +42,7 @@ def mask_result(path: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
 
 def mask_task(root: str, task_id: str, masker: Masker, *, spare: Iterable[str] = (), sparing: str = "") -> None:
     """Mask what a task's dead runs and checks wrote, when who watched them died first; `sparing` names a living run."""
-    for below, _, names in os.walk(os.path.join(root, jobs.JOBS, task_id)) if masker else ():
+    for below, _, names in files.walk(os.path.join(root, jobs.JOBS, task_id)) if masker else ():
         for name in names if not sparing or os.path.basename(below) != sparing else ():
             if name.endswith((".log", ".err")):
                 mask_file(os.path.join(below, name), masker)
@@ -52,7 +52,7 @@ def mask_task(root: str, task_id: str, masker: Masker, *, spare: Iterable[str] =
 
 def mask_results(root: str, task_id: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
     """Mask the result files of all runs of a task, once they are judged; tell whether anything was masked."""
-    found = os.walk(os.path.join(root, jobs.JOBS, task_id)) if masker else ()
+    found = files.walk(os.path.join(root, jobs.JOBS, task_id)) if masker else ()
     paths = [os.path.join(below, RESULT) for below, _, names in found if RESULT in names]
     return sum(mask_result(path, masker, spare) for path in paths) > 0
 

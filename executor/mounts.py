@@ -95,8 +95,9 @@ def contained(  # noqa: PLR0913 - a shell is held in by all of these
     root = os.path.realpath(root)
     scratch = _real_scratch(root, scratch)
     inner = (*RECORDS, *_git_file(root), *read_only, PACKAGE, containment.program)
+    hidden = [path for path in map(os.path.realpath, sight.hidden) if _below(path, root) and os.path.exists(path)]
     mounts = {
-        **_inside(root, _read_only(root, inner)),
+        **_inside(root, _read_only(root, inner), pinned=hidden),
         **_around(scratch, root, home, keep=keep, sight=sight, network=containment.network),
         **_writable(writable, root),
         root: ("--bind", root, root),
@@ -108,10 +109,10 @@ def contained(  # noqa: PLR0913 - a shell is held in by all of these
     return (containment.program, *words, *_namespaces(network=containment.network), "--chdir", root, "--", *argv)
 
 
-def _inside(root: str, jealous: Iterable[str]) -> Mounts:
-    """Return what is read-only in the project, and the folders above each, which cannot be moved away then."""
+def _inside(root: str, jealous: Iterable[str], *, pinned: Iterable[str]) -> Mounts:
+    """Return what is read-only in the project; folders above it and above what is pinned cannot be moved away."""
     kept = tuple(jealous)
-    return {**_pins(root, kept), **{path: ("--ro-bind", path, path) for path in kept}}
+    return {**_pins(root, (*kept, *pinned)), **{path: ("--ro-bind", path, path) for path in kept}}
 
 
 def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: Sight, network: bool) -> Mounts:

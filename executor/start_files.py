@@ -27,10 +27,13 @@ OF_GIT = ("commondir", "config", "config.worktree", "hooks")
 ANYWHERE = frozenset((*FOLDERS, *FILES))
 AT_ROOT = frozenset((*ANYWHERE, *ENVIRONMENTS))
 HARMLESS_ENV = ("*.example", "*.sample", "*.template", "*.dist", "*.defaults")
-SKIPPED = frozenset(("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox"))
+SKIPPED = frozenset(
+    ("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox", "site-packages", "dist-packages")
+)
 RECORD = "placeholders.json"
 MOST = 20_000  # entries of a project that are looked at
 LEVELS = 5
+MOST_PLAIN = 1000  # of one folder: files whose names say nothing
 
 
 class Survey(Value):
@@ -40,15 +43,18 @@ class Survey(Value):
     secrets: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
     is_cut: bool = False
+    environments: tuple[str, ...] = ()
 
 
 def survey(root: str, *, most: int = MOST) -> Survey:
     """Return the start files, the `.env` files and the sockets of a project: five levels, so many entries of it."""
-    starts, secrets, sockets, count = [], [], [], 0
+    starts, secrets, sockets, homes, count = [], [], [], [], 0
     for count, (path, entry, names) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is asked afterwards
         level = path.count("/")
         if entry.name in (AT_ROOT if not level else ANYWHERE) or _is_bare(entry.name, names):
             starts.append(path)
+        elif entry.name == "pyvenv.cfg" and level:
+            homes.append(os.path.dirname(path))
         elif _is_environment(entry.name) and entry.is_file():
             secrets.append(path)
         elif stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) if not _is_plain(entry) else False:
@@ -57,7 +63,8 @@ def survey(root: str, *, most: int = MOST) -> Survey:
             starts += [f"{path}/{name}" for name in OF_GIT if os.path.lexists(os.path.join(root, path, name))]
         if entry.name == ".envrc" and entry.is_file():
             secrets.append(path)
-    return Survey(tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)), is_cut=count >= most)
+    found = (tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)))
+    return Survey(*found, is_cut=count >= most, environments=tuple(homes))
 
 
 def _is_environment(name: str) -> bool:
@@ -86,13 +93,13 @@ def _walk(root: str, most: int) -> Iterator[tuple[str, os.DirEntry[str], frozens
     for folder in folders:
         entries = _entries(os.path.join(root, folder))
         names = frozenset(entry.name for entry in entries)
-        for entry in entries:
+        for entry in _told(entries):
             seen += 1
             if seen > most:
                 return
             path = f"{folder}{entry.name}"
             yield path, entry, names
-            if _is_entered(entry, path) and "pyvenv.cfg" not in names:
+            if _is_entered(entry, path):
                 folders.append(f"{path}/")
 
 
@@ -106,6 +113,18 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except OSError:
         return []
+
+
+def _told(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder that tell, names that matter first: thousands of plain files hide no other."""
+    matter = [entry for entry in entries if _matters(entry.name)]
+    folders = [entry for entry in entries if not _matters(entry.name) and entry.is_dir(follow_symlinks=False)]
+    known = {entry.name for entry in (*matter, *folders)}
+    return [*matter, *folders, *[entry for entry in entries if entry.name not in known][:MOST_PLAIN]]
+
+
+def _matters(name: str) -> bool:
+    return name in AT_ROOT or name in ("HEAD", "pyvenv.cfg") or _is_environment(name)
 
 
 def links(root: str, paths: Iterable[str]) -> dict[str, str]:

@@ -232,7 +232,10 @@ def _leave(order: Order, end: End) -> None:
     """Put the claims beside what the agent's own scripts reported."""
     if not end.claims.criteria and end.kind not in ("done", "not_met"):
         return
-    told = read_result(os.path.join(order.folder, SCRATCH, RESULT))
+    reported = os.path.join(order.folder, SCRATCH, RESULT)
+    if os.path.islink(reported):  # it would have us read what the shell is not shown
+        os.unlink(reported)
+    told = read_result(reported)
     if not told.written and order.before:
         told = read_result(os.path.join(order.before, RESULT))  # what its scripts reported in the round before
     body = {

@@ -29,7 +29,8 @@ WINDOW = 256 * 1024  # bytes of each end that are looked at
 MOST_OUTPUT = 64 * 1024**2
 ORPHANS_S = 5.0
 WANTED = 'bash takes {"command": "..."}: a text, not empty, without NUL characters'
-START = 'cd -- "$0" && exec /bin/bash --norc --noprofile -o pipefail -c "$1"'
+# The lock of the run (run_lock.FD) is no command's: it could be let go, and its file written.
+START = 'exec 29>&-; cd -- "$0" && exec /bin/bash --norc --noprofile -o pipefail -c "$1"'
 OF_OTHERS = ("ANTHROPIC_", "CLAUDE")
 # What leads to keys that are no variable's value: agents of ssh and gpg, a file that each shell reads.
 LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))

@@ -66,7 +66,9 @@ def surroundings(bench: Bench, task: Task, *, private: bool = True) -> Surroundi
     seen_so = sight(bench.root, wanted, seen, private=private)
     secret = env_files.hidden(bench.plan, bench.root)
     since_ns = time.clock_gettime_ns(FILE_CLOCK) if seen.is_cut else 0
-    return Surroundings(locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret)), since_ns)
+    return Surroundings(
+        locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret, *_hidden_before(bench, task))), since_ns
+    )
 
 
 def wanted_of(bench: Bench, task: Task) -> Sandbox:
@@ -90,6 +92,7 @@ def hold(bench: Bench, task: Task, run: str, containment: Containment) -> Surrou
     """Remember the start files, put placeholders where a mount can hold them, before an agent is let go."""
     held = surroundings(bench, task)
     body = {"before": held.locks.before, "links": held.locks.links, "changed_since_ns": held.since_ns}
+    body["hidden"] = held.sight.hidden
     files.replace(_record(bench, task, run), json.dumps(body).encode("utf-8", "surrogateescape"))
     if containment.kind == "bubblewrap":
         start_files.make_way(bench.root, held.locks.placeholders)
@@ -133,6 +136,12 @@ def known_before(bench: Bench, task: Task) -> frozenset[str] | None:
     runs = (f"main.{number}" for number in range(1, jobs.main_number(jobs.newest_main(bench.root, task.task_id)) + 1))
     bodies = (reading.record(_record(bench, task, run)) for run in runs)
     return next((frozenset(_texts(body.get("before"))) for body in bodies if body), None)
+
+
+def _hidden_before(bench: Bench, task: Task) -> tuple[str, ...]:
+    """Return what the first agent of a task was not shown: what it made since hides nothing of it."""
+    first = reading.record(_record(bench, task, "main.1"))
+    return _texts(first.get("hidden"))
 
 
 def _links_changed(root: str, before: object) -> dict[str, str]:

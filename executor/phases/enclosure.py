@@ -30,6 +30,8 @@ GIT = ".git"
 ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read what an agent has made
 # What leads to keys that are no variable's value.
 LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
+# Caches that lie in the project, where the agent could have written them, are not believed.
+NO_CACHE = {"MYPY_CACHE_DIR": os.devnull, "RUFF_NO_CACHE": "true"}
 NO_NETWORK = (
     *("Network is unreachable", "name resolution", "Name or service not known", "Could not resolve host"),
     *("Connection refused", "ConnectError", "nodename nor servname", "EAI_AGAIN", "ENETUNREACH"),
@@ -76,7 +78,7 @@ class Enclosure:
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
         given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
-        return self._held(check, prepared(argv)), given
+        return self._held(check, prepared(argv)), {**given, **NO_CACHE}
 
     def look_over(self, task: Task) -> str:
         """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""

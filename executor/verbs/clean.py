@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor import follow, jobs, locks, members, project, spec_file
+from executor import files, follow, jobs, locks, members, project, spec_file
 from executor.errors import BusyError, MachineError
 from executor.outcome import Verdict
 from executor.records import LOG_NAME
@@ -151,13 +151,16 @@ def _removed(path: str, stuck: list[str]) -> int:
     except OSError as error:
         stuck.append(f"cannot remove {path}: {error.strerror}; mend the rights, then run: do-tasks clean again")
         return size - _size(path)
+    except RecursionError:
+        stuck.append(f"cannot remove {path}: its folders are nested too deep; run: rm -rf {path}")
+        return size - _size(path)
     return size
 
 
 def _size(path: str) -> int:
     """Return what a folder takes on the disk, in bytes: of a file with two names nothing, for it stays."""
     found = 0
-    for below, _, names in os.walk(path):
+    for below, _, names in files.walk(path):
         for name in names:
             status = os.lstat(os.path.join(below, name))
             found += status.st_blocks * BLOCK if status.st_nlink == 1 else 0

@@ -493,3 +493,56 @@ def test_the_checks_of_a_host_are_held_in_or_refused_where_that_is_required(proj
     assert not project.events("CheckFinished", phase="POST")
     assert project.run("resume", project.task_id()).code == 0
     assert project.event("CheckFinished", phase="POST")["status"] == "passed"
+
+
+@held_in
+def test_an_env_file_stays_hidden_whatever_the_agent_does_around_it(project):
+    for folder in ("sub", "deep/er"):
+        project.write(f"{folder}/.env", "ODD=kq83Zp1Lw5Vn7Rt2\n")
+    plan(project, check("right", "grep -q right out.txt"))
+    flood = "for n in range(20001): open(f'!{n}', 'w')"
+    around = f'mv sub sub2; mv deep deep2; touch pyvenv.cfg deep/pyvenv.cfg; python3 -c "{flood}"'
+    look = "cat sub*/.env deep*/er/.env | rev"
+    done_so = bash(f"{look}; echo right >out.txt")
+    with Play(project, [WORK, bash(around), bash(look), CLAIM, done_so, CLAIM]) as scene:
+        ran = scene.run()
+    assert ran.code == 0, ran
+    assert "2tR7nV5wL1pZ38qk" not in "".join(str(one.raw) for one in scene.server.requests)
+
+
+@held_in
+def test_an_environment_in_any_folder_is_read_only(project):
+    project.write("sub/own/pyvenv.cfg", "home = /usr/bin\n")
+    project.write("sub/own/bin/tool", "#!/bin/sh\nexit 3\n").chmod(0o755)
+    plan(project, check("tool", "sub/own/bin/tool"), judge={"rounds": 1})
+    swap = bash("echo exit 0 >sub/own/bin/tool; rm sub/own/bin/tool; mv sub/own sub/other; echo done >out.txt")
+    ran = played(project, swap, CLAIM)
+    assert ran.code == 1, ran
+    assert statuses(project)["tool"] == "failed"
+
+
+@held_in
+def test_a_result_that_is_a_link_is_not_followed_for_the_shell(project):
+    project.home = project.root.parent / "home"
+    project.write("../private.json", '{"metrics": {"odd_kq83": 1}, "note": "kq83Zp1L"}')
+    plan(project)
+    ran = played(project, bash(f"ln -s {project.root.parent}/private.json $DO_TASKS_RESULT; echo done >out.txt"), CLAIM)
+    assert ran.code == 0, ran
+    assert "kq83" not in project.text(".task_execution.log")
+
+
+@held_in
+def test_the_shell_has_no_descriptor_of_ours(project):
+    plan(project)
+    ran = played(project, bash("ls -l /proc/self/fd | grep -c do-tasks >out.txt; cat out.txt"), CLAIM)
+    assert ran.code == 0, ran
+    assert project.text("out.txt").strip() == "0"
+
+
+@held_in
+def test_caches_that_the_agent_left_are_not_believed(project):
+    pytest.importorskip("mypy")
+    plan(project, check("types", f"{sys.executable} -m mypy --no-incremental --version; env | grep -E 'MYPY|RUFF'"))
+    ran = played(project, WORK, CLAIM)
+    assert ran.code == 0, ran
+    assert {"MYPY_CACHE_DIR=/dev/null", "RUFF_NO_CACHE=true"} <= {*outputs(project)["types"].split("\n")}
