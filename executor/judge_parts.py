@@ -59,11 +59,30 @@ def _of_pyproject(text: str, sections: tuple[str, ...]) -> object:
 
 
 def _of_ini(text: str, sections: tuple[str, ...]) -> object:
-    return [line for name, line in _lines(text) if any(fnmatch.fnmatchcase(name, one) for one in sections)]
+    """Return the lines of these sections, by each reading that a program may have of the file."""
+    return [line for names, line in _readings(text) if any(fnmatch.filter(names, one) for one in sections)]
 
 
 def _of_entry_points(text: str, _: tuple[str, ...]) -> object:
-    return [line for name, line in _lines(text) if name == "pytest11"]
+    return [line for names, line in _readings(text) if "pytest11" in names]
+
+
+def _readings(text: str) -> Iterator[tuple[set[str], str]]:
+    """Yield each line with the sections that it may be in.
+
+    For some programs an indented line goes on with the one before, whatever it looks like; some take what stands
+    between the outermost brackets, and overlook what follows.
+    """
+    plain, outer = "", ""
+    for line in text.splitlines():
+        said = line.strip()
+        if not said or said.startswith(("#", ";")):
+            continue
+        match = _SECTION.match(said)
+        plain = match[1] if match else plain
+        if said.startswith("[") and "]" in said and not line[0].isspace():
+            outer = said[: said.rindex("]")].strip("[] ")
+        yield {plain, outer}, said
 
 
 def _of_package(text: str, _: tuple[str, ...]) -> object:

@@ -10,6 +10,7 @@ from executor import files, guarded
 from executor.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
 from executor.judge_parts import has_parts
 from executor.judge_reach import commands_of, inside, reach_of
+from executor.make_targets import actions
 from executor.startup import Startup
 from executor.values import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ def _joined(*places: Iterable[Place], without: tuple[str, ...]) -> dict[str, tup
 
 
 def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
-    names = tuple(dict.fromkeys(name for tool in tools for name in tool.near))
+    names = tuple(dict.fromkeys((*(name for tool in tools for name in tool.near), *actions(reach.text))))
     sectioned = SECTIONED if any(tool.sections for tool in tools) else ()
     for folder in reach.folders:
         yield folder, (*names, *sectioned)
@@ -169,10 +170,18 @@ def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
 
 def _modules(root: str, python: str) -> tuple[str, ...]:
     """Return the names of modules that a file of the project would hide: Python's own, and those installed."""
-    found = {*sys.stdlib_module_names}
+    found = {*sys.stdlib_module_names, *_build_data(python)}
     for folder in _packages(os.path.dirname(os.path.dirname(python))):
         found |= _modules_in(folder, root)
     return tuple(sorted(found - GENERIC))
+
+
+def _build_data(python: str) -> Iterator[str]:
+    """Yield the modules that hold how Python was built: of its own, and in no list of these."""
+    lib = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(python))), "lib")
+    for folder in (name for name in _names(lib) if name.startswith("python")):
+        named = (name for name in _names(os.path.join(lib, folder)) if name.startswith("_sysconfigdata"))
+        yield from (name.removesuffix(".py") for name in named)
 
 
 def _packages(prefix: str) -> list[str]:

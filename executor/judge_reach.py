@@ -8,6 +8,7 @@ import re
 from executor import judge_files, reading
 from executor.imports import kind_of, named_in_words
 from executor.judge_files import NODES, PYTESTS
+from executor.make_targets import included
 from executor.sources import FOREIGN, behind
 from executor.values import TYPE_CHECKING, Value
 
@@ -36,6 +37,8 @@ STEERING: Mapping[str, frozenset[str]] = {
 }
 _WORD = re.compile(r"[^\s'\"`;&|()<>$={}\[\],]+")
 _FOLDER = re.compile(r"(?:\bcd|\bpushd|\s-C|--directory|--prefix|--project|--cwd|--rootdir)[= ]\s*['\"]?([\w./-]+)")
+# What a shell is given to run, whatever its name ends in.
+_GIVEN = re.compile(r"(?:^|[\s;&|(/])(?:(?:ba|da|z|k)?sh|source|\.)(?:\s+-\w+)*\s+([\w./~-]+)")
 _FROM_HERE = re.compile(r"\bpython[\d.]*\b[^|;&\n]*\s-(?:m|c|(?=[\s\"';)<]|$))|<<")
 _QUOTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
@@ -117,8 +120,13 @@ def _programs(root: str, asked: str) -> Iterator[str]:
     """Yield the scripts that commands start by their path, whatever they are called."""
     for word in dict.fromkeys(_WORD.findall(asked)):
         path = inside(root, word)
-        if path and "." not in os.path.basename(path) and os.path.isfile(os.path.join(root, path)):
+        if path and _is_script(root, path) and os.path.isfile(os.path.join(root, path)):
             yield path
+    yield from filter(None, (inside(root, word) for word in _GIVEN.findall(asked)))
+
+
+def _is_script(root: str, path: str) -> bool:
+    return "." not in os.path.basename(path) or _text(root, path).startswith("#!")
 
 
 def _texts(root: str, paths: Iterable[str]) -> Texts:
@@ -136,6 +144,8 @@ def _steering(root: str, known: frozenset[str], folders: Iterable[str], sources:
     """Return the files that tell the programs which these words name what to run, with what that leads to."""
     names = [name for name, words in STEERING.items() if words & known]
     texts = _texts(root, (os.path.join(folder, name) for folder in folders for name in names))
+    more = (inside(root, os.path.join(folder, name)) for name in included(texts.values()) for folder in folders)
+    texts |= _texts(root, filter(None, more))
     return {**texts, **_texts(root, _behind(root, "\n".join(texts.values()), sources))}
 
 

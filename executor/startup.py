@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     Entries = list[os.DirEntry[str]]
     Matcher = Callable[[str], bool]
 
-PRUNED = frozenset((*ASIDE, *CACHES, RECORDS, ".hg", ".svn", ".tox", ".nox", ".eggs"))
-MOST = 200_000  # names that are looked at, those near the root first
-A_VENV, ACTIVATE = "pyvenv.cfg", ("bin/activate", "Scripts/activate")
+# A folder that only looks like an environment is searched: of a real one its packages are left out.
+PACKAGES = ("site-packages", "dist-packages")
+PRUNED = frozenset((*ASIDE, *CACHES, RECORDS, *PACKAGES, ".hg", ".svn", ".tox", ".nox", ".eggs"))
+MOST = 1_000_000  # names that are looked at, those near the root first
+MOST_BEHIND = 20_000  # names behind one link
 _CODE = re.compile(r"(?:\.[\w-]+)?\.(?:so|pyd)|\.pyc?")
 _RUN = re.compile(r"main\.\d+")
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
@@ -153,29 +155,31 @@ class _Search:
             if is_one(name) and _counts(one):
                 self.files.add(_path(folder, name))
             elif one.is_dir(follow_symlinks=False):
-                below += [_path(folder, name)] if self._leads_on(folder, name) else []
-            elif "." not in name and one.is_symlink():
-                self._behind_link(folder, one, is_one)
+                below += [] if name in PRUNED else [_path(folder, name)]
+            elif one.is_symlink() and one.is_dir():
+                self._behind_link(_path(folder, name), is_one)
             tested = tested or (self._wanted.tests and _TEST.fullmatch(name) is not None)
         if tested:
             self.tested.append(folder)
             self._hiding(folder, entries, self._modules)
         return below
 
-    def _leads_on(self, folder: str, name: str) -> bool:
-        if name in PRUNED:
-            return False
-        here = os.path.join(self._root, folder, name)
-        return not (
-            os.path.lexists(os.path.join(here, A_VENV))
-            and any(os.path.lexists(os.path.join(here, one)) for one in ACTIVATE)
-        )
+    def _behind_link(self, link: str, is_one: Matcher) -> None:
+        """Note a link to a folder that holds what counts, or too much to tell: a program may follow it."""
+        left, waiting = MOST_BEHIND, [link]
+        deep = self._is_inside(link)
+        for folder in waiting:
+            entries = self._entries(folder)
+            left -= len(entries)
+            if any(is_one(one.name) for one in entries) or (deep and left < 0):
+                self.files.add(link)
+                return
+            waiting += [_path(folder, one.name) for one in entries if deep and one.is_dir(follow_symlinks=False)]
 
-    def _behind_link(self, folder: str, link: os.DirEntry[str], is_one: Matcher) -> None:
-        """Note a link to a folder that holds what counts: a program may follow it."""
-        path = _path(folder, link.name)
-        if any(is_one(one.name) for one in self._entries(path)):
-            self.files.add(path)
+    def _is_inside(self, link: str) -> bool:
+        """Return True for a link within the project: what lies elsewhere no agent made."""
+        root = os.path.join(os.path.realpath(self._root), "")
+        return os.path.realpath(os.path.join(self._root, link)).startswith(root)
 
     def _hiding(self, folder: str, entries: Entries, modules: frozenset[str]) -> None:
         """Note the modules that lie here under one of these names."""

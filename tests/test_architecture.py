@@ -16,7 +16,8 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     "L0": "values late errors outcome steps events records readings",
     "L1": "patterns direct shell_tree shell_words shell_syntax shell flaws yaml_events loader asks rules alerts schema"
     " spot unseen build_monitor build structure sample_form left_behind lint_main lint_monitors lint plan plan_parts"
-    " secret_names mask_index mask dotenv formats brief cause bounds guarded judge_files judge_parts choose lint_agents"
+    " secret_names mask_index mask dotenv formats brief cause bounds guarded judge_files judge_parts choose"
+    " make_targets lint_agents"
     " lint_proof at_end step_state packing ticks state recall recipes imports pace select ready notify_schemes",
     "L2": "secret_values misnamed refused reading env_files files caches state_home witness journal follow logs"
     " pids person belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -236,3 +237,76 @@ def test_validate_names_what_the_agent_may_change_of_its_judges(project):
         ("note", "conftest.py is what judging programs start with"),
     } <= told
     assert not [one for one in every if "check 1" in one["message"] or "limits" in one["message"]]
+
+
+DIST = "mkdir -p {0}; printf 'Metadata-Version: 2.1\\nName: evil\\nVersion: 1\\n' >{0}/METADATA; "
+HIDDEN_SO = {
+    "a target of make": ("touch test", "make test", "test"),
+    "a line that goes on": (
+        "printf '[tool:pytest]\\nmarkers = slow: x\\n [x]\\naddopts = --co\\n' >setup.cfg",
+        "python -m pytest -q unit",
+        "setup.cfg",
+    ),
+    "a heading with a tail": (
+        "printf '[mypy] z\\nignore_errors = true\\n' >tox.ini",
+        "mypy --config-file tox.ini .",
+        "tox.ini",
+    ),
+    "two brackets": (
+        DIST.format("evil.dist-info") + "printf '[[pytest11]]\\nx = own\\n' >evil.dist-info/entry_points.txt",
+        "python -m pytest -q unit",
+        "evil.dist-info/entry_points.txt",
+    ),
+    "a link with a dot": (
+        DIST.format("node_modules/x") + "echo >node_modules/x/entry_points.txt; ln -s node_modules/x evil.dist-info",
+        "python -m pytest -q unit",
+        "evil.dist-info",
+    ),
+    "deep behind a link": (
+        "mkdir -p node_modules/x/y; echo >node_modules/x/y/conftest.py; ln -s node_modules/x zz",
+        "python -m pytest -q",
+        "zz",
+    ),
+    "a folder like an environment": (
+        "mkdir -p pkg/bin; touch pkg/pyvenv.cfg pkg/bin/activate pkg/conftest.py",
+        "python -m pytest -q pkg/unit",
+        "pkg/conftest.py",
+    ),
+    "a script of any name": ("touch conftest.py", "bash ci/run.test", "conftest.py"),
+    "a makefile that is included": ("touch conftest.py", "make unit", "conftest.py"),
+    "how Python was built": (
+        "touch $(python -c 'import sysconfig; print(sysconfig._get_sysconfigdata_name())').py",
+        "python -c 'import zoneinfo'",
+        "_sysconfigdata",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN_SO)
+def test_no_way_of_hiding_it_lets_a_file_steer_a_judge(project, way):
+    command, checked, path = HIDDEN_SO[way]
+    project.write("unit/test_it.py", "def test_it():\n    pass\n")
+    project.write("pkg/unit/test_it.py", "def test_it():\n    pass\n")
+    project.write("setup.cfg", "[tool:pytest]\nmarkers = slow: x\n")
+    project.write("Makefile", "test: unit\n\ttrue\ninclude ci/rules.mk\n")
+    project.write("ci/rules.mk", ".PHONY: unit\nunit:\n\tpython -m pytest -q unit\n")
+    project.write("ci/run.test", "python -m pytest -q unit\n")
+    project.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    judged(project, checked)
+    ran = play(project, command)
+    assert ran.code == 1, ran
+    told = project.event("ProtectedRestored")["paths"]
+    assert [one for one in told if one.startswith(path)], told
+
+
+def test_folders_as_deep_as_they_can_be_are_put_aside(project):
+    project.write("tests/test_it.py", "def test_it():\n    pass\n")
+    dig = "import os; os.chdir('tests'); [(os.mkdir('d'), os.chdir('d')) for _ in range(3000)]"
+    judged(project, "true")
+    try:
+        ran = play(project, f'python3 -c "{dig}"')
+        assert ran.code == 1, ran
+        assert project.event("ProtectedRestored")["paths"] == ["tests/d"]
+        assert not project.has("tests/d")
+    finally:  # what cleans up after tests does not go so deep
+        subprocess.run(["rm", "-rf", project.root], check=True, timeout=60)
