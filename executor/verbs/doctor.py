@@ -130,11 +130,12 @@ def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat
     hidden = [os.path.relpath(path, here.root) for path in locked.hidden(here.root, seen, read)]
     known = ", ".join(dict.fromkeys((*named, *read))) or "nothing"
     of_checks = "checks of agents' steps, with the keys of their own env alone"
+    kept = f"what judges them{''.join(f', {path}' for path in locks.read_only)}"
     return [
         ("contained", True, f"the shell of agent; {of_checks}; claude-code: {claude}; host: its checks alone"),
         ("home", True, f"agents read {known} of {', '.join(homes) or 'none'}"),
         ("hidden", True, f"agents do not read {', '.join(hidden)}") if hidden else ("hidden", None, "no .env file"),
-        ("locked", True, f"agents do not change {', '.join(locks.read_only) or 'nothing'}, beside what judges them"),
+        ("locked", True, f"agents do not change {kept}"),
     ]
 
 
