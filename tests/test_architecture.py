@@ -162,8 +162,13 @@ def test_nothing_is_mocked() -> None:
 
 def mocks(text: str) -> bool:
     tree = ast.parse(text)
-    patched = any(ast.unparse(node) == "monkeypatch.setattr" for node in ast.walk(tree))
-    return patched or any("mock" in name.split(".") for name in names_imported(tree))
+    if "monkeypatch.setattr" in text and any(map(is_patch, ast.walk(tree))):
+        return True
+    return any("mock" in name.split(".") for name in names_imported(tree))
+
+
+def is_patch(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == "monkeypatch.setattr"
 
 
 def modules_loaded(argv: list[str], folder: Path) -> set[str]:

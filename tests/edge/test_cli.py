@@ -236,7 +236,7 @@ def test_strict_wants_more_than_a_persons_tick(project):
 
 # Read verbs
 
-LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick", "changed", "judged_by"}
+LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick", "changed", "judged_by", "uncontained"}
 READ_VERBS = {
     "list": (["list"], {"steps", "validated"}, LISTED),
     "ready": (["list", "--ready"], {"steps", "validated"}, LISTED),
@@ -257,6 +257,7 @@ READ_VERBS = {
             "tick",
             "changed",
             "judged_by",
+            "uncontained",
             "stale_by",
             "alerts",
             "see",
