@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from executor import late
 from executor.flaws import Flaw
@@ -47,7 +48,12 @@ def lint_main(step: Step) -> Iterator[Flaw]:
         yield from _flaws_of(TEST, main.sample.command, severity="warning")
 
 
-def _flaws_of(path: Path, command: str, *, severity: str) -> Iterator[Flaw]:
+@lru_cache(maxsize=1024)
+def _flaws_of(path: Path, command: str, *, severity: str) -> tuple[Flaw, ...]:
+    return tuple(_found_in(path, command, severity=severity))
+
+
+def _found_in(path: Path, command: str, *, severity: str) -> Iterator[Flaw]:
     script = read(command)
     if script is None:
         return
