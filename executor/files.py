@@ -51,6 +51,7 @@ def replace(
     """Write beside `path`, then rename onto it; `durable` also syncs the file and its folder."""
     beside = beside or f"{path}.{os.getpid()}.tmp"
     try:
+        _free(beside)
         _write_new(beside, data, mode=mode, durable=durable)
         if owner is not None and owner != (os.geteuid(), os.getegid()):
             refused.set_owner(beside, owner)
@@ -79,6 +80,18 @@ def _put_aside(path: str) -> None:
         os.rename(path, f"{path}.{os.urandom(4).hex()}")
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _free(path: str) -> None:
+    """Take away what lies in the place of a file to be made: a link, or a name of another file; put a folder aside."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        if not os.path.isdir(path):
+            raise
+        make_way(path)
 
 
 def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
