@@ -11,7 +11,7 @@ from executor.desk import Desk
 from executor.events import OUTPUT_TAIL, StraysStopped
 from executor.interrupts import Interrupts
 from executor.known_secrets import notify_names
-from executor.mask import VEIL
+from executor.mask import VEIL, spelled
 from executor.project import STATE_FOLDER
 from executor.secret_values import Named, of_env_file, without_secrets
 from executor.values import TYPE_CHECKING, Value
@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
         def hint(self, check: Check, output: str) -> str:
             """Return what a failed check may lack in there, empty when nothing tells."""
+
+        def runs_code(self, check: Check) -> bool:
+            """Return True for a check that may run code of the agent."""
+
+        def look_between(self, task: Task) -> str:
+            """Put aside what came since the last look and steers checks; return what, empty for nothing."""
 
 
 def _nobody_watches(done: int, total: int) -> None:
@@ -191,6 +197,10 @@ class Bench(Desk):
             return self.argv(check), env
         return self.enclosure.start_of(check, checks.argv(check, python=self.python), env)
 
+    def look_between(self, task: Task) -> str:
+        """Return what the check before left that steers others, put aside; empty where no agent did the work."""
+        return self.enclosure.look_between(task) if self.enclosure else ""
+
     def hint(self, check: Check, output: str) -> str:
         """Return what a failed check may have lacked where it was held in, empty when nothing tells."""
         return self.enclosure.hint(check, output) if self.enclosure else ""
@@ -245,7 +255,7 @@ class Bench(Desk):
 
     def masked_reason(self, reason: str) -> str:
         """Return a reason without secrets; one that lost some says what the marks in it mean."""
-        masked = self.masker.mask(reason)
+        masked = self.masker.mask(spelled(reason))
         lost = masked != reason or self.has_masked
         return f"{masked} {MASKED}" if lost and VEIL in masked and MASKED not in masked else masked
 

@@ -37,6 +37,11 @@ def clean_control(text: str) -> str:
     return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
 
 
+def spelled(text: str) -> str:
+    """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
+    return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
 def spelled_json(text: str) -> str:
     """Return the same JSON with what drives a terminal, or is not seen, spelled as escapes."""
     if text.isascii() and "\x7f" not in text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import stat
 
 from executor import files, reading
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Git, editors, agents and shells look for these by themselves, and run what they say.
 ENVIRONMENTS = (".venv", "venv")
+PACKAGES = "node_modules"
 FOLDERS = (".git", ".claude", ".vscode", ".idea", ".cursor", ".codex", ".gemini", ".zed", ".devcontainer", ".agents")
 FILES = (
     *(".envrc", ".gitattributes", ".mcp.json", ".cursorrules", ".tool-versions", ".mise.toml", "mise.toml"),
@@ -26,13 +28,21 @@ FILES = (
 OF_GIT = ("commondir", "config", "config.worktree", "hooks")
 ANYWHERE = frozenset((*FOLDERS, *FILES))
 AT_ROOT = frozenset((*ANYWHERE, *ENVIRONMENTS))
-HARMLESS_ENV = ("*.example", "*.sample", "*.template", "*.dist", "*.defaults")
+HARMLESS_ENV = (
+    *("*[._-]example", "*[._-]sample", "*[._-]template", "*[._-]dist", "*[._-]defaults"),
+    *("example.env", "sample.env", "template.env", "*.example.env", "*.sample.env", "*.template.env"),
+)
+# `.env`, `.env.local`, `.env-prod`, `.env~`, `.envrc.local`, `prod.env`, `prod.env.bak`.
+_ENV = re.compile(
+    r"#?\.env(?:rc)?(?:[\W_\d].*)?|.+\.env(?:rc)?(?:[~#]|\.(?:local|bak|backup|old|orig|save|swp))?",
+    re.IGNORECASE | re.DOTALL,
+)
 SKIPPED = frozenset(
     ("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox", "site-packages", "dist-packages")
 )
 RECORD = "placeholders.json"
 MOST = 20_000  # entries of a project that are looked at
-LEVELS = 5
+LEVELS = 40
 MOST_PLAIN = 1000  # of one folder: files whose names say nothing
 
 
@@ -47,7 +57,7 @@ class Survey(Value):
 
 
 def survey(root: str, *, most: int = MOST) -> Survey:
-    """Return the start files, the `.env` files and the sockets of a project: five levels, so many entries of it."""
+    """Return the start files, the `.env` files and the sockets of a project, of so many entries."""
     starts, secrets, sockets, homes, count = [], [], [], [], 0
     for count, (path, entry, names) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is asked afterwards
         level = path.count("/")
@@ -55,6 +65,8 @@ def survey(root: str, *, most: int = MOST) -> Survey:
             starts.append(path)
         elif entry.name == "pyvenv.cfg" and level:
             homes.append(os.path.dirname(path))
+        elif entry.name == PACKAGES and entry.is_dir():
+            homes.append(path)
         elif _is_environment(entry.name) and entry.is_file():
             secrets.append(path)
         elif stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) if not _is_plain(entry) else False:
@@ -68,9 +80,9 @@ def survey(root: str, *, most: int = MOST) -> Survey:
 
 
 def _is_environment(name: str) -> bool:
-    if name != ".env" and not name.startswith(".env."):
+    if not _ENV.fullmatch(name):
         return False
-    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in HARMLESS_ENV)
+    return not any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in HARMLESS_ENV)
 
 
 def environment_files(folder: str) -> tuple[str, ...]:

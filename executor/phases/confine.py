@@ -22,6 +22,7 @@ from executor import (
 )
 from executor.bounds import sandbox_of
 from executor.events import WarningRaised
+from executor.mask import spelled
 from executor.mounts import Sight
 from executor.values import TYPE_CHECKING, Value
 
@@ -168,7 +169,7 @@ def put_aside(bench: Bench, task: Task, folder: str, paths: tuple[str, ...], *, 
     named = f"{', '.join(moved[:MOST_NAMED])}{more}"
     said = f"other programs would run or obey it unasked; what the plan wants: sandbox: {{write: [{moved[0]}]}}"
     message = f"{named} appeared while {when} and was put aside in {bench.relative(aside)}: {said}"
-    bench.log(WarningRaised(message=message), task)
+    bench.log(WarningRaised(message=spelled(message)), task)
 
 
 def _record(bench: Bench, task: Task, run: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from executor import attend, checks, jobs, locked, protect, sandbox, start_files, startup
 from executor.checks import Place
+from executor.mask import spelled
 from executor.phases import guard
 from executor.phases.confine import allowed, known_before, put_aside, surroundings, wanted_of
 from executor.secret_values import without_secrets
@@ -16,7 +17,7 @@ from executor.steps import path_of
 from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from executor.bench import Bench, Task
     from executor.mounts import Containment
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SCRATCH = "checks"
 MOST_NAMED = 5
 GIT = ".git"
+OTHERS_START = "which other checks start with; what the plan wants stands in outputs"
 ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read what an agent has made
 # What leads to keys that are no variable's value.
 LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
@@ -53,6 +55,7 @@ class Enclosure:
         judges = (*guard.globs_of(bench), GIT)
         self._startup = guard.startup_of(bench, task)
         self._steering = self._steered_by()
+        self._left: list[str] = []
         self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(bench.root, jobs.JOBS, task.task_id, SCRATCH, "scratch")
 
@@ -80,22 +83,31 @@ class Enclosure:
         given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
         return self._held(check, prepared(argv)), {**given, **NO_CACHE}
 
+    @staticmethod
+    def runs_code(check: Check) -> bool:
+        """Return True for a check that may run code of the agent: no other one runs beside it."""
+        return checks.CHECKS[check.kind] is not Place.CHILD_OURS and not checks.in_process(check)
+
+    def look_between(self, task: Task) -> str:
+        """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""
+        steering = tuple(path for path in self._steered_by() if path not in self._steering)
+        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), steering, when="its checks ran")
+        self._left += [path for path in steering if path not in self._left]
+        return _named(steering)
+
     def look_over(self, task: Task) -> str:
         """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""
-        wanted = wanted_of(self._bench, task)
-        steering = [path for path in self._steered_by() if path not in self._steering]
+        self.look_between(task)
         around = self._around
         started = start_files.appeared(
-            self._bench.root, around.locks.before, allowed=allowed(wanted), changed_since_ns=around.since_ns
+            self._bench.root,
+            around.locks.before,
+            allowed=allowed(wanted_of(self._bench, task)),
+            changed_since_ns=around.since_ns,
         )
-        folder = self._bench.folder(task, SCRATCH)
-        put_aside(self._bench, task, folder, tuple(dict.fromkeys((*steering, *started))), when="its checks ran")
-        named = ", ".join(steering[:MOST_NAMED])
-        return (
-            f"a check left {named}, which other checks start with; what the plan wants stands in outputs"
-            if named
-            else ""
-        )
+        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), started, when="its checks ran")
+        named = _named(self._left)
+        return f"a check left {named}, {OTHERS_START}" if named else ""
 
     def _steered_by(self) -> tuple[str, ...]:
         """Return the files that judging programs read as they start."""
@@ -140,6 +152,11 @@ class Enclosure:
         if "Read-only file system" in output:
             return "it ran contained: the environment, .git and what judges are read-only for it"
         return ""
+
+
+def _named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return spelled(f"{', '.join(paths[:MOST_NAMED])}{more}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from executor.bench import Task
 from executor.bounds import sandbox_of
 from executor.errors import DoTasksError, UsageError
 from executor.events import ProtectedRestored
+from executor.mask import spelled
 from executor.mend import ADDED
 from executor.outcome import Outcome, Verdict
 from executor.phases.tick import tick
@@ -221,8 +222,8 @@ def _folder(bench: Bench, task: Task, run: str) -> str:
 
 
 def _restored(root: str, folder: str, found: tuple[Change, ...]) -> ProtectedRestored:
-    back = [one.path for one in found if one.restored]
-    lost = tuple(f"{one.path}: {one.why}" for one in found if not one.restored)
+    back = [spelled(one.path) for one in found if one.restored]
+    lost = tuple(spelled(f"{one.path}: {one.why}") for one in found if not one.restored)
     more = (f"and {len(back) - MOST_NAMED} more",) if len(back) > MOST_NAMED else ()
     kept = os.path.relpath(os.path.join(folder, "taken"), root)
     run = os.path.basename(os.path.dirname(folder))
@@ -230,6 +231,6 @@ def _restored(root: str, folder: str, found: tuple[Change, ...]) -> ProtectedRes
 
 
 def _named(found: tuple[Change, ...]) -> str:
-    paths = list(dict.fromkeys(one.path for one in found))
+    paths = list(dict.fromkeys(spelled(one.path) for one in found))
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     return f"{', '.join(paths[:5])}{more}"

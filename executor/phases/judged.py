@@ -9,6 +9,7 @@ from executor import brief_memory, caches, evidence, files, follow, logs, protec
 from executor.errors import PersonWantedError
 from executor.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.formats import spec_md
+from executor.mask import spelled
 from executor.mend import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
 from executor.phases.guard import globs_of, startup_of
 from executor.plan_parts import changed_parts, parts_of
@@ -109,7 +110,7 @@ def changed_meanwhile(bench: Bench) -> str:
     found = _compared(bench, None)
     if found is None:
         return ""
-    what = ", ".join(found.changes[:MOST_NAMED]) or found.unknown
+    what = spelled(", ".join(found.changes[:MOST_NAMED])) or found.unknown
     then = f"put it back, or do-tasks accept {found.step}; then: do-tasks --continue (MAIN is not repeated)"
     return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
 
@@ -198,7 +199,7 @@ def told(found: Found) -> str:
     return "\n".join(
         (
             f"what judges step {found.step} changed since its brief ({found.task_id}), so nothing was run:",
-            *(f"  {line}" for line in lines),
+            *(f"  {spelled(line)}" for line in lines),
             PUT_BACK,
             f"or {accept}",
         )

@@ -126,10 +126,12 @@ def _asked(bench: Bench, task: Task, criterion: Criterion) -> checks.Answer:
     """Run the bound check as a child under the usual limit."""
     check, asked = question(bench, task, criterion)
     watch = bench.watch()
+    bench.look_between(task)
     watch.add(proc.start(asked))
     ended: list[proc.Ended] = []
     while not ended:
         ended = watch.turn()
+    bench.look_between(task)
     answer = checks_answer(check, ended[0])
     hint = bench.hint(check, ended[0].output.decode("utf-8", "replace")) if not answer.ok else ""
     return answer.replace(fix="; ".join(filter(None, (hint, answer.fix))))

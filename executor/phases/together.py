@@ -41,7 +41,7 @@ class _Round:
         self._env = bench.environment(task)
         self._failures: list[str] = []
         self._worst = Verdict.PASSED
-        serial = sum(not check.parallel for check in asked)
+        serial = sum(self._is_alone(check) for check in asked)
         together = math.ceil((len(asked) - serial) / bench.plan.settings.max_parallel)
         self._until = bench.now() + CHECK_LIMIT_S * (together + serial)
 
@@ -73,6 +73,7 @@ class _Round:
                 self._start(token, check)
 
     def _start(self, token: str, check: Check) -> None:
+        self._bench.look_between(self._task)
         try:
             self._watch.add(proc.start(self._command(token, check)))
         except proc.CannotStartError as error:
@@ -83,8 +84,13 @@ class _Round:
         running = self._watch.running
         if not running or checks.in_process(check):
             return True
-        alone = not check.parallel or any(not self._known[one.command.token].parallel for one in running)
+        alone = self._is_alone(check) or any(self._is_alone(self._known[one.command.token]) for one in running)
         return not alone and len(running) < self._bench.plan.settings.max_parallel
+
+    def _is_alone(self, check: Check) -> bool:
+        """Return True for a check beside which no other runs: one could steer the other, and hide how."""
+        held = self._bench.enclosure
+        return not check.parallel or (held is not None and held.runs_code(check))
 
     def _command(self, token: str, check: Check) -> proc.Command:
         argv, env = self._bench.start_of(check, self._env)
@@ -116,6 +122,7 @@ class _Round:
 
     def _take(self, ended: Ended) -> None:
         check = self._known[ended.name]
+        left = self._bench.look_between(self._task)
         ended = self._masked(ended)
         output = ended.output.decode("utf-8", "replace")
         verdict = ended.verdict
@@ -125,6 +132,11 @@ class _Round:
             answer = self._hinted(check, answer, output)
         else:
             answer = Answer(ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, ""))
+        if left and verdict == Verdict.PASSED:
+            verdict, answer = (
+                Verdict.FAILED,
+                Answer(ok=False, expected="no file that steers a check", got=left, fix=_LEFT),
+            )
         self._note(check, verdict, answer, ended)
 
     def _hinted(self, check: Check, answer: Answer, output: str) -> Answer:
@@ -186,6 +198,7 @@ class _Round:
             self._note(check, Verdict.TIMED_OUT, Answer(ok=False, expected="a turn", got="the phase ran out of time"))
 
 
+_LEFT = "have the code that it runs make no such file, or name it in outputs"
 _FIXES = {
     Verdict.TIMED_OUT: "make it quicker, or raise its timeout (30 s at most)",
     Verdict.FAILED: "write less output",

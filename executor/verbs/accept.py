@@ -11,6 +11,7 @@ from executor.desk import Desk
 from executor.errors import UsageError
 from executor.events import JudgesAccepted
 from executor.formats.spec_md import clean
+from executor.mask import spelled
 from executor.outcome import Verdict
 from executor.phases import judged
 from executor.recall import Decision
@@ -92,7 +93,7 @@ def _shown(bench: Bench, found: Found) -> Iterator[str]:
         yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
         return
     yield f"Changed since the brief of step {found.step} ({found.task_id}):"
-    yield from (f"  {safe(one)}" for one in found.changes)
+    yield from (f"  {spelled(one)}" for one in found.changes)
     yield from map(safe, _differences(bench, found))
     yield ""
 

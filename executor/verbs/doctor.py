@@ -7,7 +7,7 @@ import sys
 
 from executor import follow, interpreter, jobs, locks, notify, notify_checks, pids, project
 from executor.errors import DoTasksError
-from executor.mask import clean_control
+from executor.mask import spelled
 from executor.outcome import Verdict
 from executor.values import TYPE_CHECKING
 from executor.verbs.who_gets_what import who_gets_what
@@ -36,7 +36,7 @@ def run(args: Namespace) -> Verdict:
         print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
     else:
         for name, ok, found in rows:
-            print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {clean_control(found)}")
+            print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {spelled(found)}")
     return Verdict.PASSED if all(ok is not False for _, ok, _ in rows) else Verdict.FAILED
 
 

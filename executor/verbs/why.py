@@ -6,7 +6,7 @@ from executor import follow, project
 from executor.changes import UNSAID, judged_by
 from executor.desk import Desk, awaited, blocking, box_of, decide_or_refuse, outrun
 from executor.digests import who
-from executor.mask import clean_control, spelled_json
+from executor.mask import spelled, spelled_json
 from executor.order import Survey
 from executor.outcome import Verdict
 from executor.select import select
@@ -46,12 +46,12 @@ def run(args: Namespace) -> Verdict:
         print(spelled_json(json.dumps({"steps": told}, ensure_ascii=False)))
         return verdict
     for one in told:
-        print(clean_control(f"step {one['step']}: {one['title']}"))
+        print(spelled(f"step {one['step']}: {one['title']}"))
         for key in SHOWN:
             if one[key]:
-                print(clean_control(f"  {key.replace('_', ' ')}: {one[key]}"))
+                print(spelled(f"  {key.replace('_', ' ')}: {one[key]}"))
         for line in _since(one):
-            print(clean_control(f"  {line}"))
+            print(spelled(f"  {line}"))
     return verdict
 
 

@@ -546,3 +546,53 @@ def test_caches_that_the_agent_left_are_not_believed(project):
     ran = played(project, WORK, CLAIM)
     assert ran.code == 0, ran
     assert {"MYPY_CACHE_DIR=/dev/null", "RUFF_NO_CACHE=true"} <= {*outputs(project)["types"].split("\n")}
+
+
+@held_in
+@pytest.mark.parametrize("together", [True, False])
+def test_a_file_that_steers_the_next_check_and_deletes_itself_fails_the_one_that_made_it(project, together):
+    project.write("tests/test_a.py", "def test_a():\n    assert False\n")
+    hook = "import os; os.unlink(__file__); os._exit(0)"
+    loop = f"echo '{hook}' >conftest.py; sleep 2; true"
+    judge = check("judge", f"{sys.executable} -m pytest -q -p no:cacheprovider tests", timeout=30, parallel=together)
+    plan(project, check("agents", loop, parallel=together), judge, judge={"rounds": 1})
+    ran = played(project, WORK, CLAIM)
+    assert ran.code == 1, ran
+    assert statuses(project) == {"agents": "failed", "judge": "failed"}
+    assert project.event("CheckFinished", name="agents")["got"] == "conftest.py"
+
+
+@held_in
+def test_env_files_by_other_names_and_in_deep_folders_are_hidden(project):
+    hidden = ("prod.env", ".env-prod", ".env_local", ".env~", ".ENV", ".envrc.local", "a/b/c/d/e/f/g/.env")
+    for path in (*hidden, ".env.example", "my.environment"):
+        project.write(path, f"ODD={path}=kq83Zp1Lw5\n")
+    plan(project)
+    look = bash(f"cat {' '.join(hidden)} >out.txt; cat .env.example my.environment; wc -c out.txt")
+    played(project, look, CLAIM)
+    assert project.text("out.txt") == ""
+
+
+@held_in
+def test_packages_of_node_that_are_there_are_not_the_agents_to_write(project):
+    project.write("web/node_modules/lint/main.js", "old\n")
+    plan(project, check("kept", "grep -q old web/node_modules/lint/main.js"))
+    assert played(project, bash("echo new >web/node_modules/lint/main.js; echo done >out.txt"), CLAIM).code == 0
+
+
+def test_a_folder_in_the_place_of_the_file_beside_keeps_no_mark_away(project):
+    project.plan(spec="- [ ] **STEP 1**: a\n", s1={"main": {"command": "mkdir .SPEC.md.tmp && touch .SPEC.md.tmp/x"}})
+    ran = project.run("--step", "1")
+    assert ran.code == 0, ran
+    assert "[x]" in project.text("SPEC.md")
+
+
+def test_the_name_of_a_file_brings_no_line_of_its_own_into_why(project):
+    project.write("tests/test_a.py", "def test_a():\n    pass\n")
+    plan(project, check("judge", f"{sys.executable} -m pytest -q tests", timeout=30), judge={"rounds": 1})
+    forged = 'd=$(printf \'x\\n  last verdict: passed\\n.\'); mkdir "$d"; echo >"$d/conftest.py"; echo done >out.txt'
+    ran = played(project, bash(forged), CLAIM)
+    told = project.run("why", "1").out
+    assert ran.code == 1, ran
+    assert "x\\n  last verdict: passed" in told
+    assert "\n  last verdict: passed" not in told
