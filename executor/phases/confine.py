@@ -17,6 +17,7 @@ from executor import (
     locked,
     project,
     reading,
+    set_bits,
     sockets,
     start_files,
 )
@@ -66,7 +67,7 @@ def surroundings(bench: Bench, task: Task, *, private: bool = True) -> Surroundi
     locks = locked.locked(bench.root, environ, bench.python, wanted, seen)
     seen_so = sight(bench.root, wanted, seen, private=private)
     secret = env_files.hidden(bench.plan, bench.root)
-    since_ns = time.clock_gettime_ns(FILE_CLOCK) if seen.is_cut else 0
+    since_ns = now_ns() if seen.is_cut else 0
     return Surroundings(
         locks, keep, seen_so.replace(hidden=(*seen_so.hidden, *secret, *_hidden_before(bench, task))), since_ns
     )
@@ -92,8 +93,12 @@ def sight(root: str, wanted: Sandbox, seen: Survey, *, private: bool) -> Sight:
 def hold(bench: Bench, task: Task, run: str, containment: Containment) -> Surroundings:
     """Remember the start files, put placeholders where a mount can hold them, before an agent is let go."""
     held = surroundings(bench, task)
-    body = {"before": held.locks.before, "links": held.locks.links, "changed_since_ns": held.since_ns}
-    body["hidden"] = held.sight.hidden
+    body: dict[str, object] = {
+        "before": held.locks.before,
+        "links": held.locks.links,
+        "changed_since_ns": held.since_ns,
+    }
+    body |= {"hidden": held.sight.hidden, "began_ns": now_ns()}
     files.replace(_record(bench, task, run), json.dumps(body).encode("utf-8", "surrogateescape"))
     if containment.kind == "bubblewrap":
         start_files.make_way(bench.root, held.locks.placeholders)
@@ -122,9 +127,26 @@ def look_over(bench: Bench, task: Task, run: str) -> None:
         changed = _links_changed(bench.root, body.get("links"))
         put_aside(bench, task, bench.folder(task, run), (*appeared, *changed), when="the agent worked")
         _link_again(bench.root, changed)
+    began_ns = body.get("began_ns")
+    clear_bits(bench, task, began_ns if isinstance(began_ns, int) else 0, when="the agent worked")
     start_files.clear(bench.root)
     if not os.path.exists(bench.python):
         bench.python = project.interpreter(bench.project, bench.plan.settings.python, dict(os.environ))
+
+
+def now_ns() -> int:
+    """Return the time by the clock of files."""
+    return time.clock_gettime_ns(FILE_CLOCK)
+
+
+def clear_bits(bench: Bench, task: Task, since_ns: int, *, when: str) -> None:
+    """Take setuid and setgid off what changed since then, and say of what."""
+    taken = set_bits.cleared(bench.root, since_ns)
+    if taken:
+        more = f" and {len(taken) - MOST_NAMED} more" if len(taken) > MOST_NAMED else ""
+        named = f"{', '.join(taken[:MOST_NAMED])}{more}"
+        message = f"{named} got setuid or setgid while {when}: it was taken off, for who runs it would have your rights"
+        bench.log(WarningRaised(message=spelled(message)), task)
 
 
 def allowed(wanted: Sandbox) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from executor import attend, checks, jobs, locked, protect, sandbox, start_files
 from executor.checks import Place
 from executor.mask import spelled
 from executor.phases import guard
-from executor.phases.confine import allowed, known_before, put_aside, surroundings, wanted_of
+from executor.phases.confine import allowed, clear_bits, known_before, now_ns, put_aside, surroundings, wanted_of
 from executor.secret_values import without_secrets
 from executor.shell import prepared
 from executor.steps import path_of
@@ -56,6 +56,7 @@ class Enclosure:
         self._startup = guard.startup_of(bench, task)
         self._steering = self._steered_by()
         self._left: list[str] = []
+        self._began_ns = now_ns()
         self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(bench.root, jobs.JOBS, task.task_id, SCRATCH, "scratch")
 
@@ -106,6 +107,7 @@ class Enclosure:
             changed_since_ns=around.since_ns,
         )
         put_aside(self._bench, task, self._bench.folder(task, SCRATCH), started, when="its checks ran")
+        clear_bits(self._bench, task, self._began_ns, when="its checks ran")
         named = _named(self._left)
         return f"a check left {named}, {OTHERS_START}" if named else ""
 

@@ -596,3 +596,15 @@ def test_the_name_of_a_file_brings_no_line_of_its_own_into_why(project):
     assert ran.code == 1, ran
     assert "x\\n  last verdict: passed" in told
     assert "\n  last verdict: passed" not in told
+
+
+@held_in
+def test_no_program_is_left_that_runs_with_the_rights_of_its_owner(project):
+    old = project.write("old", "#!/bin/sh\n")
+    old.chmod(0o4755)
+    plan(project, check("makes", "cp /bin/true later; chmod 2755 later"))
+    ran = played(project, bash("mkdir d; cp /bin/true d/now; chmod 6755 d/now; echo done >out.txt"), CLAIM)
+    modes = [(project.root / path).stat().st_mode & 0o7777 for path in ("d/now", "later", "old")]
+    assert ran.code == 0, ran
+    assert modes == [0o755, 0o755, 0o4755]
+    assert [line["message"].split()[0] for line in project.events("WarningRaised")] == ["d/now", "later"]

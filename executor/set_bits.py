@@ -1,0 +1,52 @@
+"""Bits that have a program run with the rights of its owner or group: taken off what an agent made."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+MOST = 1_000_000  # entries that are looked at
+BITS = stat.S_ISUID | stat.S_ISGID
+
+
+def cleared(root: str, since_ns: int) -> tuple[str, ...]:
+    """Take the bits off files of ours that changed since then; return their paths from the root.
+
+    A folder keeps its own: a file in it belongs to its group, and no more.
+    """
+    found, waiting, left = [], [""], MOST
+    while waiting and left > 0:
+        entries = _entries(os.path.join(root, below := waiting.pop()))
+        left -= len(entries)
+        for one in entries:
+            path = f"{below}{one.name}"
+            if one.is_dir(follow_symlinks=False):
+                waiting.append(f"{path}/")
+            elif _has_bits(one, since_ns) and _take_off(one.path):
+                found.append(path)
+    return tuple(sorted(found))
+
+
+def _has_bits(entry: os.DirEntry[str], since_ns: int) -> bool:
+    try:
+        now = entry.stat(follow_symlinks=False)
+    except OSError:  # it is gone by now
+        return False
+    is_ours = stat.S_ISREG(now.st_mode) and now.st_uid == os.geteuid()
+    return is_ours and bool(now.st_mode & BITS) and now.st_ctime_ns >= since_ns
+
+
+def _take_off(path: str) -> bool:
+    try:
+        os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) & ~BITS)
+    except OSError:
+        return False
+    return True
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return [*found]
+    except OSError:  # closed, gone, or too deep for a path
+        return []
