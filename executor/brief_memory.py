@@ -53,7 +53,7 @@ def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) 
     Returned are the reference for the log, and what the system refused to have written outside.
     """
     ident = os.urandom(6).hex()
-    outside = os.path.join(state_home.folder(), f"{ident}.json")
+    outside = os.path.join(state_home.of_project(root), f"{ident}.json")
     trouble = _write_outside(outside, b"{}")
     folder = files.private_folder(os.path.join(root, state_home.BRIEFS, ident))
     if not trouble:
@@ -96,7 +96,7 @@ def kept(root: str) -> list[str]:
 
 def went_out(root: str, ident: str) -> bool:
     """Return False for what was remembered when an executor died before the brief was given."""
-    paths = (os.path.join(state_home.folder(), f"{ident}.json.{witness.LINES}"), witness.place_of(root, ident))
+    paths = (state_home.path_of(f"{ident}.json.{witness.LINES}"), witness.place_of(root, ident))
     there = [path for path in paths if os.path.exists(path)]
     return not there or any("BriefGiven" in witness.noted(path).values() for path in there)
 
@@ -110,7 +110,7 @@ def log_changes(root: str, ident: str) -> list[str]:
         return ["what was remembered of it is gone"]
     if logs.digest_before(root, size) != digest:
         return ["lines from before the brief changed"]
-    noted = witness.noted(os.path.join(state_home.folder(), f"{ident}.json.{witness.LINES}"))
+    noted = witness.noted(state_home.path_of(f"{ident}.json.{witness.LINES}"))
     return [*_told_lines(root, size, noted or witness.noted(witness.place_of(root, ident)))]
 
 
@@ -136,13 +136,13 @@ def forget(root: str, *idents: str) -> None:
 
     for ident in {*idents, *kept(root)}:
         for kind in ("json", "givers", f"json.{witness.LINES}"):
-            _unlink(os.path.join(state_home.folder(), f"{ident}.{kind}"))
+            _unlink(state_home.path_of(f"{ident}.{kind}"))
     rmtree(os.path.join(root, state_home.BRIEFS), ignore_errors=True)
 
 
 def add_givers(reference: str, givers: Collection[str]) -> None:
     """Remember outside to which processes a brief was given; where that cannot be written, the log alone has them."""
-    path = os.path.join(state_home.folder(), f"{ident_of(reference)}.givers")
+    path = _givers_of(reference)
     known = _read(path)
     more = "".join(f"{one}\n" for one in givers if one.encode() not in known.split(b"\n"))
     if more and not reference.startswith(f"{INSIDE}:"):
@@ -151,7 +151,7 @@ def add_givers(reference: str, givers: Collection[str]) -> None:
 
 def givers_of(reference: str) -> tuple[str, ...]:
     """Return the processes that `add_givers` was told of."""
-    path = os.path.join(state_home.folder(), f"{ident_of(reference)}.givers")
+    path = _givers_of(reference)
     return tuple(filter(None, _read(path).decode("utf-8", "replace").split("\n")))
 
 
@@ -162,7 +162,7 @@ def ident_of(reference: str) -> str:
 
 def _outside_of(root: str) -> list[str]:
     """Return the idents outside that were written for this folder: this very one, not another made in its place."""
-    every = [(ident, said) for ident, said in _all_outside() if said.get("root") == os.path.realpath(root)]
+    every = [(ident, said) for ident, said in _all_outside(root) if said.get("root") == os.path.realpath(root)]
     here = (pids.machine_id(), whereabouts_of(root)) if every else ("", "")
     return [ident for ident, said in every if (said.get("machine"), said.get("place")) == here]
 
@@ -209,14 +209,20 @@ def _write_outside(path: str, body: bytes) -> str:
 def _outside(folder: str, ident: str) -> bytes:
     """Return the copy outside: where the environment says, else where it was written."""
     place = os.fsdecode(_read(os.path.join(folder, PLACE)))
-    return _read(os.path.join(state_home.folder(), f"{ident}.json")) or (_read(place) if os.path.isabs(place) else b"")
+    return _read(state_home.path_of(f"{ident}.json")) or (_read(place) if os.path.isabs(place) else b"")
 
 
-def _all_outside() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name in state_home.names():
+def _all_outside(root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name in state_home.names(root):
         ident, dot, kind = name.rpartition(".")
         if dot and kind == "json":
-            yield ident, reading.record(os.path.join(state_home.folder(), name))
+            yield ident, reading.record(os.path.join(state_home.of_project(root), name))
+
+
+def _givers_of(reference: str) -> str:
+    """Return the path of the list of processes that a brief was given to: beside the copy outside."""
+    ident = ident_of(reference)
+    return f"{state_home.path_of(f'{ident}.json').removesuffix('.json')}.givers"
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:

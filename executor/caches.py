@@ -11,7 +11,7 @@ NAMES = ("state.json", os.path.join("cache", "plan.json"), os.path.join("cache",
 OURS = ".do-tasks"
 PENDING = "guarding"  # there while an agent works, and after it until somebody looked
 SIGNS = tuple(f'"runner": "{name}"'.encode() for name in ("agent", "claude-code", "host"))
-MOST = 16 << 20  # bytes of the log's end that are looked at
+MOST = 1 << 20  # bytes of the log's end that are looked at
 
 
 def drop(root: str) -> None:

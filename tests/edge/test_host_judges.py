@@ -190,7 +190,7 @@ def remembered(project, name):
 
 
 def outside(project):
-    (path,) = (project.root.parent / "state/do-tasks").glob("*.json")
+    (path,) = (project.root.parent / "state/do-tasks").glob("*/*.json")
     return path
 
 
@@ -499,7 +499,7 @@ def test_the_record_of_what_lay_there_before_is_not_rewritten(project):
 def test_a_death_before_the_brief_went_out_leaves_nothing_to_accept(project):
     briefed(project)
     without_line(project, "BriefGiven")
-    lines = next((project.root.parent / "state/do-tasks").glob("*.lines"))
+    lines = next((project.root.parent / "state/do-tasks").glob("*/*.lines"))
     lines.write_text("")
     done = project.run("--continue")
     assert (done.code, "## Objective" in done.out) == (3, True), done
