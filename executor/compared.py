@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor import files, guarded, judges, reading, snapshot, startup
+from executor import files, guarded, ignore_files, judges, reading, snapshot, startup
 from executor.judge_parts import has_parts, part_of
 from executor.judges import FILE, FOLDER, LINK, ancestors
 from executor.mend import ADDED, CHANGED, MODE, REMOVED, REPLACED, Change
@@ -37,7 +37,7 @@ class Compared:
         known = self._kept.entries
         now = judges.survey(self._root, self._kept.globs, self._kept.survey)
         there = startup.find(self._root, self._kept.startup)
-        steering = {path for path in there.files if not has_parts(path) or self._part(path)}
+        steering = {path for path in there.files if not _has_parts(path) or self._part(path)}
         new = {path for path in (*now.looks, *steering, *there.hiding) if path not in known}
         gone = {path for path, entry in known.items() if entry.look.kind != FOLDER}
         return [Change(path, ADDED) for path in sorted(new) if not (new | gone).intersection(ancestors(path))]
@@ -63,14 +63,13 @@ class Compared:
 
     def _is_shared(self, path: str) -> bool:
         """Return True for a file of which only parts judge, unless a glob guards it as a whole."""
-        return has_parts(path) and not guarded.matches(path, self._kept.globs)
+        return _has_parts(path) and not guarded.matches(path, self._kept.globs)
 
     def _reads_the_same(self, path: str, now: Look | None, entry: Entry) -> bool:
         if now and is_same(now, entry.look):
             return True
         before = snapshot.content(self._folder, entry)
-        sections = self._kept.startup.sections
-        return before is not None and part_of(path, before, sections) == (self._part(path) if now else "")
+        return before is not None and self._part_in(path, before) == (self._part(path) if now else "")
 
     def _part(self, path: str) -> str:
         """Return what of a file judges, empty when nothing does."""
@@ -78,6 +77,11 @@ class Compared:
             data = reading.start_of(os.path.join(self._root, path), snapshot.MOST_OF_ONE)
         except OSError:
             return ""
+        return self._part_in(path, data)
+
+    def _part_in(self, path: str, data: bytes) -> str:
+        if ignore_files.is_one(path):
+            return ignore_files.part_of(self._root, path, data)
         return part_of(path, data, self._kept.startup.sections)
 
     def _leads(self, path: str) -> bool:
@@ -106,6 +110,10 @@ class Compared:
         if now.size != entry.look.size or not entry.digest:
             return False
         return snapshot.digest_of(here) in (entry.digest, "")  # what cannot be read has another mode
+
+
+def _has_parts(path: str) -> bool:
+    return has_parts(path) or ignore_files.is_one(path)
 
 
 def _holds(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:

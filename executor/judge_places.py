@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from executor import files, guarded
+from executor import files, guarded, ignore_files
 from executor.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
 from executor.judge_parts import has_parts
 from executor.judge_reach import commands_of, inside, reach_of
@@ -77,7 +77,9 @@ def globs_of(wanted: Startup) -> tuple[str, ...]:
     near = [os.path.join(folder, name) for folder, names in wanted.folders.items() for name in names]
     every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
     freed = {os.path.basename(path) for path in wanted.free}
-    return tuple(one for one in every if not has_parts(one) and os.path.basename(one) not in freed)
+    return tuple(
+        one for one in every if not (has_parts(one) or ignore_files.is_one(one)) and os.path.basename(one) not in freed
+    )
 
 
 def made_by(step: Step) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
     yield "", ALWAYS
     yield ".git", ("config", "commondir")
     yield ".git/hooks", ("*",)
-    if any("git" in tool.words for tool in tools):
+    if any(tool.words & {"git", "ruff", "black", "rg"} for tool in tools):
         yield ".git/info", ("attributes", "exclude")
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from operator import itemgetter
 
-from executor import files, judges, startup
+from executor import files, ignore_files, judges, startup
 from executor.errors import MachineError
 from executor.judge_parts import has_parts
 from executor.judges import FILE, Look, Survey
@@ -94,7 +94,9 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
         raise MachineError(f"cannot keep what judges the agent in {folder}: {error.strerror}") from error
     body = json.dumps(_as_json(Snapshot(every, entries, found, spec, wanted)), separators=(",", ":")).encode()
     files.replace(manifest, body)
-    return Memory(body, pack.small, tuple(path for path in there.files if not has_parts(path)))
+    return Memory(
+        body, pack.small, tuple(path for path in there.files if not (has_parts(path) or ignore_files.is_one(path)))
+    )
 
 
 def read(folder: str) -> Snapshot | None:

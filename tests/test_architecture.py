@@ -22,8 +22,9 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     "L2": "secret_values misnamed refused reading env_files files caches state_home witness journal follow logs"
     " pids person belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc"
     " watch launcher jobs job_record twins masked_files attend interpreter project known_secrets spec_file claude_files"
-    " home_view mounts sandbox start_files set_bits sockets locked own_environment judges startup snapshot mend"
-    " compared protect brief_memory record_guard task_records sources inputs judge_reach judge_places",
+    " home_view mounts sandbox start_files set_bits sockets locked own_environment judges startup"
+    " ignore_files snapshot mend compared protect brief_memory record_guard task_records sources inputs"
+    " judge_reach judge_places",
     "L3": "child herald checks criteria evidence probes measure searching sightless vital watched prober digests"
     " runnable changes moment desk order bench noticed notify notify_checks agent runners monitors",
     "L4": "phases",

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from executor import attend, checks, jobs, locked, protect, sandbox, start_files, startup
+from executor import attend, checks, ignore_files, jobs, locked, protect, sandbox, start_files, startup
 from executor.checks import Place
 from executor.mask import spelled
 from executor.phases import guard
@@ -92,6 +92,7 @@ class Enclosure:
     def look_between(self, task: Task) -> str:
         """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""
         steering = tuple(path for path in self._steered_by() if path not in self._steering)
+        steering = tuple(path for path in steering if ignore_files.steers(self._bench.root, path))
         put_aside(self._bench, task, self._bench.folder(task, SCRATCH), steering, when="its checks ran")
         self._left += [path for path in steering if path not in self._left]
         return _named(steering)

@@ -608,3 +608,15 @@ def test_no_program_is_left_that_runs_with_the_rights_of_its_owner(project):
     assert ran.code == 0, ran
     assert modes == [0o755, 0o755, 0o4755]
     assert [line["message"].split()[0] for line in project.events("WarningRaised")] == ["d/now", "later"]
+
+
+@held_in
+@pytest.mark.parametrize(("line", "code"), [("src", 1), ("out/", 0)])
+def test_a_line_that_has_a_checker_leave_out_source_files_changes_the_judge(project, line, code):
+    project.write("src/a.py", "import sys\n")
+    project.write(".gitignore", "*.log\n")
+    plan(project, check("style", "true || ruff check ."), judge={"rounds": 1})
+    more = f"echo '{line}' >>.gitignore; mkdir htmlcov; echo '*' >htmlcov/.gitignore; touch htmlcov/a.js"
+    ran = played(project, bash(more), WORK, CLAIM)
+    assert ran.code == code, ran
+    assert project.text(".gitignore") == ("*.log\n" if code else f"*.log\n{line}\n")
