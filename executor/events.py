@@ -464,7 +464,7 @@ class BriefGiven(Event):
 
     `asked` is the selection that is gone on with then, as words of the command line. `judges` names what was remembered
     of its judges, with the digest of that; `givers` are the processes that it was given to, as `pid start boot name`,
-    and when (pid 0); `before` is the digest of the record of what lay there before MAIN.
+    and when, where, beside which orphans (pid 0); `before` is the digest of the record of what lay there before MAIN.
     """
 
     phase: str = "MAIN"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from functools import cache
@@ -135,11 +136,9 @@ class Line(Value):
 
 
 def owner(pid: int) -> int:
-    """Return the user of a process, -1 when it is gone."""
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return -1
+    """Return the real user of a process, -1 when it is gone. The owner of its folder in /proc it can change itself."""
+    said = re.search(rb"^Uid:\s+(\d+)", _raw(f"/proc/{pid}/status") or b"", re.MULTILINE)
+    return int(said[1]) if said else -1
 
 
 def cgroup(pid: int) -> str:

@@ -20,7 +20,8 @@ LAYERS = {  # a package stands for its modules: they import each other freely, n
     " make_targets lint_agents"
     " lint_proof at_end step_state packing ticks state recall recipes imports pace select ready notify_schemes",
     "L2": "secret_values misnamed refused reading env_files files caches state_home witness journal follow logs"
-    " pids person belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc"
+    " pids descent"
+    " person belonging run_lock members whereabouts signals lock_holder lock_files locks capture interrupts proc"
     " watch launcher jobs job_record twins masked_files attend interpreter project known_secrets spec_file claude_files"
     " home_view mounts sandbox start_files set_bits sockets locked own_environment judges startup"
     " ignore_files snapshot mend compared protect brief_memory record_guard task_records sources inputs"

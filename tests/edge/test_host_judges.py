@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.edge.projects import Project, check, finish
+from tests.edge.projects import Project, check, finish, until
 from tests.edge.terminals import Terminal
 
 CHECK = "import json, sys; sys.exit(json.load(open('counts.json'))['words'] < 5)\n"
@@ -357,6 +357,56 @@ def test_a_terminal_that_was_let_go_after_the_brief_accepts_nothing(project, tmp
     code, shown = late.run("accept", "1", answer="1")
     late.close()
     assert (code, "began after the brief" in shown, project.events("JudgesAccepted")) == (2, True, []), shown
+
+
+def laid_out(project):
+    """Write the project of `briefed`, with the work of step 1 done and no brief given; step 1 would fail."""
+    project.write("tests/check.py", CHECK)
+    project.write("SPEC.md", "- [ ] **STEP 1**: Count\n- [ ] **STEP 2**: Two\n")
+    project.write("counts.json", json.dumps({"words": 5}))
+    write_plan(project)
+
+
+def test_a_brief_that_a_dead_process_took_lets_no_late_terminal_accept(project, tmp_path):
+    laid_out(project)
+    taken = f"echo $$ >taker; {' '.join(DO_TASKS)} --step 1 >brief.out 2>&1; : >taken"
+    finish(project.start(argv=("bash", "-c", f"(setsid bash -c '{taken}' &)")))
+    until(lambda: project.has("taken"), "the brief was never taken")
+    until(lambda: not os.path.exists(f"/proc/{project.text('taker').strip()}"), "who took the brief never ended")
+    write_plan(project, equals=5)
+    late = Terminal(tmp_path / "late", project)
+    code, shown = late.run("accept", "1", answer="1")
+    late.close()
+    assert (code, "began after the brief" in shown, project.events("JudgesAccepted")) == (2, True, []), shown
+
+
+def test_a_helper_from_before_the_brief_accepts_at_no_terminal_that_it_opens_later(project, tmp_path):
+    helper = Terminal(tmp_path / "helper", project, waits_for=tmp_path / "go")
+    briefed(project, words=5)
+    write_plan(project, equals=5)
+    helper.open()
+    code, shown = helper.run("accept", "1", answer="1")
+    helper.close()
+    assert (code, "with no terminal" in shown, project.events("JudgesAccepted")) == (2, True, []), shown
+
+
+def test_a_process_that_was_given_the_brief_stays_it_as_another_program(project, terminal):
+    laid_out(project)
+    project.write("looser.json", json.dumps(plan(equals=5)))
+    do_tasks = " ".join(DO_TASKS)
+    said = f"{do_tasks} --step 1 >brief.out; cp looser.json step_definitions.yaml; exec {do_tasks} accept 1"
+    code, shown = terminal.line(f"sh -c '{said}'", answer="1")
+    assert (code, "a brief of this project was given to it" in shown) == (2, True), shown
+    assert not project.events("JudgesAccepted")
+
+
+def test_a_shell_from_before_the_brief_accepts_though_a_dead_process_took_it(project, terminal):
+    laid_out(project)
+    finish(project.start(argv=("bash", "-c", f"(setsid {' '.join(DO_TASKS)} --step 1 >brief.out 2>&1 &)")))
+    project.until_logged("BriefGiven")
+    write_plan(project, equals=5)
+    code, shown = terminal.line(f"until {' '.join(ACCEPT)}; do sleep 0.2; done", answer="1")
+    assert (code, len(project.events("JudgesAccepted"))) == (0, 1), shown
 
 
 MARKS = ("CLAUDECODE", "CODEX_THREAD_ID", "OPENCODE", "CURSOR_AGENT", "GEMINI_CLI", "DO_TASKS_TASK_ID")
