@@ -36,10 +36,10 @@ if TYPE_CHECKING:
         """What holds the checks of a step that an agent did."""
 
         def start_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
-            """Return what is started for a check, with its environment."""
+            """Return the command line of a check inside the sandbox, and its environment."""
 
         def hint(self, check: Check, output: str) -> str:
-            """Return what a failed check may lack in there, empty when nothing tells."""
+            """Return a hint about the network or key that a failed check lacks in the sandbox; empty for none."""
 
         def runs_code(self, check: Check) -> bool:
             """Return True for a check that may run code of the agent."""
@@ -159,7 +159,7 @@ class Bench(Desk):
         }
 
     def _of_env_files(self, task: Task) -> Mapping[str, str]:
-        """Return what the step's env files set as they are now, which is masked from here on."""
+        """Return the variables of the step's env files; their values are masked from now on."""
         main = task.step.main
         if main is None or not main.env_file:
             return {}
@@ -168,7 +168,7 @@ class Bench(Desk):
         return values
 
     def env_trouble(self, task: Task) -> str:
-        """Return what is wrong with the step's env files, empty when nothing."""
+        """Return the error of the step's env files, empty for none."""
         main = task.step.main
         trouble = env_files.load(self.root, main.env_file, self.environ).trouble if main else ()
         return "; ".join(trouble)
@@ -178,7 +178,7 @@ class Bench(Desk):
         return Named(notify_names(self.plan.settings), tuple(self._of_env_files(task)))
 
     def without_secrets(self, task: Task, allow: tuple[str, ...] = ()) -> dict[str, str]:
-        """Return what a child of this task is given that must see no secrets but those in `allow`."""
+        """Return the environment of a child of this task, without secrets but those named in `allow`."""
         return without_secrets(self.environment_with(task, allow), allow, self.named_secrets(task))
 
     def environment_with(self, task: Task, names: Iterable[str]) -> dict[str, str]:
@@ -192,13 +192,13 @@ class Bench(Desk):
         return (program, *plain[1:]) if program else checks.argv(check, python=self.python)
 
     def start_of(self, check: Check, env: Mapping[str, str]) -> tuple[Argv, Mapping[str, str]]:
-        """Return what a check starts, and its environment; held in where an agent did the work."""
+        """Return a check's command line and environment; in the sandbox where an agent did the work."""
         if self.enclosure is None:
             return self.argv(check), env
         return self.enclosure.start_of(check, checks.argv(check, python=self.python), env)
 
     def look_between(self, task: Task) -> str:
-        """Return what the check before left that steers others, put aside; empty where no agent did the work."""
+        """Put aside start-up files that the last check left, and return them; none without an agent."""
         return self.enclosure.look_between(task) if self.enclosure else ""
 
     def hint(self, check: Check, output: str) -> str:

@@ -233,7 +233,7 @@ def _leave(order: Order, end: End) -> None:
     if not end.claims.criteria and end.kind not in ("done", "not_met"):
         return
     reported = os.path.join(order.folder, SCRATCH, RESULT)
-    if os.path.islink(reported):  # it would have us read what the shell is not shown
+    if os.path.islink(reported):  # its target may be a file that the shell cannot read
         os.unlink(reported)
     told = read_result(reported)
     if not told.written and order.before:

@@ -76,7 +76,7 @@ class Enclosure:
         return tuple(one for one in self._around.locks.read_only if before is None or one in before)
 
     def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
-        """Return what is started for a check, with its environment."""
+        """Return the command line of a check inside the sandbox, and its environment."""
         plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._safe)}
         if checks.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
             return argv, plain
