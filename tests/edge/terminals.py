@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import suppress
 from tests.edge.projects import until
 
 PATIENCE_S = 300
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 # It leaves us by forking twice, so that process 1 is above it, and ends by itself.
 LEAVE = """\
 import os, pty, select, sys, time
@@ -55,6 +57,7 @@ class Terminal:
     def __init__(self, folder, project, waits_for=""):
         self.folder = folder
         self.folder.mkdir()
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)  # a test before this one may have set it
         argv = [sys.executable, "-c", LEAVE, str(folder), str(PATIENCE_S), str(waits_for)]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(argv, env={**project.env(), "PS1": "$ "}, cwd=project.root, timeout=60, check=True, **quiet)

@@ -111,9 +111,9 @@ def test_nothing_that_it_left_running_lives(project):
 
 def test_its_shell_has_no_key_and_none_reaches_the_model(project):
     project.environ["HF_TOKEN"] = SECRET
-    project.write("secrets.env", f"HF_TOKEN={SECRET}\n")
+    project.write("notes.txt", f"HF_TOKEN={SECRET}\n")
     parent = bash("cat /proc/$PPID/environ | tr '\\0' ' '")
-    ask = together(bash("env; cat secrets.env"), edit("view", "secrets.env"), parent)
+    ask = together(bash("env; cat notes.txt"), edit("view", "notes.txt"), parent)
     with play(poem(project), ask, WRITE, done(CLAIMS)) as scene:
         assert scene.run().code == 0
         scene.server.check([SECRET])

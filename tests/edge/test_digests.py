@@ -164,7 +164,8 @@ def test_a_brief_of_an_older_recipe_is_resumed_when_a_person_accepts_its_judges(
     told = {"script": ["", ""], "objective": "Do it", "runner": "host", "told": [""]}
     as_of_before(project, {1: recipe_1("", told=told)})
     project.write("ok", "")
-    assert terminal.run("accept", "1", answer="1")[0] == 0
+    code, shown = terminal.run("accept", "1", answer="1")
+    assert code == 0, shown
     terminal.close()
     done = project.run("resume", project.event("BriefGiven")["task_id"])
     assert done.code == 0, done

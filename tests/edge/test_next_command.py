@@ -285,7 +285,8 @@ def test_a_tick_by_hand_is_no_end_of_the_selection(project, tmp_path):
     terminal = Terminal(tmp_path / "terminal", project)
     project.plan(s1=hosted(1), s2=hosted(2)).run("--step", "1-2")
     task = do_work(project)
-    assert terminal.run("mark-done", "1", "--by", "me", "--reason", "seen", answer="1")[0] == 0
+    code, shown = terminal.run("mark-done", "1", "--by", "me", "--reason", "seen", answer="1")
+    assert code == 0, shown
     terminal.close()
     done = project.run("resume", task)
     assert (done.code, next_of(done)) == (0, "do-tasks --step 1-2")
@@ -307,7 +308,7 @@ def asked_instead(project, words):
     texts = [json.dumps(line) for line in lines]
     project.write(".task_execution.log", "".join(f"{text}\n" for text in texts))
     noted = "".join(f"{digest_of(text.encode())} {line['event']}\n" for text, line in zip(texts, lines, strict=True))
-    (path,) = Path(f"{project.root}.state").glob("do-tasks/*.lines")
+    (path,) = Path(f"{project.root}.state").rglob("*.lines")
     path.write_text(noted)
 
 
