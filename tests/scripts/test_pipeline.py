@@ -127,15 +127,34 @@ def losses(home):
 
 
 def test_a_killed_generation_has_the_rows_of_one_that_was_not(home, made):
-    whole = read(made.path("outputs/teacher_data_1.jsonl"))
+    """Requests fall into other batches, so figures differ by a rounding: a token may turn, and what follows it."""
     rows = home.path("outputs/teacher_data_1.jsonl")
     rows.unlink()
+    kept = []
     for kill in range(KILLS):
         grown = (kill + 1) * ROWS // (KILLS + 2)
         home.kill_when(lambda: rows.is_file() and rows.read_text().count("\n") >= grown, "08_generate_teacher_data.py")  # noqa: B023
+        kept.append(rows.read_bytes().rpartition(b"\n")[0])
     home.run("08_generate_teacher_data.py")
-    assert read(rows) == whole
+    assert all(rows.read_bytes().startswith(one) for one in kept)
+    whole = read(made.path("outputs/teacher_data_1.jsonl"))
     assert [row["row"] for row in whole] == list(range(ROWS))
+    assert list(map(asked, read(rows))) == list(map(asked, whole))
+    assert [pair for pair in zip(read(rows), whole, strict=True) if not same_answer(*pair)] == []
+
+
+def asked(row):
+    """A row without its answer."""
+    return {name: value for name, value in row.items() if name not in {"answer", "tokens", "logprobs"}}
+
+
+def same_answer(row, other):
+    """True when two answers are the same up to a token that a rounding turned."""
+    pairs = list(zip(row["tokens"], other["tokens"], strict=False))
+    alike = next((at for at, (one, two) in enumerate(pairs) if one != two), len(pairs))
+    turned = alike < len(pairs)
+    near = pytest.approx(other["logprobs"][:alike], abs=2e-3)
+    return row["logprobs"][:alike] == near and (turned or len(row["tokens"]) == len(other["tokens"]))
 
 
 def test_a_chunk_is_the_part_of_the_whole(home, made):
@@ -146,7 +165,9 @@ def test_a_chunk_is_the_part_of_the_whole(home, made):
         DO_TASKS_ROWS=str(rows),
         **{f"DO_TASKS_{name}": str(value) for name, value in told.items()},
     )
-    assert read(rows) == read(made.path("outputs/teacher_data_1.jsonl"))[50:70]
+    part, whole = read(rows), read(made.path("outputs/teacher_data_1.jsonl"))[50:70]
+    assert list(map(asked, part)) == list(map(asked, whole))
+    assert [pair for pair in zip(part, whole, strict=True) if not same_answer(*pair)] == []
 
 
 def test_more_rows_than_questions_are_refused(home):
