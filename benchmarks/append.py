@@ -66,10 +66,10 @@ def do_tasks_with_a_secret(path: Path) -> Callable[[], object]:
 
 def through_journal(path: Path, environ: dict[str, str]) -> Callable[[], object]:
     """Return an append of one CheckFinished as in a run: stamped, rid of this environment's secrets, rendered."""
-    mask = importlib.import_module("executor.mask")
-    masker = mask.Masker(mask.secrets(environ))
-    journal = importlib.import_module("executor.journal").Journal(str(path), mask=masker.mask)
-    finished = importlib.import_module("executor.events").CheckFinished
+    secrets = importlib.import_module("executor.system.secret_values").secrets(environ)
+    masker = importlib.import_module("executor.system.masking").Masker(secrets)
+    journal = importlib.import_module("executor.store.log_writer").Journal(str(path), mask=masker.mask)
+    finished = importlib.import_module("executor.store.events").CheckFinished
     envelope = {"v", "timestamp", "task_id", "step", "event"}
     fields = {name: value for name, value in EVENT.items() if name not in envelope}
     return lambda: journal.write(finished(**fields), task_id=EVENT["task_id"], step=EVENT["step"])

@@ -38,7 +38,7 @@ def read_all(folder: Path) -> None:
 
 def rows(root: Path) -> dict[str, Callable[[], object]]:
     """Return what takes turns: the floor, nothing to remember, and each size."""
-    remember = importlib.import_module("executor.evidence").remember
+    remember = importlib.import_module("executor.checks.evidence").remember
     record = str(root / "before.json")
     globs = {name: filled(root / str(size), size) for name, size in SIZES.items()}
     globs = {"nothing there": str(root / "none" / "*"), **globs}

@@ -21,11 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if not __package__:
     sys.path[0] = str(ROOT)
 
-from executor import follow, jobs, pids  # noqa: E402
-from executor.events import JobStarted, SupervisorStarted, TaskStarted  # noqa: E402
-from executor.journal import Journal  # noqa: E402
-from executor.probes import PROBES  # noqa: E402
-from executor.readings import Place  # noqa: E402
+from executor.monitoring.model import Place  # noqa: E402
+from executor.monitoring.probes.registry import PROBES  # noqa: E402
+from executor.store import log_reader, runs  # noqa: E402
+from executor.store.events import JobStarted, SupervisorStarted, TaskStarted  # noqa: E402
+from executor.store.log_writer import Journal  # noqa: E402
+from executor.system import procfs  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ def supervisor(folder: Path, monitors: list[dict[str, object]], seconds: float) 
     plan(folder, monitors)
     do_tasks(folder, "--step", "13")
     task_id = job_of(folder)
-    pid = int(jobs.supervisor(str(folder), task_id))
+    pid = int(runs.supervisor(str(folder), task_id))
     time.sleep(6)
     before, began = seen_of(pid), time.monotonic()
     time.sleep(seconds)
@@ -111,7 +112,7 @@ def start(folder: Path) -> float:
     began_ns = time.time_ns()
     do_tasks(folder, "--step", "13")
     task_id = job_of(folder)
-    took_ms = (jobs.began_ns(jobs.run_folder(str(folder), task_id, "main.1")) - began_ns) / 1e6
+    took_ms = (runs.began_ns(runs.run_folder(str(folder), task_id, "main.1")) - began_ns) / 1e6
     do_tasks(folder, "stop", task_id)
     return took_ms
 
@@ -123,31 +124,31 @@ def fifty(folder: Path) -> Path:
     (folder / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")
     log = folder / ".task_execution.log"
     journal = Journal(str(log))
-    identity = pids.identify(os.getpid())
+    identity = procfs.identify(os.getpid())
     if identity is None:
         raise SystemExit("jobs: this platform does not tell who we are")
     for step in range(1, 51):
         task_id = f"task_{step}_0000000a"
-        run = jobs.new_run(str(folder), task_id, "main.1")
-        jobs.write_job(str(folder), task_id, {"task_id": task_id, "step": step, "title": f"Job {step}"})
-        jobs.write_started(run, identity, command="train", digest="d")
-        jobs.write_watch(str(folder), task_id, watch_of(step, task_id))
+        run = runs.new_run(str(folder), task_id, "main.1")
+        runs.write_job(str(folder), task_id, {"task_id": task_id, "step": step, "title": f"Job {step}"})
+        runs.write_started(run, identity, command="train", digest="d")
+        runs.write_watch(str(folder), task_id, watch_of(step, task_id))
         os.truncate(os.open(f"{run}/stdout.log", os.O_CREAT | os.O_WRONLY), 20 << 20)
         for event in (TaskStarted(title="T"), SupervisorStarted(run="main.1"), JobStarted(run="main.1")):
             journal.write(event, task_id=task_id, step=step)
-    recalled = follow.recall(str(folder))
+    recalled = log_reader.recall(str(folder))
     with log.open("r+b") as file:
         file.truncate(1 << 30)
         file.seek(0, os.SEEK_END)
         file.write(b"\n")
-    follow.save(str(folder), recalled.replace(offset=log.stat().st_size))
+    log_reader.save(str(folder), recalled.replace(offset=log.stat().st_size))
     return folder
 
 
 def watch_of(step: int, task_id: str) -> dict[str, object]:
     now = time.monotonic()
     who = {"v": 1, "task_id": task_id, "step": step, "title": f"Job {step}", "run": "main.1", "state": "running"}
-    when = {"boot": pids.boot_id(), "written_s": now, "began_s": now, "written": "", "began": ""}
+    when = {"boot": procfs.boot_id(), "written_s": now, "began_s": now, "written": "", "began": ""}
     seen = {"metrics": {"loss": 0.5}, "checkpoints": None, "alerts": [], "monitors": []}
     progress = {"done": 1.0, "total": 2.0, "changed_s": now, "changed": "", "eta_s": 1.0, "basis": "", "source": ""}
     return {**who, **when, **seen, "reason": "", "pid": os.getpid(), "restarts": 0, "progress": progress}
@@ -156,7 +157,7 @@ def watch_of(step: int, task_id: str) -> dict[str, object]:
 def hold(folder: Path) -> None:
     """Hold the lock of each job, as its supervisor would, as long as we live."""
     for step in range(1, 51):
-        lock = os.open(jobs.job_lock(str(folder), f"task_{step}_0000000a"), os.O_CREAT | os.O_RDWR)
+        lock = os.open(runs.job_lock(str(folder), f"task_{step}_0000000a"), os.O_CREAT | os.O_RDWR)
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 

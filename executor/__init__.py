@@ -1,3 +1,3 @@
 """do-tasks: run a plan, tick a box only for what this process saw."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,6 +1,6 @@
 """`python -m executor` is `do-tasks`."""
 
-from executor.cli import entry
+from executor.cli.main import entry
 
 if __name__ == "__main__":
     entry()

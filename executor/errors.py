@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from executor.values import Value
+from executor.system.records import Value
 
 WAYS_OUT = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 
-from executor.secret_values import NOBODY, Named, without_secrets
-from executor.values import TYPE_CHECKING
+from executor.system import own_program
+from executor.system.records import TYPE_CHECKING
+from executor.system.secret_values import NOBODY, Named, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from executor.formats.roles import Role
+    from executor.plan.roles import Role
 
 OWN = ("ANTHROPIC_", "CLAUDE_")  # how the names begin of what Claude Code reads for itself
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-WITHHOLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "withhold.sh")
+WITHHOLD = own_program.path_of("runners", "withhold.sh")
 
 # What a session tells its own shell (2.1.330). With CLAUDECODE older versions refuse to start within one another; the
 # rest would lead to the sockets and the folders of the session that called us.

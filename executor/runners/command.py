@@ -6,21 +6,21 @@ import os
 import re
 import shlex
 
-from executor import cause as causes
-from executor import reading
-from executor.cause import ran_out_of_memory, was_limited
-from executor.checks import signal_name
+from executor.checks import failure_cause as causes
+from executor.checks.failure_cause import ran_out_of_memory, was_limited
+from executor.checks.kinds import signal_name
 from executor.errors import DefinitionError, Problem
-from executor.events import OUTPUT_TAIL
-from executor.outcome import Outcome, Verdict
-from executor.shell import given
-from executor.shell import shown as shown_command
-from executor.values import TYPE_CHECKING
+from executor.store.events import OUTPUT_TAIL
+from executor.system import safe_open
+from executor.system.outcome import Outcome, Verdict
+from executor.system.records import TYPE_CHECKING
+from executor.system.shell.bash_command import given
+from executor.system.shell.bash_command import shown as shown_command
 
 if TYPE_CHECKING:
-    from executor.bench import Bench, Task
-    from executor.records import Exit
-    from executor.steps import Main
+    from executor.plan.model import Main
+    from executor.store.context import Bench, Task
+    from executor.system.run_records import Exit
 
 RATE_LIMIT_EXIT = 75
 _RATE_LIMIT = re.compile(r"\b429\b|rate limit", re.IGNORECASE)
@@ -52,7 +52,7 @@ def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
 
 def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
     """Return how a script is started: .py by the project's interpreter, others by themselves or their first line."""
-    from executor.project import script_path
+    from executor.store.project import script_path
 
     path = script_path(bench.project, script)
     if not path:
@@ -64,7 +64,7 @@ def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
         )
     if path.endswith(".py"):
         return (bench.python, path)
-    first = reading.start_of(path, 256).partition(b"\n")[0]
+    first = safe_open.start_of(path, 256).partition(b"\n")[0]
     if os.access(path, os.X_OK) and first.startswith((b"#!", b"\x7fELF")):
         return (path,)
     named = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
@@ -113,7 +113,7 @@ def _class(end: Exit, *, stderr: str, output: str) -> str:
 
 def line_ends_hint(bench: Bench, task: Task, end: Exit) -> str:
     """Return what to do about a script whose lines end as on Windows, empty when that is not why it failed."""
-    from executor.project import script_path
+    from executor.store.project import script_path
 
     main = task.step.main
     if main is None or end.exit_code not in _NOT_UNDERSTOOD:
@@ -127,7 +127,7 @@ def line_ends_hint(bench: Bench, task: Task, end: Exit) -> str:
 
 def _ends_in_cr(path: str) -> bool:
     try:
-        return reading.start_of(path, 4096).partition(b"\n")[0].endswith(b"\r")
+        return safe_open.start_of(path, 4096).partition(b"\n")[0].endswith(b"\r")
     except OSError:
         return False
 

@@ -1,1 +1,1 @@
-"""The supervisor of one background job: a process of its own."""
+"""The old place of the supervisor: jobs that live through an upgrade start it by this name, for one release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from executor.values import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,19 +8,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Event, Lock, Thread
 
+from executor.system.records import TYPE_CHECKING
 from executor.testing import wire
-from executor.testing.ledger import Ledger, lost
+from executor.testing.protocol import refusal
 from executor.testing.replies import refused
 from executor.testing.request import Request, read
-from executor.testing.rulebook import refusal
-from executor.values import TYPE_CHECKING
+from executor.testing.script import Ledger, lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any, Self
 
-    from executor.testing.ledger import Exchange
     from executor.testing.replies import Reply
+    from executor.testing.script import Exchange
 
 KEY = "d0Zu7my4Qk9Wv2Hx6Rt3Pj8B"  # strong for executor.mask, so parts of it are seen too; no part is a word
 MESSAGES = "/v1/messages"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from executor.system.records import TYPE_CHECKING
 from executor.testing.replies import ERRORS
-from executor.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

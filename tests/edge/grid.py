@@ -122,7 +122,7 @@ def child(words, root, scratch):
     os.dup2(null, 0), os.dup2(out, 1), os.dup2(out, 2)
     os.chdir(root)
     os.environ["TMPDIR"] = f"{scratch}"
-    from executor import cli
+    from executor.cli import main as cli
 
     code = 71
     try:
@@ -193,8 +193,11 @@ def case(template, scratch, record, kind, verb):
     return {"record": record, "kind": kind, "verb": verb, "code": code, "s": round(took_s, 1), "bug": bug, "said": said}
 
 
+COMMANDS = ("cli.commands.run", "cli.commands.list", "cli.commands.why", "cli.commands.monitor")
+
+
 def main(template, scratch):
-    for name in ("cli", "verbs.run", "verbs.listing", "verbs.why", "verbs.monitor", "engine", "plan", "bench"):
+    for name in ("cli.main", *COMMANDS, "engine.step", "plan.plan", "store.context"):
         import_module(f"executor.{name}")
     for line in sys.stdin:
         print(json.dumps(case(template, scratch, *json.loads(line))), flush=True)

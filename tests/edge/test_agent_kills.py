@@ -65,7 +65,7 @@ def processes(root):
 def loops(root):
     """The loops that live in the project; a child that is about to become a command still bears its parent's name."""
     words = [(one, one.info["cmdline"] or [""]) for one in processes(root)]
-    found = [one for one, argv in words if argv[0] != "/bin/sh" and "executor.agent.entry" in " ".join(argv)]
+    found = [one for one, argv in words if argv[0] != "/bin/sh" and "executor.runners.agent.main" in " ".join(argv)]
     parents = {one.pid for one in found}
     return [one for one in found if one.info["ppid"] not in parents]
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import pids
-from executor.agent.shell import MOST_OUTPUT, SHOWN, WANTED, Shell, environment
-from executor.interrupts import Interrupts
-from executor.mask import Masker
-from executor.sandbox import contained, containment
+from executor.guard.sandbox import contained, containment
+from executor.runners.agent.shell import MOST_OUTPUT, SHOWN, WANTED, Shell, environment
+from executor.system import procfs
+from executor.system.interrupts import Interrupts
+from executor.system.masking import Masker
 from tests.edge.projects import alive, until
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
@@ -41,7 +41,7 @@ DAEMON = (
 def orphans_go_elsewhere_again():
     """A shell takes in every orphan; those of later tests in this process are not ours."""
     yield
-    if pids.PROC:
+    if procfs.PROC:
         ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
@@ -222,7 +222,7 @@ def test_nothing_that_was_held_in_is_left(tmp_path, name):
     token = f"{TOKEN}.{name}.{os.getpid()}"
     run(shell_in(tmp_path, way="held", token=token), MADE[name])
     assert (tmp_path / "pid").exists()
-    assert pids.bearing(f"{token}/") == []
+    assert procfs.bearing(f"{token}/") == []
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -238,7 +238,7 @@ def test_a_late_command_is_stopped_with_all_it_started(tmp_path, way):
     said = run(shell_in(tmp_path, way=way, token=token, limit_s=0.5), "echo begun; setsid sleep 300 & sleep 300")
     assert said.failed
     assert said.text.startswith("begun\n[stopped: still running after its 0.5 s limit")
-    assert pids.bearing(f"{token}/") == []
+    assert procfs.bearing(f"{token}/") == []
 
 
 def test_what_the_run_has_left_is_a_limit_too(shell):

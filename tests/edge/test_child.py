@@ -1,4 +1,4 @@
-"""Holds child.py to its answers, as a real process in a real folder."""
+"""Holds checks/worker.py to its answers, as a real process in a real folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from executor.checks import argv
-from executor.steps import Check
+from executor.checks.kinds import argv
+from executor.plan.model import Check
 
-CHILD = Path(__file__).resolve().parents[2] / "executor" / "child.py"
+CHILD = Path(__file__).resolve().parents[2] / "executor" / "checks" / "worker.py"
 HOUR_S = 3600
 KINDS = ["file", "disk_free", "gpu_free", "port", "url", "python_import", "matches", "metric", "result", "call"]
 

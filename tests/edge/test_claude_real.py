@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from executor.formats.roles import read_role
-from executor.formats.stream import Stream
-from executor.mask import Masker
+from executor.plan.roles import read_role
 from executor.runners import claude_code
+from executor.runners.agent_events import Stream
+from executor.system.masking import Masker
 from executor.testing import KEY, ScriptedServer, refused, say, together, use
 from tests.edge import agents
 from tests.edge.projects import until

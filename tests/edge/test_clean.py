@@ -9,10 +9,18 @@ import subprocess
 
 import pytest
 
-from executor import jobs, pids
-from executor.events import MainFinished, StepFailed, StepInterrupted, StepPassed, TaskResumed, TaskStarted
-from executor.journal import Journal
-from executor.records import Exit
+from executor.store import runs
+from executor.store.events import (
+    MainFinished,
+    StepFailed,
+    StepInterrupted,
+    StepPassed,
+    TaskResumed,
+    TaskStarted,
+)
+from executor.store.log_writer import Journal
+from executor.system import procfs
+from executor.system.run_records import Exit
 from tests.edge.projects import Project, command
 
 FAILED = (StepFailed(status="failed", reason="exit 3"),)
@@ -35,10 +43,10 @@ class Past:
         for event in (TaskStarted(digest="d"), *events):
             journal.write(event, task_id=task_id, step=step)
         journal.close()
-        folder = jobs.new_run(self.root, task_id, "main.1")
-        jobs.write_started(folder, who or pids.identify(os.getpid()), command="x", digest="d")
+        folder = runs.new_run(self.root, task_id, "main.1")
+        runs.write_started(folder, who or procfs.identify(os.getpid()), command="x", digest="d")
         if end:
-            jobs.write_exit(folder, end)
+            runs.write_exit(folder, end)
         with open(os.path.join(folder, "stdout.log"), "wb") as file:
             file.write(b"x" * size)
         return task_id
@@ -51,7 +59,7 @@ class Past:
 
     @property
     def there(self):
-        return sorted(os.listdir(os.path.join(self.root, jobs.JOBS)))
+        return sorted(os.listdir(os.path.join(self.root, runs.JOBS)))
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def test_the_newest_tasks_of_each_step_stay(past, keep):
 
 def test_newest_is_what_the_log_began_last_whatever_the_files_say(past):
     first, second, third = past.failed(3)
-    os.utime(os.path.join(past.root, jobs.JOBS, first))
+    os.utime(os.path.join(past.root, runs.JOBS, first))
     past.clean(2)
     assert past.there == [second, third]
 
@@ -101,7 +109,7 @@ KEPT = {
     "taken up again": lambda past: past.task(StepInterrupted(), TaskResumed()),
     "alive": lambda past: past.task(*FAILED, end=None),
     "another host's": lambda past: past.task(
-        *FAILED, who=pids.identify(os.getpid()).replace(machine="another"), end=None
+        *FAILED, who=procfs.identify(os.getpid()).replace(machine="another"), end=None
     ),
     "its MAIN may be reused": lambda past: past.task(MainFinished(status="passed", run="main.1"), *FAILED),
     "the last that passed": lambda past: past.task(StepPassed()),
@@ -137,7 +145,7 @@ def test_a_task_of_which_a_process_lives_stays(past):
 
 def test_a_supervised_task_stays(past):
     old, _ = past.failed(2)
-    fd = os.open(jobs.job_lock(past.root, old), os.O_RDWR | os.O_CREAT)
+    fd = os.open(runs.job_lock(past.root, old), os.O_RDWR | os.O_CREAT)
     fcntl.flock(fd, fcntl.LOCK_EX)
     past.clean(0)
     os.close(fd)
@@ -146,7 +154,7 @@ def test_a_supervised_task_stays(past):
 
 def test_what_the_log_does_not_know_stays(past):
     past.failed(2)
-    jobs.new_run(past.root, "task_1_ffffffff", "main.1")
+    runs.new_run(past.root, "task_1_ffffffff", "main.1")
     past.clean(0)
     assert "task_1_ffffffff" in past.there
 
@@ -163,8 +171,8 @@ def test_links_are_not_followed(past, tmp_path):
     kept = tmp_path / "checkpoints"
     kept.mkdir()
     (kept / "best.pt").write_text("weights")
-    os.symlink(kept, os.path.join(past.root, jobs.JOBS, old, "main.1", "checkpoints"))
-    elsewhere = os.path.join(past.root, jobs.JOBS, "task_1_000000ff")
+    os.symlink(kept, os.path.join(past.root, runs.JOBS, old, "main.1", "checkpoints"))
+    elsewhere = os.path.join(past.root, runs.JOBS, "task_1_000000ff")
     os.symlink(kept, elsewhere)
     past.clean(1)
     assert (old in past.there, (kept / "best.pt").read_text(), os.path.islink(elsewhere)) == (False, "weights", True)
@@ -181,7 +189,7 @@ def test_nothing_goes_while_an_executor_runs(past):
 
 def test_what_a_clean_that_died_had_put_aside_goes_and_passes_for_no_task(past):
     old, newest = past.failed(2)
-    folder = os.path.join(past.root, jobs.JOBS)
+    folder = os.path.join(past.root, runs.JOBS)
     os.rename(os.path.join(folder, old), os.path.join(folder, f"removed.{old}"))
     assert (past.project.run("list").code, past.clean(1).code, past.there) == (0, 0, [newest])
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import start_files
-from executor.sandbox import containment
+from executor.guard import start_files
+from executor.guard.sandbox import containment
 from executor.testing import bash, done, edit
 from tests.edge.agents import Play, project_in
 from tests.edge.projects import alive, check

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.plan import from_cache, read_plan, to_cache, validate
-from executor.schema import PLAN_SCHEMA
+from executor.plan.plan import from_cache, read_plan, to_cache, validate
+from executor.plan.schema import PLAN_SCHEMA
 
 FOUNDING = Path(__file__).parents[1] / "fixtures" / "founding"
 RICH = """\

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.errors import SpecError
-from executor.formats.spec_md import Box, Mark, append_line, boxes, fail, find, patch, tick
+from executor.plan.spec.spec_md import Box, Mark, append_line, boxes, fail, find, patch, tick
 
 SPEC = """# Spec
 

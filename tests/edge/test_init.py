@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from executor.formats.roles import read_role, read_skill
-from executor.verbs.init import CLAUDE_FILES
+from executor.cli.commands.init import CLAUDE_FILES
+from executor.plan.roles import read_role, read_skill
 from tests.edge.projects import ROOT, Project
 
 HATCHLING = pytest.mark.skipif(not importlib.util.find_spec("hatchling"), reason="hatchling is not installed")

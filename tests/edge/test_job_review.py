@@ -10,13 +10,14 @@ import time
 
 import pytest
 
-from executor import jobs, launcher
-from executor.mask import Masker
-from executor.phases.running import Errand, begin
-from executor.state import fold
-from executor.steps import Main, Monitor, Step
-from executor.supervise.past import past
-from executor.watched import Watched
+from executor.monitoring.monitor import Watched
+from executor.plan.model import Main, Monitor, Step
+from executor.runners.process_run import Errand, begin
+from executor.store import runs
+from executor.store.state import fold
+from executor.supervisor.history import past
+from executor.system import launcher
+from executor.system.masking import Masker
 from tests.edge.projects import alive, finish, until
 from tests.edge.test_jobs import folder, kill_supervisor, let_end, plan, rows, supervisors, until_ticked
 from tests.edge.test_jobs import project as job_project
@@ -179,7 +180,7 @@ class SmallBench:
         self.masker = Masker()
 
     def folder(self, task, run):
-        return jobs.run_folder(self.root, task.task_id, run)
+        return runs.run_folder(self.root, task.task_id, run)
 
     def environment(self, _task, **extra):
         return {"PATH": os.environ["PATH"], **extra}
@@ -196,10 +197,10 @@ class SmallTask:
 def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
     bench, task = SmallBench(tmp_path), SmallTask()
     argv = ("/bin/sh", "-c", f"touch {tmp_path}/ran")
-    pid = begin(bench, task, Errand("main.1", argv, lambda _: jobs.ask_stop(bench.root, task.task_id)))
+    pid = begin(bench, task, Errand("main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id)))
     os.waitpid(pid, 0)
     assert not (tmp_path / "ran").exists()
-    assert jobs.look_at(bench.root, task.task_id, "main.1").status == "never_ran"
+    assert runs.look_at(bench.root, task.task_id, "main.1").status == "never_ran"
 
 
 def test_a_launcher_that_is_left_runs_nothing(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.views.waiting import Waiting
+from executor.cli.output.waiting_line import Waiting
 from tests.edge.projects import Project, until
 
 TRAIN = """\

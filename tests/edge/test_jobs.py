@@ -82,7 +82,7 @@ def supervisors(project):
             words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        ours = str(project.root).encode() in words and any(b"executor.supervise" in word for word in words)
+        ours = str(project.root).encode() in words and any(b"executor.supervisor" in word for word in words)
         if ours and alive(int(name)):
             found.append(int(name))
     return found

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import follow, jobs, pids
-from executor.events import (
+from executor.store import log_reader, runs
+from executor.store.events import (
     AlertCleared,
     AlertRaised,
     CheckpointSaved,
@@ -34,7 +34,8 @@ from executor.events import (
     TaskResumed,
     TaskStarted,
 )
-from executor.journal import Journal
+from executor.store.log_writer import Journal
+from executor.system import procfs
 from tests.edge.projects import Project, command, finish, until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "monitor.md"
@@ -49,11 +50,11 @@ class Job:
         self.project, self.step, self.root = project, step, str(project.root)
         self.task_id = f"task_{step}_{FIRST}"
         self.log(TaskStarted(title="T", digest="d"))
-        jobs.write_job(self.root, self.task_id, {"title": f"Job {step}"})
+        runs.write_job(self.root, self.task_id, {"title": f"Job {step}"})
 
     @property
     def folder(self):
-        return self.project.root / jobs.JOBS / self.task_id
+        return self.project.root / runs.JOBS / self.task_id
 
     def log(self, *events):
         journal = Journal(os.path.join(self.root, ".task_execution.log"))
@@ -64,9 +65,9 @@ class Job:
 
     def let_go(self, identity=None, run="main.1"):
         """Put a run on record: by default of the test process, which lives."""
-        folder = jobs.new_run(self.root, self.task_id, run)
-        identity = identity or pids.identify(os.getpid())
-        jobs.write_started(folder, identity, command="train", digest="d")
+        folder = runs.new_run(self.root, self.task_id, run)
+        identity = identity or procfs.identify(os.getpid())
+        runs.write_started(folder, identity, command="train", digest="d")
         self.log(SupervisorStarted(run=run, pid=os.getpid()))
         return self
 
@@ -83,10 +84,10 @@ class Job:
     def saw(self, **seen):
         now = time.monotonic()
         usual = {"v": 1, "task_id": self.task_id, "step": self.step, "title": f"Job {self.step}", "run": "main.1"}
-        usual |= {"state": "running", "reason": "", "pid": os.getpid(), "boot": pids.boot_id(), "written": "then"}
+        usual |= {"state": "running", "reason": "", "pid": os.getpid(), "boot": procfs.boot_id(), "written": "then"}
         usual |= {"written_s": now, "began_s": now - 600, "began": "2026-11-22T08:25:00.000Z", "progress": None}
         usual |= {"metrics": {}, "checkpoints": None, "alerts": [], "monitors": [], "restarts": 0}
-        jobs.write_watch(self.root, self.task_id, {**usual, **seen})
+        runs.write_watch(self.root, self.task_id, {**usual, **seen})
         return self
 
     def end_supervisor(self):
@@ -116,7 +117,7 @@ def job(project):
 def gone():
     """The identity of a process that is dead."""
     process = subprocess.Popen(["sleep", "60"])
-    identity = pids.identify(process.pid)
+    identity = procfs.identify(process.pid)
     process.kill()
     process.wait()
     return identity
@@ -328,7 +329,7 @@ def test_a_job_that_was_not_let_go_gets_no_supervisor(project, job):
 
 
 def test_a_job_of_another_host_is_shown_and_left_alone(project, job):
-    job.let_go(pids.identify(os.getpid()).replace(machine="another machine", boot="another boot"))
+    job.let_go(procfs.identify(os.getpid()).replace(machine="another machine", boot="another boot"))
     job.log(JobStarted(run="main.1")).saw(boot="another boot")
     done = project.run("--monitor", "--json")
     row = done.json["jobs"][0]
@@ -704,7 +705,7 @@ def training():
 
 def test_stop_of_a_job_that_nobody_watches_cancels_it(project, job, training):
     process = training(job)
-    job.let_go(pids.identify(process.pid)).log(JobStarted(run="main.1"))
+    job.let_go(procfs.identify(process.pid)).log(JobStarted(run="main.1"))
     done = project.run("stop", job.task_id)
     assert (done.code, done.out) == (0, f"{job.task_id}: ended 1 process; its verdict: cancelled\n")
     assert (project.event("StepFailed")["status"], "stopped by do-tasks stop" in project.spec) == ("cancelled", True)
@@ -712,10 +713,10 @@ def test_stop_of_a_job_that_nobody_watches_cancels_it(project, job, training):
 
 def test_stop_leaves_the_verdict_to_the_supervisor(project, job, training):
     process = training(job)
-    job.let_go(pids.identify(process.pid)).log(JobStarted(run="main.1")).watched()
+    job.let_go(procfs.identify(process.pid)).log(JobStarted(run="main.1")).watched()
     stopping = project.start("stop", job.task_id)
     process.wait(30)
-    job.log(StepFailed(status="cancelled", reason=jobs.STOPPED))
+    job.log(StepFailed(status="cancelled", reason=runs.STOPPED))
     done = finish(stopping)
     assert (done.code, "its verdict: cancelled" in done.out, len(project.events("StepFailed"))) == (0, True, 1)
 
@@ -723,7 +724,7 @@ def test_stop_leaves_the_verdict_to_the_supervisor(project, job, training):
 def test_stop_takes_over_from_a_supervisor_that_dies(project, job):
     job.started().watched()
     stopping = project.start("stop", job.task_id)
-    until(lambda: jobs.stop_asked(job.root, job.task_id), "nobody was asked to stop")
+    until(lambda: runs.stop_asked(job.root, job.task_id), "nobody was asked to stop")
     job.end_supervisor()
     assert (finish(stopping).code, project.event("StepFailed")["status"]) == (0, "cancelled")
 
@@ -743,8 +744,8 @@ SAVES = "trap 'sleep 2.5; echo saved >READY.saved; exit' TERM; echo >READY; whil
 @pytest.mark.parametrize(("words", "saved"), [([], True), (["--grace", "0.2"], False)])
 def test_a_job_is_given_time_to_save(project, job, training, words, saved):
     process = training(job, SAVES)
-    job.let_go(pids.identify(process.pid)).log(JobStarted(run="main.1"))
-    project.until_there(f"{jobs.JOBS}/{job.task_id}/ready")
+    job.let_go(procfs.identify(process.pid)).log(JobStarted(run="main.1"))
+    project.until_there(f"{runs.JOBS}/{job.task_id}/ready")
     project.run("stop", job.task_id, *words)
     assert (process.wait(30) is not None, (job.folder / "ready.saved").exists()) == (True, saved)
 
@@ -756,12 +757,12 @@ def test_the_view_of_many_jobs_loads_nothing_heavy_and_reads_no_log(project):
     for step in range(1, 51):
         Job(project, step).started().watched(**everything())
     log = project.root / ".task_execution.log"
-    seen = follow.recall(str(project.root))
+    seen = log_reader.recall(str(project.root))
     with log.open("r+b") as file:
         file.truncate(1 << 30)
         file.seek(0, os.SEEK_END)
         file.write(b"\n")
-    follow.save(str(project.root), seen.replace(offset=log.stat().st_size))
+    log_reader.save(str(project.root), seen.replace(offset=log.stat().st_size))
     argv = (sys.executable, "-X", "importtime", "-c", READS)
     done = project.run("--monitor", "--json", argv=argv)
     loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}

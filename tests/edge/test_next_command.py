@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.witness import digest_of
+from executor.store.log_witness import digest_of
 from tests.edge.projects import Project, command
 from tests.edge.terminals import Terminal
 

@@ -13,13 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
-from executor import proc
-from executor.herald import NOT_INSTALLED, NOT_SENT, SENT
-from executor.interrupts import Interrupts
-from executor.notify import HERALD, Notice, commands
-from executor.outcome import Verdict
-from executor.steps import Notifier
-from executor.watch import Watch
+from executor.plan.model import Notifier
+from executor.supervisor.notify import HERALD, Notice, commands
+from executor.supervisor.notify_worker import NOT_INSTALLED, NOT_SENT, SENT
+from executor.system import process as proc
+from executor.system.interrupts import Interrupts
+from executor.system.outcome import Verdict
+from executor.system.process_loop import Watch
 from tests.edge.projects import Project, alive, finish, until
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"

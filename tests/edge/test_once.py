@@ -12,7 +12,7 @@ import sys
 import psutil
 import pytest
 
-from executor import jobs
+from executor.store import runs
 from tests.edge.projects import Project, alive, command, until
 
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
@@ -184,7 +184,7 @@ def test_stop_in_another_namespace_has_the_supervisor_end_the_run(project, names
 def test_stop_in_another_namespace_ends_nothing_that_nobody_watches(project, namespaced):
     task = begin(project)
     os.kill(supervisor(project), signal.SIGKILL)
-    until(lambda: not jobs.supervisor(str(project.root), task), "the supervisor lives on")
+    until(lambda: not runs.supervisor(str(project.root), task), "the supervisor lives on")
     done = namespaced("stop", task)
     assert done.code == 3
     assert "nobody watches it" in done.out

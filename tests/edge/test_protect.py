@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from executor import files, follow, guarded, jobs, protect, record_guard, snapshot
-from executor.events import AgentTurned, LogRepaired, StepPassed, TaskStarted, WarningRaised
-from executor.formats import spec_md
-from executor.formats.spec_md import Mark
-from executor.journal import Journal
-from executor.records import LOG_NAME, Exit, Identity
+from executor.guard import log_guard, path_patterns, protect, snapshot
+from executor.plan.spec import spec_md
+from executor.plan.spec.spec_md import Mark
+from executor.store import log_reader, runs
+from executor.store.events import AgentTurned, LogRepaired, StepPassed, TaskStarted, WarningRaised
+from executor.store.log_writer import Journal
+from executor.system import files
+from executor.system.run_records import LOG_NAME, Exit, Identity
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK, JOB = "task_1_0000000a", "task_2_0000000b"
@@ -27,8 +29,8 @@ DEFINITIONS = "step_1_one: {main: {command: 'true'}}\n"
 # Writes as a supervisor does, and does little else: one call a line.
 LONG_LINES = """
 import os, sys, time
-from executor.events import WarningRaised
-from executor.journal import Journal
+from executor.store.events import WarningRaised
+from executor.store.log_writer import Journal
 beside = Journal(sys.argv[1] + ".beside")
 beside.write(WarningRaised(message="x" * 1_000_000), task_id=sys.argv[2], step=2)
 line = open(beside.path, "rb").read()
@@ -41,7 +43,7 @@ for _ in range(60):
 # Dies at the Nth thing that it does to a file.
 DIES = """
 import os, signal, sys
-from executor import protect
+from executor.guard import protect
 left = int(sys.argv[3])
 def hook(event, args):
     global left
@@ -61,7 +63,7 @@ os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
 """
 UNDO = """
 import json, sys
-from executor import protect
+from executor.guard import protect
 print(json.dumps([[one.path, one.kind, one.restored, one.why] for one in protect.undo(sys.argv[1], sys.argv[2])]))
 """
 FULL = f"""
@@ -105,7 +107,7 @@ class Place:
         return (self.root / name).read_bytes().decode()
 
     def remember(self):
-        globs = guarded.globs(self.protect_too, "step_definitions.yaml")
+        globs = path_patterns.globs(self.protect_too, "step_definitions.yaml")
         self.memory = protect.remember(str(self.root), self.folder, globs)
         return self
 
@@ -226,7 +228,7 @@ def test_what_an_agent_changed_is_as_it_was(place, name):
     place.undo()
     after = place.shown()
     assert {path: after.get(path) for path in before} == before
-    assert not [path for path in after if path not in before and guarded.matches(path, ("tests/**", "**/*.lock"))]
+    assert not [path for path in after if path not in before and path_patterns.matches(path, ("tests/**", "**/*.lock"))]
 
 
 @pytest.mark.parametrize("name", TRICKS)
@@ -306,7 +308,7 @@ def test_caches_of_running_the_tests_are_no_offence_and_go(place):
     )
     assert place.undo() == {}
     left = [path.relative_to(place.root).as_posix() for path in (place.root / "tests").rglob("*")]
-    assert [path for path in left if guarded.is_cache(path)] == ["tests/__pycache__", "tests/__pycache__/old.pyc"]
+    assert [path for path in left if path_patterns.is_cache(path)] == ["tests/__pycache__", "tests/__pycache__/old.pyc"]
     assert (place.root / "out").is_dir()
 
 
@@ -537,7 +539,7 @@ def test_while_we_live_a_memory_that_was_destroyed_is_whole_again(place, command
 
 def test_a_sandbox_is_given_folders_whole_and_wild_globs_file_by_file(place):
     place.sh("touch a.lock; mkdir -p sub; touch sub/b.lock")
-    globs = guarded.globs(["**/*.lock", "missing/**"], "step_definitions.yaml")
+    globs = path_patterns.globs(["**/*.lock", "missing/**"], "step_definitions.yaml")
     found = protect.present(str(place.root), globs)
     assert found == ("SPEC.md", "step_definitions.yaml", "tests", "a.lock", "sub/b.lock")
 
@@ -554,20 +556,20 @@ class Log:
         self.journal = Journal(str(self.path))
         for number in (1, 2):
             self.journal.write(TaskStarted(), task_id=f"task_{number}_0000000{'ab'[number - 1]}", step=number)
-        self.mark = record_guard.remember(self.journal, place.folder, jobs={JOB})
+        self.mark = log_guard.remember(self.journal, place.folder, jobs={JOB})
         self.before = self.path.read_bytes()
         self.turn(1)
 
     def end_the_job(self):
-        folder = jobs.new_run(str(self.place.root), JOB, "main.1")
-        jobs.write_started(folder, Identity(2**22, 1, "boot", "machine"), command="train", digest="")
-        jobs.write_exit(folder, Exit(0))
+        folder = runs.new_run(str(self.place.root), JOB, "main.1")
+        runs.write_started(folder, Identity(2**22, 1, "boot", "machine"), command="train", digest="")
+        runs.write_exit(folder, Exit(0))
 
     def turn(self, number):
         self.journal.write(AgentTurned(run="main.1", turn=number), task_id=TASK, step=1)
 
     def verify(self, **known):
-        return record_guard.verify(self.journal, self.place.folder, task_id=TASK, **{"mark": self.mark, **known})
+        return log_guard.verify(self.journal, self.place.folder, task_id=TASK, **{"mark": self.mark, **known})
 
     def events(self):
         return [json.loads(line)["event"] for line in self.path.read_bytes().splitlines()]
@@ -636,7 +638,7 @@ def test_a_line_of_ours_that_stuck_to_a_forged_one_is_whole_again(log):
     hasty = Hasty(str(log.path))
     hasty._kept = [*log.journal.kept()]
     hasty.write(AgentTurned(run="main.1", turn=2), task_id=TASK, step=1)
-    found = record_guard.verify(hasty, log.place.folder, task_id=TASK, mark=log.mark).found
+    found = log_guard.verify(hasty, log.place.folder, task_id=TASK, mark=log.mark).found
     assert (found[0].kind, log.events()) == ("forged", USUAL)
     hasty.close()
 
@@ -729,7 +731,7 @@ def test_what_a_supervisor_appends_while_we_mend_is_not_lost(log):
 
     slow = Slow(str(log.path))
     slow._kept = [*log.journal.kept()]
-    record_guard.verify(slow, log.place.folder, task_id=TASK, mark=log.mark)
+    log_guard.verify(slow, log.place.folder, task_id=TASK, mark=log.mark)
     assert log.events() == [*USUAL[:3], "WarningRaised"]
     slow.close()
 
@@ -741,7 +743,7 @@ def test_a_line_that_a_supervisor_is_writing_is_no_forgery(log):
     assert writer.stdout.readline() == "writing\n"
     found = []
     while writer.poll() is None:
-        mark = record_guard.remember(log.journal, log.place.folder, jobs={JOB})
+        mark = log_guard.remember(log.journal, log.place.folder, jobs={JOB})
         found += [log.verify(mark=mark).found for _ in range(10)]
     assert (writer.returncode, len(found) > 9) == (0, True)
     writer.stdout.close()
@@ -752,10 +754,10 @@ def test_a_line_that_a_supervisor_is_writing_is_no_forgery(log):
 def test_the_fold_knows_nothing_of_what_was_struck(log):
     append(log.path, forged("TaskStarted") + forged())
     root = str(log.place.root)
-    follow.save(root, follow.recall(root))
-    assert follow.recall(root).states[3].verdict == "passed"
+    log_reader.save(root, log_reader.recall(root))
+    assert log_reader.recall(root).states[3].verdict == "passed"
     log.verify()
-    assert 3 not in follow.recall(root).states
+    assert 3 not in log_reader.recall(root).states
 
 
 def test_an_executor_that_adopts_strikes_what_would_tick_and_leaves_what_one_before_it_wrote(log):
@@ -780,7 +782,7 @@ def test_killed_before_the_log_is_mended_it_is_told_and_mended_later(log):
     dying = Dying(str(log.path))
     dying.keep()
     with pytest.raises(KeyboardInterrupt):
-        record_guard.verify(dying, log.place.folder, task_id=TASK)
+        log_guard.verify(dying, log.place.folder, task_id=TASK)
     dying.close()
     assert [one.path for one in protect.offences(log.place.folder)] == [LOG_NAME]
     assert log.verify().found[0].restored
@@ -796,20 +798,20 @@ def test_a_changed_log_whose_copy_is_gone_is_told_as_lost(log):
 
 def test_a_long_log_is_known_by_its_end(place):
     with open(place.root / LOG_NAME, "wb") as file:
-        file.truncate(record_guard.WHOLE)
+        file.truncate(log_guard.WHOLE)
         file.seek(0, os.SEEK_END)
         file.write(b"\n")
     log = Log(place)
     append(log.path, forged())
     assert log.verify().found[0].restored
-    assert log.path.read_bytes()[record_guard.WHOLE :].count(b"\n") == 4
+    assert log.path.read_bytes()[log_guard.WHOLE :].count(b"\n") == 4
     log.journal.close()
 
 
 def test_no_mark_is_nothing_to_verify(place):
     journal = Journal(str(place.root / LOG_NAME))
     journal.write(LogRepaired(size=1))
-    assert record_guard.verify(journal, place.folder, task_id=TASK).found == ()
+    assert log_guard.verify(journal, place.folder, task_id=TASK).found == ()
     journal.close()
 
 

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from executor import files, pids
 from executor.errors import MachineError
-from executor.mounts import Sight
-from executor.sandbox import PACKAGE, Containment, _trouble, contained, containment
+from executor.guard.mounts import Sight
+from executor.guard.sandbox import Containment, _trouble, contained, containment
+from executor.system import files, own_program, procfs
 from tests.edge.projects import ROOT, until
 
 PATH = os.environ["PATH"]
@@ -27,16 +27,16 @@ ONCE = "do-tasks-sandbox-test"
 HOLDS = """\
 import os, sys
 sys.path.insert(0, {house!r})
-from executor import proc
-from executor.interrupts import Interrupts
-from executor.sandbox import contained, containment
-from executor.watch import Watch
+from executor.system import process
+from executor.system.interrupts import Interrupts
+from executor.guard.sandbox import contained, containment
+from executor.system.process_loop import Watch
 root, token = sys.argv[1:]
 held = containment("required", network=False, path=os.environ["PATH"])
 wait = ("/bin/sh", "-c", "(setsid sleep 300 & sleep 300 & echo up >up; wait)")
 argv = contained(held, wait, root=root, scratch=root + "/.do-tasks/run/scratch", home="")
 watch = Watch(Interrupts())
-watch.add(proc.start(proc.Command(name="a", argv=argv, env=dict(os.environ), token=token, limit_s=300)))
+watch.add(process.start(process.Command(name="a", argv=argv, env=dict(os.environ), token=token, limit_s=300)))
 while not watch.turn():
     pass
 """
@@ -45,7 +45,7 @@ HOLDS_ITSELF = """\
 import os, sys
 root = {house!r}
 sys.path.insert(0, root)
-from executor.sandbox import contained, containment
+from executor.guard.sandbox import contained, containment
 held = containment("required", network=False, path=os.environ["PATH"])
 argv = contained(held, ("/bin/touch", "executor/a"), root=root, scratch=root + "/.do-tasks/run/scratch", home="")
 os.spawnv(os.P_WAIT, argv[0], argv)
@@ -239,7 +239,7 @@ def test_a_folder_above_what_is_read_only_cannot_be_moved_away(held):
 
 @held_in
 def test_our_own_package_is_read_only_when_it_lies_in_the_project(held):
-    shutil.copytree(PACKAGE, held.root / "executor", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(own_program.PACKAGE, held.root / "executor", ignore=shutil.ignore_patterns("__pycache__"))
     said = subprocess.run(
         [sys.executable, "-B", "-c", HOLDS_ITSELF.format(house=str(held.root))],
         capture_output=True,
@@ -486,14 +486,14 @@ def test_a_killed_parent_leaves_nothing(held):
     parent = subprocess.Popen([sys.executable, "-c", HOLDS.format(house=str(ROOT)), str(held.root), token])
     try:
         until((held.root / "up").exists, "it did not start")
-        assert len(pids.bearing(token)) >= 3
+        assert len(procfs.bearing(token)) >= 3
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait(timeout=300)
     try:
-        until(lambda: not pids.bearing(token), "a process lives on")
+        until(lambda: not procfs.bearing(token), "a process lives on")
     finally:
-        for pid in pids.bearing(token):
+        for pid in procfs.bearing(token):
             os.kill(pid, signal.SIGKILL)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.secret_values import secrets
+from executor.system.secret_values import secrets
 from executor.testing import (
     KEY,
     Request,
@@ -36,8 +36,8 @@ from executor.testing import (
     usage,
     use,
 )
-from executor.testing.ledger import MOST_REQUESTS, Ledger
-from executor.testing.rulebook import refusal
+from executor.testing.protocol import refusal
+from executor.testing.script import MOST_REQUESTS, Ledger
 from executor.testing.server import MOST_BYTES, MOST_CONNECTIONS
 
 anthropic = pytest.importorskip("anthropic")

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from executor import spec_file
 from executor.errors import SpecError
+from executor.store import spec_file
 from tests.edge.projects import Project, check, command, finish, without_rights
 
 PASSES = command("echo x >>ran")
@@ -254,7 +254,7 @@ def test_a_dependency_with_two_lines_is_refused_too(project):
 
 
 def test_a_run_waits_for_another_hand_at_the_spec(project):
-    from executor import locks
+    from executor.system import locks
 
     one(project).write(".do-tasks/x", "")
     with locks.Brief(str(project.root / ".do-tasks" / "spec.lock")):

@@ -25,7 +25,7 @@ from distill.lm.checkpoints import Checkpoints  # noqa: E402
 from distill.lm.model import Llama, preset  # noqa: E402
 from distill.lm.settings import Keep, Optimiser, Run  # noqa: E402
 from distill.trouble import USAGE, Trouble  # noqa: E402
-from executor.probes.checkpoints import candidates, find_newest  # noqa: E402
+from executor.monitoring.probes.checkpoints import candidates, find_newest  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KILLS = 20

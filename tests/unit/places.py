@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from executor.probes import PROBES
-from executor.readings import Place
+from executor.monitoring.model import Place
+from executor.monitoring.probes.registry import PROBES
 
 
 def place(root, *, now_s=100.0, began_s=90.0, began_ns=0, pid=0, token="task_1_aaaaaaaa/main.1", ended=False):

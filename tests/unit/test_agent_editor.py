@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.agent.editor import WANTED, Editor
-from executor.mask import Masker
+from executor.runners.agent.editor import WANTED, Editor
+from executor.system.masking import Masker
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
 PEM = "-----BEGIN-----\nhello world again\n-----END-----"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import alerts
-from executor.readings import NO_OPINION, WELL, Judgement
+from executor.monitoring import alerts
+from executor.monitoring.model import NO_OPINION, WELL, Judgement
 
 BAD = Judgement(stands=True, text="loss is nan at step 412", samples=(1.0,))
 

@@ -15,9 +15,9 @@ from benchmarks.projects import DoTasks, Floor, Load, Memory, expected_marks, in
 from benchmarks.report import Machine, document, result_table
 from benchmarks.verify import verified
 from benchmarks.workloads import WORKLOADS, Result, Sizes
-from executor.formats.spec_md import boxes
-from executor.loader import load as loaded
-from executor.schema import schema_problems
+from executor.plan.schema import schema_problems
+from executor.plan.spec.spec_md import boxes
+from executor.plan.yaml_loader import load as loaded
 
 
 def series(name, *wall_ms, cpu_ms=1.0, units=1, given_s=0.0):

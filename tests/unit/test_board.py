@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.views import board
+from executor.cli.output import job_table
 
 TASK = "task_13_a1b2c3d4"
 STEERING = "\t\x1b]0;title\x07\x1b[31m\x1b[2J\x07\r\x08\u202e"
@@ -52,7 +52,7 @@ def alert(**more):
 
 
 def told(width=120, **more):
-    return "\n".join(board.lines([row(**more)], width))
+    return "\n".join(job_table.lines([row(**more)], width))
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,18 @@ def test_an_alert_is_counted_and_signed():
 
 
 def test_no_job_says_how_to_get_one():
-    assert "mode: background" in "\n".join(board.lines([], 80))
+    assert "mode: background" in "\n".join(job_table.lines([], 80))
 
 
 @pytest.mark.parametrize(
     ("state", "sign"),
-    [*[(state, "~") for state in board.RUNS], ("failed", "✗"), ("lost", "✗"), ("cancelled", "■"), ("unfinished", "‖")],
+    [
+        *[(state, "~") for state in job_table.RUNS],
+        ("failed", "✗"),
+        ("lost", "✗"),
+        ("cancelled", "■"),
+        ("unfinished", "‖"),
+    ],
 )
 def test_a_state_has_its_sign(state, sign):
     assert f"\n{sign} step 13" in told(state=state)
@@ -130,25 +136,25 @@ texts = st.text(st.characters(codec="utf-8") | st.sampled_from("界e\u0301 \t\n\
 @given(width=st.integers(8, 140), text=texts)
 def test_no_line_is_wider_than_the_terminal(width, text):
     rows = [row(title=text, reason=text, alerts=[alert(output=text)], monitors=[monitor(text=text)], metrics={text: 1})]
-    assert max(map(board.size, board.lines(rows, width))) <= width
+    assert max(map(job_table.size, job_table.lines(rows, width))) <= width
 
 
 @given(texts)
 def test_the_matched_text_of_an_alert_is_never_cut(text):
-    said = "".join("".join(board.lines([row(alerts=[alert(output=text)])], 80)).split())
-    assert "".join(board.plain(text).split()) in said
+    said = "".join("".join(job_table.lines([row(alerts=[alert(output=text)])], 80)).split())
+    assert "".join(job_table.plain(text).split()) in said
 
 
 @pytest.mark.parametrize("field", ["title", "reason"])
 def test_nothing_in_a_job_drives_the_terminal(field):
-    assert all(line.isprintable() for line in board.lines([row(**{field: f"a{STEERING}b"})], 100))
+    assert all(line.isprintable() for line in job_table.lines([row(**{field: f"a{STEERING}b"})], 100))
 
 
 def test_nothing_that_was_seen_drives_the_terminal():
     odd = f"a{STEERING}b"
     seen = {"alerts": [alert(output=odd)], "monitors": [monitor(text=odd)], "metrics": {odd: 1.0}}
     rows = [row(**seen)]
-    assert all(line.isprintable() for line in [*board.lines(rows, 100), board.brief_line(rows[0])])
+    assert all(line.isprintable() for line in [*job_table.lines(rows, 100), job_table.brief_line(rows[0])])
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_nothing_that_was_seen_drives_the_terminal():
     ],
 )
 def test_only_the_first_sign_of_a_line_is_painted(line, painted):
-    assert board.painted(line) == painted
+    assert job_table.painted(line) == painted
 
 
 @pytest.mark.parametrize(
@@ -169,18 +175,18 @@ def test_only_the_first_sign_of_a_line_is_painted(line, painted):
     [(0, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 01 h")],
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds, text):
-    assert board.told_s(seconds) == text
+    assert job_table.told_s(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0 B"), (1023, "1023 B"), (2048, "2.0 KiB"), (3 << 30, "3.0 GiB"), (1 << 50, "1024.0 TiB")]
 )
 def test_a_size_is_told_in_its_unit(number, text):
-    assert board.told_bytes(number) == text
+    assert job_table.told_bytes(number) == text
 
 
 def test_one_line_says_what_counts():
-    assert board.brief_line(row(alerts=[alert()], supervised=False)) == (
+    assert job_table.brief_line(row(alerts=[alert()], supervised=False)) == (
         f"step 13 {TASK} running for 2 h 05 min, 412/5000 (8 %), step 412, loss nan, lr 0.0003, 3 checkpoints, "
         "alert loss/nan: loss is nan at step 412, no supervisor"
     )
@@ -197,4 +203,4 @@ def test_one_line_says_what_counts():
     ],
 )
 def test_numbers_that_always_change_are_no_news(more, news):
-    assert (board.mark_of(row(**more)) != board.mark_of(row())) is news
+    assert (job_table.mark_of(row(**more)) != job_table.mark_of(row())) is news

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.brief import (
+from executor.plan.model import Check, Criterion, Main, Step
+from executor.plan.roles import Skill
+from executor.runners.brief import (
     TAIL_CHARS,
     Brief,
     Judged,
@@ -25,8 +27,6 @@ from executor.brief import (
     skills_text,
     text,
 )
-from executor.formats.roles import Skill
-from executor.steps import Check, Criterion, Main, Step
 
 SKILL = Skill("tinker-api", "How it works", "Ask ${CLAUDE_SKILL_DIR}/x.", ".claude/skills/tinker-api", {}, ("x.md",))
 STEP = Step(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from executor.cause import cause
-from executor.records import Exit
+from executor.checks.failure_cause import cause
 from executor.runners.command import judge
+from executor.system.run_records import Exit
 
 TB = 'Traceback (most recent call last):\n  File "t.py", line 3\n    x()\n'
 TORCHRUN = (

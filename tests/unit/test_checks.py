@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.checks import CHECKS, CHILD, Place, answer, argv, env_set, in_process
-from executor.steps import Check
+from executor.checks.kinds import CHECKS, CHILD, Place, answer, argv, env_set, in_process
+from executor.plan.model import Check
 
 YES = {"ok": True, "expected": "a", "got": "b", "fix": ""}
 NO = {"ok": False, "expected": "a", "got": "b", "fix": "c"}

@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
-from executor.choose import RUNNERS, Choice, runner
 from executor.errors import UsageError
-from executor.schema import PLAN_SCHEMA
-from executor.steps import Main, Settings
+from executor.plan.model import Main, Settings
+from executor.plan.runner_choice import RUNNERS, Choice, runner
+from executor.plan.schema import PLAN_SCHEMA
 
 SAID = ("", *RUNNERS)
 TASKS = {

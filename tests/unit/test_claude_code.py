@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
-from executor import claude_files
-from executor.formats.roles import Role
-from executor.formats.stream import Closed
-from executor.outcome import Verdict
-from executor.records import Exit
-from executor.runners import claude_code, spoken
+from executor.plan.roles import Role
+from executor.runners import agent_result, claude_code
+from executor.runners.agent_events import Closed
+from executor.store import claude_files
+from executor.system.outcome import Verdict
+from executor.system.run_records import Exit
 from tests.edge import claude_cli
 
 ROLE = Role("smith", "Forges.", tools=("Bash", "Read", "Edit", "Write"))
@@ -124,7 +124,7 @@ def test_a_path_without_the_program_gives_nothing(tmp_path) -> None:
 
 def judged(closed, code=0, *, number=0, verdict=None, reason="", stderr=""):
     end = Exit(code, signal=number)
-    return spoken.judge(closed, end, verdict=verdict, reason=reason, stderr=stderr, output='{"x": 429}')
+    return agent_result.judge(closed, end, verdict=verdict, reason=reason, stderr=stderr, output='{"x": 429}')
 
 
 def test_a_good_last_word_and_exit_0_pass() -> None:

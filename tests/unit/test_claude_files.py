@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from executor.brief import rules
-from executor.cli import VERBS
+from executor.cli.main import VERBS
+from executor.runners.brief import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAUDE = ROOT / ".claude"
@@ -185,7 +185,7 @@ def test_a_page_names_no_place_of_one_machine(page):
 def options_of(verb):
     parser = ArgumentParser()
     parser.add_argument("--project")
-    import_module(f"executor.verbs.{VERBS[verb][0]}").options(parser, verb)
+    import_module(f"executor.cli.commands.{VERBS[verb][0]}").options(parser, verb)
     return {word for action in parser._actions if action.help != SUPPRESS for word in action.option_strings}
 
 

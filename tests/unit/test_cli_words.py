@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from executor import __version__, cli
+from executor import __version__
+from executor.cli import main
 from executor.errors import DoTasksError
-from executor.outcome import Verdict
+from executor.system.outcome import Verdict
 
 PLAN = "step_1_hello:\n  main: {command: echo hello, test: none}\n"
 
@@ -28,31 +29,31 @@ def kinds(error=DoTasksError):
 
 @pytest.mark.parametrize("verdict", [*Verdict])
 def test_every_verdict_has_an_exit_code(verdict):
-    assert cli.EXIT_CODES[verdict] in (0, 1, 2, 3, 4, 130)
+    assert main.EXIT_CODES[verdict] in (0, 1, 2, 3, 4, 130)
 
 
 @pytest.mark.parametrize("kind", kinds()[1:])
 def test_every_trouble_has_an_exit_code(kind):
-    assert [code for known, code in cli.ERROR_CODES if issubclass(kind, known)]
+    assert [code for known, code in main.ERROR_CODES if issubclass(kind, known)]
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
 def test_help_names_every_verb(words, capsys):
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     said = capsys.readouterr().out
-    assert all(f"\n  {verb} " in said for verb in cli.VERBS if verb != "run")
+    assert all(f"\n  {verb} " in said for verb in main.VERBS if verb != "run")
 
 
-@pytest.mark.parametrize("verb", [*cli.VERBS])
+@pytest.mark.parametrize("verb", [*main.VERBS])
 def test_every_verb_explains_itself(verb, capsys):
-    assert cli.main([verb, "--help"]) == 0
+    assert main.main([verb, "--help"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: do-tasks{'' if verb == 'run' else f' {verb}'} ")
     assert "--project DIR" in said
 
 
 def test_the_version_is_told(capsys):
-    assert cli.main(["--version"]) == 0
+    assert main.main(["--version"]) == 0
     assert capsys.readouterr().out == f"do-tasks {__version__}\n"
 
 
@@ -87,30 +88,30 @@ def test_the_version_is_told(capsys):
     ids=" ".join,
 )
 def test_words_that_do_not_fit_are_exit_2_with_the_next_move(project, capsys, words, said):
-    assert cli.main(words) == 2
+    assert main.main(words) == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_verb_may_follow_its_project(project, capsys):
-    assert cli.main(["--project", str(project), "list"]) == 0
+    assert main.main(["--project", str(project), "list"]) == 0
     assert "Say hello" in capsys.readouterr().out
 
 
 def test_a_verb_works_from_a_folder_below(project, capsys, monkeypatch):
     (project / "deep" / "er").mkdir(parents=True)
     monkeypatch.chdir(project / "deep" / "er")
-    assert cli.main(["list"]) == 0
+    assert main.main(["list"]) == 0
     assert "Say hello" in capsys.readouterr().out
 
 
 def test_where_no_plan_is_the_next_move_is_told(tmp_path, capsys):
-    assert cli.main(["list", "--project", str(tmp_path)]) == 2
+    assert main.main(["list", "--project", str(tmp_path)]) == 2
     assert "make one with: do-tasks init" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["list"], ["why", "1"], ["validate"], ["--all", "--dry-run"], ["schema"]])
 def test_reading_makes_no_log(project, capsys, words):
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     assert not (project / ".task_execution.log").exists()
 
 
@@ -118,14 +119,14 @@ def test_reading_makes_no_log(project, capsys, words):
 def test_a_plan_with_a_mistake_is_exit_2_with_its_place(project, capsys, verb):
     (project / "step_definitions.yaml").write_text("step_1_hello:\n  preflight: []\n")
     words = {"list": ["list"], "why": ["why", "1"], "--step": ["--step", "1"]}[verb]
-    assert cli.main(words) == 2
+    assert main.main(words) == 2
     assert "step_definitions.yaml:2:3: step_1_hello.preflight: unknown key" in capsys.readouterr().err
 
 
 def test_a_bug_of_ours_is_exit_70_with_a_report_that_holds_no_secret(capsys, monkeypatch):
     monkeypatch.setenv("SOME_TOKEN", "nosuchmodule77x")
-    monkeypatch.setitem(cli.VERBS, "boom", ("nosuchmodule77x", ""))
-    assert cli.main(["boom"]) == cli.OUR_BUG
+    monkeypatch.setitem(main.VERBS, "boom", ("nosuchmodule77x", ""))
+    assert main.main(["boom"]) == main.OUR_BUG
     said = capsys.readouterr().err
     path = re.search(r"please report it with (\S+)", said)[1]
     with open(path, encoding="utf-8") as file:

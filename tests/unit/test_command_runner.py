@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from executor.errors import DefinitionError
-from executor.outcome import Outcome, Verdict
-from executor.project import Project
-from executor.records import Exit
+from executor.plan.model import Main, Sample, Step
 from executor.runners import command
-from executor.steps import Main, Sample, Step
+from executor.store.project import Project
+from executor.system.outcome import Outcome, Verdict
+from executor.system.run_records import Exit
 
 SHELL = ("/bin/bash", "-o", "pipefail", "-c")
 

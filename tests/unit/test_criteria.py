@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.criteria import Result, as_check, judge_prose, read_result
-from executor.steps import Criterion
+from executor.checks.criteria import Result, as_check, judge_prose, read_result
+from executor.plan.model import Criterion
 
 GOOD = Criterion("The loss is down")
 BEGAN = 1_000

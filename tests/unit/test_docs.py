@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from executor.cli import VERBS
-from executor.events import EVENTS
-from executor.journal import Journal
-from executor.plan import validate
-from executor.schema import PLAN_SCHEMA
-from executor.verbs.schema import events_page, events_schema
+from executor.cli.commands.schema import events_page, events_schema
+from executor.cli.main import VERBS
+from executor.plan.plan import validate
+from executor.plan.schema import PLAN_SCHEMA
+from executor.store.events import EVENTS
+from executor.store.log_writer import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,7 +44,7 @@ def blocks(page, *languages):
 def parser_of(verb):
     parser = ArgumentParser()
     parser.add_argument("--project")
-    import_module(f"executor.verbs.{VERBS[verb][0]}").options(parser, verb)
+    import_module(f"executor.cli.commands.{VERBS[verb][0]}").options(parser, verb)
     return parser
 
 

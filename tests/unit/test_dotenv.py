@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.dotenv import parsed
+from executor.system.dotenv import parsed
 
 ENVIRON = {"HOME": "/h", "EMPTY": ""}
 

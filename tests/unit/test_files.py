@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import files
 from executor.errors import MachineError
+from executor.system import files
 
 
 def mode(path):

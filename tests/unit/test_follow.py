@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import follow
-from executor.records import LOG_NAME
-from executor.state import fold
+from executor.store import log_reader
+from executor.store.state import fold
+from executor.system.run_records import LOG_NAME
 
 EVENTS = ("TaskStarted", "TestFinished", "MainFinished", "StepPassed", "StepFailed", "SpecTicked", "CheckFinished")
 
@@ -29,7 +29,7 @@ def written(root, *lines, torn=b""):
 
 
 def saved(root):
-    follow.save(root, follow.recall(root))
+    log_reader.save(root, log_reader.recall(root))
 
 
 def cache(root):
@@ -48,23 +48,23 @@ def test_a_log_recalled_in_two_halves_is_the_log_recalled_whole(first, second, t
         written(root, *first, torn=torn)
         saved(root)
         written(root, *([] if not torn else [{}]), *second)
-        halves = follow.recall(root)
+        halves = log_reader.recall(root)
         if os.path.exists(cache(root)):
             os.unlink(cache(root))
-        whole = follow.recall(root)
+        whole = log_reader.recall(root)
         assert halves.states == whole.states == fold({}, [*first, *second])
         assert halves.offset == whole.offset == os.path.getsize(os.path.join(root, LOG_NAME))
 
 
 def test_without_a_log_nothing_is_known(tmp_path):
-    assert follow.recall(str(tmp_path)).states == {}
+    assert log_reader.recall(str(tmp_path)).states == {}
 
 
 def test_a_cache_that_fits_is_used(tmp_path):
     root = str(tmp_path)
     written(root, line())
     saved(root)
-    assert not follow.recall(root).rebuilt
+    assert not log_reader.recall(root).rebuilt
 
 
 def spoiled_inode(root):
@@ -147,7 +147,7 @@ def test_a_cache_that_does_not_fit_is_built_anew(tmp_path, spoil):
     written(root, line(), line("MainFinished", status="passed"), line("StepFailed", status="failed", reason="r" * 300))
     saved(root)
     spoil(root)
-    found = follow.recall(root)
+    found = log_reader.recall(root)
     assert found.rebuilt
     assert found.states == in_order(root)
 
@@ -155,9 +155,9 @@ def test_a_cache_that_does_not_fit_is_built_anew(tmp_path, spoil):
 def in_order(root):
     """The fold of every line that parses, read without follow."""
     records = []
-    for path in [*sorted(map(str, follow.rotated(root))), os.path.join(root, LOG_NAME)]:
+    for path in [*sorted(map(str, log_reader.rotated(root))), os.path.join(root, LOG_NAME)]:
         with open(path, "rb") as file:
-            records += [follow.parse(one) or {} for one in file.read().split(b"\n")]
+            records += [log_reader.parse(one) or {} for one in file.read().split(b"\n")]
     return fold({}, records)
 
 
@@ -167,10 +167,10 @@ def test_of_a_long_log_with_a_cache_only_the_end_is_read(tmp_path):
     written(root, *[line("CheckFinished", status="passed")] * 200_000)
     saved(root)
     written(root, line("StepPassed", status="passed", note="1 proven"))
-    before = follow.recall(root)
+    before = log_reader.recall(root)
     with open(os.path.join(root, LOG_NAME), "r+b") as file:  # what is not read may be anything
         file.write(b"\0" * (os.path.getsize(file.name) - 4096))
-    after = follow.recall(root)
+    after = log_reader.recall(root)
     assert not after.rebuilt
     assert after == before
     assert (after.states[1].verdict, after.states[1].main_run) == ("passed", "main.1")
@@ -181,10 +181,10 @@ def test_a_torn_last_line_is_left_until_it_is_whole(tmp_path):
     whole = json.dumps(line("StepPassed", status="passed")).encode()
     written(root, line(), torn=whole[:40])
     saved(root)
-    assert follow.recall(root).states[1].verdict == ""
+    assert log_reader.recall(root).states[1].verdict == ""
     with open(os.path.join(root, LOG_NAME), "ab") as file:
         file.write(whole[40:] + b"\n")
-    assert follow.recall(root).states[1].verdict == "passed"
+    assert log_reader.recall(root).states[1].verdict == "passed"
 
 
 def test_rotated_logs_are_read_oldest_first(tmp_path):
@@ -193,8 +193,8 @@ def test_rotated_logs_are_read_oldest_first(tmp_path):
         path = tmp_path / f"{LOG_NAME}.{number}"
         path.write_text(json.dumps(line("StepFailed", status=verdict)) + "\n")
     (tmp_path / f"{LOG_NAME}.gz").write_text("not ours")
-    assert [path.rsplit(".", 1)[1] for path in follow.rotated(root)] == ["9", "10"]
-    assert follow.recall(root).states[1].verdict == "passed"
+    assert [path.rsplit(".", 1)[1] for path in log_reader.rotated(root)] == ["9", "10"]
+    assert log_reader.recall(root).states[1].verdict == "passed"
 
 
 def test_the_lines_of_a_task_are_its_own(tmp_path):
@@ -202,7 +202,7 @@ def test_the_lines_of_a_task_are_its_own(tmp_path):
     mine, other = line(), line(step=2, reason="task_1_0000000a is named here")
     written(root, mine, other, torn=b'{"task_id": "task_1_0000000a", torn\n')
     written(root, line("StepPassed", status="passed"), torn=b'{"task_id": "task_1_0000000a"')
-    assert [one["event"] for one in follow.task_lines(root, "task_1_0000000a")] == ["TaskStarted", "StepPassed"]
+    assert [one["event"] for one in log_reader.task_lines(root, "task_1_0000000a")] == ["TaskStarted", "StepPassed"]
 
 
 def test_the_lines_of_a_task_are_found_in_rotated_logs_too(tmp_path):
@@ -210,21 +210,21 @@ def test_the_lines_of_a_task_are_found_in_rotated_logs_too(tmp_path):
     written(root, line())
     os.rename(tmp_path / LOG_NAME, tmp_path / f"{LOG_NAME}.1")
     written(root, line("StepPassed", status="passed"))
-    assert [one["event"] for one in follow.task_lines(root, "task_1_0000000a")] == ["TaskStarted", "StepPassed"]
+    assert [one["event"] for one in log_reader.task_lines(root, "task_1_0000000a")] == ["TaskStarted", "StepPassed"]
 
 
 def test_an_empty_or_missing_log_has_no_lines(tmp_path):
-    assert list(follow.task_lines(str(tmp_path), "task_1_0000000a")) == []
+    assert list(log_reader.task_lines(str(tmp_path), "task_1_0000000a")) == []
     (tmp_path / LOG_NAME).touch()
-    assert list(follow.task_lines(str(tmp_path), "task_1_0000000a")) == []
+    assert list(log_reader.task_lines(str(tmp_path), "task_1_0000000a")) == []
 
 
 def test_a_line_longer_than_a_block_is_one_line(tmp_path):
     root = str(tmp_path)
-    written(root, line(reason="x" * (follow.BLOCK * 2)), line("StepPassed", status="passed"))
-    assert [len(one) > follow.BLOCK for _, one in follow.lines(os.path.join(root, LOG_NAME))] == [True, False]
+    written(root, line(reason="x" * (log_reader.BLOCK * 2)), line("StepPassed", status="passed"))
+    assert [len(one) > log_reader.BLOCK for _, one in log_reader.lines(os.path.join(root, LOG_NAME))] == [True, False]
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"[1]", b"1", b'"a"', b"\xff", b"{}x"])
 def test_what_is_no_object_is_a_fragment(text):
-    assert follow.parse(text) is None
+    assert log_reader.parse(text) is None

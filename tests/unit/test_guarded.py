@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from executor import guarded
-from executor.formats import spec_md
-from executor.formats.spec_md import Mark
+from executor.guard import path_patterns
+from executor.plan.spec import spec_md
+from executor.plan.spec.spec_md import Mark
 
 PASSED = Mark("passed", "task_2_a1b2c3d4", "2026-11-22 10:30", "1 proven")
 FAILED = Mark("failed", "task_2_a1b2c3d4", "2026-11-22 10:30", "died: exit 1")
@@ -56,22 +56,22 @@ def test_a_path_matches_as_a_slow_reading_of_the_glob_says(path, glob):
     parts = glob.split("/")
     below = [] if any(char in glob for char in "*?[") else ["**"]
     expected = plainly(path.split("/"), [*parts, *below])
-    assert guarded.matches(path, (glob,)) == (glob if expected else "")
+    assert path_patterns.matches(path, (glob,)) == (glob if expected else "")
 
 
 @given(paths, globs)
 def test_a_walk_that_stops_where_nothing_below_can_match_misses_nothing(path, glob):
     *above, name = path.split("/")
-    states = guarded.reached(glob, above)
-    if guarded.matches(path, (glob,)):
+    states = path_patterns.reached(glob, above)
+    if path_patterns.matches(path, (glob,)):
         assert states
-        assert guarded.accepts(glob, guarded.reached(glob, (name,), states))
+        assert path_patterns.accepts(glob, path_patterns.reached(glob, (name,), states))
 
 
 @given(paths, globs)
 def test_what_a_glob_matches_lies_where_it_begins(path, glob):
-    start = "/".join(guarded.base(glob))
-    if guarded.matches(path, (glob,)) and start:
+    start = "/".join(path_patterns.base(glob))
+    if path_patterns.matches(path, (glob,)) and start:
         assert f"{path}/".startswith(f"{start}/")
 
 
@@ -92,27 +92,32 @@ def test_what_a_glob_matches_lies_where_it_begins(path, glob):
     ],
 )
 def test_what_judges_is_guarded(path, glob):
-    assert guarded.matches(path, guarded.globs(["./data//gold/", "**/*.lock"], "step_definitions.yaml")) == glob
+    assert (
+        path_patterns.matches(path, path_patterns.globs(["./data//gold/", "**/*.lock"], "step_definitions.yaml"))
+        == glob
+    )
 
 
 @pytest.mark.parametrize("path", ["", ".", "spec.md", "SPEC.md.bak", "mytests/a.py", "src/tests/a.py", "data", "../x"])
 def test_what_does_not_judge_is_free(path):
-    assert not guarded.matches(path, guarded.globs(["data/gold"], "step_definitions.yaml"))
+    assert not path_patterns.matches(path, path_patterns.globs(["data/gold"], "step_definitions.yaml"))
 
 
 def test_each_glob_is_there_once_and_none_outside_the_project():
-    made = guarded.globs(["SPEC.md", "./tests/**", "/etc/passwd", "../other", "a/../b", ""], "step_definitions.yaml")
+    made = path_patterns.globs(
+        ["SPEC.md", "./tests/**", "/etc/passwd", "../other", "a/../b", ""], "step_definitions.yaml"
+    )
     assert made == ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**", "b")
 
 
 @pytest.mark.parametrize("path", ["tests/__pycache__/a.cpython-311.pyc", "a.pyc", ".pytest_cache/x", "t/.hypothesis"])
 def test_what_running_the_tests_makes_is_a_cache(path):
-    assert guarded.is_cache(path)
+    assert path_patterns.is_cache(path)
 
 
 @pytest.mark.parametrize("path", ["tests/a.py", "pycache", "a.pyco", "tests/__pycache__2/a.py"])
 def test_what_a_person_writes_is_no_cache(path):
-    assert not guarded.is_cache(path)
+    assert not path_patterns.is_cache(path)
 
 
 # What SPEC.md may be
@@ -126,18 +131,18 @@ texts = st.tuples(st.sampled_from([b"", b"\xef\xbb\xbf"]), specs | st.binary(max
 
 @given(texts, texts)
 def test_what_the_log_does_not_explain_is_as_it_was(before, now):
-    assert guarded.allowed_spec(before, now, {}) == before
+    assert path_patterns.allowed_spec(before, now, {}) == before
 
 
 @given(texts, texts, st.dictionaries(st.integers(1, 3), st.sampled_from([" x~", "x", ""])))
 def test_what_it_must_be_is_itself_allowed(before, now, explained):
-    allowed = guarded.allowed_spec(before, now, explained)
-    assert guarded.allowed_spec(before, allowed, explained) == allowed
+    allowed = path_patterns.allowed_spec(before, now, explained)
+    assert path_patterns.allowed_spec(before, allowed, explained) == allowed
 
 
 @given(texts, texts, st.dictionaries(st.integers(1, 2), st.just(" x~")))
 def test_every_line_but_those_explained_is_as_it_was(before, now, explained):
-    allowed = guarded.allowed_spec(before, now, explained)
+    allowed = path_patterns.allowed_spec(before, now, explained)
     kept = [box for box in spec_md.boxes(before) if box.number not in explained]
     assert [(box.number, box.state, box.title, box.mark) for box in kept] == [
         (box.number, box.state, box.title, box.mark) for box in spec_md.boxes(allowed) if box.number not in explained
@@ -150,29 +155,29 @@ def test_every_line_but_those_explained_is_as_it_was(before, now, explained):
 def test_what_we_wrote_for_an_explained_step_stays(state, mark, eol, bom):
     before = bom + PLAN.replace(b"\n", eol)
     now = spec_md.patch(before, spec_md.find(before, 2), state=state, mark=mark)
-    assert guarded.allowed_spec(before, now, {2: state}) == now
+    assert path_patterns.allowed_spec(before, now, {2: state}) == now
 
 
 def test_beside_an_explained_step_a_forged_tick_is_taken_back():
     ours = spec_md.tick(PLAN, 2, PASSED)
     forged = ours.replace(b"[ ] **STEP 1**", b"[x] **STEP 1**")
-    assert guarded.allowed_spec(PLAN, forged, {2: "x"}) == ours
+    assert path_patterns.allowed_spec(PLAN, forged, {2: "x"}) == ours
 
 
 def test_a_state_that_the_log_does_not_explain_is_taken_back():
-    assert guarded.allowed_spec(PLAN, spec_md.tick(PLAN, 2, PASSED), {2: " ~"}) == PLAN
+    assert path_patterns.allowed_spec(PLAN, spec_md.tick(PLAN, 2, PASSED), {2: " ~"}) == PLAN
 
 
 def test_of_an_explained_line_the_title_is_not_taken():
     now = spec_md.tick(PLAN.replace(b"Two", b"Nothing"), 2, PASSED)
-    assert guarded.allowed_spec(PLAN, now, {2: "x"}) == spec_md.tick(PLAN, 2, PASSED)
+    assert path_patterns.allowed_spec(PLAN, now, {2: "x"}) == spec_md.tick(PLAN, 2, PASSED)
 
 
 def test_a_line_that_we_appended_stays():
     now = spec_md.append_line(PLAN, 4, "Four")
-    assert guarded.allowed_spec(PLAN, now, {4: " "}) == now
+    assert path_patterns.allowed_spec(PLAN, now, {4: " "}) == now
 
 
 @pytest.mark.parametrize("now", [b"", PLAN.replace(b"STEP 2", b"STEP 9"), PLAN + b"- [x] **STEP 2**: again\n"])
 def test_an_explained_step_that_is_gone_or_there_twice_is_as_it_was(now):
-    assert guarded.allowed_spec(PLAN, now, {2: " x~"}) == PLAN
+    assert path_patterns.allowed_spec(PLAN, now, {2: " x~"}) == PLAN

@@ -7,17 +7,18 @@ import os
 
 import pytest
 
-from executor import jobs, pids
-from executor.records import Exit, Identity, Seen
+from executor.store import runs
+from executor.system import procfs
+from executor.system.run_records import Exit, Identity, Seen
 
 TASK = "task_1_0000000a"
-US = pids.identify(os.getpid())
+US = procfs.identify(os.getpid())
 
 
 def run(root, name="main.1", *, who=None, ended=None):
-    folder = jobs.new_run(root, TASK, name)
+    folder = runs.new_run(root, TASK, name)
     if who is not None:
-        jobs.write_started(folder, who, command="sleep 60", digest="d1")
+        runs.write_started(folder, who, command="sleep 60", digest="d1")
     if ended is not None:
         with open(os.path.join(folder, "exit.json"), "w", encoding="utf-8") as file:
             file.write(ended)
@@ -53,33 +54,33 @@ def root(tmp_path):
 )
 def test_a_run_folder_says_what_became_of_its_process(root, who, ended, status):
     run(root, who=who, ended=ended)
-    assert jobs.look(root, TASK).status == status
+    assert runs.look(root, TASK).status == status
 
 
 def test_a_task_without_a_main_says_nothing(root):
     run(root, "test", who=US)
-    assert jobs.look(root, TASK) == Seen()
-    assert jobs.look(root, "task_9_0000000f") == Seen()
+    assert runs.look(root, TASK) == Seen()
+    assert runs.look(root, "task_9_0000000f") == Seen()
 
 
 def test_the_newest_main_speaks_for_the_task(root):
     run(root, "main.9", who=US, ended='{"exit_code": 1}\n')
     run(root, "main.10", who=US)
-    os.makedirs(os.path.join(root, jobs.JOBS, TASK, "main.11.chunk"))
-    seen = jobs.look(root, TASK)
+    os.makedirs(os.path.join(root, runs.JOBS, TASK, "main.11.chunk"))
+    seen = runs.look(root, TASK)
     assert (seen.run, seen.status, seen.pid, seen.digest) == ("main.10", "alive", US.pid, "d1")
 
 
 def test_the_next_main_has_the_next_number(root):
-    assert jobs.next_main(root, TASK) == "main.1"
+    assert runs.next_main(root, TASK) == "main.1"
     run(root, "main.1")
     run(root, "main.12")
-    assert jobs.next_main(root, TASK) == "main.13"
+    assert runs.next_main(root, TASK) == "main.13"
 
 
 def test_a_new_run_begins_empty(root):
     folder = run(root, who=US, ended='{"exit_code": 0}\n')
-    assert jobs.new_run(root, TASK, "main.1") == folder
+    assert runs.new_run(root, TASK, "main.1") == folder
     assert os.listdir(folder) == []
 
 
@@ -101,18 +102,18 @@ def test_a_run_is_its_owners_alone(root):
     ],
 )
 def test_an_exit_is_read_with_its_signal(root, text, end):
-    assert jobs.exit_of(run(root, ended=text)).replace(ended_ns=0) == end
+    assert runs.exit_of(run(root, ended=text)).replace(ended_ns=0) == end
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "null"])
 def test_an_exit_that_is_not_whole_is_none(root, text):
-    assert jobs.exit_of(run(root, ended=text)) is None
+    assert runs.exit_of(run(root, ended=text)) is None
 
 
 def test_an_end_that_nobody_else_wrote_is_read_back(root):
     folder = run(root, who=US)
-    jobs.write_exit(folder, Exit(None, signal=15, by_us=True))
-    assert jobs.exit_of(folder).replace(ended_ns=0) == Exit(None, signal=15, by_us=True)
+    runs.write_exit(folder, Exit(None, signal=15, by_us=True))
+    assert runs.exit_of(folder).replace(ended_ns=0) == Exit(None, signal=15, by_us=True)
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[1]", '{"pid": "x", "start": 1, "boot": "", "machine": ""}'])
@@ -120,39 +121,39 @@ def test_a_start_that_is_not_whole_is_lost_for_it_may_have_run(root, body):
     folder = run(root)
     with open(os.path.join(folder, "started.json"), "w", encoding="utf-8") as file:
         file.write(body)
-    assert jobs.started(folder) is None
-    assert jobs.look(root, TASK).status == "lost"
+    assert runs.started(folder) is None
+    assert runs.look(root, TASK).status == "lost"
 
 
 def test_a_start_is_read_back(root):
-    assert jobs.started(run(root, who=US)) == US
+    assert runs.started(run(root, who=US)) == US
 
 
 def test_a_run_began_when_it_was_put_on_record(root):
     folder = run(root)
-    assert jobs.began_ns(folder) == 0
-    jobs.write_started(folder, US, command="true", digest="d")
-    assert jobs.began_ns(folder) == os.stat(os.path.join(folder, "started.json")).st_mtime_ns
+    assert runs.began_ns(folder) == 0
+    runs.write_started(folder, US, command="true", digest="d")
+    assert runs.began_ns(folder) == os.stat(os.path.join(folder, "started.json")).st_mtime_ns
 
 
 def test_only_tasks_that_live_here_are_living(root):
     run(root, who=US)
-    folder = jobs.new_run(root, "task_2_0000000b", "main.1")
-    jobs.write_started(folder, Identity(US.pid, US.start, US.boot, "another machine"), command="", digest="")
-    assert jobs.living_tasks(root) == [TASK]
+    folder = runs.new_run(root, "task_2_0000000b", "main.1")
+    runs.write_started(folder, Identity(US.pid, US.start, US.boot, "another machine"), command="", digest="")
+    assert runs.living_tasks(root) == [TASK]
 
 
 def test_nobody_lives_where_nothing_ran(root):
-    assert jobs.living_tasks(root) == []
+    assert runs.living_tasks(root) == []
 
 
 def test_a_stop_is_asked_of_one_task(root):
-    jobs.ask_stop(root, TASK)
-    assert jobs.stop_asked(root, TASK)
-    assert not jobs.stop_asked(root, "task_2_0000000b")
+    runs.ask_stop(root, TASK)
+    assert runs.stop_asked(root, TASK)
+    assert not runs.stop_asked(root, "task_2_0000000b")
 
 
 def test_what_a_task_does_is_written_for_people(root):
-    jobs.write_task(root, TASK, {"step": 1, "run": "main.1"})
-    with open(os.path.join(root, jobs.JOBS, TASK, "task.json"), encoding="utf-8") as file:
+    runs.write_task(root, TASK, {"step": 1, "run": "main.1"})
+    with open(os.path.join(root, runs.JOBS, TASK, "task.json"), encoding="utf-8") as file:
         assert json.load(file) == {"step": 1, "run": "main.1"}

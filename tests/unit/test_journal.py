@@ -15,23 +15,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import MachineError
-from executor.events import CheckFinished, MainStarted, ResultRead, StepPassed, StraysStopped, WarningRaised
-from executor.journal import Journal, settled_size, timestamp
+from executor.store.events import (
+    CheckFinished,
+    MainStarted,
+    ResultRead,
+    StepPassed,
+    StraysStopped,
+    WarningRaised,
+)
+from executor.store.log_writer import Journal, settled_size, timestamp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVELOPE = ["v", "timestamp", "task_id", "step", "phase", "event", "status"]
 WRITER = """
 import sys
-from executor.events import WarningRaised
-from executor.journal import Journal
+from executor.store.events import WarningRaised
+from executor.store.log_writer import Journal
 journal = Journal(sys.argv[1])
 for number in range(500):
     journal.write(WarningRaised(message=f"{sys.argv[2]} {number} " + "x" * (number * 7)), step=number)
 """
 LONG_LINES = """
 import os, sys
-from executor.events import WarningRaised
-from executor.journal import Journal
+from executor.store.events import WarningRaised
+from executor.store.log_writer import Journal
 journal = Journal(sys.argv[1])
 journal.write(WarningRaised(message="first"))
 print("writing", flush=True)
@@ -43,8 +50,8 @@ for _ in range(100_000):
 ON_A_FULL_DISK = """
 import resource, sys
 from executor.errors import MachineError
-from executor.events import WarningRaised
-from executor.journal import Journal
+from executor.store.events import WarningRaised
+from executor.store.log_writer import Journal
 journal = Journal(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from executor.lint_proof import lint_proof
-from executor.plan import validate
+from executor.plan.lint.proof import lint_proof
+from executor.plan.plan import validate
 
 
 def warned(text: str, **scripts: str) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.lint_agents import lint_agent
-from executor.plan import validate
+from executor.plan.lint.agents import lint_agent
+from executor.plan.plan import validate
 
 JUDGED = "success_criteria: [{criterion: c, file: out.txt}]"
 

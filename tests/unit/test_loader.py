@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.loader import load, positions
+from executor.plan.yaml_loader import load, positions
 
 
 def loaded(text: str) -> object:

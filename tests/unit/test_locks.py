@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from executor import locks
 from executor.errors import BusyError, MachineError
+from executor.system import locks
 
 
 def test_a_lock_has_one_holder_whose_pid_is_told(tmp_path):

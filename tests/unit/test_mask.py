@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.mask import Masker, StreamMask, clean_control
-from executor.secret_values import secrets, without_secrets
+from executor.system.masking import Masker, StreamMask, clean_control
+from executor.system.secret_values import secrets, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

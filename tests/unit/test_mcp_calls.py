@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.events import OUTPUT_TAIL
+from executor.store.events import OUTPUT_TAIL
 
 pytest.importorskip("anyio", reason="the extra mcp is not installed")
-from executor.verbs.mcp_calls import Gathered
+from executor.cli.mcp.calls import Gathered
 
 
 def gathered(*pieces, most_bytes):

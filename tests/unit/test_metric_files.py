@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from executor.probes import spelling
-from executor.probes.pairs import pairs
-from executor.probes.tail import LOOK_BYTES
-from executor.steps import Monitor
-from executor.watched import Watched
+from executor.monitoring.metrics import number_spelling
+from executor.monitoring.metrics.name_value_pairs import pairs
+from executor.monitoring.monitor import Watched
+from executor.monitoring.probes.tail import LOOK_BYTES
+from executor.plan.model import Monitor
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parent.parent / "fixtures" / "metrics"
@@ -486,7 +486,7 @@ def test_the_folder_of_a_run_of_mlflow_is_read(tmp_path):
     ],
 )
 def test_nan_is_read_in_every_spelling(text):
-    assert math.isnan(spelling.number(text))
+    assert math.isnan(number_spelling.number(text))
     assert math.isnan(pairs(f"step 5 loss={text}, lr=1e-4")["loss"])
 
 
@@ -494,13 +494,13 @@ def test_nan_is_read_in_every_spelling(text):
     "text", ["tensor(nan, device='cuda:0')", "Array(nan, dtype=float32)", "tensor(nan, grad_fn=<A>)"]
 )
 def test_nan_is_read_in_an_array_that_tells_its_type(text):
-    assert math.isnan(spelling.number(text))
+    assert math.isnan(number_spelling.number(text))
     assert math.isnan(pairs(f"{{'loss': {text}, 'lr': 1e-4}}")["loss"])
 
 
 @pytest.mark.parametrize("text", ["inf", "Infinity", "+Inf", "1.#INF", "1.#INF00", "∞", "np.float32(inf)", "Inf32"])
 def test_infinity_is_read_in_every_spelling(text):
-    assert spelling.number(text) == math.inf
+    assert number_spelling.number(text) == math.inf
     assert pairs(f"loss: {text}") == {"loss": math.inf}
 
 

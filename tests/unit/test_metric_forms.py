@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import measure
+from executor.monitoring import metric_check
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parent.parent / "fixtures" / "metrics"
@@ -312,5 +312,7 @@ def test_what_a_tool_writes_is_read(tmp_path, name, text, last, not_finite):
 def test_a_criterion_reads_what_a_monitor_reads(tmp_path, monkeypatch, name, text, last):
     monkeypatch.chdir(tmp_path)
     shutil.copy(MADE / name, name) if text is None else Path(name).write_text(text)
-    found = {column: measure.looked_up(measure.last_row(name, column, {"file": name}), column) for column in last}
+    found = {
+        column: metric_check.looked_up(metric_check.last_row(name, column, {"file": name}), column) for column in last
+    }
     assert {column: None if value is None else float(value) for column, value in found.items()} == last

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from executor import follow, moment
-from executor.desk import boxes_in
-from executor.records import LOG_NAME
+from executor.store import consistent_read, log_reader
+from executor.store.project_view import boxes_in
+from executor.system.run_records import LOG_NAME
 
 ROUNDS = 400
 TURNS = ("TaskStarted", "JobStarted", "StepPassed")
@@ -55,11 +55,11 @@ class Supervisor(threading.Thread):
 def test_a_tick_is_never_seen_without_its_verdict(tmp_path):
     root, spec = str(tmp_path), str(tmp_path / "SPEC.md")
     supervisor = Supervisor(root)
-    known = follow.recall(root)
+    known = log_reader.recall(root)
     supervisor.start()
     looks = 0
     while supervisor.is_alive():
-        data, known = moment.read(root, spec, known)
+        data, known = consistent_read.read(root, spec, known)
         box, state = boxes_in(data)[1], known.states.get(1)
         looks += 1
         if box.state == "x":
@@ -76,19 +76,19 @@ def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(tmp_path, cached):
     log = tmp_path / LOG_NAME
     log.write_bytes(line("TaskStarted", "task_1_00000001") + line("StepPassed", "task_1_00000001"))
     if cached:
-        follow.save(root, follow.recall(root))
+        log_reader.save(root, log_reader.recall(root))
 
     def rotate():
         for number in range(1, 200):
             os.rename(log, f"{log}.{number}")
             log.write_bytes(line("LogRotated", ""))
 
-    known = follow.recall(root)
+    known = log_reader.recall(root)
     rotating = threading.Thread(target=rotate)
     rotating.start()
     while rotating.is_alive():
-        assert follow.recall(root).states[1].verdict == "passed"
-        known = follow.catch_up(root, known)
+        assert log_reader.recall(root).states[1].verdict == "passed"
+        known = log_reader.catch_up(root, known)
         assert known.states[1].verdict == "passed"
     rotating.join()
 
@@ -98,9 +98,9 @@ def test_half_a_line_is_taken_in_when_it_is_whole(tmp_path):
     (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")
     (tmp_path / LOG_NAME).write_bytes(line("TaskStarted", "task_1_00000001"))
     whole = line("StepPassed", "task_1_00000001")
-    _, known = moment.read(root, spec, follow.recall(root))
+    _, known = consistent_read.read(root, spec, log_reader.recall(root))
     with open(tmp_path / LOG_NAME, "ab", buffering=0) as log:
         log.write(whole[:40])
-        assert moment.read(root, spec, known)[1].states[1].verdict == ""
+        assert consistent_read.read(root, spec, known)[1].states[1].verdict == ""
         log.write(whole[40:])
-        assert moment.read(root, spec, known)[1].states[1].verdict == "passed"
+        assert consistent_read.read(root, spec, known)[1].states[1].verdict == "passed"

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.build_monitor import KEYS, PROBED
 from executor.errors import DefinitionError
-from executor.plan import from_cache, read_plan, to_cache, validate
-from executor.rules import RULES, RuleKind, read_rule
-from executor.schema import PLAN_SCHEMA
-from executor.steps import NOTICES, Action, Monitor, Notifier
+from executor.monitoring.rules.registry import RULES, RuleKind, read_rule
+from executor.plan.build_monitors import KEYS, PROBED
+from executor.plan.model import NOTICES, Action, Monitor, Notifier
+from executor.plan.plan import from_cache, read_plan, to_cache, validate
+from executor.plan.schema import PLAN_SCHEMA
 
 FOUNDING = Path(__file__).parents[1] / "fixtures" / "founding"
 JOB = "main: {command: x, test: none, mode: background"

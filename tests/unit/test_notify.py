@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from executor.herald import NOT_SENT
-from executor.herald import main as herald
-from executor.notify import HERALD, LIMIT_S, Notice, commands, label
-from executor.steps import NOTICES, Notifier
+from executor.plan.model import NOTICES, Notifier
+from executor.supervisor.notify import HERALD, LIMIT_S, Notice, commands, label
+from executor.supervisor.notify_worker import NOT_SENT
+from executor.supervisor.notify_worker import main as herald
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
 URL = "slack://TokenA/TokenB/TokenC"

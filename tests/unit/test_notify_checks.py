@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from executor.notify_checks import trouble, written_trouble
-from executor.notify_schemes import SCHEMES
-from executor.steps import Notifier
+from executor.plan.model import Notifier
+from executor.plan.notify_schemes import SCHEMES
+from executor.supervisor.notify_checks import trouble, written_trouble
 
 ASKS = """
 import apprise

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 
-from executor import pace
+from executor.monitoring import eta
 
 
 def noted(*marks, total=None, source="stdout"):
     memory = {}
     for now_s, done in marks:
-        pace.note(memory, now_s=now_s, done=done, total=total, source=source)
+        eta.note(memory, now_s=now_s, done=done, total=total, source=source)
         memory = json.loads(json.dumps(memory))
-    return pace.told(memory)
+    return eta.told(memory)
 
 
 def test_nothing_is_told_before_the_first_step():
-    assert pace.told({}) is None
+    assert eta.told({}) is None
 
 
 def test_the_estimate_is_what_is_left_times_the_median_interval():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.supervise.past import Past, past
+from executor.supervisor.history import Past, past
 
 
 def line(event, **fields):

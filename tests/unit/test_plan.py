@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.plan import from_cache, read_plan, to_cache, validate
-from executor.steps import GIB, Check, Criterion, Edge, Notifier, Retry, Sample, Settings
+from executor.plan.model import GIB, Check, Criterion, Edge, Notifier, Retry, Sample, Settings
+from executor.plan.plan import from_cache, read_plan, to_cache, validate
 
 ROOT = Path(__file__).parents[2]
 FOUNDING = ROOT / "tests" / "fixtures" / "founding"
@@ -489,7 +489,7 @@ def test_no_message_leaves_its_line() -> None:
 
 
 def test_a_cached_plan_loads_no_parser() -> None:
-    heavy = {"yaml", "jsonschema", "difflib", "typing", "executor.loader", "executor.lint"}
-    code = f"import sys, executor.plan, executor.select; print({heavy} & {{*sys.modules}})"
+    heavy = {"yaml", "jsonschema", "difflib", "typing", "executor.plan.yaml_loader", "executor.plan.lint"}
+    code = f"import sys, executor.plan.plan, executor.plan.selection; print({heavy} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"

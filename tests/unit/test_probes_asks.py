@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.asks import ASKS
-from executor.probes import PROBES
+from executor.monitoring.options import ASKS
+from executor.monitoring.probes.registry import PROBES
 
 
 def test_every_probe_has_its_question_checked():

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from executor.probes.checkpoints import find_newest
+from executor.monitoring.probes.checkpoints import find_newest
 from tests.unit.places import Looks
 
 GLOB = "checkpoints/step_*"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from executor.probes.tail import LOOK_BYTES
+from executor.monitoring.probes.tail import LOOK_BYTES
 from tests.unit.places import Looks
 
 LATER_NS = 2**62

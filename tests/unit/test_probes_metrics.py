@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.probes import spelling
-from executor.probes.tail import LOOK_BYTES
+from executor.monitoring.metrics import number_spelling
+from executor.monitoring.probes.tail import LOOK_BYTES
 from tests.unit.places import Looks, bytes_read
 
 LATER_NS = 2**62
@@ -488,4 +488,4 @@ def test_no_bytes_break_a_look(tmp_path_factory, data):
 
 @given(st.text(max_size=60))
 def test_every_text_is_a_number_or_none(text):
-    assert spelling.number(text) is None or isinstance(spelling.number(text), float)
+    assert number_spelling.number(text) is None or isinstance(number_spelling.number(text), float)

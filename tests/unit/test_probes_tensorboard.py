@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.probes.tensorboard import LONGEST, masked_crc
+from executor.monitoring.metrics.tensorboard import LONGEST, masked_crc
 from tests.unit.places import Looks, bytes_read
 
 LATER_NS = 2**62
@@ -260,6 +260,7 @@ def test_no_message_breaks_a_look(tmp_path_factory, body):
 def test_the_reader_is_loaded_only_for_event_files():
     import subprocess
 
-    script = "import sys, executor.probes; print('executor.probes.tensorboard' in sys.modules, 'ctypes' in sys.modules)"
+    loaded = "'executor.monitoring.metrics.tensorboard' in sys.modules, 'ctypes' in sys.modules"
+    script = f"import sys, executor.monitoring.probes; print({loaded})"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
     assert run.stdout.split() == ["False", "False"]

@@ -3,8 +3,9 @@ import socket
 
 import pytest
 
-from executor import follow, reading
-from executor.records import LOG_NAME
+from executor.store import log_reader
+from executor.system import safe_open
+from executor.system.run_records import LOG_NAME
 
 DEEP = (b"[" * 200_000, b'{"a": ' * 900 + b"1" + b"}" * 900, b'{"a": ' * 3000 + b"1" + b"}" * 3000)
 
@@ -16,7 +17,7 @@ def place(tmp_path):
 
 def refused(path):
     with pytest.raises(OSError, match=r"not a file|symbolic links") as caught:
-        reading.whole(str(path))
+        safe_open.whole(str(path))
     return caught.value
 
 
@@ -49,37 +50,37 @@ def test_a_link_that_leads_in_circles_is_refused(place):
 
 def test_a_file_is_read_whole_up_to_a_size(place):
     place.write_bytes(b"x" * 100_000)
-    assert reading.whole(str(place)) == b"x" * 100_000
+    assert safe_open.whole(str(place)) == b"x" * 100_000
     with pytest.raises(OSError, match="more than"):
-        reading.whole(str(place), most=99_999)
+        safe_open.whole(str(place), most=99_999)
 
 
 def test_a_sparse_file_of_a_terabyte_is_refused_unread(place):
     with place.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="more than 64 MiB"):
-        reading.whole(str(place))
+        safe_open.whole(str(place))
 
 
 def test_a_file_of_the_kernel_that_says_it_is_empty_is_read():
-    assert reading.whole("/proc/self/status").startswith(b"Name:")
+    assert safe_open.whole("/proc/self/status").startswith(b"Name:")
 
 
 def test_the_ends_of_a_file_are_read_alone(place):
     place.write_bytes(b"abcdef")
-    assert (reading.start_of(str(place), 2), reading.end_of(str(place), 2)) == (b"ab", b"ef")
-    assert (reading.start_of(str(place), 9), reading.end_of(str(place), 9)) == (b"abcdef", b"abcdef")
+    assert (safe_open.start_of(str(place), 2), safe_open.end_of(str(place), 2)) == (b"ab", b"ef")
+    assert (safe_open.start_of(str(place), 9), safe_open.end_of(str(place), 9)) == (b"abcdef", b"abcdef")
 
 
 @pytest.mark.parametrize("text", [*DEEP, b"", b"[]", b"7", b"{", b"\xff{}"])
 def test_what_is_no_record_says_nothing(place, text):
     place.write_bytes(text)
-    assert reading.record(str(place)) == {}
+    assert safe_open.record(str(place)) == {}
 
 
 def test_a_record_may_hold_many_values(place):
     place.write_bytes(b'{"a": [' + b"[1], " * 5000 + b"[2]]}")
-    assert len(reading.record(str(place))["a"]) == 5001
+    assert len(safe_open.record(str(place))["a"]) == 5001
 
 
 def log_of(tmp_path, data):
@@ -88,18 +89,18 @@ def log_of(tmp_path, data):
 
 
 def test_a_line_that_is_too_long_passes_for_an_empty_one(tmp_path):
-    long = b"x" * (follow.MOST_LINE + 2 * follow.BLOCK)
+    long = b"x" * (log_reader.MOST_LINE + 2 * log_reader.BLOCK)
     path = log_of(tmp_path, b"a\n" + long + b"\nb\nrest")
-    assert [line for _, line in follow.lines(path)] == [b"a", b"", b"b"]
-    assert [at for at, _ in follow.lines(path)] == [2, len(long) + 3, len(long) + 5]
+    assert [line for _, line in log_reader.lines(path)] == [b"a", b"", b"b"]
+    assert [at for at, _ in log_reader.lines(path)] == [2, len(long) + 3, len(long) + 5]
 
 
-@pytest.mark.parametrize("size", [0, 10, follow.BLOCK - 40, follow.BLOCK, 2 * follow.BLOCK + 7])
+@pytest.mark.parametrize("size", [0, 10, log_reader.BLOCK - 40, log_reader.BLOCK, 2 * log_reader.BLOCK + 7])
 def test_a_line_that_crosses_blocks_is_whole_from_either_end(tmp_path, size):
     line = b'{"task_id": "task_1_aaaaaaaa", "event": "TaskStarted", "more": "' + b"y" * size + b'"}'
     path = log_of(tmp_path, b"z" * 100 + b"\n" + line + b"\n" + b"w" * 50 + b"\n")
-    assert line in [found for _, found in follow.lines(path)]
-    (found,) = follow.task_lines(str(tmp_path), "task_1_aaaaaaaa")
+    assert line in [found for _, found in log_reader.lines(path)]
+    (found,) = log_reader.task_lines(str(tmp_path), "task_1_aaaaaaaa")
     assert len(found["more"]) == size
 
 
@@ -107,15 +108,15 @@ def test_the_lines_of_a_task_are_found_before_and_behind_a_line_that_is_too_long
     first, last = (
         b'{"task_id": "task_1_aaaaaaaa", "event": "%s"}\n' % name for name in (b"TaskStarted", b"StepPassed")
     )
-    log_of(tmp_path, first + b"task_1_aaaaaaaa" * (follow.MOST_LINE // 8) + b"\n" + last)
-    found = follow.task_lines(str(tmp_path), "task_1_aaaaaaaa")
+    log_of(tmp_path, first + b"task_1_aaaaaaaa" * (log_reader.MOST_LINE // 8) + b"\n" + last)
+    found = log_reader.task_lines(str(tmp_path), "task_1_aaaaaaaa")
     assert [line["event"] for line in found] == ["TaskStarted", "StepPassed"]
 
 
 def test_a_line_that_the_end_cuts_is_read_to_its_own_end(tmp_path):
     line = b'{"task_id": "task_1_aaaaaaaa", "event": "TaskStarted"}'
     log_of(tmp_path, line + b"\n")
-    assert len(follow.task_lines(str(tmp_path), "task_1_aaaaaaaa", upto=len(line) - 5)) == 1
+    assert len(log_reader.task_lines(str(tmp_path), "task_1_aaaaaaaa", upto=len(line) - 5)) == 1
 
 
 @pytest.mark.parametrize("line", [*DEEP, b"9" * 10_000, b"\0" * 5000])
@@ -123,4 +124,4 @@ def test_no_line_stops_the_fold(tmp_path, line):
     passed = b'{"v": 1, "timestamp": "2026-01-01T00:00:00.000Z", "task_id": "task_1_aaaaaaaa", "step": 1,'
     passed += b' "event": "StepPassed", "status": "passed"}'
     log_of(tmp_path, line + b"\n" + passed + b"\n")
-    assert follow.recall(str(tmp_path)).states[1].verdict == "passed"
+    assert log_reader.recall(str(tmp_path)).states[1].verdict == "passed"

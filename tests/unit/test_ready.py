@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.ready import Standing, missing
-from executor.steps import Edge
+from executor.plan.dependencies import Standing, missing
+from executor.plan.model import Edge
 
 OPEN, DONE = Standing(), Standing(done=True)
 RUNS, SAVED = Standing(started=True), Standing(started=True, checkpoint=True)

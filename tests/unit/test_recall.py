@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.engine.decide import Decision, decide_box, decide_open
 from executor.errors import SpecError
-from executor.formats.spec_md import Box, Mark
-from executor.recall import Decision, decide_box, decide_open
-from executor.recipes import first
-from executor.records import Seen
-from executor.step_state import NEW, StepState
-from executor.steps import Check, Criterion, Main, Sample, Step
+from executor.plan.model import Check, Criterion, Main, Sample, Step
+from executor.plan.spec.spec_md import Box, Mark
+from executor.store.fingerprint_recipes import first
+from executor.store.step_state import NEW, StepState
+from executor.system.run_records import Seen
 
 NOW, THEN = "digest-now", "digest-then"
 TASK, OTHER = "task_7_0000000a", "task_7_0000000b"

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.formats.frontmatter import LIMIT_BYTES
-from executor.formats.roles import (
+from executor.plan.frontmatter import LIMIT_BYTES
+from executor.plan.roles import (
     TOOLS,
     Role,
     missing,

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import alerts
-from executor.readings import Reading
-from executor.rules import RULES, read_rule
+from executor.monitoring import alerts
+from executor.monitoring.model import Reading
+from executor.monitoring.rules.registry import RULES, read_rule
 
 KIND = {
     "nan": "metrics",

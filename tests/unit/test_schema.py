@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
-from executor.schema import PLAN_SCHEMA, schema_problems
+from executor.plan.schema import PLAN_SCHEMA, schema_problems
 
 STEP = "step_1_a"
 

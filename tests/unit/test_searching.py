@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from executor.patterns import is_plain, nested_repeat
-from executor.readings import Reading
-from executor.searching import Bounded, TooSlowError
-from executor.steps import Monitor
-from executor.watched import GIVEN_UP, Watched
+from executor.monitoring.model import Reading
+from executor.monitoring.monitor import GIVEN_UP, Watched
+from executor.plan.model import Monitor
+from executor.system.regex_safety import is_plain, nested_repeat
+from executor.system.regex_search import Bounded, TooSlowError
 
 SLOW = "(a+)+$"
 UNLUCKY = "a" * 64 + "!"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from executor.secret_names import says_secret
-from executor.secret_values import Named, of_env_file, of_urls, secrets, without_secrets
+from executor.system.secret_names import says_secret
+from executor.system.secret_values import Named, of_env_file, of_urls, secrets, without_secrets
 
 
 def names(text: str) -> list[str]:

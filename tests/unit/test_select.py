@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import UsageError
-from executor.plan import read_plan
-from executor.select import MAX_SPAN, Selection, select
+from executor.plan.plan import read_plan
+from executor.plan.selection import MAX_SPAN, Selection, select
 
 PLAN = read_plan(
     b"step_1_setup_api:\nstep_8_generate_data: {title: Generate the set}\n"

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from executor import shell
-from executor.left_behind import left_behind
-from executor.shell_syntax import read
+from executor.plan.lint.detached import left_behind
+from executor.system.shell import bash_command
+from executor.system.shell.syntax import read
 
 READ = [
     "python t.py",
@@ -47,7 +47,7 @@ def bash_reads(text):
 
 @pytest.mark.parametrize("text", READ)
 def test_what_bash_reads_is_read_and_still_is_with_what_is_added(text):
-    written = shell.prepared(shell.given(text))
+    written = bash_command.prepared(bash_command.given(text))
     assert bash_reads(text)
     assert read(text) is not None
     assert bash_reads(written[written.index("-c") + 1])
@@ -60,7 +60,7 @@ def test_what_is_not_whole_is_not_guessed(text):
 
 @pytest.mark.parametrize("text", ["python t.py", "a && b", "python t.py | tee log", "echo 'a; b'", "a > b 2>&1"])
 def test_a_command_that_needs_nothing_is_started_as_it_was_written(text):
-    assert shell.prepared(shell.given(text)) == (*shell.SHELL, text)
+    assert bash_command.prepared(bash_command.given(text)) == (*bash_command.SHELL, text)
 
 
 @pytest.mark.parametrize(

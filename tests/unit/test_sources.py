@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from executor.imports import imported_by, kind_of, named_in_words
-from executor.inputs import recorded
-from executor.sources import Sources, behind
+from executor.store.imports import imported_by, kind_of, named_in_words
+from executor.store.input_files import recorded
+from executor.store.sources import Sources, behind
 
 
 def tree(root, files):

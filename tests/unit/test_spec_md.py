@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from executor.errors import SpecError
-from executor.formats import spec_md
-from executor.formats.spec_md import Mark, append_line, boxes, clean, fail, find, patch, tick
+from executor.plan.spec import spec_md
+from executor.plan.spec.spec_md import Mark, append_line, boxes, clean, fail, find, patch, tick
 
 PASSED = Mark("passed", "task_8_a1b2c3d4", "2026-11-22 10:30", "2 proven, 1 claimed")
 FAILED = Mark("failed", "task_8_a1b2c3d4", "2026-11-22 10:30", "eval: exit 3: no model")

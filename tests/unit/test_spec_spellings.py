@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import SpecError
-from executor.formats.spec_md import Mark, append_line, boxes, fail, find, near_misses, patch, tick
+from executor.plan.spec.spec_md import Mark, append_line, boxes, fail, find, near_misses, patch, tick
 
 PASSED = Mark("passed", "task_7_a1b2c3d4", "2026-11-22 11:00", "1 proven")
 FAILED = Mark("failed", "task_7_a1b2c3d4", "2026-11-22 11:00", "exit 3")

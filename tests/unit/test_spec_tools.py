@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.formats.spec_md import Box, Mark, boxes, fail, find, line_text, patch, tick
+from executor.plan.spec.spec_md import Box, Mark, boxes, fail, find, line_text, patch, tick
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "formatted"
 ORIGINAL = (FOLDER / "original.md").read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.vital import counts_in
+from executor.monitoring.liveness import counts_in
 from tests.unit.test_rules import Watch, until_raised
 
 STALL = {"stall": {"times": 6, "floor": 60}}

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.events import EVENTS
-from executor.state import FOLDS, fold
-from executor.step_state import NEW
+from executor.store.events import EVENTS
+from executor.store.state import FOLDS, fold
+from executor.store.step_state import NEW
 
 STATUSES = ("passed", "failed", "timed_out", "cancelled", "skipped", "interrupted", "lost")
 TASKS = ("task_1_00000001", "task_1_00000002", "task_2_00000001")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.formats.stream import MOST_CALL, MOST_SAID, Closed, Stream, Turned
+from executor.runners.agent_events import MOST_CALL, MOST_SAID, Closed, Stream, Turned
 
 INIT = {"type": "system", "subtype": "init", "session_id": "5e55-10", "cwd": "/home/ann/plan", "tools": ["Bash"]}
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.events import EVENTS
-from executor.views.bar import progress
-from executor.views.terminal import SAYINGS, WIDTH, Screen, Transcript, brief, safe
+from executor.cli.output.progress_bar import progress
+from executor.cli.output.transcript import SAYINGS, WIDTH, Screen, Transcript, brief, safe
+from executor.store.events import EVENTS
 
 TASK = "task_1_0000000a"
 SILENT = {"ResultRead", "StepPassed", "StepFailed", "StepInterrupted"}  # the line after each of them says it

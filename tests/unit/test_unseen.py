@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from executor.readings import Reading
-from executor.rules import read_rule
-from executor.steps import Monitor
-from executor.unseen import grace_s, unseen
-from executor.watched import Watched
+from executor.monitoring.model import Reading
+from executor.monitoring.monitor import Watched
+from executor.monitoring.rules.registry import read_rule
+from executor.monitoring.unseen import grace_s, unseen
+from executor.plan.model import Monitor
 
 NAMES = ("step", "loss", "lr", "val_loss")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.values import Value
+from executor.system.records import Value
 
 
 class Point(Value):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from executor.interrupts import Interrupts
-from executor.outcome import Verdict
-from executor.proc import Command, Running
-from executor.watch import Watch
+from executor.system.interrupts import Interrupts
+from executor.system.outcome import Verdict
+from executor.system.process import Command, Running
+from executor.system.process_loop import Watch
 
 
 class Deathless(Running):

@@ -1,0 +1,251 @@
+"""The table of checks: where each kind runs, what its end says."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from enum import StrEnum
+
+from executor.system import lazy_regex, own_program
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.shell.bash_command import SHELL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from executor.plan.model import Check
+
+IMPORTED = (
+    "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.{} import main; os._exit(main(sys.argv[1:]))"
+)
+CHILD = own_program.path_of("checks", "worker.py")
+ODD = lazy_regex.pattern(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+)
+WIDTH = 300
+SIGNALLED = 128
+
+
+class Answer(Value):
+    """What became of a check; `fix` is the next move after a no."""
+
+    ok: bool
+    expected: str = ""
+    got: str = ""
+    fix: str = ""
+
+
+class Place(StrEnum):
+    """Where a kind of check runs."""
+
+    SHELL = "shell"
+    CHILD_OURS = "child_ours"
+    CHILD_PROJECT = "child_project"
+    IN_PROCESS = "in_process"
+    PROSE = "prose"
+
+
+CHECKS = {
+    "command": Place.SHELL,
+    "env_set": Place.IN_PROCESS,
+    "prose": Place.PROSE,
+    "python_import": Place.CHILD_PROJECT,
+    "call": Place.CHILD_PROJECT,
+    "file": Place.CHILD_OURS,
+    "disk_free": Place.CHILD_OURS,
+    "gpu_free": Place.CHILD_OURS,
+    "port": Place.CHILD_OURS,
+    "url": Place.CHILD_OURS,
+    "matches": Place.CHILD_OURS,
+    "metric": Place.CHILD_OURS,
+    "result": Place.CHILD_OURS,
+}
+
+
+def in_process(check: Check) -> bool:
+    """Tell the kinds that start no process: env_set, and prose, which nothing can run."""
+    return CHECKS[check.kind] in (Place.IN_PROCESS, Place.PROSE)
+
+
+def argv(check: Check, *, python: str) -> tuple[str, ...]:
+    """Return what to start; `python` is the project's interpreter. KeyError for a check that is in_process."""
+    return ARGV[CHECKS[check.kind]](check, python)
+
+
+def shell_argv(check: Check, _: str) -> tuple[str, ...]:
+    """Return bash with pipefail, so that a pipe ends as its worst part."""
+    return (*SHELL, str(check.asks))
+
+
+def child_argv(check: Check, *start: str) -> tuple[str, ...]:
+    """Return child.py with its question behind an interpreter."""
+    return (*start, CHILD, check.kind, json.dumps(check.asks, default=str))
+
+
+def imported_argv(check: Check, _: str) -> tuple[str, ...]:
+    """Return our interpreter with child.py imported: as a script it is compiled anew each time, 8 ms of 22.
+
+    What a monitor can read a metric can be read from, so its check imports the probes.
+    """
+    code = IMPORTED.format("monitoring.metric_check" if check.kind == "metric" else "checks.worker")
+    return (sys.executable, "-I", "-S", "-c", code, own_program.FOLDER, check.kind, json.dumps(check.asks, default=str))
+
+
+ARGV: dict[Place, Callable[[Check, str], tuple[str, ...]]] = {
+    Place.SHELL: shell_argv,
+    Place.CHILD_OURS: imported_argv,
+    Place.CHILD_PROJECT: child_argv,
+}
+
+
+def env_set(check: Check, environ: Mapping[str, str]) -> Answer:
+    """Answer whether every variable holds something; no value is ever shown, only its length."""
+    names = check.asks if isinstance(check.asks, list) else [check.asks]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        return Answer(
+            ok=False,
+            expected="the name of a variable, or a list of names",
+            got=type(check.asks).__name__,
+            fix=f"correct env_set of {check.name} in the definitions",
+        )
+    states = {name: state_of(environ.get(name)) for name in names}
+    lacking = [name for name in states if not environ.get(name, "").strip()]
+    return Answer(
+        ok=not lacking,
+        expected=f"{', '.join(states)} set",
+        got=next(iter(states.values())) if len(states) == 1 else "; ".join(f"{n}: {s}" for n, s in states.items()),
+        fix=f"export {' '.join(f'{name}=...' for name in lacking)} before do-tasks starts" if lacking else "",
+    )
+
+
+def state_of(value: str | None) -> str:
+    """Return what may be told of a variable."""
+    if value is None:
+        return "not set"
+    plural = "s" * (len(value) > 1)
+    return f"set, {len(value)} character{plural}" if value.strip() else "set, but empty"
+
+
+def answer(check: Check, *, exit_code: int | None, output: str) -> Answer:
+    """Return what a process said; `exit_code` is negative for a signal, None when it was stopped or never ran."""
+    if CHECKS[check.kind] is Place.SHELL:
+        return shell_answer(check, exit_code, output)
+    return child_answer(check, exit_code, output)
+
+
+def shell_answer(check: Check, exit_code: int | None, output: str) -> Answer:
+    """Return exit 0 as yes; else the last line and the move that this exit code asks for."""
+    got = ended(exit_code, output)
+    if exit_code == 0:
+        return Answer(ok=True, expected="exit 0", got=got)
+    move = MOVES.get(status_of(exit_code), by_hand)
+    return Answer(ok=False, expected="exit 0", got=got, fix=move(one_line(str(check.asks)), output))
+
+
+def child_answer(check: Check, exit_code: int | None, output: str) -> Answer:
+    """Return the answer on the last lines of child.py's output; exit code and answer must agree to be a yes."""
+    for text in reversed(output.splitlines()[-20:]):
+        said = said_in(text)
+        if said and said["ok"] is (exit_code == 0):
+            words = {key: one_line(str(said[key])) for key in ("expected", "got", "fix")}
+            return Answer(ok=exit_code == 0, **words)
+    return Answer(
+        ok=False,
+        expected=f"an answer to {check.kind}",
+        got=f"none: {ended(exit_code, output)}",
+        fix=f"try it by hand: {attempt(check)}",
+    )
+
+
+def said_in(text: str) -> dict[str, Any]:
+    """Return the answer that a line holds, {} when it holds none."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) and said.keys() == set(Answer._fields) else {}
+
+
+def attempt(check: Check) -> str:
+    """Return what a person types to see why a child gave no answer."""
+    import shlex
+
+    if check.kind == "python_import" and isinstance(check.asks, str):
+        return one_line(f"python -c {shlex.quote(f'import {check.asks}')}")
+    return one_line(f"python {shlex.quote(CHILD)} {check.kind} ...")
+
+
+# Words
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of WIDTH characters at most, without what steers a terminal."""
+    clean = " ".join(ODD.sub(" ", text[: 4 * WIDTH]).split())
+    return clean if len(clean) <= WIDTH else f"{clean[: WIDTH - 1]}…"
+
+
+def ended(exit_code: int | None, output: str) -> str:
+    """Return how a process ended, then the last line it said, if any."""
+    last = next(filter(None, map(one_line, reversed(output.splitlines()))), "")
+    return f"{ending(exit_code)}: {last}" if last else ending(exit_code)
+
+
+def ending(exit_code: int | None) -> str:
+    """Return `exit 3`, `exit 137 (SIGKILL)`, `killed by SIGTERM` or that there was no end."""
+    if exit_code is None:
+        return "no exit code"
+    name = signal_name(abs(exit_code) - SIGNALLED * (exit_code > 0))
+    if exit_code < 0:
+        return f"killed by {name or f'signal {-exit_code}'}"
+    return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"
+
+
+def signal_name(number: int) -> str:
+    """Return SIGKILL for 9, nothing for what is no signal."""
+    import signal
+
+    return signal.Signals(number).name if number in set(signal.Signals) else ""
+
+
+def status_of(exit_code: int | None) -> int | None:
+    """Return the exit code as a shell would give it: 128 + n for signal n."""
+    return SIGNALLED - exit_code if exit_code is not None and exit_code < 0 else exit_code
+
+
+# The next move after an exit code
+
+
+def by_hand(command: str, _: str) -> str:
+    """Return the move when nothing better is known."""
+    return f"run it by hand: {command}"
+
+
+def install(command: str, output: str) -> str:
+    """Return the move after a command that is not found."""
+    return f"install {refused_word(command, output)} or correct its name, then run it by hand: {command}"
+
+
+def permit(command: str, output: str) -> str:
+    """Return the move after a file that is not executable."""
+    return f"chmod +x {refused_word(command, output)}, or name its interpreter: {command}"
+
+
+def shorten(command: str, _: str) -> str:
+    """Return the move after a pipe whose later part stopped reading."""
+    return f"a later part closed the pipe early; let it read everything, or read less before it: {command}"
+
+
+def spare(command: str, _: str) -> str:
+    """Return the move after a SIGKILL."""
+    return f"something killed it, perhaps for its memory; run it by hand: {command}"
+
+
+def refused_word(command: str, output: str) -> str:
+    """Return the word that the shell could not start, by its own message, else the first one."""
+    refused = re.findall(r": ([^:\n]+): (?:command not found|No such file|Permission denied|Is a directory)", output)
+    return one_line(refused[-1]) if refused else next(iter(command.split()), "the command")
+
+
+MOVES: dict[int | None, Callable[[str, str], str]] = {126: permit, 127: install, 137: spare, 141: shorten}

@@ -1,0 +1,172 @@
+"""`accept`: a person, at a terminal of their own, accepts that what judges a brief's step changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor.cli import agent_at_work, open_briefs
+from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.output.transcript import safe
+from executor.engine.decide import Decision
+from executor.errors import UsageError
+from executor.guard import brief_memory, briefed_judges, person, protect, scan, snapshot
+from executor.plan.selection import ranges
+from executor.plan.spec.spec_md import clean
+from executor.store import log_reader, project
+from executor.store.context import Task
+from executor.store.events import JudgesAccepted
+from executor.store.project_view import Desk
+from executor.system import files
+from executor.system.masking import spelled
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from executor.cli.output.transcript import Screen
+    from executor.guard.briefed_judges import Found
+    from executor.store.context import Bench
+
+MOST_LINES = 60  # of a changed file that are shown
+MOST_BYTES = 1 << 18
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of accept."""
+    parser.add_argument("step", help="the number of a step whose brief is out, or was")
+    parser.add_argument("--by", default="", metavar="NAME", help="who accepts, for SPEC.md and the log")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the log")
+
+
+def run(args: Namespace) -> Verdict:
+    """Show what changed, have the number of the step typed back, and remember the judges as they are now."""
+    here = project.find(args.project)
+    return under_lock(here, lambda screen: _locked(here, args, screen))
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    agent_at_work.refuse(here.root, "accept")
+    plan, _ = project.load(here, for_run=True)
+    desk = Desk(here, plan, log_reader.recall(here.root))
+    desk.follow_numbers(desk.boxes())
+    number = _number(desk, args.step)
+    open_briefs.refuse_other(here.root, desk.states, f"accept {number}")
+    bench: Bench = open_bench(here, desk, screen)
+    try:
+        return _asked(bench, number, args, screen)
+    finally:
+        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _number(desk: Desk, word: str) -> int:
+    """Return the step that is meant; UsageError for one of which nothing was remembered."""
+    known = briefed_judges.briefed(desk.states)
+    number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
+    if number in known or (not known and desk.plan.defines(number) and brief_memory.is_kept(desk.root)):
+        return number
+    there = f"step {ranges([*known])}" if known else "no step"
+    raise UsageError(f"step {safe(word)} has no brief whose judges are remembered; {there} has; see: do-tasks list")
+
+
+def _asked(bench: Bench, number: int, args: Namespace, screen: Screen) -> Verdict:
+    found = briefed_judges.changed(bench)
+    if found is None:
+        screen.say(f"Nothing that judges step {number} changed since its brief: there is nothing to accept.")
+        return Verdict.PASSED
+    screen.say(*_shown(bench, found))
+    screen.close()
+    if not open_briefs.typed(number, "Do you accept this, as what judges from now on?"):
+        print("Nothing was accepted.", file=sys.stderr)
+        return Verdict.WAITING
+    if briefed_judges.changed(bench) != found:
+        raise UsageError(f"more changed while this was read, so nothing was accepted; again: do-tasks accept {number}")
+    _accept(bench, number, found, args)
+    return Verdict.PASSED
+
+
+def _shown(bench: Bench, found: Found) -> Iterator[str]:
+    if found.unknown:
+        yield f"Nobody can tell what changed since the brief of step {found.step}: {found.unknown}."
+        yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
+        return
+    yield f"Changed since the brief of step {found.step} ({found.task_id}):"
+    yield from (f"  {spelled(one)}" for one in found.changes)
+    yield from map(safe, _differences(bench, found))
+    yield ""
+
+
+def _differences(bench: Bench, found: Found) -> Iterator[str]:
+    """Yield what changed in the text of files that were kept, as a diff."""
+    folder = brief_memory.read(bench.root, bench.state(found.step).judges).folder
+    kept = snapshot.read(folder)
+    names = {one.path for one in protect.changes(bench.root, folder)} if kept else set()
+    for name in sorted(names & set(kept.entries if kept else ())):
+        before = snapshot.content(folder, kept.entries[name]) if kept else None
+        now = _text_of(os.path.join(bench.root, name))
+        if before is not None and len(before) + len(now) <= MOST_BYTES:
+            yield from _diff(name, before, now)
+
+
+def _diff(name: str, before: bytes, now: bytes) -> Iterator[str]:
+    from difflib import unified_diff
+
+    was, is_now = (data.decode("utf-8", "replace").splitlines() for data in (before, now))
+    lines = [*unified_diff(was, is_now, f"{name} at the brief", f"{name} now", lineterm="", n=1)]
+    yield from ("", *lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"[{len(lines) - MOST_LINES} more lines; see: git diff {name}]"
+
+
+def _text_of(path: str) -> bytes:
+    try:
+        return files.read(path)
+    except OSError:
+        return b""
+
+
+def _accept(bench: Bench, number: int, found: Found, args: Namespace) -> None:
+    """Log who accepted what for each step that it concerns, and remember anew while a brief is out."""
+    by = clean(args.by or person.user())
+    briefed = briefed_judges.briefed(bench.states)
+    waiting = [one for one, state in briefed.items() if state.verdict == "waiting"]
+    digests = _digests(bench, found)
+    before = {brief_memory.ident_of(state.judges): state.judges for state in briefed.values()}
+    givers = [giver for one in before.values() for giver in brief_memory.givers_of(one)]
+    reference = briefed_judges.renew(bench, _task(bench, waiting[0])) if waiting else ""
+    for step in sorted({number, *briefed, *briefed_judges.steps_in(found)}):
+        fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
+        judges_now = reference if step in waiting else ""
+        bench.journal.write(fact.replace(judges=judges_now), task_id=_task_of(bench, step), step=step)
+    bench.journal.sync()
+    if reference:
+        brief_memory.add_givers(reference, givers)
+    else:
+        brief_memory.forget(bench.root, *before)
+    _say_next(bench, waiting, by)
+
+
+def _task(bench: Bench, step: int) -> Task:
+    state = bench.state(step)
+    return Task(bench.step(step), state.task_id, state.digest, Decision("wait", "its brief is out"), runner="host")
+
+
+def _task_of(bench: Bench, step: int) -> str:
+    state = bench.state(step)
+    return state.task_id if state.judges else ""
+
+
+def _digests(bench: Bench, found: Found) -> dict[str, str]:
+    """Return the digest of each changed file as it is now, empty for one that is gone."""
+    names = {one.partition(": ")[0] for one in found.changes}
+    there = [name for name in sorted(names) if scan.look(os.path.join(bench.root, name))]
+    return {name: snapshot.digest_of(os.path.realpath(os.path.join(bench.root, name))) for name in there}
+
+
+def _say_next(bench: Bench, waiting: list[int], by: str) -> None:
+    print(f"Accepted by {by}; it is in the log, and the tick will say so.")
+    for step in waiting:
+        print(f"When the work of step {step} is done: do-tasks resume {bench.state(step).task_id}")

@@ -1,0 +1,158 @@
+"""`list`: the steps with their state, from SPEC.md and the log; reads, never runs."""
+
+from __future__ import annotations
+
+from executor.engine.decide import begun_again
+from executor.store import log_reader, project, runs
+from executor.store.changes import in_words, judged_by
+from executor.store.project_view import Desk, outrun
+from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
+from executor.system.masking import clean_control, spelled_json
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from executor.engine.order import Survey
+    from executor.plan.spec.spec_md import Box
+    from executor.store.step_state import StepState
+
+ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
+    one: one for one in ("failed", "lost", "interrupted", "waiting")
+}
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of list."""
+    parser.add_argument("--ready", action="store_true", help="only open steps that could start now")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print a line a step."""
+    here = project.find(args.project)
+    plan, validated = project.load(here)
+    desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+    boxes = desk.boxes()
+    desk.follow_numbers(boxes)
+    numbers = sorted({*plan.numbers, *boxes})
+    rows = [_row(desk, number, boxes.get(number)) for number in numbers]
+    near = desk.near_misses() if len(boxes) < len(numbers) else {}
+    rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
+    desk.sources.save()
+    if args.ready:
+        from executor.engine.order import Survey
+
+        survey = Survey(desk, boxes)
+        rows = [row for row in rows if _ready(desk, row, survey)]
+    if args.json:
+        import json
+
+        print(spelled_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
+        return Verdict.PASSED
+    note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
+    counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
+    hints = [clean_control(str(row["hint"])) for row in rows if "hint" in row]
+    print("\n".join([*map(_line, rows), *hints, f"{counted}{note}"]))
+    return Verdict.PASSED
+
+
+def _done(rows: list[dict[str, Any]]) -> str:
+    """Count what is done; each kind of tick but the proven, and what must run again, apart."""
+    done = [row for row in rows if row["tick"]]
+    kinds = [(kind, [row for row in done if row["tick"] == kind]) for kind in TICKS if kind != "proven"]
+    parts = [
+        f"{len(done)} of {len(rows)} done",
+        *(_counted(found, WORDS.get(kind, kind)) for kind, found in kinds),
+        _counted([row for row in done if row["uncontained"]], UNCONTAINED),
+        _counted([row for row in done if row["stale_by"]], "to run again"),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _counted(rows: list[dict[str, Any]], what: str) -> str:
+    return f"{len(rows)} {what}" if rows else ""
+
+
+def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
+    task_id = _task_id(desk, number, box)
+    title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
+    state = _state(desk, number, box)
+    again = box is not None and begun_again(box, desk.state(number))
+    tick = tick_of(box, desk.state(number)) if box and not again else ""
+    stale_by = outrun(desk, number) if tick and desk.plan.defines(number) else 0
+    alerts = len(desk.state(number).alerts) if state == "running" else 0
+    row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
+    row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(desk.state(number), box)}
+    uncontained = bool(tick) and is_uncontained(box, desk.state(number))
+    return row | {"uncontained": uncontained, "changed": [*desk.changed(number, box)]}
+
+
+def _task_id(desk: Desk, number: int, box: Box | None) -> str:
+    """Return the task that the row tells of: one that lives before all, else the one that the tick rests on."""
+    state = desk.state(number)
+    if box is None or box.state != "x" or begun_again(box, state) or _lives(desk.root, state):
+        return state.task_id or (box.mark.task_id if box and box.mark else "")
+    return box.mark.task_id if box.mark and tick_of(box, state) != "by_hand" else ""
+
+
+def _lives(root: str, state: StepState) -> bool:
+    """Return True for a run that lives, and for a job between two of its runs."""
+    if not state.task_id or state.verdict not in ("", "started", "reopened"):
+        return False
+    if runs.look(root, state.task_id).status == "alive":
+        return True
+    from executor.cli.job_status import supervisor
+
+    return bool(supervisor(root, state.task_id))
+
+
+def _is_in_hand(root: str, state: StepState) -> bool:
+    """Return True for an open task while an executor runs the plan: its checks are in no run folder."""
+    from executor.cli.job_status import executor
+
+    return not state.verdict and bool(executor(root))
+
+
+def _state(desk: Desk, number: int, box: Box | None) -> str:
+    if box is None:
+        return "no line"
+    if box.state == "x" and not begun_again(box, desk.state(number)):
+        return "by hand" if tick_of(box, desk.state(number)) == "by_hand" else "done"
+    return _open_state(desk, number, box) if desk.plan.defines(number) else "not defined"
+
+
+def _open_state(desk: Desk, number: int, box: Box) -> str:
+    state = desk.state(number)
+    if went_back(box, state):
+        return "went back"
+    if state.task_id and state.verdict in ("", "started"):
+        return "running" if _lives(desk.root, state) or _is_in_hand(desk.root, state) else "unfinished"
+    return ENDED.get(state.verdict, "open")
+
+
+def _ready(desk: Desk, row: dict[str, Any], survey: Survey) -> bool:
+    number = int(str(row["step"]))
+    if row["state"] == "no line" or number not in desk.plan.numbers:
+        return False
+    if row["tick"]:
+        return bool(row["stale_by"]) or bool(row["changed"] and desk.plan.settings.on_change == "reopen")
+    if row["state"] == "running":
+        return False
+    return survey.is_ready(number)
+
+
+def _line(row: dict[str, Any]) -> str:
+    told = f"  [{row['task_id']}]" if row["task_id"] else ""
+    tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
+    word = WORDS.get(str(row["tick"]), tick) or state
+    alerts = f", {row['alerts']} alert{'s' * (row['alerts'] != 1)}: do-tasks --monitor" if row["alerts"] else ""
+    words = [*([word] if word not in ("proven", "open") else []), *([UNCONTAINED] if row["uncontained"] else [])]
+    shown = f" ({', '.join(words)}{alerts})" if words else ""
+    if row["stale_by"]:
+        shown += f" (to run again: step {row['stale_by']} passed after it)"
+    changed = in_words(row["changed"])
+    told += f" ({clean_control(changed)})" if changed else ""
+    return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"

@@ -1,0 +1,256 @@
+"""`log`: what the log says of a task, live with --follow, a job's own output too; --rotate starts a new file."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import time
+
+from executor.cli import agent_at_work
+from executor.cli.output.transcript import Screen, Transcript, one_line, safe
+from executor.errors import BusyError, UsageError
+from executor.store import log_reader, project, runs
+from executor.store.events import LogRotated
+from executor.store.known_secrets import masker_here
+from executor.store.log_writer import Journal
+from executor.system import files, locks
+from executor.system.masking import Masker, StreamMask, spelled_json
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME, PROGRESS
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
+POLL_S = 0.2
+ALONE_S = 2.0
+ALONE = "no executor watches it; go on with: do-tasks --continue"
+EARLIER = 4096  # bytes of a living job's output that are shown of what it wrote before
+BLOCK = 1 << 20
+LONGEST = 1 << 16
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of log."""
+    parser.add_argument("task_id", nargs="?", default="", help="default: the newest task")
+    parser.add_argument(
+        "--follow", action="store_true", help="wait for more until the task has its verdict; a job's output too"
+    )
+    parser.add_argument("--json", action="store_true", help="the lines as they are")
+    parser.add_argument("--rotate", action="store_true", help="move the log aside and begin a new one")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print the task's lines."""
+    here = project.find(args.project)
+    if args.rotate:
+        return _rotate(here)
+    task_id = args.task_id or _newest(here.root)
+    screen = Screen()
+    show = _raw if args.json else Transcript(screen)
+    offset = _size(here.path(LOG_NAME))
+    lines = log_reader.task_lines(here.root, task_id, upto=offset)
+    if not lines:
+        raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
+    for line in lines:
+        show(line)
+    if args.follow and not _has_ended(lines):
+        output = _Output(here.root, task_id, screen) if runs.is_job(here.root, task_id) and not args.json else None
+        return _follow(here, task_id, offset, show, output)
+    return Verdict.PASSED
+
+
+def _raw(line: dict[str, Any]) -> None:
+    print(spelled_json(json.dumps(line, ensure_ascii=False)))
+    sys.stdout.flush()
+
+
+def _newest(root: str) -> str:
+    """Return the task id of the last line that has one, read from the end."""
+    for path in (os.path.join(root, LOG_NAME), *reversed(log_reader.rotated(root))):
+        size = _size(path)
+        for block in (1 << 16, 1 << 20, 1 << 24):
+            newest = ""
+            for _, line in log_reader.lines(path, max(0, size - block)):
+                newest = (log_reader.parse(line) or {}).get("task_id") or newest
+            if newest:
+                return newest
+    raise UsageError("the log is empty; run something first: do-tasks --continue")
+
+
+def _follow(here: project.Project, task_id: str, offset: int, show: Any, output: _Output | None) -> Verdict:
+    """Show new lines of the task as they come, until its verdict, or until nobody is left to write one."""
+    alone_since = time.monotonic()
+    while time.monotonic() - alone_since < ALONE_S:
+        if not _is_alone(here, task_id):
+            alone_since = time.monotonic()
+        if output:
+            output.show()
+        for behind, line in log_reader.lines(here.path(LOG_NAME), offset):
+            offset = behind
+            record = log_reader.parse(line) or {}
+            if record.get("task_id") == task_id:
+                if output and _ended(record):
+                    output.close()
+                show(record)
+                if _ended(record):
+                    return Verdict.PASSED
+        time.sleep(POLL_S)
+    move = "no supervisor watches it; start one with: do-tasks monitor" if runs.is_job(here.root, task_id) else ALONE
+    print(f"{safe(task_id)} has no verdict and {move}")
+    return Verdict.WAITING
+
+
+def _is_alone(here: project.Project, task_id: str) -> bool:
+    """Tell whether nobody is there who will give the task its verdict."""
+    if locks.holder(here.path(project.STATE_FOLDER, "run.lock")) or runs.supervisor(here.root, task_id):
+        return False
+    status = runs.look(here.root, task_id).status
+    return status != "alive" and not (status == "elsewhere" and runs.is_job(here.root, task_id))
+
+
+def _has_ended(lines: list[dict[str, Any]]) -> bool:
+    """Tell whether the task has its verdict; what stands behind it, such as who was told, opens nothing again."""
+    ended = False
+    for line in lines:
+        ended = (ended or _ended(line)) and line.get("event") not in ("TaskStarted", "TaskResumed")
+    return ended
+
+
+def _ended(line: dict[str, Any]) -> bool:
+    if line.get("event") == "SpecMarked":
+        return line.get("status") != "started"
+    return line.get("event") in ("SpecTicked", "StepInterrupted")
+
+
+class _Output:
+    """What a job's newest run writes, both streams, masked, in whole lines; a run after a restart is followed too."""
+
+    def __init__(self, root: str, task_id: str, screen: Screen) -> None:
+        self._root, self._task_id, self._screen = root, task_id, screen
+        self._masker = masker_here(root, os.environ, task_id)
+        self._run = ""
+        self._streams: tuple[_Stream, ...] = ()
+
+    def show(self) -> None:
+        """Print what is new."""
+        newest = runs.newest_main(self._root, self._task_id)
+        if newest != self._run:
+            behind = EARLIER if not self._run else None
+            self.close()
+            folder = runs.run_folder(self._root, self._task_id, newest)
+            paths = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
+            self._streams = tuple(_Stream(path, self._masker, self._screen, behind=behind) for path in paths)
+            self._run = newest
+        for stream in self._streams:
+            stream.show()
+
+    def close(self) -> None:
+        """Print the rest, a line that has no end too."""
+        for stream in self._streams:
+            stream.show()
+            stream.close()
+        self._streams = ()
+
+
+class _Stream:
+    """One file that grows; `behind` bytes of what is there already are shown, None for all."""
+
+    def __init__(self, path: str, masker: Masker, screen: Screen, *, behind: int | None) -> None:
+        self._path = path
+        self._screen = screen
+        self._mask = StreamMask(masker)
+        self._behind = behind
+        self._fd = -1
+        self._offset = 0
+        self._held = b""
+        self._skips = False
+
+    def show(self) -> None:
+        """Print the whole lines that are new."""
+        if self._fd < 0 and not self._opened():
+            return
+        self._offset = min(self._offset, os.fstat(self._fd).st_size)  # a job may empty its own log
+        while block := os.pread(self._fd, BLOCK, self._offset):
+            self._offset += len(block)
+            self._say(self._mask.feed(block))
+
+    def close(self) -> None:
+        """Print what is left, and let go of the file."""
+        self._say(self._mask.flush() + b"\n")
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _opened(self) -> bool:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            self._fd = -1
+            return False
+        size = os.fstat(self._fd).st_size
+        self._offset = 0 if self._behind is None else max(0, size - self._behind)
+        self._skips = self._offset > 0  # the first line is not whole
+        return True
+
+    def _say(self, data: bytes) -> None:
+        *whole, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > LONGEST:
+            whole, self._held = [*whole, self._held], b""
+        if self._skips and whole:
+            whole, self._skips = whole[1:], False
+        # A bar redraws its line: only what stands there last is shown, and kept.
+        self._held = self._held[self._held.rfind(b"\r", 0, -1) + 1 :]
+        texts = [line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in whole]
+        if shown := [f"       | {one_line(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS)]:
+            if self._screen.live:
+                self._screen.say(*shown)
+            else:
+                print("\n".join(shown), flush=True)  # a slow reader gets every line
+        if moved := [text for text in texts if text.startswith(PROGRESS)]:
+            self._show_bar(moved[-1])
+
+    def _show_bar(self, text: str) -> None:
+        """Draw progress as a bar on a terminal; a pipe gets none, as from a run."""
+        try:
+            said = json.loads(text)["progress"]
+            self._screen.bar(int(said["done"]), int(said["total"]))
+        except (ValueError, TypeError, KeyError):
+            pass
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _rotate(here: project.Project) -> Verdict:
+    """Move the log aside under the lock of a run; the fold still reads it."""
+    path = here.path(LOG_NAME)
+    if not _size(path):
+        raise UsageError("there is no log to rotate")
+    try:
+        lock = locks.take(here.state("run.lock"))
+    except BusyError as error:
+        raise BusyError(f"{error}; the log is not rotated under a run") from error
+    agent_at_work.refuse(here.root, "log --rotate")
+    number = max((int(name.rsplit(".", 1)[1]) for name in log_reader.rotated(here.root)), default=0) + 1
+    aside = f"{path}.{number}"
+    os.rename(path, aside)
+    files.sync_folder(here.root)
+    journal = Journal(path)
+    journal.write(LogRotated(file=os.path.basename(aside)))
+    journal.sync()
+    journal.close()
+    lock.release()
+    print(f"the log so far is in {os.path.basename(aside)}; grep both with: grep TASK_ID {LOG_NAME}*")
+    return Verdict.PASSED

@@ -1,0 +1,118 @@
+"""`mark-done` and `reopen`: a person's own hand, on record, never an agent's."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+
+from executor.cli import agent_at_work, open_briefs
+from executor.errors import UsageError
+from executor.guard import judges_gate
+from executor.plan.selection import ranges, select
+from executor.plan.spec import spec_md
+from executor.plan.spec.spec_md import Mark, clean
+from executor.store import log_reader, project, runs, spec_file
+from executor.store.events import StepMarkedDone, StepReopened
+from executor.store.log_writer import Journal
+from executor.store.step_state import NEW
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.plan.plan import Plan
+
+DOES = {"mark-done": "Tick", "reopen": "Open"}
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of mark-done and reopen."""
+    parser.add_argument("step", help="the number, or a name")
+    parser.add_argument("--by", default="", metavar="NAME", help="who says so, where no terminal vouches for a person")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for SPEC.md and the log")
+
+
+def run(args: Namespace) -> Verdict:
+    """Tick or open one box and log who did it."""
+    here = project.find(args.project)
+    plan, _ = project.load(here)
+    boxes = {box.number: box for box in spec_md.boxes(spec_file.read(here.spec))}
+    number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
+    spec_md.find(spec_file.read(here.spec), number)
+    at_terminal = _person_vouches(here.root, args, number)
+    agent_at_work.refuse(here.root, args.verb)
+    done = args.verb == "mark-done"
+    if done and boxes[number].state == "x":
+        print(f"Step {number} is already done.")
+        return Verdict.PASSED
+    _refuse_while_it_runs(here.root, number, args.verb)
+    return _mark(here, args, number, done=done, at_terminal=at_terminal)
+
+
+def _person_vouches(root: str, args: Namespace, number: int) -> bool:
+    """Refuse whoever is no person; return True when a step was given a brief and a person sits at a terminal."""
+    judges_gate.distrust_caches(root)
+    states = log_reader.recall(root).states
+    out = open_briefs.waiting(states)
+    if not out:
+        _refuse_without_person(args)
+        return any(state.judges for state in states.values()) and open_briefs.is_a_person(root, states)
+    open_briefs.refuse_other(root, states, f"{args.verb} {args.step}")
+    if not open_briefs.typed(
+        number, f"The brief of step {ranges(out)} is out. {DOES[args.verb]} step {number} by hand?"
+    ):
+        raise UsageError(f"{number} was not typed back, so SPEC.md is as it was")
+    return True
+
+
+def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return int(text)
+    chosen = select(text, plan, titles)
+    if len(chosen.numbers) != 1:
+        raise UsageError(f"{text!r} names {len(chosen.numbers)} steps; name one")
+    return chosen.numbers[0]
+
+
+def _refuse_while_it_runs(root: str, number: int, verb: str) -> None:
+    """Refuse to mark a step whose job lives.
+
+    An opened box would make the next run end the training to begin anew; a tick by hand would be replaced at its end.
+    """
+    task_id = log_reader.recall(root).states.get(number, NEW).task_id
+    if runs.is_job(root, task_id) and runs.look(root, task_id).status == "alive":
+        raise UsageError(
+            f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
+            f" then: do-tasks {verb} {number}"
+        )
+
+
+def _refuse_without_person(args: Namespace) -> None:
+    """The agent proposes, it does not tick: inside a task, an agent's session or a pipe this is refused."""
+    inside = [name for name in ("DO_TASKS_TASK_ID", "CLAUDECODE") if os.environ.get(name)]
+    vouched = bool(args.by and args.reason)
+    if os.environ.get("DO_TASKS_TASK_ID"):
+        raise UsageError(f"{args.verb} is refused inside a task: a box is ticked for evidence, or by a person outside")
+    if (inside or not sys.stdin.isatty()) and not vouched:
+        where = f"with {inside[0]} set" if inside else "without a terminal"
+        raise UsageError(
+            f"{args.verb} is refused {where}; a person may say: {args.verb} {args.step} --by NAME --reason TEXT"
+        )
+
+
+def _mark(here: project.Project, args: Namespace, number: int, *, done: bool, at_terminal: bool) -> Verdict:
+    by = args.by or os.environ.get("USER", "a person")
+    told = clean(f"{by}: {args.reason}" if args.reason else by)
+    journal = Journal(here.path(LOG_NAME))
+    kind = StepMarkedDone if done else StepReopened
+    journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
+    journal.sync()
+    mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=told) if done else None
+    spec_file.mark(here.spec, here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)
+    journal.close()
+    print(f"Step {number} is {'ticked by hand' if done else 'open again'} (by {by}); it is in the log.")
+    return Verdict.PASSED

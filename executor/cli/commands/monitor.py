@@ -1,0 +1,175 @@
+"""`--monitor`: every background job on one screen, live with --watch; --until waits for one of them."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import time
+
+from executor.cli.job_status import DEATHS, TASK, Attendant, asked_numbers, look, rows
+from executor.cli.output import job_table
+from executor.cli.output.transcript import Screen, one_line
+from executor.cli.wait_for_job import AWAITED, await_job
+from executor.errors import UsageError
+from executor.store import project
+from executor.system.interrupts import Interrupts
+from executor.system.masking import spelled_json
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.cli.job_status import Look, Row
+
+REDRAW_S = 2.0
+SHOW, HIDE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of monitor."""
+    parser.add_argument("which", nargs="?", default="", metavar="TASK_ID|STEP", help="default: every job")
+    parser.add_argument("--monitor", action="store_true", help="the same verb, as an option")
+    parser.add_argument("--watch", action="store_true", help="look again and again until no job runs, or Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument(
+        "--until", choices=AWAITED, default="", help="wait for this of one job: exit 0, or 4 if it died"
+    )
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="with --until: wait no longer than this: exit 3")
+
+
+def run(args: Namespace) -> Verdict:
+    """Show the jobs, once or again and again, or wait for one."""
+    if args.until and args.watch:
+        raise UsageError("--until waits, --watch shows; choose one")
+    if args.timeout is not None and not args.until:
+        raise UsageError("--timeout goes with --until")
+    here = project.find(args.project)
+    attendant = Attendant(here.root)
+    if args.until:
+        return await_job(here, args, attendant, show=_show_json)
+    if args.watch:
+        return _watch(here, args, attendant)
+    seen = look(here.root, attendant)
+    chosen = _chosen(here, args.which, seen)
+    _show(chosen, as_json=args.json)
+    return _verdict(seen, chosen)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _chosen(here: project.Project, which: str, seen: Look) -> list[Row]:
+    """Return the jobs that were asked for; UsageError when that is none of them."""
+    every = rows(seen)
+    if not which:
+        return every
+    wanted = () if TASK.fullmatch(which) else asked_numbers(here, which)
+    found = [row for row in every if row["task_id"] == which or row["step"] in wanted]
+    if not found:
+        there = ", ".join(f"step {row['step']} ({row['task_id']})" for row in every) or "none"
+        what = f"step {which} has no background job" if which.isdecimal() else f"{one_line(which)} is none of them"
+        raise UsageError(f"{what}; background jobs: {there}")
+    return found
+
+
+def _verdict(seen: Look, chosen: list[Row]) -> Verdict:
+    """Return alert when one stands or a job died, unless a person has ticked its step since."""
+    bad = [row for row in chosen if row["alerts"] or _died(seen, row)]
+    if bad:
+        return Verdict.ALERT
+    return Verdict.STARTED if any(row["state"] in job_table.RUNS for row in chosen) else Verdict.PASSED
+
+
+def _died(seen: Look, row: Row) -> bool:
+    return row["state"] in DEATHS and not seen.state(row["step"]).hand_seen
+
+
+def _show(chosen: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        _show_json(chosen)
+        return
+    paint = job_table.painted if Screen().color else str
+    print("\n".join(map(paint, job_table.lines(chosen, job_table.columns()))), flush=True)
+
+
+def _show_json(chosen: list[Row]) -> None:
+    print(spelled_json(json.dumps({"v": 1, "jobs": chosen}, ensure_ascii=False)), flush=True)
+
+
+def _watch(here: project.Project, args: Namespace, attendant: Attendant) -> Verdict:
+    """Look again and again until no job runs or we are asked to end, which is a good end too."""
+    gc.enable()
+    interrupts = Interrupts()
+    interrupts.listen()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a supervisor that ends while we look on leaves no zombie
+    live = Screen().live and os.environ.get("TERM") != "dumb" and not args.json
+    seen = look(here.root, attendant)
+    chosen = _chosen(here, args.which, seen)
+    steps = {row["step"] for row in chosen} if args.which else None
+    view = _Live() if live else _News(as_json=args.json)
+    with view:
+        view.show(chosen)
+        while any(row["state"] in job_table.RUNS for row in chosen) and interrupts.sleep(REDRAW_S):
+            seen = look(here.root, attendant, seen.recalled)
+            chosen = [row for row in rows(seen) if steps is None or row["step"] in steps]
+            view.show(chosen)
+    if live:
+        _show(chosen, as_json=False)
+    return Verdict.PASSED if interrupts.count else _verdict(seen, chosen)
+
+
+class _Live:
+    """The board on the terminal's other screen, drawn over and over; the person's own comes back at the end."""
+
+    def __enter__(self) -> None:
+        print(end=SHOW, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        print(end=HIDE, flush=True)
+
+    def show(self, chosen: list[Row]) -> None:
+        """Draw over what was there, as much as the window holds."""
+        lines, room = job_table.lines(chosen, job_table.columns()), _height() - 1
+        if len(lines) > room:
+            more = f"… {len(lines) - room + 1} more lines: make the window taller"
+            lines = [*lines[: room - 1], job_table.cut(more, job_table.columns())]
+        paint = job_table.painted if Screen().color else str
+        print("\x1b[H" + "".join(f"{paint(line)}\x1b[K\r\n" for line in lines), end="\x1b[J", flush=True)
+
+
+class _News:
+    """A line a job for each change, or with --json a document; only what the last line said is kept."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._told: dict[str, tuple[object, ...]] | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def show(self, chosen: list[Row]) -> None:
+        """Print what has changed since the last time."""
+        before, self._told = self._told, {row["task_id"]: job_table.mark_of(row) for row in chosen}
+        changed = [row for row in chosen if (before or {}).get(row["task_id"]) != self._told[row["task_id"]]]
+        if (self._as_json or not chosen) and (changed or before is None):
+            _show(chosen, as_json=self._as_json)
+        elif changed:
+            now = time.strftime("%H:%M:%S")
+            print("\n".join(f"{now} {job_table.brief_line(row)}" for row in changed), flush=True)
+
+
+def _height() -> int:
+    try:
+        return max(4, os.get_terminal_size(1).lines or 24)
+    except OSError:
+        return 24

@@ -1,0 +1,107 @@
+"""`notify`: who is told of alerts and ends, and whether that works; --test sends each a notice."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor.cli.commands.run import seconds
+from executor.errors import UsageError
+from executor.store import project
+from executor.store.known_secrets import masker_of
+from executor.supervisor import notify, notify_checks
+from executor.system import process
+from executor.system.interrupts import Interrupts
+from executor.system.masking import clean_control, spelled_json
+from executor.system.outcome import Verdict
+from executor.system.process_loop import Watch
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from executor.plan.plan import Plan
+    from executor.system.process import Command, Ended
+
+SAID = 1000  # characters of what an entry says
+KIND = "test"
+MESSAGE = "a test notice of do-tasks notify --test: nothing has happened"
+
+
+class Told(Value):
+    """What came of one entry; `said` is masked."""
+
+    to: str
+    ok: bool
+    said: str
+    duration_s: float = 0.0
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of notify."""
+    parser.add_argument("--test", action="store_true", help="send one test notice through each entry")
+    parser.add_argument(
+        "--timeout", type=seconds, default=notify.LIMIT_S, metavar="S", help="seconds that each entry has (default 30)"
+    )
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print a line an entry; failed when one of them tells nobody."""
+    here = project.find(args.project)
+    os.chdir(here.root)
+    plan, _ = project.load(here)
+    if not plan.settings.notify:
+        raise UsageError('nobody is told: settings.notify has no entry; add one, such as notify: ["env:SLACK_URL"]')
+    mask = masker_of(plan, here.root, os.environ).mask
+    found = _sent(plan, here.root, mask, limit_s=args.timeout) if args.test else _looked_at(plan, here.root)
+    _show(found, as_json=args.json)
+    return Verdict.PASSED if all(one.ok for one in found) else Verdict.FAILED
+
+
+def _show(found: list[Told], *, as_json: bool) -> None:
+    if as_json:
+        print(spelled_json(json.dumps({"v": 1, "notifiers": [one.asdict() for one in found]}, ensure_ascii=False)))
+        return
+    for one in found:
+        took = f" ({one.duration_s:.1f} s)" if one.duration_s else ""
+        print(f"{'✓' if one.ok else '✗'} {clean_control(one.to)}: {one.said}{took}")
+
+
+def _looked_at(plan: Plan, root: str) -> list[Told]:
+    why = [(one, notify_checks.trouble(one, root=root, environ=os.environ)) for one in plan.settings.notify]
+    return [Told(notify.label(one), not said, said or "ready; try it with: --test") for one, said in why]
+
+
+def _sent(plan: Plan, root: str, mask: Callable[[str], str], *, limit_s: float) -> list[Told]:
+    """Send to all at once, each within its limit; what is interrupted is said to be."""
+    asked = [one.replace(on=(KIND,)) for one in plan.settings.notify]
+    notice = notify.Notice(KIND, mask(f"{os.path.basename(root)}: {MESSAGE}"), f"task_0_{os.urandom(4).hex()}", 0)
+    commands = notify.commands(asked, notice, environ=os.environ, limit_s=limit_s)
+    named = [one.replace(name=f"notify.{at}") for at, one in enumerate(commands)]
+    ended = _run(named)
+    return [_told(to.name, ended[one.name], mask) for to, one in zip(commands, named, strict=True)]
+
+
+def _run(commands: list[Command]) -> dict[str, Ended]:
+    interrupts = Interrupts()
+    interrupts.listen()
+    watch = Watch(interrupts)
+    ended: dict[str, Ended] = {}
+    for command in commands:
+        try:
+            watch.add(process.start(command))
+        except process.CannotStartError as error:
+            ended[command.name] = process.Ended(name=command.name, verdict=Verdict.FAILED, reason=str(error))
+    while watch.running:
+        ended.update({one.name: one for one in watch.turn()})
+    return ended
+
+
+def _told(to: str, ended: Ended, mask: Callable[[str], str]) -> Told:
+    said = " ".join(mask(clean_control(ended.output.decode("utf-8", "replace"))).split())[-SAID:]
+    ok = ended.verdict == Verdict.PASSED
+    how = ended.reason or ("" if ok else f"exit {ended.exit_code}")
+    text = ": ".join(filter(None, (how, said))) or "it exited 0"
+    return Told(to, ok, text, ended.duration_s)

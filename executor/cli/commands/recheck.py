@@ -1,0 +1,109 @@
+"""`recheck`: POST and criteria of ticked steps on what lies here, without MAIN."""
+
+from __future__ import annotations
+
+import os
+
+from executor.cli import agent_at_work
+from executor.cli.commands.run import open_bench, under_lock
+from executor.engine.noticed import note_spec
+from executor.engine.recheck import is_checkable, recheck
+from executor.errors import UsageError
+from executor.guard import judges_gate
+from executor.plan.selection import ranges, select
+from executor.store import log_reader, project
+from executor.store.project_view import Desk
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.cli.output.transcript import Screen
+    from executor.plan.spec.spec_md import Box
+    from executor.store.context import Bench
+    from executor.system.outcome import Outcome
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of recheck."""
+    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every ticked step")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+
+
+def run(args: Namespace) -> Verdict:
+    """Check ticked steps again; a tick without evidence here becomes `rechecked` when all holds."""
+    here = project.find(args.project)
+    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    agent_at_work.refuse(here.root, "recheck")
+    plan, _ = project.load(here, for_run=True)
+    recalled = log_reader.recall(here.root)
+    bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
+    try:
+        boxes = bench.boxes()
+        judges_gate.refuse_changed(bench)
+        note_spec(bench, boxes)
+        bench.interrupts.listen()
+        return _rechecked(bench, boxes, args, screen)
+    finally:
+        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _rechecked(bench: Bench, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
+    rows: list[dict[str, object]] = []
+    for number in _asked(bench, boxes, args.steps):
+        rows.append(_row(bench, boxes[number]))
+        if bench.interrupts.count:
+            break
+    if args.json:
+        from json import dumps
+
+        print(dumps({"v": 1, "steps": bench.masker.mask_all(rows)}, ensure_ascii=False))
+    _summarise(rows, screen)
+    if bench.interrupts.count:
+        return Verdict.INTERRUPTED
+    return Verdict.FAILED if any(row["verdict"] == "failed" for row in rows) else Verdict.PASSED
+
+
+def _row(bench: Bench, box: Box) -> dict[str, object]:
+    """Recheck one step; return what became of it."""
+    step = bench.step(box.number)
+    row: dict[str, object] = {"step": box.number, "title": box.title, "task_id": "", "reason": ""}
+    if not is_checkable(step):
+        reason = "nothing can be checked again: no POST check, no criterion bound to a file, command or metric"
+        return row | {"verdict": "skipped", "reason": reason}
+    task_id = f"task_{box.number}_{os.urandom(4).hex()}"
+    outcome: Outcome = recheck(bench, box, task_id)
+    return row | {"verdict": str(outcome.verdict), "task_id": task_id, "reason": outcome.reason}
+
+
+def _summarise(rows: list[dict[str, object]], screen: Screen) -> None:
+    for verdict, told in (
+        ("passed", "Rechecked"),
+        ("failed", "Does not hold here; the tick stays as it was"),
+        ("skipped", "Not rechecked, for nothing but its MAIN could prove it"),
+    ):
+        numbers = [int(str(row["step"])) for row in rows if row["verdict"] == verdict]
+        if numbers:
+            screen.say(f"{told}: step {ranges(numbers)}.")
+    if not rows:
+        screen.say("Nothing to recheck: no step is ticked.")
+
+
+def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
+    """Return the ticked steps that are meant; UsageError for one that is open or not defined."""
+    ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and bench.plan.defines(number)]
+    if not words:
+        return ticked
+    titles = {number: box.title for number, box in boxes.items()}
+    numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
+    still_open = [number for number in numbers if number not in ticked]
+    if still_open:
+        raise UsageError(
+            f"step {ranges(still_open)} is not ticked, so there is nothing to check again; do-tasks --continue runs it"
+        )
+    return numbers

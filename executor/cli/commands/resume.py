@@ -1,0 +1,91 @@
+"""`resume`: the agent that was given a brief says that the work is done; the evidence decides."""
+
+from __future__ import annotations
+
+import re
+
+from executor.cli import agent_at_work, next_command
+from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.output.summary import say_json, say_report
+from executor.cli.output.transcript import safe
+from executor.errors import UsageError
+from executor.guard import judges_gate
+from executor.store import log_reader, project
+from executor.store.fingerprint import main_digest
+from executor.store.project_view import Desk
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.cli.output.transcript import Screen
+    from executor.store.context import Bench
+    from executor.system.outcome import Verdict
+
+TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of resume."""
+    parser.add_argument("task_id", help="as the brief has it")
+    parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+
+
+def run(args: Namespace) -> Verdict:
+    """Run POST, judge the criteria, tick; or say what is missing and wait once more."""
+    here = project.find(args.project)
+    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    agent_at_work.refuse(here.root, "resume")
+    plan, _ = project.load(here, for_run=True)
+    recalled = log_reader.recall(here.root)
+    desk = Desk(here, plan, recalled)
+    desk.follow_numbers(desk.boxes())
+    bench: Bench = open_bench(here, desk, screen)
+    try:
+        return _resumed(bench, args, screen)
+    finally:
+        judges_gate.settle(bench)
+        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _resumed(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
+    from executor.engine.finish import already_passed, resume
+    from executor.system.outcome import Verdict
+
+    judges_gate.refuse_changed(bench)
+    number = _number(bench, args.task_id)
+    asked = next_command.remembered(bench.root, args.task_id)
+    bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
+    bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
+    bench.interrupts.listen()
+    passed = bench.state(number).verdict == "passed"
+    report = already_passed(bench, number) if passed else resume(bench, number)
+    say_report(bench, report, screen)
+    cut = report.outcome.verdict == Verdict.INTERRUPTED
+    move = next_command.of_resume(bench, number, args.task_id, asked, args.project, interrupted=cut)
+    if move.told:
+        screen.say(safe(bench.masker.mask(move.told)))
+    if args.json:
+        say_json(bench, [report], [], move=move.command)
+    return report.outcome.verdict
+
+
+def _number(desk: Desk, task_id: str) -> int:
+    """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
+    number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
+    state = desk.state(number)
+    if not TASK.fullmatch(task_id) or not desk.plan.defines(number):
+        raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
+    if state.verdict == "passed":
+        return number
+    if state.verdict != "waiting":
+        told = state.verdict or "not at its end"
+        raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")
+    if main_digest(desk, desk.step(number), like=state.digest) != state.digest:
+        raise UsageError(f"what MAIN does has changed since the brief; a new one: do-tasks --step {number} --rerun")
+    return number

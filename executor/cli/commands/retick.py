@@ -1,0 +1,84 @@
+"""`retick`: tick again from the log what passed, when SPEC.md went back to before the tick."""
+
+from __future__ import annotations
+
+from executor.cli import agent_at_work
+from executor.cli.commands.run import open_bench, under_lock
+from executor.engine.noticed import note_spec
+from executor.engine.verdict import tick_again
+from executor.errors import UsageError
+from executor.guard import judges_gate
+from executor.plan.selection import ranges, select
+from executor.store import log_reader, project
+from executor.store.project_view import Desk
+from executor.store.ticks import went_back
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from executor.cli.output.transcript import Screen
+    from executor.plan.spec.spec_md import Box
+    from executor.store.context import Bench
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of retick."""
+    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step whose tick went back")
+
+
+def run(args: Namespace) -> Verdict:
+    """Tick what the log says has passed; run nothing."""
+    here = project.find(args.project)
+    return under_lock(here, lambda screen: _locked(here, args, screen))
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    agent_at_work.refuse(here.root, "retick")
+    plan, _ = project.load(here)
+    recalled = log_reader.recall(here.root)
+    bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
+    try:
+        boxes = bench.boxes()
+        judges_gate.refuse_changed(bench)
+        note_spec(bench, boxes)
+        numbers = _asked(bench, boxes, args.steps)
+        for number in numbers:
+            state = bench.state(number)
+            tick_again(bench, number=number, task_id=state.task_id, note=state.note)
+        screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
+        return Verdict.PASSED
+    finally:
+        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
+    """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
+    if not words:
+        return [number for number, box in boxes.items() if _lost_its_tick(bench, box)]
+    titles = {number: box.title for number, box in boxes.items()}
+    numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
+    unknown = [number for number in numbers if number not in boxes]
+    if unknown:
+        told = f"SPEC.md has no line for step {ranges(unknown)}"
+        raise UsageError(f"{told}: put it back, or add it: do-tasks --step {unknown[0]} --append")
+    for number in numbers:
+        if boxes[number].state != "x" and not _passed(bench, number):
+            told = bench.state(number).verdict or "not run here"
+            raise UsageError(
+                f"step {number} has not passed by the log (it is {told}), so nothing vouches for a tick;"
+                f" do-tasks why {number} says what would run"
+            )
+    return [number for number in numbers if boxes[number].state != "x"]
+
+
+def _lost_its_tick(bench: Bench, box: Box) -> bool:
+    """Return True for a step that passed and whose tick went back or was never written; a box opened by hand stays."""
+    state = bench.state(box.number)
+    return box.state != "x" and _passed(bench, box.number) and (went_back(box, state) or not state.ticked)
+
+
+def _passed(bench: Bench, number: int) -> bool:
+    return bench.plan.defines(number) and bench.state(number).verdict == "passed"

@@ -1,0 +1,258 @@
+"""`--step`, `--continue`, `--all`, `--dry-run`: what runs, in which order, and the summary."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import sys
+
+from executor.cli.step_arguments import asked, ranges
+from executor.errors import BusyError, UsageError
+from executor.guard import judges_gate, start_files
+from executor.store import caches, log_reader, project, runs
+from executor.store.events import VERSION
+from executor.store.project_view import Desk
+from executor.store.state import fold
+from executor.system.outcome import Verdict
+from executor.system.printable import safe
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.cli.output.transcript import Screen
+    from executor.engine.step import Report
+    from executor.plan.spec.spec_md import Box
+    from executor.store.context import Bench
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of a run."""
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--step", metavar="WHICH", help="1 | 1-5 | 1,3,7-9 | name")
+    what.add_argument("--continue", dest="resume", action="store_true", help="go on where it stopped")
+    what.add_argument("--all", action="store_true", help="every open step")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run and why; run nothing")
+    parser.add_argument("--keep-going", action="store_true", help="go on with later steps after a failure")
+    parser.add_argument("--rerun", action="store_true", help="run again what is ticked")
+    parser.add_argument("--force", action="store_true", help="run in spite of an open dependency")
+    parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
+    waiting = parser.add_mutually_exclusive_group()
+    waiting.add_argument(
+        "--wait",
+        type=seconds,
+        metavar="S",
+        help="seconds to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
+    )
+    waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
+    parser.add_argument(
+        "--runner",
+        metavar="NAME",
+        default="",
+        help="who does MAIN: command, agent, claude-code, or host (whoever calls)",
+    )
+    parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds that can be waited; ValueError, as argparse wants it, for what is none."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def run(args: Namespace) -> Verdict:
+    """Run what was asked for."""
+    here = project.find(args.project)
+    if not (args.step or args.resume or args.all or args.dry_run):
+        raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
+    if args.dry_run:
+        from executor.cli.dry_run import dry_run
+
+        return dry_run(here, args)
+    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
+
+
+def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, aside: bool = False) -> Verdict:
+    """Do what only one executor may do at a time, in the project's folder, with a screen to say it on.
+
+    `aside`: standard output is for JSON, so that the screen is standard error.
+    """
+    from executor.cli.output.transcript import Screen
+    from executor.system import locks
+
+    os.chdir(here.root)
+    lock = locks.take(here.state("run.lock"))
+    caches.distrust(here.root)
+    judges_gate.distrust_caches(here.root)
+    screen = Screen(2 if aside else 1)
+    try:
+        return work(screen)
+    finally:
+        screen.close()
+        lock.release()
+
+
+def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
+    from executor.cli import next_command
+    from executor.cli.unrecorded_runs import refuse_unknown_living
+
+    plan, _ = project.load(here, for_run=True)
+    recalled = log_reader.recall(here.root)
+    refuse_unknown_living(here.root, recalled)
+    desk = Desk(here, plan, recalled)
+    desk.asked_runner = args.runner
+    bench = open_bench(here, desk, screen)
+    bench.strict = bench.strict or args.strict
+    bench.asked, bench.asked_in = next_command.words_of(args), args.project
+    try:
+        return _go(bench, args, screen)
+    finally:
+        judges_gate.settle(bench)
+        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
+        bench.journal.close()
+
+
+def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
+    """Return the bench of a run, its journal open, what it logs shown on the screen."""
+    from executor.cli.output.transcript import Transcript
+    from executor.store.context import Bench, inherited
+    from executor.store.known_secrets import masker_of
+    from executor.store.log_writer import Journal
+    from executor.system import own_environment, procfs
+
+    own_environment.withhold()
+    own_environment.close()
+    procfs.adopt_orphans()
+    masker = masker_of(desk.plan, here.root, os.environ)
+    transcript = Transcript(screen)
+
+    def remember(line: dict[str, Any]) -> None:
+        bench.states = fold(bench.states, (line,))
+
+    environ = inherited(os.environ, desk.plan.settings.env)
+    python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
+    bench = Bench(desk, masker=masker, environ=environ, python=python)
+    bench.journal = Journal(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
+    bench.progress, bench.waits = screen.bar, screen.waits
+    if log_reader.last_version(here.root) > VERSION:
+        screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
+    if here.warning:
+        screen.say(f"Note: {here.warning}")
+    return bench
+
+
+def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
+    from executor.cli import next_command
+    from executor.cli.output.summary import at_the_end, say_json, say_report
+    from executor.engine.noticed import note_spec
+    from executor.engine.sequence import run_many
+    from executor.engine.step import Manner
+    from executor.store import spec_file
+
+    gc.freeze()
+    gc.enable()
+    alone = _agent_alone(bench)
+    if not alone:
+        start_files.clear(bench.root)
+    spec_file.refuse_read_only(bench.project.spec)
+    judges_gate.refuse_changed(bench)
+    note_spec(bench, bench.boxes())
+    boxes = _with_appended(bench, args)
+    bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
+    numbers, notes = asked(bench, boxes, args)
+    numbers = _first(bench, alone, numbers)
+    how = Manner(
+        rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
+    )
+    reports: list[Report] = []
+    for report in run_many(bench, numbers, how):
+        reports.append(report)
+        say_report(bench, report, screen)
+    reports = at_the_end(reports)
+    brief_out = next_command.brief_out(bench, reports)
+    if args.json:
+        say_json(bench, reports, notes, move=next_command.of_run(bench, args, reports, brief_out))
+    return _close(bench, reports, notes, args, screen)
+
+
+def _agent_alone(bench: Bench) -> int:
+    """See to agents that lost their executor, before a box is read; return the step of one that works, else 0."""
+    begun = [state.task_id for state in bench.states.values() if not state.verdict and state.task_id]
+    pending = os.path.exists(bench.project.state("guarding"))
+    gone = any(not os.path.isdir(bench.project.path(runs.JOBS, task_id)) for task_id in begun)
+    if not (pending or gone or any(runs.remembers(bench.root, task_id) for task_id in begun)):
+        return 0
+    from executor.guard.agent import left_alone
+
+    return left_alone(bench)
+
+
+def _first(bench: Bench, alone: int, numbers: list[int]) -> list[int]:
+    """Return the steps to take with that of an agent without executor first: nothing else may run beside it."""
+    if not alone or alone in numbers:
+        return [alone, *(number for number in numbers if number != alone)] if alone else numbers
+    task_id = bench.states[alone].task_id
+    raise BusyError(
+        f"the agent of step {alone} works and nobody watches it; go on with it first: do-tasks --continue,"
+        f" or end it: do-tasks stop {task_id}"
+    )
+
+
+def _wait_s(args: Namespace) -> float:
+    """Return how long a step is waited for that a job holds: for ever when going on, not at all for a chosen one."""
+    if args.wait is not None:
+        return float(args.wait)
+    return 0.0 if args.no_wait or args.step else math.inf
+
+
+def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
+    from executor.cli import next_command
+    from executor.cli.output.summary import say_summary, still_running, worst_of
+
+    if args.keep_going or args.all:
+        say_summary(reports, screen)
+    worst = worst_of(reports)
+    if args.step and all(report.done and report.outcome.passed for report in reports):
+        screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
+    if worst == Verdict.INTERRUPTED:
+        words = bench.asked if args.step and not args.rerun else ("--continue",)
+        again = safe(next_command.command(words, args.project))
+        stopped = next(report.number for report in reports if report.outcome.verdict == worst)
+        screen.say(f"Interrupted in step {stopped}; go on with: {again}")
+    running = [] if args.step else still_running(bench, reports)
+    if running:
+        screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")
+    if worst != Verdict.INTERRUPTED and (worst == Verdict.PASSED or args.keep_going or args.step):
+        for note in notes:
+            screen.say(note)
+    return worst
+
+
+def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:
+    """Return the boxes; steps that lack a line are given one when asked for, or when the person here says yes."""
+    from executor.store import spec_file
+    from executor.store.events import SpecLineAppended
+
+    boxes = bench.boxes()
+    missing = [number for number in bench.plan.numbers if number not in boxes]
+    if not missing or not (args.append or _says_yes(missing)):
+        return boxes
+    for number in missing:
+        title = bench.plan.title(number)
+        box = spec_file.append(bench.project.spec, bench.project.state("spec.lock"), number=number, title=title)
+        bench.journal.write(SpecLineAppended(text=box.title), step=number)
+    return bench.boxes()
+
+
+def _says_yes(missing: list[int]) -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print(f"SPEC.md has no line for step {ranges(missing)}. Append? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

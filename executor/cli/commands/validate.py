@@ -1,0 +1,170 @@
+"""`validate`: every problem of the plan at once; warnings do not change the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor.cli.judge_notes import unprotected
+from executor.cli.validate_notes import of_spec, too_many, uncovered
+from executor.engine.runnable import beyond_this_version
+from executor.errors import DefinitionError, Problem, SpecError
+from executor.monitoring.preflight import sightless
+from executor.plan import env_files
+from executor.plan.issues import Flaw
+from executor.plan.lint.agents import is_for_agent, lint_agent
+from executor.plan.lint.proof import lint_proof
+from executor.plan.plan import read_plan, validate
+from executor.plan.spec import spec_md
+from executor.store import claude_files, interpreter, project, spec_file
+from executor.supervisor import notify_checks
+from executor.system import safe_open
+from executor.system.masking import clean_control, spelled_json
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from executor.plan.lint.checks import ReadScript
+    from executor.plan.model import Settings, Step
+    from executor.plan.plan import Plan
+    from executor.plan.spec.spec_md import Box
+
+SCRIPT_MOST = 1 << 20
+
+
+def options(parser: ArgumentParser, verb: str) -> None:
+    """Declare the words of validate."""
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def run(args: Namespace) -> Verdict:
+    """Print the problems in file order; DefinitionError's exit code when there is an error among them."""
+    here = project.find(args.project)
+    data = project.definitions(here)
+
+    def read_script(script: str) -> str | None:
+        path = project.script_path(here, script)
+        return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else None
+
+    def doubts(step: Step, settings: Settings) -> Iterator[Flaw]:
+        yield from lint_agent(step, settings)
+        yield from lint_proof(step, settings)
+        yield from _beyond_us(step, settings)
+        yield from _agent_files(here.root, step, settings)
+        yield from _env_files(here.root, step)
+        yield from uncovered(here, step)
+        yield from too_many(here, step)
+        yield from unprotected(here, step, settings)
+        yield from _blind_monitors(here, step, settings, read_script)
+
+    def of_settings(settings: Settings, written: object) -> Iterator[Flaw]:
+        return _notifiers(here.root, settings, written)
+
+    found = validate(data, file=here.definitions, read_script=read_script, doubts=doubts, of_settings=of_settings)
+    problems = [*found]
+    if not any(problem.severity == "error" for problem in problems):
+        plan = read_plan(data, file=here.definitions)
+        project.remember_valid(here, data, plan)
+        problems += _spec_problems(here, plan)
+    return _report(problems, as_json=args.json, warning=here.warning)
+
+
+def _beyond_us(step: Step, settings: Settings) -> Iterator[Flaw]:
+    """Return what is written right and this version cannot run."""
+    told = beyond_this_version(step.main, settings) if step.main else ""
+    if told:
+        yield Flaw(("main",), told, severity="warning")
+
+
+def _notifiers(root: str, settings: Settings, written: object) -> Iterator[Flaw]:
+    """Return what keeps a notifier from telling anyone, whatever the environment is."""
+    listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
+    for place, one in enumerate(settings.notify):
+        told = notify_checks.written_trouble(one, root=root, environ=os.environ)
+        if told:
+            yield Flaw(("notify", place) if listed else ("notify",), told, severity="warning")
+
+
+def _env_files(root: str, step: Step) -> Iterator[Flaw]:
+    """Return the lines of env files that cannot be read; a file that is not here may be where the step runs."""
+    found = env_files.load(root, step.main.env_file if step.main else (), os.environ)
+    for said in found.trouble:
+        yield Flaw(("main", "env_file"), said, severity="warning" if said in found.missing else "error")
+
+
+def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Flaw]:
+    """Return what PRE-FLIGHT of an agent will say of its role and its skills."""
+    main = step.main
+    if main is None or not is_for_agent(main, settings):
+        return
+    listed = main.skills
+    try:
+        role = claude_files.role_of(root, main.agent or claude_files.USUAL_ROLE)
+        listed = listed if listed is not None else role.skills or None
+    except DefinitionError as error:
+        yield from (Flaw(("main", "agent"), str(one), severity="warning") for one in error.problems)
+    told = _skills(root, listed)
+    if told:
+        yield Flaw(("main", "skills" if main.skills is not None else "agent"), told, severity="warning")
+
+
+def _skills(root: str, listed: tuple[str, ...] | None) -> str:
+    try:
+        return claude_files.skills_of(root, listed)[1]
+    except DefinitionError as error:
+        return str(error)
+
+
+def _blind_monitors(here: project.Project, step: Step, settings: Settings, read_script: ReadScript) -> Iterator[Flaw]:
+    """Return the monitors for which PRE-FLIGHT of a job will refuse it: they can see nothing."""
+    if not step.is_job:
+        return
+    python = interpreter.find(here.root, settings.python, os.environ)
+    path = os.pathsep.join((os.path.dirname(python.path), os.environ.get("PATH", os.defpath)))
+    script = (read_script(step.main.script) or "") if step.main and step.main.script else ""
+    for place, _, reason in sightless(step, here.root, script=script, path=path):
+        said = f"can see nothing, so the job is not started: {reason}"
+        yield Flaw(("background", place), said, severity="warning")
+
+
+def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
+    """Return what SPEC.md and the definitions disagree on."""
+    try:
+        text_now = spec_file.read(here.spec)
+        known: dict[int, Box] = {}
+        for box in spec_md.boxes(text_now):
+            if box.number in known:
+                spec_md.find(text_now, box.number)
+            known[box.number] = box
+    except SpecError as error:
+        return [Problem(project.SPEC_NAME, str(error).removeprefix(f"{project.SPEC_NAME} "))]
+    missing = [number for number in plan.numbers if number not in known]
+    near = spec_md.near_misses(text_now) if missing else {}
+    text = "step {0} is defined but has no line here; add it with: do-tasks --step {0} --append"
+    told = [near.get(number) or text.format(number) for number in missing]
+    lacks = [Problem(project.SPEC_NAME, one, severity="warning") for one in told]
+    return [*lacks, *of_spec(here, plan, known)]
+
+
+def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if as_json:
+        import json
+
+        rows = [problem.asdict() for problem in problems]
+        print(spelled_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
+    else:
+        for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
+            print(clean_control(line))
+        counts = {kind: sum(one.severity == kind for one in problems) for kind in ("error", "warning", "note")}
+        told = [_counted(count, kind) for kind, count in counts.items() if count or kind != "note"]
+        print(f"{'not valid' if errors else 'valid'}: {', '.join(told)}")
+    sys.stdout.flush()
+    return Verdict.INVALID if errors else Verdict.PASSED
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

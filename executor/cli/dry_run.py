@@ -1,0 +1,96 @@
+"""`--dry-run`: what would run, in which order, and why; runs nothing."""
+
+from __future__ import annotations
+
+from executor.cli.step_arguments import asked, noted, will_outrun
+from executor.engine.order import Survey, written
+from executor.store import log_reader, project
+from executor.store.project_view import Desk, awaited, blocking, decide_or_refuse
+from executor.system.masking import spelled_json
+from executor.system.outcome import Verdict
+from executor.system.printable import safe
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from executor.engine.decide import Decision
+    from executor.plan.model import Edge
+    from executor.plan.spec.spec_md import Box
+
+
+def dry_run(here: project.Project, args: Namespace) -> Verdict:
+    """Print a line a step that the same words without --dry-run would take."""
+    plan, _ = project.load(here)
+    desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+    desk.strict = desk.strict or args.strict
+    desk.asked_runner = args.runner
+    boxes = desk.boxes()
+    numbers, notes = asked(desk, boxes, args)
+    forecast = Forecast(desk, boxes, numbers)
+    rows = []
+    for number in numbers:
+        decision = _decided(desk, number, args, numbers)
+        gate = "" if args.force else forecast.gate(number, decision)
+        title = boxes[number].title if number in boxes else plan.title(number)
+        row = {"step": number, "title": title, "action": decision.action, "main": decision.main}
+        rows.append(row | noted(desk, decision, boxes.get(number), gate))
+    verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
+    if args.json:
+        import json
+
+        print(spelled_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
+        return verdict
+    for row in rows:
+        how = "" if row["main"] == "run" else f", MAIN {row['main']}"
+        print(f"step {row['step']}: {row['action']}{how} - {safe(str(row['why']))}")
+    print("\n".join(notes), end="\n" if notes else "")
+    return verdict
+
+
+def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Decision:
+    """Decide for one step as it will stand when those before it have run."""
+    decision = decide_or_refuse(desk, number, rerun=args.rerun, heed_stale=not args.step)
+    first = 0 if args.step or decision.action != "done" else will_outrun(desk, number, before)
+    why = f"step {first}, which it depends on, runs before it"
+    return decision.replace(action="run", why=why) if first else decision
+
+
+class Forecast:
+    """What each step of a run will wait for; `gate` is asked in the order of the run."""
+
+    def __init__(self, desk: Desk, boxes: dict[int, Box], numbers: list[int]) -> None:
+        self._desk = desk
+        self._numbers = numbers
+        self._survey = Survey(desk, boxes, order=())
+        self._late: list[int] = []
+
+    def gate(self, number: int, decision: Decision) -> str:
+        """Say what a step waits for: what this run does not bring, a job, or a step that waits itself."""
+        if decision.action != "run":
+            return ""
+        edges = self._survey.missing(number)
+        never = [str(edge.step) for edge in edges if not self._comes(edge)]
+        if never:
+            return f"; but it waits for step {', '.join(never)}"
+        waits = self._waits(number, edges)
+        if waits:
+            self._late.append(number)
+            return waits
+        return f"; it runs while step {self._late[0]} waits" if self._late else ""
+
+    def _waits(self, number: int, edges: tuple[Edge, ...]) -> str:
+        blocker = blocking(self._desk, number)
+        if blocker:
+            return f"; it waits for an alert of step {blocker} to clear"
+        if written(self._desk, number) is None:
+            return f"; it comes after step {self._late[0]}" if self._late else ""
+        slow = [edge for edge in edges if edge.step in self._late or self._is_slow(edge)]
+        return "".join(f"; it waits for {awaited(edge)} of step {edge.step}" for edge in slow)
+
+    def _comes(self, edge: Edge) -> bool:
+        return edge.step in self._numbers or self._desk.state(edge.step).verdict == "started"
+
+    def _is_slow(self, edge: Edge) -> bool:
+        """Return True for more than the start of a job: the run itself sees to the start."""
+        return edge.until != "started" and self._desk.plan.step(edge.step).is_job

@@ -1,0 +1,125 @@
+"""What `validate` says of an agent's judges: which files of theirs the agent may change, for nothing protects them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor.guard import judge_files, path_patterns
+from executor.guard.judge_places import made_by
+from executor.guard.judge_reach import inside
+from executor.plan.issues import Flaw
+from executor.plan.lint.agents import is_for_agent
+from executor.store.sources import Sources, behind
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from executor.plan.issues import Path
+    from executor.plan.model import Settings, Step
+    from executor.store.project import Project
+
+SHOWN = 4
+MOST_TESTS = 200
+_WORD = re.compile(r"[^\s'\"`;&|()<>$={}\[\],]+")
+_MODULE = re.compile(r"[A-Za-z_][\w.]*")
+
+
+def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Flaw]:
+    """Yield what the protection of an agent's judges does not cover: by check, with the files that it leads to."""
+    if step.main is None or not is_for_agent(step.main, settings):
+        return
+    globs, made = path_patterns.globs(settings.protect, here.definitions), set(made_by(step))
+    for path, name, command in _asked(step):
+        words = " ".join((command, *_tests_in(here.root, command)))
+        read = behind(here.root, script="", words=words, sources=Sources()).found
+        free = [one for one in read if one not in made and not path_patterns.matches(one, globs)]
+        started = [one for one in free if _is_named(one, command)]
+        imported = [one for one in free if one not in started]
+        if started:
+            yield Flaw(path, _told(name, "runs", started), severity="warning")
+        if imported:
+            yield Flaw(path, _told(name, "imports", imported), severity="note")
+        yield from _of_tests(here.root, path, name, command, globs)
+    yield from _made(step, globs)
+
+
+def _asked(step: Step) -> Iterator[tuple[Path, str, str]]:
+    """Yield path, name and command of each check that runs something of the project."""
+    for place, check in enumerate(step.post_validation):
+        if check.kind in ("command", "python_import", "call"):
+            yield ("post_validation", place), check.name, _command(check.kind, check.asks)
+    for place, one in enumerate(step.main.criteria if step.main else ()):
+        if one.kind == "command":
+            yield ("main", "success_criteria", place), one.text, str(one.asks)
+
+
+def _command(kind: str, asks: object) -> str:
+    if kind == "command":
+        return str(asks)
+    return " ".join(f"-m {name}" for name in _MODULE.findall(str(asks)))
+
+
+def _tests_in(root: str, command: str) -> Iterator[str]:
+    """Yield the Python files of the folders that pytest is given, at most MOST_TESTS a folder."""
+    if not judge_files.words_of(command) & judge_files.PYTESTS:
+        return
+    for folder in filter(None, (inside(root, word) for word in _WORD.findall(command))):
+        names = [name for name in _names(os.path.join(root, folder)) if name.endswith(".py")]
+        yield from (os.path.join(folder, name) for name in sorted(names)[:MOST_TESTS])
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _is_named(path: str, command: str) -> bool:
+    """Return True for a file that the command itself starts, by its path or as a module."""
+    module = path.removesuffix(".py").replace("/", ".")
+    return path in (os.path.normpath(word) for word in _WORD.findall(command)) or f"-m {module}" in command
+
+
+def _told(name: str, how: str, paths: list[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    named = ", ".join(paths[:SHOWN])
+    return (
+        f"{name!r} {how} {named}{more}, which nothing protects: the agent may change what judges it;"
+        f" settings: {{protect: [{', '.join(paths[:SHOWN])}]}} keeps it from that,"
+        " outputs says that it is the agent's to make"
+    )
+
+
+def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[Flaw]:
+    """Yield a note when tests count that nothing protects: a new one may end the whole run."""
+    if not judge_files.words_of(command) & judge_files.PYTESTS:
+        return
+    named = [one for word in _WORD.findall(command) if (one := inside(root, word)) and _is_there(root, one)]
+    free = [one for one in named if not path_patterns.matches(one, globs) and not _is_foreign(one)]
+    if free:
+        said = f"{name!r} takes tests from {', '.join(free[:SHOWN])}, which nothing protects"
+    elif not named:
+        said = f"{name!r} names no folder, so each test file that the agent makes is taken"
+    else:
+        return
+    yield Flaw(path, f"{said}: the agent may write what judges it; name a protected folder: tests", severity="note")
+
+
+def _is_there(root: str, path: str) -> bool:
+    return os.path.exists(os.path.join(root, path))
+
+
+def _is_foreign(path: str) -> bool:
+    return not {*path.split("/")}.isdisjoint((".venv", "venv", "node_modules"))
+
+
+def _made(step: Step, globs: Iterable[str]) -> Iterator[Flaw]:
+    """Yield a note for each output that judging programs start with."""
+    known = [name for tool in judge_files.TOOLS for name in (*tool.near, *tool.anywhere)]
+    for place, one in enumerate(step.main.outputs if step.main else ()):
+        if path_patterns.matches(os.path.basename(one), known) and not path_patterns.matches(one, globs):
+            said = f"{one} is what judging programs start with: as an output it is the agent's to make"
+            yield Flaw(("main", "outputs", place), said, severity="note")

@@ -1,0 +1,1 @@
+"""The plan as tools of the Model Context Protocol."""

@@ -1,0 +1,113 @@
+"""What `validate` says of a plan beside its files: titles that differ, files that nothing covers, what changed."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor.errors import DoTasksError, Problem
+from executor.plan.issues import Flaw, shown
+from executor.store import input_files, log_reader, project
+from executor.store.changes import in_words
+from executor.store.project_view import Desk
+from executor.store.sources import MOST_FILES, Sources, behind
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from executor.plan.model import Main, Step
+    from executor.plan.plan import Plan
+    from executor.plan.spec.spec_md import Box
+
+_DATA = re.compile(
+    r"\.(?:jsonl?|csv|tsv|txt|parquet|arrow|feather|ya?ml|toml|ini|cfg|npy|npz|h5|hdf5|pkl|db|sqlite3?|gz|zst|zip|tar|xz"
+    r"|pt|pth|ckpt|safetensors|bin|gguf|model|vocab|png|jpe?g|wav|mp3)$",
+    re.IGNORECASE,
+)
+_MADE = re.compile(r"-+(?:\w+-)*(?:o|(?:out|save|dest|target|log|write|export|report|ckpt|checkpoint)\w*)(?:[-_]\w+)*")
+_SOURCE = (".py", ".sh", ".bash")
+_MARKUP = re.compile(r"[*_`~]|\]\([^)]*\)|[\[\]]")
+
+
+def uncovered(here: project.Project, step: Step) -> Iterator[Flaw]:
+    """Yield a warning for each file that a script's args name and neither `inputs` nor `outputs` covers."""
+    main = step.main
+    if main is None or not main.script:
+        return
+    for place, path in _named(here.root, main):
+        if not _covers(here.root, (*main.inputs, *main.outputs), path) and not _is_proven(step, path):
+            said = f"{path} is named here and no inputs covers it, so that a change of it is not seen:"
+            yield Flaw(("main", "args", place), f"{said} add inputs: [{path}]", severity="warning")
+
+
+def too_many(here: project.Project, step: Step) -> Iterator[Flaw]:
+    """Yield a warning when there is more behind a script, or in its inputs, than is looked at."""
+    main = step.main
+    if main is None:
+        return
+    path = project.script_path(here, main.script) if main.script else ""
+    if behind(here.root, script=path, words=" ".join((main.command, *main.args)), sources=Sources()).cut:
+        said = f"imports more than {MOST_FILES:,} files of this project: a change of the others is not seen"
+        yield Flaw(("main",), said, severity="warning")
+    for key, globs in (("inputs", main.inputs), ("outputs", main.outputs)):
+        for place, glob in enumerate(globs):
+            if len(input_files.found(here.root, (glob,))) >= input_files.MOST:
+                most = f"{input_files.MOST:,}"
+                said = f"finds {most} files or more: the first {most} count; name a list or an archive"
+                yield Flaw(("main", key, place), said, severity="warning")
+
+
+def _named(root: str, main: Main) -> Iterator[tuple[int, str]]:
+    """Yield the args that name a file which is read: those of an option for what is written are left out."""
+    before = ""
+    for place, arg in enumerate(main.args):
+        option, equals, value = arg.partition("=") if arg.startswith("-") else (before, "", arg)
+        if not _MADE.fullmatch(option) and _is_file(root, value if equals or not arg.startswith("-") else ""):
+            yield place, os.path.normpath(value)
+        before = arg if arg.startswith("-") else ""
+
+
+def _is_file(root: str, word: str) -> bool:
+    if not word or "://" in word or word.endswith(_SOURCE) or len(word) > 4096 or "\0" in word:
+        return False
+    path = os.path.join(root, word)
+    return os.path.exists(path) if not _DATA.search(word) else True
+
+
+def _covers(root: str, globs: tuple[str, ...], path: str) -> bool:
+    from executor.guard.path_patterns import matches
+
+    plain = [os.path.normpath(glob) for glob in globs]
+    below = any(path == one or path.startswith(f"{one}{os.sep}") for one in plain)
+    return below or bool(matches(path, tuple(plain))) or path in input_files.found(root, globs)
+
+
+def _is_proven(step: Step, path: str) -> bool:
+    """Return True when a criterion or a check of POST asks for the file: MAIN makes it."""
+    criteria = step.main.criteria if step.main else ()
+    asked = [one.asks for one in criteria if one.kind != "prose"]
+    asked += [one.asks for one in step.post_validation if one.kind != "prose"]
+    return any(path in str(asks) for asks in asked)
+
+
+def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iterator[Problem]:
+    """Yield what SPEC.md tells otherwise than the definitions, and what has changed since a tick."""
+    try:
+        desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+        told = {number: in_words(desk.changed(number, boxes.get(number))) for number in plan.numbers}
+    except DoTasksError:
+        told = {}
+    for number in plan.numbers:
+        box = boxes.get(number)
+        title = plan.raw[number][1].get("title")
+        if box and isinstance(title, str) and _plain(box.title) != _plain(title):
+            said = f"step {number} is called {shown(box.title)} here and {shown(title)} in {here.definitions}"
+            yield Problem(project.SPEC_NAME, f"{said}: make them one", line=box.line, col=1, severity="warning")
+        if box and told.get(number):
+            yield Problem(project.SPEC_NAME, f"step {number} {told[number]}", line=box.line, col=1, severity="warning")
+
+
+def _plain(title: str) -> str:
+    """Return a title as it reads: without markup, spelling of letters and spaces, and the point at its end."""
+    return " ".join(_MARKUP.sub("", title).casefold().split()).rstrip(".: ")

@@ -1,0 +1,85 @@
+"""Check a ticked step again without its MAIN: POST and the criteria that can be asked of what lies here."""
+
+from __future__ import annotations
+
+from executor.engine.decide import Decision
+from executor.engine.post import post
+from executor.engine.step import heeding_people
+from executor.engine.verdict import marked
+from executor.plan.runner_choice import AGENTS
+from executor.plan.spec.spec_md import Mark, clean
+from executor.store.context import Task
+from executor.store.events import StepRechecked
+from executor.store.fingerprint import who
+from executor.store.ticks import tick_of
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.plan.model import Criterion, Step
+    from executor.plan.spec.spec_md import Box
+    from executor.store.context import Bench
+    from executor.system.outcome import Outcome
+
+KEPT = ("proven", "claimed", "accepted")  # ticks that rest on this log: a recheck is logged beside them
+
+
+def is_checkable(step: Step) -> bool:
+    """Return True when the step has a POST check or a criterion that can be asked without MAIN's result file."""
+    return any(check.kind != "prose" for check in step.post_validation) or any(map(_is_asked, _criteria(step)))
+
+
+def recheck(bench: Bench, box: Box, task_id: str) -> Outcome:
+    """Run POST and criteria of a ticked step under a task id of its own; log and mark what came of it.
+
+    A tick that does not hold stays: what is missing here may lie elsewhere.
+    """
+    step = bench.step(box.number)
+    asked = _without_main(step)
+    task = Task(asked, task_id, "", Decision("run", "recheck"), title=box.title, began=bench.now())
+    runner = who(bench, step).runner
+    task = task.replace(runner=runner if runner in AGENTS else task.runner)
+    outcome = heeding_people(bench, task, post(bench, task))
+    if bench.interrupts.count:
+        return outcome
+    checks = sum(check.kind != "prose" for check in step.post_validation)
+    fact = StepRechecked(
+        status=outcome.verdict,
+        proven=outcome.evidence.count("proven"),
+        claimed=len(_criteria(step)) - len(_criteria(asked)),
+        checks=checks,
+        full=outcome.passed and len(_criteria(step)) == len(_criteria(asked)),
+        of=box.mark.task_id if box.mark else "",
+        reason=outcome.reason,
+    )
+    bench.log(fact, task)
+    bench.journal.sync()
+    if outcome.passed and tick_of(box, bench.state(box.number)) not in KEPT:
+        _mark(bench, task, fact)
+    return outcome
+
+
+def _mark(bench: Bench, task: Task, fact: StepRechecked) -> None:
+    """Show in SPEC.md that the step was rechecked, with the counts."""
+    checks = "check" if fact.checks == 1 else "checks"
+    counts = {"proven": fact.proven, "claimed": fact.claimed, checks: fact.checks}
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    note = clean(", ".join([*told, f"was {fact.of}"] if fact.of else told))
+    mark = Mark(kind="rechecked", task_id=task.task_id, time=bench.local_time(), note=note)
+    line = bench.mark(task.step.number, state="x", mark=mark, task_id="")
+    bench.log(marked(line, status=fact.status, text="rechecked"), task)
+
+
+def _criteria(step: Step) -> tuple[Criterion, ...]:
+    return step.main.criteria if step.main else ()
+
+
+def _is_asked(criterion: Criterion) -> bool:
+    """Return True for a criterion that needs nothing of MAIN's own run folder."""
+    reads_result = criterion.kind == "result" or (criterion.kind == "metric" and "file" not in (criterion.asks or {}))
+    return criterion.kind != "prose" and not reads_result
+
+
+def _without_main(step: Step) -> Step:
+    """Return the step with the criteria that are asked, on files of any age."""
+    criteria = tuple(one.replace(any_age=True) for one in _criteria(step) if _is_asked(one))
+    return step.replace(main=step.main.replace(criteria=criteria)) if step.main else step

@@ -1,0 +1,239 @@
+"""Run a step: recall, decide, phases in order, SPEC always."""
+
+from __future__ import annotations
+
+import os
+
+from executor.engine.order import hold
+from executor.engine.phases import phases_of
+from executor.engine.verdict import tick
+from executor.guard import judges_gate
+from executor.plan.runner_choice import OURS
+from executor.store import masked_files, runs, twins
+from executor.store.changes import in_words
+from executor.store.context import Bench, Task
+from executor.store.events import (
+    HandUntickSeen,
+    StepReopened,
+    StepSkipped,
+    StraysStopped,
+    TaskResumed,
+    TaskStarted,
+    WarningRaised,
+)
+from executor.store.fingerprint import chosen
+from executor.store.project_view import box_of, decide
+from executor.store.step_state import NEW
+from executor.system import process_loop
+from executor.system.outcome import Outcome, Verdict
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from executor.engine.decide import Decision
+    from executor.engine.phases import Phase
+    from executor.plan.model import Step
+    from executor.plan.spec.spec_md import Box
+    from executor.store.step_state import StepState
+
+
+class Report(Value):
+    """What became of one step that was asked for; `done` says that nothing had to run.
+
+    `held_by` is the step whose background job it waits for, 0 when none could bring it on.
+    """
+
+    number: int
+    title: str
+    outcome: Outcome
+    task_id: str = ""
+    duration_s: float = 0.0
+    done: bool = False
+    held_by: int = 0
+
+
+class Manner(Value):
+    """How steps are run: `heed_stale` opens steps that a written dependency has outrun.
+
+    `wait_s` is how long a step is waited for that a background job holds, seconds.
+    """
+
+    rerun: bool = False
+    force: bool = False
+    heed_stale: bool = False
+    keep_going: bool = False
+    wait_s: float = 0.0
+
+
+def run_step(bench: Bench, number: int, how: Manner) -> Report:
+    """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
+    box = box_of(bench, number)
+    decision = decide(bench, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
+    if decision.action == "done":
+        return _done(bench, box, decision)
+    if decision.action == "tick":
+        from executor.engine.waiting import await_shown
+
+        await_shown(bench, number, decision.task_id)
+        return Report(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
+    if decision.action == "ask":
+        _mark_lost(bench, box, decision)
+    if decision.action in ("ask", "elsewhere", "back", "recheck"):
+        return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
+    if decision.action == "wait":
+        return Report(number, box.title, Outcome(Verdict.WAITING, decision.why), decision.task_id)
+    if decision.action == "attend":
+        return _attend(bench, box, decision, how)
+    held = None if how.force else _held(bench, box)
+    return held or _run(bench, bench.step(number), box, decision)
+
+
+def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
+    """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
+    from executor.runners.background import attended, mend_record
+
+    mend_record(bench, box, decision.task_id)
+    outcome = attended(bench, box.number, decision.task_id, why="its supervisor was gone")
+    if outcome.verdict == Verdict.LOST:
+        return run_step(bench, box.number, how)
+    running = outcome.verdict == Verdict.STARTED
+    outcome = outcome.replace(reason=decision.why) if running else outcome
+    return Report(box.number, box.title, outcome, decision.task_id, done=running or outcome.passed)
+
+
+def _held(bench: Bench, box: Box) -> Report | None:
+    """Return the report of a step that must wait, None when nothing holds it."""
+    held = hold(bench, box.number)
+    if held is None:
+        return None
+    return _skip(bench, box, Outcome(Verdict.WAITING, held.why)).replace(held_by=held.job)
+
+
+def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
+    _warn_of_open_predecessor(bench, step.number)
+    task = _open(bench, step, box, decision)
+    outcome, failed_in = _phases(bench, task)
+    if outcome.passed and failed_in != "BACKGROUND":
+        judges_gate.refuse_changed(bench)
+    if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
+        tick(bench, task, outcome, failed_in=failed_in)
+    return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)
+
+
+def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
+    """Begin a task, or go on with the one that was interrupted, with its strays ended first."""
+    state = bench.states.get(step.number, NEW)
+    if state.task_id and runs.is_job(bench.root, state.task_id) and _lives(bench, state.task_id):
+        from executor.runners.background import end_job
+
+        end_job(bench, step.number, state.task_id)
+        state = bench.states.get(step.number, NEW)
+    if decision.by_hand == "opened":
+        bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
+    if decision.by_hand == "rerun" and state.task_id:
+        bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
+    _end_what_lives(bench, step.number, state, decision)
+    if decision.task_id and decision.main != "adopt":
+        runs.forget_stop(bench.root, decision.task_id)
+    digest = decision.digest
+    task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
+    choice = chosen(bench, step)
+    title = box.title or step.title
+    task = Task(step, task_id, digest, decision, title=title, began=bench.now(), runner=choice.runner)
+    kind = TaskResumed if decision.task_id else TaskStarted
+    asked = bench.asked_runner or (state.asked_runner if decision.task_id else "")
+    said = choice.why if step.main and step.main.agent else ""
+    bench.log(
+        kind(
+            phase="PRE-FLIGHT",
+            status="started",
+            title=task.title,
+            digest=digest,
+            why=decision.why,
+            runner=choice.runner,
+            runner_why=said,
+            asked_runner=asked,
+        ),
+        task,
+    )
+    return task
+
+
+def _lives(bench: Bench, task_id: str) -> bool:
+    return bool(runs.supervisor(bench.root, task_id)) or runs.look(bench.root, task_id).status == "alive"
+
+
+def _end_what_lives(bench: Bench, number: int, state: StepState, decision: Decision) -> None:
+    """End what the step's task has left, and mask what it wrote; MachineError when something of it lives on."""
+    task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
+    if not task_id or not (may_live or twins.lives_on(bench.root, task_id)):
+        return
+    spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
+    ended = process_loop.end_strays(f"{task_id}/", bench.interrupts, root=bench.root, sparing=spared)
+    if ended:
+        bench.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
+        process_loop.await_gone(ended, bench.interrupts)
+    twins.refuse_a_twin(bench.root, task_id, before=decision.main_run)
+    names = masked_files.public_names(bench.step(number)) if bench.plan.defines(number) else ()
+    masked_files.mask_task(bench.root, task_id, bench.masker, spare=names, sparing=decision.main_run)
+
+
+def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
+    outcome, name = _through(bench, task, phases_of(task))
+    while name == "POST" and task.runner in OURS:
+        from executor.runners.agent_run import ROUND, sent_back
+
+        if not sent_back(bench, task, outcome):
+            break
+        task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
+        outcome, name = _through(bench, task, ROUND)
+    return outcome, name
+
+
+def _through(bench: Bench, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
+    """Take the phases in order; return the outcome of the one that did not pass, with its name."""
+    outcome = Outcome(Verdict.PASSED)
+    for name, phase in phases:
+        outcome = phase(bench, task)
+        if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
+            return outcome, name
+        outcome = heeding_people(bench, task, outcome)
+        if not outcome.passed:
+            return outcome, name
+    return outcome, ""
+
+
+def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
+    """Return what a person's Ctrl-C or `do-tasks stop` makes of a phase's outcome; reasons without secrets."""
+    if bench.interrupts.count:
+        return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
+    if runs.stop_asked(bench.root, task.task_id):
+        return Outcome(Verdict.CANCELLED, runs.STOPPED)
+    return outcome.replace(reason=bench.masked_reason(outcome.reason)) if outcome.reason else outcome
+
+
+def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:
+    """Show in SPEC.md that MAIN is lost, once; a person decides what comes next."""
+    if bench.state(box.number).verdict == Verdict.LOST:
+        return
+    step = bench.step(box.number)
+    task = Task(step, decision.task_id, decision.digest, decision, title=box.title, began=bench.now())
+    tick(bench, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
+
+
+def _done(bench: Bench, box: Box, decision: Decision) -> Report:
+    """Report a step that is done already, with what has changed since it passed."""
+    why = "; ".join(filter(None, (decision.why, in_words(bench.changed(box.number, box)))))
+    return Report(box.number, box.title, Outcome(Verdict.PASSED, why), decision.task_id, done=True)
+
+
+def _skip(bench: Bench, box: Box, outcome: Outcome) -> Report:
+    bench.journal.write(StepSkipped(reason=outcome.reason), step=box.number)
+    return Report(box.number, box.title, outcome)
+
+
+def _warn_of_open_predecessor(bench: Bench, number: int) -> None:
+    before = [one for one in bench.plan.numbers if one < number]
+    boxes = bench.boxes() if before and bench.state(before[-1]).verdict not in ("passed", "started") else {}
+    if before and before[-1] in boxes and boxes[before[-1]].state != "x":
+        message = f"step {before[-1]} is still open; step {number} runs all the same"
+        bench.journal.write(WarningRaised(message=message), step=number)

@@ -1,0 +1,238 @@
+"""What judges an agent, and the record of it: as they were before its work, whatever it did."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.engine.decide import Decision
+from executor.engine.verdict import tick
+from executor.errors import DoTasksError, UsageError
+from executor.guard import judge_places, locked, log_guard, path_patterns, protect, task_records
+from executor.guard.restore import ADDED
+from executor.guard.start_files import ENVIRONMENTS
+from executor.plan.limits import sandbox_of
+from executor.store import log_reader, runs
+from executor.store.context import Task
+from executor.store.events import ProtectedRestored
+from executor.system import process, procfs
+from executor.system.masking import spelled
+from executor.system.outcome import Outcome, Verdict
+from executor.system.process_loop import end_strays
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.signals import signal_one
+
+if TYPE_CHECKING:
+    from executor.guard.log_guard import Mark
+    from executor.guard.restore import Change
+    from executor.guard.snapshot import Memory
+    from executor.guard.startup_files import Startup
+    from executor.store.context import Bench
+    from executor.store.log_writer import Journal
+    from executor.store.step_state import StepState
+
+MOST_NAMED = 20
+ORPHANS_S = 5.0
+GONE = "what judges it was remembered, and that is gone: nobody knows what the agent changed"
+
+
+class Watched(Value):
+    """What was remembered before an agent was let go, held by the executor that let it go."""
+
+    memory: Memory
+    mark: Mark
+
+
+def globs_of(bench: Bench) -> tuple[str, ...]:
+    """Return what no agent of this plan may change."""
+    return path_patterns.globs(bench.plan.settings.protect, bench.relative(bench.project.definitions))
+
+
+def startup_of(bench: Bench, task: Task) -> Startup:
+    """Return what the judges of this plan read as they start, but for what the step is to make."""
+    environ, wanted = bench.environment(task), sandbox_of(task.step.main, bench.plan.settings)
+    may_install = wanted.environment == "writable"
+    own = (*ENVIRONMENTS, *locked.environments(bench.root, environ, bench.python)) if may_install else ()
+    return judge_places.startup_of(
+        bench.plan,
+        task.step,
+        root=bench.root,
+        python=bench.python,
+        environ=environ,
+        sources=bench.sources,
+        writable=(*wanted.write, *own),
+    )
+
+
+def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:
+    """Remember all that judges the agent, its role, the records and the log, just before it is let go."""
+    folder, states = _folder(bench, task, run), bench.states.values()
+    running = {state.task_id for state in states if state.job and _may_write(bench.root, state)}
+    records = task_records.places(bench.root, states, without=task.task_id, running=running)
+    wanted = startup.replace(folders={**startup.folders, **dict(records)})
+    memory = protect.remember(bench.root, folder, (*globs_of(bench), role), wanted)
+    return Watched(memory, log_guard.remember(bench.journal, folder, jobs=running))
+
+
+def _may_write(root: str, state: StepState) -> bool:
+    """Return True for a job without verdict, and for one whose supervisor has yet to show its verdict."""
+    return state.verdict in ("", "started") or bool(runs.supervisor(root, state.task_id))
+
+
+def settle(bench: Bench, task: Task, run: str, watched: Watched | None = None) -> str:
+    """Put back what the agent changed and log it; return why that fails the step, empty when it changed nothing.
+
+    Without `watched` another executor let it go: what it left on disk counts.
+    """
+    folder = _folder(bench, task, run)
+    if not (watched or protect.remembered(folder)):
+        return GONE
+    told = put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
+    if told:
+        bench.recalled = log_reader.recall(bench.root)  # the log may be another one
+        bench.hear()
+        bench.log(told, task)
+    return offended(bench, task, run)
+
+
+def stand_up(bench: Bench, task: Task, run: str) -> None:
+    """See that an agent's run has a record that can be read; whoever took it away has changed what judges it."""
+    folder = _folder(bench, task, run)
+    protect.note(folder, protect.stand_up(bench.root, folder))
+
+
+def end_orphans(before: set[int] | None) -> None:
+    """Kill what came to us while an agent worked: it shed its environment, and then lost the agent that swept up."""
+    until = time.monotonic() + ORPHANS_S
+    while before is not None and time.monotonic() < until:
+        orphans = [pid for pid in (procfs.children() or set()) - before if not _bears_a_token(pid)]
+        if not orphans:
+            return
+        for pid in orphans:
+            signal_one(pid, 9)
+        process.unknown_children()  # reaps them
+        time.sleep(0.005)
+
+
+def _bears_a_token(pid: int) -> bool:
+    """Tell what a job that runs beside the agent left to us: it still says whose it is."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return b"DO_TASKS_RUN=task_" in file.read()
+    except OSError:
+        return False
+
+
+def rescue(bench: Bench, task: Task, run: str, watched: Watched | None) -> None:
+    """End an agent that we cannot watch to its end, and put back what judges it: what fails us may be its doing."""
+    if watched is None:
+        return
+    end_strays(f"{task.task_id}/{run}", bench.interrupts, root=bench.root)
+    stand_up(bench, task, run)
+    folder = _folder(bench, task, run)
+    try:
+        put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
+    except (DoTasksError, OSError):  # a full disk, or a log that is beyond us: what judges it all the same
+        protect.undo(bench.root, folder, memory=watched.memory)
+    protect.pend(bench.root, folder)
+
+
+def put_back(
+    journal: Journal, folder: str, *, task_id: str, watched: Watched | None = None
+) -> ProtectedRestored | None:
+    """Put back what was remembered in this folder; return what to log, None when nothing was changed."""
+    root = os.path.dirname(journal.path)
+    mark, memory = (watched.mark, watched.memory) if watched else (None, None)
+    seen = log_guard.verify(journal, folder, task_id=task_id, mark=mark)
+    ends = task_records.forged_ends(root, seen.jobs, folder)
+    protect.note(folder, ends)
+    found = (*ends, *seen.found, *protect.undo(root, folder, explained=seen.explained, memory=memory))
+    return _restored(root, folder, found) if found else None
+
+
+def offended(bench: Bench, task: Task, run: str) -> str:
+    """Return what an agent's run was found to have changed, ever; empty when nothing."""
+    found = protect.offences(_folder(bench, task, run))
+    made = any(one.kind == ADDED for one in found)
+    hint = "; a file that the step is to make stands in its outputs" if made else ""
+    return f"the agent changed what judges it ({_named(found)}); it was put back{hint}" if found else ""
+
+
+def offended_before(bench: Bench, task: Task) -> str:
+    """Return what any run of the task was found to have changed: no later one makes up for it."""
+    newest = runs.main_number(runs.newest_main(bench.root, task.task_id))
+    told = (offended(bench, task, f"main.{number}") for number in range(1, newest + 1))
+    return next(filter(None, told), "")
+
+
+def left_alone(bench: Bench) -> int:
+    """See to agents whose executor died, before a box is read; return the step of one that still works, else 0."""
+    _refuse_unrecorded(bench)
+    living = 0
+    for number, task_id in _unsettled(bench):
+        run = runs.newest_main(bench.root, task_id)
+        decision = Decision("run", "its executor was gone")
+        digest = bench.state(number).digest
+        task = Task(bench.step(number), task_id, digest, decision, began=bench.now(), runner="agent")
+        if settle(bench, task, run):
+            bench.read_again()
+        if runs.look_at(bench.root, task_id, run).status == "alive":
+            protect.pend(bench.root, _folder(bench, task, run))
+            living = number
+    return living
+
+
+def _refuse_unrecorded(bench: Bench) -> None:
+    """Fail the task of an agent whose record went while no executor watched, and have a person look first."""
+    for number, state in bench.states.items():
+        lines = log_reader.task_lines(bench.root, state.task_id) if _has_no_folder(bench, state) else ()
+        let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
+        if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
+            continue
+        end_strays(f"{state.task_id}/", bench.interrupts, root=bench.root)
+        decision = Decision("run", "its executor was gone")
+        task = Task(bench.step(number), state.task_id, state.digest, decision, began=bench.now(), runner="agent")
+        tick(bench, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
+        raise UsageError(
+            f"step {number}: {GONE}; look at SPEC.md, {bench.project.definitions} and the tests yourself (git diff),"
+            f" then: do-tasks --step {number}"
+        )
+
+
+def _has_no_folder(bench: Bench, state: StepState) -> bool:
+    return bool(state.task_id) and not state.verdict and not os.path.isdir(bench.project.path(runs.JOBS, state.task_id))
+
+
+def _unsettled(bench: Bench) -> list[tuple[int, str]]:
+    """Return the steps with their tasks whose agent nobody has looked after yet."""
+    folder = protect.unfinished(bench.root)
+    pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
+    open_tasks = [(number, state.task_id) for number, state in bench.states.items() if at_work(bench.root, state)]
+    known = [(number, state.task_id) for number, state in bench.states.items() if state.task_id == pending]
+    return list(dict.fromkeys((*open_tasks, *(known if pending else ()))))
+
+
+def at_work(root: str, state: StepState) -> bool:
+    """Tell whether an agent was let go for a step and its end is not in the log."""
+    if state.verdict or not state.task_id or not runs.remembers(root, state.task_id):
+        return False
+    return state.run_closed != f"{state.task_id}/{runs.newest_main(root, state.task_id)}"
+
+
+def _folder(bench: Bench, task: Task, run: str) -> str:
+    return os.path.join(bench.folder(task, run), runs.GUARDED)
+
+
+def _restored(root: str, folder: str, found: tuple[Change, ...]) -> ProtectedRestored:
+    back = [spelled(one.path) for one in found if one.restored]
+    lost = tuple(spelled(f"{one.path}: {one.why}") for one in found if not one.restored)
+    more = (f"and {len(back) - MOST_NAMED} more",) if len(back) > MOST_NAMED else ()
+    kept = os.path.relpath(os.path.join(folder, "taken"), root)
+    run = os.path.basename(os.path.dirname(folder))
+    return ProtectedRestored(run=run, paths=(*back[:MOST_NAMED], *more), lost=lost[:MOST_NAMED], kept=kept)
+
+
+def _named(found: tuple[Change, ...]) -> str:
+    paths = list(dict.fromkeys(spelled(one.path) for one in found))
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return f"{', '.join(paths[:5])}{more}"

@@ -1,0 +1,287 @@
+"""What judges a step that an agent outside works on: remembered at its brief, compared before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor.checks import evidence
+from executor.errors import PersonWantedError
+from executor.guard import brief_memory, protect
+from executor.guard.agent import globs_of, startup_of
+from executor.guard.restore import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
+from executor.plan.parts import changed_parts, parts_of
+from executor.plan.spec import spec_md
+from executor.store import caches, log_files, log_reader
+from executor.store.events import BriefGiven, JudgesChanged, WarningRaised
+from executor.store.project import DEFINITIONS, SPEC_NAME
+from executor.system import files
+from executor.system.masking import spelled
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.run_records import LOG_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from executor.guard.brief_memory import Kept, Remembered
+    from executor.guard.restore import Change
+    from executor.plan.plan import Plan
+    from executor.plan.spec.spec_md import Box
+    from executor.store.context import Bench, Task
+    from executor.store.step_state import StepState
+
+    Shown = tuple[str, ...]
+
+STEP = re.compile(r"(?:: |of )step (\d{1,9})")
+PART = 16  # hex digits that tell a part from what it was
+NO_BOX: Shown = ()
+MOST_TOLD = 20
+MOST_NAMED = 3
+UNLOGGED = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
+PUT_BACK = (
+    "Whoever changed it puts it back (git diff shows what, git checkout -- FILE brings a committed file back)"
+    " and gives the same command again;"
+)
+HOW = {ADDED: "is new", CHANGED: "changed", MODE: "has another mode", REMOVED: "is gone", REPLACED: "was replaced"}
+# The state of a box that a line of the log accounts for; of SpecMarked its status says it.
+STATES = {
+    "StepPassed": "x",
+    "SpecTicked": "x",
+    "StepMarkedDone": "x",
+    "StepFailed": " ",
+    "StepInterrupted": " ",
+    "StepReopened": " ",
+    "SpecLineAppended": " ",
+    "JobStarted": "~",
+    "SupervisorStarted": "~",
+}
+MARKED = {"started": "~", "passed": "x"}
+
+
+class Found(Value):
+    """What changed since the brief of a step: `changes` in words, `unknown` when nobody can tell."""
+
+    step: int
+    task_id: str
+    changes: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+def distrust_caches(root: str) -> None:
+    """Throw away what an agent outside may have written for us to read, while a brief is out or was."""
+    if brief_memory.is_kept(root):
+        caches.drop(root)
+
+
+def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
+    """Return the steps that were given a brief and have not passed since: what judges them is remembered."""
+    return {number: state for number, state in sorted(states.items()) if state.judges}
+
+
+def remember(bench: Bench, task: Task) -> str:
+    """Remember what judges the plan now, unless an earlier brief did; return the reference for the log."""
+    known = next((state.judges for state in briefed(bench.states).values()), "")
+    return known or renew(bench, task)
+
+
+def renew(bench: Bench, task: Task) -> str:
+    """Remember what judges the plan now, in place of what was; return the reference for the log.
+
+    What the step of this task is to make, it may make, be it a file that judging programs start with.
+    """
+    definitions = bench.relative(bench.project.definitions)
+    before = [brief_memory.ident_of(state.judges) for state in briefed(bench.states).values()]
+    brief_memory.forget(bench.root, *before)
+    what = brief_memory.Remembered(definitions, _parts(bench.plan), _boxes(bench))
+    reference, trouble = brief_memory.keep(bench.root, what, globs_of(bench), startup_of(bench, task))
+    if trouble:
+        bench.journal.write(WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}"))
+    return reference
+
+
+def refuse_changed(bench: Bench) -> None:
+    """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
+    found = changed(bench)
+    if found is None:
+        return
+    _log_once(bench, found)
+    raise PersonWantedError(told(found))
+
+
+def changed_meanwhile(bench: Bench) -> str:
+    """Return in one line that what judges changed while a brief is out; a job's plan is that of its start anyway."""
+    found = _compared(bench, None)
+    if found is None:
+        return ""
+    what = spelled(", ".join(found.changes[:MOST_NAMED])) or found.unknown
+    then = f"put it back, or do-tasks accept {found.step}; then: do-tasks --continue (MAIN is not repeated)"
+    return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
+
+
+def changed(bench: Bench) -> Found | None:
+    """Return what changed since the first brief that is out, None when nothing did, or none is."""
+    return _compared(bench, _parts(bench.plan))
+
+
+def _compared(bench: Bench, parts: Mapping[str, str] | None) -> Found | None:
+    """Return what changed; of the plan, when its parts are given."""
+    out = briefed(bench.states)
+    kept = {number: brief_memory.read(bench.root, state.judges) for number, state in out.items()}
+    lost = next((number for number, one in kept.items() if one.what is None), 0)
+    first = lost or next(iter(out), next(iter(bench.plan.numbers), 0))
+    task_id = out[first].task_id if first in out else ""
+    if lost:
+        return Found(first, task_id, unknown=kept[lost].why)
+    if _strange(bench, {brief_memory.ident_of(state.judges) for state in out.values()}):
+        return Found(first, task_id, unknown=UNLOGGED)
+    changes = (*_of_log(bench), *_of_evidence(bench, out), *_of_judges(bench, kept, parts))
+    return Found(first, task_id, tuple(dict.fromkeys(changes))) if changes else None
+
+
+def _of_log(bench: Bench) -> Iterator[str]:
+    """Yield what is wrong with the log, also where it says that no brief is out any more."""
+    for ident in brief_memory.kept(bench.root):
+        yield from (f"{LOG_NAME}: {one}" for one in brief_memory.log_changes(bench.root, ident))
+
+
+def _of_judges(bench: Bench, kept: Mapping[int, Kept], parts: Mapping[str, str] | None) -> Iterator[str]:
+    for one in {one.reference: one for one in kept.values()}.values():
+        if one.what:
+            names = changed_parts(one.what.parts, parts, briefed=set(kept)) if parts is not None else []
+            yield from _of_plan(bench, one.what, names)
+            yield from _of_files(bench, one.folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
+            yield from _of_boxes(bench, one.what)
+
+
+def _of_evidence(bench: Bench, out: Mapping[int, StepState]) -> Iterator[str]:
+    """Yield the records of what lay there before MAIN that are not as they were when a brief was given."""
+    for state in (one for one in out.values() if one.verdict == "waiting"):
+        lines = log_reader.task_lines(bench.root, state.task_id)
+        said = next((str(line.get("before") or "") for line in lines if line.get("event") == BriefGiven.__name__), "")
+        path = evidence.record(bench.root, state.task_id, state.digest)
+        if said != digest_of_file(path):
+            yield f"{bench.relative(path)}: changed; it says what lay there before MAIN"
+
+
+def digest_of_file(path: str) -> str:
+    """Return a short digest of a file of ours, empty when it cannot be read."""
+    try:
+        data = files.read(path)
+    except OSError:
+        return "?"
+    return files.digest(data)[:PART] if data else ""
+
+
+def steps_in(found: Found) -> set[int]:
+    """Return the steps that the changes name."""
+    return {int(number) for one in found.changes for number in STEP.findall(one)}
+
+
+def _strange(bench: Bench, named: set[str]) -> list[str]:
+    """Return what is remembered of briefs that the log does not know."""
+    unnamed = [one for one in brief_memory.kept(bench.root) if one not in named]
+    return [one for one in unnamed if not _is_in_log(bench.root, one) and brief_memory.went_out(bench.root, one)]
+
+
+def forget_settled(bench: Bench) -> None:
+    """Forget what was remembered when every step that had a brief has passed, or a person has seen to it."""
+    if not briefed(bench.states) and brief_memory.is_kept(bench.root) and changed(bench) is None:
+        brief_memory.forget(bench.root)
+
+
+def told(found: Found) -> str:
+    """Return what is wrong, each change on a line, and the ways on."""
+    accept = f"in a terminal of their own a person accepts it: do-tasks accept {found.step}"
+    if found.unknown:
+        return (
+            f"nobody can tell whether what judges step {found.step} is as it was at its brief: {found.unknown}."
+            f" Nothing was run.\nLook at SPEC.md, the definitions and the tests (git diff); {accept}"
+        )
+    more = len(found.changes) - MOST_TOLD
+    lines = [*found.changes[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(
+        (
+            f"what judges step {found.step} changed since its brief ({found.task_id}), so nothing was run:",
+            *(f"  {spelled(line)}" for line in lines),
+            PUT_BACK,
+            f"or {accept}",
+        )
+    )
+
+
+def _log_once(bench: Bench, found: Found) -> None:
+    """Log what was found, once for the same."""
+    changes = found.changes or (found.unknown,)
+    lines = log_reader.task_lines(bench.root, found.task_id) if found.task_id else []
+    last = next((line.get("changes") for line in reversed(lines) if line.get("event") == JudgesChanged.__name__), None)
+    if last != [bench.masker.mask(one) for one in changes]:
+        bench.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
+
+
+def _of_plan(bench: Bench, was: Remembered, names: list[str]) -> Iterator[str]:
+    definitions = bench.relative(bench.project.definitions)
+    if was.definitions != definitions:
+        yield f"{definitions}: the plan is read from here now, it was {was.definitions}"
+    yield from (f"{definitions}: {name}" for name in names)
+
+
+def _of_files(bench: Bench, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
+    """Yield what became of the protected files; of SPEC.md and definitions the text alone is compared elsewhere."""
+    real_spec = os.path.relpath(os.path.realpath(bench.project.spec), os.path.realpath(bench.root))
+    for one in protect.changes(bench.root, folder):
+        if one.path.startswith(LOG_NAME):
+            continue
+        if one.path in (*by_meaning, real_spec, os.path.realpath(bench.project.spec)) and one.kind in (CHANGED, MODE):
+            continue
+        yield _in_words(one)
+
+
+def _in_words(one: Change) -> str:
+    return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {HOW.get(one.kind, one.kind)}"
+
+
+def _of_boxes(bench: Bench, was: Remembered) -> Iterator[str]:
+    """Yield the boxes that are not as they were and that no line of the log since then accounts for."""
+    now = _boxes(bench)
+    numbers = [number for number in sorted({*was.boxes, *now}) if was.boxes.get(number) != now.get(number)]
+    explained = _explained(bench.root, was.log_bytes) if numbers else {}
+    for number in numbers:
+        shown = now.get(number, NO_BOX)
+        if not (shown and (shown[0], shown[2]) in explained.get(number, set())):
+            yield f"SPEC.md: box of step {number}: {_box_in_words(shown)}, was {_box_in_words(was.boxes.get(number))}"
+
+
+def _box_in_words(shown: Shown | None) -> str:
+    if not shown:
+        return "no line"
+    state, kind, task_id, *_ = shown
+    return f"[{state}]" + (f" {kind.replace('_', ' ')}" if kind else "") + (f" {task_id}" if task_id else "")
+
+
+def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
+    """Return the states of boxes that the log behind so many bytes accounts for, with the task, by step."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    for line in filter(None, map(log_reader.parse, log_files.lines_behind(root, log_bytes))):
+        event, step = line.get("event"), line.get("step")
+        state = MARKED.get(str(line.get("status")), " ") if event == "SpecMarked" else STATES.get(str(event))
+        if state is not None and isinstance(step, int):
+            found.setdefault(step, set()).add((state, str(line.get("task_id") or "")))
+    return found
+
+
+def _is_in_log(root: str, ident: str) -> bool:
+    needle = ident.encode()
+    return any(needle in line for line in log_files.lines_behind(root, 0))
+
+
+def _parts(plan: Plan) -> dict[str, str]:
+    return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(plan).items()}
+
+
+def _boxes(bench: Bench) -> dict[int, Shown]:
+    return {box.number: _shown(box) for box in spec_md.boxes(bench.spec_bytes())}
+
+
+def _shown(box: Box) -> Shown:
+    mark = box.mark
+    return (box.state, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ("", "", "", "")))

@@ -1,0 +1,189 @@
+"""How a check of an agent's step is started: held in, with no secret and no network but those that it names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+
+from executor.checks import kinds
+from executor.checks.kinds import Place
+from executor.guard import agent, ignore_files, locked, protect, sandbox, start_files, startup_files
+from executor.guard.confine import (
+    allowed,
+    clear_bits,
+    known_before,
+    now_ns,
+    put_aside,
+    surroundings,
+    wanted_of,
+)
+from executor.plan.model import path_of
+from executor.store import runs
+from executor.system import own_program
+from executor.system.masking import spelled
+from executor.system.records import TYPE_CHECKING
+from executor.system.secret_values import without_secrets
+from executor.system.shell.bash_command import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from executor.guard.mounts import Containment
+    from executor.plan.model import Check
+    from executor.store.context import Bench, Task
+
+    Start = tuple[tuple[str, ...], dict[str, str]]
+
+SCRATCH = "checks"
+MOST_NAMED = 5
+GIT = ".git"
+OTHERS_START = "which other checks start with; what the plan wants stands in outputs"
+ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read what an agent has made
+# What leads to keys that are no variable's value.
+LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
+# Caches that lie in the project, where the agent could have written them, are not believed.
+NO_CACHE = {"MYPY_CACHE_DIR": os.devnull, "RUFF_NO_CACHE": "true"}
+NO_NETWORK = (
+    *("Network is unreachable", "name resolution", "Name or service not known", "Could not resolve host"),
+    *("Connection refused", "ConnectError", "nodename nor servname", "EAI_AGAIN", "ENETUNREACH"),
+)
+
+
+class Enclosure:
+    """One for all checks of a task's POST."""
+
+    def __init__(self, bench: Bench, task: Task, containment: Containment) -> None:
+        self.containment = containment
+        self._bench = bench
+        self._mode = wanted_of(bench, task).mode
+        self._named = bench.named_secrets(task)
+        self._around = surroundings(bench, task, private=task.runner == "agent")
+        self._safe = self._safe_folders(task)
+        if containment.kind != "none":
+            start_files.make_way(bench.root, self._around.locks.placeholders)
+        judges = (*agent.globs_of(bench), GIT)
+        self._startup = agent.startup_of(bench, task)
+        self._steering = self._steered_by()
+        self._left: list[str] = []
+        self._began_ns = now_ns()
+        self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
+        self._scratch = os.path.join(bench.root, runs.JOBS, task.task_id, SCRATCH, "scratch")
+
+    @property
+    def refusal(self) -> str:
+        """Why no check is started, empty when they may be: a sandbox that the plan requires cannot be had."""
+        if self.containment.kind != "none" or self._mode != "required":
+            return ""
+        return f"sandbox: required: {self.containment.why}; install bubblewrap, or say sandbox: {{mode: auto}}"
+
+    def _safe_folders(self, task: Task) -> tuple[str, ...]:
+        """Return the folders of the project whose programs a check may start: those that no agent has written to."""
+        bench = self._bench
+        if wanted_of(bench, task).environment == "writable":
+            return locked.environments(bench.root, {**os.environ, **bench.environ}, bench.python)
+        before = known_before(bench, task)
+        return tuple(one for one in self._around.locks.read_only if before is None or one in before)
+
+    def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
+        """Return the command line of a check inside the sandbox, and its environment."""
+        plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._safe)}
+        if kinds.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
+            return argv, plain
+        given = without_secrets(plain, check.env, self._named)
+        given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
+        return self._held(check, prepared(argv)), {**given, **NO_CACHE}
+
+    @staticmethod
+    def runs_code(check: Check) -> bool:
+        """Return True for a check that may run code of the agent: no other one runs beside it."""
+        return kinds.CHECKS[check.kind] is not Place.CHILD_OURS and not kinds.in_process(check)
+
+    def look_between(self, task: Task) -> str:
+        """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""
+        steering = tuple(path for path in self._steered_by() if path not in self._steering)
+        steering = tuple(path for path in steering if ignore_files.steers(self._bench.root, path))
+        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), steering, when="its checks ran")
+        self._left += [path for path in steering if path not in self._left]
+        return _named(steering)
+
+    def look_over(self, task: Task) -> str:
+        """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""
+        self.look_between(task)
+        around = self._around
+        started = start_files.appeared(
+            self._bench.root,
+            around.locks.before,
+            allowed=allowed(wanted_of(self._bench, task)),
+            changed_since_ns=around.since_ns,
+        )
+        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), started, when="its checks ran")
+        clear_bits(self._bench, task, self._began_ns, when="its checks ran")
+        named = _named(self._left)
+        return f"a check left {named}, {OTHERS_START}" if named else ""
+
+    def _steered_by(self) -> tuple[str, ...]:
+        """Return the files that judging programs read as they start."""
+        found = startup_files.find(self._bench.root, self._startup)
+        return (*found.files, *found.hiding)
+
+    @property
+    def _is_private(self) -> bool:
+        return self._around.sight.private
+
+    def _held(self, check: Check, argv: tuple[str, ...]) -> tuple[str, ...]:
+        sight = self._around.sight
+        asked = self._outside(check) if check.kind in ON_FILES else ()
+        return sandbox.contained(
+            self.containment.replace(network=check.network),
+            argv,
+            root=self._bench.root,
+            scratch=self._scratch,
+            home=os.path.expanduser("~"),
+            read_only=self._read_only,
+            keep=(*self._around.keep, sys.prefix, sys.base_prefix, own_program.FOLDER),
+            sight=sight.replace(read=(*sight.read, *asked)),
+        )
+
+    def _outside(self, check: Check) -> tuple[str, ...]:
+        """Return the folder outside the project where a check looks: the plan names it, so it is read."""
+        asks = check.asks
+        glob = os.path.expanduser(str(asks.get("file") or path_of(asks)) if isinstance(asks, dict) else str(asks))
+        if not os.path.isabs(glob):
+            return ()
+        names = glob.split(os.sep)
+        fixed = next((at for at, name in enumerate(names) if set(name) & set("*?[")), len(names) - 1)
+        folder = os.sep.join(names[:fixed])
+        return (glob,) if os.path.exists(glob) else (folder,) if folder.count(os.sep) > 1 else ()
+
+    def hint(self, check: Check, output: str) -> str:
+        """Return what a failed check may lack in here, empty when nothing tells."""
+        if self.containment.kind == "none":
+            return ""
+        if not check.network and any(said in output for said in NO_NETWORK):
+            return "it ran without a network: add network: true to the check where it needs one"
+        if "Read-only file system" in output:
+            return "it ran contained: the environment, .git and what judges are read-only for it"
+        return ""
+
+
+def _named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return spelled(f"{', '.join(paths[:MOST_NAMED])}{more}")
+
+
+@contextmanager
+def enclosed(bench: Bench, task: Task) -> Iterator[Enclosure | None]:
+    """Have the checks of a step that an agent did held in meanwhile; sandbox: off holds none."""
+    wanted = wanted_of(bench, task)
+    if wanted.mode == "off":
+        yield None
+        return
+    path = bench.environ.get("PATH", os.defpath)
+    held = Enclosure(bench, task, sandbox.containment(wanted.mode, network=False, path=path))
+    bench.enclosure = held
+    try:
+        yield held
+    finally:
+        bench.enclosure = None
+        start_files.clear(bench.root)

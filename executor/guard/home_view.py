@@ -1,0 +1,167 @@
+"""What a contained process sees of a home folder: toolchains and caches by name, no key, no history, no rc file."""
+
+from __future__ import annotations
+
+import os
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Folders of programs and of what they have fetched. Files with tokens lie beside these, or are in HIDDEN.
+TOOLS = (
+    *(".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/virtualenvs"),
+    *(".local/share/mise/installs", ".local/share/mise/shims", ".local/share/pnpm", ".local/share/jupyter/kernels"),
+    *(".pyenv", ".rbenv", ".asdf", ".nvm", ".volta/bin", ".volta/tools", ".fnm", ".bun/bin", ".deno/bin"),
+    *(".cargo/bin", ".cargo/registry", ".cargo/git", ".cargo/env", ".rustup", ".juliaup", ".sdkman/candidates"),
+    *("go/bin", "go/pkg", "bin", "miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba"),
+    *(".conda/envs", ".conda/pkgs", ".virtualenvs", ".mamba/pkgs", "nltk_data"),
+)
+CACHES = (
+    *(".cache/pip", ".cache/uv", ".cache/huggingface", ".cache/torch", ".cache/torch_extensions", ".cache/triton"),
+    *(".cache/pypoetry", ".cache/pre-commit", ".cache/matplotlib", ".cache/yarn", ".cache/ms-playwright"),
+    *(".cache/go-build", ".triton", ".npm/_cacache", ".npm/_npx", ".keras/datasets"),
+)
+ALLOWED = (*TOOLS, *CACHES)
+# Variables that name a toolchain or a cache in the home.
+NAMED = (
+    *("VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_HOME", "CUDA_PATH", "JAVA_HOME", "RUSTUP_HOME", "NVM_DIR", "PYENV_ROOT"),
+    *("GOROOT", "GOMODCACHE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TRANSFORMERS_CACHE", "TORCH_HOME"),
+    *("UV_CACHE_DIR", "PIP_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "NLTK_DATA", "TRITON_CACHE_DIR", "CONDA_ROOT"),
+)
+LISTS = ("PYTHONPATH", "LD_LIBRARY_PATH", "NODE_PATH")
+BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg", "conda-meta", "etc")
+# Never a toolchain, though a variable or PATH may lead there.
+HIDDEN_NAMES = ("token", "stored_tokens", "credentials", "credentials.toml", "auth.json")
+MOST_LINES = 200
+OTHERS = "/home"
+
+
+def homes(home: str) -> tuple[str, ...]:
+    """Return the real folders that are homes here: HOME, that of our user, root's, and the folder of all others.
+
+    That one is not listed: a home on a dead mount must not be asked for.
+    """
+    named = [home, _of_our_user(), "/root", OTHERS] if os.path.isabs(home) else []
+    real = [os.path.realpath(path) for path in named if path and os.access(path, os.R_OK | os.X_OK)]
+    return tuple(dict.fromkeys(path for path in real if os.path.isdir(path) and is_veiled(path)))
+
+
+def links_to(home: str) -> dict[str, str]:
+    """Return the links on the way to a home that lie where all homes do, with what they say."""
+    place = os.path.normpath(home)
+    inside = place.startswith(f"{OTHERS}/") and os.path.islink(place)
+    return {place: os.readlink(place)} if inside else {}
+
+
+def is_veiled(home: str) -> bool:
+    """Return True for a folder that can be taken away whole: one that holds the system cannot."""
+    return not any(_within(folder, home) for folder in ("/usr", "/etc", "/bin", "/lib", "/dev", "/proc"))
+
+
+def _of_our_user() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except (ImportError, KeyError):
+        return ""
+
+
+def allowed(home: str) -> tuple[str, ...]:
+    """Return what of the allow list is there, as absolute paths."""
+    paths = (os.path.join(home, name) for name in ALLOWED)
+    return tuple(path for path in paths if os.path.exists(path))
+
+
+def hidden(folder: str) -> Iterator[str]:
+    """Yield the files with tokens that lie right inside an allowed folder."""
+    for name in HIDDEN_NAMES:
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            yield path
+
+
+def tools(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders that PATH and the variables of toolchains name; of a `bin` what stands beside it."""
+    path = [part for folder in _split(environ.get("PATH", "")) for part in around(folder)]
+    named = [environ.get(name, "") for name in NAMED]
+    listed = [folder for name in LISTS for folder in _split(environ.get(name, ""))]
+    found = (os.path.normpath(one) for one in (*path, *named, *listed) if os.path.isabs(one))
+    return tuple(dict.fromkeys(one for one in found if os.path.exists(one)))
+
+
+def around(folder: str) -> tuple[str, ...]:
+    """Return a folder of programs with the libraries beside it, where that is one toolchain's own place."""
+    prefix, name = os.path.split(os.path.normpath(folder))
+    if name != "bin" or os.path.basename(prefix) in (".local", ".cargo"):
+        return (folder,)
+    return (folder, *(os.path.join(prefix, one) for one in BESIDE_BIN[1:]))
+
+
+def editable(prefix: str) -> tuple[str, ...]:
+    """Return the folders that an environment's packages are imported from by a .pth file: `pip install -e`."""
+    lib = os.path.join(prefix, "lib")
+    sites = (os.path.join(lib, name, "site-packages") for name in _names(lib) if name.startswith("python"))
+    pths = (
+        os.path.join(site, name) for site in sites for name in _names(site) if name.endswith((".pth", "_finder.py"))
+    )
+    found = [path for pth in pths for path in _paths_in(pth)]
+    return tuple(dict.fromkeys(found))
+
+
+def _paths_in(file: str) -> list[str]:
+    import re
+
+    try:
+        with open(file, encoding="utf-8", errors="replace") as stream:
+            text = stream.read(100_000)
+    except OSError:
+        return []
+    if file.endswith(".pth"):
+        found = [line.strip() for line in text.splitlines()[:MOST_LINES] if line.startswith("/")]
+    else:
+        found = re.findall(r"['\"](/[^'\"\n]+)['\"]", text)[:MOST_LINES]
+    return [path for path in found if os.path.isdir(path)]
+
+
+def repository(root: str) -> tuple[str, ...]:
+    """Return what git reads outside the project: the repository that it is a folder of, or a worktree's own."""
+    folder, found = root, []
+    for _ in range(root.count("/")):
+        marker = os.path.join(folder, ".git")
+        if os.path.lexists(marker):
+            found = [*([folder] if folder != root else []), *_git_folder(marker)]
+            break
+        folder = os.path.dirname(folder)
+    return tuple(path for path in found if path not in (os.sep, ""))
+
+
+def _git_folder(marker: str) -> tuple[str, ...]:
+    """Return the repository that a worktree's .git file leads to."""
+    if not os.path.isfile(marker):
+        return ()
+    try:
+        with open(marker, encoding="utf-8", errors="replace") as stream:
+            said = stream.read(4096).strip()
+    except OSError:
+        return ()
+    path = os.path.realpath(os.path.join(os.path.dirname(marker), said.removeprefix("gitdir:").strip()))
+    common, _, rest = path.partition("/.git/")
+    return (os.path.join(common, ".git"),) if rest else ()
+
+
+def _split(path: str) -> list[str]:
+    return [one for one in path.split(os.pathsep) if os.path.isabs(one)]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))

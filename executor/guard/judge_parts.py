@@ -1,0 +1,135 @@
+"""Parts of a file with several readers: what of it a judging program reads, the rest being anybody's."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+_SECTION = re.compile(r"\s*\[\s*([^\]]+?)\s*\]\s*(?:[#;].*)?$")
+_ORDINARY_JSON = frozenset(
+    (
+        *("name", "version", "description", "keywords", "homepage", "bugs", "license", "author", "contributors"),
+        *("repository", "funding", "private", "files", "engines", "packageManager", "publishConfig"),
+        *("main", "module", "types", "typings", "bin", "sideEffects", "browserslist"),
+        *("dependencies", "devDependencies", "peerDependencies", "optionalDependencies", "bundledDependencies"),
+    )
+)
+_ORDINARY_CARGO = frozenset(("dependencies", "dev-dependencies", "build-dependencies", "target"))
+_STEERS_CARGO = ("build", "autotests", "autobins", "autobenches", "autoexamples", "links", "workspace", "default-run")
+_ORDINARY_GIT = re.compile(
+    r"user\..*|branch\..*|remote\.[^=]*\.(?:url|pushurl|fetch)|lfs\..*|init\.defaultbranch"
+    r"|core\.(?:repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks)"
+)
+_QUOTED = re.compile(r'(\S+)\s+"(.*)"$')
+
+
+def has_parts(path: str) -> bool:
+    """Return True for a file of which only parts judge."""
+    return _reader(path) is not None
+
+
+def part_of(path: str, data: bytes, sections: Iterable[str]) -> str:
+    """Return what of a file judges, in one spelling; empty when nothing does. One that cannot be read counts whole."""
+    reader = _reader(path)
+    if reader is None:
+        return repr(data)
+    try:
+        told = reader(data.decode("utf-8-sig"), tuple(sections))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return repr(data)
+    return repr(told) if told else ""
+
+
+def _reader(path: str) -> Callable[[str, tuple[str, ...]], object] | None:
+    return _READERS.get(path if path.startswith(".git/") else path.rpartition("/")[2])
+
+
+def _of_pyproject(text: str, sections: tuple[str, ...]) -> object:
+    import tomllib
+
+    tools = tomllib.loads(text).get("tool", {})
+    return {name: tools[name] for name in sorted(tools) if name in sections}
+
+
+def _of_ini(text: str, sections: tuple[str, ...]) -> object:
+    """Return the lines of these sections, by each reading that a program may have of the file."""
+    return [line for names, line in _readings(text) if any(fnmatch.filter(names, one) for one in sections)]
+
+
+def _of_entry_points(text: str, _: tuple[str, ...]) -> object:
+    return [line for names, line in _readings(text) if "pytest11" in names]
+
+
+def _readings(text: str) -> Iterator[tuple[set[str], str]]:
+    """Yield each line with the sections that it may be in.
+
+    For some programs an indented line goes on with the one before, whatever it looks like; some take what stands
+    between the outermost brackets, and overlook what follows.
+    """
+    plain, outer = "", ""
+    for line in text.splitlines():
+        said = line.strip()
+        if not said or said.startswith(("#", ";")):
+            continue
+        match = _SECTION.match(said)
+        plain = match[1] if match else plain
+        if said.startswith("[") and "]" in said and not line[0].isspace():
+            outer = said[: said.rindex("]")].strip("[] ")
+        yield {plain, outer}, said
+
+
+def _of_package(text: str, _: tuple[str, ...]) -> object:
+    body = json.loads(text)
+    return {key: body[key] for key in sorted(body) if key not in _ORDINARY_JSON}
+
+
+def _of_cargo(text: str, _: tuple[str, ...]) -> object:
+    import tomllib
+
+    body: dict[str, Any] = tomllib.loads(text)
+    steers = {key: value for key, value in body.get("package", {}).items() if key in _STEERS_CARGO}
+    rest = {key: body[key] for key in sorted(body) if key not in _ORDINARY_CARGO and key != "package"}
+    return {**rest, **({"package": steers} if steers else {})}
+
+
+def _of_git(text: str, _: tuple[str, ...]) -> object:
+    return sorted(line for line in _settings(text) if not _ORDINARY_GIT.fullmatch(line.partition("=")[0]))
+
+
+def _settings(text: str) -> Iterator[str]:
+    """Yield the lines of git's configuration as `section.name.key=value`."""
+    for section, line in _lines(text):
+        if not _SECTION.match(line):
+            key, _, value = line.partition("=")
+            quoted = _QUOTED.match(section)
+            name = f"{quoted[1].lower()}.{quoted[2]}" if quoted else section.lower()
+            yield f"{name}.{key.strip().lower()}={value.strip()}"
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (section, line) of an INI file, without what is empty or a comment; a section's own line too."""
+    section = ""
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        match = _SECTION.match(line)
+        section = match[1] if match else section
+        yield section, line.strip()
+
+
+_READERS: dict[str, Callable[[str, tuple[str, ...]], object]] = {
+    "pyproject.toml": _of_pyproject,
+    "setup.cfg": _of_ini,
+    "tox.ini": _of_ini,
+    "entry_points.txt": _of_entry_points,
+    "package.json": _of_package,
+    "Cargo.toml": _of_cargo,
+    ".git/config": _of_git,
+}

@@ -1,0 +1,219 @@
+"""Places of a project where a file would change what the checks of a plan say, by being there."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from executor.guard import ignore_files, path_patterns
+from executor.guard.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
+from executor.guard.judge_parts import has_parts
+from executor.guard.judge_reach import commands_of, inside, reach_of
+from executor.guard.make_targets import actions
+from executor.guard.startup_files import Startup
+from executor.system import files
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from executor.guard.judge_files import Tool
+    from executor.guard.judge_reach import Reach
+    from executor.plan.model import Step
+    from executor.plan.plan import Plan
+    from executor.store.sources import Sources
+
+    Place = tuple[str, tuple[str, ...]]
+
+BASICS = frozenset(
+    (
+        *("sh", "bash", "env", "python", "python3", "git", "test", "cat", "grep", "sed", "awk", "find", "ls", "head"),
+        *("tail", "wc", "sort", "cut", "tr", "xargs", "diff", "cmp", "jq", "make", "timeout", "basename", "dirname"),
+    )
+)
+INIT = "__init__"
+# Packages leave such folders among the modules by mistake; nobody imports them by these names.
+GENERIC = frozenset(("tests", "test", "docs", "doc", "examples", "scripts", "benchmarks", "src", "tools", "setup"))
+_PATHS = re.compile(r"\bPYTHONPATH=['\"]?([^\s'\";]+)")
+_HERE = re.compile(r"\$\{?PWD\}?|\$\(pwd\)")
+_WILD = re.compile(r"[*?\[]")
+
+
+def startup_of(
+    plan: Plan,
+    step: Step,
+    *,
+    root: str,
+    python: str,
+    environ: Mapping[str, str],
+    sources: Sources,
+    writable: tuple[str, ...] = (),
+) -> Startup:
+    """Return what must not appear or change in a project while an agent does this step.
+
+    The checks of all steps count: what an agent leaves now would judge a later step too. In `writable` files and
+    folders it may.
+    """
+    commands = [text for _, data in plan.raw.values() for text in commands_of(data)]
+    reach = reach_of(root, commands, sources)
+    tools = (*reach.tools, *((OF_PYTHON,) if reach.python else ()))
+    modules = _modules(root, python) if reach.python else ()
+    leads = dict.fromkeys(_leads(root, reach, environ), modules) if modules else {}
+    leads |= {folder: (*leads.get(folder, ()), INIT) for folder in _packages_of_judges(plan, root, reach)}
+    return Startup(
+        folders=_joined(_near(reach, tools), _own_places(root, python, environ), without=writable),
+        programs=_joined(_path_places(root, reach, environ), without=writable),
+        anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
+        leads=leads,
+        modules=(*modules, *((INIT,) if "unittest" in reach.words else ())),
+        tests=bool(reach.words & PYTESTS),
+        free=(*made_by(step), *writable),
+        sections=tuple(dict.fromkeys(name for tool in tools for name in tool.sections)),
+    )
+
+
+def globs_of(wanted: Startup) -> tuple[str, ...]:
+    """Return globs of the files that count as a whole, which an editor may refuse."""
+    near = [os.path.join(folder, name) for folder, names in wanted.folders.items() for name in names]
+    every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
+    freed = {os.path.basename(path) for path in wanted.free}
+    return tuple(
+        one for one in every if not (has_parts(one) or ignore_files.is_one(one)) and os.path.basename(one) not in freed
+    )
+
+
+def made_by(step: Step) -> tuple[str, ...]:
+    """Return the files that a step is to make by name: its outputs, its script, what a criterion looks for."""
+    main = step.main
+    if main is None:
+        return ()
+    asked = [one.asks for one in main.criteria if one.kind == "file"]
+    named = [one.get("path") if isinstance(one, dict) else one for one in asked]
+    paths = [one for one in (*main.outputs, main.script, *named) if isinstance(one, str) and one]
+    plain = (os.path.normpath(one) for one in paths if not _WILD.search(one))
+    return tuple(dict.fromkeys(one for one in plain if one != "." and not one.startswith(("/", ".."))))
+
+
+def _joined(*places: Iterable[Place], without: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the names of each folder, once; folders below those `without` are left out."""
+    found: dict[str, list[str]] = {}
+    for folder, names in (place for each in places for place in each):
+        if not any(folder == one or folder.startswith(f"{one}/") for one in without):
+            found.setdefault(folder, []).extend(names)
+    return {folder: tuple(dict.fromkeys(names)) for folder, names in found.items()}
+
+
+def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
+    names = tuple(dict.fromkeys((*(name for tool in tools for name in tool.near), *actions(reach.text))))
+    sectioned = SECTIONED if any(tool.sections for tool in tools) else ()
+    for folder in reach.folders:
+        yield folder, (*names, *sectioned)
+    yield "", ALWAYS
+    yield ".git", ("config", "commondir")
+    yield ".git/hooks", ("*",)
+    if any(tool.words & {"git", "ruff", "black", "rg"} for tool in tools):
+        yield ".git/info", ("attributes", "exclude")
+
+
+def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield what steers the project's Python and its shells by lying where they look."""
+    own = {inside(root, os.path.dirname(os.path.dirname(python))), inside(root, environ.get("VIRTUAL_ENV", ""))}
+    for home in {".venv", *filter(None, own)}:
+        yield home, ("pyvenv.cfg",)
+        yield f"{home}/bin", ("python", "python3")
+        for folder in _packages(os.path.join(root, home)):
+            yield inside(root, folder), ("*.pth", "sitecustomize*", "usercustomize*")
+    for name in ("BASH_ENV", "ENV", "PYTHONSTARTUP"):
+        path = inside(root, environ.get(name, ""))
+        if path:
+            yield os.path.dirname(path), (os.path.basename(path),)
+
+
+def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield, for folders of the project on the PATH, the programs of checks that one in it would hide, or is."""
+    path = [one or "." for one in environ.get("PATH", os.defpath).split(os.pathsep)]
+    path = ["node_modules/.bin", *path] if reach.words & NODES else path
+    asked = reach.words | BASICS
+    for place, folder in enumerate(path):
+        here = inside(root, folder)
+        if here:
+            later = (one for one in path[place + 1 :] if not inside(root, one))
+            hidden = {name for one in later for name in _names(one)}
+            yield here, tuple(sorted(asked & {*hidden, *_names(os.path.join(root, here))}))
+
+
+def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders of the project that come first where the Python of a check looks for modules."""
+    beside = [os.path.dirname(path) for path in reach.direct]
+    real = [inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
+    told = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
+    paths = [lead for text in told for one in text.split(os.pathsep) for lead in _of_path(root, one)]
+    here = reach.folders if reach.here else ()
+    return tuple(dict.fromkeys((*beside, *filter(None, real), *paths, *here)))
+
+
+def _of_path(root: str, one: str) -> Iterator[str]:
+    """Yield the folder of the project that a part of PYTHONPATH names, if it names one."""
+    here = _HERE.sub(".", one)
+    path = inside(root, here)
+    if path or (here and os.path.normpath(os.path.join(root, here)) == os.path.normpath(root)):
+        yield path
+
+
+def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
+    """Yield the folders whose `__init__` Python would load before a protected module that a check names with dots."""
+    globs = path_patterns.globs(plan.settings.protect, plan.file)
+    for word in reach.words:
+        path = f"{word.replace('.', '/')}.py" if "." in word else ""
+        if path and path_patterns.matches(path, globs) and os.path.isfile(os.path.join(root, path)):
+            names = path.split("/")[:-1]
+            yield from ("/".join(names[:count]) for count in range(1, len(names) + 1))
+
+
+def _modules(root: str, python: str) -> tuple[str, ...]:
+    """Return the names of modules that a file of the project would hide: Python's own, and those installed."""
+    found = {*sys.stdlib_module_names, *_build_data(python)}
+    for folder in _packages(os.path.dirname(os.path.dirname(python))):
+        found |= _modules_in(folder, root)
+    return tuple(sorted(found - GENERIC))
+
+
+def _build_data(python: str) -> Iterator[str]:
+    """Yield the modules that hold how Python was built: of its own, and in no list of these."""
+    lib = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(python))), "lib")
+    for folder in (name for name in _names(lib) if name.startswith("python")):
+        named = (name for name in _names(os.path.join(lib, folder)) if name.startswith("_sysconfigdata"))
+        yield from (name.removesuffix(".py") for name in named)
+
+
+def _packages(prefix: str) -> list[str]:
+    """Return the folders of packages below an environment."""
+    lib = os.path.join(prefix, "lib")
+    folders = [os.path.join(lib, name) for name in _names(lib) if name.startswith("python")]
+    each = (os.path.join(folder, kind) for folder in folders for kind in ("site-packages", "dist-packages"))
+    return [folder for folder in each if os.path.isdir(folder)]
+
+
+def _modules_in(folder: str, root: str) -> set[str]:
+    """Return the modules of a folder of packages, with those of the folders that its .pth files add."""
+    names = _names(folder)
+    added = [line for name in names if name.endswith(".pth") for line in _lines(os.path.join(folder, name))]
+    foreign = [one for one in added if os.path.isabs(one) and os.path.join(one, "") != os.path.join(root, "")]
+    every = [*names, *(name for one in foreign if not inside(root, one) for name in _names(one))]
+    stems = (name.partition(".") for name in every)
+    return {stem for stem, _, end in stems if stem.isidentifier() and (end in ("", "py") or end.endswith("so"))}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return files.read(path).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

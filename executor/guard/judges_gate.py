@@ -1,0 +1,49 @@
+"""Before anything runs: what judges a step whose brief is out must be as it was at the brief.
+
+What compares is loaded only where a brief may be out.
+"""
+
+from __future__ import annotations
+
+from executor.system import state_home
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.store.context import Bench
+
+
+def distrust_caches(root: str) -> None:
+    """Throw away caches that an agent outside may have written, while a brief is out."""
+    if state_home.may_remember(root):
+        from executor.guard import briefed_judges
+
+        briefed_judges.distrust_caches(root)
+
+
+def refuse_changed(bench: Bench) -> None:
+    """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
+    if _concerns(bench):
+        from executor.guard import briefed_judges
+
+        briefed_judges.refuse_changed(bench)
+
+
+def changed_meanwhile(bench: Bench) -> str:
+    """Return that what judges changed while a brief is out, for a job that has ended; empty when it did not."""
+    if not _concerns(bench):
+        return ""
+    from executor.guard import briefed_judges
+
+    return briefed_judges.changed_meanwhile(bench)
+
+
+def settle(bench: Bench) -> None:
+    """Forget what was remembered when no brief needs it any more."""
+    if _concerns(bench):
+        from executor.guard import briefed_judges
+
+        briefed_judges.forget_settled(bench)
+
+
+def _concerns(bench: Bench) -> bool:
+    return any(state.judges for state in bench.states.values()) or state_home.may_remember(bench.root)

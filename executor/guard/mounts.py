@@ -1,0 +1,300 @@
+"""How a command is started inside bubblewrap: what it sees, what of that it may write."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+from executor.errors import MachineError
+from executor.guard import home_view
+from executor.system import files, own_program
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Mounts = dict[str, tuple[str, ...]]
+
+OURS = ".do-tasks"
+# Read-only inside the project: what records the work, and what others run of it later.
+RECORDS = (OURS, ".task_execution.log", ".git/hooks", ".git/config", ".claude")
+GPUS = ("nvidia", "kfd", "dri", "dxg")
+# Root may write these without any capability, and bwrap covers them only for others.
+KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/mtrr", "/proc/irq", "/proc/bus")
+TMP = "/tmp"  # noqa: S108 - the very folder that others share is kept from the shell
+SOCKETS = ("/run", "/var/run")  # docker, dbus and others listen there
+VOLATILE = (*SOCKETS, "/var/tmp")  # noqa: S108 - as above
+NIX = ("/run/current-system", "/run/opengl-driver")
+# What a home that is the project too must not show.
+SECRETS = (
+    *(".ssh", ".gnupg", ".password-store", ".local/share/keyrings", ".age", ".vault-token", ".config"),
+    *(".aws", ".azure", ".kube", ".docker", ".oci", ".boto", ".s3cfg", ".databrickscfg", ".modal.toml"),
+    *(".git-credentials", ".netrc", ".pypirc", ".npmrc", ".cargo/credentials", ".cargo/credentials.toml"),
+    *(".pgpass", ".my.cnf", ".kaggle", ".comet.config", ".netlify", ".vast_api_key", ".runpod", ".terraform.d"),
+    *(".huggingface", ".cache/huggingface/token", ".cache/huggingface/stored_tokens", ".tinker", ".m2/settings.xml"),
+    *(".claude", ".claude.json", ".anthropic", ".codex", ".gemini", ".openai", ".mozilla", ".gem", ".gitconfig"),
+    *(".profile", ".bash*", ".zsh*", ".*_history", ".pam_environment", ".xsession*", ".Xauthority", ".local/share/uv"),
+)
+
+
+class Containment(Value):
+    """What holds the shell: `kind` is bubblewrap, claude-code (its own) or none, `why` there is none.
+
+    `program` is the path of bwrap.
+    """
+
+    kind: str = "none"
+    network: bool = True
+    why: str = ""
+    program: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return what a person reads of it, in one line."""
+        if self.kind == "none":
+            return f"none{self.why and f' ({self.why})'}: the shell can do what you can"
+        network = "network shared" if self.network else "no network"
+        name = "Claude Code's own sandbox" if self.kind == "claude-code" else self.kind
+        return f"{name}: the project writable, the rest read-only, {network}"
+
+
+class Sight(Value):
+    """What a contained command sees; all paths are absolute.
+
+    `private`: homes show the allow list alone, /tmp is its own, sockets are out of reach; else it sees what we see.
+    `read` is shown all the same, `hidden` are files of the project that read as empty, `sockets` lead nowhere.
+    """
+
+    private: bool = True
+    read: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+
+
+def contained(  # noqa: PLR0913 - a shell is held in by all of these
+    containment: Containment,
+    argv: tuple[str, ...],
+    *,
+    root: str,
+    scratch: str,
+    home: str,
+    read_only: Iterable[str] = (),
+    writable: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    sight: Sight | None = None,
+) -> tuple[str, ...]:
+    """Return how to start `argv` held in; as it is when nothing holds. The caller starts it from its main thread.
+
+    `scratch` is a folder of the run below the project's own folder; what stands beside it must not be the shell's.
+    `read_only` names paths of the project; `writable` and `keep` are absolute, the latter stay visible in a home or
+    under /tmp. MachineError when the scratch folder is not a real folder there.
+    """
+    if containment.kind == "none":
+        return argv
+    sight = sight or Sight()
+    root = os.path.realpath(root)
+    scratch = _real_scratch(root, scratch)
+    inner = (*RECORDS, *_git_file(root), *read_only, own_program.PACKAGE, containment.program)
+    hidden = [path for path in map(os.path.realpath, sight.hidden) if _below(path, root) and os.path.exists(path)]
+    mounts = {
+        **_inside(root, _read_only(root, inner), pinned=hidden),
+        **_around(scratch, root, home, keep=keep, sight=sight, network=containment.network),
+        **_writable(writable, root),
+        root: ("--bind", root, root),
+        scratch: ("--bind", scratch, scratch),
+        # Pinned: else a link in its place would be what the next command finds at /tmp.
+        os.path.join(scratch, "tmp"): ("--bind", os.path.join(scratch, "tmp"), os.path.join(scratch, "tmp")),
+    }
+    words = [word for place in sorted(mounts, key=_depth) for word in mounts[place]]
+    return (containment.program, *words, *_namespaces(network=containment.network), "--chdir", root, "--", *argv)
+
+
+def _inside(root: str, jealous: Iterable[str], *, pinned: Iterable[str]) -> Mounts:
+    """Return what is read-only in the project; folders above it and above what is pinned cannot be moved away."""
+    kept = tuple(jealous)
+    return {**_pins(root, (*kept, *pinned)), **{path: ("--ro-bind", path, path) for path in kept}}
+
+
+def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: Sight, network: bool) -> Mounts:
+    """Return what is seen outside the project, and what is not seen inside it."""
+    empty = _empty(os.path.join(os.path.dirname(scratch), "empty"))
+    base = _base(scratch, network=network, private=sight.private)
+    homes = home_view.homes(home) if sight.private else ()
+    veiled = [one for one in homes if not _within(one, root)]
+    base |= {one: ("--tmpfs", one) for one in veiled}
+    links = home_view.links_to(home) if veiled else {}
+    veils = {place for place, words in base.items() if words[0] != "--ro-bind"} - {"/"}
+    kept = _kept((*keep, *sight.read), root, veils, whole=sight.read)
+    kept |= {path: ("--ro-bind", path, path) for one in veiled for path in home_view.allowed(one)}
+    hidden = _covered(_secret(home, homes, kept, root, sight), empty)
+    relinked = {place: ("--symlink", target, place) for place, target in links.items()}
+    return {**hidden, **_silent(sight.sockets, root, veils), **base, **relinked, **kept}
+
+
+def _depth(place: str) -> int:
+    """A place is mounted after those above it, which would else cover it."""
+    return place.rstrip("/").count("/")
+
+
+def _namespaces(*, network: bool) -> tuple[str, ...]:
+    return (
+        *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *(() if network else ("--unshare-net",)),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--setenv", "TMPDIR", TMP),
+    )
+
+
+def _real_scratch(root: str, scratch: str) -> str:
+    """Return the scratch folder, with its tmp, as it really is: a link would hand out what it leads to."""
+    files.private_folder(os.path.join(scratch, "tmp"))
+    real = os.path.realpath(scratch)
+    if not _below(real, os.path.join(root, OURS)) or os.path.islink(os.path.join(real, "tmp")):
+        raise MachineError(
+            f"{scratch} is not a folder below {os.path.join(root, OURS)}: a link is in the way; remove it, then go on"
+        )
+    return real
+
+
+def _empty(path: str) -> str:
+    """Return a file that is empty, made where there is none: it is what a hidden file reads as."""
+    if not os.path.isfile(path) or os.path.islink(path) or os.path.getsize(path):
+        files.replace(path, b"", mode=0o400)
+    return path
+
+
+def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
+    tmp = os.path.realpath(TMP)
+    shared = {path: ("--bind", path, path) for path in ("/var/tmp", tmp) if _is_folder(path)}  # noqa: S108 - seen as it is
+    own: Mounts = {tmp: ("--bind", os.path.join(scratch, "tmp"), tmp)}
+    mounts: Mounts = {
+        "/": ("--ro-bind", "/", "/"),
+        "/dev": ("--dev", "/dev"),
+        "/proc": ("--proc", "/proc"),
+        **{path: ("--ro-bind", path, path) for path in KERNEL if os.path.exists(path)},
+        **{path: ("--tmpfs", path) for path in (VOLATILE if private else SOCKETS) if _is_folder(path)},
+        **(own if private else shared),
+        **{path: ("--ro-bind", os.path.realpath(path), path) for path in NIX if os.path.exists(path)},
+    }
+    for name in os.listdir("/dev"):
+        if name.startswith(GPUS):
+            mounts[f"/dev/{name}"] = ("--dev-bind-try", f"/dev/{name}", f"/dev/{name}")
+    resolver = os.path.realpath("/etc/resolv.conf")
+    if network and _below(resolver, "/run") and os.path.isfile(resolver):
+        mounts[resolver] = ("--ro-bind", resolver, resolver)
+    return mounts
+
+
+def _secret(home: str, homes: Iterable[str], kept: Iterable[str], root: str, sight: Sight) -> Iterator[str]:
+    """Yield what must read as empty: tokens beside a cache, `.env` of the project, the secrets of a home inside it."""
+    places = [*homes, *([home] if os.path.isabs(home) and sight.private else [])]
+    places += [root] if sight.private and os.path.dirname(root) == home_view.OTHERS else []
+    shown = [path for path in kept if any(_below(path, one) for one in places)]
+    found = [file for folder in shown for file in home_view.hidden(folder)]
+    inside = {os.path.realpath(one) for one in places}
+    for one in inside:
+        if _within(one, root) or not home_view.is_veiled(one):
+            found += [path for name in SECRETS for path in _matching(one, name)]
+    read = [os.path.realpath(one) for one in sight.read]
+    asked = [path for path in map(os.path.realpath, found) if not any(_within(path, one) for one in read)]
+    for path in (*asked, *map(os.path.realpath, sight.hidden)):
+        if not any(_within(one, path) for one in (root, *inside)):
+            yield path
+
+
+def _matching(home: str, name: str) -> list[str]:
+    if "*" not in name:
+        return [os.path.join(home, name)]
+    try:
+        return [os.path.join(home, one) for one in os.listdir(home) if fnmatch.fnmatchcase(one, name)]
+    except OSError:
+        return []
+
+
+def _covered(paths: Iterable[str], empty: str) -> Mounts:
+    """Return an empty folder or file over each: one without rights breaks programs."""
+    mounts: Mounts = {}
+    for path in paths:
+        if os.path.isdir(path):
+            mounts[path] = ("--tmpfs", path)
+        elif os.path.isfile(path):
+            mounts[path] = ("--ro-bind", empty, path)
+    return mounts
+
+
+def _silent(sockets: Iterable[str], root: str, veils: Iterable[str]) -> Mounts:
+    """Return what answers in the place of sockets that a command would see."""
+    seen = (one for one in sockets if _below(one, root) or not any(_below(one, veil) for veil in veils))
+    return {one: ("--ro-bind", "/dev/null", one) for one in seen if os.path.exists(one)}
+
+
+def _git_file(root: str) -> tuple[str, ...]:
+    """A worktree's .git is a file that says where its hooks are."""
+    return (".git",) if os.path.isfile(os.path.join(root, ".git")) else ()
+
+
+def _read_only(root: str, paths: Iterable[str]) -> list[str]:
+    """Return those that are in the project, without those that lie in another one of them."""
+    named = (os.path.join(root, path.removesuffix("/**")) for path in paths if path)
+    found = {real for real in map(os.path.realpath, named) if _below(real, root) and os.path.exists(real)}
+    return [path for path in sorted(found) if not any(_below(path, other) for other in found)]
+
+
+def _pins(root: str, paths: Iterable[str]) -> Mounts:
+    """Return mounts of the folders between the project and these: a folder that is one cannot be moved away."""
+    folders = {folder for path in paths for folder in _above(path, root)}
+    return {folder: ("--bind", folder, folder) for folder in folders}
+
+
+def _above(path: str, root: str) -> Iterator[str]:
+    folder = os.path.dirname(path)
+    while _below(folder, root):
+        yield folder
+        folder = os.path.dirname(folder)
+
+
+def _kept(keep: Iterable[str], root: str, veils: Iterable[str], whole: Iterable[str]) -> Mounts:
+    """Return what lies under a veil and must be seen; the project itself is seen as it is.
+
+    Of a folder that is a veil itself, or holds one, only what an environment has beside its programs is kept.
+    """
+    asked = [path for path in filter(os.path.isabs, keep) if os.path.exists(path)]
+    parts = [part for path in asked for part in _parts(path, veils, whole=path in whole)]
+    places = {_place(path): path for path in parts if os.path.exists(path)}
+    return {
+        place: ("--ro-bind", path, place)
+        for place, path in places.items()
+        if not _within(place, root) and any(_below(place, veil) for veil in veils)
+    }
+
+
+def _parts(path: str, veils: Iterable[str], *, whole: bool) -> list[str]:
+    place = _place(path)
+    if whole or not any(_within(veil, place) for veil in veils):
+        return [path]
+    return [os.path.join(path, name) for name in home_view.BESIDE_BIN]
+
+
+def _writable(paths: Iterable[str], root: str) -> Mounts:
+    """Return what may be written beside the project; a path inside it could be a link that the shell made."""
+    outside = [path for path in filter(os.path.isabs, paths) if not _within(_place(path), root)]
+    real = [path for path in map(os.path.realpath, outside) if os.path.exists(path) and not _within(path, root)]
+    return {path: ("--bind", path, path) for path in real}
+
+
+def _place(path: str) -> str:
+    """Return where a path stands, itself not followed."""
+    folder, name = os.path.split(os.path.normpath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or _below(path, folder)
+
+
+def _below(path: str, folder: str) -> bool:
+    """Tell whether a path lies in a folder, by its words alone."""
+    return path != folder and path.startswith(os.path.join(folder, ""))

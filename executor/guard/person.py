@@ -1,0 +1,138 @@
+"""Whether a person types this, at a terminal of their own: told by processes, terminals and agents' marks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+
+from executor.errors import UsageError
+from executor.system import ancestry, procfs
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from executor.system.procfs import Line
+
+# What agents put into the environment of the commands that they run.
+MARKS = {
+    "DO_TASKS_TASK_ID": "a task of do-tasks",
+    "CLAUDECODE": "Claude Code",
+    "CLAUDE_CODE_ENTRYPOINT": "Claude Code",
+    "CODEX_SANDBOX": "Codex",
+    "CODEX_SANDBOX_NETWORK_DISABLED": "Codex",
+    "CODEX_THREAD_ID": "Codex",
+    "CODEX_CI": "Codex",
+    "OPENCODE": "OpenCode",
+    "OPENCODE_PID": "OpenCode",
+    "CURSOR_AGENT": "Cursor",
+    "GEMINI_CLI": "Gemini CLI",
+    "QWEN_CODE": "Qwen Code",
+    "COPILOT_CLI": "Copilot CLI",
+    "CLINE_ACTIVE": "Cline",
+    "AUGMENT_AGENT": "Augment",
+    "GOOSE_TERMINAL": "goose",
+    "AI_AGENT": "an agent",
+}
+SHELLS = frozenset(("sh", "bash", "zsh", "fish", "dash", "ash", "ksh", "mksh", "tcsh", "csh", "nu", "xonsh", "elvish"))
+WITH_VALUE = frozenset(("--init-file", "--rcfile", "-o", "+o", "-O", "+O", "--init-command", "-C"))
+
+
+def user() -> str:
+    """Return the name of whoever runs this, as the system has it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return os.environ.get("USER") or "a person"
+
+
+def givers() -> tuple[str, ...]:
+    """Return the ancestors of this process that an agent may be, as `pid start boot name`: below a person's shell.
+
+    The first ones have the pid 0, and say when this was, where, and who was there.
+    """
+    chain = ancestry.ancestors()
+    above = chain[1:]
+    moment = ancestry.moment(chain, of_a_shell=any(map(_is_a_persons_shell, above)))
+    return (*moment, *(_identity(line) for line in above[: _below_a_person(above)]))
+
+
+def is_process(giver: str) -> bool:
+    """Return False for those of `givers` that say when they were asked for."""
+    return not giver.startswith("0 ")
+
+
+def refuse_other(what: str, *, root: str, given: Collection[str]) -> None:
+    """Raise UsageError unless a person may type these words; `given` are the `givers` of the briefs that are out."""
+    why = _other(set(given))
+    if why:
+        way = f"in another terminal, which no agent opened, type: cd {shlex.quote(root)} && do-tasks {what}"
+        raise UsageError(f"{what} is for a person: {why}; {way}")
+
+
+def _other(given: set[str]) -> str:
+    """Return what speaks against a person, empty when nothing does."""
+    chain = ancestry.ancestors()
+    ours = {name for name in MARKS if os.environ.get(name)}
+    marked = next((f"{name} is set here ({MARKS[name]})" for name in MARKS if name in ours), "")
+    if marked:
+        return marked
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "standard input and standard error are no terminal"
+    known = {*map(_same, given)}
+    shared = next((line for line in chain if _same(_identity(line)) in known), None)
+    if shared:
+        return f"{ancestry.named(shared)} started this, and a brief of this project was given to it"
+    below = chain[1 : 1 + _below_a_person(chain[1:])]
+    found = next(
+        (f"{ancestry.named(line)} has {name} ({MARKS[name]})" for line in below for name in _marks(line.pid)), ""
+    )
+    return found or ancestry.doubt(chain, given)
+
+
+def _below_a_person(chain: Sequence[Line]) -> int:
+    """Return how many of a chain are below the outermost shell of a person, else below what starts sessions."""
+    for at in range(len(chain) - 1, -1, -1):
+        if _is_a_persons_shell(chain[at]):
+            return at
+    return next((at for at, line in enumerate(chain) if procfs.name(line.pid) in ancestry.SESSIONS), len(chain))
+
+
+def _is_a_persons_shell(line: Line) -> bool:
+    """Return True for an interactive shell that leads the session of a terminal, and that no agent has marked."""
+    if line.session != line.pid or not line.terminal:
+        return False
+    first, *rest = procfs.words(line.pid) or ("",)
+    if os.path.basename(first).lstrip("-") not in SHELLS:
+        return False
+    return _is_interactive(rest) and not _marks(line.pid)
+
+
+def _is_interactive(words: list[str]) -> bool:
+    words = [*words]
+    while words:
+        word = words.pop(0)
+        if word in WITH_VALUE and words:
+            words.pop(0)
+        elif not word.startswith(("-", "+")) or re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", word) or word == "--command":
+            return False
+    return True
+
+
+def _marks(pid: int) -> list[str]:
+    """Return the marks of agents in the environment that a process was started with."""
+    names = {word.partition(b"=")[0].decode("utf-8", "replace") for word in procfs.environ(pid)}
+    return [name for name in MARKS if name in names]
+
+
+def _same(giver: str) -> str:
+    """Return what stays of an identity when the process runs another program: all but its name."""
+    return giver[: -len(giver.split(" ", 3)[-1])]
+
+
+def _identity(line: Line) -> str:
+    return f"{line.pid} {line.start} {ancestry.boot()} {procfs.name(line.pid)}"

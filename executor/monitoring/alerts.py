@@ -1,0 +1,148 @@
+"""Which conditions stand, raised once, cleared once."""
+
+from __future__ import annotations
+
+import re
+
+from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.rules.stats import lasting
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from re import Match, Pattern
+    from typing import Protocol
+
+    from executor.monitoring.model import Memory
+
+    class Searcher(Protocol):
+        """A pattern, or what searches with one."""
+
+        def search(self, text: str, /) -> Match[str] | None: ...
+
+
+SHOWN_CHARS = 200
+TWICE = 2
+_PARTS = re.compile(
+    r"(?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\])"  # an escape, a class: whatever is in it is no alternative
+    r"|(?P<opens>^|\||\((?:\?(?::|P<\w+>))?)\s*(?P<word>nan|inf)\s*(?=$|[|)])",
+    re.IGNORECASE | re.DOTALL,
+)
+EXPLAINS = {  # what else one cause brings about: the first alone is raised
+    "stall": ("checkpoint_age", "throughput_drop"),
+    "nan": ("divergence", "plateau", "overfit", "checkpoint_age"),
+    "divergence": ("plateau", "overfit"),
+    "disk_hours_left": ("checkpoint_age",),
+}
+_WORDS = {"nan": r"\bnan\b", "inf": r"\binf(?:inity)?\b"}
+
+
+class Alert(Value):
+    """A condition that stands: what showed it, what it asks for, since when (monotonic seconds)."""
+
+    key: str
+    output: str
+    samples: tuple[float, ...]
+    action: str
+    since_s: float
+
+
+def weigh(
+    standing: Mapping[str, Alert],
+    key: str,
+    judgement: Judgement,
+    *,
+    action: str,
+    now_s: float,
+    excused: Memory | None = None,
+) -> tuple[dict[str, Alert], str]:
+    """Return what stands after a judgement, and whether that is "raised", "cleared" or "" (nothing new).
+
+    What another standing alert explains is not raised; with a memory for the `excused` neither is what is left of it
+    when that alert is over, until its own condition was over once.
+    """
+    excused = {} if excused is None else excused
+    if judgement.stands is False:
+        excused.pop(key, None)
+        return {other: one for other, one in standing.items() if other != key}, "cleared" if key in standing else ""
+    if not judgement.stands or key in standing:
+        return dict(standing), ""
+    cause = excused.get(key) or _cause(standing, key)
+    if cause:
+        excused[key] = cause
+        return dict(standing), ""
+    return {**standing, key: Alert(key, judgement.text, judgement.samples, action, now_s)}, "raised"
+
+
+def _cause(standing: Mapping[str, Alert], key: str) -> str:
+    """Return the key of a standing alert that explains this one, or nothing."""
+    kind = key.rpartition("/")[2]
+    return next((other for other in standing if kind in EXPLAINS.get(other.rpartition("/")[2], ())), "")
+
+
+def match(pattern: str) -> Pattern[str]:
+    """Return what `alert_on` means: case does not count, and a bare nan or inf is a word.
+
+    So "finance" and "info" stay quiet, "-inf", "loss=NaN" and "Infinity" do not. ValueError for what is no regular
+    expression, or finds something in an empty text.
+    """
+    try:
+        found = re.compile(_PARTS.sub(_as_word, pattern), re.IGNORECASE | re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as wrong:
+        raise ValueError(f"alert_on is no regular expression: {wrong}; write words, such as error|failed|nan") from None
+    if found.search(""):
+        raise ValueError("alert_on finds something even where there is nothing: take out the empty alternative, or *")
+    return found
+
+
+def _as_word(part: re.Match[str]) -> str:
+    return part["opens"] + _WORDS[part["word"].lower()] if part["word"] else part[0]
+
+
+def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> Judgement:
+    """Judge what a command printed on stdout: a match stands whatever the exit code.
+
+    Without one a success is well; a failure, or no exit code at all, is not there yet: no opinion.
+    """
+    found = pattern.search(text)
+    if found:
+        return Judgement(stands=True, text=f"{_cut(found[0])!r} in {_cut(_line_of(text, found.start()))!r}")
+    return WELL if exit_code == 0 else NO_OPINION
+
+
+def _line_of(text: str, at: int) -> str:
+    """Return the line around a place; a carriage return begins one too, as progress bars do."""
+    begin = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
+    ends = [end for end in (text.find("\n", at), text.find("\r", at)) if end >= 0]
+    begin = max(begin, at - SHOWN_CHARS // 2)
+    return text[begin : min(ends, default=len(text))].strip()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+
+
+def judge_check(memory: Memory, exit_code: int | None) -> Judgement:
+    """Judge a check: failed twice in a row it stands, passed once it is well; None (timed out) is a failure."""
+    memory["failures"] = 0 if exit_code == 0 else memory.get("failures", 0) + 1
+    if memory["failures"] >= TWICE:
+        how = "did not end" if exit_code is None else f"exit {exit_code}"
+        return Judgement(stands=True, text=f"failed {memory['failures']} times in a row: {how}")
+    return NO_OPINION if memory["failures"] else WELL
+
+
+def judge_alert(exit_code: int | None, output: str) -> Judgement:
+    """Judge an alert command: it stands on exit 0 with output, whose last line it shows."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return Judgement(stands=True, text=_cut(lines[-1])) if exit_code == 0 and lines else WELL
+
+
+def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float) -> Judgement:  # noqa: FBT001 - a fact
+    """Judge a monitor that has a written grace: it stands when nothing was there for so long since the start."""
+    if grace_s is None:
+        return NO_OPINION
+    if there:
+        return WELL
+    waited_s = now_s - began_s
+    text = f"nothing to see for {lasting(waited_s)} since the start"
+    return Judgement(stands=True, text=text) if waited_s >= grace_s else NO_OPINION

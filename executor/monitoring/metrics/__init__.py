@@ -1,0 +1,1 @@
+"""Readers of the numbers that trainings write, one module a format."""

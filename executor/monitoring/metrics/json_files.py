@@ -1,0 +1,95 @@
+"""Files that hold one text of JSON, written anew as a whole: pretty objects, lists, states of a trainer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from executor.monitoring.metrics import json_objects
+from executor.monitoring.metrics.log_text import decoded
+from executor.monitoring.probes import tail
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory
+
+MOST_ROWS = 20_000
+_FLAT = re.compile(r"\{[^{}]{1,4000}\}")
+_TOTALS = ("max_steps", "total_steps")
+
+
+def is_one_text(head: bytes) -> bool | None:
+    """Tell from the start of a file whether it is one text of JSON over several lines; None while that is open."""
+    said = decoded(head).lstrip()
+    if not said:
+        return None
+    if said[0] not in "[{":
+        return False
+    first, end, rest = said.partition("\n")
+    whole = json_objects.loaded(first)
+    if isinstance(whole, list):
+        return bool(whole) and isinstance(whole[0], dict)
+    if isinstance(whole, dict):
+        return False
+    return _goes_on(first.strip(), rest.lstrip()[:1]) if end else None
+
+
+def _goes_on(first: str, then: str) -> bool:
+    """Tell whether a first line that is no JSON is the start of some, by the sign that comes next."""
+    if first.startswith("["):
+        return first == "[" or first[1:].lstrip()[:1] == "{"
+    return first == "{" and then == '"' if len(first) == 1 else first[1:].lstrip()[:1] == '"' and then not in ("{", "")
+
+
+def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
+    """Return the objects of a file that are rows, [] when it did not change, None while it is no whole text.
+
+    Of a file that is longer than one look reads, those without objects in them that stand at its end.
+    """
+    status = os.stat(path)
+    version = [status.st_ino, status.st_size, status.st_mtime_ns]
+    kept["gained"] = 0
+    if kept.get("seen") == version:
+        return None if kept.get("half") else []
+    kept.update(gained=status.st_size, seen=version, at=status.st_size, behind=False)
+    said = decoded(tail.whole(path))
+    if status.st_size > tail.LOOK_BYTES:
+        found = [json_objects.loaded(one[0]) for one in _FLAT.finditer(said)]
+        return [one for one in found if isinstance(one, dict)]
+    whole = json_objects.loaded(said)
+    kept["half"] = not isinstance(whole, list | dict)
+    return None if kept["half"] else rows_of(whole)[-MOST_ROWS:]
+
+
+def rows_of(whole: Any) -> list[dict[str, Any]]:
+    """Return the rows in what a text of JSON holds: the objects of a list, of a history, or the one object."""
+    if isinstance(whole, list):
+        return [one for one in whole if isinstance(one, dict)]
+    if isinstance(whole.get("log_history"), list):  # of transformers' trainer_state.json
+        rows = rows_of(whole["log_history"])
+        totals = {name: whole[name] for name in _TOTALS if isinstance(whole.get(name), int)}
+        return [{**row, **totals} for row in rows]
+    if whole and all(isinstance(one, dict) and {"steps", "values"} <= {*one} for one in whole.values()):
+        return _of_series(whole)
+    return _of_columns(whole) or [whole]
+
+
+def _of_series(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of {name: {steps: [...], values: [...]}}, as sacred writes it."""
+    rows: dict[Any, dict[str, Any]] = {}
+    for name, one in whole.items():
+        for step, value in zip(one["steps"], one["values"], strict=False):
+            rows.setdefault(json.dumps(step), {"step": step})[name] = value
+    return [*rows.values()]
+
+
+def _of_columns(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of {name: [...], name: [...]}, as of the history of Keras."""
+    lists = {name: one for name, one in whole.items() if isinstance(one, list) and len(one) > 1}
+    length = max(map(len, lists.values()), default=0)
+    if not lists or any(isinstance(value, list | dict) for one in lists.values() for value in one):
+        return []
+    return [{name: one[at] for name, one in lists.items() if at < len(one)} for at in range(length)]

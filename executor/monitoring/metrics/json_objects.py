@@ -1,0 +1,109 @@
+"""Numbers in objects of JSON, by the path of their names."""
+
+from __future__ import annotations
+
+import json
+import re
+from math import inf
+
+from executor.monitoring.metrics.number_spelling import COUNTS, LONGEST, number
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Row = dict[str, float]
+
+DEEPEST = 8
+MOST_OBJECTS = 64  # of a line
+TEXTS = ("log", "message", "msg", "text", "event", "line")  # where a collector of logs keeps the line itself
+NOTHING = ("", "null", "none", "na", "n/a", "nil", "<na>", "undefined")
+_BARE = re.compile(r"(?<=[\s:,\[])([+-]?)(?:(nan)|inf(?:inity)?)(?=[\s,}\]])", re.IGNORECASE)
+_START = re.compile(r"\{\s*[\"}]")
+_DECODER = json.JSONDecoder()
+
+
+def loaded(line: str) -> Any:
+    """Return what a text of JSON holds, None for none; nan and inf may be written as other languages do."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        mended = _mended(line)
+    try:
+        return json.loads(mended) if mended != line else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _mended(line: str) -> str:
+    return _BARE.sub(lambda hit: f"{hit[1].strip('+')}{'NaN' if hit[2] else 'Infinity'}".replace("-N", "N"), line)
+
+
+def objects(line: str) -> list[dict[str, Any]]:
+    """Return the objects in a line one after another, whatever stands before, between and behind them."""
+    whole = loaded(line) if line.startswith("{") else None
+    if isinstance(whole, dict):
+        return [whole]
+    found, mended = [*_objects(line)], _mended(line)
+    return found if mended == line else max(found, [*_objects(mended)], key=len)
+
+
+def _objects(line: str) -> Iterator[dict[str, Any]]:
+    at = 0
+    for _ in range(MOST_OBJECTS):
+        start = _START.search(line, at)
+        if start is None:
+            return
+        try:
+            whole, at = _DECODER.raw_decode(line, start.start())
+        except (ValueError, RecursionError):
+            return
+        if isinstance(whole, dict):
+            yield whole
+
+
+def numbers(whole: dict[str, Any]) -> tuple[Row, list[str]]:
+    """Return the numbers of an object by the path of their names, and the names that hold nothing."""
+    row: Row = {}
+    empty: list[str] = []
+    _flatten(whole, "", row, empty, DEEPEST)
+    return row, empty
+
+
+def _flatten(said: Any, name: str, row: Row, empty: list[str], depth: int) -> None:
+    if isinstance(said, dict):
+        for key, inner in said.items() if depth else ():
+            _flatten(inner, f"{name}/{key}" if name else key, row, empty, depth - 1)
+    elif isinstance(said, list) and len(said) == 1 and not isinstance(said[0], dict):
+        _flatten(said[0], name, row, empty, depth and depth - 1)
+    elif said is None or (isinstance(said, str) and said.strip().lower() in NOTHING):
+        empty.append(name)
+    else:
+        value = as_number(said, name)
+        if value is not None:
+            row[name] = value
+
+
+def as_number(said: Any, name: str) -> float | None:
+    """Return a number, or the number that a text spells; None for all else."""
+    if isinstance(said, bool):
+        return None
+    if isinstance(said, int | float):
+        return _as_float(said)
+    if isinstance(said, str) and len(said) <= LONGEST:
+        return number(said, counts=bool(COUNTS.search(name)))
+    return None
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def line_in(whole: dict[str, Any]) -> str:
+    """Return the line that a collector of logs has put into an object, empty when there is none."""
+    said = next((whole[key] for key in TEXTS if isinstance(whole.get(key), str)), "")
+    return str(said).strip()

@@ -1,0 +1,112 @@
+"""Probes in a thread of their own: what blocks in the kernel blocks nobody else."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.monitoring import alerts
+from executor.monitoring.liveness import with_signs
+from executor.monitoring.model import Reading
+from executor.monitoring.options import fields
+from executor.monitoring.probes.log import OWN
+from executor.monitoring.probes.paths import nearest
+from executor.monitoring.probes.registry import PROBES
+from executor.system.records import TYPE_CHECKING
+from executor.system.regex_safety import is_plain
+
+if TYPE_CHECKING:
+    from threading import Semaphore
+    from typing import Any
+
+    from executor.monitoring.model import Place
+    from executor.monitoring.monitor import Watched
+    from executor.plan.model import Monitor
+
+LATE_S = 30.0
+
+
+class Prober:
+    """A thread for probes: one that blocks in the kernel is left behind, and another thread goes on with the rest."""
+
+    def __init__(self, waker: int) -> None:
+        self._waker = waker
+        self._asked: list[tuple[Watched, Place]] = []
+        self._answers: list[tuple[Watched, Reading]] = []
+        self._at: Watched | None = None
+        self._at_s = 0.0
+        self._turn = 0
+        self._wake: Semaphore | None = None
+
+    def look(self, watched: list[Watched], place: Place) -> None:
+        """Ask for these looks."""
+        self._asked += [(one, place) for one in watched]
+        if self._wake is None:
+            self._wake = self._begin()
+        self._wake.release()
+
+    def answers(self) -> list[tuple[Watched, Reading]]:
+        """Return what was seen since."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    def leave_late_one(self, now_s: float) -> None:
+        """Say of a probe that does not answer that it is late, and let another thread go on."""
+        late = self._at
+        if late is not None and now_s - self._at_s > LATE_S:
+            late.troubled = f"no answer for {now_s - self._at_s:.0f} s: is it on a dead mount?"
+            self._at = None
+            self._wake = self._begin()
+            self._wake.release()
+
+    def _begin(self) -> Semaphore:
+        from threading import Semaphore, Thread
+
+        self._turn += 1
+        wake = Semaphore(0)
+        Thread(target=self._serve, args=(self._turn, wake), daemon=True).start()
+        return wake
+
+    def _serve(self, turn: int, wake: Semaphore) -> None:
+        while turn == self._turn:
+            wake.acquire()
+            while self._asked and turn == self._turn:
+                one, place = self._asked.pop(0)
+                self._at_s, self._at = time.monotonic(), one
+                reading = probed(one, place)
+                if turn == self._turn:
+                    self._at = None
+                self._answers.append((one, reading))
+            if self._waker >= 0:
+                os.write(self._waker, b"!")
+
+
+def probed(one: Watched, place: Place) -> Reading:
+    """Return what a probe sees; one that breaks must not end the supervisor."""
+    try:
+        seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
+        seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
+        return with_signs(seen, one.monitor, one.memory, place)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
+        return Reading(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
+
+
+def _near(monitor: Monitor, place: Place) -> str:
+    """Return what may have been meant by a path at which there is nothing."""
+    main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
+    pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
+    return nearest(place.root, pattern) if pattern and pattern not in OWN else ""
+
+
+def asked(monitor: Monitor) -> Any:
+    """Return what a probe is asked: a log is searched for what its monitor alerts on.
+
+    With a pattern that may take long it hands out its lines, for the main thread to search under a limit.
+    """
+    if monitor.kind != "log":
+        return monitor.asks
+    asks = fields(monitor.asks, "file")
+    pattern = alerts.match(monitor.alert_on).pattern if monitor.alert_on else str(asks.get("match") or "")
+    if not pattern:
+        return monitor.asks
+    return {**asks, "match": pattern} if is_plain(pattern) else {"file": asks["file"], "hand_out": True}

@@ -1,0 +1,1 @@
+"""Probes: what a monitor looks at."""

@@ -1,0 +1,177 @@
+"""Counts the checkpoints that a job leaves."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from executor.checks.worker import read_before
+from executor.monitoring.model import Reading
+from executor.monitoring.options import fields
+from executor.monitoring.probes import paths as found
+from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
+from executor.plan.model import checkpoint_glob
+from executor.system.numbers_text import one_line, several, size
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.checks.worker import Before
+    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.probes.paths import Found
+
+MOMENT_S = 1.0  # that a folder must have been as it is
+MOST_KEPT = 50  # an older one is taken for finished
+_records: dict[tuple[str, str, int], Before | None] = {}
+
+
+class Saved(Value):
+    """A file or folder that may be a checkpoint; a folder is as large and as new as the files inside."""
+
+    path: str
+    inode: int
+    bytes: int
+    changed_ns: int
+    moved_ns: int
+    is_folder: bool = False
+
+
+def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a glob, or {path, min_bytes}.
+
+    A checkpoint is finished, and counts, when two looks find it whole and at one size, or replaced as a whole, under a
+    name that is not that of a temporary file; a folder must have been still for a moment. `progress` counts all ever
+    seen, `values` speak of those of the task that are there; age_s runs from when the newest one was first seen, from
+    the run's start when there is none. With a record of what was there before no clock is asked.
+    """
+    wants = fields(asks, "path")
+    least = wants.get("min_bytes", 1)
+    found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
+    present = [one for one in found_now if one.bytes >= least]
+    _meet_all(present[:MOST_KEPT], memory, place)
+    if place.ended:  # nothing is written any more: what is there is finished
+        _meet_all(present[:MOST_KEPT], memory, place)
+    finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
+    memory["made"] = max(memory.get("made", 0), len(finished))
+    begun = f", {several(len(present), 'one', 'ones')} not whole" if present else ""
+    return _reading(memory, place, finished, f"{wants['path']}: none of this run yet{begun}")
+
+
+def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> Reading:
+    made = memory["made"]
+    age_s = place.now_s - max(memory.get("saved_s", place.began_s), place.began_s)
+    values = {"count": len(finished), "bytes": sum(one.bytes for one in finished), "age_s": age_s}
+    newest = found.shown(finished[0].path, place.root) if finished else ""
+    if finished:
+        values["newest_bytes"] = finished[0].bytes
+    text = f"{several(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
+    return Reading(
+        at_s=place.now_s,
+        there=made > 0,
+        progress=float(made),
+        values={name: float(value) for name, value in values.items()},
+        text=one_line(text),
+        newest=newest,
+    )
+
+
+def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list[Saved]:
+    """Return what a glob finds that was changed since the run began, the newest first, temporary files left out.
+
+    With the `record` of what was there before, that is left out, and no time is asked that a program can set.
+    """
+    left = [found.MOST_INSIDE]
+    glob = checkpoint_glob(pattern)
+    before = _before(record, glob)
+    named = [one for one in found.matching(root, glob) if not is_temporary_below(one.path, root, glob)]
+    if before:
+        named = [one for one in named if not before.holds(one.path.removeprefix(f"{root}/"), one.status)]
+    saved = [_saved(one, left) for one in named]
+    new = (one for one in saved if (one.moved_ns if before else one.changed_ns) >= began_ns)
+    return sorted(new, key=_age, reverse=True)
+
+
+def _before(record: str, glob: str) -> Before | None:
+    """Return what a record says of a glob, read once as long as it does not change."""
+    try:
+        key = (record, glob, os.stat(record).st_mtime_ns)
+    except OSError:
+        return None
+    if key not in _records:
+        _records.clear()
+        _records[key] = read_before(record, glob)
+    return _records[key]
+
+
+def _age(one: Saved) -> tuple[int, list[int], str]:
+    """Order by time; of the same instant step_200 comes after step_30."""
+    return one.changed_ns, [int(digits) for digits in re.findall(r"\d{1,18}", one.path)], one.path
+
+
+def _saved(one: Found, left: list[int]) -> Saved:
+    status = one.status
+    if not one.is_folder:
+        return Saved(one.path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    files = [inner for _, inner in found.inside(one.path, left)]
+    changed_ns = max((inner.st_mtime_ns for inner in files), default=status.st_mtime_ns)
+    moved_ns = max((inner.st_ctime_ns for inner in files), default=status.st_ctime_ns)
+    size = sum(inner.st_size for inner in files)
+    return Saved(one.path, status.st_ino, size, changed_ns, moved_ns, is_folder=True)
+
+
+def _meet_all(present: list[Saved], memory: Memory, place: Place) -> None:
+    """Keep what is known of each, also under another name, and count those that are found finished."""
+    before = memory.get("seen", {})
+    paths = {one.path for one in present}
+    renamed = {known["inode"]: known for path, known in before.items() if path not in paths}
+    memory["seen"] = {
+        one.path: _meet(one, before.get(one.path) or renamed.get(one.inode), memory, place) for one in present
+    }
+
+
+def _meet(one: Saved, known: Memory | None, memory: Memory, place: Place) -> Memory:
+    """Return what is known of a file or folder after this look."""
+    now_s = place.now_s
+    fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
+    if known is None:
+        return fresh
+    is_done = known["done_ns"] == known["changed_ns"]
+    if is_done and one.is_folder and one.bytes < known["bytes"] and one.changed_ns <= known["changed_ns"]:
+        return {
+            **known,
+            "bytes": one.bytes,
+            "changed_ns": one.changed_ns,
+            "done_ns": one.changed_ns,
+        }  # parts were removed
+    if known["changed_ns"] == one.changed_ns:
+        if known["bytes"] != one.bytes:
+            known["since_s"] = now_s
+        elif not is_done and _is_finished(one, known, place):
+            known["done_ns"] = one.changed_ns
+            _count(memory, known["since_s"])
+        return {**known, "bytes": one.bytes}
+    if known["done_ns"] != known["changed_ns"] and (known["bytes"] == one.bytes or known["inode"] != one.inode):
+        known["done_ns"] = known["changed_ns"]
+        _count(memory, now_s)
+    return {**fresh, "done_ns": known["done_ns"]}
+
+
+def _is_finished(one: Saved, known: Memory, place: Place) -> bool:
+    is_still = place.ended or not one.is_folder or place.now_s - known["since_s"] >= MOMENT_S
+    return is_still and is_complete(one.path)
+
+
+def _count(memory: Memory, saved_s: float) -> None:
+    memory["made"] = memory.get("made", 0) + 1
+    memory["saved_s"] = max(memory.get("saved_s", saved_s), saved_s)
+
+
+def find_newest(root: str, pattern: str, began_ns: int, record: str = "") -> str:
+    """Return the newest whole checkpoint since then, as its path from the root, empty when there is none.
+
+    One cut short by a crash is passed over, as far as its form gives that away.
+    """
+    saved = candidates(root, pattern, began_ns, record)
+    whole = (one.path for one in saved if one.bytes and is_whole(one.path))
+    return next((found.shown(path, root) for path in whole), "")

@@ -1,0 +1,102 @@
+"""Looks whether a disk has room, and still takes what is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from binascii import crc32
+
+from executor.monitoring.model import Reading
+from executor.monitoring.options import fields
+from executor.monitoring.probes import paths
+from executor.system.numbers_text import size
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place
+
+WRITE_EVERY_S = 60.0
+BLOCK = b"do-tasks looks whether this disk takes what is written to it.\n\n\n" * 64
+
+
+def disk(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a path, or {path, write: false}.
+
+    values: free_bytes, total_bytes, free_percent, free_files where they are counted; writable 1 or 0, by a small file
+    that is written, synced and removed at most once a minute. Of a path that is not there yet, the room is that of the
+    nearest folder above it.
+    """
+    wants = fields(asks, "path")
+    path = paths.placed(place.root, wants["path"])
+    try:
+        missing = _missing(path)
+        room = os.statvfs(_above(path) if missing else path)
+    except OSError as error:
+        return Reading(at_s=place.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
+    free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
+    values = {"free_bytes": float(free), "total_bytes": float(total), "free_percent": 100 * free / max(1, total)}
+    if room.f_files:
+        values["free_files"] = float(room.f_favail)
+    if missing:
+        return Reading(at_s=place.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
+    is_tried = wants.get("write", True)
+    refused = _refusal(path, memory, place) if is_tried else ""
+    if is_tried:
+        values["writable"] = float(not refused)
+    text = f"{size(free)} free of {size(total)} ({values['free_percent']:.0f} %)"
+    return Reading(at_s=place.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
+
+
+def _missing(path: str) -> str:
+    """Return why there is nothing at a path, empty when there is."""
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _above(path: str) -> str:
+    """Return the nearest folder above a path that is there."""
+    while not os.path.lexists(path) and path not in ("", "/"):
+        path = os.path.dirname(path.rstrip("/"))
+    return path or "/"
+
+
+def _refusal(path: str, memory: Memory, place: Place) -> str:
+    """Return why the disk takes nothing, empty when it does; asked once a minute, remembered in between."""
+    if place.now_s >= memory.get("write_s", place.now_s):
+        memory["write_s"] = place.now_s + WRITE_EVERY_S
+        memory["refused"] = _write(path if os.path.isdir(path) else os.path.dirname(path), place.token)
+    refused: str = memory["refused"]
+    return refused
+
+
+def _write(folder: str, token: str) -> str:
+    """Write, sync and remove a small file; return what hinders."""
+    path = os.path.join(folder, f".do-tasks-{crc32(token.encode()):08x}.tmp")
+    try:
+        return _written(path)
+    except OSError as error:
+        return str(error.strerror)
+    finally:
+        _remove(path)
+
+
+def _written(path: str) -> str:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        count = os.write(fd, BLOCK)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return "" if count == len(BLOCK) else os.strerror(errno.ENOSPC)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

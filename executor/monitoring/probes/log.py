@@ -1,0 +1,119 @@
+"""Follows a log: how it grows, what in it matches."""
+
+from __future__ import annotations
+
+import os
+import re
+from binascii import crc32
+
+from executor.monitoring.metrics.log_text import plain
+from executor.monitoring.model import Reading
+from executor.monitoring.options import fields
+from executor.monitoring.probes import paths, tail
+from executor.system.numbers_text import line_of, size
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place
+
+OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
+MOST_FILES = 8
+BLOCKS = 8  # a look reads this many times LOOK_BYTES at most
+LONGEST = 4096  # bytes of a line that are searched, at its start and at its end
+MOST_HITS = 256  # lines that matched, which are remembered
+
+
+def log(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: a file or glob (its newest file), or {file, match: regular expression in any case}.
+
+    `stdout` and `stderr` are the job's own. `progress` is how many bytes were added, `text` the last line, with
+    `match` the last line that matched; `values["matches"]` counts those of this run. With `hand_out` nothing is
+    searched: the new lines of at most one block are in `lines`.
+    """
+    wants = fields(asks, "file")
+    path = _newest(place, wants["file"])
+    kept = _kept_of(path, memory)
+    place = place.replace(began_ns=0) if kept.get("ours") else place
+    try:
+        count, lines = _read(path, kept, memory, wants, place)
+    except OSError as error:
+        kept["ours"] = isinstance(
+            error, FileNotFoundError
+        )  # what comes there later is of this run, whatever its time says
+        said = paths.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
+        return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
+    there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
+    values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
+    text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
+    done = float(memory["grown"])
+    gained = memory["gained"]
+    return Reading(
+        at_s=place.now_s, there=there, progress=done, values=values, bytes=gained, text=text, lines=tuple(lines)
+    )
+
+
+def _newest(place: Place, pattern: str) -> str:
+    path = paths.placed(place.root, pattern)
+    if pattern in OWN and not os.path.exists(path):
+        return os.path.join(place.folder, OWN[pattern])
+    files = [one for one in paths.matching(place.root, pattern) if not one.is_folder]
+    return max(files, key=lambda one: (one.status.st_mtime_ns, one.path)).path if files else path
+
+
+def _kept_of(path: str, memory: Memory) -> Memory:
+    files = memory.setdefault("files", {})
+    for known in [*files] if len(files) > MOST_FILES else ():
+        del files[known]
+    kept: Memory = files.setdefault(path, {})
+    return kept
+
+
+def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: Place) -> tuple[int, list[str]]:
+    """Read what is new into the memory and return how many lines that was, and those to be searched elsewhere."""
+    match, hands_out = wants.get("match"), wants.get("hand_out", False)
+    pattern = re.compile(match, re.IGNORECASE) if match else None
+    count, last, hits, hit, grew = 0, b"", 0, b"", 0
+    lines: list[str] = []
+    for _ in range(1 if hands_out else BLOCKS):
+        for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
+            count, last = count + 1, raw
+            text = _searched(raw) if pattern or hands_out else ""
+            if hands_out:
+                lines.append(text)
+            elif pattern and pattern.search(text) and _is_news(kept, raw):
+                hits, hit = hits + 1, raw
+        if kept.pop("anew", False):
+            kept["hits"] = []
+        kept.pop("again", None)
+        grew += kept["gained"]
+        if not kept["behind"]:
+            break
+    memory["grown"] = memory.get("grown", 0) + grew
+    memory["gained"] = grew
+    memory["matches"] = memory.get("matches", 0) + hits
+    is_torn = grew and kept["at"] < kept["seen"][1]
+    said = hit if pattern else tail.last_bytes(path) if is_torn else last
+    memory["text"] = line_of(said) or memory.get("text", "")
+    return count, lines
+
+
+def _searched(raw: bytes) -> str:
+    """Return a line as text, of a long one its start and its end."""
+    if len(raw) > 2 * LONGEST:
+        raw = raw[:LONGEST] + b"\n" + raw[-LONGEST:]
+    return plain(raw) or raw.decode("utf-8", "replace")
+
+
+def _is_news(kept: Memory, raw: bytes) -> bool:
+    """Tell whether a line that matches stood there no more often before its file was written anew."""
+    if kept.pop("anew", False):
+        began_anew = 2 * kept["seen"][1] <= kept.get("was", 0)
+        kept["again"], kept["hits"] = [] if began_anew else kept.get("hits", []), []
+    mark, again = crc32(raw), kept.get("again", [])
+    kept["hits"] = [*kept.get("hits", ()), mark][-MOST_HITS:]
+    if mark in again:
+        again.remove(mark)
+        return False
+    return True

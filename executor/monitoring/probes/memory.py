@@ -1,0 +1,98 @@
+"""Looks at the memory of the machine, and of the control group that the job is in."""
+
+from __future__ import annotations
+
+import os
+
+from executor.monitoring.model import Reading
+from executor.system import kernel
+from executor.system.numbers_text import several, size
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place
+
+KIB = 1024
+NO_LIMIT = 1 << 60  # what the kernel writes for none is above
+LIMITS = ("memory.max", "memory.limit_in_bytes")
+USES = ("memory.current", "memory.usage_in_bytes")
+KILLS = ("memory.events", "memory.oom_control")
+RECLAIMABLE = ("total_inactive_file", "inactive_file")
+
+
+class Room(Value):
+    """How much memory there is, and how much of it can still be had, bytes."""
+
+    total: int
+    available: int
+
+
+def memory(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc", sys: str = "/sys") -> Reading:
+    """Asks: true.
+
+    values: available_bytes, total_bytes and available_percent, of the machine or of the job's control group where that
+    has less; swap_used_bytes, swap_total_bytes; oom_kills since the first look, in that group when the kernel counts
+    them there, and oom_kills_machine, in all.
+    """
+    told = kernel.table(f"{proc}/meminfo")
+    if "MemAvailable" not in told:
+        return Reading(at_s=place.now_s, there=False, text="this system does not tell its memory in /proc/meminfo")
+    group = _group(f"{proc}/{place.pid}/cgroup", f"{sys}/fs/cgroup") or _group(
+        f"{proc}/self/cgroup", f"{sys}/fs/cgroup"
+    )
+    machine = Room(told["MemTotal"] * KIB, told["MemAvailable"] * KIB)
+    room = min(filter(None, (machine, _room_in(group))), key=lambda one: one.available)
+    values = {
+        "available_bytes": room.available,
+        "total_bytes": room.total,
+        "available_percent": 100 * room.available / max(1, room.total),
+        "swap_used_bytes": (told.get("SwapTotal", 0) - told.get("SwapFree", 0)) * KIB,
+        "swap_total_bytes": told.get("SwapTotal", 0) * KIB,
+        **_kills(memory, group, proc),
+    }
+    return Reading(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+
+
+def _text(values: dict[str, float]) -> str:
+    free, total, kills = values["available_bytes"], values["total_bytes"], int(values.get("oom_kills", 0))
+    text = f"{size(free)} of {size(total)} available ({values['available_percent']:.0f} %)"
+    return f"{text}, {several(kills, 'process', 'processes')} killed for memory" if kills else text
+
+
+def _group(listed: str, mount: str) -> str:
+    """Return the folder in which the kernel tells of a control group's memory, empty when it tells nothing."""
+    for line in kernel.raw(listed).decode("utf-8", "replace").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "memory" in controllers.split(",") or number == "0":
+            tops = [f"{mount}/memory"] if controllers else [mount, f"{mount}/unified"]
+            folders = [folder for top in tops for folder in (f"{top}{path.rstrip('/')}", top)]
+            told = [folder for folder in folders if any(os.path.exists(f"{folder}/{name}") for name in KILLS)]
+            if told:
+                return told[0]
+    return ""
+
+
+def _room_in(group: str) -> Room | None:
+    """Return the room in a control group, None where it has no limit."""
+    limit, used = _first(group, LIMITS), _first(group, USES)
+    if limit is None or used is None or limit >= NO_LIMIT:
+        return None
+    stat = kernel.table(f"{group}/memory.stat")
+    reclaimable = next((stat[name] for name in RECLAIMABLE if name in stat), 0)
+    return Room(limit, max(0, min(limit, limit - used + reclaimable)))
+
+
+def _first(group: str, names: tuple[str, ...]) -> int | None:
+    figures = (kernel.figure(f"{group}/{name}") for name in names) if group else iter(())
+    return next((figure for figure in figures if figure is not None), None)
+
+
+def _kills(memory: Memory, group: str, proc: str) -> dict[str, int]:
+    """Return the kills since the first look, as far as they are counted."""
+    inside = next((told["oom_kill"] for name in KILLS if "oom_kill" in (told := kernel.table(f"{group}/{name}"))), None)
+    machine = kernel.table(f"{proc}/vmstat").get("oom_kill")
+    counts = {"oom_kills": machine if inside is None else inside, "oom_kills_machine": machine}
+    return {name: max(0, count - memory.setdefault(name, count)) for name, count in counts.items() if count is not None}

@@ -1,0 +1,165 @@
+"""Looks at all processes of a job."""
+
+from __future__ import annotations
+
+import os
+
+from executor.monitoring.model import Reading
+from executor.system import kernel
+from executor.system.numbers_text import several, size
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place
+
+SWEEP_S = 15.0  # between looks at every process of the machine, for those that left their parents
+DEAD = "ZXx"
+STOPPED = "Tt"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+class Seen(Value):
+    """One line of /proc/PID/stat: ticks are of CPU time spent, start is in ticks since boot."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    session: int
+    ticks: int
+    threads: int
+    start: int
+    rss_bytes: int
+
+
+def process(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc") -> Reading:
+    """Asks: true. Sees the launcher's descendants and what else is in its session; the launcher is not counted.
+
+    values: processes (zombies not among them), children (all but the oldest), zombies, stopped (1 when all are),
+    threads, rss_bytes, and from the second look on cpu_percent of one core. `there` is False once the launcher is gone.
+    """
+    if memory.setdefault("launcher", place.pid) != place.pid:
+        memory.clear()
+        memory["launcher"] = place.pid
+    launcher = _seen(place.pid, proc)
+    if launcher is None or launcher.state in DEAD or memory.setdefault("start", launcher.start) != launcher.start:
+        return Reading(at_s=place.now_s, there=False, text="the job has ended")
+    family = _family(launcher, memory, place.now_s, proc)
+    living = [one for one in family if one.state not in DEAD]
+    values = {
+        "processes": len(living),
+        "children": max(0, len(living) - 1),
+        "zombies": len(family) - len(living),
+        "stopped": int(bool(living) and all(one.state in STOPPED for one in living)),
+        "threads": sum(one.threads for one in living),
+        "rss_bytes": sum(one.rss_bytes for one in living),
+        **_cpu(living, memory, place.now_s),
+    }
+    return Reading(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+
+
+def _text(values: dict[str, float]) -> str:
+    count, zombies = int(values["processes"]), int(values["zombies"])
+    parts = [several(count, "process", "processes"), size(values["rss_bytes"])]
+    parts += [f"{values['cpu_percent']:.0f} % CPU"] if "cpu_percent" in values else []
+    parts += ["stopped by a signal"] if values["stopped"] else []
+    parts += [several(zombies, "zombie")] if zombies else []
+    return ", ".join(parts)
+
+
+def _family(launcher: Seen, memory: Memory, now_s: float, proc: str) -> list[Seen]:
+    """Return the processes of the job, but the launcher.
+
+    Between sweeps only those known and their children are looked at: a machine may run thousands of others.
+    """
+    known = {int(pid): start for pid, (start, _) in memory.get("pids", {}).items()}
+    if now_s >= memory.get("sweep_s", now_s) or _children(launcher.pid, proc) is None:
+        memory["sweep_s"] = now_s + SWEEP_S
+        family = _swept(launcher.pid, known, proc)
+    else:
+        family = _walked(launcher.pid, known, proc)
+    return sorted(family, key=lambda one: one.pid)
+
+
+def _swept(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
+    """Return who is in the launcher's session or group, was known before, or descends from one of these."""
+    everybody = [one for pid in _all_pids(proc) if (one := _seen(pid, proc)) is not None]
+    inside = {launcher}
+    inside |= {one.pid for one in everybody if launcher in (one.group, one.session) or known.get(one.pid) == one.start}
+    before = 0
+    while before != len(inside):
+        before = len(inside)
+        inside |= {one.pid for one in everybody if one.parent in inside}
+    return [one for one in everybody if one.pid in inside and one.pid != launcher]
+
+
+def _walked(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
+    """Return who was known before, with all their children."""
+    found: dict[int, Seen] = {}
+    asked = [launcher, *known]
+    met = {*asked}
+    while asked:
+        pid = asked.pop()
+        one = _seen(pid, proc) if pid != launcher else None
+        if one is not None and known.get(pid, one.start) == one.start:
+            found[pid] = one
+        if one is None and pid != launcher:
+            continue
+        new = {*(_children(pid, proc) or ())} - met
+        met |= new
+        asked += new
+    return [*found.values()]
+
+
+def descendants(pid: int, proc: str = "/proc") -> list[Seen]:
+    """Return the living processes below one, as far as parents tell."""
+    return [one for one in _walked(pid, {}, proc) if one.state not in DEAD]
+
+
+def written(pid: int, proc: str = "/proc") -> int:
+    """Return how many bytes a process has read and written, 0 where the kernel does not tell."""
+    told = kernel.table(f"{proc}/{pid}/io")
+    return told.get("rchar", 0) + told.get("wchar", 0)
+
+
+def _cpu(living: list[Seen], memory: Memory, now_s: float) -> dict[str, float]:
+    """Return the CPU time spent since the last look, in percent of one core."""
+    before, at_s = memory.get("pids"), memory.get("at_s", now_s)
+    memory.update(pids={str(one.pid): [one.start, one.ticks] for one in living}, at_s=now_s)
+    if before is None or now_s <= at_s:
+        return {}
+    spent = sum(one.ticks - _ticks_before(one, before) for one in living)
+    return {"cpu_percent": 100 * max(0, spent) / HERTZ / (now_s - at_s)}
+
+
+def _ticks_before(one: Seen, before: Memory) -> int:
+    start, ticks = before.get(str(one.pid), (0, 0))
+    return int(ticks) if start == one.start else 0
+
+
+def _seen(pid: int, proc: str) -> Seen | None:
+    head, _, rest = kernel.raw(f"{proc}/{pid}/stat").rpartition(b")")
+    fields = rest.split()
+    if not head or len(fields) < 22:
+        return None
+    parent, group, session = map(int, fields[1:4])
+    ticks = int(fields[11]) + int(fields[12])
+    state = fields[0].decode("ascii", "replace")
+    return Seen(pid, state, parent, group, session, ticks, int(fields[17]), int(fields[19]), int(fields[21]) * PAGE)
+
+
+def _children(pid: int, proc: str) -> list[int] | None:
+    """Return the children that a process's first thread has, None where the kernel does not tell."""
+    path = f"{proc}/{pid}/task/{pid}/children"
+    listed = kernel.raw(path)
+    return [int(word) for word in listed.split()] if listed or os.path.exists(path) else None
+
+
+def _all_pids(proc: str) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(proc) if name.isdigit()]
+    except OSError:
+        return []

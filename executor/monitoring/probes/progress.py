@@ -1,0 +1,67 @@
+"""Reads what a job says of its progress on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from math import inf
+
+from executor.monitoring.model import Reading
+from executor.monitoring.probes import tail
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import PROGRESS
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place
+
+
+def progress(asks: Any, memory: Memory, place: Place) -> Reading:
+    """Asks: true. Reads lines as {"progress": {"done": 120, "total": 5000}}; a total may be missing."""
+    path = os.path.join(place.folder, "stdout.log")
+    if memory.get("path") != path:
+        memory.clear()
+        memory.update(path=path, file={})
+    lines = _read(path, memory, place)
+    done, total = memory.get("done"), memory.get("total")
+    gained = memory["file"].get("gained", 0)
+    if done is None:
+        return Reading(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
+    known = {"done": done} if total is None else {"done": done, "total": total}
+    text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
+    rows = ({"step": done, "line": float(memory["lines"])},) if lines else ()
+    return Reading(at_s=place.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
+
+
+def _read(path: str, memory: Memory, place: Place) -> int:
+    """Take in the newest line that says something, and return how many lines there were of the kind."""
+    mark = PROGRESS.encode()
+    try:
+        said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
+    except OSError:
+        memory["file"]["gained"] = 0
+        return 0
+    memory["lines"] = memory.get("lines", 0) + len(said)
+    for line in reversed(said):
+        if _take(line, memory):
+            break
+    return len(said)
+
+
+def _take(line: bytes, memory: Memory) -> bool:
+    """Keep what a line says; tell whether it says something."""
+    try:
+        said = json.loads(line)["progress"]
+        done, total = said["done"], said.get("total")
+        memory.update(done=_number(done), total=None if total is None else _number(total))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def _number(value: Any) -> float:
+    """Return a finite number; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < inf:
+        raise ValueError(value)
+    return float(value)

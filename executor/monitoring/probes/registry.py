@@ -1,0 +1,32 @@
+"""The table of probes: what a monitor can look at."""
+
+from __future__ import annotations
+
+from executor.monitoring.probes.checkpoints import checkpoints
+from executor.monitoring.probes.disk import disk
+from executor.monitoring.probes.gpu import gpu
+from executor.monitoring.probes.log import log
+from executor.monitoring.probes.memory import memory
+from executor.monitoring.probes.metrics import metrics
+from executor.monitoring.probes.process import process
+from executor.monitoring.probes.progress import progress
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from executor.monitoring.model import Memory, Place, Reading
+
+    Probe = Callable[[Any, Memory, Place], Reading]
+
+PROBES: Mapping[str, Probe] = {
+    "metrics": metrics,
+    "checkpoints": checkpoints,
+    "progress": progress,
+    "process": process,
+    "log": log,
+    "disk": disk,
+    "memory": memory,
+    "gpu": gpu,
+}

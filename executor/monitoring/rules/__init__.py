@@ -1,0 +1,1 @@
+"""Rules: what a monitor judges of what it saw, pure functions."""

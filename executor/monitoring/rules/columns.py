@@ -1,0 +1,97 @@
+"""Which column of the metrics a rule looks at."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from executor.monitoring.model import Memory
+
+    Row = Mapping[str, float]
+
+TRAIN = ("loss", "train_loss", "train/loss")
+_LOSS = ("loss", "nll", "perplexity")
+_VALIDATION = {"val", "valid", "validation", "test", "dev", "heldout", "holdout"}
+_LIKE_A_LOSS = re.compile(r"ce|r?mse|mae|elbo|objective|cost|bp[bc]|ppl")
+_NO_LEVEL = re.compile(  # of a loss, but no loss
+    r"(?:loss)?scal(?:e|er|ing)|weight|coeff?|best|min|minimum|lowest|prev|previous|target|threshold"
+    r"|std|var|variance|stderr|delta|diff|change|improvement|time|lr"
+)
+_MAY_BE_ODD = re.compile(
+    r"grads?|gradients?|g(?:rad)?norm|norm|best|lowest|min|minimum|eta|time|(?:loss)?scaler?|auc|auroc|auprc|roc|precision|recall|f1|fscore"
+    r"|r2|mcc|kappa|corr|correlation|pearsonr?|spearmanr?|m?ap|m?iou|dice|bleu|rouge|ndcg|mrr|std|var|variance|stderr|snr"
+    r"|rew|rewards?|returns?|episode|ep|len|success|explained|delta|diff|improvement|throughput|speed|mfu|p\d\d"
+    r"|percentile|temperature|util|memory"
+)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.lower()))
+
+
+def _says(pattern: re.Pattern[str], name: str) -> bool:
+    """Tell whether a word of a name is one of a pattern's."""
+    return any(map(pattern.fullmatch, _words(name)))
+
+
+def is_validation(name: str) -> bool:
+    """Tell whether the name says that a column is of an evaluation."""
+    return any(word in _VALIDATION or word.startswith(("eval", "valloss")) for word in _words(name))
+
+
+def may_be_odd(name: str) -> bool:
+    """Tell whether a healthy training writes NaN or Inf there: a skipped step's gradient, a score of an evaluation."""
+    return is_validation(name) or _says(_MAY_BE_ODD, name)
+
+
+def overflows(name: str) -> bool:
+    """Tell whether a column is an exponential of a loss, which may be infinite while the loss is well."""
+    return bool(_words(name) & {"perplexity", "ppl"}) or "perplexity" in name.lower()
+
+
+def is_loss(name: str) -> bool:
+    """Tell whether the name says that a column is a loss, of training or evaluation."""
+    return any(word in name.lower() for word in _LOSS) and not _says(_NO_LEVEL, name)
+
+
+def must_be_finite(name: str) -> bool:
+    """Tell whether NaN in a column is the end of a training: a loss, or what is a loss under another name."""
+    return is_loss(name) or (_says(_LIKE_A_LOSS, name) and not _says(_NO_LEVEL, name) and not _says(_MAY_BE_ODD, name))
+
+
+def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row], key: str = "metric") -> str:
+    """Return the written column, else a name of TRAIN, else the first that says loss and no evaluation; "" for none.
+
+    The one found stays, but for a name of TRAIN that comes later.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    known = next((name for name in TRAIN if name in names), "")
+    likely = next((name for name in names if is_loss(name) and not is_validation(name)), "")
+    kept = memory.get(key, "")
+    memory[key] = args[key] or (kept if kept in TRAIN else known or kept or likely)
+    return str(memory[key])
+
+
+def validation_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row]) -> str:
+    """Return the written column, else the first that says loss and evaluation; "" for none."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    likely = next((name for name in names if is_loss(name) and is_validation(name)), "")
+    memory["metric"] = args["metric"] or memory.get("metric") or likely
+    return str(memory["metric"])
+
+
+def number(row: Row, name: str) -> float | None:
+    """Return the finite value of a column, None where there is none."""
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def place_of(row: Row) -> str:
+    """` at step 412`, or nothing when the row does not tell."""
+    step = number(row, "step")
+    return "" if step is None else f" at step {step:.10g}"

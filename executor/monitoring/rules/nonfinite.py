@@ -1,0 +1,71 @@
+"""The rule nan: numbers that are none."""
+
+from __future__ import annotations
+
+import math
+
+from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.rules import columns
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.rules.columns import Row
+    from executor.monitoring.rules.kind import Args
+
+
+def nan(args: Args, memory: Memory, reading: Reading) -> Judgement:
+    """Stands at the first NaN or Inf, until `clear` finite values came in each column that had one.
+
+    Without `metric` a loss counts, of training or validation. Where no loss was ever seen any other column does, but
+    for those where a healthy training writes such: see `columns.may_be_odd`.
+    """
+    rows = [row for row in reading.rows or _newest(memory, reading) if row]
+    memory["rows"] = memory.get("rows", False) or bool(reading.rows)
+    met = [_met(args, memory, row) for row in rows]
+    if memory.get("bad") or any(met):
+        return Judgement(stands=True, text=memory["text"]) if rows else NO_OPINION
+    return WELL if rows else NO_OPINION
+
+
+def _newest(memory: Memory, reading: Reading) -> tuple[Row, ...]:
+    """Return the newest values as a row, for a probe that never has rows."""
+    return () if memory.get("rows") else (reading.values,)
+
+
+def _met(args: Args, memory: Memory, row: Row) -> bool:
+    """Take in one row and tell whether something in it is no number."""
+    bad: dict[str, int] = memory.setdefault("bad", {})
+    memory["loss"] = memory.get("loss", False) or any(map(columns.must_be_finite, row))
+    wanted = [name for name in row if _wanted(args, name, has_loss=memory["loss"])]
+    odd = [name for name in wanted if not _is_blank(memory, row, name) and _is_odd(name, row[name])]
+    for name in [name for name in bad if columns.number(row, name) is not None]:
+        bad[name] += 1
+        if bad[name] >= args["clear"]:
+            del bad[name]
+    if odd and not bad:  # the first is what a person looks for
+        memory["text"] = ", ".join(f"{name} is {row[name]}" for name in odd[:3]) + columns.place_of(row)
+    bad.update(dict.fromkeys(odd, 0))
+    return bool(odd)
+
+
+def _wanted(args: Args, name: str, *, has_loss: bool) -> bool:
+    if args["metric"]:
+        return bool(name == args["metric"])
+    return columns.must_be_finite(name) or not (has_loss or columns.may_be_odd(name))
+
+
+def _is_odd(name: str, value: float) -> bool:
+    return math.isnan(value) if columns.overflows(name) else not math.isfinite(value)
+
+
+def _is_blank(memory: Memory, row: Row, name: str) -> bool:
+    """Tell whether a NaN only says "not evaluated at this step".
+
+    So it is in a column of an evaluation that began with NaN beside a loss of the training that was well.
+    """
+    if not columns.is_validation(name):
+        return False
+    beside = any(columns.is_loss(one) and columns.number(row, one) is not None for one in row)
+    began = memory.setdefault("began_blank", {})
+    return bool(began.setdefault(name, math.isnan(row[name]) and beside)) and math.isnan(row[name])

@@ -1,0 +1,161 @@
+"""Reads a rule as it is written in the definitions."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from executor.plan.issues import did_you_mean, shown
+from executor.plan.model import Rule
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from executor.monitoring.rules.kind import RuleKind
+
+YEAR_S = 31_536_000
+FLOOR_S = 60.0
+MOST_ROWS = 10**15
+_NUMBER = r"\s*([0-9]+(?:\.[0-9]+)?)\s*"
+_SPAN_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 60
+
+
+class Unit(Value):
+    """How an argument is read: `read` returns it in base units, None for what it cannot be; `says` is what it is."""
+
+    read: Callable[[object], Any]
+    says: str
+
+
+def _number(value: object, tail: str = "") -> tuple[float, str] | None:
+    """Return a number with what may follow it, a pattern; a bare number is followed by nothing."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (float(value), "") if math.isfinite(value) else None
+    found = re.fullmatch(f"{_NUMBER}({tail})\\s*", value) if isinstance(value, str) and len(value) <= _LONGEST else None
+    return (float(found[1]), found[2]) if found else None
+
+
+def _seconds(value: object) -> float | None:
+    found = _number(value, "[smhd]?")
+    span_s = found[0] * _SPAN_S[found[1]] if found else -1.0
+    return span_s if 0 < span_s <= YEAR_S else None
+
+
+def _hours(value: object) -> float | None:
+    found = _number(value, "[smhd]?")
+    return _seconds(value if found and found[1] else f"{found[0]}h" if found else "")
+
+
+def _factor(value: object) -> float | None:
+    found = _number(value, "[xX]?")
+    return found[0] if found and found[0] > 1 else None
+
+
+def _spreads(value: object) -> float | None:
+    found = _number(value)
+    return found[0] if found and found[0] > 0 else None
+
+
+def _portion(value: object) -> float | None:
+    found = _number(value, "%?")
+    portion = found[0] / (100 if found[1] else 1) if found else 0.0
+    return portion if 0 < portion < 1 else None
+
+
+def _growth(value: object) -> float | None:
+    found = _number(value, "%?")
+    share = found[0] / (100 if found[1] else 1) if found else 0.0
+    return share if 0 < share <= 10 else None
+
+
+def _rows(value: object) -> int | None:
+    found = _number(value)
+    return int(found[0]) if found and 1 <= found[0] <= MOST_ROWS and found[0] == int(found[0]) else None
+
+
+def _size(value: object) -> float | None:
+    found = _number(value, "[kKmMgGtT]?i?[bB]?")
+    if found is None or found[0] <= 0:
+        return None
+    unit = found[1].lower()
+    base = 1000.0 if unit.endswith("b") and "i" not in unit else 1024.0  # as the core utilities count
+    return found[0] * base ** ("kmgt".find(unit[0]) + 1 if unit else 0)
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _better(value: object) -> str | None:
+    return value if value in ("lower", "higher") and isinstance(value, str) else None
+
+
+UNITS = {
+    "seconds": Unit(_seconds, "a time such as 90, 90s, 5m, 2h or 1d"),
+    "hours": Unit(_hours, "hours as a number, or a time such as 30m, 4h or 1d"),
+    "factor": Unit(_factor, "a factor above 1, such as 6x"),
+    "spreads": Unit(_spreads, "a number above 0"),
+    "portion": Unit(_portion, "a share above 0 and below 1, such as 50% or 0.5"),
+    "growth": Unit(_growth, "a share such as 50% or 0.5"),
+    "rows": Unit(_rows, "a whole number of at least 1"),
+    "size": Unit(_size, "a size such as 500MB or 2GiB"),
+    "name": Unit(_name, "the name of a column"),
+    "better": Unit(_better, "lower or higher"),
+}
+
+
+def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, interval_s: float) -> Rule:
+    """Return the rule with all its arguments in base units; ValueError tells what is wrong with it, and the cure."""
+    name, said = _split(written)
+    if name not in table:
+        raise ValueError(f"no rule is named {shown(name)}{did_you_mean(name, table)}; there are {', '.join(table)}")
+    kind = table[name]
+    if monitor_kind not in kind.fits:
+        raise ValueError(_misfit(table, name, monitor_kind))
+    given = dict(_read(name, kind, key, value) for key, value in _given(name, kind, said).items())
+    args = {**kind.defaults, **kind.of_kind.get(monitor_kind, {}), **given, "interval": float(interval_s)}
+    if args.get("floor", 0) is None:
+        args["floor"] = max(FLOOR_S, 3 * args["interval"])
+    return Rule(name, args)
+
+
+def _split(written: object) -> tuple[str, object]:
+    """Return the name of a rule with what is said of it."""
+    if isinstance(written, str):
+        return written, None
+    if isinstance(written, dict) and len(written) == 1:
+        [(name, said)] = written.items()
+        return str(name), said
+    got = f"a mapping with {', '.join(map(shown, written))}" if isinstance(written, dict) else shown(written)
+    raise ValueError(f"a rule is its name, or one name with its arguments: nan, or {{stall: 6x}}; got {got}")
+
+
+def _misfit(table: Mapping[str, RuleKind], name: str, monitor_kind: str) -> str:
+    others = [other for other, kind in table.items() if monitor_kind in kind.fits]
+    instead = f"for {monitor_kind} there is {', '.join(others)}" if others else f"no rule fits {monitor_kind}"
+    return f"{name} does not fit {monitor_kind}: it is for {', '.join(table[name].fits)}; {instead}"
+
+
+def _given(name: str, kind: RuleKind, said: object) -> Mapping[str, object]:
+    """Return the written arguments by their names, the short form under the one it stands for."""
+    if said is None or said is True:
+        return {}
+    given = said if isinstance(said, dict) else {kind.short: said}
+    odd = next((key for key in given if key not in kind.defaults), None)
+    if odd is not None:
+        near = did_you_mean(str(odd), kind.defaults)
+        raise ValueError(f"{name} takes no {shown(odd)}{near}; it takes {', '.join(kind.defaults)}: {kind.example}")
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _read(name: str, kind: RuleKind, key: str, value: object) -> tuple[str, Any]:
+    if key == "limit" and "times" in kind.defaults and isinstance(value, str) and value.strip().lower().endswith("x"):
+        key = "times"  # {checkpoint_age: 3x}
+    unit = UNITS[kind.units[key]]
+    read = unit.read(value)
+    if read is None:
+        raise ValueError(f"{name}: {key} is {shown(value)}, must be {unit.says}: {kind.example}")
+    return key, read

@@ -1,0 +1,110 @@
+"""The rule stall: a training that gets no further."""
+
+from __future__ import annotations
+
+from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.rules.progress import has_moved
+from executor.monitoring.rules.stats import lasting, progress_of, watched
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.rules.kind import Args
+
+SHOWN = 5
+RECENT = 200
+LONGEST = 10
+HABIT = 100  # a pause that does not come again within so many times its length is no habit
+LEARNED = 3
+BUSY_WARMUPS = 6  # a job that works, and has shown nothing yet, compiles or loads: it is given so many warm-ups
+FROZEN = "; a process of the job is stopped by a signal, kill -CONT lets it go on"
+
+
+def stall(args: Args, memory: Memory, reading: Reading) -> Judgement:
+    """Stands when no progress came for `times` the slowest recent interval, `floor` at least, of watched time.
+
+    Until three intervals are known it waits for `warmup` at least. While the processes of the job work, `warmup` is the
+    least it waits for, and six times that before the first progress: a silent evaluation, a slow save, a compilation.
+    A gap in the looks, a job that goes on after a signal stopped it, and signs of life elsewhere begin the wait anew.
+    """
+    done = progress_of(reading)
+    if reading.there and done is None and not reading.rows and not reading.bytes:
+        return NO_OPINION
+    passed_s, is_gap = watched(memory, reading, args["interval"])
+    memory["watched_s"] = memory.get("watched_s", 0.0) + passed_s
+    if has_moved(memory, reading, done):
+        _moved(memory, done, passed_s, is_gap=is_gap)
+        return WELL
+    if _lives(memory, reading, is_gap=is_gap):
+        memory.update(quiet_s=0.0, idle_s=0.0, stands=False)
+        return WELL
+    return _waited(args, memory, reading, passed_s)
+
+
+def _lives(memory: Memory, reading: Reading, *, is_gap: bool) -> bool:
+    """Tell whether the wait begins anew: it was not watched, a stopped job goes on, or something else moved."""
+    is_thawed = memory.get("frozen", False) and not reading.frozen
+    is_seen = reading.signs != memory.get("signs", reading.signs)
+    memory.update(frozen=reading.frozen, signs=reading.signs)
+    return (is_gap and not memory.get("stands")) or is_thawed or is_seen
+
+
+def _waited(args: Args, memory: Memory, reading: Reading, passed_s: float) -> Judgement:
+    """Count a look without progress, and judge."""
+    stood = memory.get("stands", False)
+    if progress_of(reading) is None and "done" in memory and not stood:
+        del memory["done"]  # gone: what comes next is the beginning of a run
+        memory.update(quiet_s=0.0, idle_s=0.0, fresh=True)
+    memory["quiet_s"] = memory.get("quiet_s", 0.0) + passed_s
+    memory["idle_s"] = memory.get("idle_s", 0.0) + (0.0 if reading.busy else passed_s)
+    limit_s, busy_limit_s = _patience_s(args, memory)
+    is_over = memory["idle_s"] > limit_s or memory["quiet_s"] > busy_limit_s
+    memory["stands"] = stood or is_over
+    if not memory["stands"]:
+        return WELL
+    return _stalled(memory, limit_s if memory["idle_s"] > limit_s else busy_limit_s, is_frozen=reading.frozen)
+
+
+def _stalled(memory: Memory, limit_s: float, *, is_frozen: bool) -> Judgement:
+    where = f"since {memory['done']:.10g}" if "done" in memory else "yet"
+    slowest = f", the slowest interval was {lasting(_slowest_s(memory))}" if memory.get("recent") else ""
+    text = f"no progress {where} for {lasting(memory['quiet_s'])} (limit {lasting(limit_s)}{slowest})"
+    samples = tuple(memory.get("recent", ())[-SHOWN:])
+    return Judgement(stands=True, text=f"{text}{FROZEN if is_frozen else ''}", samples=samples, only_told=is_frozen)
+
+
+def _moved(memory: Memory, done: float | None, passed_s: float, *, is_gap: bool) -> None:
+    """Take in progress; a step back is some too, but tells nothing of how long a step takes."""
+    interval_s = round(memory.get("quiet_s", 0.0) + passed_s, 3)
+    before = memory.get("done")
+    is_back = done is not None and before is not None and done < before
+    if memory.get("moves") and not is_back and not is_gap and not memory.get("fresh"):
+        _learn_interval(memory, interval_s)
+    memory.update(moves=True, quiet_s=0.0, idle_s=0.0, stands=False)
+    if done is not None:
+        memory["done"] = done
+    memory.pop("fresh", None)
+
+
+def _learn_interval(memory: Memory, interval_s: float) -> None:
+    """Keep what is usual; a stall that ended is kept only among the longest, where the second of its kind counts."""
+    now_s = memory["watched_s"]
+    if not memory.get("stands"):
+        memory["recent"] = [*memory.get("recent", ()), interval_s][-RECENT:]
+    pauses = [*memory.get("pauses", ()), [interval_s, round(now_s, 3)]]
+    alive = [pause for pause in pauses if now_s - pause[1] <= HABIT * pause[0]]
+    memory["pauses"] = sorted(alive, reverse=True)[:LONGEST]
+
+
+def _slowest_s(memory: Memory) -> float:
+    pauses = memory.get("pauses", ())
+    habit_s = pauses[1][0] if len(pauses) > 1 else 0.0
+    return float(max((habit_s, *memory.get("recent", ()))))
+
+
+def _patience_s(args: Args, memory: Memory) -> tuple[float, float]:
+    """Return how long it waits while the job does nothing, and in all."""
+    usual_s = float(max(args["floor"], args["times"] * _slowest_s(memory)))
+    at_first_s = float(max(usual_s, args["warmup"]))
+    is_known = len(memory.get("recent", ())) >= LEARNED and not memory.get("fresh")
+    return (usual_s, at_first_s) if is_known else (at_first_s, BUSY_WARMUPS * at_first_s)

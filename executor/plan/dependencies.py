@@ -1,0 +1,35 @@
+"""When a step may start: one rule for the order of the plan and for written dependencies."""
+
+from __future__ import annotations
+
+from executor.plan.model import Edge
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Standing(Value):
+    """How far a step has come: `done` is ticked well enough, `started` has a running job, `checkpoint` its first."""
+
+    done: bool = False
+    started: bool = False
+    checkpoint: bool = False
+
+    def reached(self, until: str) -> bool:
+        """Return True when a step that waits `until` then waits no more."""
+        return self.done or (self.started and (until == "started" or (until == "first_checkpoint" and self.checkpoint)))
+
+
+def missing(
+    written: tuple[Edge, ...] | None, *, before: Iterable[int], stand: Callable[[int], Standing]
+) -> tuple[Edge, ...]:
+    """Return what a step waits for; nothing when it is ready.
+
+    `written` are its edges as `depends_on` has them; they alone count. Without (None) each step of `before`, which are
+    the earlier ones in order, must be done or a started job; the first that is neither is returned.
+    """
+    if written is not None:
+        return tuple(edge for edge in written if not stand(edge.step).reached(edge.until))
+    first = next((number for number in before if not stand(number).reached("started")), None)
+    return () if first is None else (Edge(first, "started"),)

@@ -1,0 +1,90 @@
+"""How far an agent may go: what main says, else the settings, else the defaults."""
+
+from __future__ import annotations
+
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from executor.plan.model import Main, Settings
+    from executor.plan.roles import Role
+
+ROUNDS = 3
+TURNS = 50
+STALL_S = 120.0
+COMMAND_S = 600.0
+
+
+class Sandbox(Value):
+    """What contains an agent's shell: `mode` is auto, required or off.
+
+    `read` are paths that it may read beside the allow list, `write` the start files that it may make or change.
+    """
+
+    mode: str = "auto"
+    network: bool = False
+    environment: str = "read-only"
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+
+class Bounds(Value):
+    """Where an agent is stopped; 0 = no such limit. Prices are US dollars a million tokens, by kind of token."""
+
+    turns: int = TURNS
+    tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    stall_s: float = STALL_S
+    command_s: float = COMMAND_S
+    prices: Mapping[str, float] = {}
+
+
+def rounds_of(main: Main | None, settings: Settings) -> int:
+    """Return how often the work may be handed in."""
+    return int(_merged(settings.judge, main.judge if main else None).get("rounds", ROUNDS))
+
+
+def sandbox_of(main: Main | None, settings: Settings) -> Sandbox:
+    """Return what contains the shell."""
+    said = _merged(settings.sandbox, main.sandbox if main else None)
+    return Sandbox(
+        str(said.get("mode", "auto")),
+        network=said.get("network") is True,
+        environment=str(said.get("environment", "read-only")),
+        read=_texts(said.get("read")),
+        write=tuple(path.removesuffix("/") for path in _texts(said.get("write"))),
+    )
+
+
+def _texts(said: object) -> tuple[str, ...]:
+    """Return a text, or a list of them."""
+    return (said,) if isinstance(said, str) else tuple(map(str, said)) if isinstance(said, list) else ()
+
+
+def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> Bounds:
+    """Return the limits; `turns` is that of the role where the plan says none."""
+    said = _merged(settings.limits, main.limits if main else None)
+    return Bounds(
+        turns=int(said.get("turns") or (role.max_turns if role else 0) or TURNS),
+        tokens=int(said.get("tokens", 0)),
+        usd=float(said.get("usd", 0.0)),
+        seconds=float(said.get("seconds", 0.0)),
+        stall_s=float(said.get("stall", STALL_S)),
+        command_s=float(said.get("command", COMMAND_S)),
+        prices=priced(said.get("prices") or {}),
+    )
+
+
+def priced(prices: Mapping[str, float]) -> dict[str, float]:
+    """Return a price for each kind of token, empty when none is said."""
+    if not prices:
+        return {}
+    first = float(prices["input"])
+    return {"cache_read": first * 0.1, "cache_write": first * 1.25, **{key: float(of) for key, of in prices.items()}}
+
+
+def _merged(settings: Mapping[str, object] | None, main: Mapping[str, object] | None) -> dict[str, Any]:
+    return {**(settings or {}), **(main or {})}

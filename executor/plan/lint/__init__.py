@@ -1,0 +1,1 @@
+"""Warnings of validate: what a plan says that cannot work."""

@@ -1,0 +1,85 @@
+"""Who does MAIN: the first that says so, in the order command line, step, settings, environment."""
+
+from __future__ import annotations
+
+from executor.errors import UsageError
+from executor.plan.issues import did_you_mean, shown
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from executor.plan.model import Main, Settings
+
+RUNNERS = ("command", "agent", "claude-code", "host", "slurm")
+OURS = ("agent", "claude-code")  # agents that we start
+AGENTS = (*OURS, "host")  # those whose MAIN is what a model does; a host is one that started us
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+VARIABLE = "DO_TASKS_RUNNER"
+
+
+class Choice(Value):
+    """A row of RUNNERS, and why it is this one, in words for transcript and log."""
+
+    runner: str
+    why: str
+
+
+def runner(
+    main: Main,
+    settings: Settings,
+    *,
+    asked: str,
+    environ_runner: str,
+    has_credentials: bool,
+    has_claude: bool,
+    lacks: str = "credentials",
+) -> Choice:
+    """Return who does MAIN; empty text says nothing, and UsageError names who says what is no runner.
+
+    A job or chunks are always a process. An agent without credentials gives way to the script or command, unless the
+    command line insists on it. `lacks` is what is missing when there are none, for the words of it.
+    """
+    said = _said(main, settings, asked=asked, environ_runner=environ_runner)
+    runs = "script" if main.script else "command" if main.command else ""
+    if main.mode != "normal":
+        return Choice("command", f"mode: {main.mode} runs a process, its {runs or 'script'}, whoever is asked for")
+    wants_agent = said.runner == "agent" if said else bool(main.agent) or not runs
+    if wants_agent and runs and not has_credentials and not asked:
+        return Choice("command", f"{_agent(main)} has no {lacks}, so its {runs} runs instead")
+    if said:
+        return said
+    if not wants_agent:
+        return Choice("command", f"the step has a {runs} and names no agent")
+    return _doing_it(main, lacks="" if has_credentials else lacks, has_claude=has_claude)
+
+
+def _said(main: Main, settings: Settings, *, asked: str, environ_runner: str) -> Choice | None:
+    """Return the first choice that somebody made."""
+    for name, who in (
+        (asked, "the command line asks for it"),
+        (main.runner, "the step says so"),
+        (settings.runner, "the settings say so"),
+        (environ_runner, f"{VARIABLE} says so"),
+    ):
+        if name and name not in RUNNERS:
+            raise UsageError(f"{shown(name)} is no runner ({who}); one of {', '.join(RUNNERS)}{_near(name)}")
+        if name:
+            return Choice(name, who)
+    return None
+
+
+def _doing_it(main: Main, *, lacks: str, has_claude: bool) -> Choice:
+    """Return who does what only an agent can do, when nobody says who."""
+    if not lacks:
+        return Choice("agent", f"the step is for {_agent(main)}")
+    bare = f"{_agent(main)} has no {lacks} and the step has neither script nor command"
+    if has_claude:
+        return Choice("claude-code", f"{bare}; claude is installed")
+    return Choice("host", f"{bare}; whoever called does it")
+
+
+def _agent(main: Main) -> str:
+    return f"agent {main.agent}" if main.agent else "the agent"
+
+
+def _near(name: str) -> str:
+    return did_you_mean(name, RUNNERS)

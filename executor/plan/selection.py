@@ -1,0 +1,121 @@
+"""What `--step` asks for becomes the numbers of steps."""
+
+from __future__ import annotations
+
+import re
+
+from executor.errors import UsageError
+from executor.plan.issues import did_you_mean, not_defined, shown
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.plan.plan import Plan
+
+MAX_SPAN = 1_000_000  # numbers that the ranges of one selection may cover: a step key has six digits
+_RANGE = re.compile(r"(\d{1,12})\s*(?:-|\.\.)\s*(\d{1,12})")
+_SOME = 6
+_FORMS = "write 1, 1-5, 1,3,7-9 or the name of a step"
+
+
+class Selection(Value):
+    """The defined steps that were asked for, in plan order, and the numbers inside ranges that are not defined."""
+
+    numbers: tuple[int, ...]
+    missing: tuple[int, ...] = ()
+
+
+def select(text: str, plan: Plan, titles: Mapping[int, str]) -> Selection:
+    """Return what `1`, `1-5`, `1,3,7-9`, a name, or an unambiguous part of a name or title selects.
+
+    `titles` are those of SPEC.md by number. Raises UsageError for bad syntax, for a step asked for alone that is not
+    defined, and when nothing is left.
+    """
+    wanted: set[int] = set()
+    missing: set[int] = set()
+    span = 0
+    for part in text.split(","):
+        numbers = _part(part.strip(), plan, titles)
+        span += len(numbers)
+        if span > MAX_SPAN:
+            raise UsageError(f"--step {shown(text)}: more than {MAX_SPAN} numbers; the last step is {_last(plan)}")
+        wanted.update(number for number in plan.raw if number in numbers)
+        missing.update(number for number in numbers if number not in plan.raw)
+    if not wanted:
+        raise UsageError(f"--step {shown(text)}: no step there is defined; defined: {_some(plan)}")
+    return Selection(tuple(sorted(wanted)), tuple(sorted(missing)))
+
+
+def _part(part: str, plan: Plan, titles: Mapping[int, str]) -> range:
+    if not part:
+        raise UsageError(f"--step: a number or name is missing; {_FORMS}")
+    ends = _RANGE.fullmatch(part)
+    if ends:
+        return _range(int(ends[1]), int(ends[2]))
+    if re.fullmatch(r"[0-9]+", part):
+        return _alone(part, plan, titles)
+    number = _named(part, plan, titles)
+    return range(number, number + 1)
+
+
+def _range(first: int, last: int) -> range:
+    if last < first:
+        raise UsageError(f"--step {first}-{last} runs backwards; did you mean {last}-{first}")
+    if last - first >= MAX_SPAN:
+        raise UsageError(f"--step {first}-{last} spans more than {MAX_SPAN} numbers: name the steps you mean")
+    return range(first, last + 1)
+
+
+def _alone(digits: str, plan: Plan, titles: Mapping[int, str]) -> range:
+    number = int(digits) if len(digits) <= 12 else 10**12  # as long as the ends of a range
+    if number in plan.raw:
+        return range(number, number + 1)
+    if number in titles:
+        told = f"step {number} is in the spec ({shown(titles[number])}) but not defined yet"
+        raise UsageError(f"{told}: add step_{number}_<name> to the definitions")
+    raise UsageError(not_defined(number, plan.numbers))
+
+
+def _named(part: str, plan: Plan, titles: Mapping[int, str]) -> int:
+    word = _plain(part)
+    names = {number: _plain(slug) for number, (slug, _) in plan.raw.items()}
+    exact = [number for number, name in names.items() if word in (name, f"step {number} {name}", f"step {number}")]
+    fits = exact or [
+        number for number, name in names.items() if word and (word in name or word in _title(number, plan, titles))
+    ]
+    if not fits:
+        near = did_you_mean(part, [slug for slug, _ in plan.raw.values()])
+        raise UsageError(f"no step is called {shown(part)}{near or f'; {_FORMS}'}")
+    if len(fits) > 1:
+        some = ", ".join(f"{number} ({plan.raw[number][0]})" for number in fits[:_SOME])
+        raise UsageError(f"{shown(part)} fits {len(fits)} steps: {some}{', ...' if len(fits) > _SOME else ''}")
+    return fits[0]
+
+
+def _title(number: int, plan: Plan, titles: Mapping[int, str]) -> str:
+    return _plain(f"{titles.get(number, '')} {plan.title(number)}")
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", text.casefold())).strip()
+
+
+def _last(plan: Plan) -> str:
+    return str(plan.numbers[-1]) if plan.raw else "none"
+
+
+def _some(plan: Plan) -> str:
+    numbers = ", ".join(map(str, plan.numbers[:_SOME]))
+    return (f"{numbers}, ..., {_last(plan)}" if len(plan.raw) > _SOME else numbers) or "none"
+
+
+def ranges(numbers: list[int] | tuple[int, ...]) -> str:
+    """Return the numbers as a person would write them: 1-3, 7."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

@@ -1,0 +1,217 @@
+"""The shell of an agent: a fresh one for each command, dead with all it started when the command ends."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.runners.agent.tool_result import Said
+from executor.system import files, process, procfs
+from executor.system.masking import clean_control
+from executor.system.outcome import Verdict
+from executor.system.process_loop import Watch
+from executor.system.records import TYPE_CHECKING
+from executor.system.secret_values import NOBODY, Named, without_secrets
+from executor.system.signals import signal_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from executor.system.interrupts import Interrupts
+    from executor.system.masking import Masker
+    from executor.system.process import Ended
+
+    Wrap = Callable[[tuple[str, ...]], tuple[str, ...]]
+
+SHOWN = 8000  # characters of each end
+WINDOW = 256 * 1024  # bytes of each end that are looked at
+MOST_OUTPUT = 64 * 1024**2
+ORPHANS_S = 5.0
+WANTED = 'bash takes {"command": "..."}: a text, not empty, without NUL characters'
+# The lock of the run (run_lock.FD) is no command's: it could be let go, and its file written.
+START = 'exec 29>&-; cd -- "$0" && exec /bin/bash --norc --noprofile -o pipefail -c "$1"'
+OF_OTHERS = ("ANTHROPIC_", "CLAUDE")
+# What leads to keys that are no variable's value: agents of ssh and gpg, a file that each shell reads.
+LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
+QUIET = {
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    "PIP_PROGRESS_BAR": "off",
+    "TQDM_MININTERVAL": "10",  # not TQDM_DISABLE: scripts read what a bar has counted
+}
+
+
+def environment(
+    environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: Named = NOBODY
+) -> dict[str, str]:
+    """Return what an agent's shell is given: no secret but those in `names`, nothing that is the agent's own."""
+    allowed = tuple(names)
+    plain = {
+        name: value
+        for name, value in without_secrets(environ, allowed, named).items()
+        if name in allowed or not (name.startswith(OF_OTHERS) or name in LEFT_OUT)
+    }
+    return {**plain, **QUIET, **extra}
+
+
+class Shell:
+    """Runs the commands of an agent one by one, and answers with what they said.
+
+    `token` is the run's DO_TASKS_RUN; each command bears `TOKEN/bash.N`. Output over 4 KiB is whole, masked, in
+    `bash.N.log` of `folder`, which must be no place that a command may write to. `wrap` holds a command in.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a shell is made of, all by name
+        self,
+        *,
+        root: str,
+        env: Mapping[str, str],
+        token: str,
+        folder: str,
+        wrap: Wrap,
+        masker: Masker,
+        limit_s: float,
+        interrupts: Interrupts,
+    ) -> None:
+        self._root = os.path.realpath(root)
+        self._env = env
+        self._token = token
+        self._folder = folder
+        self._wrap = wrap
+        self._masker = masker
+        self._limit_s = limit_s
+        self._interrupts = interrupts
+        self._count = 0
+        procfs.adopt_orphans()
+
+    def __call__(self, given: Mapping[str, Any], *, left_s: float) -> Said:
+        """Run what the model sent; its answer for whatever that is. `left_s` is what the run has left."""
+        command = given.get("command") if isinstance(given, dict) else None
+        if command is None and isinstance(given, dict) and given.get("restart") is True:
+            return Said("each command has a fresh shell: nothing to restart")
+        if not _is_command(command):
+            return Said(WANTED, failed=True)
+        if left_s <= 0:
+            return Said("no time is left for a command", failed=True)
+        return self._run(str(command), min(self._limit_s, left_s))
+
+    def _run(self, text: str, limit_s: float) -> Said:
+        self._count += 1
+        before = procfs.children()
+        try:
+            ended = self._tend(process.start(self._command(text, limit_s)))
+        except process.CannotStartError as error:
+            hint = "a long text belongs in a file: write it with the editor, then run that"
+            return Said(f"{error}; {hint}", failed=True)
+        finally:
+            _end_orphans(before)
+        return Said(self._answer(ended), failed=ended.verdict != Verdict.PASSED)
+
+    def _command(self, text: str, limit_s: float) -> process.Command:
+        name = f"bash.{self._count}"
+        shell = ("/bin/bash", "--norc", "--noprofile", "-c", START, self._root, text)
+        return process.Command(
+            name=name,
+            argv=self._wrap(shell),
+            env=self._env,
+            token=f"{self._token}/{name}",
+            limit_s=limit_s,
+            spill=os.path.join(self._folder, f"{name}.log"),
+            max_output=MOST_OUTPUT,
+        )
+
+    def _tend(self, running: process.Running) -> Ended:
+        watch = Watch(self._interrupts)
+        watch.add(running)
+        ended: list[Ended] = []
+        try:
+            while not ended:
+                ended = watch.turn()
+        except BaseException:
+            watch.abandon()
+            raise
+        return ended[0]
+
+    def _answer(self, ended: Ended) -> str:
+        said = self._output(ended)
+        how = _how(ended, silent=not said.strip())
+        between = "\n" if said and how and not said.endswith("\n") else ""
+        return f"{said}{between}{how}"
+
+    def _output(self, ended: Ended) -> str:
+        """Return both ends of what it said, masked before they are cut."""
+        if not ended.output_file:
+            return self._cut(ended.output, b"", len(ended.output), "")
+        if self._masker:
+            files.mask(ended.output_file, self._masker.mask_bytes_equal_length)
+        size = os.path.getsize(ended.output_file)
+        with open(ended.output_file, "rb") as file:
+            if size <= 2 * WINDOW:
+                return self._cut(file.read(), b"", size, ended.output_file)
+            head = file.read(WINDOW)
+            file.seek(size - WINDOW)
+            return self._cut(head, file.read(), size, ended.output_file)
+
+    def _cut(self, head: bytes, tail: bytes, size: int, path: str) -> str:
+        """Return the text of an output, the middle left out when it is long; an empty tail: the head is all."""
+        first = self._plain(head)
+        if not tail and len(first) <= 2 * SHOWN:
+            return first
+        start, end = first[:SHOWN], (self._plain(tail) if tail else first)[-SHOWN:]
+        left = max(0, size - len(start.encode()) - len(end.encode()))
+        where = f": all of it is in {self._shown(path)}" if path else ""
+        return f"{start}\n[... {left:,} of {size:,} bytes left out here{where} ...]\n{end}"
+
+    def _plain(self, data: bytes) -> str:
+        """Return output as text: of a line that was overwritten what a terminal shows, no control characters."""
+        lines = data.decode("utf-8", "replace").split("\n")
+        seen = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+        return self._masker.mask(clean_control(seen))
+
+    def _shown(self, path: str) -> str:
+        real = os.path.realpath(path)
+        return os.path.relpath(real, self._root) if real.startswith(os.path.join(self._root, "")) else real
+
+
+def _is_command(command: object) -> bool:
+    if not isinstance(command, str) or not command.strip() or "\0" in command:
+        return False
+    try:
+        os.fsencode(command)
+    except UnicodeEncodeError:  # half a character, as broken JSON has it
+        return False
+    return True
+
+
+def _how(ended: Ended, *, silent: bool) -> str:
+    """Return the last line of an answer, empty for a success that said something."""
+    took = f"{ended.duration_s:.1f} s"
+    if ended.reason:
+        return f"[stopped: {ended.reason}; {took}]"
+    if ended.signal:
+        return f"[killed by signal {ended.signal}, {took}]"
+    if ended.exit_code == 0 and not silent:
+        return ""
+    return f"[{'no output, ' if silent else ''}exit {ended.exit_code}, {took}]"
+
+
+def _end_orphans(before: set[int] | None) -> None:
+    """Kill what came to us from a command that ended: a daemon that shed its group and its environment too."""
+    until = time.monotonic() + ORPHANS_S
+    while before is not None and time.monotonic() < until:
+        orphans = (procfs.children() or set()) - before
+        if not orphans:
+            return
+        for pid in orphans:
+            signal_one(pid, 9)
+            _reap(pid)
+        time.sleep(0.005)
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

@@ -1,0 +1,12 @@
+"""What a tool answers."""
+
+from __future__ import annotations
+
+from executor.system.records import Value
+
+
+class Said(Value):
+    """The text that the model reads; `failed` marks it as an error there."""
+
+    text: str
+    failed: bool = False

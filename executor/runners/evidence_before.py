@@ -1,0 +1,82 @@
+"""What lay where evidence is looked for when MAIN began, kept for who judges it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.checks.criteria import wants_fresh
+from executor.errors import MachineError
+from executor.store import runs
+from executor.store.events import WarningRaised
+from executor.system import files
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.store.context import Bench, Task
+
+LIMIT_S = 30.0
+BEGAN = "began"  # of TEST's folder
+FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
+
+
+def remember(bench: Bench, task: Task) -> None:
+    """Remember what there is before a run of MAIN begins; a later run of the same MAIN only adds new globs."""
+    step = task.step
+    if not (step.checkpoints or any(map(wants_fresh, step.main.criteria if step.main else ()))):
+        return
+    from executor.checks import evidence  # most steps have nothing to remember
+
+    globs = evidence.globs(step)
+    path = _mended(bench, evidence.record(bench.root, task.task_id, task.digest))
+    adds = evidence.begun_before(bench.root, task.task_id, task.digest)
+    made_before = {} if adds else evidence.read(evidence.newest_record(bench.root, step.number, path))
+    tested_ns = _tested_ns(bench.folder(task, "test"))
+    crowded = looked(
+        lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs
+    )
+    bench.evidence[path] = files.read(path)
+    for glob in crowded:
+        many = f"{glob} finds more than {evidence.MOST_NAMES:,} names: the newest are remembered"
+        bench.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
+
+
+def note_test(folder: str) -> None:
+    """Record in TEST's folder when it began, by the clock of files (nanoseconds)."""
+    files.replace(os.path.join(folder, BEGAN), str(time.clock_gettime_ns(FILE_CLOCK)).encode())
+
+
+def _tested_ns(folder: str) -> int:
+    """Return when TEST began, 0 when none ran."""
+    said = files.read(os.path.join(folder, BEGAN))
+    return int(said) if said.isdigit() else 0
+
+
+def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
+    """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
+    from executor.system.time_limit import in_time
+
+    done = in_time(work, LIMIT_S)
+    if done is None:
+        raise MachineError(f"no answer in {LIMIT_S:g} s when looking for {', '.join(globs)}: is it on a dead mount?")
+    return done
+
+
+def record_of(bench: Bench, task: Task, folder: str) -> str:
+    """Return the record that the MAIN of a run's folder is judged by, empty when it has none."""
+    from executor.checks import evidence
+
+    task_id = os.path.basename(os.path.dirname(folder))
+    path = _mended(bench, evidence.record(bench.root, task_id, runs.digest_of(folder) or task.digest))
+    return path if os.path.exists(path) else ""
+
+
+def _mended(bench: Bench, path: str) -> str:
+    """Return the path of a record, which is as this executor wrote it: an agent may have changed it."""
+    kept = bench.evidence.get(path)
+    if kept and files.read(path) != kept:
+        files.replace(path, kept)
+    return path

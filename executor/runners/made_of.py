@@ -1,0 +1,78 @@
+"""What a task that passes was made of, for its line of the log."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor.store import fingerprint_recipes, input_files, runs
+from executor.store.changes import KEPT, MOST_NAMED, outputs_digest
+from executor.store.fingerprint import of_parts
+from executor.system import files
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from executor.plan.model import Step
+    from executor.store.context import Bench, Task
+    from executor.store.fingerprint_recipes import Made
+
+    Files = Mapping[str, Mapping[str, str]]
+
+
+def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
+    """Return what StepPassed says of what was done, what judged it, and what it left."""
+    judge = of_parts(fingerprint_recipes.judges(task.step, strict=bench.strict))
+    made = _made(bench, task)
+    left = _left(bench, task.step)
+    parts = {**(made.parts if made else {}), **judge.parts}
+    if left:
+        parts["outputs"] = outputs_digest(left)
+    found = {**(made.files if made else {}), **({"outputs": left} if left else {})}
+    return {"judged_by": judge.digest, "parts": parts, "files": _named(bench, task.task_id, found)}
+
+
+def note_task(bench: Bench, task: Task, run: str) -> None:
+    """Write the task's record before a run of its MAIN: an executor that adopts the run knows what it is made of."""
+    made = bench.made.get(task.digest)
+    body: dict[str, object] = {"step": task.step.number, "digest": task.digest, "run": run}
+    if made:
+        body["made"] = {"parts": made.parts, "files": made.files}
+    runs.write_task(bench.root, task.task_id, body)
+
+
+def _made(bench: Bench, task: Task) -> Made | None:
+    """Return what the task's digest is made of: known since its start, as a job's record has it, or still the same."""
+    known = bench.made.get(task.digest)
+    if known or fingerprint_recipes.number_of(task.digest) != fingerprint_recipes.NEWEST:
+        return known
+    if runs.is_job(bench.root, task.task_id):
+        return _recorded(runs.read_job(bench.root, task.task_id), task.digest)
+    now = bench.make(task.step, task.runner)
+    return now if now.digest == task.digest else _recorded(runs.read_task(bench.root, task.task_id), task.digest)
+
+
+def _recorded(record: dict[str, Any], digest: str) -> Made | None:
+    """Return what a record says that a digest is made of, None where it tells of another digest or of nothing."""
+    body = record.get("made")
+    if record.get("digest") != digest or not isinstance(body, dict):
+        return None
+    parts, found = body.get("parts"), body.get("files")
+    return (
+        fingerprint_recipes.Made(digest, parts, found) if isinstance(parts, dict) and isinstance(found, dict) else None
+    )
+
+
+def _left(bench: Bench, step: Step) -> dict[str, str]:
+    globs = step.main.outputs if step.main else ()
+    return input_files.recorded(bench.root, globs, bench.sources) if globs else {}
+
+
+def _named(bench: Bench, task_id: str, found: Files) -> dict[str, Any] | None:
+    """Return as many files as a line of the log can name; all of them are kept beside the task's runs."""
+    if any(len(rows) > MOST_NAMED for rows in found.values()):
+        folder = files.private_folder(os.path.join(bench.root, runs.JOBS, task_id))
+        files.replace(os.path.join(folder, KEPT), json.dumps(found).encode())
+    return {kind: dict(rows) for kind, rows in found.items() if len(rows) <= MOST_NAMED} or None

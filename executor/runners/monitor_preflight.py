@@ -1,0 +1,60 @@
+"""PRE-FLIGHT of a job: that each of its monitors can see something."""
+
+from __future__ import annotations
+
+import json
+
+from executor.monitoring.preflight import sightless
+from executor.store import project
+from executor.store.events import CheckFinished
+from executor.system import safe_open
+from executor.system.outcome import PASSED, Outcome, Verdict
+from executor.system.records import TYPE_CHECKING
+from executor.system.time_limit import in_time
+
+if TYPE_CHECKING:
+    from executor.store.context import Bench, Task
+
+SCRIPT_MOST = 1 << 20
+LIMIT_S = 5.0
+WANTED = "something that this monitor can see"
+FIX = "mend the monitor, or take it out"
+
+
+def watchable(bench: Bench, task: Task) -> Outcome:
+    """Refuse to start a job with a monitor that can never see anything; one that runs already is let be."""
+    step = task.step
+    if not step.background or task.decision.main == "adopt":
+        return PASSED
+    path = bench.environment(task)["PATH"]
+    blind = in_time(lambda: [*sightless(step, bench.root, script=_script(bench, task), path=path)], LIMIT_S) or []
+    for place, kind, reason in blind:
+        bench.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
+    if not blind:
+        return PASSED
+    said = tuple(f"monitor {step.background[place].name} can see nothing: {reason}" for place, _, reason in blind)
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return Outcome(Verdict.FAILED, f"{said[0]}{more}", said)
+
+
+def _script(bench: Bench, task: Task) -> str:
+    main = task.step.main
+    path = project.script_path(bench.project, main.script) if main and main.script else ""
+    return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else ""
+
+
+def _asks(asks: object) -> str:
+    return asks if isinstance(asks, str) else json.dumps(asks, ensure_ascii=False, default=str)
+
+
+def _failed(name: str, command: str, reason: str) -> CheckFinished:
+    return CheckFinished(
+        phase="PRE-FLIGHT",
+        status="failed",
+        name=f"monitor {name}",
+        command=command,
+        output=reason,
+        expected=WANTED,
+        got=reason,
+        fix=FIX,
+    )

@@ -1,0 +1,39 @@
+"""What a run printed, as much of it as its record and its judgement need."""
+
+from __future__ import annotations
+
+import os
+
+from executor.runners.command import line_ends_hint
+from executor.store.events import OUTPUT_TAIL
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import PROGRESS
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.store.context import Bench, Task
+    from executor.system.run_records import Exit
+
+PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for
+CAUSE_TAIL = 512 * 1024  # bytes of each output among which the cause of a failure is looked for
+
+
+def outputs(bench: Bench, task: Task, folder: str, end: Exit) -> dict[str, Any]:
+    """Return the ends of a run's outputs, by the fields of Run; the long ones are empty after exit 0."""
+    stdout, stderr = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
+    far = CAUSE_TAIL if end.exit_code else 0
+    said = (bench.tail(stderr, far), line_ends_hint(bench, task, end))
+    return {
+        "stdout": _without_progress(bench.tail(stdout, PROGRESS_TAIL)),
+        "stderr": bench.tail(stderr),
+        "output_file": bench.relative(stdout),
+        "long_stdout": bench.tail(stdout, far),
+        "long_stderr": "\n".join(filter(None, said)),
+    }
+
+
+def _without_progress(text: str) -> str:
+    """Return the end of an output without the lines that only make the bar."""
+    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(PROGRESS))
+    return kept.encode("utf-8", "replace")[-OUTPUT_TAIL:].decode("utf-8", "replace")

@@ -1,0 +1,78 @@
+"""Rows that a script has written: counted, known again, cut back to whole ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from executor.errors import MachineError
+from executor.system.records import Value
+
+BLOCK = 1 << 20
+
+
+class Counted(Value):
+    """What a file holds: whole lines that say something, bytes up to the last one's end, the SHA-256 of all of it."""
+
+    rows: int = 0
+    whole: int = 0
+    size: int = 0
+    sha256: str = ""
+
+
+def ready(path: str, *, most: int, is_ours: bool) -> tuple[int, str]:
+    """Make a file ready to be appended to; return how many rows it keeps, and where another was put.
+
+    Only ours are kept, `most` of them, without a half line at the end; others are put aside.
+    """
+    found = counted(path)
+    if not found.size:
+        _make_folder(os.path.dirname(path))
+        return 0, ""
+    if not is_ours or found.rows > most:
+        return 0, _put_aside(path)
+    if found.whole != found.size:
+        os.truncate(path, found.whole)
+    return found.rows, ""
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot make {folder} for the rows: {error.strerror}; mend what is in its way") from error
+
+
+def _put_aside(path: str) -> str:
+    number = 1
+    while os.path.lexists(f"{path}.{number}"):
+        number += 1
+    os.rename(path, f"{path}.{number}")
+    return f"{path}.{number}"
+
+
+def counted(path: str) -> Counted:
+    """Count what a file holds; a missing one holds nothing."""
+    rows = whole = size = 0
+    digest, said = hashlib.sha256(), False
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    except FileNotFoundError:
+        return Counted()
+    except OSError as error:
+        raise MachineError(f"cannot read the rows in {path}: {error.strerror}; move it away") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise MachineError(f"cannot count the rows in {path}: it is no file; move it away")
+    with open(fd, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            *ended, rest = block.split(b"\n")
+            for piece in ended:
+                rows += said or bool(piece.strip())
+                said = False
+            whole = size + len(block) - len(rest) if ended else whole
+            said = said or bool(rest.strip())
+            size += len(block)
+    return Counted(rows, whole, size, digest.hexdigest())

@@ -1,0 +1,268 @@
+"""The workbench of a run: the project, its journal, its clock, its processes, in one place to pass on."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.checks import kinds
+from executor.plan import env_files
+from executor.store import log_reader, masked_files, runs, spec_file
+from executor.store.events import OUTPUT_TAIL, StraysStopped
+from executor.store.known_secrets import notify_names
+from executor.store.project import STATE_FOLDER
+from executor.store.project_view import Desk
+from executor.system import project_identity, safe_open
+from executor.system.interrupts import Interrupts
+from executor.system.masking import VEIL, spelled
+from executor.system.output_tail import MARGIN
+from executor.system.process_loop import Watch, end_strays
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.secret_values import Named, of_env_file, without_secrets
+from executor.system.shell import simple_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Protocol
+
+    from executor.engine.decide import Decision
+    from executor.plan.model import Check, Step
+    from executor.plan.spec.spec_md import Mark
+    from executor.store.events import Event
+    from executor.store.log_writer import Journal
+    from executor.system.masking import Masker
+
+    Progress = Callable[[int, int], None]
+    Waits = Callable[[str, str], None]
+    Argv = tuple[str, ...]
+
+    class Enclosure(Protocol):
+        """What holds the checks of a step that an agent did."""
+
+        def start_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
+            """Return the command line of a check inside the sandbox, and its environment."""
+
+        def hint(self, check: Check, output: str) -> str:
+            """Return a hint about the network or key that a failed check lacks in the sandbox; empty for none."""
+
+        def runs_code(self, check: Check) -> bool:
+            """Return True for a check that may run code of the agent."""
+
+        def look_between(self, task: Task) -> str:
+            """Put aside what came since the last look and steers checks; return what, empty for nothing."""
+
+
+def _nobody_watches(done: int, total: int) -> None:
+    """Show progress to nobody."""
+
+
+def _nobody_waits(what: str, until: str) -> None:
+    """Show what is waited for to nobody."""
+
+
+TOLD = (
+    *("TASK_ID", "STEP", "RUN", "PROJECT", "TEST", "RESULT", "RESUME"),
+    *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
+)
+MASKED = f"({VEIL} is a secret, masked)"
+OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
+BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
+
+
+def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict[str, str]:
+    """Return what commands inherit: all but what another task of ours was told, or what settings.env names."""
+    if names is None:
+        return {name: value for name, value in environ.items() if name not in OURS}
+    return {name: value for name, value in environ.items() if name in BASICS or name in names}
+
+
+def _is_program(path: str) -> bool:
+    """Tell a binary that may be executed: a script without a first line needs a shell."""
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+class Task(Value):
+    """One attempt at a step, from PRE-FLIGHT to verdict."""
+
+    step: Step
+    task_id: str
+    digest: str
+    decision: Decision
+    title: str = ""
+    began: float = 0.0
+    runner: str = "command"
+
+
+class Bench(Desk):
+    """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
+
+    def __init__(self, desk: Desk, *, masker: Masker, environ: dict[str, str], python: str) -> None:
+        super().__init__(desk.project, desk.plan, desk.recalled)
+        self.journal: Journal
+        self._told = desk.recalled
+        self.moved = desk.moved
+        self.states = desk.states
+        self.masker = masker
+        self.environ = environ
+        self.python = python
+        self.interrupts = Interrupts()
+        self.strict = desk.strict
+        self.asked_runner = desk.asked_runner
+        self.asked: tuple[str, ...] = ()  # the selection, as words of the command line
+        self.asked_in = "."  # the --project of this call
+        self.progress: Progress = _nobody_watches
+        self.waits: Waits = _nobody_waits
+        self.enclosure: Enclosure | None = None
+        self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
+        self.has_masked = False  # a file of a run or a check held a secret
+        self._programs: dict[str, str] = {}
+        self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    def local_time(self) -> str:
+        """Return the time a person reads in SPEC.md."""
+        return time.strftime("%Y-%m-%d %H:%M")
+
+    def log(self, event: Event, task: Task) -> dict[str, Any]:
+        """Write a fact of this task."""
+        return self.journal.write(event, task_id=task.task_id, step=task.step.number)
+
+    def hear(self, *task_ids: str) -> None:
+        """Take in what others wrote to the log since; followers are shown the lines of these tasks, once."""
+        before = self._told
+        self._told = self.recalled = log_reader.catch_up(self.root, self.recalled)
+        if self.recalled.offset != before.offset or self.recalled.inode != before.inode:
+            start = before.offset if self.recalled.inode == before.inode else 0
+            for task_id in task_ids:
+                for line in log_reader.lines_of(self.root, task_id, start):
+                    self.journal.tell(line)
+        self.take_in(self.recalled)
+
+    def watch(self, beat: Callable[[], None] | None = None) -> Watch:
+        """Return a poll loop that heeds our interrupts."""
+        return Watch(self.interrupts, beat=beat, mask=self.masker.mask_bytes_equal_length)
+
+    def environment(self, task: Task, **extra: str) -> dict[str, str]:
+        """Return what a child of this task is given: its folder, the project's interpreter first on its PATH."""
+        given = {**self.environ, **self._of_env_files(task)}
+        folders = (os.path.dirname(self.python), given.get("PATH", os.defpath))
+        return {
+            **given,
+            "PATH": os.pathsep.join(filter(None, folders)),  # an empty folder would be the one we stand in
+            "PWD": self.root,
+            "DO_TASKS_TASK_ID": task.task_id,
+            "DO_TASKS_STEP": str(task.step.number),
+            project_identity.VARIABLE: project_identity.mark(self.root),
+            **extra,
+        }
+
+    def _of_env_files(self, task: Task) -> Mapping[str, str]:
+        """Return the variables of the step's env files; their values are masked from now on."""
+        main = task.step.main
+        if main is None or not main.env_file:
+            return {}
+        values = env_files.load(self.root, main.env_file, self.environ).values
+        self.masker.learn(of_env_file(values))
+        return values
+
+    def env_trouble(self, task: Task) -> str:
+        """Return the error of the step's env files, empty for none."""
+        main = task.step.main
+        trouble = env_files.load(self.root, main.env_file, self.environ).trouble if main else ()
+        return "; ".join(trouble)
+
+    def named_secrets(self, task: Task) -> Named:
+        """Return the variables that are secrets because the plan says so."""
+        return Named(notify_names(self.plan.settings), tuple(self._of_env_files(task)))
+
+    def without_secrets(self, task: Task, allow: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return the environment of a child of this task, without secrets but those named in `allow`."""
+        return without_secrets(self.environment_with(task, allow), allow, self.named_secrets(task))
+
+    def environment_with(self, task: Task, names: Iterable[str]) -> dict[str, str]:
+        """Return the environment with what these names stand for here, also when settings.env names others."""
+        return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
+
+    def argv(self, check: Check) -> tuple[str, ...]:
+        """Return what a check starts: the program itself where bash would only pass its words on."""
+        plain = simple_command.words(check.asks) if check.kind == "command" and not self._bash_is_bent else ()
+        program = self._program(plain[0]) if plain else ""
+        return (program, *plain[1:]) if program else kinds.argv(check, python=self.python)
+
+    def start_of(self, check: Check, env: Mapping[str, str]) -> tuple[Argv, Mapping[str, str]]:
+        """Return a check's command line and environment; in the sandbox where an agent did the work."""
+        if self.enclosure is None:
+            return self.argv(check), env
+        return self.enclosure.start_of(check, kinds.argv(check, python=self.python), env)
+
+    def look_between(self, task: Task) -> str:
+        """Put aside start-up files that the last check left, and return them; none without an agent."""
+        return self.enclosure.look_between(task) if self.enclosure else ""
+
+    def hint(self, check: Check, output: str) -> str:
+        """Return what a failed check may have lacked where it was held in, empty when nothing tells."""
+        return self.enclosure.hint(check, output) if self.enclosure else ""
+
+    def _program(self, name: str) -> str:
+        """Return where the PATH of our children has this program, empty when nowhere."""
+        if name not in self._programs:
+            folders = [os.path.dirname(self.python), *self.environ.get("PATH", os.defpath).split(os.pathsep)]
+            paths = [os.path.join(self.root, folder, name) for folder in folders] if "/" not in name else []
+            self._programs[name] = next((path for path in paths if _is_program(path)), "")
+        return self._programs[name]
+
+    def folder(self, task: Task, run: str) -> str:
+        """Return the path of a run's folder."""
+        return runs.run_folder(self.root, task.task_id, run)
+
+    def end_strays(self, task: Task, run: str) -> None:
+        """End what a run left alive; an empty run means every run of the task."""
+        ended = end_strays(f"{task.task_id}/{run}", self.interrupts, root=self.root)
+        if ended:
+            self.log(StraysStopped(run=run, pids=ended), task)
+
+    def mark(self, number: int, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
+        """Change one line of SPEC.md."""
+        lock = self.project.path(STATE_FOLDER, "spec.lock")
+        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
+
+    def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
+        """Return the end of a run's file, as text."""
+        try:
+            return safe_open.end_of(path, size).decode("utf-8", "replace")
+        except OSError:  # gone, or what is there now is no file: the run did that to its own record
+            return ""
+
+    def masked_tail(self, path: str, size: int) -> str:
+        """Return the end of a file that is still raw, with a secret masked that the cut goes through."""
+        try:
+            data = safe_open.end_of(path, size + MARGIN)
+        except OSError:
+            return ""
+        whole = self.masker.mask_bytes_equal_length(data) if len(data) > size else data
+        return whole[-size:].decode("utf-8", "replace")
+
+    def mask_file(self, path: str) -> None:
+        """Overwrite secrets in a run's file in place, equal length, a block at a time."""
+        self.has_masked |= masked_files.mask_file(path, self.masker)
+
+    def mask_results(self, task: Task) -> None:
+        """Mask the result files of a task, which are judged by now."""
+        names = masked_files.public_names(task.step)
+        self.has_masked |= masked_files.mask_results(self.root, task.task_id, self.masker, names)
+
+    def masked_reason(self, reason: str) -> str:
+        """Return a reason without secrets; one that lost some says what the marks in it mean."""
+        masked = self.masker.mask(spelled(reason))
+        lost = masked != reason or self.has_masked
+        return f"{masked} {MASKED}" if lost and VEIL in masked and MASKED not in masked else masked
+
+    def relative(self, path: str) -> str:
+        """Return a path as a person in the project's folder would type it."""
+        return os.path.relpath(path, self.root) if path else ""

@@ -1,0 +1,100 @@
+"""The recipes by which MAIN's digest is made, each with its number; how finished work is judged, apart."""
+
+from __future__ import annotations
+
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from executor.plan.model import Check, Step
+
+NEWEST = 2
+JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
+JUDGING_RULES = ("nan", "divergence")  # those whose standing alert fails a job at its end
+
+
+class Made(Value):
+    """A digest with what it is made of: `parts` by name, `files` by kind (modules, inputs) and path, digests each."""
+
+    digest: str
+    parts: Mapping[str, str] = {}
+    files: Mapping[str, Mapping[str, str]] = {}
+
+
+def number_of(digest: str) -> int:
+    """Return the number of the recipe that a digest carries; the first recipe wrote none."""
+    head, colon, _ = digest.partition(":")
+    return int(head) if colon and head.isdigit() else 1
+
+
+def first(step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[int, str]) -> dict[str, object]:
+    """Return what recipe 1 made a digest of; it stays as it is, for what was recorded by it."""
+    main = step.main
+    assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
+    return {
+        "script": [main.script, script.hex()],
+        "command": main.command,
+        "args": main.args,
+        "env": sorted(env),
+        "mode": main.mode,
+        "chunks": main.chunks,
+        "agent": main.agent,
+        "objective": main.objective,
+        "dependencies": {str(number): digest for number, digest in dependencies.items()},
+    }
+
+
+def second(
+    step: Step,
+    *,
+    script: str,
+    files: Mapping[str, Mapping[str, str]],
+    env: Sequence[str] | None,
+    dependencies: Mapping[int, str],
+) -> dict[str, object]:
+    """Return what recipe 2 makes a digest of, by name: all that changes what MAIN does, nothing that only judges it.
+
+    `script` is the digest of the script's bytes, `files` those of its modules and inputs by path.
+    """
+    main = step.main
+    assert main is not None  # noqa: S101 - as above
+    written: dict[str, object] = {
+        "script": [main.script, script] if main.script else None,
+        "command": main.command,
+        "args": list(main.args),
+        "mode": main.mode,
+        "chunks": list(main.chunks),
+        "agent": main.agent,
+        "objective": main.objective,
+        "env_file": list(main.env_file),
+        **{kind: sorted(found.items()) for kind, found in files.items()},
+        **{f"dependency {number}": digest for number, digest in dependencies.items()},
+    }
+    parts = {name: value for name, value in written.items() if value}
+    return parts if env is None else {**parts, "env": sorted(env)}
+
+
+def judges(step: Step, *, strict: bool) -> dict[str, object]:
+    """Return what decides whether finished work passes, by name; order, names and limits do not."""
+    main = step.main
+    failing = [one for one in step.background if one.at_end == "fail"]
+    watching = [
+        [one.name, one.kind, one.asks, rules]
+        for one in failing
+        if (rules := [[rule.kind, sorted(rule.args.items())] for rule in one.rules if rule.kind in JUDGING_RULES])
+    ]
+    written = {
+        "checks": _asked(step.post_validation),
+        "criteria": sorted(
+            repr((one.text, one.kind, one.asks, one.any_age)) for one in (main.criteria if main else ())
+        ),
+        "quality_check": _asked(main.quality_check if main else ()),
+        "monitors": sorted(map(repr, watching)),
+    }
+    parts: dict[str, object] = {name: value for name, value in written.items() if value}
+    return {**parts, "strict": True} if strict else parts
+
+
+def _asked(checks: Iterable[Check]) -> list[str]:
+    return sorted(repr((one.kind, one.asks, one.when, sorted(one.env))) for one in checks)

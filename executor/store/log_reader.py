@@ -1,0 +1,295 @@
+"""The only reader of .task_execution.log: lines, tasks, the fold with its cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from executor import __version__
+from executor.errors import MachineError, way_out
+from executor.store.packing import packed, unpacked
+from executor.store.state import FOLDS, fold
+from executor.system import files, safe_open
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.run_records import LOG_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from executor.store.step_state import StepState
+
+BLOCK = 1 << 20
+MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
+NUMBER = re.compile("[0-9]{1,18}")
+LINE = 1 << 14  # bytes that hold about any line
+MOVES = 5  # rotations that may fall into one reading
+WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
+_FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
+
+
+class Recalled(Value):
+    """The fold of the log up to `offset` bytes; `rebuilt` says that no cache fitted."""
+
+    states: dict[int, StepState]
+    inode: int = 0
+    offset: int = 0
+    rebuilt: bool = False
+
+
+def rotated(root: str) -> list[str]:
+    """Return the paths of rotated logs, oldest first."""
+    named = [name for name in os.listdir(root) if name.startswith(f"{LOG_NAME}.")]
+    found = [name for name in named if NUMBER.fullmatch(name.removeprefix(f"{LOG_NAME}."))]
+    return [os.path.join(root, name) for name in sorted(found, key=lambda name: int(name.rsplit(".", 1)[1]))]
+
+
+def lines(path: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset behind it, line) for each whole line from `offset`; a torn last line is left for later.
+
+    A line of more than MOST_LINE bytes is none of ours, and passes for an empty one.
+    """
+    fd = _opened(path)
+    if fd < 0:
+        return
+    try:
+        pieces: list[bytes] = []
+        size = 0  # bytes of a line that goes on in the next block
+        while block := os.pread(fd, BLOCK, offset + size):
+            *whole, rest = block.split(b"\n")
+            for line in whole:
+                size += len(line) + 1
+                offset += size
+                yield offset, b"" if size > MOST_LINE else b"".join([*pieces, line]) if pieces else line
+                pieces, size = [], 0
+            size += len(rest)
+            pieces = [*pieces, rest] if size <= MOST_LINE else [b""]
+    finally:
+        os.close(fd)
+
+
+def _opened(path: str) -> int:
+    """Return a descriptor of a log, -1 where there is none."""
+    try:
+        return safe_open.opened(path)
+    except FileNotFoundError:
+        return -1
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """Return the line's object, None for a repaired fragment, and for what is no line of a log."""
+    try:
+        value = safe_open.parsed(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def recall(root: str) -> Recalled:
+    """Return the fold of the log: the cached part where it fits, the rest read; again when it was rotated meanwhile."""
+    for _ in range(MOVES):
+        pieces, inode = rotated(root), _inode(root)
+        recalled = _recalled(root, pieces)
+        if (rotated(root), _inode(root)) == (pieces, inode):
+            break
+    return recalled
+
+
+def _recalled(root: str, pieces: list[str]) -> Recalled:
+    status = _status(path := os.path.join(root, LOG_NAME))
+    if status is None:
+        return Recalled(_fold_from({}, pieces), rebuilt=True)
+    cached = _cached(root, inode=status.st_ino, size=status.st_size)
+    if cached is None:
+        states, offset = _fold_tail(_fold_from({}, pieces), path, 0)
+        return _kept(root, Recalled(states, status.st_ino, offset, rebuilt=True), offset)
+    states, offset = _fold_tail(cached.states, path, cached.offset)
+    return _kept(root, Recalled(states, status.st_ino, offset), offset - cached.offset)
+
+
+def _inode(root: str) -> int:
+    return status.st_ino if (status := _status(os.path.join(root, LOG_NAME))) else 0
+
+
+def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
+    """Save a fold that took long, where we may write."""
+    if read_bytes > WORTH_CACHING and os.access(root, os.W_OK):
+        save(root, recalled)
+    return recalled
+
+
+def catch_up(root: str, recalled: Recalled) -> Recalled:
+    """Return the fold with what was written since, by us and by others."""
+    status = _status(path := os.path.join(root, LOG_NAME))
+    if status is None:  # moved aside this instant, or taken away: what the rest says counts
+        return recall(root)
+    if status.st_ino == recalled.inode and status.st_size == recalled.offset:
+        return recalled
+    if not recalled.inode or status.st_ino != recalled.inode:
+        return recall(root)
+    states, offset = _fold_tail(recalled.states, path, recalled.offset)
+    if _inode(root) != recalled.inode:  # rotated under our hands: what was read may be of the new log
+        return recall(root)
+    return recalled.replace(states=states, offset=offset)
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Return the state of a log, None where there is none."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+
+
+def save(root: str, recalled: Recalled) -> None:
+    """Cache the fold, where that can be done; nothing is true because this file says so."""
+    try:
+        _save(root, recalled)
+    except (MachineError, OSError):
+        return
+
+
+def _save(root: str, recalled: Recalled) -> None:
+    body = {
+        "version": __version__,
+        "inode": recalled.inode,
+        "offset": recalled.offset,
+        "tail": _tail_mark(os.path.join(root, LOG_NAME), recalled.offset),
+        "rotated": len(rotated(root)),
+        **packed(recalled.states),
+    }
+    files.private_folder(os.path.join(root, ".do-tasks"))
+    files.replace(_cache_path(root), json.dumps(body).encode())
+
+
+def last_version(root: str) -> int:
+    """Return the version of the log's last whole line, 0 without one: a newer do-tasks may have written here."""
+    path = os.path.join(root, LOG_NAME)
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    last = 0
+    for _, line in lines(path, max(0, size - 4 * LINE)):
+        version = (parse(line) or {}).get("v")
+        last = version if isinstance(version, int) else last
+    return last
+
+
+def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one task that stand behind `offset` bytes of the log."""
+    needle = task_id.encode("utf-8", "replace")
+    for _, line in lines(os.path.join(root, LOG_NAME), offset):
+        record = parse(line) if needle in line else None
+        if record is not None and record.get("task_id") == task_id:
+            yield record
+
+
+def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict[str, Any]]:
+    """Return the lines of one task, oldest first, of the log's first `upto` bytes.
+
+    Read from the end back to the line that began the task: what is older is not looked at, others' are not parsed.
+    """
+    found: list[dict[str, Any]] = []
+    for path in (os.path.join(root, LOG_NAME), *reversed(rotated(root))):
+        for line in _lines_back(path, task_id.encode("utf-8", "replace"), upto):
+            record = parse(line)
+            if record is None or record.get("task_id") != task_id:
+                continue
+            found.append(record)
+            if record.get("event") == "TaskStarted":
+                return found[::-1]
+        upto = None
+    return found[::-1]
+
+
+def _lines_back(path: str, needle: bytes, upto: int | None) -> Iterator[bytes]:
+    """Yield the lines that hold the needle, the last one first."""
+    fd = _opened(path)
+    if fd < 0:
+        return
+    try:
+        for text in _texts_back(fd, upto):
+            end = len(text)
+            while (at := text.rfind(needle, 0, end)) >= 0:
+                start, stop = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+                yield text[start : stop if stop >= 0 else len(text)]
+                end = start
+    finally:
+        os.close(fd)
+
+
+def _texts_back(fd: int, upto: int | None) -> Iterator[bytes]:
+    """Yield a file's whole lines, block by block, the last block first; of a line that is too long nothing whole."""
+    size = os.fstat(fd).st_size
+    at = size if upto is None else min(upto, size)
+    behind = os.pread(fd, LINE, at).partition(b"\n")[0]  # the rest of a line that `upto` cuts
+    while at:
+        start = max(0, at - BLOCK)
+        block = os.pread(fd, at - start, start)
+        at = start
+        head = block.find(b"\n") + 1 if start else 0
+        if start and not head:
+            behind = block + behind if len(behind) < MOST_LINE else b""
+            continue
+        yield block[head:] + behind
+        behind = block[:head]
+
+
+def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, StepState]:
+    for path in paths:
+        states, _ = _fold_tail(states, path, 0)
+    return states
+
+
+def _fold_tail(states: dict[int, StepState], path: str, offset: int) -> tuple[dict[int, StepState], int]:
+    """Return the states and the offset after the whole lines from `offset`; a line at a time, whatever the size."""
+    reached = offset
+
+    def records() -> Iterator[dict[str, Any]]:
+        nonlocal reached
+        for reached, line in lines(path, offset):  # noqa: B007 - read after the loop
+            record = parse(line) if _matters(line) else None
+            if record is not None:
+                yield record
+
+    return fold(states, records()), reached
+
+
+def _matters(line: bytes) -> bool:
+    """Tell by bytes alone whether the fold would look at the line: most lines are checks."""
+    at = line.find(b'"event": "')
+    if at < 0:
+        return bool(line)
+    return line[at + 10 : line.find(b'"', at + 10)] in _FOLDED
+
+
+def _cache_path(root: str) -> str:
+    return os.path.join(root, ".do-tasks", "state.json")
+
+
+def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
+    body = safe_open.record(_cache_path(root))
+    try:
+        fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
+        fits = fits and body["rotated"] == len(rotated(root))
+        if not fits or body["tail"] != _tail_mark(os.path.join(root, LOG_NAME), body["offset"]):
+            return None
+        states = unpacked(body)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MachineError):
+        return None
+    return Recalled(states, inode, body["offset"])
+
+
+def _tail_mark(path: str, offset: int, size: int = 256) -> str:
+    """Return the digest of the bytes before `offset`: a log cut and grown again under the same inode does not match."""
+    start = max(0, offset - size)
+    fd = _opened(path)
+    if fd < 0:
+        return ""
+    try:
+        return files.digest(os.pread(fd, offset - start, start))
+    finally:
+        os.close(fd)

@@ -1,0 +1,227 @@
+"""The only writer of .task_execution.log: one event, one line, one write."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+
+from executor.errors import MachineError, way_out
+from executor.store import log_witness
+from executor.store.events import VERSION, LogRepaired, WarningRaised
+from executor.system import degraded, safe_open
+from executor.system.masking import spelled_json
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from executor.store.events import Event
+
+    Follower = Callable[[dict[str, Any]], None]
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
+
+
+def timestamp(now_s: float) -> str:
+    """Return UTC in RFC 3339 with milliseconds, for seconds since the epoch."""
+    ms = int(now_s * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
+
+
+class Journal:
+    """An open log. Values of events are masked, the envelope never is; followers see what was written."""
+
+    def __init__(self, path: str, *, mask: Callable[[str], str] = str, followers: tuple[Follower, ...] = ()) -> None:
+        self.path = path
+        self._mask = mask
+        self._followers = followers
+        self._fd = -1
+        self._kept: list[bytes] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+            safe_open.refuse_odd(self.path, os.fstat(self._fd).st_mode)
+        except OSError as error:
+            raise MachineError(f"cannot open {self.path}: {error.strerror}; {way_out(error)}") from error
+        self._repair()
+
+    def _follow_rotation(self) -> None:
+        """Go on in the new file when the log was moved aside: a supervisor outlives many logs."""
+        try:
+            moved = os.stat(self.path).st_ino != os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            old = self._fd
+            self._open()
+            os.close(old)
+
+    def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
+        """Append the event as one line and return it as written; MachineError when the disk refuses."""
+        line = self._line(event, task_id=task_id, step=step)
+        self._follow_rotation()
+        self._repair()
+        self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
+        for follower in self._followers:
+            follower(line)
+        for message in degraded.untold():
+            self.write(WarningRaised(message=message), task_id=task_id, step=step)
+        return line
+
+    def tell(self, line: dict[str, Any]) -> None:
+        """Show followers a line that another process wrote."""
+        for follower in self._followers:
+            follower(line)
+
+    def sync(self) -> None:
+        """Make every line so far survive a power cut."""
+        try:
+            degraded.sync(self._fd, self.path, os.fdatasync)
+        except OSError as error:
+            raise MachineError(f"cannot sync {self.path}: {error.strerror}; see to the disk, then go on") from error
+
+    def keep(self) -> None:
+        """Keep what we write from here on, so that it can be told from what others do."""
+        self._kept = []
+
+    def kept(self) -> tuple[bytes, ...]:
+        """Return the lines that we wrote since `keep`, each without its newline."""
+        return tuple(self._kept or ())
+
+    def replace(self, parts: Iterable[bytes], late: Callable[[], bytes]) -> None:
+        """Put these bytes in the log's place, whole or not at all, then what `late` says came while we did."""
+        path = os.path.realpath(self.path)
+        fd = self._new(path, parts)
+        os.close(self._fd)
+        self._fd = fd
+        self._write(late())
+        self.sync()
+
+    def _new(self, path: str, parts: Iterable[bytes]) -> int:
+        beside, fd = f"{path}.tmp", -1
+        try:
+            if os.path.lexists(beside):
+                os.unlink(beside)
+            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[os.write(fd, view) :]
+            degraded.sync(fd, path, os.fdatasync)
+            os.rename(beside, path)
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            raise MachineError(f"cannot mend {path}: {error.strerror}; free some space or mend the rights") from error
+        return fd
+
+    def close(self) -> None:
+        """Close the log; nothing is buffered."""
+        os.close(self._fd)
+
+    def _line(self, event: Event, *, task_id: str, step: int | None) -> dict[str, Any]:
+        said = event.asdict()
+        line: dict[str, Any] = {
+            "v": VERSION,
+            "timestamp": timestamp(time.time()),
+            "task_id": task_id,
+            "step": step,
+            "phase": said.pop("phase"),
+            "event": type(event).__name__,
+            "status": str(said.pop("status")),
+        }
+        for name, value in said.items():
+            line[name] = self._masked(value)
+        return line
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._mask(value)
+        if isinstance(value, dict):
+            return {self._mask(str(key)): self._masked(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._masked(inner) for inner in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)  # NaN is no JSON: jq would choke on the line
+        return value
+
+    def _append(self, data: bytes) -> None:
+        self._write(data)
+        if self._kept is not None:
+            self._kept += filter(None, data.split(b"\n"))
+
+    def _write(self, data: bytes) -> None:
+        log_witness.note(os.path.dirname(self.path), data)
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            log_witness.retract(os.path.dirname(self.path), data)
+            raise MachineError(f"cannot write {self.path}: {error.strerror}; nothing runs without its log") from error
+        if written < len(data):
+            log_witness.retract(os.path.dirname(self.path), data)
+            self._repair()
+            raise MachineError(
+                f"cannot write {self.path}: the disk took {written} of {len(data)} bytes; free some space"
+            )
+
+    def _repair(self) -> None:
+        """Close a torn last line and say so in the same write: no death comes between the two."""
+        size, torn = settled(self._fd)
+        if not torn:
+            return
+        line = self._line(LogRepaired(size=size - _last_newline(self._fd, size)), task_id="", step=None)
+        self._append((f"\n{_encode(line)}\n").encode("utf-8", "replace"))
+        for follower in self._followers:
+            follower(line)
+
+
+def settled(fd: int, looks: int = 100) -> tuple[int, bool]:
+    """Return a log's size in bytes with no write going on at its end, and whether its last line was cut short.
+
+    A write appears page by page: half a line may be one that another process writes right now. Changing the mode
+    (to what it is) waits for that write, as both hold the inode; a tail that is the same afterwards is nobody's.
+    """
+    size = -1
+    for _ in range(looks):
+        before, size = size, os.fstat(fd).st_size
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return size, False
+        if size == before:
+            return size, True
+        _await_writers(fd)
+    return size, False  # so many writers at once that one of them will look again
+
+
+def settled_size(path: str) -> int:
+    """Return `settled`'s size for a path, 0 for a log that cannot be opened."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return settled(fd)[0]
+    finally:
+        os.close(fd)
+
+
+def _await_writers(fd: int) -> None:
+    try:
+        os.fchmod(fd, os.fstat(fd).st_mode & 0o7777)
+    except OSError:
+        time.sleep(0.01)  # the log of another user: what is left is to look again a little later
+
+
+def _last_newline(fd: int, size: int, block: int = 65536) -> int:
+    end = size
+    while end > 0:
+        start = max(0, end - block)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

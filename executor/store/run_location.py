@@ -1,0 +1,64 @@
+"""Where a run is that has no end on record: here, in another folder, host or container, or lost."""
+
+from __future__ import annotations
+
+import os
+
+from executor.system import procfs, project_identity, run_lock, run_processes
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.system.run_records import Identity
+
+ANOTHER_HOST = "on another host"
+ANOTHER_CONTAINER = "in another container or pid namespace"
+HIDDEN = "out of sight: of another user, host or container"
+
+
+def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str, str]:
+    """Return the status of a run, as `records.Seen` has it, and where it is.
+
+    What is not known is never lost: only a run whose launcher is dead, and of which no other sign of life is left.
+    """
+    if not procfs.here(identity):
+        return "elsewhere", ANOTHER_HOST
+    if living:
+        return _of_folder(root, identity)
+    is_held = run_lock.is_held(os.path.join(root, run_processes.JOBS, *token.split("/")))
+    if identity.boot == procfs.boot_id() and not procfs.seen_from_here(identity):
+        return _of_another_namespace(root, token, identity, is_held=is_held)
+    if is_held and not run_processes.living(run_processes.Wanted(token, root)):
+        return "elsewhere", HIDDEN
+    return "lost", ""
+
+
+def _of_folder(root: str, identity: Identity) -> tuple[str, str]:
+    """Return the status of a living run by the folder that it is of."""
+    where = project_identity.workplace(identity.pid)
+    if project_identity.is_of_this_folder(identity.pid, identity.home, root):
+        return "alive", ""
+    if project_identity.is_orphan(identity.pid):
+        return "orphan", f"in a folder that is gone, {where.removesuffix(project_identity.DELETED)}"
+    return "foreign", f"in another folder, {where}"
+
+
+def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held: bool) -> tuple[str, str]:
+    """Return the status of a run whose pid counts in another namespace: its lock or its token may be seen from here.
+
+    A container that is gone took its runs along: a lock that was had and is free says so.
+    """
+    if is_held or run_processes.bearing(token, root):
+        return "elsewhere", ANOTHER_CONTAINER
+    if not project_identity.is_same(identity.home, root):
+        return "foreign", f"in another folder, {ANOTHER_CONTAINER}"
+    return ("lost", "") if identity.locked else ("elsewhere", ANOTHER_CONTAINER)
+
+
+def launcher_of(root: str, token: str) -> Identity | None:
+    """Return the living launcher of a run whose record cannot be read, None when there is none."""
+    everybody = procfs.everybody()
+    found = run_processes.living(run_processes.Wanted(token, root))
+    first = [pid for pid in found if pid in everybody and everybody[pid].session == pid]
+    oldest = min(first, key=lambda pid: found[pid], default=0)
+    identity = procfs.identify(oldest) if oldest else None
+    return identity and identity.replace(home=project_identity.home(root))

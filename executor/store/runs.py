@@ -1,0 +1,271 @@
+"""A task is a folder, a run is a folder in it: who ran, how it ended, what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from executor.system import files, procfs, safe_open
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import Exit, Identity, Seen
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+JOBS = os.path.join(".do-tasks", "jobs")
+GUARDED = "guarded"  # of a run folder: what judges an agent, as it was before
+STOPPED = "stopped by do-tasks stop"
+MOST_SIGNAL = 64  # a shell gives 128 + n for signal n; 255 is somebody's exit code
+
+
+def run_folder(root: str, task_id: str, run: str) -> str:
+    """Return the path of a run's folder."""
+    return os.path.join(root, JOBS, task_id, run)
+
+
+def new_run(root: str, task_id: str, run: str) -> str:
+    """Make the run's folder, empty, and return its path."""
+    folder = files.own_folder(run_folder(root, task_id, run))  # what a link points to is not ours to empty
+    for below, folders, names in os.walk(folder, topdown=False):
+        for name in (*names, *folders):
+            path = os.path.join(below, name)
+            (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+    return folder
+
+
+def newest_main(root: str, task_id: str) -> str:
+    """Return the name of the task's newest MAIN run."""
+    return f"main.{max(mains(root, task_id), default=0)}"
+
+
+def next_main(root: str, task_id: str) -> str:
+    """Return the name of the task's next MAIN run: main.1, main.2, ..."""
+    return f"main.{max(mains(root, task_id), default=0) + 1}"
+
+
+def main_number(run: str) -> int:
+    """Return the number of a MAIN run: 2 of main.2."""
+    return int(run.removeprefix("main."))
+
+
+def write_started(folder: str, identity: Identity, *, command: str, digest: str) -> None:
+    """Record who runs what; renamed, not synced: after a power cut no process lives."""
+    body = {**identity.asdict(), "command": command, "digest": digest}
+    files.replace(os.path.join(folder, "started.json"), json.dumps(body).encode())
+
+
+def write_task(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Record what the task is doing: its step, digest, current run."""
+    folder = files.private_folder(os.path.join(root, JOBS, task_id))
+    files.replace(os.path.join(folder, "task.json"), json.dumps(body).encode())
+
+
+def read_task(root: str, task_id: str) -> dict[str, Any]:
+    """Return what `write_task` recorded last, {} where nothing was."""
+    return _json(os.path.join(root, JOBS, task_id, "task.json"))
+
+
+def ask_stop(root: str, task_id: str) -> None:
+    """Leave word that a person stops this task, for the executor that watches it."""
+    files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")
+
+
+def ask_end(root: str, task_id: str, *, grace_s: float) -> None:
+    """Leave word that who watches this task must end it: who asks cannot reach its processes."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    files.replace(path, json.dumps({"end": True, "grace_s": grace_s}).encode())
+
+
+def end_asked(root: str, task_id: str) -> float | None:
+    """Return the grace in seconds between TERM and KILL when somebody out of reach asks for the end, else None."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    body = _json(path) if os.path.exists(path) else {}
+    grace_s = body.get("grace_s")
+    return float(grace_s) if body.get("end") is True and isinstance(grace_s, (int, float)) else None
+
+
+def forget_stop(root: str, task_id: str) -> None:
+    """A person goes on with a task that was stopped."""
+    path = os.path.join(root, JOBS, task_id, "stop")
+    if os.path.exists(path):
+        os.unlink(path)
+
+
+def stop_asked(root: str, task_id: str) -> bool:
+    """Tell whether a person stopped this task."""
+    return os.path.exists(os.path.join(root, JOBS, task_id, "stop"))
+
+
+def write_exit(folder: str, end: Exit) -> None:
+    """Record an end that the launcher did not live to write."""
+    body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}
+    files.replace(files.make_way(os.path.join(folder, "exit.json")), (json.dumps(body) + "\n").encode())
+
+
+def started(folder: str) -> Identity | None:
+    """Return who runs or ran there, None when nothing was let go."""
+    body = _json(os.path.join(folder, "started.json"))
+    try:
+        known = Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    namespace, home = str(body.get("namespace") or ""), str(body.get("home") or "")
+    return known.replace(namespace=namespace, home=home, locked=body.get("locked") is True)
+
+
+def digest_of(folder: str) -> str:
+    """Return the digest under which a run was started, empty when it was not."""
+    return str(_json(os.path.join(folder, "started.json")).get("digest") or "")
+
+
+def began_ns(folder: str) -> int:
+    """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not.
+
+    The record of a run that an agent outside does is its brief.
+    """
+    for name in ("started.json", "brief.json"):
+        try:
+            return os.stat(os.path.join(folder, name)).st_mtime_ns
+        except OSError:
+            continue
+    return 0
+
+
+def exit_of(folder: str) -> Exit | None:
+    """Return how the run ended; None while it runs, and for a record that is not whole."""
+    path = os.path.join(folder, "exit.json")
+    body = _json(path)
+    if not body:
+        return None
+    ended_ns = os.stat(path).st_mtime_ns
+    if body.get("ran") is False:
+        return Exit(None, ran=False, ended_ns=ended_ns)
+    code, number = _whole(body.get("exit_code")), _whole(body.get("signal")) or 0
+    if code is not None and 128 < code <= 128 + MOST_SIGNAL and not number:
+        return Exit(code, signal=code - 128, ended_ns=ended_ns)
+    return Exit(code, signal=number, by_us=bool(body.get("by_us")), ended_ns=ended_ns)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def look(root: str, task_id: str) -> Seen:
+    """Return what the newest MAIN run of a task says."""
+    newest = max(mains(root, task_id), default=0)
+    if not newest:
+        return Seen()
+    folder = run_folder(root, task_id, f"main.{newest}")
+    return look_at(root, task_id, f"main.{newest}").replace(digest=digest_of(folder))
+
+
+def look_at(root: str, task_id: str, run: str) -> Seen:
+    """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
+    folder = run_folder(root, task_id, run)
+    identity = launcher_of(root, task_id, run)
+    if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
+        return Seen(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
+    living = procfs.here(identity) and procfs.alive(identity)
+    end = exit_of(folder)
+    if end is not None:
+        return Seen(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
+    from executor.store import run_location
+
+    status, where = run_location.of(root, f"{task_id}/{run}", identity, living=living)
+    return Seen(run, status, pid=identity.pid, where=where)
+
+
+def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
+    """Return the launcher of a run by its record; of one that cannot be read by what lives of the run."""
+    folder = run_folder(root, task_id, run)
+    known = started(folder)
+    if known or not os.path.exists(os.path.join(folder, "started.json")):
+        return known
+    from executor.store import run_location
+
+    return run_location.launcher_of(root, f"{task_id}/{run}")
+
+
+def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Record what a supervisor needs to know of a job: its step as it was written, settings, digest, title.
+
+    Synced: after a power cut the log may say that the job began, and this says what it is.
+    """
+    folder = files.private_folder(os.path.join(root, JOBS, task_id))
+    files.replace(files.make_way(os.path.join(folder, "job.json")), json.dumps(body).encode(), durable=True)
+
+
+def read_job(root: str, task_id: str) -> dict[str, Any]:
+    """Return what `write_job` recorded, {} for a task that is no job."""
+    return _json(os.path.join(root, JOBS, task_id, "job.json"))
+
+
+def write_watch(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Leave what the supervisor sees, for whoever looks."""
+    files.replace(os.path.join(root, JOBS, task_id, "watch.json"), json.dumps(body).encode())
+
+
+def is_job(root: str, task_id: str) -> bool:
+    """Tell whether a task was begun as a background job."""
+    return bool(task_id) and os.path.exists(os.path.join(root, JOBS, task_id, "job.json"))
+
+
+def read_watch(root: str, task_id: str) -> dict[str, Any]:
+    """Return what the supervisor saw last, {} before its first look."""
+    return _json(os.path.join(root, JOBS, task_id, "watch.json"))
+
+
+def read_memory(root: str, task_id: str) -> dict[str, Any]:
+    """Return what the probes and rules of a job remember; times of another boot mean nothing, so nothing of one."""
+    body = _json(os.path.join(root, JOBS, task_id, "memory.json"))
+    same_boot = body.get("boot") == procfs.boot_id()
+    return {name: one for name, one in body.items() if isinstance(one, dict)} if same_boot else {}
+
+
+def write_memory(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Keep what probes and rules remember, for the next supervisor."""
+    kept = {**body, "boot": procfs.boot_id()}
+    files.replace(os.path.join(root, JOBS, task_id, "memory.json"), json.dumps(kept, default=str).encode())
+
+
+def job_lock(root: str, task_id: str) -> str:
+    """Return the path of the lock that the one supervisor of a job holds."""
+    return os.path.join(root, JOBS, task_id, "lock")
+
+
+def supervisor(root: str, task_id: str) -> str:
+    """Return the pid of the supervisor that watches a job now, empty when nobody does."""
+    from executor.system import locks
+
+    return locks.holder(job_lock(root, task_id))
+
+
+def remembers(root: str, task_id: str) -> bool:
+    """Tell whether the newest MAIN of a task is one that its judges were remembered for: an agent's."""
+    return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
+
+
+def living_tasks(root: str) -> list[str]:
+    """Return the ids of tasks with a run that lives here, whatever the log says."""
+    folder = os.path.join(root, JOBS)
+    return sorted(task_id for task_id in _names(folder) if look(root, task_id).status == "alive")
+
+
+def mains(root: str, task_id: str) -> list[int]:
+    """Return the numbers of a task's MAIN runs, in no order."""
+    folder = os.path.join(root, JOBS, task_id)
+    return [int(name[5:]) for name in _names(folder) if name.startswith("main.") and name[5:].isdecimal()]
+
+
+def _names(folder: str) -> list[str]:
+    """Return what lies in a folder, nothing for one that is not there or cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _json(path: str) -> dict[str, Any]:
+    """Return what a record holds, {} for one that cannot be read, whatever lies in its place."""
+    return safe_open.record(path)

@@ -1,0 +1,121 @@
+"""The one way SPEC.md changes: lock, re-read, patch one line, replace, verify."""
+
+from __future__ import annotations
+
+import os
+
+from executor.errors import MachineError, SpecError, way_out
+from executor.plan.spec import spec_md
+from executor.system import files, safe_open
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.plan.spec.spec_md import Box, Mark
+
+TRIES = 5
+
+
+def read(path: str) -> bytes:
+    """Return SPEC.md's bytes; SpecError when it is missing."""
+    try:
+        data = safe_open.whole(path)
+    except FileNotFoundError as error:
+        from executor.store import misnamed
+
+        told = misnamed.spec_in(os.path.dirname(path)) or "make one with: do-tasks init"
+        raise SpecError(f"{os.path.basename(path)} is missing; {told}") from error
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+    _refuse_other_text(os.path.basename(path), data)
+    return data
+
+
+def _refuse_other_text(name: str, data: bytes) -> None:
+    """Refuse a text whose lines cannot be told: in another encoding, or with CR alone at their ends."""
+    head = data[:64]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[1:8:2] == bytes(4) or head[:8:2] == bytes(4):
+        raise SpecError(
+            f"{name} is UTF-16, not UTF-8; save it as UTF-8, or run: "
+            f"iconv -f UTF-16 -t UTF-8 {name} > {name}.new && mv {name}.new {name}"
+        )
+    if b"\n" not in data and data.count(b"\r") > 1:
+        raise SpecError(f"{name} ends its lines with CR alone; save it with LF, or run: sed -i 's/\\r/\\n/g' {name}")
+
+
+def refuse_read_only(path: str) -> None:
+    """Refuse before any work a SPEC.md that its owner has made read-only, or its folder: we could not tick it."""
+    if os.path.exists(path) and not os.stat(path).st_mode & 0o222:
+        raise MachineError(f"{path} is read-only, so no box could be ticked; run: chmod u+w {os.path.basename(path)}")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK):
+        raise MachineError(f"{folder} is read-only, so no box could be ticked; run: chmod u+w {folder}")
+
+
+class Change(Value):
+    """A step's line before and after a change of its box."""
+
+    before: Box
+    after: Box
+
+
+def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, task_id: str = "") -> Change:
+    """Put this state and suffix on one step's line; a line that bears `task_id` is the step's, whatever its number."""
+    found: list[Box] = []
+
+    def patched(data: bytes) -> bytes:
+        found.append(_line_of(data, number, task_id))
+        return spec_md.patch(data, found[-1], state=state, mark=mark)
+
+    after = change(path, lock, patched)
+    return Change(found[0], spec_md.find(after, found[-1].number))
+
+
+def _line_of(data: bytes, number: int, task_id: str) -> Box:
+    """Return the line of a step: of one that was renumbered while its task ran, the line that bears the task."""
+    bearing = [box for box in spec_md.boxes(data) if _bears(box, task_id)] if task_id.encode() in data else []
+    if len(bearing) == 1 and task_id:
+        return bearing[0]
+    return spec_md.find(data, number)
+
+
+def _bears(box: Box, task_id: str) -> bool:
+    return box.mark is not None and box.mark.task_id == task_id
+
+
+def append(path: str, lock: str, *, number: int, title: str) -> Box:
+    """Give a step that has no line one, and return it."""
+    return spec_md.find(change(path, lock, lambda data: spec_md.append_line(data, number, title)), number)
+
+
+def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
+    """Replace SPEC.md by what `patched` makes of it, again from the start when an editor was faster.
+
+    A save right behind our own is read again too: `patched` then finds its mark there, or puts it there.
+    """
+    refuse_read_only(path)
+    real = os.path.realpath(path)
+    from executor.system import locks  # a run's, which reading does without
+
+    with locks.Brief(lock):
+        for _ in range(TRIES):
+            data = read(real)
+            after = patched(data)
+            if after == data:
+                return data
+            if _replaced(real, data, after) and read(real) == after:
+                return after
+    raise SpecError(f"{path} is being changed by somebody else; save it, then run: do-tasks --continue")
+
+
+def _replaced(path: str, before: bytes, data: bytes) -> bool:
+    """Replace the file unless it is no longer what was read; its time alone would miss a quick editor."""
+    if read(path) != before:
+        return False
+    now = os.stat(path)
+    # One name, for we hold the lock: what a death leaves there is taken by the next tick.
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+    owner = (now.st_uid, now.st_gid)
+    files.replace(path, data, mode=now.st_mode & 0o7777, owner=owner, durable=True, beside=beside)
+    return True

@@ -1,0 +1,1 @@
+"""The supervisor of one background job: a process of its own."""

@@ -1,0 +1,231 @@
+"""What alerts lead to: they are raised and cleared once, acted on within bounds, told to people."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from executor.monitoring import alerts
+from executor.plan.model import Action
+from executor.store.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
+from executor.store.log_writer import timestamp
+from executor.supervisor import notify
+from executor.supervisor.history import Past
+from executor.system import process
+from executor.system.masking import clean_control
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.shell.bash_command import SHELL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from executor.monitoring.alerts import Alert
+    from executor.monitoring.model import Memory
+    from executor.monitoring.monitor import Judged
+    from executor.plan.model import Monitor
+    from executor.store.context import Bench, Task
+    from executor.system.process import Command, Ended
+
+OUTPUT = 1000  # characters of what was matched or seen that an alert carries
+COMMAND_LIMIT_S = 60.0
+FOLLOWS = {
+    "notify": "",
+    "stop": "; the job is being stopped",
+    "restart": "; the job is to be restarted",
+    "command": "; its command is being run",
+    "block": "; later steps wait",
+}
+
+
+class Ending(Value):
+    """An alert ends the run: `action` is stop or restart."""
+
+    action: str
+    key: str
+    reason: str
+    monitor_action: Action = Action()
+
+    @property
+    def told(self) -> str:
+        """What a person reads of it."""
+        return f"{'stopped' if self.action == 'stop' else 'to be restarted'} by alert {self.key}: {self.reason}"
+
+
+class Acting:
+    """The alerts of a job, with what they asked for."""
+
+    def __init__(
+        self, bench: Bench, task: Task, past: Past, *, reached: Callable[[], float | None], is_stuck: Callable[[], bool]
+    ) -> None:
+        self._bench = bench
+        self._task = task
+        self._past = past
+        self._reached = reached
+        self._is_stuck = is_stuck
+        self._restarts = dict(past.restarts)
+        self._allowed = {one.name: one.env for one in task.step.background}
+        self._sent: dict[str, tuple[str, Any]] = {}
+        self.standing: Mapping[str, Alert] = {}
+        self.since: dict[str, str] = {}
+        self.excused: Memory = {}
+        self.ending: Ending | None = None
+        self._commands: list[Command] = []
+
+    @property
+    def restarts(self) -> int:
+        """Return how often alerts have had the job restarted."""
+        return sum(self._restarts.values())
+
+    def waiting(self) -> list[Command]:
+        """Return what is to be started, once."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def recall(self, standing: Iterable[str], kept: Mapping[str, Any]) -> None:
+        """Go on with the alerts that the log says stand, as `action key`; `kept` is what was seen of each."""
+        for one in standing:
+            action, _, key = one.partition(" ")
+            said = kept.get(key, {})
+            self._stand(key, str(said.get("output", "")), action, since=str(said.get("since", "")))
+
+    def _stand(self, key: str, output: str, action: str, *, since: str) -> None:
+        self.standing = {
+            **self.standing,
+            key: alerts.Alert(key=key, output=output, samples=(), action=action, since_s=time.monotonic()),
+        }
+        self.since[key] = since
+
+    def heed_again(self, monitors: Mapping[str, Monitor]) -> None:
+        """Do what a supervisor before us was asked for and did not live to do, once."""
+        past, self._past = self._past, Past()
+        for key in past.unheeded:
+            monitor = monitors.get(key.rpartition("/")[0])
+            if monitor and key in self.standing:
+                self._act(key, monitor.action, self.standing[key].output)
+        for notice in past.untold:
+            kind, _, key = notice.partition(" ")
+            output = self.standing[key].output if key in self.standing else "it is over"
+            self.tell(kind, f"{key}: {output}", key=key)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return the alerts that stand, as watch.json has them."""
+        return [
+            {"key": key, "output": one.output, "since": self.since.get(key, ""), "action": one.action}
+            for key, one in self.standing.items()
+        ]
+
+    def weigh(self, judged: Judged) -> bool:
+        """Raise or clear an alert by what a look said, each once; tell whether one was."""
+        key = judged.key
+        action = Action() if judged.judgement.only_told else judged.monitor.action
+        said = self._bench.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
+        judgement = judged.judgement.replace(text=said)
+        self.standing, what = alerts.weigh(
+            self.standing, key, judgement, action=action.kind, now_s=time.monotonic(), excused=self.excused
+        )
+        if what == "raised":
+            self.since[key] = timestamp(time.time())
+            raised = AlertRaised(key=key, output=said, samples=judgement.samples, action=action.kind)
+            self._bench.log(raised, self._task)
+            self.tell("alert", f"{key}: {said}{FOLLOWS[action.kind]}", key=key)
+            self._act(key, action, said)
+        elif what == "cleared":
+            self._cleared(key, said or "the condition no longer holds")
+        return bool(what)
+
+    def clear_all(self, why: str) -> list[str]:
+        """No alert stands any more, for the reason given; return the keys of those that did."""
+        stood = [*self.standing]
+        for key in stood:
+            self.standing = {name: one for name, one in self.standing.items() if name != key}
+            self._bench.log(AlertCleared(key=key, reason=why), self._task)
+        return stood
+
+    def _cleared(self, key: str, why: str) -> None:
+        self._bench.log(AlertCleared(key=key, reason=why), self._task)
+        self.tell("recovered", f"{key}: {why}", key=key)
+
+    def _act(self, key: str, action: Action, said: str) -> None:
+        if action.kind in ("stop", "restart"):
+            self._end(key, action, said)
+        elif action.kind == "command":
+            self._log(key, "command", "started", action.command)
+            self._run(key, action, self._allowed.get(key.rpartition("/")[0], ()))
+        elif action.kind == "block":
+            self._log(key, "block", "passed", "later steps wait until it is over")
+
+    def _end(self, key: str, action: Action, said: str) -> None:
+        if self.ending:
+            return
+        wanted, why = action.kind, said
+        if wanted == "restart":
+            broken = self._breaker(key, action)
+            wanted, why = ("stop", f"{said}; {broken}") if broken else (wanted, why)
+        if wanted == "restart":
+            self._restarts[key] = self._restarts.get(key, 0) + 1
+        self._log(key, wanted, "started", why)
+        self.ending = Ending(wanted, key, why, action)
+
+    def _breaker(self, key: str, action: Action) -> str:
+        """Return why there is no further restart, empty when there may be one."""
+        before = self._restarts.get(key, 0)
+        if before >= action.attempts:
+            return f"restarted {'once' if before == 1 else f'{before} times'} before, which is all that is allowed"
+        if before and self._is_stuck():
+            return "the last restart has saved no new checkpoint"
+        return ""
+
+    def resume_ending(self, act: tuple[str, ...], monitors: Mapping[str, Monitor]) -> None:
+        """See an ending through that was begun before us."""
+        action, key, reason = act
+        monitor = monitors.get(key.rpartition("/")[0])
+        self.ending = Ending(action, key, reason, monitor.action if monitor else Action())
+
+    def _log(self, key: str, action: str, status: str, reason: str) -> None:
+        at = self._reached()
+        self._bench.log(AlertActed(status=status, key=key, action=action, reason=reason, at=at), self._task)
+
+    def _run(self, key: str, action: Action, allowed: tuple[str, ...]) -> None:
+        """Start an action's command: as a monitor's it is given no secret but those that the monitor names."""
+        number = len(self._sent) + 1
+        name = f"act.{number}"
+        environment = self._bench.without_secrets(self._task, allow=allowed)
+        command = process.Command(
+            name=name,
+            argv=(*SHELL, action.command),
+            env={**environment, "DO_TASKS_KEY": key, "DO_TASKS_MESSAGE": self.standing[key].output},
+            token=f"{self._task.task_id}/{name}",
+            limit_s=COMMAND_LIMIT_S,
+        )
+        self._sent[name] = ("command", key)
+        self._commands.append(command)
+
+    def tell(self, kind: str, message: str, *, key: str = "") -> None:
+        """Tell whoever wants to know, each once: that it is begun is on record first."""
+        notifiers = self._bench.plan.settings.notify
+        if not notifiers:
+            return
+        step = self._task.step.number
+        whole = f"{os.path.basename(self._bench.root)}: step {step}, {self._task.title}: {message}"
+        notice = notify.Notice(kind, self._bench.masker.mask(whole), self._task.task_id, step, key)
+        named = self._bench.named_secrets(self._task)
+        asked = (*named.urls, *(name for one in notifiers for name in one.env))
+        environ = self._bench.environment_with(self._task, asked)
+        found = notify.commands(notifiers, notice, environ=environ, filed=named.filed)
+        for command in found:
+            number = len(self._sent) + 1
+            name = f"notify.{number}"
+            label = f"{kind} {key}".strip()
+            self._bench.log(NoticeSent(status="started", notice=label, to=command.name), self._task)
+            self._sent[name] = (label, command.name)
+            self._commands.append(command.replace(name=name, token=f"{self._task.task_id}/{name}"))
+
+    def take(self, ended: Ended) -> None:
+        """Take in the end of a notifier or an action; neither ever fails the job."""
+        what, whom = self._sent[ended.name]
+        said = ended.reason or self._bench.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
+        if what == "command":
+            self._log(whom, "command", str(ended.verdict), said)
+        else:
+            self._bench.log(NoticeSent(status=ended.verdict, notice=what, to=whom, reason=said), self._task)

@@ -1,0 +1,84 @@
+"""Whether a job is started: alive for a while, and every criterion met that its start must meet."""
+
+from __future__ import annotations
+
+from executor.engine.post import checks_answer, question
+from executor.plan.model import path_of
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from executor.checks.kinds import Answer
+    from executor.plan.model import Check, Criterion
+    from executor.store.context import Bench, Task
+    from executor.system.process import Command, Ended
+
+ALIVE_S = 2.0
+FIRST_WAIT_S = 0.5
+MOST_WAIT_S = 5.0
+
+
+class Startup:
+    """The start of a run: which criteria it does not meet yet, and when they are asked again."""
+
+    def __init__(self, bench: Bench, task: Task, *, began_s: float) -> None:
+        self._bench = bench
+        self._task = task
+        main = task.step.main
+        self._pending: dict[str, Criterion] = {}
+        self._asked: dict[str, Check] = {}
+        self._answers: list[tuple[Criterion, Answer]] = []
+        self._left = list(task.step.start_criteria)
+        self._alive_s = began_s + ALIVE_S
+        self._limit_s = began_s + (main.limit_s if main else 0.0)
+        self._next_s = began_s + FIRST_WAIT_S
+        self._wait_s = FIRST_WAIT_S
+
+    def due_s(self) -> float:
+        """Return the monotonic time of the next thing to do."""
+        if self._pending:
+            return self._limit_s
+        return self._alive_s if not self._left else min(self._next_s, self._limit_s)
+
+    def start(self, now_s: float) -> list[Command]:
+        """Return the questions to ask now: one process a criterion that is not met yet."""
+        if self._pending or now_s < self._next_s:
+            return []
+        self._wait_s = min(MOST_WAIT_S, self._wait_s * 2)
+        self._next_s = now_s + self._wait_s
+        commands = []
+        for criterion in self._left:
+            check, command = question(self._bench, self._task, criterion, asks=_first_of(criterion))
+            self._pending[command.name], self._asked[command.name] = criterion, check
+            commands.append(command)
+        return commands
+
+    def take(self, ended: Ended) -> dict[str, Any] | None:
+        """Take in the answer to a question; return what is shown of the start now."""
+        criterion = self._pending.pop(ended.name)
+        answer = checks_answer(self._asked[ended.name], ended)
+        self._answers = [*(one for one in self._answers if one[0] != criterion), (criterion, answer)]
+        if answer.ok:
+            self._left = [one for one in self._left if one != criterion]
+        return self.shown()
+
+    def settled(self, now_s: float) -> bool:
+        """Return True once the job counts as started."""
+        met = not self._left and now_s >= self._alive_s
+        return met or now_s >= self._limit_s
+
+    def pending(self) -> tuple[str, ...]:
+        """Return the criteria that are not met yet, in words."""
+        return tuple(one.text for one in self._left)
+
+    def shown(self) -> dict[str, Any] | None:
+        """Return what the start waits for and until when, with what was seen last; None when it is for nothing."""
+        unmet = [(one.text, answer) for one, answer in self._answers if one in self._left]
+        rows = [{"criterion": text, "expected": answer.expected, "got": answer.got} for text, answer in unmet]
+        return {"unmet": rows, "until_s": self._limit_s} if rows else None
+
+
+def _first_of(criterion: Criterion) -> object:
+    """Return what is asked of checkpoints at the start: that the first one is there. Else None."""
+    return None if criterion.at else {"path": path_of(criterion.asks), "dir_ok": True}

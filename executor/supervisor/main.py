@@ -1,0 +1,110 @@
+"""The supervisor as a program: it takes the job's lock, or leaves the job to who holds it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+
+from executor.errors import BusyError, DoTasksError, MachineError
+from executor.plan.plan import from_cache
+from executor.store import job_record, log_reader, runs
+from executor.store.context import Bench, inherited
+from executor.store.known_secrets import masker_here
+from executor.store.log_writer import Journal
+from executor.store.project import Project
+from executor.store.project_view import Desk
+from executor.store.state import fold
+from executor.store.step_state import of_task
+from executor.supervisor.supervisor import Vigil
+from executor.system import degraded, locks, procfs
+from executor.system.masking import Masker
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME
+from executor.system.secret_values import secrets
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from executor.system.locks import Lock
+
+AGAIN_S = 20.0
+NICE = 5  # what watches a training must not take its time
+
+
+def entry() -> NoReturn:
+    """Run as a program: root of the project, task id, why it was started."""
+    root, task_id, why = sys.argv[1:4]
+    code = 0
+    try:
+        watch(root, task_id, why)
+    except DoTasksError as error:
+        _tell(str(error))
+        code = 1
+    except BaseException:  # noqa: BLE001 - it is told, and the next supervisor tries again
+        import traceback
+
+        _tell(traceback.format_exc())
+        code = 70
+    os._exit(code)  # a probe that hangs in the kernel must not keep us
+
+
+def _tell(text: str) -> None:
+    """Leave word in supervisor.log, which is our stderr."""
+    masked = Masker(secrets(os.environ)).mask(text)
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked}\n")
+    sys.stderr.flush()
+
+
+def watch(root: str, task_id: str, why: str) -> None:
+    """Watch a job to its verdict, unless somebody does or it has one."""
+    os.chdir(root)
+    degraded.leave_telling()
+    try:
+        lock = locks.take(runs.job_lock(root, task_id))
+    except BusyError:
+        return
+    job = runs.read_job(root, task_id)
+    if not job:
+        raise MachineError(f"cannot read {os.path.join(runs.JOBS, task_id, 'job.json')}: nothing says how to watch it")
+    if not job_record.is_as_logged(root, task_id):
+        where = os.path.join(runs.JOBS, task_id, "job.json")
+        raise MachineError(f"{where} was changed since the job began; do-tasks --continue makes it again from the plan")
+    recalled = log_reader.recall(root)
+    state = of_task(recalled.states, int(job.get("step", -1)), task_id)
+    if state.task_id == task_id and state.verdict in ("", "started"):
+        os.nice(max(0, NICE - os.nice(0)))
+        gc.freeze()
+        _keep(_bench(root, job, recalled), job, why, lock)
+    lock.release()
+
+
+def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
+    """Watch the job; when the machine refuses, a full disk say, wait and start over from what the log says."""
+    try:
+        Vigil(bench, job).keep(why)
+    except MachineError as error:
+        if bench.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
+            raise
+        _tell(f"{error}; tried again in {AGAIN_S:g} s")
+        if bench.interrupts.sleep(AGAIN_S):
+            lock.release()
+            os.execve(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"], os.environ)  # noqa: S606 - this program
+
+
+def _bench(root: str, job: dict[str, Any], recalled: log_reader.Recalled) -> Bench:
+    plan = from_cache(job["plan"])
+    project = Project(root, str(job["definitions"]))
+    masker = masker_here(root, os.environ, str(job["task_id"]))
+    procfs.adopt_orphans()
+
+    def remember(line: dict[str, Any]) -> None:
+        bench.states = fold(bench.states, (line,))
+
+    environ = inherited(os.environ, plan.settings.env)
+    bench = Bench(Desk(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"]))
+    bench.journal = Journal(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
+    bench.strict = bool(job["strict"])
+    bench.interrupts.listen()
+    return bench

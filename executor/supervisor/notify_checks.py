@@ -1,0 +1,111 @@
+"""What keeps a notifier from telling anyone, as far as it is known before a notice is sent."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+from executor.plan.issues import did_you_mean
+from executor.plan.notify_schemes import SCHEMES
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from executor.plan.model import Notifier
+
+STARTERS = ("exec", "command", "nohup", "env", "time", "nice", "setsid")
+INTERPRETERS = ("bash", "sh", "dash", "zsh", "python", "python3", "perl", "ruby", "node")
+
+
+def trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str:
+    """Return why a notifier could tell nobody, with the next move, empty when nothing is known to be wrong.
+
+    `environ` is what the notifier is given; of a URL only the scheme is quoted.
+    """
+    if notifier.kind == "command":
+        unset = (name for name in notifier.env if not environ.get(name))
+        told = (f"{name} is not set, which it is to be given: export it" for name in unset)
+        return next(told, "") or next(_of_command(notifier.target, root, environ), "")
+    if notifier.kind == "url":
+        return of_scheme(notifier.target) or _of_apprise()
+    url = environ.get(notifier.target, "").strip()
+    if not url:
+        return f"{notifier.target} is not set: export it before do-tasks starts"
+    if not url.partition("://")[0].isidentifier() or "://" not in url:
+        return f"{notifier.target} holds no URL (scheme://...): see https://appriseit.com"
+    return of_scheme(url) or _of_apprise()
+
+
+def written_trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str:
+    """Return what is wrong with a notifier whatever the environment: an unknown scheme, a file that is not there."""
+    if notifier.kind == "env":
+        return ""
+    if notifier.kind == "url":
+        return of_scheme(notifier.target)
+    return next(_of_command(notifier.target, root, environ), "")
+
+
+def of_scheme(url: str) -> str:
+    """Return what is wrong with a URL's scheme; nothing else of it is quoted."""
+    scheme = url.partition("://")[0].lower()
+    if scheme in SCHEMES:
+        return ""
+    return f"{scheme}:// is no scheme of apprise{did_you_mean(scheme, [*SCHEMES])}; they are at https://appriseit.com"
+
+
+def _of_apprise() -> str:
+    return "" if find_spec("apprise") else "apprise is not there: pip install 'do-tasks[notify]'"
+
+
+def _of_command(text: str, root: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the programs of a command lack; what is only known when it runs is not asked."""
+    from executor.system.shell.syntax import read
+    from executor.system.shell.tree import nested
+
+    script = read(text)
+    commands = [*nested(script.parts)] if script else []
+    has_functions = any(one.kind == "function" for one in commands)
+    for command in commands:
+        words = _own_words(command.values) if command.kind == "simple" else []
+        if words and words[0] and ("/" in words[0] or not has_functions):
+            yield from _of_program(words[0], root, environ)
+            if os.path.basename(words[0]) in INTERPRETERS and len(words) > 1:
+                yield from _of_script(words[1], root)
+
+
+def _own_words(values: tuple[str | None, ...]) -> list[str | None]:
+    """Return the words of a command without assignments, and without what only starts another one."""
+    words = [*values]
+    while words and words[0] is not None and (_is_assignment(words[0]) or words[0] in STARTERS):
+        del words[0]
+    return words
+
+
+def _is_assignment(word: str) -> bool:
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name.rstrip("+").isidentifier()
+
+
+def _of_program(name: str, root: str, environ: Mapping[str, str]) -> Iterator[str]:
+    from shutil import which
+
+    from executor.system.shell.simple_command import is_builtin
+
+    if "/" not in name:
+        if not is_builtin(name) and not which(name, path=environ.get("PATH", os.defpath)):
+            yield f"{name} is not on the PATH: install it, or mend the name"
+        return
+    path = os.path.join(root, os.path.expanduser(name))
+    if not os.path.isfile(path):
+        yield f"{name} is {'a folder' if os.path.isdir(path) else 'not there: write it, or mend the name'}"
+    elif not os.access(path, os.X_OK):
+        yield f"{name} is not executable: chmod +x {name}"
+
+
+def _of_script(name: str | None, root: str) -> Iterator[str]:
+    """Yield that the script of an interpreter is missing; options and code given as words are none."""
+    if not name or name.startswith("-") or not name.endswith((".sh", ".py", ".pl", ".rb", ".js")):
+        return
+    if not os.path.isfile(os.path.join(root, os.path.expanduser(name))):
+        yield f"{name} is not there: write it, or mend the name"

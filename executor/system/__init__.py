@@ -1,0 +1,1 @@
+"""Processes, files, locks, secrets and texts: what all other packages stand on."""

@@ -1,0 +1,195 @@
+"""Who started a chain of processes: a login, a desktop, what was there before a brief, or nobody that can be seen."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from executor.system import procfs
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from executor.system.procfs import Line
+
+# What starts a person's programs and an agent's alike: sharing one of these says nothing.
+SESSIONS = frozenset(
+    (
+        *("systemd", "init", "launchd", "sshd", "sshd-session", "login", "cron", "crond", "atd"),
+        *("tmux: server", "screen", "Hyprland", "xfce4-session", "xfce4-panel", "cinnamon", "mate-session"),
+        *("gnome-shell", "gnome-session-b", "plasmashell", "ksmserver", "kwin_wayland", "kwin_x11", "sway", "i3"),
+        *("mate-panel", "lxqt-session"),
+    )
+)
+SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: anybody may have started them
+ORDERS = frozenset(("cron", "crond", "atd", "anacron", "fcron"))  # start what anybody orders
+REAPERS = frozenset(("init", "systemd", "tini", "dumb-init", "docker-init", "catatonit", "conmon"))  # adopt orphans
+FIRST_SPACE = "pid:[4026531836]"  # the kernel's name of the pid namespace that all others are in
+MOST = 64  # ancestors of a process
+HELPS = "a terminal from before the brief helps, or a new login: ssh, console, docker exec"
+
+
+class Moments(Value):
+    """What was there when briefs were given: the first moment, pid namespaces, control groups, `pid:start` of helpers.
+
+    `detached` says that a process fetched a brief above which nobody can be seen.
+    """
+
+    began: int
+    spaces: frozenset[str]
+    groups: frozenset[str]
+    loose: frozenset[str]
+    detached: bool
+
+
+def moment(chain: Sequence[Line], *, of_a_shell: bool) -> tuple[str, ...]:
+    """Return what to remember when a brief is given to a chain: lines of pid 0, by a clock that nobody sets.
+
+    `of_a_shell` says that a person's shell is in the chain.
+    """
+    ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if procfs.PROC else 0
+    said = [("given",), ("space", procfs.namespace_of("self")), ("group", _group(os.getpid()))]
+    said += [("loose", ",".join(_loose(procfs.everybody())))] if procfs.PROC else []
+    scopes = [group for group in (_group(os.getpid()),) if group.endswith(".scope")]
+    said += [("detached",)] if chain and not of_a_shell and _is_loose(chain[-1], scopes) else []
+    return tuple(" ".join((f"0 {ticks} {boot()}", *words)) for words in said if words[-1])
+
+
+def doubt(chain: Sequence[Line], given: Collection[str]) -> str:
+    """Return what is wrong with a chain: it, or its terminal, came after the brief, and who started it cannot be seen.
+
+    That is how a terminal looks that an agent has let go of itself, whether or not who was given the brief still lives.
+    """
+    if not (given and procfs.PROC):
+        return ""
+    then = _moments(given)
+    if then.spaces and procfs.namespace_of("self") not in {*then.spaces, FIRST_SPACE}:
+        return f"this is not the pid namespace in which the brief was given ({HELPS})"
+    return "" if not chain or _is_a_login(chain, then) else _told(chain, then)
+
+
+def ancestors() -> list[Line]:
+    """Return this process and those above it, the nearest first, without pid 1."""
+    return [*_upwards(os.getpid())]
+
+
+def boot() -> str:
+    """Return the kernel's id of this boot, cut short."""
+    return procfs.boot_id()[:8] or "unknown"
+
+
+def named(line: Line) -> str:
+    """Return the name and the pid of a process, for a message."""
+    return f"{procfs.name(line.pid) or 'a process'} (pid {line.pid})"
+
+
+def _told(chain: Sequence[Line], then: Moments) -> str:
+    loose = next((line for line in chain if _key(line) in then.loose), None)
+    if loose:
+        return f"{named(loose)} was there at the brief with no terminal, and who started it cannot be seen ({HELPS})"
+    seen = [chain[0], *(line for line in chain[1:] if procfs.name(line.pid) not in SESSIONS - SERVERS)]
+    top = seen[-1]
+    leader = next((line for line in chain if line.pid == chain[0].session), chain[0])
+    if then.detached and leader.start > then.began:
+        told = f"this terminal began after the brief, which a process took that let go of whoever started it ({HELPS})"
+    elif top.start <= then.began or _is_of_a_desktop(top, chain[chain.index(top) + 1 :], then):
+        told = ""
+    else:
+        told = f"{named(top)} began after the brief, and who started it cannot be seen ({HELPS})"
+    return told
+
+
+def _moments(given: Collection[str]) -> Moments:
+    """Return what was remembered; of another boot nothing counts, and all of this one came later."""
+    words = [one.split(" ", 4) for one in given if one.startswith("0 ")]
+    here = [line for line in words if line[2] == boot()]
+    of = {kind: {line[-1] for line in here if line[3] == kind} for kind in ("space", "group", "loose", "detached")}
+    loose = frozenset(key for keys in of["loose"] for key in keys.split(","))
+    began = min((int(line[1]) for line in here), default=0)
+    return Moments(began, frozenset(of["space"]), frozenset(of["group"]), loose, bool(of["detached"]))
+
+
+def _is_a_login(chain: Sequence[Line], then: Moments) -> bool:
+    """Return True when another user started this (sshd, login, sudo), or somebody outside of the pid namespace."""
+    top = chain[-1]
+    if top.parent == 0 or (top.parent > 1 and _is_hidden(top)):
+        return True
+    other = next((line for line in chain if procfs.owner(line.pid) not in {-1, os.geteuid()}), None)
+    if other is None or procfs.name(other.pid) in ORDERS:
+        return False
+    return procfs.name(other.pid) not in REAPERS or other.start > then.began
+
+
+def _is_hidden(top: Line) -> bool:
+    """Return True when the parent lives and /proc does not show it: it is of another user."""
+    try:
+        os.kill(top.parent, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_of_a_desktop(top: Line, above: Sequence[Line], then: Moments) -> bool:
+    """Return True for what a desktop or systemd started, as far as their own beginning is seen."""
+    names = [procfs.name(line.pid) for line in above]
+    if ORDERS & set(names) or (above and not (above[-1].start <= then.began or _is_a_users_manager(above[-1]))):
+        return False
+    first = names[0] if names else procfs.name(1)
+    if first == "systemd":
+        return _is_a_unit(top.pid, then.groups)
+    return bool(above) and (first not in REAPERS or above[0].start > then.began)
+
+
+def _is_a_users_manager(line: Line) -> bool:
+    there = re.search(r"/user@\d+\.service/init\.scope$", _group(line.pid))
+    return bool(there and line.parent == 1 and procfs.name(1) == "systemd" == procfs.name(line.pid))
+
+
+def _is_a_unit(pid: int, groups: Collection[str]) -> bool:
+    """Return True for what systemd started as a unit: a terminal of the desktop, but nothing that systemd-run began."""
+    group = _group(pid)
+    if group in groups or re.search(r"/run-[^/ ]*\.(?:scope|service)|/session-[^/ ]*\.scope$", group):
+        return False
+    return group.endswith((".scope", ".service"))
+
+
+def _loose(everybody: Mapping[int, Line]) -> Iterator[str]:
+    """Yield who of our user has no parent left, and no terminal below: a helper that was let go of."""
+    serving = set()
+    for line in everybody.values():
+        pid = line.pid if line.terminal else 0
+        while pid in everybody and pid not in serving:
+            serving.add(pid)
+            pid = everybody[pid].parent
+    groups = (_group(os.getpid()),)
+    quiet = (line for line in everybody.values() if line.pid not in serving and line.pid > 1)
+    yield from (_key(line) for line in quiet if _is_loose(line, groups) and procfs.owner(line.pid) == os.geteuid())
+
+
+def _is_loose(line: Line, groups: Collection[str]) -> bool:
+    """Return True for an orphan: no unit of systemd, or one of these control groups."""
+    parent = procfs.name(line.parent) if line.parent else ""
+    if procfs.name(line.pid) in SESSIONS or (line.parent != 1 and parent not in REAPERS):
+        return False
+    return parent != "systemd" or not _is_a_unit(line.pid, groups)
+
+
+def _key(line: Line) -> str:
+    return f"{line.pid}:{line.start}"
+
+
+def _group(pid: int) -> str:
+    return " ".join(procfs.cgroup(pid).split())
+
+
+def _upwards(pid: int) -> Iterator[Line]:
+    for _ in range(MOST):
+        line = procfs.line(pid) if pid > 1 else None
+        if line is None:
+            return
+        yield line
+        pid = line.parent

@@ -1,0 +1,229 @@
+"""Files that are whole or not there: atomic replace, private folders, digests."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from executor.errors import MachineError, way_out
+from executor.system import degraded, safe_open
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function without it
+    from _sha256 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha256
+
+STATE_FOLDER = ".do-tasks"
+OURS = f"{os.sep}{STATE_FOLDER}{os.sep}"
+MASK_BLOCK = 1 << 20
+MASK_OVERLAP = 1 << 16  # a key file, percent-encoded
+
+
+def read(path: str) -> bytes:
+    """Return a regular file's bytes, empty when it does not exist; OSError for all else that is there."""
+    try:
+        return safe_open.whole(path)
+    except FileNotFoundError:
+        return b""
+
+
+def content(path: str) -> bytes:
+    """Return what stands for a file's content in a digest: its bytes, of a very large file its size and time."""
+    status = os.stat(path)
+    if status.st_size > safe_open.MOST_BYTES:
+        return f"size {status.st_size} time {status.st_mtime_ns}".encode()
+    return read(path)
+
+
+def replace(
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    durable: bool = False,
+    owner: tuple[int, int] | None = None,
+    beside: str = "",
+) -> None:
+    """Write beside `path`, then rename onto it; `durable` also syncs the file and its folder."""
+    beside = beside or f"{path}.{os.getpid()}.tmp"
+    try:
+        _free(beside)
+        _write_new(beside, data, mode=mode, durable=durable)
+        if owner is not None and owner != (os.geteuid(), os.getegid()):
+            degraded.set_owner(beside, owner)
+        _rename(beside, path)
+    except OSError as error:
+        _forget(beside)
+        raise MachineError(f"cannot write {path}: {error.strerror}; {way_out(error)}, then go on") from error
+    if durable:
+        sync_folder(os.path.dirname(path) or ".")
+
+
+def created(path: str, mode: int = 0o600) -> int:
+    """Return a descriptor of an empty file; OSError for a link or a pipe that is there."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+
+
+def make_way(path: str) -> str:
+    """Rename what lies in the place of a file of ours and is none; return the path."""
+    if not os.path.isfile(path) or os.path.islink(path):
+        _put_aside(path)
+    return path
+
+
+def _put_aside(path: str) -> None:
+    try:
+        os.rename(path, f"{path}.{os.urandom(4).hex()}")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _free(path: str) -> None:
+    """Take away what lies in the place of a file to be made: a link, or a name of another file; put a folder aside."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        if not os.path.isdir(path):
+            raise
+        make_way(path)
+
+
+def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
+    fd = created(path, mode)
+    try:
+        degraded.set_mode(fd, path, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        if durable:
+            degraded.sync(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _rename(beside: str, path: str) -> None:
+    """Rename a file onto another; a folder in the place of a record of ours is put aside, with what is in it."""
+    try:
+        os.rename(beside, path)
+    except IsADirectoryError:
+        if OURS not in path:
+            raise
+        make_way(path)
+        os.rename(beside, path)
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def sync_folder(path: str) -> None:
+    """Make a rename in this folder survive a power cut."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # a folder that may be written but not read
+    try:
+        degraded.sync(fd, os.path.join(path, ""))
+    except OSError as error:
+        raise MachineError(f"cannot sync the folder {path}: {error.strerror}; see to the disk, then go on") from error
+    finally:
+        os.close(fd)
+
+
+def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what os.walk does, from the top, however deep the folders are: agents make them as deep as they like."""
+    waiting = [folder]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(below) as found:
+                entries = [(one.name, one.is_dir(follow_symlinks=False)) for one in found]
+        except OSError:  # not there, closed, or too deep for a path
+            continue
+        folders = [name for name, is_folder in entries if is_folder]
+        yield below, folders, [name for name, is_folder in entries if not is_folder]
+        waiting += [os.path.join(below, name) for name in reversed(folders)]
+
+
+def private_folder(path: str) -> str:
+    """Make the folder, readable by its owner alone as all that is missing above it, and return its path."""
+    if os.path.isdir(path):
+        return path
+    above = os.path.dirname(path)
+    if above not in ("", path):
+        private_folder(above)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if os.path.isdir(path):
+            return path  # somebody else was faster
+        raise MachineError(f"cannot make the folder {path}: a file has its name; move it away") from None
+    except OSError as error:
+        raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
+    if os.path.basename(path) == STATE_FOLDER:
+        hide_from_git(path)
+    return path
+
+
+def own_folder(path: str) -> str:
+    """Make a private folder of ours, with what lies in its place put aside, a link too; return its path."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        _put_aside(path)
+    return private_folder(path)
+
+
+def hide_from_git(folder: str) -> None:
+    """Give the folder a .gitignore of its own: `git stash -u` and `git clean -fd` then spare the runs in it."""
+    path = os.path.join(folder, ".gitignore")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:  # it has one, or may only be read
+        return
+    try:
+        os.write(fd, b"*\n")
+    except OSError:  # a full disk: what needs the room says so
+        os.unlink(path)
+    finally:
+        os.close(fd)
+
+
+def mask(path: str, masked: Callable[[bytes], bytes]) -> bool:
+    """Overwrite secrets in a regular file in place, a block at a time; tell whether any was there.
+
+    `masked` keeps the length. A link is left alone: behind it may lie what a person keeps.
+    """
+    changed = False
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if not os.access(path, os.R_OK | os.W_OK) and status.st_uid == os.geteuid():
+        os.chmod(path, 0o600)
+    with open(path, "r+b", opener=_not_through_a_link) as file:
+        for at in range(0, os.fstat(file.fileno()).st_size, MASK_BLOCK):
+            file.seek(at)
+            block = file.read(MASK_BLOCK + MASK_OVERLAP)
+            after = masked(block)
+            if after != block:
+                file.seek(at)
+                file.write(after)
+                changed = True
+    return changed
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def digest(data: bytes) -> str:
+    """Return the sha256 of the bytes, in hex."""
+    hexadecimal: str = sha256(data).hexdigest()
+    return hexadecimal

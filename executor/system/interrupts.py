@@ -1,0 +1,56 @@
+"""Signals that ask us to stop, as something a loop can wait for."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Interrupts:
+    """Signals that ask us to stop, as a count and a descriptor that polls readable."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.name = ""
+        self.fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def listen(self) -> None:
+        """Take SIGINT, SIGTERM and, unless nohup has it ignored, SIGHUP from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents leave it, it hides every exit code
+
+    def _note(self, number: int, frame: Any) -> None:  # noqa: ARG002 - the signature of a signal handler
+        self.count += 1
+        self.name = signal.Signals(number).name
+        try:
+            os.write(self._wake, b"!")
+        except BlockingIOError:
+            return
+
+    @property
+    def reason(self) -> str:
+        """What a person reads of a run that was asked to stop."""
+        return f"interrupted by {self.name}"
+
+    def drain(self) -> None:
+        """Empty the descriptor; the count stays."""
+        try:
+            os.read(self.fd, 64)
+        except BlockingIOError:
+            return
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, less when asked to stop; tell whether the whole time passed."""
+        until = time.monotonic() + seconds
+        while not self.count and (left := until - time.monotonic()) > 0:
+            select.select([self.fd], [], [], left)
+        return not self.count

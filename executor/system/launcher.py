@@ -1,0 +1,133 @@
+"""A run that outlives us: held until it is on record, its exit code kept by its own parent."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from executor.errors import MachineError
+from executor.system import run_lock
+from executor.system.process import spawn
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.shell.bash_command import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# $1 is the exit file, the rest is the command. Its standard input is the handshake: one line lets it go, end of file
+# means that we died first. The traps keep it alive to write the exit code while the command gets the default ones.
+# What the shell itself says of a command's death ("Terminated") goes nowhere: stderr.log is the command's alone.
+# 4 is the exit file, opened and filled with blanks before: a full disk or a renamed project cannot keep the code from
+# it. $1 counts from the working directory, which follows a rename; it is written when another file has its name by now.
+# 5 is the project's folder, locked; the command gets neither, but it keeps the lock of its run.
+SCRIPT = """\
+trap : HUP INT QUIT TERM
+out=$1
+shift
+tell() {
+  umask 077
+  printf '%s\\n' "$1" >&4
+  [ "$out" -ef /dev/fd/4 ] || [ -L "$out" ] || { [ -e "$out" ] && [ ! -f "$out" ]; } || printf '%s\\n' "$1" >"$out"
+}
+if IFS= read -r go; then :; else
+  tell '{"ran": false}' 2>/dev/null
+  exit 125
+fi
+exec 3>&2 2>/dev/null
+(exec "$@" </dev/null 2>&3 3>&- 4>&- 5>&-)
+code=$?
+tell "{\\"exit_code\\": $code}"
+exit "$code"
+"""
+BLANK = b" " * 64  # room for the launcher's one line
+EXIT_NAME = "exit.json"
+NOT_LET_GO = 125  # its own exit code when nothing ran
+EXIT, ROOT = 4, 5  # descriptors of the launcher alone
+
+
+class Held(Value):
+    """A launcher that waits: `go` is our end of its handshake, `locked` says that it holds the lock of its run."""
+
+    pid: int
+    go: int
+    locked: bool = False
+
+
+def start(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
+    """Start a run that nobody adopts, its output in the run's folder, and return its pid."""
+    stdin = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+    return spawn(prepared(argv), env, [stdin, *_outputs(folder)])
+
+
+def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> Held:
+    """Start the launcher in a session of its own, its output in the run's folder, waiting to be let go.
+
+    `root` is the project's folder, in which the command runs. MachineError when the exit code could not be kept.
+    """
+    reserve(folder)
+    locks = {run_lock.FD: run_lock.hold(folder), ROOT: run_lock.hold_root(root) if root else -1}
+    waiting, go = os.pipe2(os.O_CLOEXEC)
+    out = os.path.join(os.path.relpath(folder, root) if root else folder, EXIT_NAME)
+    actions = [
+        (os.POSIX_SPAWN_DUP2, waiting, 0),
+        *_outputs(folder),
+        (os.POSIX_SPAWN_OPEN, EXIT, os.path.join(folder, EXIT_NAME), os.O_WRONLY, 0),
+        *((os.POSIX_SPAWN_DUP2, fd, at) for at, fd in locks.items() if fd >= 0),
+    ]
+    asked = prepared(argv)
+    try:
+        pid = spawn(("/bin/sh", "-c", SCRIPT, "do-tasks-launcher", out, *asked), env, actions)
+    except BaseException:
+        os.close(go)
+        raise
+    finally:
+        for fd in (waiting, *(fd for fd in locks.values() if fd >= 0)):
+            os.close(fd)
+    return Held(pid, go, locked=locks[run_lock.FD] >= 0)
+
+
+def reserve(folder: str) -> None:
+    """Make the exit file, filled with blanks: to write a line over them takes no room on the disk."""
+    path = os.path.join(folder, EXIT_NAME)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error.strerror}; mend the rights, then go on") from error
+    try:
+        _allocate(fd)
+        os.write(fd, BLANK)
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error.strerror}; free some space, then go on") from error
+    finally:
+        os.close(fd)
+
+
+def _allocate(fd: int) -> None:
+    """Have the kernel set the blocks aside, where it can: those of a plain write are only found later."""
+    try:
+        os.posix_fallocate(fd, 0, len(BLANK))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+
+
+def _outputs(folder: str) -> list[tuple[int, int, str, int, int]]:
+    """Return the file actions that send a run's output straight into its files: a pipe would die with us."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    names = ((1, "stdout.log"), (2, "stderr.log"))
+    return [(os.POSIX_SPAWN_OPEN, fd, f"{folder}/{name}", flags, 0o600) for fd, name in names]
+
+
+def leave(held: Held) -> None:
+    """Let the launcher end without the command."""
+    os.close(held.go)
+
+
+def let_go(held: Held) -> None:
+    """Send the one line; a launcher that died before reads nothing and is found dead."""
+    try:
+        os.write(held.go, b"\n")
+    except BrokenPipeError:
+        return
+    finally:
+        os.close(held.go)

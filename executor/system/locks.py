@@ -1,0 +1,186 @@
+"""Locks that die with their holder, also where the file system has no flock."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+import time
+
+from executor.errors import BusyError, MachineError, way_out
+from executor.system import lock_files, lock_holder, safe_open
+from executor.system.lock_holder import FILE, FLOCK, RANGE
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.system.lock_holder import Holder
+
+WAIT_S = 10.0
+LOOK_S = 0.05
+
+
+class Lock:
+    """A lock that this process holds until it is released, or dies."""
+
+    def __init__(self, fd: int, turn: str = "") -> None:
+        self.fd, self._turn = fd, turn
+
+    def release(self) -> None:
+        """Let others take it."""
+        os.ftruncate(self.fd, 0)
+        if self._turn:
+            lock_files.free(self._turn)
+        os.close(self.fd)
+
+
+def take(path: str) -> Lock:
+    """Return the lock once this process holds it; BusyError names the holder when it stays taken.
+
+    A look at the lock (`holder`) takes it for an instant, hence the second try.
+    """
+    until = time.monotonic() + LOOK_S
+    while (lock := _taken(path)) is None:
+        if time.monotonic() > until:
+            raise BusyError(f"another executor (pid {_pid(path)}) runs this plan; wait for it, or stop it")
+        time.sleep(0.005)
+    return lock
+
+
+class Brief:
+    """Hold a lock that others hold for milliseconds; MachineError after `limit_s`."""
+
+    def __init__(self, path: str, *, limit_s: float = WAIT_S) -> None:
+        self._path = path
+        self._limit_s = limit_s
+        self._lock: Lock | None = None
+
+    def __enter__(self) -> None:
+        until = time.monotonic() + self._limit_s
+        while (lock := _taken(self._path)) is None:
+            if time.monotonic() > until:
+                raise MachineError(
+                    f"{self._path} has been locked for {self._limit_s:.0f} s (pid {_pid(self._path)});"
+                    f" who: fuser {self._path}"
+                )
+            time.sleep(0.005)
+        self._lock = lock
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            self._lock.release()
+
+
+def holder(path: str) -> str:
+    """Return the pid that holds the lock, empty when it is free, or no file; MachineError when it cannot be asked."""
+    try:
+        fd = safe_open.opened(path)
+    except PermissionError as error:
+        raise MachineError(f"cannot look at the lock {path}: {error.strerror}; {way_out(error)}") from error
+    except OSError:
+        return ""
+    try:
+        way, is_free = _asked(fd, LOOKS)
+        if not is_free:
+            return (lock_holder.words(fd) or ["unknown"])[0]
+        other = _other(lock_holder.said(fd), way) or (lock_files.newest(path)[1] if way == FILE else None)
+        return str(other.pid) if other else ""
+    finally:
+        os.close(fd)
+
+
+def _pid(path: str) -> str:
+    """Return the pid that a lock's text names, whether it holds the lock or not."""
+    fd = _opened(path)
+    try:
+        return (lock_holder.words(fd) or ["unknown"])[0]
+    finally:
+        os.close(fd)
+
+
+def _taken(path: str) -> Lock | None:
+    """Return the lock, None while another process holds it, in whatever way."""
+    fd = _opened(path)
+    try:
+        way, is_free = _asked(fd, TAKES)
+        turn = ""
+        if is_free and not _other(lock_holder.said(fd), way):
+            turn = _turn_or_refuse(path) if way == FILE else path
+        if turn:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, lock_holder.record(way), 0)
+            return Lock(fd, turn if way == FILE else "")
+    except OSError as error:
+        os.close(fd)
+        raise MachineError(f"cannot take the lock {path}: {error.strerror}; {way_out(error)}") from error
+    os.close(fd)
+    return None
+
+
+def _opened(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o600)
+        safe_open.refuse_odd(path, os.fstat(fd).st_mode)
+    except OSError as error:
+        raise MachineError(f"cannot open the lock {path}: {error.strerror}; {way_out(error)}") from error
+    return fd
+
+
+def _asked(fd: int, ways: dict[str, Callable[[int], None]]) -> tuple[str, bool]:
+    """Return the first way that the file system has with whether the lock was free, (FILE, True) when it has none."""
+    for name, way in ways.items():
+        try:
+            way(fd)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return name, False
+            continue
+        return name, True
+    return FILE, True
+
+
+def _range_lock(fd: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK))
+
+
+def _range_look(fd: int) -> None:
+    """Raise BlockingIOError when another holds the lock."""
+    kind = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK))[:2]
+    if int.from_bytes(kind, sys.byteorder) != fcntl.F_UNLCK:
+        raise BlockingIOError(errno.EAGAIN, "locked")
+
+
+def _range(kind: int) -> bytes:
+    """Return the kernel's struct flock for a whole file."""
+    import struct
+
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _flock(how: int) -> Callable[[int], None]:
+    return lambda fd: fcntl.flock(fd, how | fcntl.LOCK_NB)
+
+
+# Locks of an open file, which only its last close drops: those of a process are dropped by any close of the file.
+HAS_RANGES = hasattr(fcntl, "F_OFD_SETLK")
+TAKES = {FLOCK: _flock(fcntl.LOCK_EX), **({RANGE: _range_lock} if HAS_RANGES else {})}
+LOOKS = {FLOCK: _flock(fcntl.LOCK_SH), **({RANGE: _range_look} if HAS_RANGES else {})}
+
+
+def _other(said: Holder | None, way: str) -> Holder | None:
+    """Return the living holder that took the lock in another way, which the kernel does not hold against this one."""
+    return said if said and said.way != way and said.lives else None
+
+
+def _turn_or_refuse(path: str) -> str:
+    try:
+        return lock_files.turn(path)
+    except OSError as error:
+        folder = os.path.dirname(path)
+        raise MachineError(
+            f"cannot lock {folder}: its file system has no locks, and no lock file can be made there"
+            f" ({error.strerror}); move the project to another one: what only reads works here"
+        ) from error

@@ -1,0 +1,171 @@
+"""Secret values never leave."""
+
+from __future__ import annotations
+
+import re
+
+from executor.system.masking_index import PART, Index, merged
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+VEIL = "***"
+_STRING = r'("(?:[^"\\]|\\.)*")(\s*:|)'
+
+_ESCAPES = (
+    # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
+    r"\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]"
+)
+_INVISIBLE = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def clean_control(text: str) -> str:
+    """Return the text without terminal escapes, its other control and bidi characters spelled out.
+
+    Clean before masking: an escape in the middle of a secret would hide it.
+    """
+    if re.search(_INVISIBLE, text) is None:
+        return text
+    plain = re.sub(_ESCAPES, "", text.replace("\r\n", "\n"))
+    return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
+
+
+def spelled(text: str) -> str:
+    """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
+    return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
+def spelled_json(text: str) -> str:
+    """Return the same JSON with what drives a terminal, or is not seen, spelled as escapes."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    from json import dumps
+
+    return re.sub(_INVISIBLE, lambda found: dumps(found[0])[1:-1], text)
+
+
+class Masker:
+    """Replaces the secrets it is given, whatever their form; without any it changes nothing."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values = tuple(value for value in values if len(value) >= PART)
+        self._text: Index | None = None
+        self._raw: Index | None = None
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Mask these values too from here on."""
+        new = [value for value in values if len(value) >= PART and value not in self._values]
+        if new:
+            self._values, self._text, self._raw = (*self._values, *new), None, None
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to mask."""
+        return bool(self._values)
+
+    def mask(self, text: str) -> str:
+        """Return the text with `***` for each secret, encoded secret, or part of a strong secret."""
+        if not self._values:
+            return text
+        self._text = self._text or Index.of(self._values)
+        pieces, at = [], 0
+        for start, end in merged(self._text.spans(text)):
+            pieces += [text[at:start], VEIL]
+            at = end
+        return "".join([*pieces, text[at:]])
+
+    def mask_bytes_equal_length(self, data: bytes) -> bytes:
+        """Return the bytes with as many `*` as each secret is long."""
+        if not self._values:
+            return data
+        veiled = bytearray(data)
+        for first, end in merged(self.raw_index().spans(data.decode("latin-1"))):
+            start = _behind_escape(data, first)
+            veiled[start:end] = b"*" * (end - start)
+        return bytes(veiled)
+
+    def mask_json(self, text: str, spare: Iterable[str] = ()) -> str:
+        """Return a JSON text with the secrets in its strings masked; numbers, layout and texts in `spare` stay."""
+        from json import dumps, loads
+
+        known = frozenset(spare)
+        names: list[str] = []
+
+        def veiled(found: re.Match[str]) -> str:
+            said = loads(found[1], strict=False)
+            masked = said if said in known else self.mask(said)
+            if masked == said:
+                return found[0]
+            if found[2]:  # a name: two that are masked stay two
+                names.append(masked)
+                masked += f"-{names.count(masked)}" if names.count(masked) > 1 else ""
+            return dumps(masked) + found[2]
+
+        return re.sub(_STRING, veiled, text, flags=re.DOTALL) if self._values else text
+
+    def mask_all(self, value: Any) -> Any:
+        """Return the value as JSON has it with every text in it masked."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, dict):
+            return {self.mask(str(key)): self.mask_all(inner) for key, inner in value.items()}
+        return [self.mask_all(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+    def raw_index(self) -> Index:
+        """Return what finds the secrets in bytes read as latin-1: one character a byte, so places agree."""
+        if self._raw is None:
+            self._raw = Index.of(self._values, as_bytes=True)
+        return self._raw
+
+
+class StreamMask:
+    """Masks a stream chunk by chunk; what may still become a secret waits for the next chunk."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._index = masker.raw_index() if masker else None
+        self._held = ""
+        # How many held characters belong to a veil that is out already; None: no veil is open.
+        self._veiled: int | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what is safe to show by now."""
+        if self._index is None:
+            return chunk
+        self._held += chunk.decode("latin-1")
+        safe = max(0, len(self._held) - self._index.longest + 1)
+        if not self._index.crosses_lines:
+            safe = max(safe, self._held.rfind("\n") + 1)
+        return self._release(self._index, safe)
+
+    def flush(self) -> bytes:
+        """Return the rest when the stream has ended."""
+        return self._release(self._index, len(self._held)) if self._index else b""
+
+    def _release(self, index: Index, safe: int) -> bytes:
+        text, opened = self._held, self._veiled is not None
+        spans = merged([*([(0, self._veiled)] if self._veiled is not None else []), *index.spans(text)])
+        self._held, self._veiled = text[safe:], None
+        pieces, at = [], 0
+        for start, end in spans:
+            if start >= safe and not opened:
+                break
+            pieces += [text[at:start], "" if opened else VEIL]
+            at, opened = min(end, safe), False
+            self._veiled = end - safe if end >= safe else None
+        return "".join([*pieces, text[at:safe]]).encode("latin-1")
+
+
+def _behind_escape(data: bytes, start: int) -> int:
+    r"""Return where to begin so that no escape of JSON is torn, `\n` or `\u00ab`, in which a secret seems to begin."""
+    for at in range(max(0, start - 5), start):
+        slashes = at + 1 - len(data[: at + 1].rstrip(b"\\"))
+        end = at + (6 if data[at + 1 : at + 2] == b"u" else 2)
+        if slashes % 2 and end > start:
+            return end
+    return start

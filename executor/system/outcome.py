@@ -1,0 +1,45 @@
+"""What became of a check, a phase or a task, as one value with its reason."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from executor.system.records import Value
+
+
+class Verdict(StrEnum):
+    """How something ended; `invalid` is the plan's own: validate found errors.
+
+    `started`: a background job runs on; `alert`: an alert stands, or a job died.
+    """
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    WAITING = "waiting"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+    INVALID = "invalid"
+    STARTED = "started"
+    ALERT = "alert"
+
+
+FINAL = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED})
+
+
+class Outcome(Value):
+    """A verdict, the reason a person reads, and what was seen."""
+
+    verdict: Verdict
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """True for passed and skipped: nothing stands in the way of the next phase."""
+        return self.verdict in (Verdict.PASSED, Verdict.SKIPPED)
+
+
+PASSED = Outcome(Verdict.PASSED)

@@ -1,0 +1,65 @@
+"""What a child prints: the tail in memory, the whole in a file when it is long."""
+
+from __future__ import annotations
+
+import os
+
+from executor.store.events import OUTPUT_TAIL
+from executor.system import files
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+MARGIN = 8192  # bytes before the tail by which a secret is known that the cut goes through
+
+
+class Capture:
+    """The last bytes of an output; the whole goes to a file once it outgrows them."""
+
+    def __init__(self, path: str) -> None:
+        self.size = 0
+        self._kept = b""
+        self.file = ""
+        self._path = path
+        self._fd = -1
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(data)
+        if self._path and self._fd < 0 and self.size > OUTPUT_TAIL:
+            self._spill()
+        if self._fd >= 0:
+            os.write(self._fd, data)
+        self._kept = (self._kept + data)[-OUTPUT_TAIL - MARGIN :]
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes, as they are."""
+        return self._kept[-OUTPUT_TAIL:]
+
+    def masked(self, mask: Callable[[bytes], bytes] | None) -> bytes:
+        """Return the last bytes; `mask`, which keeps the length, sees what stands before them before they are cut."""
+        is_cut = mask is not None and len(self._kept) > OUTPUT_TAIL
+        return (mask(self._kept) if mask and is_cut else self._kept)[-OUTPUT_TAIL:]
+
+    def _spill(self) -> None:
+        files.private_folder(os.path.dirname(self._path))
+        self._fd = files.created(self._path)
+        os.write(self._fd, self._kept)
+        self.file = self._path
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def size_of(path: str) -> int:
+    """Return how large a file is, 0 for one that is not there."""
+    try:
+        return os.stat(path).st_size if path else 0
+    except OSError:
+        return 0

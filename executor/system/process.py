@@ -1,0 +1,278 @@
+"""A process with its group: started in a session of its own, stopped by a ladder of signals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+from executor.errors import MachineError
+from executor.system import procfs, project_identity, run_processes
+from executor.system.outcome import Verdict
+from executor.system.output_tail import Capture, size_of
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.shell.bash_command import prepared
+from executor.system.signals import group_lives, kill_group, reap_group, signal_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from executor.system.run_processes import Wanted
+    from executor.system.run_records import Identity
+
+Ladder = tuple[tuple[int, float], ...]
+GRACE_S = 2.0
+STOP: Ladder = ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+INTERRUPT: Ladder = ((signal.SIGINT, GRACE_S), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+KILL: Ladder = ((signal.SIGKILL, 5.0),)
+RESET = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ),
+)
+CHECK_OUTPUT = 64 * 1024**2
+EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class CannotStartError(MachineError):
+    """The kernel refuses this one program: it is not there, or is none."""
+
+
+class Command(Value):
+    """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes.
+
+    `errors` is a file for what it says on stderr, which else joins its output.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    token: str
+    limit_s: float
+    parallel: bool = True
+    spill: str = ""
+    max_output: int = CHECK_OUTPUT
+    errors: str = ""
+
+
+class Ended(Value):
+    """What we saw of a process: `exit_code` is None when a signal or nobody ended it."""
+
+    name: str
+    verdict: Verdict
+    exit_code: int | None = None
+    signal: int = 0
+    duration_s: float = 0.0
+    output: bytes = b""
+    output_file: str = ""
+    reason: str = ""
+    stopped: tuple[int, ...] = ()
+
+
+class Running:
+    """A process, its group, and what still has to die; an `adopted` one is no child of ours, but this very process."""
+
+    def __init__(
+        self,
+        command: Command,
+        pid: int,
+        *,
+        pipe: int = -1,
+        adopted: Identity | None = None,
+        age_s: float = 0.0,
+    ) -> None:
+        self.command = command
+        self.pid = pid
+        self.pipe = pipe
+        self.capture = Capture(command.spill)
+        self.began = time.monotonic() - age_s
+        self.status: int | None = None
+        self.over = False
+        self.verdict: Verdict | None = None
+        self.reason = ""
+        self.stopped: set[int] = set()
+        self._adopted = adopted
+        self._known: dict[int, int] = {}
+        self._ladder: Ladder = ()
+        self._next_at = 0.0
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.pidfd = -1
+            self.over = True
+        except OSError:  # an old kernel, a container's filter, no descriptor left: it is asked for instead
+            self.pidfd = -1
+
+    def stop(self, verdict: Verdict, reason: str, ladder: Ladder = STOP) -> None:
+        """Begin to end the group; the first verdict given stays."""
+        if self.verdict is None and not self.over:
+            self.verdict, self.reason = verdict, reason
+        self._ladder, self._next_at = ladder, 0.0
+        self.escalate()
+
+    def escalate(self) -> bool:
+        """Send the next signal of the ladder when its time has come; tell whether rungs are left."""
+        now = time.monotonic()
+        if now < self._next_at:
+            return True
+        if not self._ladder:
+            return False
+        (number, grace), *rest = self._ladder
+        self._ladder, self._next_at = tuple(rest), now + grace
+        self._signal(number)
+        return True
+
+    @property
+    def stopping(self) -> bool:
+        """True once a ladder has begun."""
+        return self._next_at > 0
+
+    @property
+    def spent(self) -> bool:
+        """True when the last signal and its grace have passed: what lives now sleeps in the kernel."""
+        return self.stopping and not self._ladder and time.monotonic() >= self._next_at
+
+    def wrote(self) -> int:
+        """Return how many bytes it has written so far, on stderr too where that is a file of its own."""
+        return self.capture.size + size_of(self.command.errors)
+
+    def due(self) -> float:
+        """Return the monotonic time of the next thing to do about this process."""
+        return self._next_at if self.stopping else self.began + self.command.limit_s
+
+    def _signal(self, number: int) -> None:
+        escaped = self._escaped()  # before the group ends: who descends from it is not known by anything else then
+        kill_group(self.pid, number)
+        for pid in escaped:
+            self.stopped.add(pid)
+            signal_one(pid, number)
+
+    def reap(self) -> None:
+        """Take the exit status of the leader when it has one."""
+        if self._adopted is not None:
+            self.over = not procfs.alive(self._adopted)  # its pid may be another's by now
+            return
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self.over = True
+            return
+        if pid:
+            self.status, self.over = status, True
+
+    def survived(self) -> bool:
+        """Tell whether anything of the group, or that left the group, still lives."""
+        reap_group(self.pid)
+        return group_lives(self.pid) or bool(self._escaped())
+
+    def _escaped(self) -> list[int]:
+        """Return the members outside the group; /proc is only searched when somebody may be there."""
+        may_be = self._adopted is not None or (self.stopping if not self.over else unknown_children())
+        if not (may_be or self._known):
+            return []
+        self._known = run_processes.living(self._wanted(), self._known)
+        return [pid for pid in self._known if procfs.group(pid) not in (self.pid, None)]
+
+    def _wanted(self) -> Wanted:
+        root = project_identity.root_of(self.command.env)
+        if self._adopted is not None:
+            return run_processes.Wanted(self.command.token, root, self.pid, self._adopted.start)
+        return run_processes.Wanted(self.command.token, root, 0 if self.over else self.pid)
+
+    def ended(self, mask: Callable[[bytes], bytes] | None = None) -> Ended:
+        """Return what was seen, with the descriptors closed; `mask` keeps the length of an output that is cut."""
+        self.capture.close()
+        _close(self.pidfd)
+        _close(self.pipe)
+        code, number = _decode(self.status)
+        verdict = self.verdict or (Verdict.PASSED if code == 0 else Verdict.FAILED)
+        return Ended(
+            name=self.command.name,
+            verdict=verdict,
+            exit_code=code,
+            signal=number,
+            duration_s=round(time.monotonic() - self.began, 3),
+            output=self.capture.masked(mask),
+            output_file=self.capture.file,
+            reason=self.reason,
+            stopped=tuple(sorted(self.stopped)),
+        )
+
+
+_known: set[int] = set()
+
+
+def forget(pid: int) -> None:
+    """A process that we started is wholly over."""
+    _known.discard(pid)
+
+
+def unknown_children() -> bool:
+    """Tell whether a child of ours lives that we did not start: an orphan that came to us. Dead ones are reaped."""
+    kids = set() if _childless() else procfs.children()
+    if kids is None:
+        return True
+    return any(not _reaped(pid) for pid in kids - _known)
+
+
+def _childless() -> bool:
+    """Tell in one call that nobody is below us, as after most checks: the kernel's list costs forty times that."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _decode(status: int | None) -> tuple[int | None, int]:
+    if status is None:
+        return None, 0
+    if os.WIFSIGNALED(status):
+        return None, os.WTERMSIG(status)
+    return os.WEXITSTATUS(status), 0
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+
+
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
+    """Start a process in a session of its own, signals at their defaults, and return its pid."""
+    try:
+        pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=RESET)
+    except OSError as error:
+        kind = MachineError if error.errno in EXHAUSTED else CannotStartError
+        raise kind(f"cannot start {argv[0]}: {error.strerror}") from error
+    _known.add(pid)
+    return pid
+
+
+def _stderr(command: Command, writing: int) -> tuple[Any, ...]:
+    if not command.errors:
+        return (os.POSIX_SPAWN_DUP2, writing, 2)
+    return (os.POSIX_SPAWN_OPEN, 2, command.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
+def start(command: Command) -> Running:
+    """Start a command with its output in a pipe that we read and nothing to read itself."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(reading, False)
+    silent = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
+    actions = [silent, (os.POSIX_SPAWN_DUP2, writing, 1), _stderr(command, writing)]
+    try:
+        pid = spawn(prepared(command.argv), {**command.env, "DO_TASKS_RUN": command.token}, actions)
+    except MachineError:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return Running(command, pid, pipe=reading)

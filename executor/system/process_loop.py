@@ -1,0 +1,199 @@
+"""Processes tended to their end: one poll loop, then a sweep for what they left."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from executor.system import procfs, run_processes
+from executor.system.outcome import Verdict
+from executor.system.process import INTERRUPT, KILL, STOP, forget, unknown_children
+from executor.system.records import TYPE_CHECKING
+from executor.system.signals import signal_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.system.interrupts import Interrupts
+    from executor.system.process import Ended, Ladder, Running
+
+SETTLE_S = 0.02
+REAPED_S = 3.0
+FLOOD_S = 0.25
+IDLE_S = 30.0
+
+
+class Watch:
+    """One poll loop over processes, their pipes and our signals."""
+
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        *,
+        beat: Callable[[], None] | None = None,
+        beat_s: float = 0.25,
+        due: Callable[[], float] | None = None,
+        wake: int = -1,
+        mask: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """`beat` is called every `beat_s`; `due` gives when a turn must end (monotonic), `wake` may end it sooner.
+
+        `mask` masks secrets in an output that is cut, at equal length.
+        """
+        self._mask = mask
+        self.running: list[Running] = []
+        self._due = due
+        self._wake = wake
+        self._interrupts = interrupts
+        self._beat = beat
+        self._beat_s = beat_s
+        self._seen = 0
+
+    def add(self, running: Running) -> None:
+        """Tend this one too."""
+        self.running.append(running)
+
+    def abandon(self) -> None:
+        """Kill every group at once: we cannot go on."""
+        for one in self.running:
+            one.stop(Verdict.CANCELLED, "the executor could not go on", KILL)
+
+    def turn(self) -> list[Ended]:
+        """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
+        self._poll()
+        self.heed()
+        for one in self.running:
+            _advance(one)
+        done = [one for one in self.running if one.spent or (one.over and self.settled(one))]
+        self.running = [one for one in self.running if one not in done]
+        return [_farewell(one, self._mask) for one in done]
+
+    def _poll(self) -> None:
+        poll = select.poll()
+        poll.register(self._interrupts.fd, select.POLLIN)
+        if self._wake >= 0:
+            poll.register(self._wake, select.POLLIN)
+        for one in self.running:
+            if one.pidfd >= 0 and not one.over:
+                poll.register(one.pidfd, select.POLLIN)
+            if one.pipe >= 0:
+                poll.register(one.pipe, select.POLLIN)
+        poll.poll(max(0.0, self._patience()) * 1000)
+        if self._beat:
+            self._beat()
+            unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        waits = [one.due() - now for one in self.running]
+        waits += [SETTLE_S for one in self.running if one.over or one.pidfd < 0]
+        waits += [FLOOD_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
+        waits += [self._beat_s] if self._beat else []
+        waits += [self._due() - now] if self._due else []
+        return min(waits, default=0.0) if waits else IDLE_S
+
+    def settled(self, one: Running) -> bool:
+        """Tell whether nothing of a process lives on; begin to end what does."""
+        if not one.survived():
+            return True
+        if not one.stopping:
+            one.stop(Verdict.PASSED, "")
+        return False
+
+    def heed(self) -> None:
+        """End what runs when we are asked to stop: gently the first time, at once the second."""
+        asked = self._interrupts.count
+        if asked == self._seen:
+            return
+        self._interrupts.drain()
+        self._seen = asked
+        for one in self.running:
+            one.stop(Verdict.INTERRUPTED, self._interrupts.reason, INTERRUPT if asked == 1 else KILL)
+
+
+class Bystander(Watch):
+    """A poll loop that ends nothing when we are asked to stop: what it watches outlives us."""
+
+    def heed(self) -> None:
+        """Leave everything as it is."""
+
+
+def _advance(one: Running) -> None:
+    _drain(one)
+    if not one.over:
+        one.reap()
+    if one.over:
+        _drain(one)
+    if not one.stopping and one.wrote() > one.command.max_output:
+        one.stop(Verdict.FAILED, f"wrote more than {one.command.max_output // 1024**2} MiB and was stopped")
+    if one.stopping:
+        one.escalate()
+    elif not one.over and time.monotonic() >= one.due():
+        one.stop(Verdict.TIMED_OUT, f"still running after its {one.command.limit_s:g} s limit")
+
+
+def _drain(one: Running) -> None:
+    """Read what the pipe holds now, a bounded number of blocks a turn."""
+    for _ in range(64):
+        if one.pipe < 0:
+            return
+        try:
+            data = os.read(one.pipe, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(one.pipe)
+            one.pipe = -1
+            return
+        one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
+
+
+def _farewell(one: Running, mask: Callable[[bytes], bytes] | None) -> Ended:
+    forget(one.pid)
+    return one.ended(mask)
+
+
+def end_strays(
+    token: str, interrupts: Interrupts, *, root: str = "", sparing: str = "", ladder: Ladder = STOP
+) -> tuple[int, ...]:
+    """End every member that this token asks for but those that `sparing` does; return the pids that are gone.
+
+    `root` is the folder that they must be of. Who descends from a member is known before the first signal: an orphan
+    with an environment of its own is nobody's.
+    """
+    spared = run_processes.living(run_processes.Wanted(sparing, root)) if sparing else {}
+    found = _others(run_processes.living(run_processes.Wanted(token, root)), spared)
+    met = dict(found)
+    for number, grace in ladder:
+        for pid in found:
+            signal_one(pid, number)
+        until = time.monotonic() + grace
+        while found and time.monotonic() < until:
+            interrupts.sleep(SETTLE_S)
+            found = _others(run_processes.living(run_processes.Wanted(token, root), found), spared)
+            found = {pid: start for pid, start in found.items() if not _reaped_or_dead(pid)}
+            met |= found
+    return tuple(sorted(met.keys() - found.keys()))
+
+
+def await_gone(ended: tuple[int, ...], interrupts: Interrupts) -> None:
+    """Wait, within bounds, until a parent that is no part of the task has taken the exit status of these.
+
+    Until then they are zombies: dead, but whoever counts pids counts them.
+    """
+    until = time.monotonic() + REAPED_S
+    while any(procfs.is_listed(pid) for pid in ended) and time.monotonic() < until:
+        interrupts.sleep(SETTLE_S)
+
+
+def _others(found: dict[int, int], spared: dict[int, int]) -> dict[int, int]:
+    return {pid: start for pid, start in found.items() if pid not in spared}
+
+
+def _reaped_or_dead(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    return procfs.identify(pid) is None

@@ -1,0 +1,240 @@
+"""Who a process is on Linux; macOS by psutil, best effort."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from functools import cache
+
+from executor.errors import MachineError
+from executor.system.records import Value
+from executor.system.run_records import Identity
+
+PROC = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG = 1
+_SIGINT = 2  # the module signal is dear on the path of read verbs
+_PR_SET_CHILD_SUBREAPER = 36
+_TOKEN = b"DO_TASKS_RUN="
+
+
+def identify(pid: int) -> Identity | None:
+    """Return the identity of a living process, None for a dead one or a zombie."""
+    start = _start_ticks(pid) if PROC else _start_elsewhere(pid)
+    return None if start is None else Identity(pid, start, boot_id(), machine_id(), namespace_of(pid))
+
+
+def alive(identity: Identity) -> bool:
+    """Tell whether this very process lives: not its pid's next owner, not one before a reboot."""
+    if identity.boot != boot_id() or not seen_from_here(identity):
+        return False
+    return (_start_ticks if PROC else _start_elsewhere)(identity.pid) == identity.start
+
+
+def age_s(identity: Identity) -> float:
+    """Return for how long a living process has lived, by a clock that nobody sets."""
+    if not PROC:
+        return max(0.0, time.time() - identity.start / 1000)
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start / os.sysconf("SC_CLK_TCK"))
+
+
+def here(identity: Identity) -> bool:
+    """Tell whether the process belongs to this machine."""
+    return identity.machine == machine_id()
+
+
+def seen_from_here(identity: Identity) -> bool:
+    """Return True when the pid counts in this pid namespace; one that is not recorded is taken for this one."""
+    return identity.namespace in ("", namespace_of("self")) or not namespace_of("self")
+
+
+def namespace_of(pid: int | str) -> str:
+    """Return the pid namespace of a process, empty where the kernel does not tell."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def refuse_foreign_proc() -> None:
+    """Raise MachineError when /proc is of another pid namespace: each pid there is of some other process."""
+    if PROC and os.readlink("/proc/self") != str(os.getpid()):
+        raise MachineError("/proc shows another pid namespace; mount one of this namespace: unshare --mount-proc")
+
+
+@cache
+def boot_id() -> str:
+    """Return the kernel's id of this boot."""
+    return _first_line("/proc/sys/kernel/random/boot_id")
+
+
+@cache
+def machine_id() -> str:
+    """Return the machine's id, its host name where there is none."""
+    return _first_line("/etc/machine-id") or os.uname().nodename
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan below us, so that no descendant can leave unseen."""
+    if PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with(parent: int) -> None:
+    """Be interrupted when our parent dies, however it dies; SystemExit when it is dead by now. Linux alone can."""
+    if PROC:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGINT, 0, 0, 0)
+        if os.getppid() != parent:
+            raise SystemExit(130)
+
+
+def children() -> set[int] | None:
+    """Return the pids of our own children, None where the kernel does not tell."""
+    pid = os.getpid()
+    text = _raw(f"/proc/{pid}/task/{pid}/children")
+    return None if text is None else {int(word) for word in text.split()}
+
+
+def bearing(token: str) -> list[int]:
+    """Return the pids of our user whose environment holds DO_TASKS_RUN=token.
+
+    A run's token holds for what bears it with more behind a slash: the commands of an agent. One that ends in / is a
+    whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+    """
+    return [pid for pid in _all_pids() if pid != os.getpid() and any(asks_for(token, one) for one in tokens(pid))]
+
+
+def tokens(pid: int) -> list[bytes]:
+    """Return the DO_TASKS_RUN that a process bears, none when it bears none or may not be read."""
+    return [word[len(_TOKEN) :] for word in environ(pid) if word.startswith(_TOKEN)]
+
+
+def asks_for(asked: str, token: bytes) -> bool:
+    """Return True when a token is the one that is asked for, as `bearing` has it."""
+    needle = asked.encode()
+    return token.startswith(needle if asked.endswith(("/", ".")) else needle + b"/") or token == needle
+
+
+def environ(pid: int) -> list[bytes]:
+    """Return the words NAME=value of a process's environment, none where they may not be read."""
+    return (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
+
+
+class Line(Value):
+    """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot, `terminal` 0 without one."""
+
+    pid: int
+    parent: int
+    session: int
+    start: int
+    terminal: int = 0
+
+
+def owner(pid: int) -> int:
+    """Return the real user of a process, -1 when it is gone. The owner of its folder in /proc it can change itself."""
+    said = re.search(rb"^Uid:\s+(\d+)", _raw(f"/proc/{pid}/status") or b"", re.MULTILINE)
+    return int(said[1]) if said else -1
+
+
+def cgroup(pid: int) -> str:
+    """Return the control groups of a process as the kernel names them, empty where it does not tell."""
+    return (_raw(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace").strip()
+
+
+def everybody() -> dict[int, Line]:
+    """Return every living process that is seen from here, zombies left out, by its pid."""
+    lines = (line(pid) for pid in _all_pids())
+    return {one.pid: one for one in lines if one is not None}
+
+
+def line(pid: int) -> Line | None:
+    """Return what the kernel says of a living process, None for a zombie, a dead one, or where it does not tell."""
+    fields = _stat(pid)
+    return Line(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[4])) if fields else None
+
+
+def name(pid: int) -> str:
+    """Return the kernel's name of a process, empty when it is gone."""
+    return (_raw(f"/proc/{pid}/comm") or b"").decode("utf-8", "replace").strip()
+
+
+def is_listed(pid: int) -> bool:
+    """Return True when a process has this pid, be it a zombie."""
+    return PROC and os.path.exists(f"/proc/{pid}")
+
+
+def words(pid: int) -> tuple[str, ...]:
+    """Return the command line of a process, empty when it is gone."""
+    said = (_raw(f"/proc/{pid}/cmdline") or b"").decode("utf-8", "replace")
+    return tuple(said.rstrip("\0").split("\0")) if said else ()
+
+
+def group(pid: int) -> int | None:
+    """Return the process group of a living process."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def group_lives(leader: int) -> bool:
+    """Tell whether anybody of a group lives: zombies that their parent has not reaped still answer to a signal."""
+    return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in _all_pids())
+
+
+def _all_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _raw(path: str) -> bytes | None:
+    """Return a file of /proc whole, without the cost of a file object: this runs after each check."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        pieces = []
+        while piece := os.read(fd, 65536):
+            pieces.append(piece)
+        return b"".join(pieces)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _start_ticks(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on, none for a zombie or a dead process."""
+    fields = (_raw(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
+    return [] if not fields or fields[0] in (b"Z", b"X") else fields
+
+
+def _start_elsewhere(pid: int) -> int | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time() * 1000)
+    except psutil.Error:
+        return None
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,127 @@
+"""The folder that a run belongs to: told by device and inode of its `.do-tasks/`, never by its path."""
+
+from __future__ import annotations
+
+import os
+
+from executor.system.files import STATE_FOLDER
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLE = "DO_TASKS_PROJECT"
+DELETED = " (deleted)"  # what the kernel adds to the path of a folder that is gone
+
+
+def home(root: str) -> str:
+    """Return `device:inode` of the project's own folder, empty when it has none."""
+    return _inode(os.path.join(root, STATE_FOLDER))
+
+
+def mark(root: str) -> str:
+    """Return what each process of a project bears in DO_TASKS_PROJECT: `device:inode:path`."""
+    return f"{home(root)}:{root}"
+
+
+def root_of(environ: Mapping[str, str]) -> str:
+    """Return the folder of the project that this environment was made for, empty when it was for none."""
+    return environ.get(VARIABLE, "").partition(":")[2].partition(":")[2]
+
+
+def is_same(recorded: str, root: str) -> bool:
+    """Return True when a record was written in this folder, or does not say where.
+
+    The number of a device changes when a file system is mounted again, the inode stays.
+    """
+    return not recorded or recorded.rpartition(":")[2] == home(root).rpartition(":")[2]
+
+
+def is_marked_here(
+    words: list[bytes], pid: int, root: str, *, moved_from: frozenset[str] = frozenset(), unmarked: bool = True
+) -> bool:
+    """Return True when a process that bears a task's token is of this folder, not of a copy or a clone.
+
+    An older one bears no mark: it is of the project that it works in. So is one whose `.do-tasks/` was taken away.
+    `unmarked` is returned for one without a mark that works in no project. `moved_from` are the folders in which runs
+    on record here began: one that was deleted since has moved here.
+    """
+    its_home, path = _mark_in(words)
+    if its_home and its_home == home(root):
+        return True
+    if its_home and path and home(path) == its_home:
+        return False  # its folder is still there, and it is another one
+    if its_home in moved_from and is_orphan(pid):
+        return True
+    return works_in(pid, root, otherwise=unmarked and not its_home)
+
+
+def _mark_in(words: list[bytes]) -> tuple[str, str]:
+    """Return `device:inode` and path of the mark in an environment, empty when it holds none."""
+    marks = [word.partition(b"=")[2] for word in words if word.startswith(f"{VARIABLE}=".encode())]
+    device, _, rest = (os.fsdecode(marks[0]) if marks else "").partition(":")
+    inode, _, path = rest.partition(":")
+    return (f"{device}:{inode}", path) if rest else ("", "")
+
+
+def is_orphan(pid: int) -> bool:
+    """Return True when the working directory of a process was deleted."""
+    return workplace(pid).endswith(DELETED)
+
+
+def works_in(pid: int, root: str, *, otherwise: bool = False) -> bool:
+    """Return True when a process's working directory is in this project, and in no other project below it.
+
+    `otherwise` is returned for one that works in no project.
+    """
+    link = workplace(pid)
+    if not link:
+        return otherwise
+    if link.endswith(DELETED):
+        return _is_below(link.removesuffix(DELETED), os.path.realpath(root))
+    nearest = _nearest_project(f"/proc/{pid}/cwd", link)
+    return _inode(nearest) == _inode(root) if nearest else _climbs_to(f"/proc/{pid}/cwd", root, otherwise=otherwise)
+
+
+def workplace(pid: int) -> str:
+    """Return the working directory of a process as the kernel names it, empty where it does not tell."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
+def _nearest_project(folder: str, link: str) -> str:
+    """Return the nearest folder from this one up that has a `.do-tasks/`, empty when there is none."""
+    for _ in range(link.count("/") + 1):
+        if os.path.isdir(os.path.join(folder, STATE_FOLDER)):
+            return folder
+        folder = os.path.join(folder, "..")
+    return ""
+
+
+def _climbs_to(folder: str, root: str, *, otherwise: bool) -> bool:
+    """Return True when this folder is the root or below it, though the root has lost its `.do-tasks/`."""
+    wanted, last = _inode(root), ""
+    while (inode := _inode(folder)) and inode != last:
+        if inode == wanted:
+            return True
+        folder, last = os.path.join(folder, ".."), inode
+    return otherwise
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _inode(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def is_of_this_folder(pid: int, recorded: str, root: str) -> bool:
+    """Return True when a living launcher is of this folder: by its record, else by where it works."""
+    return not recorded or recorded == home(root) or works_in(pid, root)

@@ -1,0 +1,159 @@
+"""The living processes of a run: by its token, its lock, its launcher's session, and all that descends from these."""
+
+from __future__ import annotations
+
+import os
+
+from executor.system import files, procfs, project_identity, run_lock, safe_open
+from executor.system.records import TYPE_CHECKING, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from executor.system.procfs import Line
+
+JOBS = os.path.join(files.STATE_FOLDER, "jobs")
+
+
+class Wanted(Value):
+    """Whose processes are looked for.
+
+    `token` is a run's DO_TASKS_RUN, and holds for what bears it with more behind a slash: the commands of an agent.
+    One that ends in / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+    `root` is the folder that they must be of, any folder when it is empty; `leader` the pid of a session's first
+    process, with `start`, its kernel ticks since boot, 0 for a child of ours that was not reaped.
+    """
+
+    token: str
+    root: str = ""
+    leader: int = 0
+    start: int = 0
+
+
+def living(wanted: Wanted, known: Mapping[int, int] | None = None) -> dict[int, int]:
+    """Return the start of each living member by its pid; those `known` before stay members, whatever they shed.
+
+    Who descends from a member is one, unless it bears the token of another task: that is looked after there.
+    """
+    everybody = procfs.everybody()
+    told = {pid: procfs.tokens(pid) for pid in everybody}
+    inside = {pid for pid, start in (known or {}).items() if pid in everybody and everybody[pid].start == start}
+    inside |= {pid for pid, tokens in told.items() if _bears(pid, tokens, wanted)}
+    inside |= _of_sessions(everybody, wanted) | _holders(everybody, wanted)
+    others = {pid for pid, tokens in told.items() if tokens and not any(_is_of_task(one, wanted) for one in tokens)}
+    inside = _with_descendants(everybody, inside, others)
+    return {pid: everybody[pid].start for pid in inside if pid != os.getpid()}
+
+
+def bearing(token: str, root: str = "") -> list[int]:
+    """Return the pids of our user whose environment holds DO_TASKS_RUN=token, as `Wanted` has it."""
+    found = procfs.bearing(token)
+    return [pid for pid in found if not root or project_identity.is_marked_here(procfs.environ(pid), pid, root)]
+
+
+def strangers(root: str) -> dict[str, int]:
+    """Return the MAIN runs, as TASK/RUN, that live, are of this folder and have no record in it, each with a pid.
+
+    Their records may be gone with `.do-tasks/`: they say themselves whose they are.
+    """
+    found: dict[str, int] = {}
+    for pid in sorted(procfs.everybody()):
+        for token in procfs.tokens(pid):
+            task, run, *_ = f"{token.decode(errors='replace')}//".split("/")
+            name = f"{task}/{run}"
+            if name not in found and _is_unrecorded(root, task, run):
+                is_ours = project_identity.is_marked_here(procfs.environ(pid), pid, root, unmarked=False)
+                found |= {name: pid} if is_ours else {}
+    return found
+
+
+def _is_unrecorded(root: str, task: str, run: str) -> bool:
+    if not (task.startswith("task_") and run.startswith("main.")):
+        return False
+    return not os.path.exists(os.path.join(root, JOBS, task, run, "started.json"))
+
+
+def _bears(pid: int, tokens: list[bytes], wanted: Wanted) -> bool:
+    if not any(procfs.asks_for(wanted.token, token) for token in tokens):
+        return False
+    if not wanted.root:
+        return True
+    records = (safe_open.record(os.path.join(folder, "started.json")) for folder in _folders(wanted))
+    began_in = frozenset(str(record.get("home")) for record in records)
+    return project_identity.is_marked_here(procfs.environ(pid), pid, wanted.root, moved_from=began_in)
+
+
+def _is_of_task(token: bytes, wanted: Wanted) -> bool:
+    return token.partition(b"/")[0] == wanted.token.encode().partition(b"/")[0]
+
+
+def _of_sessions(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
+    """Return who is in the session of a launcher.
+
+    The number of a session stays taken while anybody is in it. When its first process is gone, and the number may be
+    a later session's, only those count that work in the project.
+    """
+    leaders = dict(_launchers(wanted))
+    leaders |= {wanted.leader: wanted.start} if wanted.leader else {}
+    found = set()
+    for line in everybody.values():
+        start = leaders.get(line.session)
+        first = everybody.get(line.session)
+        if start is None or line.start < start or (first and start and first.start != start):
+            continue
+        if first or not wanted.root or project_identity.works_in(line.pid, wanted.root):
+            found.add(line.pid)
+    return found
+
+
+def _holders(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
+    """Return who holds the lock of a run: what MAIN started, whatever it did to its environment and its session."""
+    locks = {inode for folder in _folders(wanted) if (inode := _inode(run_lock.path_of(folder)))}
+    if not locks:
+        return set()
+    return {pid for pid in everybody if _inode(f"/proc/{pid}/fd/{run_lock.FD}") in locks}
+
+
+def _with_descendants(everybody: Mapping[int, Line], inside: set[int], others: set[int]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for line in everybody.values():
+        children.setdefault(line.parent, []).append(line.pid)
+    found, asked = set(inside), [*inside]
+    while asked:
+        new = {pid for pid in children.get(asked.pop(), ()) if pid not in found and pid not in others}
+        found |= new
+        asked += new
+    return found
+
+
+def _folders(wanted: Wanted) -> list[str]:
+    """Return the folders of the runs that are asked for."""
+    task, _, run = wanted.token.partition("/")
+    folder = os.path.join(wanted.root, JOBS, task)
+    if not wanted.root or not task:
+        return []
+    if run:
+        return [os.path.join(folder, run)]
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
+    except OSError:
+        return []
+
+
+def _launchers(wanted: Wanted) -> Iterable[tuple[int, int]]:
+    """Return pid and start of the launchers of the runs that are asked for, as far as their pids count here."""
+    for folder in _folders(wanted):
+        body = safe_open.record(os.path.join(folder, "started.json"))
+        here = body.get("boot") == procfs.boot_id() and body.get("namespace", "") in ("", procfs.namespace_of("self"))
+        own = project_identity.is_same(str(body.get("home", "")), wanted.root)
+        pid, start = body.get("pid"), body.get("start")
+        if here and own and isinstance(pid, int) and isinstance(start, int):
+            yield pid, start
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)

@@ -1,0 +1,142 @@
+"""Opens what others may have put in a file's place: regular files alone, up to a size."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from json import loads
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+MOST_BYTES = 64 << 20  # of a file that is read whole
+MOST_DEPTH = 100  # levels of a record
+SPARE = 4096  # bytes that are asked for beyond a file's size: it may grow, and those of /proc say 0
+FLAT = 8  # levels of the usual record
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"
+FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+KINDS = (
+    (stat.S_ISDIR, errno.EISDIR, "it is a folder"),
+    (stat.S_ISFIFO, errno.EINVAL, "it is a pipe"),
+    (stat.S_ISSOCK, errno.EINVAL, "it is a socket"),
+    (stat.S_ISCHR, errno.EINVAL, "it is a device"),
+    (stat.S_ISBLK, errno.EINVAL, "it is a device"),
+)
+
+
+def refuse_odd(path: str, mode: int) -> None:
+    """Raise OSError with the kind of what is there, unless it is a regular file."""
+    for is_kind, number, words in KINDS:
+        if is_kind(mode):
+            raise OSError(number, f"{words}, not a file", path)
+
+
+def opened(path: str, flags: int = 0) -> int:
+    """Return a descriptor of a regular file; OSError for all else: a pipe would be waited for, a device has no end.
+
+    The kind is asked before as well, for to open some devices is to act on them.
+    """
+    refuse_odd(path, os.stat(path).st_mode)
+    fd = os.open(path, FLAGS | flags)
+    try:
+        refuse_odd(path, os.fstat(fd).st_mode)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def whole(path: str, most: int = MOST_BYTES) -> bytes:
+    """Return the bytes of a regular file; OSError for another kind of thing, and for more than `most` bytes."""
+    fd = opened(path)
+    try:
+        size = os.fstat(fd).st_size
+        pieces: list[bytes] = []
+        read = 0
+        while size <= most and (piece := os.read(fd, max(0, size - read) + SPARE)):
+            pieces.append(piece)
+            read += len(piece)
+            size = max(size, read)
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most >> 20} MiB", path)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
+
+
+def blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
+    """Yield the bytes of a regular file, `size` of them at a time; nothing for what cannot be read."""
+    try:
+        fd = opened(path)
+    except OSError:
+        return
+    try:
+        while block := os.read(fd, size):
+            yield block
+    finally:
+        os.close(fd)
+
+
+def start_of(path: str, size: int) -> bytes:
+    """Return the first `size` bytes of a regular file; OSError for another kind of thing."""
+    fd = opened(path)
+    try:
+        return os.pread(fd, size, 0)
+    finally:
+        os.close(fd)
+
+
+def end_of(path: str, size: int) -> bytes:
+    """Return the last `size` bytes of a regular file; OSError for another kind of thing."""
+    fd = opened(path)
+    try:
+        length = os.fstat(fd).st_size
+        return os.pread(fd, min(size, length), max(0, length - size))
+    finally:
+        os.close(fd)
+
+
+def record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Return the object that a record holds, {} for one that is not there, no file, too big, or no such object."""
+    try:
+        body = parsed(whole(path, most))
+    except (OSError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def parsed(data: bytes) -> Any:
+    """Return the value of a JSON text; ValueError for what is none, or nested deeper than any record of ours."""
+    try:
+        value = loads(data)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    if data.count(b"[") + data.count(b"{") > MOST_DEPTH and not _is_flat(data) and _is_too_deep(value):
+        raise ValueError(TOO_DEEP)
+    return value
+
+
+def _is_flat(data: bytes) -> bool:
+    """Return True when pairs of brackets, taken away from within, are gone in a few rounds."""
+    left = data.translate(None, NO_BRACKETS)
+    for _ in range(FLAT):
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
+    return not left
+
+
+def _is_too_deep(value: object) -> bool:
+    """Return True for a value nested deeper than MOST_DEPTH."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)

@@ -1,0 +1,224 @@
+"""Which environment variables hold secrets, by name and by value."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from executor.system import lazy_regex
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Exists = Callable[[str], bool]
+
+SHORTEST_SECRET = 8
+
+# Words of a name, as they are written between underscores, dashes, dots or humps.
+_WORDS = lazy_regex.pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET = lazy_regex.pattern(
+    r"KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASES?|PASSCODE|PWD|PATS?|CRED(?:ENTIAL)?S?|AUTH|AUTHORIZATION"
+    r"|COOKIES?|JWT|BEARER|SAS|CONNSTR"
+)
+# Written as one word with what stands before: PGPASSWD, NGROK_AUTHTOKEN, openaikey.
+_GLUED = lazy_regex.pattern(r".+(?:KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|CONNSTR)")
+_URL_WORDS = frozenset(("WEBHOOK", "WEBHOOKS", "DSN"))
+_PAIRS = (("CONNECTION", "STRING"), ("CONN", "STR"), ("CONNECTION", "STRINGS"))
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_ENGLISH = _set(
+    "MONKEY MONKEYS DONKEY TURKEY HOCKEY JOCKEY WHISKEY LACKEY HOTKEY HOTKEYS COMPASS BYPASS SURPASS"
+    " TRESPASS OVERPASS UNDERPASS ENCOMPASS ASKPASS MULTIPASS OLDPWD"
+)
+_NAMES = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"))  # of the shell and of sessions
+# The last word says that the value is about a secret, and none itself.
+_ABOUT = _set(
+    "NAME NAMES USER USERNAME SOCK SOCKET TYPE TYPES MODE METHOD METHODS SIZE LEN LENGTH COUNT LIMIT"
+    " LIMITS TTL EXPIRY EXPIRES TIMEOUT ALGORITHM ALGO ENABLED REQUIRED DISABLED PARALLELISM PROVIDER"
+    " BACKEND HEADER PREFIX FORMAT VERSION REGION POLICY SCOPE SCOPES AUDIENCE ISSUER HOST PORT SERVER"
+    " PLUGIN COLUMN FIELD BUDGET RATE STRATEGY"
+)
+_PLACES = frozenset(("URL", "URI", "ENDPOINT"))
+_FILES = _set("FILE FILES PATH PATHS DIR FOLDER HOME")
+# A word before says that it is no secret: tokens that are counted, or are part of a text; keys that all may know.
+_HARMLESS = {
+    "TOKEN": _set(
+        "MAX MIN NUM N TOTAL NEW PER SPECIAL EOS BOS PAD UNK MASK SEP CLS STOP END START EOT IMAGE CONTEXT"
+        " PROMPT COMPLETION OUTPUT INPUT BATCH"
+    ),
+    "KEY": _set("PUBLIC PUB PRIMARY FOREIGN SORT PARTITION CACHE METRIC GROUP INDEX JOIN DICT"),
+}
+_SETTINGS = frozenset(("disabled", "required", "optional", "undefined", "anonymous"))
+
+_NUMBER = lazy_regex.pattern(r"[+-]?[\d_.,]+(?:[eE][+-]?\d+)?")
+_URL = lazy_regex.pattern(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]*)([^\s]*)")
+_SIGNED_IN = lazy_regex.pattern(r"[A-Za-z][A-Za-z0-9+.-]*://([^:/?#@\s]*):(?!\d+/)(\S+)@")
+_SEGMENTS = lazy_regex.pattern(r"(?:/|~[\w.-]*/|\.{1,2}/)[\w.@+/ -]*[\w.@+/-]")
+_ROOTS = _set(
+    "home Users root etc var opt usr tmp mnt srv data run private Volumes dev secrets workspace"
+    " workspaces app proc sys media nix snap boot lib scratch content kaggle"
+)
+_ENDING = lazy_regex.pattern(
+    r".*\.(?:pem|key|crt|cer|json|txt|ya?ml|p12|pfx|jks|pub|env|toml|ini|asc|gpg|kdbx|sock|sh|py)"
+)
+_MIXED = (lazy_regex.pattern("[a-z]"), lazy_regex.pattern("[A-Z]"), lazy_regex.pattern("[0-9]"))
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in capitals, numbers left out: `myApiKey_2` is MY, API, KEY."""
+    whole = name.upper() if name.isupper() or name.islower() else name
+    words = [one.upper() for one in _WORDS.findall(whole)]
+    return [one for one in words if not one.isdigit()]
+
+
+def says_secret(name: str) -> bool:
+    """Tell whether a name says that its value is a secret."""
+    words = words_of(name)
+    if not words or name.upper() in _NAMES or words[-1] in _ABOUT:
+        return False
+    return any(_is_secret_word(words, at) for at in range(len(words))) or _speaks_of_a_string(words)
+
+
+def _is_secret_word(words: list[str], at: int) -> bool:
+    word = words[at]
+    if word in _ENGLISH or not (_SECRET.fullmatch(word) or _GLUED.fullmatch(word)):
+        return word in _URL_WORDS
+    stem = word.removesuffix("S")
+    return not any(one in _HARMLESS.get(stem, ()) for one in words if one != word)
+
+
+def _speaks_of_a_string(words: list[str]) -> bool:
+    return any(pair in _PAIRS for pair in pairwise(words))
+
+
+def is_value(value: str) -> bool:
+    """Tell whether a text can be a secret by its form: long enough, no number, no word of settings."""
+    return len(value) >= SHORTEST_SECRET and not _NUMBER.fullmatch(value) and value.lower() not in _SETTINGS
+
+
+def is_secret(name: str, value: str, exists: Exists) -> bool:
+    """Tell whether a variable holds a secret as a whole, by its name and the look of its value."""
+    if not is_value(value):
+        return False
+    place = _URL.fullmatch(value)
+    if place:
+        return bool(secrets_in_url(value)) or (says_secret(name) and not _is_plain_place(name, place))
+    return says_secret(name) and not is_path(name, value, exists)
+
+
+def is_secret_of_file(name: str, value: str, exists: Exists) -> bool:
+    """Tell whether a variable of an env file holds a secret: whatever its name, unless its value is plainly none."""
+    if not is_value(value) or name.upper() in _NAMES:
+        return False
+    return is_secret(name, value, exists) if _URL.fullmatch(value) else not is_path(name, value, exists)
+
+
+def _is_plain_place(name: str, place: re.Match[str]) -> bool:
+    """Tell whether a URL only says where something is: no user stands in it, and its name speaks of no webhook."""
+    words = words_of(name)
+    if "@" in place[2] or {"WEBHOOK", "WEBHOOKS", "SAS"}.intersection(words):
+        return False
+    return words[-1] in _PLACES or "DSN" in words
+
+
+def is_path(name: str, value: str, exists: Exists) -> bool:
+    """Tell whether a value is a path: it is there, or it plainly looks like one; base64 may begin with a slash too."""
+    if "\n" in value:
+        return False
+    rooted = value.startswith(("/", "~", "./", "../"))
+    words = words_of(name)
+    if (rooted or (words and words[-1] in _FILES)) and exists(value):
+        return True
+    return _looks_like_path(value) if rooted else bool(_ENDING.fullmatch(value) and not re.search(r"\s", value))
+
+
+def _looks_like_path(value: str) -> bool:
+    if not _SEGMENTS.fullmatch(value):
+        return False
+    segments = [one for one in value.split("/") if one]
+    if segments[0] in _ROOTS or _ENDING.fullmatch(value):
+        return len(segments) > 1 or bool(_ENDING.fullmatch(value))
+    return len(segments) > 1 and not all(form.search(value) for form in _MIXED)
+
+
+def secrets_in_url(value: str) -> list[str]:
+    """Return what in a URL is secret: `user:password@`, the password, and what the query calls a key."""
+    found = _URL.fullmatch(value)
+    if not found:
+        return []
+    named = re.findall(r"[?&;]([\w.-]+)=([^&#;]+)", found[3])
+    asked = [text for name, text in named if says_secret(name) or name.lower() in ("sig", "signature", "code")]
+    signed = _SIGNED_IN.match(value)
+    return [f"{signed[1]}:{signed[2]}@", *_spellings(signed[2]), *asked] if signed else asked
+
+
+def _spellings(text: str) -> list[str]:
+    """Return a part of a URL as it is written, and as programs get it."""
+    if "%" not in text:
+        return [text]
+    from urllib.parse import unquote
+
+    return [text, unquote(text)]
+
+
+def parts_of(name: str, value: str) -> Iterator[str]:
+    """Yield what in a secret value is secret by itself: lines, members of JSON, of lists, of URLs, of `name=value`."""
+    if "\n" in value:
+        yield from (line.strip() for line in value.splitlines() if "-----" not in line)
+    if value[:1] in "{[":
+        yield from _members(value)
+    if _URL.fullmatch(value):
+        yield from _parts_of_url(name, value)
+    else:
+        yield from (text for key, text in re.findall(r"(?:^|[;\s])([\w ]+?)=([^;\s]+)", value) if says_secret(key))
+    scheme, blank, rest = value.partition(" ")
+    if blank and scheme.lower() in ("bearer", "basic", "token"):
+        yield rest.strip()
+    if value[:1] == value[-1:] and value[:1] in "'\"":
+        yield value[1:-1]
+    if words_of(name)[-1:] and words_of(name)[-1].endswith("S") and not value.startswith(("{", "[", "-----")):
+        yield from (one for one in re.split(r"[,;\s]+", value) if _is_mixed(one))
+
+
+def _parts_of_url(name: str, url: str) -> Iterator[str]:
+    yield from secrets_in_url(url)
+    words = words_of(name)
+    host = url.partition("://")[2].partition("/")[0]
+    if "DSN" in words and "@" in host:
+        yield host.rpartition("@")[0]
+    if words[-1:] not in (["URL"], ["DSN"]) or not {"WEBHOOK", "WEBHOOKS"}.isdisjoint(words):
+        yield from tokens_of(url.partition("://")[2].partition("/")[2])
+
+
+def tokens_of(rest: str) -> Iterator[str]:
+    """Yield what stands between the slashes of a URL and is no word: a webhook's token."""
+    yield from (one for one in re.split(r"[/?&=@:#]+", rest) if "." not in one and _is_mixed(one))
+
+
+def _is_mixed(text: str) -> bool:
+    return len(text) >= SHORTEST_SECRET and any(map(str.isdigit, text)) and any(map(str.isalpha, text))
+
+
+def _members(value: str) -> Iterator[str]:
+    """Yield the texts of a JSON value whose names say secret, of a list those that look like keys."""
+    from json import loads
+
+    try:
+        whole = loads(value)
+    except (ValueError, RecursionError):
+        return
+    waiting = [("", whole)]
+    while waiting:
+        name, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [(str(key), inner) for key, inner in one.items()]
+        elif isinstance(one, list):
+            waiting += [(name, inner) for inner in one]
+        elif isinstance(one, str) and (says_secret(name) or (not name and _is_mixed(one))):
+            yield one
+            yield from (line for line in one.splitlines() if "-----" not in line)

@@ -1,0 +1,86 @@
+"""The secret values of an environment, and an environment without them."""
+
+from __future__ import annotations
+
+import os
+
+from executor.system.records import TYPE_CHECKING, Value
+from executor.system.secret_names import is_secret, is_secret_of_file, is_value, parts_of, tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Named(Value):
+    """Variables that a plan says are secrets: `urls` hold those of notifiers, `filed` come from env files."""
+
+    urls: tuple[str, ...] = ()
+    filed: tuple[str, ...] = ()
+
+
+NOBODY = Named()
+
+
+def secrets(environ: Mapping[str, str], named: Named = NOBODY) -> tuple[str, ...]:
+    """Return the secret values of an environment with what in them is secret by itself, the longest first."""
+    found: set[str] = set()
+    for name, value in environ.items():
+        if name in named.urls:
+            found.update(of_urls([value]))
+        elif name in named.filed:
+            found.update(of_env_file({name: value}))
+        elif is_secret(name, value.strip(), _exists):
+            found |= _within(name, value)
+    return longest_first(found)
+
+
+def without_secrets(environ: Mapping[str, str], allow: tuple[str, ...] = (), named: Named = NOBODY) -> dict[str, str]:
+    """Return the environment without secrets and without variables that quote one; names in `allow` stay.
+
+    What is allowed may be quoted.
+    """
+    allowed = [value for name, value in environ.items() if name in allow and value]
+    asked = {name: _without(value, allowed) for name, value in environ.items() if name not in allow}
+    dropped = {*named.urls, *named.filed, *(name for name in asked if is_secret(name, asked[name].strip(), _exists))}
+    withheld = secrets(asked, named)
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in allow or not (name in dropped or any(one in asked[name] for one in withheld))
+    }
+
+
+def of_urls(urls: Iterable[str]) -> tuple[str, ...]:
+    """Return what is secret in the URLs of notifiers: the whole, and each token in it."""
+    found = {one for url in urls for one in (*_within("NOTIFY_URL", url), *tokens_of(url.partition("://")[2]))}
+    return longest_first(found)
+
+
+def of_env_file(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the secrets of an env file: each value but paths, numbers and URLs without credentials."""
+    found: set[str] = set()
+    for name, value in values.items():
+        if is_secret_of_file(name, value.strip(), _exists):
+            found |= _within(name, value)
+    return longest_first(found)
+
+
+def longest_first(values: Iterable[str]) -> tuple[str, ...]:
+    """Return each value once, the longest first."""
+    return tuple(sorted(set(values), key=lambda value: (-len(value), value)))
+
+
+def _within(name: str, value: str) -> set[str]:
+    """Return a secret value with what in it is secret by itself."""
+    whole = value.strip()
+    return {one for one in (whole, *parts_of(name, whole)) if is_value(one)}
+
+
+def _without(value: str, allowed: list[str]) -> str:
+    for one in allowed:
+        value = value.replace(one, "")
+    return value
+
+
+def _exists(path: str) -> bool:
+    return os.path.lexists(os.path.expanduser(path))

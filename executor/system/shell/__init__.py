@@ -1,0 +1,1 @@
+"""The text of bash commands: read, judged, started."""

@@ -1,0 +1,105 @@
+"""Commands as bash is given them: no failure of a line is lost, and a writer that `| head` cut off is none."""
+
+from __future__ import annotations
+
+import re
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from executor.system.shell.tree import AndOr, Command, Pipeline, Script
+
+SHELL = ("/bin/bash", "-o", "pipefail", "-c")
+EACH = ("/bin/bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c")
+NAME = "do-tasks"  # $0 of a command that is given arguments
+_ARGS = ' "$@"'
+_JOINED = re.compile(r"[|;&\n]")
+# A shell around the writer of a pipe: 141 is 128 + SIGPIPE, the death by a reader that wanted no more.
+_WRITER = ("{ trap '[ $? -ne 141 ] || exit 0' EXIT; ( ", " ); }")
+_READ_ALL = ("tee", "wc", "sort", "tail", "uniq", "tr", "md5sum", "sha256sum")  # these never leave their writer early
+_CONDITIONS = ("[", "[[", "test", "grep", "egrep", "fgrep", "rg", "diff", "cmp", "pgrep", "type", "which", "command")
+
+
+def given(command: str, *args: str) -> tuple[str, ...]:
+    """Return bash with a command and its arguments, which follow its last word unless it places them itself."""
+    text = command.rstrip()
+    if not args:
+        return (*SHELL, command)
+    script = syntax(text)
+    if script is None:
+        text = f"{text}{_ARGS}"
+    elif not script.places_args:
+        end = script.parts[-1].end if script.parts else len(text)
+        text = f"{text[:end]}{_ARGS}{text[end:]}"
+    return (*SHELL, text, NAME, *args)
+
+
+def shown(argv: tuple[str, ...]) -> str:
+    """Return what `given` made as a person would type it, empty for what is no command of bash."""
+    import shlex
+
+    if argv[: len(SHELL)] != SHELL:
+        return ""
+    text, args = argv[len(SHELL)], "".join(f" {shlex.quote(word)}" for word in argv[len(SHELL) + 2 :])
+    return text.replace(_ARGS, args, 1) if _ARGS in text else f"{text}{args}"
+
+
+def prepared(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is started for a command of bash; what is none stays as it is.
+
+    The lines of a command of several lines count all, as under `bash -e`; one line ends as its last command does.
+    """
+    text = argv[len(SHELL)] if argv[: len(SHELL)] == SHELL else ""
+    lines = text.strip()
+    if not _JOINED.search(lines) or not ("|" in lines or "\n" in lines):
+        return argv
+    script = syntax(text)
+    counted = "\n" in lines
+    shell = EACH if counted else SHELL
+    return (*shell, _written(text, script, counted=counted) if script else text, *argv[len(SHELL) + 1 :])
+
+
+def syntax(text: str) -> Script | None:
+    """Return the syntax of a command; what reads it is imported for a command that needs it."""
+    from executor.system.shell.syntax import read
+
+    return read(text)
+
+
+def _written(text: str, script: Script, *, counted: bool) -> str:
+    """Return a command with what guards its writers, and the lines of which `-e` sees no failure."""
+    places = [place for pipeline in script.pipelines for place in _guards(pipeline)]
+    places += [(part.end, " || exit") for part in script.parts[:-1] if counted and is_unheard(part)]
+    for at, added in sorted(places, key=lambda place: place[0], reverse=True):
+        text = f"{text[:at]}{added}{text[at:]}"
+    return text
+
+
+def _guards(pipeline: Pipeline) -> Iterator[tuple[int, str]]:
+    *writers, last = pipeline.commands
+    readers = [last]
+    for writer in reversed(writers):
+        if any(name_of(reader) not in _READ_ALL for reader in readers):
+            yield writer.start, _WRITER[0]
+            yield writer.end, _WRITER[1]
+        readers.append(writer)
+
+
+def name_of(command: Command) -> str:
+    """Return the program of a simple command, the kind of another; empty when only its run tells."""
+    if command.kind != "simple":
+        return command.kind
+    words = [word for word in command.values if word is None or not re.match(r"\w+=", word)]
+    return (words[0] or "").rpartition("/")[2] if words else ""
+
+
+def is_unheard(part: AndOr) -> bool:
+    """Return True for `a && b` and `! a` when `-e` goes on after their failure, and no condition is meant."""
+    first = part.pipelines[0]
+    if part.closed_by == "&" or "||" in part.joints:
+        return False
+    if not part.joints:
+        return first.negated
+    return not first.negated and name_of(first.commands[0]) not in (*_CONDITIONS, "test", "((")
