@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 SETUP  := pyproject.toml constraints.txt
 CODE   := executor scripts tests benchmarks docs/tutorial/record.py
-EXTRAS := $(addprefix tests/,edge/test_trainings.py edge/test_notify.py unit/test_probes_tensorboard.py \
-            unit/test_probes_checkpoints.py) \
+EXTRAS := $(addprefix tests/,integration/test_trainings.py integration/test_notify.py unit/monitoring/metrics/test_tensorboard.py \
+            unit/monitoring/probes/test_checkpoints.py) \
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
 .DELETE_ON_ERROR:
@@ -30,7 +30,7 @@ test: $(VENV)/.stamp-dev
 
 test-deep: $(VENV)/.stamp-deep
 	@$(MAKE) -s .venv-cookbook || echo "make: tinker-cookbook could not be installed: its tests are skipped" >&2
-	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "deep and not live" tests/unit tests/edge tests/golden
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "deep and not live" tests/unit tests/integration tests/golden
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live" tests/scripts tests/test_architecture.py
 	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.edge.projects import Project, finish
+from tests.integration.projects import Project, finish
 
 KILLS = 200
 MOST_ROUNDS = 40  # command lines in one plan, before it is said that it never ends

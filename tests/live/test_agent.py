@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.edge.agents import poem, project_in
+from tests.integration.agents import poem, project_in
 
 pytestmark = [
     pytest.mark.live,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.projects import Project, finish, until
+from tests.integration.projects import Project, finish, until
 from tests.scripts.tinker_scene import TOKEN, Service
 
 torch = pytest.importorskip("torch")

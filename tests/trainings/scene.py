@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.edge.projects import Project, finish
+from tests.integration.projects import Project, finish
 
 HERE = Path(__file__).resolve().parent
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
