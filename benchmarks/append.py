@@ -68,7 +68,7 @@ def through_journal(path: Path, environ: dict[str, str]) -> Callable[[], object]
     """Return an append of one CheckFinished as in a run: stamped, rid of this environment's secrets, rendered."""
     secrets = importlib.import_module("executor.system.secret_values").secrets(environ)
     masker = importlib.import_module("executor.system.masking").Masker(secrets)
-    journal = importlib.import_module("executor.store.log_writer").Journal(str(path), mask=masker.mask)
+    journal = importlib.import_module("executor.store.log_writer").LogWriter(str(path), mask=masker.mask)
     finished = importlib.import_module("executor.store.events").CheckFinished
     envelope = {"v", "timestamp", "task_id", "step", "event"}
     fields = {name: value for name, value in EVENT.items() if name not in envelope}

@@ -21,11 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 if not __package__:
     sys.path[0] = str(ROOT)
 
-from executor.monitoring.model import Place  # noqa: E402
+from executor.monitoring.model import ProbeContext  # noqa: E402
 from executor.monitoring.probes.registry import PROBES  # noqa: E402
 from executor.store import log_reader, runs  # noqa: E402
 from executor.store.events import JobStarted, SupervisorStarted, TaskStarted  # noqa: E402
-from executor.store.log_writer import Journal  # noqa: E402
+from executor.store.log_writer import LogWriter  # noqa: E402
 from executor.system import procfs  # noqa: E402
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def fifty(folder: Path) -> Path:
     (folder / "step_definitions.yaml").write_text('step_1_a: {main: {command: "true", test: none}}\n')
     (folder / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")
     log = folder / ".task_execution.log"
-    journal = Journal(str(log))
+    journal = LogWriter(str(log))
     identity = procfs.identify(os.getpid())
     if identity is None:
         raise SystemExit("jobs: this platform does not tell who we are")
@@ -187,7 +187,7 @@ def gigabyte(folder: Path) -> dict[str, float]:
             file.write(LINE * 10_000)
     memory: dict[str, object] = {}
     now = time.monotonic()
-    place = Place(str(folder), str(folder), "", os.getpid(), now, now, 0)
+    place = ProbeContext(str(folder), str(folder), "", os.getpid(), now, now, 0)
     look: Callable[[], object] = lambda: PROBES["metrics"]("metrics.jsonl", memory, place)  # noqa: E731
     before = rchar()
     look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from executor.system.records import Value
+from executor.system.records import Record
 
 WAYS_OUT = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
@@ -25,7 +25,7 @@ def way_out(error: OSError) -> str:
     return WAYS_OUT.get(error.errno or 0, "see to the disk")
 
 
-class Problem(Value):
+class Problem(Record):
     """One thing wrong in a file: `file:line:col: path: message`; line and col count from 1, 0 = unknown.
 
     `severity` is error, warning, or note: what is right, and what a reader should know.

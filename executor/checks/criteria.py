@@ -7,7 +7,7 @@ import os
 
 from executor.plan.model import Check
 from executor.system import safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ LOGGED_METRICS = 16 * 1024  # bytes
 RESULT_LIMIT = 4 * 1024**2  # bytes of a result file that are read
 
 
-class Result(Value):
+class Result(Record):
     """The result file: claims by criterion text, metrics, a note; `trouble` says why it cannot be read."""
 
     criteria: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Result(Value):
     written: bool = False
 
 
-class Standing(Value):
+class CriterionResult(Record):
     """How a criterion stands: `kind` is proven, claimed or unproven."""
 
     kind: str
@@ -108,22 +108,26 @@ def as_check(criterion: Criterion, *, result_path: str, began_ns: int, before: s
     return Check(name=criterion.text, kind=kind, asks=asks, env=criterion.env, network=criterion.network)
 
 
-def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Standing:
+def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> CriterionResult:
     """Return how a criterion stands that no check is bound to."""
     if result.trouble:
-        return Standing("unproven", result.trouble)
+        return CriterionResult("unproven", result.trouble)
     if criterion.text in result.criteria:
         said = result.criteria[criterion.text]
         return _said(said if isinstance(said, dict) else {"met": said}, exited_0=exited_0)
     if exited_0:
-        return Standing("claimed", "the command exited 0; nothing more was checked")
-    return Standing("unproven", "nobody vouches for it")
+        return CriterionResult("claimed", "the command exited 0; nothing more was checked")
+    return CriterionResult("unproven", "nobody vouches for it")
 
 
-def _said(said: Mapping[str, Any], *, exited_0: bool) -> Standing:
+def _said(said: Mapping[str, Any], *, exited_0: bool) -> CriterionResult:
     quoted = str(said.get("evidence") or "").strip()
     if said.get("met") is not True:
-        return Standing("unproven", f"the result file says it is not met: {quoted or 'no reason given'}")
+        return CriterionResult("unproven", f"the result file says it is not met: {quoted or 'no reason given'}")
     if quoted:
-        return Standing("claimed", quoted)
-    return Standing("claimed", "the command exited 0") if exited_0 else Standing("unproven", "claimed without evidence")
+        return CriterionResult("claimed", quoted)
+    return (
+        CriterionResult("claimed", "the command exited 0")
+        if exited_0
+        else CriterionResult("unproven", "claimed without evidence")
+    )

@@ -13,7 +13,7 @@ from executor.checks.criteria import wants_fresh
 from executor.plan.model import checkpoint_glob, path_of
 from executor.store import runs as jobs
 from executor.system import files
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -169,7 +169,7 @@ def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
     return found if left[0] >= 0 else []
 
 
-class _Own(Value):
+class _Own(Record):
     """What tells content that this step made itself: the record of its task before, the start of its own TEST."""
 
     earlier: worker.Before | None

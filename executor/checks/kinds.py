@@ -8,7 +8,7 @@ import sys
 from enum import StrEnum
 
 from executor.system import lazy_regex, own_program
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import SHELL
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WIDTH = 300
 SIGNALLED = 128
 
 
-class Answer(Value):
+class CheckResult(Record):
     """What became of a check; `fix` is the next move after a no."""
 
     ok: bool
@@ -100,11 +100,11 @@ ARGV: dict[Place, Callable[[Check, str], tuple[str, ...]]] = {
 }
 
 
-def env_set(check: Check, environ: Mapping[str, str]) -> Answer:
+def env_set(check: Check, environ: Mapping[str, str]) -> CheckResult:
     """Answer whether every variable holds something; no value is ever shown, only its length."""
     names = check.asks if isinstance(check.asks, list) else [check.asks]
     if not names or not all(isinstance(name, str) and name for name in names):
-        return Answer(
+        return CheckResult(
             ok=False,
             expected="the name of a variable, or a list of names",
             got=type(check.asks).__name__,
@@ -112,7 +112,7 @@ def env_set(check: Check, environ: Mapping[str, str]) -> Answer:
         )
     states = {name: state_of(environ.get(name)) for name in names}
     lacking = [name for name in states if not environ.get(name, "").strip()]
-    return Answer(
+    return CheckResult(
         ok=not lacking,
         expected=f"{', '.join(states)} set",
         got=next(iter(states.values())) if len(states) == 1 else "; ".join(f"{n}: {s}" for n, s in states.items()),
@@ -128,30 +128,30 @@ def state_of(value: str | None) -> str:
     return f"set, {len(value)} character{plural}" if value.strip() else "set, but empty"
 
 
-def answer(check: Check, *, exit_code: int | None, output: str) -> Answer:
+def answer(check: Check, *, exit_code: int | None, output: str) -> CheckResult:
     """Return what a process said; `exit_code` is negative for a signal, None when it was stopped or never ran."""
     if CHECKS[check.kind] is Place.SHELL:
         return shell_answer(check, exit_code, output)
     return child_answer(check, exit_code, output)
 
 
-def shell_answer(check: Check, exit_code: int | None, output: str) -> Answer:
+def shell_answer(check: Check, exit_code: int | None, output: str) -> CheckResult:
     """Return exit 0 as yes; else the last line and the move that this exit code asks for."""
     got = ended(exit_code, output)
     if exit_code == 0:
-        return Answer(ok=True, expected="exit 0", got=got)
+        return CheckResult(ok=True, expected="exit 0", got=got)
     move = MOVES.get(status_of(exit_code), by_hand)
-    return Answer(ok=False, expected="exit 0", got=got, fix=move(one_line(str(check.asks)), output))
+    return CheckResult(ok=False, expected="exit 0", got=got, fix=move(one_line(str(check.asks)), output))
 
 
-def child_answer(check: Check, exit_code: int | None, output: str) -> Answer:
+def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResult:
     """Return the answer on the last lines of child.py's output; exit code and answer must agree to be a yes."""
     for text in reversed(output.splitlines()[-20:]):
         said = said_in(text)
         if said and said["ok"] is (exit_code == 0):
             words = {key: one_line(str(said[key])) for key in ("expected", "got", "fix")}
-            return Answer(ok=exit_code == 0, **words)
-    return Answer(
+            return CheckResult(ok=exit_code == 0, **words)
+    return CheckResult(
         ok=False,
         expected=f"an answer to {check.kind}",
         got=f"none: {ended(exit_code, output)}",
@@ -165,7 +165,7 @@ def said_in(text: str) -> dict[str, Any]:
         said = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) and said.keys() == set(Answer._fields) else {}
+    return said if isinstance(said, dict) and said.keys() == set(CheckResult._fields) else {}
 
 
 def attempt(check: Check) -> str:

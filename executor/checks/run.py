@@ -7,7 +7,7 @@ import math
 import re
 
 from executor.checks import kinds
-from executor.checks.kinds import Answer
+from executor.checks.kinds import CheckResult
 from executor.plan.model import CHECK_LIMIT_S
 from executor.store.events import CheckFinished
 from executor.system import process
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from executor.plan.model import Check
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.process import Ended
 
 
-def check_all(bench: Bench, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> Outcome:
+def check_all(context: RunContext, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> Outcome:
     """Run the checks, at most `max_parallel` at a time; with `fail_fast` the first failure cancels the rest."""
-    return _Round(bench, task, phase=phase, asked=asked, fail_fast=fail_fast).run() if asked else PASSED
+    return _Round(context, task, phase=phase, asked=asked, fail_fast=fail_fast).run() if asked else PASSED
 
 
 class _Round:
     """One phase's checks and what became of them so far."""
 
-    def __init__(self, bench: Bench, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> None:
+        self._context = context
         self._task = task
         self._phase = phase
         self._fail_fast = fail_fast
         self._known = {self._token(at, check): check for at, check in enumerate(asked, 1)}
         self._waiting = list(self._known.items())
-        self._watch = bench.watch()
-        self._env = bench.environment(task)
+        self._watch = context.watch()
+        self._env = context.environment(task)
         self._failures: list[str] = []
         self._worst = Verdict.PASSED
         serial = sum(self._is_alone(check) for check in asked)
-        together = math.ceil((len(asked) - serial) / bench.plan.settings.max_parallel)
-        self._until = bench.now() + CHECK_LIMIT_S * (together + serial)
+        together = math.ceil((len(asked) - serial) / context.plan.settings.max_parallel)
+        self._until = context.now() + CHECK_LIMIT_S * (together + serial)
 
     def run(self) -> Outcome:
         try:
@@ -74,27 +74,27 @@ class _Round:
                 self._start(token, check)
 
     def _start(self, token: str, check: Check) -> None:
-        self._bench.look_between(self._task)
+        self._context.look_between(self._task)
         try:
             self._watch.add(process.start(self._command(token, check)))
         except process.CannotStartError as error:
             fix = "mend settings.python, or the program's first line"
-            self._note(check, Verdict.FAILED, Answer(ok=False, expected="a process", got=str(error), fix=fix))
+            self._note(check, Verdict.FAILED, CheckResult(ok=False, expected="a process", got=str(error), fix=fix))
 
     def _room_for(self, check: Check) -> bool:
         running = self._watch.running
         if not running or kinds.in_process(check):
             return True
         alone = self._is_alone(check) or any(self._is_alone(self._known[one.command.token]) for one in running)
-        return not alone and len(running) < self._bench.plan.settings.max_parallel
+        return not alone and len(running) < self._context.plan.settings.max_parallel
 
     def _is_alone(self, check: Check) -> bool:
         """Return True for a check beside which no other runs: one could steer the other, and hide how."""
-        held = self._bench.enclosure
+        held = self._context.enclosure
         return not check.parallel or (held is not None and held.runs_code(check))
 
     def _command(self, token: str, check: Check) -> process.Command:
-        argv, env = self._bench.start_of(check, self._env)
+        argv, env = self._context.start_of(check, self._env)
         return process.Command(
             name=token,
             argv=argv,
@@ -102,7 +102,7 @@ class _Round:
             token=token,
             limit_s=check.limit_s,
             parallel=check.parallel,
-            spill=self._bench.folder(self._task, f"{token.split('/', 1)[1]}.log"),
+            spill=self._context.folder(self._task, f"{token.split('/', 1)[1]}.log"),
         )
 
     def _token(self, at: int, check: Check) -> str:
@@ -111,11 +111,11 @@ class _Round:
 
     def _answer_here(self, check: Check) -> None:
         if check.kind == "prose":
-            verdict = Verdict.FAILED if self._bench.strict else Verdict.SKIPPED
+            verdict = Verdict.FAILED if self._context.strict else Verdict.SKIPPED
             self._note(
                 check,
                 verdict,
-                Answer(ok=False, expected="something to run", got="not runnable", fix="give it a command"),
+                CheckResult(ok=False, expected="something to run", got="not runnable", fix="give it a command"),
             )
             return
         answer = kinds.env_set(check, self._env)
@@ -123,7 +123,7 @@ class _Round:
 
     def _take(self, ended: Ended) -> None:
         check = self._known[ended.name]
-        left = self._bench.look_between(self._task)
+        left = self._context.look_between(self._task)
         ended = self._masked(ended)
         output = ended.output.decode("utf-8", "replace")
         verdict = ended.verdict
@@ -132,29 +132,31 @@ class _Round:
             verdict = Verdict.PASSED if answer.ok else Verdict.FAILED
             answer = self._hinted(check, answer, output)
         else:
-            answer = Answer(ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, ""))
+            answer = CheckResult(
+                ok=False, expected="exit 0", got=ended.reason or str(verdict), fix=_FIXES.get(verdict, "")
+            )
         if left and verdict == Verdict.PASSED:
             verdict, answer = (
                 Verdict.FAILED,
-                Answer(ok=False, expected="no file that steers a check", got=left, fix=_LEFT),
+                CheckResult(ok=False, expected="no file that steers a check", got=left, fix=_LEFT),
             )
         self._note(check, verdict, answer, ended)
 
-    def _hinted(self, check: Check, answer: Answer, output: str) -> Answer:
+    def _hinted(self, check: Check, answer: CheckResult, output: str) -> CheckResult:
         """Return an answer that says what the check may have lacked where it was contained."""
-        hint = self._bench.hint(check, output) if not answer.ok else ""
+        hint = self._context.hint(check, output) if not answer.ok else ""
         return answer.replace(fix=f"{hint}; {answer.fix}") if hint else answer
 
     def _masked(self, ended: Ended) -> Ended:
         """Mask a long output in its file before its end is taken: a cut could leave the end of a secret."""
-        if not (ended.output_file and self._bench.masker):
+        if not (ended.output_file and self._context.masker):
             return ended
-        self._bench.mask_file(ended.output_file)
-        return ended.replace(output=self._bench.tail(ended.output_file).encode())
+        self._context.mask_file(ended.output_file)
+        return ended.replace(output=self._context.tail(ended.output_file).encode())
 
-    def _note(self, check: Check, verdict: Verdict, answer: Answer, ended: Ended | None = None) -> None:
-        shown = Answer(ok=True) if verdict == Verdict.PASSED else answer
-        self._bench.log(
+    def _note(self, check: Check, verdict: Verdict, answer: CheckResult, ended: Ended | None = None) -> None:
+        shown = CheckResult(ok=True) if verdict == Verdict.PASSED else answer
+        self._context.log(
             CheckFinished(
                 phase=self._phase,
                 status=verdict,
@@ -163,7 +165,7 @@ class _Round:
                 exit_code=ended.exit_code if ended else None,
                 duration_s=ended.duration_s if ended else 0.0,
                 output=ended.output.decode("utf-8", "replace") if ended else answer.got,
-                output_file=self._bench.relative(ended.output_file) if ended else "",
+                output_file=self._context.relative(ended.output_file) if ended else "",
                 expected=shown.expected,
                 got=shown.got,
                 fix=shown.fix,
@@ -172,7 +174,7 @@ class _Round:
         )
         self._weigh(check, verdict, answer)
 
-    def _weigh(self, check: Check, verdict: Verdict, answer: Answer) -> None:
+    def _weigh(self, check: Check, verdict: Verdict, answer: CheckResult) -> None:
         if verdict in (Verdict.PASSED, Verdict.SKIPPED, Verdict.CANCELLED):
             return
         self._failures.append(f"{check.name}: expected {answer.expected}, got {answer.got}")
@@ -186,17 +188,19 @@ class _Round:
                 one.stop(Verdict.CANCELLED, f"cancelled: {why}")
         waiting, self._waiting = self._waiting, []
         for _, check in waiting:
-            self._note(check, Verdict.CANCELLED, Answer(ok=False, expected="exit 0", got=f"cancelled: {why}"))
+            self._note(check, Verdict.CANCELLED, CheckResult(ok=False, expected="exit 0", got=f"cancelled: {why}"))
 
     def _give_up(self) -> None:
-        if self._bench.now() < self._until:
+        if self._context.now() < self._until:
             return
         for one in self._watch.running:
             if not one.stopping:
                 one.stop(Verdict.TIMED_OUT, "the phase ran out of time")
         waiting, self._waiting = self._waiting, []
         for _, check in waiting:
-            self._note(check, Verdict.TIMED_OUT, Answer(ok=False, expected="a turn", got="the phase ran out of time"))
+            self._note(
+                check, Verdict.TIMED_OUT, CheckResult(ok=False, expected="a turn", got="the phase ran out of time")
+            )
 
 
 _LEFT = "have the code that it runs make no such file, or name it in outputs"

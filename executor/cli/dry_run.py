@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.cli.step_arguments import asked, noted, will_outrun
 from executor.engine.order import Survey, written
 from executor.store import log_reader, project
-from executor.store.project_view import Desk, awaited, blocking, decide_or_refuse
+from executor.store.project_view import ProjectView, awaited, blocking, decide_or_refuse
 from executor.system.masking import spelled_json
 from executor.system.outcome import Verdict
 from executor.system.printable import safe
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def dry_run(here: project.Project, args: Namespace) -> Verdict:
     """Print a line a step that the same words without --dry-run would take."""
     plan, _ = project.load(here)
-    desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     desk.strict = desk.strict or args.strict
     desk.asked_runner = args.runner
     boxes = desk.boxes()
@@ -48,7 +48,7 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     return verdict
 
 
-def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Decision:
+def _decided(desk: ProjectView, number: int, args: Namespace, before: list[int]) -> Decision:
     """Decide for one step as it will stand when those before it have run."""
     decision = decide_or_refuse(desk, number, rerun=args.rerun, heed_stale=not args.step)
     first = 0 if args.step or decision.action != "done" else will_outrun(desk, number, before)
@@ -59,7 +59,7 @@ def _decided(desk: Desk, number: int, args: Namespace, before: list[int]) -> Dec
 class Forecast:
     """What each step of a run will wait for; `gate` is asked in the order of the run."""
 
-    def __init__(self, desk: Desk, boxes: dict[int, Box], numbers: list[int]) -> None:
+    def __init__(self, desk: ProjectView, boxes: dict[int, Box], numbers: list[int]) -> None:
         self._desk = desk
         self._numbers = numbers
         self._survey = Survey(desk, boxes, order=())

@@ -12,14 +12,14 @@ from executor.store import log_reader, runs
 from executor.store.known_secrets import masker_here
 from executor.store.ticks import kind_of_pass
 from executor.system import locks, procfs
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from executor.store.log_reader import Recalled
+    from executor.store.log_reader import LogState
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
@@ -35,11 +35,11 @@ PATIENCE_S, LOOK_S = 1.0, 0.02
 BEGIN_S, AGAIN_S = 5.0, 30.0
 
 
-class Look(Value):
+class Look(Record):
     """One look at a project: the log's states, what masks text, the monotonic time, the steps with a job."""
 
     root: str
-    recalled: Recalled
+    recalled: LogState
     mask: Callable[[str], str]
     now_s: float
     numbers: tuple[int, ...]
@@ -103,7 +103,7 @@ def executor(root: str) -> str:
         return ""
 
 
-def look(root: str, attendant: Attendant, before: Recalled | None = None) -> Look:
+def look(root: str, attendant: Attendant, before: LogState | None = None) -> Look:
     """Look at the jobs, after every supervisor that is missing was started."""
     recalled = caught_up(root, before)
     begun = attendant.begin(recalled.states[number] for number in _numbers(root, recalled))
@@ -115,7 +115,7 @@ def look(root: str, attendant: Attendant, before: Recalled | None = None) -> Loo
     return Look(root, recalled, mask, time.monotonic(), _numbers(root, recalled))
 
 
-def _is_tended(root: str, recalled: Recalled, task_id: str) -> bool:
+def _is_tended(root: str, recalled: LogState, task_id: str) -> bool:
     """Tell whether a job's new supervisor has looked at it, or of a dead one given the verdict."""
     if not any(state.task_id == task_id and state.verdict in OPEN for state in recalled.states.values()):
         return True
@@ -123,7 +123,7 @@ def _is_tended(root: str, recalled: Recalled, task_id: str) -> bool:
     return has_looked and runs.look(root, task_id).status == "alive"
 
 
-def caught_up(root: str, before: Recalled | None) -> Recalled:
+def caught_up(root: str, before: LogState | None) -> LogState:
     """Return the fold of the log as it is now; a log that is just being rotated is read from its pieces."""
     try:
         return log_reader.catch_up(root, before) if before else log_reader.recall(root)
@@ -131,7 +131,7 @@ def caught_up(root: str, before: Recalled | None) -> Recalled:
         return log_reader.recall(root)
 
 
-def _numbers(root: str, recalled: Recalled) -> tuple[int, ...]:
+def _numbers(root: str, recalled: LogState) -> tuple[int, ...]:
     """Return the steps whose newest task is a background job, those that run first."""
     found = [(number, state) for number, state in recalled.states.items() if _is_shown(root, state)]
     return tuple(number for _, number in sorted((state.verdict not in OPEN, number) for number, state in found))

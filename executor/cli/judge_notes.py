@@ -8,7 +8,7 @@ import re
 from executor.guard import judge_files, path_patterns
 from executor.guard.judge_places import made_by
 from executor.guard.judge_reach import inside
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.plan.lint.agents import is_for_agent
 from executor.store.sources import Sources, behind
 from executor.system.records import TYPE_CHECKING
@@ -26,7 +26,7 @@ _WORD = re.compile(r"[^\s'\"`;&|()<>$={}\[\],]+")
 _MODULE = re.compile(r"[A-Za-z_][\w.]*")
 
 
-def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Flaw]:
+def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     """Yield what the protection of an agent's judges does not cover: by check, with the files that it leads to."""
     if step.main is None or not is_for_agent(step.main, settings):
         return
@@ -38,9 +38,9 @@ def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Flaw]
         started = [one for one in free if _is_named(one, command)]
         imported = [one for one in free if one not in started]
         if started:
-            yield Flaw(path, _told(name, "runs", started), severity="warning")
+            yield ValidationIssue(path, _told(name, "runs", started), severity="warning")
         if imported:
-            yield Flaw(path, _told(name, "imports", imported), severity="note")
+            yield ValidationIssue(path, _told(name, "imports", imported), severity="note")
         yield from _of_tests(here.root, path, name, command, globs)
     yield from _made(step, globs)
 
@@ -93,7 +93,7 @@ def _told(name: str, how: str, paths: list[str]) -> str:
     )
 
 
-def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[Flaw]:
+def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note when tests count that nothing protects: a new one may end the whole run."""
     if not judge_files.words_of(command) & judge_files.PYTESTS:
         return
@@ -105,7 +105,9 @@ def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[st
         said = f"{name!r} names no folder, so each test file that the agent makes is taken"
     else:
         return
-    yield Flaw(path, f"{said}: the agent may write what judges it; name a protected folder: tests", severity="note")
+    yield ValidationIssue(
+        path, f"{said}: the agent may write what judges it; name a protected folder: tests", severity="note"
+    )
 
 
 def _is_there(root: str, path: str) -> bool:
@@ -116,10 +118,10 @@ def _is_foreign(path: str) -> bool:
     return not {*path.split("/")}.isdisjoint((".venv", "venv", "node_modules"))
 
 
-def _made(step: Step, globs: Iterable[str]) -> Iterator[Flaw]:
+def _made(step: Step, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note for each output that judging programs start with."""
     known = [name for tool in judge_files.TOOLS for name in (*tool.near, *tool.anywhere)]
     for place, one in enumerate(step.main.outputs if step.main else ()):
         if path_patterns.matches(os.path.basename(one), known) and not path_patterns.matches(one, globs):
             said = f"{one} is what judging programs start with: as an output it is the agent's to make"
-            yield Flaw(("main", "outputs", place), said, severity="note")
+            yield ValidationIssue(("main", "outputs", place), said, severity="note")

@@ -11,18 +11,18 @@ from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
 from executor.store.project_view import decide
 from executor.system.outcome import Verdict
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from executor.engine.step import Report
+    from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
-    from executor.store.project_view import Desk
+    from executor.store.context import RunContext
+    from executor.store.project_view import ProjectView
 
 HERE = "."
 
 
-class Move(Value):
+class Move(Record):
     """What comes next: a command, empty when there is none, and a line for a person, empty when all is said."""
 
     command: str = ""
@@ -68,30 +68,30 @@ def remembered(root: str, task_id: str) -> Namespace | None:
     return read_words(said[-1]) if said else None
 
 
-def brief_out(bench: Bench, reports: list[Report]) -> str:
+def brief_out(context: RunContext, reports: list[RunReport]) -> str:
     """Return the first task of a run whose brief is out, empty when none is; each goes on with this selection."""
     waiting = [report for report in reports if report.outcome.verdict == Verdict.WAITING and report.task_id]
-    out = [report for report in waiting if bench.state(report.number).verdict == "waiting"]
+    out = [report for report in waiting if context.state(report.number).verdict == "waiting"]
     for report in out:
-        before, new = remembered(bench.root, report.task_id), _new_givers(bench, report)
-        if before is None or words_of(before) != bench.asked or new:
-            asked_now = BriefRepeated(asked=shlex.join(bench.asked), givers=new)
-            bench.journal.write(asked_now, task_id=report.task_id, step=report.number)
+        before, new = remembered(context.root, report.task_id), _new_givers(context, report)
+        if before is None or words_of(before) != context.asked or new:
+            asked_now = BriefRepeated(asked=shlex.join(context.asked), givers=new)
+            context.journal.write(asked_now, task_id=report.task_id, step=report.number)
     return out[0].task_id if out else ""
 
 
-def _new_givers(bench: Bench, report: Report) -> tuple[str, ...]:
+def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
     """Return the processes that are given this brief now, and were not before; they are remembered from here on."""
     from executor.guard import brief_memory, person  # few runs have a brief out
 
-    known = {one for line in log_reader.task_lines(bench.root, report.task_id) for one in line.get("givers") or ()}
+    known = {one for line in log_reader.task_lines(context.root, report.task_id) for one in line.get("givers") or ()}
     given = person.givers()
     new = given if any(person.is_process(one) and one not in known for one in given) else ()
-    brief_memory.add_givers(bench.state(report.number).judges, new)
+    brief_memory.add_givers(context.state(report.number).judges, new)
     return new
 
 
-def remaining(desk: Desk, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
+def remaining(desk: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
     """Return the selection to ask for next, None when nothing is left, with what to say of steps that cannot be taken.
 
     `behind` is the step that a --rerun has reached: nothing else shows what of it is done.
@@ -114,7 +114,7 @@ def _after(args: Namespace, numbers: list[int]) -> Namespace | None:
     return Namespace(**{**vars(args), **which}) if numbers else None
 
 
-def _is_settled(desk: Desk, number: int, box: Box | None, args: Namespace) -> bool:
+def _is_settled(desk: ProjectView, number: int, box: Box | None, args: Namespace) -> bool:
     """Return True for a step that would not run: it is done, or its job is running."""
     try:
         decision = decide(desk, number, heed_stale=not args.step, box=box)
@@ -136,7 +136,7 @@ def resume_command(task_id: str, folder: str = HERE) -> str:
     return command(("resume", task_id), folder)
 
 
-def of_selection(desk: Desk, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
+def of_selection(desk: ProjectView, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
     """Return the command that goes on with a selection; when nothing is left of it, the words for that."""
     more, notes = remaining(desk, args, behind=behind)
     if more:
@@ -145,17 +145,19 @@ def of_selection(desk: Desk, args: Namespace, *, behind: int = 0, folder: str = 
     return Move(told="\n".join([f"Nothing is left of {shlex.join(words_of(args))}.", *gaps]))
 
 
-def of_run(bench: Bench, args: Namespace, reports: list[Report], waiting: str) -> str:
+def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiting: str) -> str:
     """Return the command that follows a run, empty when there is none; `waiting` is a task whose brief is out."""
     if waiting:
         return resume_command(waiting, args.project)
     behind = 0
     for report in reports[-1:]:
         behind = report.number if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) else report.number - 1
-    return of_selection(bench, args, behind=behind, folder=args.project).command
+    return of_selection(context, args, behind=behind, folder=args.project).command
 
 
-def of_resume(desk: Desk, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool) -> Move:
+def of_resume(
+    desk: ProjectView, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
+) -> Move:
     """Return what follows when a task was resumed; `args` is the selection that its brief remembers."""
     verdict = desk.state(number).verdict
     if verdict == "waiting":

@@ -10,7 +10,7 @@ from executor.store.context import inherited
 from executor.store.known_secrets import notify_names
 from executor.supervisor import notify
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import Named, secrets
+from executor.system.secret_values import NamedSecrets, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def who_gets_what(plan: Plan, root: str) -> Iterator[Row]:
     """Yield what commands are given, what env files add for a step, and what else is named by whom."""
-    named = Named(urls=notify_names(plan.settings))
+    named = NamedSecrets(urls=notify_names(plan.settings))
     given = inherited(os.environ, plan.settings.env)
     names = [name for name, value in given.items() if secrets({name: value}, named)]
     commands = f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"

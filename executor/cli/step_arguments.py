@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from executor.engine.decide import Decision
     from executor.plan.spec.spec_md import Box
-    from executor.store.project_view import Desk
+    from executor.store.project_view import ProjectView
 
 
-def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
+def asked(desk: ProjectView, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
     """Return the steps to take in order, and what to say of those that cannot be taken."""
     desk.follow_numbers(boxes)
     if args.step:
@@ -36,7 +36,7 @@ def asked(desk: Desk, boxes: dict[int, Box], args: Namespace) -> tuple[list[int]
     return (list(desk.plan.numbers), notes) if args.rerun else (numbers, notes)
 
 
-def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
+def _open_steps(desk: ProjectView, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
     defined = set(desk.plan.numbers)
     undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
     numbers: list[int] = []
@@ -53,7 +53,7 @@ def _open_steps(desk: Desk, boxes: dict[int, Box], *, stop_at_gap: bool) -> tupl
     return numbers, [f"Not defined yet: step {ranges(undefined)}."]
 
 
-def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
+def _is_open(desk: ProjectView, box: Box | None, number: int) -> bool:
     """Tell whether a step is open; one without a line is, so that the run can say so."""
     if box is None or box.state != "x" or begun_again(box, desk.state(number)):
         return True
@@ -61,14 +61,14 @@ def _is_open(desk: Desk, box: Box | None, number: int) -> bool:
     return not_enough(desk, box) or bool(outrun(desk, number) or reopened(desk, number, box))
 
 
-def will_outrun(desk: Desk, number: int, before: list[int]) -> int:
+def will_outrun(desk: ProjectView, number: int, before: list[int]) -> int:
     """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
     if not (desk.plan.gated(number) and desk.state(number).passed_at):
         return 0
     return next((need for need in finished_needs(desk.step(number)) if need in before), 0)
 
 
-def noted(desk: Desk, decision: Decision, box: Box | None, gate: str) -> dict[str, Any]:
+def noted(desk: ProjectView, decision: Decision, box: Box | None, gate: str) -> dict[str, Any]:
     """Return why, with what has changed of a step that is done; any other decision says that itself."""
     changed = desk.changed(box.number, box) if box else ()
     since = in_words(changed) if decision.action == "done" else ""

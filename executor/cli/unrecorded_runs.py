@@ -11,12 +11,12 @@ from executor.system import run_lock, run_processes
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.log_reader import Recalled
+    from executor.store.log_reader import LogState
 
 SETTLE_S = 0.1  # a supervisor that restarts its job puts the run on record within that
 
 
-def refuse_unknown_living(root: str, recalled: Recalled) -> None:
+def refuse_unknown_living(root: str, recalled: LogState) -> None:
     """Raise UsageError for a run whose log or whose `.do-tasks/` was taken away under it."""
     if recalled.rebuilt:
         _refuse_unlogged(root, recalled)
@@ -24,7 +24,7 @@ def refuse_unknown_living(root: str, recalled: Recalled) -> None:
         _refuse_unrecorded(root)
 
 
-def _refuse_unlogged(root: str, recalled: Recalled) -> None:
+def _refuse_unlogged(root: str, recalled: LogState) -> None:
     known = {state.task_id for state in recalled.states.values()}
     living = [task_id for task_id in runs.living_tasks(root) if task_id not in known]
     if living:

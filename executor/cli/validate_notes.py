@@ -6,10 +6,10 @@ import os
 import re
 
 from executor.errors import DoTasksError, Problem
-from executor.plan.issues import Flaw, shown
+from executor.plan.issues import ValidationIssue, shown
 from executor.store import input_files, log_reader, project
 from executor.store.changes import in_words
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.store.sources import MOST_FILES, Sources, behind
 from executor.system.records import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ _SOURCE = (".py", ".sh", ".bash")
 _MARKUP = re.compile(r"[*_`~]|\]\([^)]*\)|[\[\]]")
 
 
-def uncovered(here: project.Project, step: Step) -> Iterator[Flaw]:
+def uncovered(here: project.Project, step: Step) -> Iterator[ValidationIssue]:
     """Yield a warning for each file that a script's args name and neither `inputs` nor `outputs` covers."""
     main = step.main
     if main is None or not main.script:
@@ -38,10 +38,10 @@ def uncovered(here: project.Project, step: Step) -> Iterator[Flaw]:
     for place, path in _named(here.root, main):
         if not _covers(here.root, (*main.inputs, *main.outputs), path) and not _is_proven(step, path):
             said = f"{path} is named here and no inputs covers it, so that a change of it is not seen:"
-            yield Flaw(("main", "args", place), f"{said} add inputs: [{path}]", severity="warning")
+            yield ValidationIssue(("main", "args", place), f"{said} add inputs: [{path}]", severity="warning")
 
 
-def too_many(here: project.Project, step: Step) -> Iterator[Flaw]:
+def too_many(here: project.Project, step: Step) -> Iterator[ValidationIssue]:
     """Yield a warning when there is more behind a script, or in its inputs, than is looked at."""
     main = step.main
     if main is None:
@@ -49,13 +49,13 @@ def too_many(here: project.Project, step: Step) -> Iterator[Flaw]:
     path = project.script_path(here, main.script) if main.script else ""
     if behind(here.root, script=path, words=" ".join((main.command, *main.args)), sources=Sources()).cut:
         said = f"imports more than {MOST_FILES:,} files of this project: a change of the others is not seen"
-        yield Flaw(("main",), said, severity="warning")
+        yield ValidationIssue(("main",), said, severity="warning")
     for key, globs in (("inputs", main.inputs), ("outputs", main.outputs)):
         for place, glob in enumerate(globs):
             if len(input_files.found(here.root, (glob,))) >= input_files.MOST:
                 most = f"{input_files.MOST:,}"
                 said = f"finds {most} files or more: the first {most} count; name a list or an archive"
-                yield Flaw(("main", key, place), said, severity="warning")
+                yield ValidationIssue(("main", key, place), said, severity="warning")
 
 
 def _named(root: str, main: Main) -> Iterator[tuple[int, str]]:
@@ -94,7 +94,7 @@ def _is_proven(step: Step, path: str) -> bool:
 def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iterator[Problem]:
     """Yield what SPEC.md tells otherwise than the definitions, and what has changed since a tick."""
     try:
-        desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+        desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
         told = {number: in_words(desk.changed(number, boxes.get(number))) for number in plan.numbers}
     except DoTasksError:
         told = {}

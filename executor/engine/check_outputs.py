@@ -11,15 +11,15 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 FILE = "before_checks.json"
 
 
-def begin(bench: Bench, task: Task) -> None:
+def begin(context: RunContext, task: Task) -> None:
     """Record what there is where evidence is looked for, before the first check; a record that is there stays."""
-    globs = _globs(bench, task)
-    path = os.path.join(main_folder(bench, task), FILE)
+    globs = _globs(context, task)
+    path = os.path.join(main_folder(context, task), FILE)
     if not globs or os.path.exists(path):
         return
     from executor.checks import evidence
@@ -28,21 +28,21 @@ def begin(bench: Bench, task: Task) -> None:
     files.replace(path, json.dumps(found).encode("utf-8", "surrogateescape"))
 
 
-def end(bench: Bench, task: Task) -> None:
+def end(context: RunContext, task: Task) -> None:
     """Note in the record of what there was before MAIN what has come since the first check."""
-    path = os.path.join(main_folder(bench, task), FILE)
-    was, globs = safe_open.record(path), _globs(bench, task)
+    path = os.path.join(main_folder(context, task), FILE)
+    was, globs = safe_open.record(path), _globs(context, task)
     if not (was and globs):
         return
     from executor.checks import evidence
 
-    record = record_of(bench, task, main_folder(bench, task))
-    bench.evidence[record] = looked(lambda: evidence.taken_over(record, was, evidence.look(globs)), globs)
+    record = record_of(context, task, main_folder(context, task))
+    context.evidence[record] = looked(lambda: evidence.taken_over(record, was, evidence.look(globs)), globs)
     os.unlink(path)
 
 
-def _globs(bench: Bench, task: Task) -> tuple[str, ...]:
+def _globs(context: RunContext, task: Task) -> tuple[str, ...]:
     """Return where evidence is looked for, nothing when there is no record of it."""
     from executor.checks import evidence
 
-    return evidence.globs(task.step) if record_of(bench, task, main_folder(bench, task)) else ()
+    return evidence.globs(task.step) if record_of(context, task, main_folder(context, task)) else ()

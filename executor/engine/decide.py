@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.errors import SpecError
 from executor.store.ticks import tick_of, went_back
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from executor.plan.spec.spec_md import Box
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from executor.system.run_records import Seen
 
 
-class Decision(Value):
+class Decision(Record):
     """What to do with a step.
 
     `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict

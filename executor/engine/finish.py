@@ -4,51 +4,51 @@ from __future__ import annotations
 
 from executor.engine.decide import Decision, decide_box
 from executor.engine.post import post
-from executor.engine.step import Report, heeding_people
+from executor.engine.step import RunReport, heeding_people
 from executor.engine.verdict import tick, tick_again
 from executor.guard import judges_gate
 from executor.runners.host import ask, rounds_left
 from executor.store import runs
-from executor.store.context import Bench, Task
+from executor.store.context import RunContext, Task
 from executor.store.project_view import box_of
 from executor.system.outcome import Outcome, Verdict
 
 
-def resume(bench: Bench, number: int) -> Report:
+def resume(context: RunContext, number: int) -> RunReport:
     """Judge what an agent outside says is done: POST and criteria, then the verdict, or the brief once more."""
-    state, box = bench.state(number), box_of(bench, number)
+    state, box = context.state(number), box_of(context, number)
     decision = Decision("run", "its host says that it is done", task_id=state.task_id)
-    step = bench.step(number)
-    task = Task(step, state.task_id, state.digest, decision, title=box.title, began=bench.now(), runner="host")
-    outcome = heeding_people(bench, task, post(bench, task))
+    step = context.step(number)
+    task = Task(step, state.task_id, state.digest, decision, title=box.title, began=context.now(), runner="host")
+    outcome = heeding_people(context, task, post(context, task))
     if outcome.passed:
-        judges_gate.refuse_changed(bench)  # what the agent left running may have waited for the first look
+        judges_gate.refuse_changed(context)  # what the agent left running may have waited for the first look
     again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
-    if again and rounds_left(bench, task) > 0:
-        outcome = ask(bench, task, runs.newest_main(bench.root, task.task_id), outcome.reason)
+    if again and rounds_left(context, task) > 0:
+        outcome = ask(context, task, runs.newest_main(context.root, task.task_id), outcome.reason)
     elif outcome.verdict != Verdict.INTERRUPTED:
-        tick(bench, task, outcome, failed_in="POST")
-    return Report(number, box.title, outcome, task.task_id, duration_s=bench.now() - task.began)
+        tick(context, task, outcome, failed_in="POST")
+    return RunReport(number, box.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 
-def already_passed(bench: Bench, number: int) -> Report:
+def already_passed(context: RunContext, number: int) -> RunReport:
     """Return the report of a task that has its verdict, with the tick written that it may lack."""
-    state, box = bench.state(number), box_of(bench, number)
+    state, box = context.state(number), box_of(context, number)
     decision = decide_box(box, state, rerun=False)
     if decision and decision.action == "tick":
-        tick_again(bench, number=number, task_id=state.task_id, note=state.note)
+        tick_again(context, number=number, task_id=state.task_id, note=state.note)
     why = decision.why if decision else f"its box was opened since, see: do-tasks why {number}"
     why = why if state.task_id in why else f"passed as {state.task_id}; {why}"
-    return Report(number, box.title, Outcome(Verdict.PASSED, why), state.task_id, done=True)
+    return RunReport(number, box.title, Outcome(Verdict.PASSED, why), state.task_id, done=True)
 
 
-def finish(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
+def finish(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
     """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
     if outcome.passed:
-        judged, failed_in = heeding_people(bench, task, post(bench, task)), "POST"
-        told = judges_gate.changed_meanwhile(bench) if judged.passed else ""
+        judged, failed_in = heeding_people(context, task, post(context, task)), "POST"
+        told = judges_gate.changed_meanwhile(context) if judged.passed else ""
         judged = Outcome(Verdict.FAILED, told) if told else judged
         outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
-    if not bench.interrupts.count:
-        tick(bench, task, outcome, failed_in=failed_in)
+    if not context.interrupts.count:
+        tick(context, task, outcome, failed_in=failed_in)
     return outcome

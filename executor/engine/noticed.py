@@ -12,33 +12,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
-    from executor.store.project_view import Desk
+    from executor.store.context import RunContext
+    from executor.store.project_view import ProjectView
 
 
-def note_spec(bench: Bench, boxes: Mapping[int, Box]) -> None:
+def note_spec(context: RunContext, boxes: Mapping[int, Box]) -> None:
     """Log the steps that have another number, those without a line, and the ticks that the log does not have."""
-    moved = moves(boxes, bench.states)
+    moved = moves(boxes, context.states)
     if moved:
-        bench.journal.write(StepsRenumbered(moves=tuple(f"{new} was {old}" for new, old in moved.items())))
-    for number in bench.plan.numbers:
+        context.journal.write(StepsRenumbered(moves=tuple(f"{new} was {old}" for new, old in moved.items())))
+    for number in context.plan.numbers:
         if number in boxes:
-            _note_tick(bench, boxes[number])
-        elif bench.state(number).verdict == "passed" and not bench.state(number).line_lost:
-            bench.journal.write(SpecLineMissing(), task_id=bench.state(number).task_id, step=number)
+            _note_tick(context, boxes[number])
+        elif context.state(number).verdict == "passed" and not context.state(number).line_lost:
+            context.journal.write(SpecLineMissing(), task_id=context.state(number).task_id, step=number)
 
 
-def _note_tick(bench: Bench, box: Box) -> None:
-    state = bench.state(box.number)
+def _note_tick(context: RunContext, box: Box) -> None:
+    state = context.state(box.number)
     whose = unlogged_tick(box, state)
     if whose == "ours":
         ticked = SpecTicked(line=box.line, text=box.title, after=fingerprint(box))
-        bench.journal.write(ticked, task_id=state.task_id, step=box.number)
+        context.journal.write(ticked, task_id=state.task_id, step=box.number)
     elif whose == "hand":
-        bench.journal.write(HandTickSeen(text=box.title), step=box.number)
+        context.journal.write(HandTickSeen(text=box.title), step=box.number)
 
 
-def remarks(desk: Desk, boxes: Mapping[int, Box]) -> list[str]:
+def remarks(desk: ProjectView, boxes: Mapping[int, Box]) -> list[str]:
     """Return what to say of ticks that went back, or whose evidence is not in this log; empty when there are none."""
     defined = [box for number, box in boxes.items() if desk.plan.defines(number)]
     back = [box.number for box in defined if went_back(box, desk.state(box.number))]

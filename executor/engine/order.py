@@ -6,20 +6,20 @@ from executor.errors import SpecError
 from executor.plan.dependencies import Standing, missing
 from executor.store import runs
 from executor.store.project_view import awaited, blocking, is_done, outrun
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
-    from executor.store.project_view import Desk
+    from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
 
 ENDED_BADLY = ("failed", "timed_out", "cancelled", "lost")
 
 
-class Hold(Value):
+class Hold(Record):
     """Why a step cannot start now: `job` is the step whose job will let it go, 0 when that takes more than a job.
 
     `needs` are the steps that it depends on and that have not come far enough.
@@ -31,14 +31,14 @@ class Hold(Value):
     until: str = ""
 
 
-def standing(desk: Desk, number: int, box: Box | None = None) -> Standing:
+def standing(desk: ProjectView, number: int, box: Box | None = None) -> Standing:
     """Return how far a step has come; SpecError for a tick that the log contradicts."""
     done = is_done(desk, number, box)
     state = desk.state(number)
     return Standing(done, state.verdict == "started", bool(state.checkpoint))
 
 
-def hold(desk: Desk, number: int) -> Hold | None:
+def hold(desk: ProjectView, number: int) -> Hold | None:
     """Return what keeps a chosen step from running, None when nothing does: an alert, or a written dependency."""
     blocker = blocking(desk, number)
     if blocker:
@@ -56,7 +56,7 @@ def hold(desk: Desk, number: int) -> Hold | None:
     return Hold(needs[0], f"it waits for {until} of step {needs[0]}, which is running", needs, until)
 
 
-def is_coming(desk: Desk, number: int) -> bool:
+def is_coming(desk: ProjectView, number: int) -> bool:
     """Return True when a job brings the step on by itself: it runs, starts up, or waits for its tick."""
     state = desk.state(number)
     if state.verdict == "started" or (state.verdict == "passed" and state.job and not state.ticked):
@@ -69,7 +69,7 @@ def starts_up(root: str, state: StepState) -> bool:
     return runs.is_job(root, state.task_id) and runs.look(root, state.task_id).status in ("alive", "exited", "lost")
 
 
-def _how_they_are(desk: Desk, stuck: list[Edge]) -> str:
+def _how_they_are(desk: ProjectView, stuck: list[Edge]) -> str:
     numbers = ", ".join(str(edge.step) for edge in stuck)
     state = desk.state(stuck[0].step)
     if len(stuck) > 1 or state.verdict not in ENDED_BADLY:
@@ -78,7 +78,7 @@ def _how_they_are(desk: Desk, stuck: list[Edge]) -> str:
     return f"step {numbers}, which {'is lost' if state.verdict == 'lost' else 'did not pass'}{said}"
 
 
-def written(desk: Desk, number: int) -> tuple[Edge, ...] | None:
+def written(desk: ProjectView, number: int) -> tuple[Edge, ...] | None:
     """Return a step's edges as `depends_on` has them, None when the plan names none: then its place in order counts."""
     return desk.step(number).depends_on if desk.plan.places(number) else None
 
@@ -89,7 +89,7 @@ class Survey:
     `order` are those that hold who comes after them: all that are defined, or those that a run has yet to take.
     """
 
-    def __init__(self, desk: Desk, boxes: Mapping[int, Box], *, order: Iterable[int] | None = None) -> None:
+    def __init__(self, desk: ProjectView, boxes: Mapping[int, Box], *, order: Iterable[int] | None = None) -> None:
         self._desk = desk
         self._boxes = boxes
         numbers = desk.plan.numbers if order is None else order

@@ -12,10 +12,10 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.outcome import Outcome
 
-    Phase = tuple[str, Callable[[Bench, Task], Outcome]]
+    Phase = tuple[str, Callable[[RunContext, Task], Outcome]]
 
 FIRST = (("PRE-FLIGHT", preflight), ("TEST", sample))
 PHASES = (*FIRST, ("MAIN", main), ("POST", post))

@@ -8,18 +8,18 @@ from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 
-def preflight(bench: Bench, task: Task) -> Outcome:
+def preflight(context: RunContext, task: Task) -> Outcome:
     """Run the checks side by side; the first failure cancels the rest."""
-    trouble = bench.env_trouble(task)
+    trouble = context.env_trouble(task)
     if trouble:
-        return _unread(bench, task, trouble)
-    return check_all(bench, task, phase="PRE-FLIGHT", asked=task.step.pre_flight, fail_fast=True)
+        return _unread(context, task, trouble)
+    return check_all(context, task, phase="PRE-FLIGHT", asked=task.step.pre_flight, fail_fast=True)
 
 
-def _unread(bench: Bench, task: Task, trouble: str) -> Outcome:
+def _unread(context: RunContext, task: Task, trouble: str) -> Outcome:
     """Log that an env file of the step cannot be used: no check is run without what it sets."""
     named = ", ".join(task.step.main.env_file) if task.step.main else ""
     failed = CheckFinished(
@@ -31,5 +31,5 @@ def _unread(bench: Bench, task: Task, trouble: str) -> Outcome:
         got=trouble,
         fix="write the file, or mend the line; see: do-tasks validate",
     )
-    bench.log(failed, task)
+    context.log(failed, task)
     return Outcome(Verdict.FAILED, trouble)

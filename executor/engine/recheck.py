@@ -17,7 +17,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from executor.plan.model import Criterion, Step
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
     from executor.system.outcome import Outcome
 
 KEPT = ("proven", "claimed", "accepted")  # ticks that rest on this log: a recheck is logged beside them
@@ -28,18 +28,18 @@ def is_checkable(step: Step) -> bool:
     return any(check.kind != "prose" for check in step.post_validation) or any(map(_is_asked, _criteria(step)))
 
 
-def recheck(bench: Bench, box: Box, task_id: str) -> Outcome:
+def recheck(context: RunContext, box: Box, task_id: str) -> Outcome:
     """Run POST and criteria of a ticked step under a task id of its own; log and mark what came of it.
 
     A tick that does not hold stays: what is missing here may lie elsewhere.
     """
-    step = bench.step(box.number)
+    step = context.step(box.number)
     asked = _without_main(step)
-    task = Task(asked, task_id, "", Decision("run", "recheck"), title=box.title, began=bench.now())
-    runner = who(bench, step).runner
+    task = Task(asked, task_id, "", Decision("run", "recheck"), title=box.title, began=context.now())
+    runner = who(context, step).runner
     task = task.replace(runner=runner if runner in AGENTS else task.runner)
-    outcome = heeding_people(bench, task, post(bench, task))
-    if bench.interrupts.count:
+    outcome = heeding_people(context, task, post(context, task))
+    if context.interrupts.count:
         return outcome
     checks = sum(check.kind != "prose" for check in step.post_validation)
     fact = StepRechecked(
@@ -51,22 +51,22 @@ def recheck(bench: Bench, box: Box, task_id: str) -> Outcome:
         of=box.mark.task_id if box.mark else "",
         reason=outcome.reason,
     )
-    bench.log(fact, task)
-    bench.journal.sync()
-    if outcome.passed and tick_of(box, bench.state(box.number)) not in KEPT:
-        _mark(bench, task, fact)
+    context.log(fact, task)
+    context.journal.sync()
+    if outcome.passed and tick_of(box, context.state(box.number)) not in KEPT:
+        _mark(context, task, fact)
     return outcome
 
 
-def _mark(bench: Bench, task: Task, fact: StepRechecked) -> None:
+def _mark(context: RunContext, task: Task, fact: StepRechecked) -> None:
     """Show in SPEC.md that the step was rechecked, with the counts."""
     checks = "check" if fact.checks == 1 else "checks"
     counts = {"proven": fact.proven, "claimed": fact.claimed, checks: fact.checks}
     told = [f"{count} {name}" for name, count in counts.items() if count]
     note = clean(", ".join([*told, f"was {fact.of}"] if fact.of else told))
-    mark = Mark(kind="rechecked", task_id=task.task_id, time=bench.local_time(), note=note)
-    line = bench.mark(task.step.number, state="x", mark=mark, task_id="")
-    bench.log(marked(line, status=fact.status, text="rechecked"), task)
+    mark = Mark(kind="rechecked", task_id=task.task_id, time=context.local_time(), note=note)
+    line = context.mark(task.step.number, state="x", mark=mark, task_id="")
+    context.log(marked(line, status=fact.status, text="rechecked"), task)
 
 
 def _criteria(step: Step) -> tuple[Criterion, ...]:

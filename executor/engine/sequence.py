@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.engine.order import ENDED_BADLY, Survey, hold, is_coming, starts_up, written
-from executor.engine.step import Manner, Report, run_step
+from executor.engine.step import RunOptions, RunReport, run_step
 from executor.errors import DefinitionError, SpecError
 from executor.store import log_reader, runs
 from executor.store.events import StepSkipped
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from executor.engine.order import Hold
     from executor.engine.waiting import Sight
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 GO_ON = (Verdict.PASSED, Verdict.STARTED)
 
 
-def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Report]:
+def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> Iterator[RunReport]:
     """Run steps in order until one does not pass; with `keep_going` past failures too.
 
     A step that a job holds is put aside while others are ready. The end of a job of this run is a report of its own.
     """
-    sequence = Sequence(bench, numbers, how)
+    sequence = Sequence(context, numbers, how)
     yield from sequence.reports()
     yield from sequence.ended()
 
@@ -34,17 +34,17 @@ def run_many(bench: Bench, numbers: Iterable[int], how: Manner) -> Iterator[Repo
 class Sequence:
     """The steps that are still to be taken, those that wait among them, and the jobs that run."""
 
-    def __init__(self, bench: Bench, numbers: Iterable[int], how: Manner) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, numbers: Iterable[int], how: RunOptions) -> None:
+        self._context = context
         self._how = how
         self._open = [*numbers]
-        self._held: dict[int, Report] = {}
+        self._held: dict[int, RunReport] = {}
         self._said: set[tuple[int, int]] = set()
         self._idle_since_s: float | None = None
-        running = [] if how.rerun else [number for number in self._open if is_running(bench, number)]
-        self._jobs = {number: bench.state(number).task_id for number in running}
+        running = [] if how.rerun else [number for number in self._open if is_running(context, number)]
+        self._jobs = {number: context.state(number).task_id for number in running}
 
-    def reports(self) -> Iterator[Report]:
+    def reports(self) -> Iterator[RunReport]:
         """Take step after step; yield what became of each."""
         while self._open:
             ended = [*self.ended()]
@@ -56,39 +56,39 @@ class Sequence:
             if any(not self._goes_on(report) for report in found):
                 return
 
-    def _goes_on(self, report: Report) -> bool:
+    def _goes_on(self, report: RunReport) -> bool:
         verdict = report.outcome.verdict
         return verdict in GO_ON or (self._how.keep_going and verdict != Verdict.INTERRUPTED)
 
-    def ended(self) -> Iterator[Report]:
+    def ended(self) -> Iterator[RunReport]:
         """Yield the jobs of this run that have ended since; one that ended badly is not begun again by this run."""
         if not self._jobs:
             return
         from executor.engine.waiting import await_shown
 
-        self._bench.hear(*self._jobs.values())
+        self._context.hear(*self._jobs.values())
         for number, task_id in [*self._jobs.items()]:
-            state = self._bench.state(number)
+            state = self._context.state(number)
             lost_before_its_turn = state.verdict == "lost" and number in self._open
             if state.task_id != task_id or lost_before_its_turn:
                 del self._jobs[number]
             elif state.verdict == "passed" or state.verdict in ENDED_BADLY:
-                await_shown(self._bench, number, task_id)
+                await_shown(self._context, number, task_id)
                 del self._jobs[number]
                 self._open = [one for one in self._open if one != number]
-                yield _end_of(self._bench, number, task_id)
+                yield _end_of(self._context, number, task_id)
 
-    def _turn(self) -> Iterator[Report]:
+    def _turn(self) -> Iterator[RunReport]:
         """Take the next step that is ready; when none is, wait, or say what waits."""
         from executor.engine.waiting import Sight
 
-        seen = Sight(self._bench.spec_bytes(), self._bench.states)
-        survey = Survey(self._bench, boxes_in(seen.spec), order=self._open)
+        seen = Sight(self._context.spec_bytes(), self._context.states)
+        survey = Survey(self._context, boxes_in(seen.spec), order=self._open)
         number = next((one for one in self._open if self._is_next(one, survey)), None)
         holds = self._holds() if number is None else {}
         if holds:
             yield from self._waited(holds, seen)
-        elif number is not None or seen == Sight(self._bench.spec_bytes(), self._bench.states):
+        elif number is not None or seen == Sight(self._context.spec_bytes(), self._context.states):
             yield from self._take(self._open[0] if number is None else number)
 
     def _is_next(self, number: int, survey: Survey) -> bool:
@@ -96,19 +96,19 @@ class Sequence:
         if self._how.force:
             return True
         still = survey.missing(number)
-        if written(self._bench, number) is None and still:
-            return is_running(self._bench, number) and not self._how.rerun
-        if not (still or blocking(self._bench, number)) or not self._has_to_run(number):
+        if written(self._context, number) is None and still:
+            return is_running(self._context, number) and not self._how.rerun
+        if not (still or blocking(self._context, number)) or not self._has_to_run(number):
             return True
-        comes = all(one.step in self._open or is_coming(self._bench, one.step) for one in still)
+        comes = all(one.step in self._open or is_coming(self._context, one.step) for one in still)
         is_of_jobs = comes and not any(one.step in self._open for one in still)
         return not comes or (is_of_jobs and number not in self._held)  # the first time it is said why it waits
 
     def _has_to_run(self, number: int) -> bool:
         how = self._how
-        return decide_or_refuse(self._bench, number, rerun=how.rerun, heed_stale=how.heed_stale).action == "run"
+        return decide_or_refuse(self._context, number, rerun=how.rerun, heed_stale=how.heed_stale).action == "run"
 
-    def _take(self, number: int) -> Iterator[Report]:
+    def _take(self, number: int) -> Iterator[RunReport]:
         report = self._taken(number)
         if report.held_by:
             self._held[number] = report
@@ -119,12 +119,12 @@ class Sequence:
             self._jobs[number] = report.task_id
         yield report
 
-    def _taken(self, number: int) -> Report:
-        report = _reported(self._bench, number, self._how)
+    def _taken(self, number: int) -> RunReport:
+        report = _reported(self._context, number, self._how)
         before = self._held.get(number)
         if before is None or report.held_by or report.outcome.verdict != Verdict.WAITING:
             return report
-        state = self._bench.state(before.held_by)
+        state = self._context.state(before.held_by)
         if state.verdict not in ENDED_BADLY:
             return report
         why = f"step {before.held_by}, which it waits for, {state.verdict}: {state.reason}"
@@ -132,30 +132,30 @@ class Sequence:
 
     def _holds(self) -> dict[int, Hold]:
         """Return the steps that wait for jobs alone, each with what it waits for."""
-        found = {number: hold(self._bench, number) for number in self._open if number in self._held}
+        found = {number: hold(self._context, number) for number in self._open if number in self._held}
         return {number: held for number, held in found.items() if held and held.job}
 
-    def _waited(self, holds: dict[int, Hold], seen: Sight) -> Iterator[Report]:
+    def _waited(self, holds: dict[int, Hold], seen: Sight) -> Iterator[RunReport]:
         """Wait for news of the jobs that hold steps; yield the steps that cannot be waited for any more."""
         from executor.engine.waiting import await_news, await_shown, say_waiting
 
-        unshown = [held.job for held in holds.values() if self._bench.state(held.job).verdict == "passed"]
+        unshown = [held.job for held in holds.values() if self._context.state(held.job).verdict == "passed"]
         for job in unshown:
-            await_shown(self._bench, job, self._bench.state(job).task_id)
+            await_shown(self._context, job, self._context.state(job).task_id)
         if unshown:
             return
         first, held = next(iter(holds.items()))
-        now_s = self._bench.now()
+        now_s = self._context.now()
         self._idle_since_s = now_s if self._idle_since_s is None else self._idle_since_s
         until_s = self._idle_since_s + self._how.wait_s
         if now_s < until_s and (first, held.job) not in self._said:
             self._said.add((first, held.job))
-            say_waiting(self._bench, first, held)
-        outcome = await_news(self._bench, holds, seen, until_s=until_s)
+            say_waiting(self._context, first, held)
+        outcome = await_news(self._context, holds, seen, until_s=until_s)
         if not outcome.passed:
             yield from self._given_up(holds, outcome)
 
-    def _given_up(self, holds: dict[int, Hold], outcome: Outcome) -> Iterator[Report]:
+    def _given_up(self, holds: dict[int, Hold], outcome: Outcome) -> Iterator[RunReport]:
         """Yield the report of the first step that waits, and when the time is over those of all."""
         late = outcome.verdict == Verdict.WAITING
         for at, number in enumerate(holds):
@@ -166,35 +166,35 @@ class Sequence:
                 reason = f"{outcome.reason} in {self._how.wait_s:g} s" if late else outcome.reason
                 report = report.replace(outcome=outcome.replace(reason=reason))
                 if late:
-                    self._bench.journal.write(StepSkipped(reason=reason), step=number)
+                    self._context.journal.write(StepSkipped(reason=reason), step=number)
             self._open.remove(number)
             yield report
 
 
-def is_running(bench: Bench, number: int) -> bool:
+def is_running(context: RunContext, number: int) -> bool:
     """Return True for a step whose job runs, or was let go and has no verdict yet."""
-    state = bench.state(number)
-    if not runs.is_job(bench.root, state.task_id):
+    state = context.state(number)
+    if not runs.is_job(context.root, state.task_id):
         return False
-    return state.verdict == "started" or (not state.verdict and starts_up(bench.root, state))
+    return state.verdict == "started" or (not state.verdict and starts_up(context.root, state))
 
 
-def _reported(bench: Bench, number: int, how: Manner) -> Report:
+def _reported(context: RunContext, number: int, how: RunOptions) -> RunReport:
     try:
-        return run_step(bench, number, how)
+        return run_step(context, number, how)
     except (DefinitionError, SpecError) as error:
         if not how.keep_going:
             raise
-        box = bench.boxes().get(number)
-        title = box.title if box else bench.plan.title(number)
-        return Report(number, title, Outcome(Verdict.FAILED, str(error)))
+        box = context.boxes().get(number)
+        title = box.title if box else context.plan.title(number)
+        return RunReport(number, title, Outcome(Verdict.FAILED, str(error)))
 
 
-def _end_of(bench: Bench, number: int, task_id: str) -> Report:
+def _end_of(context: RunContext, number: int, task_id: str) -> RunReport:
     """Return the report of a job that has its verdict."""
-    state = bench.state(number)
-    box = bench.boxes().get(number)
-    ends = [line for line in log_reader.task_lines(bench.root, task_id) if line.get("event") in VERDICTS]
+    state = context.state(number)
+    box = context.boxes().get(number)
+    ends = [line for line in log_reader.task_lines(context.root, task_id) if line.get("event") in VERDICTS]
     lasted_s = float(ends[-1].get("duration_s") or 0) if ends else 0.0
     outcome = Outcome(Verdict(state.verdict), state.reason if state.verdict != "passed" else "")
-    return Report(number, box.title if box else bench.plan.title(number), outcome, task_id, duration_s=lasted_s)
+    return RunReport(number, box.title if box else context.plan.title(number), outcome, task_id, duration_s=lasted_s)

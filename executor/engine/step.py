@@ -11,7 +11,7 @@ from executor.guard import judges_gate
 from executor.plan.runner_choice import OURS
 from executor.store import masked_files, runs, twins
 from executor.store.changes import in_words
-from executor.store.context import Bench, Task
+from executor.store.context import RunContext, Task
 from executor.store.events import (
     HandUntickSeen,
     StepReopened,
@@ -26,7 +26,7 @@ from executor.store.project_view import box_of, decide
 from executor.store.step_state import NEW
 from executor.system import process_loop
 from executor.system.outcome import Outcome, Verdict
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from executor.engine.decide import Decision
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 
-class Report(Value):
+class RunReport(Record):
     """What became of one step that was asked for; `done` says that nothing had to run.
 
     `held_by` is the step whose background job it waits for, 0 when none could bring it on.
@@ -51,7 +51,7 @@ class Report(Value):
     held_by: int = 0
 
 
-class Manner(Value):
+class RunOptions(Record):
     """How steps are run: `heed_stale` opens steps that a written dependency has outrun.
 
     `wait_s` is how long a step is waited for that a background job holds, seconds.
@@ -64,85 +64,85 @@ class Manner(Value):
     wait_s: float = 0.0
 
 
-def run_step(bench: Bench, number: int, how: Manner) -> Report:
+def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
     """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
-    box = box_of(bench, number)
-    decision = decide(bench, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
+    box = box_of(context, number)
+    decision = decide(context, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
     if decision.action == "done":
-        return _done(bench, box, decision)
+        return _done(context, box, decision)
     if decision.action == "tick":
         from executor.engine.waiting import await_shown
 
-        await_shown(bench, number, decision.task_id)
-        return Report(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
+        await_shown(context, number, decision.task_id)
+        return RunReport(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
     if decision.action == "ask":
-        _mark_lost(bench, box, decision)
+        _mark_lost(context, box, decision)
     if decision.action in ("ask", "elsewhere", "back", "recheck"):
-        return _skip(bench, box, Outcome(Verdict.WAITING, decision.why))
+        return _skip(context, box, Outcome(Verdict.WAITING, decision.why))
     if decision.action == "wait":
-        return Report(number, box.title, Outcome(Verdict.WAITING, decision.why), decision.task_id)
+        return RunReport(number, box.title, Outcome(Verdict.WAITING, decision.why), decision.task_id)
     if decision.action == "attend":
-        return _attend(bench, box, decision, how)
-    held = None if how.force else _held(bench, box)
-    return held or _run(bench, bench.step(number), box, decision)
+        return _attend(context, box, decision, how)
+    held = None if how.force else _held(context, box)
+    return held or _run(context, context.step(number), box, decision)
 
 
-def _attend(bench: Bench, box: Box, decision: Decision, how: Manner) -> Report:
+def _attend(context: RunContext, box: Box, decision: Decision, how: RunOptions) -> RunReport:
     """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
     from executor.runners.background import attended, mend_record
 
-    mend_record(bench, box, decision.task_id)
-    outcome = attended(bench, box.number, decision.task_id, why="its supervisor was gone")
+    mend_record(context, box, decision.task_id)
+    outcome = attended(context, box.number, decision.task_id, why="its supervisor was gone")
     if outcome.verdict == Verdict.LOST:
-        return run_step(bench, box.number, how)
+        return run_step(context, box.number, how)
     running = outcome.verdict == Verdict.STARTED
     outcome = outcome.replace(reason=decision.why) if running else outcome
-    return Report(box.number, box.title, outcome, decision.task_id, done=running or outcome.passed)
+    return RunReport(box.number, box.title, outcome, decision.task_id, done=running or outcome.passed)
 
 
-def _held(bench: Bench, box: Box) -> Report | None:
+def _held(context: RunContext, box: Box) -> RunReport | None:
     """Return the report of a step that must wait, None when nothing holds it."""
-    held = hold(bench, box.number)
+    held = hold(context, box.number)
     if held is None:
         return None
-    return _skip(bench, box, Outcome(Verdict.WAITING, held.why)).replace(held_by=held.job)
+    return _skip(context, box, Outcome(Verdict.WAITING, held.why)).replace(held_by=held.job)
 
 
-def _run(bench: Bench, step: Step, box: Box, decision: Decision) -> Report:
-    _warn_of_open_predecessor(bench, step.number)
-    task = _open(bench, step, box, decision)
-    outcome, failed_in = _phases(bench, task)
+def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunReport:
+    _warn_of_open_predecessor(context, step.number)
+    task = _open(context, step, box, decision)
+    outcome, failed_in = _phases(context, task)
     if outcome.passed and failed_in != "BACKGROUND":
-        judges_gate.refuse_changed(bench)
+        judges_gate.refuse_changed(context)
     if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
-        tick(bench, task, outcome, failed_in=failed_in)
-    return Report(step.number, task.title, outcome, task.task_id, duration_s=bench.now() - task.began)
+        tick(context, task, outcome, failed_in=failed_in)
+    return RunReport(step.number, task.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 
-def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
+def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task:
     """Begin a task, or go on with the one that was interrupted, with its strays ended first."""
-    state = bench.states.get(step.number, NEW)
-    if state.task_id and runs.is_job(bench.root, state.task_id) and _lives(bench, state.task_id):
+    state = context.states.get(step.number, NEW)
+    if state.task_id and runs.is_job(context.root, state.task_id) and _lives(context, state.task_id):
         from executor.runners.background import end_job
 
-        end_job(bench, step.number, state.task_id)
-        state = bench.states.get(step.number, NEW)
+        end_job(context, step.number, state.task_id)
+        state = context.states.get(step.number, NEW)
     if decision.by_hand == "opened":
-        bench.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
+        context.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
     if decision.by_hand == "rerun" and state.task_id:
-        bench.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
-    _end_what_lives(bench, step.number, state, decision)
+        context.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
+    _end_what_lives(context, step.number, state, decision)
     if decision.task_id and decision.main != "adopt":
-        runs.forget_stop(bench.root, decision.task_id)
+        runs.forget_stop(context.root, decision.task_id)
     digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
-    choice = chosen(bench, step)
+    choice = chosen(context, step)
     title = box.title or step.title
-    task = Task(step, task_id, digest, decision, title=title, began=bench.now(), runner=choice.runner)
+    task = Task(step, task_id, digest, decision, title=title, began=context.now(), runner=choice.runner)
     kind = TaskResumed if decision.task_id else TaskStarted
-    asked = bench.asked_runner or (state.asked_runner if decision.task_id else "")
+    asked = context.asked_runner or (state.asked_runner if decision.task_id else "")
     said = choice.why if step.main and step.main.agent else ""
-    bench.log(
+    context.log(
         kind(
             phase="PRE-FLIGHT",
             status="started",
@@ -158,82 +158,82 @@ def _open(bench: Bench, step: Step, box: Box, decision: Decision) -> Task:
     return task
 
 
-def _lives(bench: Bench, task_id: str) -> bool:
-    return bool(runs.supervisor(bench.root, task_id)) or runs.look(bench.root, task_id).status == "alive"
+def _lives(context: RunContext, task_id: str) -> bool:
+    return bool(runs.supervisor(context.root, task_id)) or runs.look(context.root, task_id).status == "alive"
 
 
-def _end_what_lives(bench: Bench, number: int, state: StepState, decision: Decision) -> None:
+def _end_what_lives(context: RunContext, number: int, state: StepState, decision: Decision) -> None:
     """End what the step's task has left, and mask what it wrote; MachineError when something of it lives on."""
     task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
-    if not task_id or not (may_live or twins.lives_on(bench.root, task_id)):
+    if not task_id or not (may_live or twins.lives_on(context.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
-    ended = process_loop.end_strays(f"{task_id}/", bench.interrupts, root=bench.root, sparing=spared)
+    ended = process_loop.end_strays(f"{task_id}/", context.interrupts, root=context.root, sparing=spared)
     if ended:
-        bench.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
-        process_loop.await_gone(ended, bench.interrupts)
-    twins.refuse_a_twin(bench.root, task_id, before=decision.main_run)
-    names = masked_files.public_names(bench.step(number)) if bench.plan.defines(number) else ()
-    masked_files.mask_task(bench.root, task_id, bench.masker, spare=names, sparing=decision.main_run)
+        context.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
+        process_loop.await_gone(ended, context.interrupts)
+    twins.refuse_a_twin(context.root, task_id, before=decision.main_run)
+    names = masked_files.public_names(context.step(number)) if context.plan.defines(number) else ()
+    masked_files.mask_task(context.root, task_id, context.masker, spare=names, sparing=decision.main_run)
 
 
-def _phases(bench: Bench, task: Task) -> tuple[Outcome, str]:
-    outcome, name = _through(bench, task, phases_of(task))
+def _phases(context: RunContext, task: Task) -> tuple[Outcome, str]:
+    outcome, name = _through(context, task, phases_of(task))
     while name == "POST" and task.runner in OURS:
         from executor.runners.agent_run import ROUND, sent_back
 
-        if not sent_back(bench, task, outcome):
+        if not sent_back(context, task, outcome):
             break
         task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
-        outcome, name = _through(bench, task, ROUND)
+        outcome, name = _through(context, task, ROUND)
     return outcome, name
 
 
-def _through(bench: Bench, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
+def _through(context: RunContext, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
     """Take the phases in order; return the outcome of the one that did not pass, with its name."""
     outcome = Outcome(Verdict.PASSED)
     for name, phase in phases:
-        outcome = phase(bench, task)
+        outcome = phase(context, task)
         if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
-        outcome = heeding_people(bench, task, outcome)
+        outcome = heeding_people(context, task, outcome)
         if not outcome.passed:
             return outcome, name
     return outcome, ""
 
 
-def heeding_people(bench: Bench, task: Task, outcome: Outcome) -> Outcome:
+def heeding_people(context: RunContext, task: Task, outcome: Outcome) -> Outcome:
     """Return what a person's Ctrl-C or `do-tasks stop` makes of a phase's outcome; reasons without secrets."""
-    if bench.interrupts.count:
-        return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
-    if runs.stop_asked(bench.root, task.task_id):
+    if context.interrupts.count:
+        return Outcome(Verdict.INTERRUPTED, context.interrupts.reason)
+    if runs.stop_asked(context.root, task.task_id):
         return Outcome(Verdict.CANCELLED, runs.STOPPED)
-    return outcome.replace(reason=bench.masked_reason(outcome.reason)) if outcome.reason else outcome
+    return outcome.replace(reason=context.masked_reason(outcome.reason)) if outcome.reason else outcome
 
 
-def _mark_lost(bench: Bench, box: Box, decision: Decision) -> None:
+def _mark_lost(context: RunContext, box: Box, decision: Decision) -> None:
     """Show in SPEC.md that MAIN is lost, once; a person decides what comes next."""
-    if bench.state(box.number).verdict == Verdict.LOST:
+    if context.state(box.number).verdict == Verdict.LOST:
         return
-    step = bench.step(box.number)
-    task = Task(step, decision.task_id, decision.digest, decision, title=box.title, began=bench.now())
-    tick(bench, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
+    step = context.step(box.number)
+    task = Task(step, decision.task_id, decision.digest, decision, title=box.title, began=context.now())
+    tick(context, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
 
 
-def _done(bench: Bench, box: Box, decision: Decision) -> Report:
+def _done(context: RunContext, box: Box, decision: Decision) -> RunReport:
     """Report a step that is done already, with what has changed since it passed."""
-    why = "; ".join(filter(None, (decision.why, in_words(bench.changed(box.number, box)))))
-    return Report(box.number, box.title, Outcome(Verdict.PASSED, why), decision.task_id, done=True)
+    why = "; ".join(filter(None, (decision.why, in_words(context.changed(box.number, box)))))
+    return RunReport(box.number, box.title, Outcome(Verdict.PASSED, why), decision.task_id, done=True)
 
 
-def _skip(bench: Bench, box: Box, outcome: Outcome) -> Report:
-    bench.journal.write(StepSkipped(reason=outcome.reason), step=box.number)
-    return Report(box.number, box.title, outcome)
+def _skip(context: RunContext, box: Box, outcome: Outcome) -> RunReport:
+    context.journal.write(StepSkipped(reason=outcome.reason), step=box.number)
+    return RunReport(box.number, box.title, outcome)
 
 
-def _warn_of_open_predecessor(bench: Bench, number: int) -> None:
-    before = [one for one in bench.plan.numbers if one < number]
-    boxes = bench.boxes() if before and bench.state(before[-1]).verdict not in ("passed", "started") else {}
+def _warn_of_open_predecessor(context: RunContext, number: int) -> None:
+    before = [one for one in context.plan.numbers if one < number]
+    boxes = context.boxes() if before and context.state(before[-1]).verdict not in ("passed", "started") else {}
     if before and before[-1] in boxes and boxes[before[-1]].state != "x":
         message = f"step {before[-1]} is still open; step {number} runs all the same"
-        bench.journal.write(WarningRaised(message=message), step=number)
+        context.journal.write(WarningRaised(message=message), step=number)

@@ -20,7 +20,7 @@ from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.store.spec_file import Change
     from executor.system.outcome import Outcome
 
@@ -30,21 +30,21 @@ LEFT = "ended what it left running: "  # evidence that names the processes a job
 STOOD = "failed by alert "  # evidence that names an alert (monitor/rule) that failed a job at its end
 
 
-def tick(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str = "") -> None:
+def tick(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "") -> None:
     """Write the verdict: a tick for what passed, a mark with the reason for what did not; results are masked now."""
-    bench.mask_results(task)
+    context.mask_results(task)
     if outcome.verdict == Verdict.PASSED:
-        _pass(bench, task, outcome)
+        _pass(context, task, outcome)
     else:
-        _fail(bench, task, outcome, failed_in=failed_in)
+        _fail(context, task, outcome, failed_in=failed_in)
 
 
-def tick_again(bench: Bench, *, number: int, task_id: str, note: str) -> None:
+def tick_again(context: RunContext, *, number: int, task_id: str, note: str) -> None:
     """Write the tick of a step that passed: after the verdict, or again when it was not written or went back."""
-    mark = Mark(kind="passed", task_id=task_id, time=bench.local_time(), note=note)
-    line = bench.mark(number, state="x", mark=mark, task_id=task_id)
-    bench.journal.write(ticked(line), task_id=task_id, step=number)
-    bench.journal.sync()
+    mark = Mark(kind="passed", task_id=task_id, time=context.local_time(), note=note)
+    line = context.mark(number, state="x", mark=mark, task_id=task_id)
+    context.journal.write(ticked(line), task_id=task_id, step=number)
+    context.journal.sync()
 
 
 def ticked(line: Change) -> SpecTicked:
@@ -59,51 +59,51 @@ def marked(line: Change, *, status: str, text: str) -> SpecMarked:
     return SpecMarked(status=status, line=line.after.line, text=text, **prints)
 
 
-def mark_started(bench: Bench, task: Task) -> None:
+def mark_started(context: RunContext, task: Task) -> None:
     """Show in SPEC.md that the step's job is started: [~], until its end."""
-    mark = Mark(kind="started", task_id=task.task_id, time=bench.local_time())
-    line = bench.mark(task.step.number, state="~", mark=mark, task_id=task.task_id)
-    bench.log(marked(line, status="started", text="started"), task)
+    mark = Mark(kind="started", task_id=task.task_id, time=context.local_time())
+    line = context.mark(task.step.number, state="~", mark=mark, task_id=task.task_id)
+    context.log(marked(line, status="started", text="started"), task)
 
 
-def shown_started(bench: Bench, task: Task) -> None:
+def shown_started(context: RunContext, task: Task) -> None:
     """Show it where that can be done: a SPEC.md that somebody has changed or locked must not end the watch."""
     try:
-        mark_started(bench, task)
+        mark_started(context, task)
     except DoTasksError as error:
-        bench.log(WarningRaised(message=f"SPEC.md does not show that it is started: {error}"), task)
+        context.log(WarningRaised(message=f"SPEC.md does not show that it is started: {error}"), task)
 
 
-def _pass(bench: Bench, task: Task, outcome: Outcome) -> None:
+def _pass(context: RunContext, task: Task, outcome: Outcome) -> None:
     proven, claimed = outcome.evidence.count("proven"), outcome.evidence.count("claimed")
     checks = [check.kind for check in (*task.step.pre_flight, *task.step.post_validation)]
     said = [one for one in outcome.evidence if one.startswith(("alert ", BLIND, LEFT, NOTE))]
-    accepted = bench.state(task.step.number).accepted
+    accepted = context.state(task.step.number).accepted
     said += [f"accepted by {accepted}"] if accepted else []
-    uncontained = is_uncontained(bench, task)
+    uncontained = is_uncontained(context, task)
     said = [UNCONTAINED, *said] if uncontained else said
     note = clean(", ".join((_counts(proven=proven, claimed=claimed, prose=checks.count("prose")), *said)))
     passed = StepPassed(
         digest=task.digest,
-        **made_of.as_recorded(bench, task),
+        **made_of.as_recorded(context, task),
         proven=proven,
         claimed=claimed,
         checks=sum(check.kind != "prose" for check in task.step.post_validation),
-        duration_s=_age(bench, task),
+        duration_s=_age(context, task),
         note=note,
         uncontained=uncontained,
         accepted=accepted,
     )
-    bench.log(passed, task)
-    bench.journal.sync()
-    tick_again(bench, number=task.step.number, task_id=task.task_id, note=note)
+    context.log(passed, task)
+    context.journal.sync()
+    tick_again(context, number=task.step.number, task_id=task.task_id, note=note)
 
 
-def is_uncontained(bench: Bench, task: Task) -> bool:
+def is_uncontained(context: RunContext, task: Task) -> bool:
     """Return True when an agent did the work of a task and nothing held its shell, in one of its runs at least."""
     if task.runner not in AGENTS:
         return False
-    lines = log_reader.task_lines(bench.root, task.task_id)
+    lines = log_reader.task_lines(context.root, task.task_id)
     runs = [line for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
     return task.runner == "host" or not runs or not all(line.get("contained") for line in runs)
 
@@ -115,26 +115,26 @@ def _counts(*, proven: int, claimed: int, prose: int) -> str:
     return ", ".join(parts) or "no criteria"
 
 
-def _fail(bench: Bench, task: Task, outcome: Outcome, *, failed_in: str) -> None:
-    reason = bench.masked_reason(outcome.reason) or str(outcome.verdict)
+def _fail(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str) -> None:
+    reason = context.masked_reason(outcome.reason) or str(outcome.verdict)
     if outcome.verdict == Verdict.INTERRUPTED:
-        bench.log(StepInterrupted(reason=reason, failed_in=failed_in), task)
+        context.log(StepInterrupted(reason=reason, failed_in=failed_in), task)
     else:
-        bench.log(_failed(bench, task, outcome, reason, failed_in), task)
-    bench.journal.sync()
+        context.log(_failed(context, task, outcome, reason, failed_in), task)
+    context.journal.sync()
     where = "" if failed_in == "BACKGROUND" else f"{failed_in}: "  # a job tells its own end: died: exit 137 ...
-    note = bench.masker.mask(clean(f"{where}{reason}"))  # again: cleaning joins what an escape had parted
-    mark = Mark(kind="failed", task_id=task.task_id, time=bench.local_time(), note=note)
-    line = bench.mark(task.step.number, state=" ", mark=mark, task_id=task.task_id)
-    bench.log(marked(line, status=outcome.verdict, text=f"{where}{reason}"), task)
+    note = context.masker.mask(clean(f"{where}{reason}"))  # again: cleaning joins what an escape had parted
+    mark = Mark(kind="failed", task_id=task.task_id, time=context.local_time(), note=note)
+    line = context.mark(task.step.number, state=" ", mark=mark, task_id=task.task_id)
+    context.log(marked(line, status=outcome.verdict, text=f"{where}{reason}"), task)
 
 
-def _failed(bench: Bench, task: Task, outcome: Outcome, reason: str, failed_in: str) -> StepFailed:
+def _failed(context: RunContext, task: Task, outcome: Outcome, reason: str, failed_in: str) -> StepFailed:
     stood = tuple(one.removeprefix(STOOD) for one in outcome.evidence if one.startswith(STOOD))
     return StepFailed(
-        status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(bench, task), alerts=stood
+        status=outcome.verdict, reason=reason, failed_in=failed_in, duration_s=_age(context, task), alerts=stood
     )
 
 
-def _age(bench: Bench, task: Task) -> float:
-    return round(bench.now() - task.began, 3)
+def _age(context: RunContext, task: Task) -> float:
+    return round(context.now() - task.began, 3)

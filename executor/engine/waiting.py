@@ -8,13 +8,13 @@ from executor.engine.verdict import tick_again
 from executor.store import runs, supervisor_start
 from executor.store.events import WarningRaised
 from executor.system.outcome import PASSED, Outcome, Verdict
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.engine.order import Hold
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
     from executor.store.step_state import StepState
 
 GONE = "its supervisor was gone"
@@ -24,64 +24,66 @@ SHOW_S = 3.0
 SHOW_LOOK_S = 0.05
 
 
-class Sight(Value):
+class Sight(Record):
     """What was known when it was found that nothing can run: SPEC.md's bytes and the log's states."""
 
     spec: bytes
     states: dict[int, StepState]
 
 
-def await_news(bench: Bench, holds: Mapping[int, Hold], seen: Sight, *, until_s: float) -> Outcome:
+def await_news(context: RunContext, holds: Mapping[int, Hold], seen: Sight, *, until_s: float) -> Outcome:
     """Wait until SPEC.md or the log says something new: passed. Else why not: every job stalls, or the time is over.
 
-    `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the bench's clock.
+    `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the context's clock.
     """
-    task_ids = {held.job: bench.state(held.job).task_id for held in holds.values()}
+    task_ids = {held.job: context.state(held.job).task_id for held in holds.values()}
     first = next(iter(holds.values())).job
     tried_s = dict.fromkeys(task_ids, -AGAIN_S)
-    while bench.now() < until_s:
-        bench.hear(*task_ids.values())
-        if Sight(bench.spec_bytes(), bench.states) != seen:
+    while context.now() < until_s:
+        context.hear(*task_ids.values())
+        if Sight(context.spec_bytes(), context.states) != seen:
             return PASSED
-        stalls = [stall_of(bench.state(job)) for job in task_ids]
+        stalls = [stall_of(context.state(job)) for job in task_ids]
         if all(stalls):
             why = f"step {first}, which it waits for, stalls ({stalls[0]}); see: do-tasks --monitor"
             return Outcome(Verdict.ALERT, why)
-        _attend(bench, task_ids, tried_s)
-        if not bench.interrupts.sleep(min(LOOK_S, max(0.0, until_s - bench.now()))):
-            return Outcome(Verdict.INTERRUPTED, bench.interrupts.reason)
+        _attend(context, task_ids, tried_s)
+        if not context.interrupts.sleep(min(LOOK_S, max(0.0, until_s - context.now()))):
+            return Outcome(Verdict.INTERRUPTED, context.interrupts.reason)
     return Outcome(Verdict.WAITING, f"step {first} did not get that far")
 
 
-def _attend(bench: Bench, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:
+def _attend(context: RunContext, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:
     """Start the supervisors that are gone, each at most every AGAIN_S seconds."""
     for job, task_id in task_ids.items():
-        if bench.now() - tried_s[job] > AGAIN_S and supervisor_start.attend(bench.root, task_id, os.environ, why=GONE):
-            tried_s[job] = bench.now()
+        if context.now() - tried_s[job] > AGAIN_S and supervisor_start.attend(
+            context.root, task_id, os.environ, why=GONE
+        ):
+            tried_s[job] = context.now()
 
 
-def say_waiting(bench: Bench, number: int, held: Hold) -> None:
+def say_waiting(context: RunContext, number: int, held: Hold) -> None:
     """Say what is waited for, and that it can be left."""
-    task_id = bench.state(held.job).task_id
+    task_id = context.state(held.job).task_id
     message = f"waiting for {held.until} of step {held.job} ({task_id}); Ctrl-C ends the waiting, not the job"
-    bench.journal.write(WarningRaised(message=message), step=number)
+    context.journal.write(WarningRaised(message=message), step=number)
 
 
-def await_shown(bench: Bench, number: int, task_id: str) -> None:
+def await_shown(context: RunContext, number: int, task_id: str) -> None:
     """Give the supervisor the moment it needs to show in SPEC.md the verdict it has logged; a dead one's is shown."""
-    until = bench.now() + SHOW_S
-    while bench.now() < until and _is_unshown(bench, number) and runs.supervisor(bench.root, task_id):
-        if not bench.interrupts.sleep(SHOW_LOOK_S):
+    until = context.now() + SHOW_S
+    while context.now() < until and _is_unshown(context, number) and runs.supervisor(context.root, task_id):
+        if not context.interrupts.sleep(SHOW_LOOK_S):
             return
-        bench.hear(task_id)
-    if bench.state(number).verdict == "passed" and _is_unshown(bench, number):
-        tick_again(bench, number=number, task_id=task_id, note=bench.state(number).note)
-        bench.hear()  # it is on the screen already
+        context.hear(task_id)
+    if context.state(number).verdict == "passed" and _is_unshown(context, number):
+        tick_again(context, number=number, task_id=task_id, note=context.state(number).note)
+        context.hear()  # it is on the screen already
 
 
-def _is_unshown(bench: Bench, number: int) -> bool:
-    box = bench.boxes().get(number)  # a person may have taken the line out meanwhile
-    state = bench.state(number)
+def _is_unshown(context: RunContext, number: int) -> bool:
+    box = context.boxes().get(number)  # a person may have taken the line out meanwhile
+    state = context.state(number)
     if state.verdict == "passed":
         return not state.ticked and box is not None
     return box is not None and box.state == "~"

@@ -19,7 +19,7 @@ from executor.system import process, procfs
 from executor.system.masking import spelled
 from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import end_strays
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.signals import signal_one
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from executor.guard.restore import Change
     from executor.guard.snapshot import Memory
     from executor.guard.startup_files import Startup
-    from executor.store.context import Bench
-    from executor.store.log_writer import Journal
+    from executor.store.context import RunContext
+    from executor.store.log_writer import LogWriter
     from executor.store.step_state import StepState
 
 MOST_NAMED = 20
@@ -36,42 +36,42 @@ ORPHANS_S = 5.0
 GONE = "what judges it was remembered, and that is gone: nobody knows what the agent changed"
 
 
-class Watched(Value):
+class Baseline(Record):
     """What was remembered before an agent was let go, held by the executor that let it go."""
 
     memory: Memory
     mark: Mark
 
 
-def globs_of(bench: Bench) -> tuple[str, ...]:
+def globs_of(context: RunContext) -> tuple[str, ...]:
     """Return what no agent of this plan may change."""
-    return path_patterns.globs(bench.plan.settings.protect, bench.relative(bench.project.definitions))
+    return path_patterns.globs(context.plan.settings.protect, context.relative(context.project.definitions))
 
 
-def startup_of(bench: Bench, task: Task) -> Startup:
+def startup_of(context: RunContext, task: Task) -> Startup:
     """Return what the judges of this plan read as they start, but for what the step is to make."""
-    environ, wanted = bench.environment(task), sandbox_of(task.step.main, bench.plan.settings)
+    environ, wanted = context.environment(task), sandbox_of(task.step.main, context.plan.settings)
     may_install = wanted.environment == "writable"
-    own = (*ENVIRONMENTS, *locked.environments(bench.root, environ, bench.python)) if may_install else ()
+    own = (*ENVIRONMENTS, *locked.environments(context.root, environ, context.python)) if may_install else ()
     return judge_places.startup_of(
-        bench.plan,
+        context.plan,
         task.step,
-        root=bench.root,
-        python=bench.python,
+        root=context.root,
+        python=context.python,
         environ=environ,
-        sources=bench.sources,
+        sources=context.sources,
         writable=(*wanted.write, *own),
     )
 
 
-def remember(bench: Bench, task: Task, run: str, *, role: str, startup: Startup) -> Watched:
+def remember(context: RunContext, task: Task, run: str, *, role: str, startup: Startup) -> Baseline:
     """Remember all that judges the agent, its role, the records and the log, just before it is let go."""
-    folder, states = _folder(bench, task, run), bench.states.values()
-    running = {state.task_id for state in states if state.job and _may_write(bench.root, state)}
-    records = task_records.places(bench.root, states, without=task.task_id, running=running)
+    folder, states = _folder(context, task, run), context.states.values()
+    running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
+    records = task_records.places(context.root, states, without=task.task_id, running=running)
     wanted = startup.replace(folders={**startup.folders, **dict(records)})
-    memory = protect.remember(bench.root, folder, (*globs_of(bench), role), wanted)
-    return Watched(memory, log_guard.remember(bench.journal, folder, jobs=running))
+    memory = protect.remember(context.root, folder, (*globs_of(context), role), wanted)
+    return Baseline(memory, log_guard.remember(context.journal, folder, jobs=running))
 
 
 def _may_write(root: str, state: StepState) -> bool:
@@ -79,26 +79,26 @@ def _may_write(root: str, state: StepState) -> bool:
     return state.verdict in ("", "started") or bool(runs.supervisor(root, state.task_id))
 
 
-def settle(bench: Bench, task: Task, run: str, watched: Watched | None = None) -> str:
+def settle(context: RunContext, task: Task, run: str, watched: Baseline | None = None) -> str:
     """Put back what the agent changed and log it; return why that fails the step, empty when it changed nothing.
 
     Without `watched` another executor let it go: what it left on disk counts.
     """
-    folder = _folder(bench, task, run)
+    folder = _folder(context, task, run)
     if not (watched or protect.remembered(folder)):
         return GONE
-    told = put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
+    told = put_back(context.journal, folder, task_id=task.task_id, watched=watched)
     if told:
-        bench.recalled = log_reader.recall(bench.root)  # the log may be another one
-        bench.hear()
-        bench.log(told, task)
-    return offended(bench, task, run)
+        context.recalled = log_reader.recall(context.root)  # the log may be another one
+        context.hear()
+        context.log(told, task)
+    return offended(context, task, run)
 
 
-def stand_up(bench: Bench, task: Task, run: str) -> None:
+def stand_up(context: RunContext, task: Task, run: str) -> None:
     """See that an agent's run has a record that can be read; whoever took it away has changed what judges it."""
-    folder = _folder(bench, task, run)
-    protect.note(folder, protect.stand_up(bench.root, folder))
+    folder = _folder(context, task, run)
+    protect.note(folder, protect.stand_up(context.root, folder))
 
 
 def end_orphans(before: set[int] | None) -> None:
@@ -123,22 +123,22 @@ def _bears_a_token(pid: int) -> bool:
         return False
 
 
-def rescue(bench: Bench, task: Task, run: str, watched: Watched | None) -> None:
+def rescue(context: RunContext, task: Task, run: str, watched: Baseline | None) -> None:
     """End an agent that we cannot watch to its end, and put back what judges it: what fails us may be its doing."""
     if watched is None:
         return
-    end_strays(f"{task.task_id}/{run}", bench.interrupts, root=bench.root)
-    stand_up(bench, task, run)
-    folder = _folder(bench, task, run)
+    end_strays(f"{task.task_id}/{run}", context.interrupts, root=context.root)
+    stand_up(context, task, run)
+    folder = _folder(context, task, run)
     try:
-        put_back(bench.journal, folder, task_id=task.task_id, watched=watched)
+        put_back(context.journal, folder, task_id=task.task_id, watched=watched)
     except (DoTasksError, OSError):  # a full disk, or a log that is beyond us: what judges it all the same
-        protect.undo(bench.root, folder, memory=watched.memory)
-    protect.pend(bench.root, folder)
+        protect.undo(context.root, folder, memory=watched.memory)
+    protect.pend(context.root, folder)
 
 
 def put_back(
-    journal: Journal, folder: str, *, task_id: str, watched: Watched | None = None
+    journal: LogWriter, folder: str, *, task_id: str, watched: Baseline | None = None
 ) -> ProtectedRestored | None:
     """Put back what was remembered in this folder; return what to log, None when nothing was changed."""
     root = os.path.dirname(journal.path)
@@ -150,65 +150,67 @@ def put_back(
     return _restored(root, folder, found) if found else None
 
 
-def offended(bench: Bench, task: Task, run: str) -> str:
+def offended(context: RunContext, task: Task, run: str) -> str:
     """Return what an agent's run was found to have changed, ever; empty when nothing."""
-    found = protect.offences(_folder(bench, task, run))
+    found = protect.offences(_folder(context, task, run))
     made = any(one.kind == ADDED for one in found)
     hint = "; a file that the step is to make stands in its outputs" if made else ""
     return f"the agent changed what judges it ({_named(found)}); it was put back{hint}" if found else ""
 
 
-def offended_before(bench: Bench, task: Task) -> str:
+def offended_before(context: RunContext, task: Task) -> str:
     """Return what any run of the task was found to have changed: no later one makes up for it."""
-    newest = runs.main_number(runs.newest_main(bench.root, task.task_id))
-    told = (offended(bench, task, f"main.{number}") for number in range(1, newest + 1))
+    newest = runs.main_number(runs.newest_main(context.root, task.task_id))
+    told = (offended(context, task, f"main.{number}") for number in range(1, newest + 1))
     return next(filter(None, told), "")
 
 
-def left_alone(bench: Bench) -> int:
+def left_alone(context: RunContext) -> int:
     """See to agents whose executor died, before a box is read; return the step of one that still works, else 0."""
-    _refuse_unrecorded(bench)
+    _refuse_unrecorded(context)
     living = 0
-    for number, task_id in _unsettled(bench):
-        run = runs.newest_main(bench.root, task_id)
+    for number, task_id in _unsettled(context):
+        run = runs.newest_main(context.root, task_id)
         decision = Decision("run", "its executor was gone")
-        digest = bench.state(number).digest
-        task = Task(bench.step(number), task_id, digest, decision, began=bench.now(), runner="agent")
-        if settle(bench, task, run):
-            bench.read_again()
-        if runs.look_at(bench.root, task_id, run).status == "alive":
-            protect.pend(bench.root, _folder(bench, task, run))
+        digest = context.state(number).digest
+        task = Task(context.step(number), task_id, digest, decision, began=context.now(), runner="agent")
+        if settle(context, task, run):
+            context.read_again()
+        if runs.look_at(context.root, task_id, run).status == "alive":
+            protect.pend(context.root, _folder(context, task, run))
             living = number
     return living
 
 
-def _refuse_unrecorded(bench: Bench) -> None:
+def _refuse_unrecorded(context: RunContext) -> None:
     """Fail the task of an agent whose record went while no executor watched, and have a person look first."""
-    for number, state in bench.states.items():
-        lines = log_reader.task_lines(bench.root, state.task_id) if _has_no_folder(bench, state) else ()
+    for number, state in context.states.items():
+        lines = log_reader.task_lines(context.root, state.task_id) if _has_no_folder(context, state) else ()
         let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
         if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
             continue
-        end_strays(f"{state.task_id}/", bench.interrupts, root=bench.root)
+        end_strays(f"{state.task_id}/", context.interrupts, root=context.root)
         decision = Decision("run", "its executor was gone")
-        task = Task(bench.step(number), state.task_id, state.digest, decision, began=bench.now(), runner="agent")
-        tick(bench, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
+        task = Task(context.step(number), state.task_id, state.digest, decision, began=context.now(), runner="agent")
+        tick(context, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
         raise UsageError(
-            f"step {number}: {GONE}; look at SPEC.md, {bench.project.definitions} and the tests yourself (git diff),"
+            f"step {number}: {GONE}; look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"
             f" then: do-tasks --step {number}"
         )
 
 
-def _has_no_folder(bench: Bench, state: StepState) -> bool:
-    return bool(state.task_id) and not state.verdict and not os.path.isdir(bench.project.path(runs.JOBS, state.task_id))
+def _has_no_folder(context: RunContext, state: StepState) -> bool:
+    return (
+        bool(state.task_id) and not state.verdict and not os.path.isdir(context.project.path(runs.JOBS, state.task_id))
+    )
 
 
-def _unsettled(bench: Bench) -> list[tuple[int, str]]:
+def _unsettled(context: RunContext) -> list[tuple[int, str]]:
     """Return the steps with their tasks whose agent nobody has looked after yet."""
-    folder = protect.unfinished(bench.root)
+    folder = protect.unfinished(context.root)
     pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
-    open_tasks = [(number, state.task_id) for number, state in bench.states.items() if at_work(bench.root, state)]
-    known = [(number, state.task_id) for number, state in bench.states.items() if state.task_id == pending]
+    open_tasks = [(number, state.task_id) for number, state in context.states.items() if at_work(context.root, state)]
+    known = [(number, state.task_id) for number, state in context.states.items() if state.task_id == pending]
     return list(dict.fromkeys((*open_tasks, *(known if pending else ()))))
 
 
@@ -219,8 +221,8 @@ def at_work(root: str, state: StepState) -> bool:
     return state.run_closed != f"{state.task_id}/{runs.newest_main(root, state.task_id)}"
 
 
-def _folder(bench: Bench, task: Task, run: str) -> str:
-    return os.path.join(bench.folder(task, run), runs.GUARDED)
+def _folder(context: RunContext, task: Task, run: str) -> str:
+    return os.path.join(context.folder(task, run), runs.GUARDED)
 
 
 def _restored(root: str, folder: str, found: tuple[Change, ...]) -> ProtectedRestored:

@@ -11,7 +11,7 @@ from executor.guard import snapshot
 from executor.store import log_files, log_reader, log_witness
 from executor.store.log_witness import PLACE
 from executor.system import files, procfs, safe_open, state_home
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -28,7 +28,7 @@ KEPT_EVENTS = frozenset(("BriefGiven", "StepFailed", "JudgesAccepted", "StepReop
 INSIDE = "inside"  # of a reference: no place outside could be written
 
 
-class Remembered(Value):
+class Remembered(Record):
     """What was remembered. `parts` are digests by name, `boxes` what each step's line showed, by number.
 
     `definitions` is the path of the plan, `log_bytes` how long the log was, rotated pieces included.
@@ -40,7 +40,7 @@ class Remembered(Value):
     log_bytes: int = 0
 
 
-class Kept(Value):
+class Kept(Record):
     """Where something is remembered, and why it cannot be told; `what` is None then."""
 
     reference: str

@@ -17,7 +17,7 @@ from executor.store.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.store.project import DEFINITIONS, SPEC_NAME
 from executor.system import files
 from executor.system.masking import spelled
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from executor.guard.restore import Change
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.store.step_state import StepState
 
     Shown = tuple[str, ...]
@@ -58,7 +58,7 @@ STATES = {
 MARKED = {"started": "~", "passed": "x"}
 
 
-class Found(Value):
+class Found(Record):
     """What changed since the brief of a step: `changes` in words, `unknown` when nobody can tell."""
 
     step: int
@@ -78,39 +78,41 @@ def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
     return {number: state for number, state in sorted(states.items()) if state.judges}
 
 
-def remember(bench: Bench, task: Task) -> str:
+def remember(context: RunContext, task: Task) -> str:
     """Remember what judges the plan now, unless an earlier brief did; return the reference for the log."""
-    known = next((state.judges for state in briefed(bench.states).values()), "")
-    return known or renew(bench, task)
+    known = next((state.judges for state in briefed(context.states).values()), "")
+    return known or renew(context, task)
 
 
-def renew(bench: Bench, task: Task) -> str:
+def renew(context: RunContext, task: Task) -> str:
     """Remember what judges the plan now, in place of what was; return the reference for the log.
 
     What the step of this task is to make, it may make, be it a file that judging programs start with.
     """
-    definitions = bench.relative(bench.project.definitions)
-    before = [brief_memory.ident_of(state.judges) for state in briefed(bench.states).values()]
-    brief_memory.forget(bench.root, *before)
-    what = brief_memory.Remembered(definitions, _parts(bench.plan), _boxes(bench))
-    reference, trouble = brief_memory.keep(bench.root, what, globs_of(bench), startup_of(bench, task))
+    definitions = context.relative(context.project.definitions)
+    before = [brief_memory.ident_of(state.judges) for state in briefed(context.states).values()]
+    brief_memory.forget(context.root, *before)
+    what = brief_memory.Remembered(definitions, _parts(context.plan), _boxes(context))
+    reference, trouble = brief_memory.keep(context.root, what, globs_of(context), startup_of(context, task))
     if trouble:
-        bench.journal.write(WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}"))
+        context.journal.write(
+            WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}")
+        )
     return reference
 
 
-def refuse_changed(bench: Bench) -> None:
+def refuse_changed(context: RunContext) -> None:
     """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
-    found = changed(bench)
+    found = changed(context)
     if found is None:
         return
-    _log_once(bench, found)
+    _log_once(context, found)
     raise PersonWantedError(told(found))
 
 
-def changed_meanwhile(bench: Bench) -> str:
+def changed_meanwhile(context: RunContext) -> str:
     """Return in one line that what judges changed while a brief is out; a job's plan is that of its start anyway."""
-    found = _compared(bench, None)
+    found = _compared(context, None)
     if found is None:
         return ""
     what = spelled(", ".join(found.changes[:MOST_NAMED])) or found.unknown
@@ -118,49 +120,49 @@ def changed_meanwhile(bench: Bench) -> str:
     return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
 
 
-def changed(bench: Bench) -> Found | None:
+def changed(context: RunContext) -> Found | None:
     """Return what changed since the first brief that is out, None when nothing did, or none is."""
-    return _compared(bench, _parts(bench.plan))
+    return _compared(context, _parts(context.plan))
 
 
-def _compared(bench: Bench, parts: Mapping[str, str] | None) -> Found | None:
+def _compared(context: RunContext, parts: Mapping[str, str] | None) -> Found | None:
     """Return what changed; of the plan, when its parts are given."""
-    out = briefed(bench.states)
-    kept = {number: brief_memory.read(bench.root, state.judges) for number, state in out.items()}
+    out = briefed(context.states)
+    kept = {number: brief_memory.read(context.root, state.judges) for number, state in out.items()}
     lost = next((number for number, one in kept.items() if one.what is None), 0)
-    first = lost or next(iter(out), next(iter(bench.plan.numbers), 0))
+    first = lost or next(iter(out), next(iter(context.plan.numbers), 0))
     task_id = out[first].task_id if first in out else ""
     if lost:
         return Found(first, task_id, unknown=kept[lost].why)
-    if _strange(bench, {brief_memory.ident_of(state.judges) for state in out.values()}):
+    if _strange(context, {brief_memory.ident_of(state.judges) for state in out.values()}):
         return Found(first, task_id, unknown=UNLOGGED)
-    changes = (*_of_log(bench), *_of_evidence(bench, out), *_of_judges(bench, kept, parts))
+    changes = (*_of_log(context), *_of_evidence(context, out), *_of_judges(context, kept, parts))
     return Found(first, task_id, tuple(dict.fromkeys(changes))) if changes else None
 
 
-def _of_log(bench: Bench) -> Iterator[str]:
+def _of_log(context: RunContext) -> Iterator[str]:
     """Yield what is wrong with the log, also where it says that no brief is out any more."""
-    for ident in brief_memory.kept(bench.root):
-        yield from (f"{LOG_NAME}: {one}" for one in brief_memory.log_changes(bench.root, ident))
+    for ident in brief_memory.kept(context.root):
+        yield from (f"{LOG_NAME}: {one}" for one in brief_memory.log_changes(context.root, ident))
 
 
-def _of_judges(bench: Bench, kept: Mapping[int, Kept], parts: Mapping[str, str] | None) -> Iterator[str]:
+def _of_judges(context: RunContext, kept: Mapping[int, Kept], parts: Mapping[str, str] | None) -> Iterator[str]:
     for one in {one.reference: one for one in kept.values()}.values():
         if one.what:
             names = changed_parts(one.what.parts, parts, briefed=set(kept)) if parts is not None else []
-            yield from _of_plan(bench, one.what, names)
-            yield from _of_files(bench, one.folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
-            yield from _of_boxes(bench, one.what)
+            yield from _of_plan(context, one.what, names)
+            yield from _of_files(context, one.folder, by_meaning=(SPEC_NAME, *DEFINITIONS))
+            yield from _of_boxes(context, one.what)
 
 
-def _of_evidence(bench: Bench, out: Mapping[int, StepState]) -> Iterator[str]:
+def _of_evidence(context: RunContext, out: Mapping[int, StepState]) -> Iterator[str]:
     """Yield the records of what lay there before MAIN that are not as they were when a brief was given."""
     for state in (one for one in out.values() if one.verdict == "waiting"):
-        lines = log_reader.task_lines(bench.root, state.task_id)
+        lines = log_reader.task_lines(context.root, state.task_id)
         said = next((str(line.get("before") or "") for line in lines if line.get("event") == BriefGiven.__name__), "")
-        path = evidence.record(bench.root, state.task_id, state.digest)
+        path = evidence.record(context.root, state.task_id, state.digest)
         if said != digest_of_file(path):
-            yield f"{bench.relative(path)}: changed; it says what lay there before MAIN"
+            yield f"{context.relative(path)}: changed; it says what lay there before MAIN"
 
 
 def digest_of_file(path: str) -> str:
@@ -177,16 +179,16 @@ def steps_in(found: Found) -> set[int]:
     return {int(number) for one in found.changes for number in STEP.findall(one)}
 
 
-def _strange(bench: Bench, named: set[str]) -> list[str]:
+def _strange(context: RunContext, named: set[str]) -> list[str]:
     """Return what is remembered of briefs that the log does not know."""
-    unnamed = [one for one in brief_memory.kept(bench.root) if one not in named]
-    return [one for one in unnamed if not _is_in_log(bench.root, one) and brief_memory.went_out(bench.root, one)]
+    unnamed = [one for one in brief_memory.kept(context.root) if one not in named]
+    return [one for one in unnamed if not _is_in_log(context.root, one) and brief_memory.went_out(context.root, one)]
 
 
-def forget_settled(bench: Bench) -> None:
+def forget_settled(context: RunContext) -> None:
     """Forget what was remembered when every step that had a brief has passed, or a person has seen to it."""
-    if not briefed(bench.states) and brief_memory.is_kept(bench.root) and changed(bench) is None:
-        brief_memory.forget(bench.root)
+    if not briefed(context.states) and brief_memory.is_kept(context.root) and changed(context) is None:
+        brief_memory.forget(context.root)
 
 
 def told(found: Found) -> str:
@@ -209,29 +211,29 @@ def told(found: Found) -> str:
     )
 
 
-def _log_once(bench: Bench, found: Found) -> None:
+def _log_once(context: RunContext, found: Found) -> None:
     """Log what was found, once for the same."""
     changes = found.changes or (found.unknown,)
-    lines = log_reader.task_lines(bench.root, found.task_id) if found.task_id else []
+    lines = log_reader.task_lines(context.root, found.task_id) if found.task_id else []
     last = next((line.get("changes") for line in reversed(lines) if line.get("event") == JudgesChanged.__name__), None)
-    if last != [bench.masker.mask(one) for one in changes]:
-        bench.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
+    if last != [context.masker.mask(one) for one in changes]:
+        context.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
 
 
-def _of_plan(bench: Bench, was: Remembered, names: list[str]) -> Iterator[str]:
-    definitions = bench.relative(bench.project.definitions)
+def _of_plan(context: RunContext, was: Remembered, names: list[str]) -> Iterator[str]:
+    definitions = context.relative(context.project.definitions)
     if was.definitions != definitions:
         yield f"{definitions}: the plan is read from here now, it was {was.definitions}"
     yield from (f"{definitions}: {name}" for name in names)
 
 
-def _of_files(bench: Bench, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
+def _of_files(context: RunContext, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
     """Yield what became of the protected files; of SPEC.md and definitions the text alone is compared elsewhere."""
-    real_spec = os.path.relpath(os.path.realpath(bench.project.spec), os.path.realpath(bench.root))
-    for one in protect.changes(bench.root, folder):
+    real_spec = os.path.relpath(os.path.realpath(context.project.spec), os.path.realpath(context.root))
+    for one in protect.changes(context.root, folder):
         if one.path.startswith(LOG_NAME):
             continue
-        if one.path in (*by_meaning, real_spec, os.path.realpath(bench.project.spec)) and one.kind in (CHANGED, MODE):
+        if one.path in (*by_meaning, real_spec, os.path.realpath(context.project.spec)) and one.kind in (CHANGED, MODE):
             continue
         yield _in_words(one)
 
@@ -240,11 +242,11 @@ def _in_words(one: Change) -> str:
     return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {HOW.get(one.kind, one.kind)}"
 
 
-def _of_boxes(bench: Bench, was: Remembered) -> Iterator[str]:
+def _of_boxes(context: RunContext, was: Remembered) -> Iterator[str]:
     """Yield the boxes that are not as they were and that no line of the log since then accounts for."""
-    now = _boxes(bench)
+    now = _boxes(context)
     numbers = [number for number in sorted({*was.boxes, *now}) if was.boxes.get(number) != now.get(number)]
-    explained = _explained(bench.root, was.log_bytes) if numbers else {}
+    explained = _explained(context.root, was.log_bytes) if numbers else {}
     for number in numbers:
         shown = now.get(number, NO_BOX)
         if not (shown and (shown[0], shown[2]) in explained.get(number, set())):
@@ -278,8 +280,8 @@ def _parts(plan: Plan) -> dict[str, str]:
     return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(plan).items()}
 
 
-def _boxes(bench: Bench) -> dict[int, Shown]:
-    return {box.number: _shown(box) for box in spec_md.boxes(bench.spec_bytes())}
+def _boxes(context: RunContext) -> dict[int, Shown]:
+    return {box.number: _shown(box) for box in spec_md.boxes(context.spec_bytes())}
 
 
 def _shown(box: Box) -> Shown:

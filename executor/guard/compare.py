@@ -14,7 +14,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from executor.guard.scan import Look
+    from executor.guard.scan import FileStat
     from executor.guard.snapshot import Entry, Snapshot
 
 
@@ -54,7 +54,7 @@ class Compared:
             return REMOVED
         return REPLACED if now.kind != entry.look.kind else self._differs(path, now, entry)
 
-    def _differs(self, path: str, now: Look, entry: Entry) -> str:
+    def _differs(self, path: str, now: FileStat, entry: Entry) -> str:
         was = entry.look
         if was.kind == LINK:
             return CHANGED if now.target != was.target else ""
@@ -66,7 +66,7 @@ class Compared:
         """Return True for a file of which only parts judge, unless a glob guards it as a whole."""
         return _has_parts(path) and not path_patterns.matches(path, self._kept.globs)
 
-    def _reads_the_same(self, path: str, now: Look | None, entry: Entry) -> bool:
+    def _reads_the_same(self, path: str, now: FileStat | None, entry: Entry) -> bool:
         if now and is_same(now, entry.look):
             return True
         before = snapshot.content(self._folder, entry)
@@ -103,7 +103,7 @@ class Compared:
             return True
         return now is not None and now.kind == FOLDER
 
-    def _holds_the_same(self, path: str, now: Look, entry: Entry) -> bool:
+    def _holds_the_same(self, path: str, now: FileStat, entry: Entry) -> bool:
         here = os.path.join(self._root, path)
         if path == self._kept.spec:
             before = snapshot.content(self._folder, entry)
@@ -125,7 +125,7 @@ def _holds(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
     return path_patterns.allowed_spec(before, now, explained) == now
 
 
-def is_same(now: Look, was: Look | None) -> bool:
+def is_same(now: FileStat, was: FileStat | None) -> bool:
     """Tell by the looks alone that nobody wrote to it: a change time cannot be set back."""
     if was is None or now.kind != was.kind:
         return False

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from executor.guard.mounts import Containment
     from executor.plan.model import Check
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
     Start = tuple[tuple[str, ...], dict[str, str]]
 
@@ -50,25 +50,25 @@ NO_NETWORK = (
 )
 
 
-class Enclosure:
+class CheckContainment:
     """One for all checks of a task's POST."""
 
-    def __init__(self, bench: Bench, task: Task, containment: Containment) -> None:
+    def __init__(self, context: RunContext, task: Task, containment: Containment) -> None:
         self.containment = containment
-        self._bench = bench
-        self._mode = wanted_of(bench, task).mode
-        self._named = bench.named_secrets(task)
-        self._around = surroundings(bench, task, private=task.runner == "agent")
+        self._context = context
+        self._mode = wanted_of(context, task).mode
+        self._named = context.named_secrets(task)
+        self._around = surroundings(context, task, private=task.runner == "agent")
         self._safe = self._safe_folders(task)
         if containment.kind != "none":
-            start_files.make_way(bench.root, self._around.locks.placeholders)
-        judges = (*agent.globs_of(bench), GIT)
-        self._startup = agent.startup_of(bench, task)
+            start_files.make_way(context.root, self._around.locks.placeholders)
+        judges = (*agent.globs_of(context), GIT)
+        self._startup = agent.startup_of(context, task)
         self._steering = self._steered_by()
         self._left: list[str] = []
         self._began_ns = now_ns()
-        self._read_only = (*protect.present(bench.root, judges), *self._around.read_only, *self._steering)
-        self._scratch = os.path.join(bench.root, runs.JOBS, task.task_id, SCRATCH, "scratch")
+        self._read_only = (*protect.present(context.root, judges), *self._around.read_only, *self._steering)
+        self._scratch = os.path.join(context.root, runs.JOBS, task.task_id, SCRATCH, "scratch")
 
     @property
     def refusal(self) -> str:
@@ -79,15 +79,15 @@ class Enclosure:
 
     def _safe_folders(self, task: Task) -> tuple[str, ...]:
         """Return the folders of the project whose programs a check may start: those that no agent has written to."""
-        bench = self._bench
-        if wanted_of(bench, task).environment == "writable":
-            return locked.environments(bench.root, {**os.environ, **bench.environ}, bench.python)
-        before = known_before(bench, task)
+        context = self._context
+        if wanted_of(context, task).environment == "writable":
+            return locked.environments(context.root, {**os.environ, **context.environ}, context.python)
+        before = known_before(context, task)
         return tuple(one for one in self._around.locks.read_only if before is None or one in before)
 
     def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return the command line of a check inside the sandbox, and its environment."""
-        plain = {**env, "PATH": locked.safe_path(self._bench.root, env["PATH"], self._safe)}
+        plain = {**env, "PATH": locked.safe_path(self._context.root, env["PATH"], self._safe)}
         if kinds.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
@@ -102,8 +102,8 @@ class Enclosure:
     def look_between(self, task: Task) -> str:
         """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""
         steering = tuple(path for path in self._steered_by() if path not in self._steering)
-        steering = tuple(path for path in steering if ignore_files.steers(self._bench.root, path))
-        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), steering, when="its checks ran")
+        steering = tuple(path for path in steering if ignore_files.steers(self._context.root, path))
+        put_aside(self._context, task, self._context.folder(task, SCRATCH), steering, when="its checks ran")
         self._left += [path for path in steering if path not in self._left]
         return _named(steering)
 
@@ -112,19 +112,19 @@ class Enclosure:
         self.look_between(task)
         around = self._around
         started = start_files.appeared(
-            self._bench.root,
+            self._context.root,
             around.locks.before,
-            allowed=allowed(wanted_of(self._bench, task)),
+            allowed=allowed(wanted_of(self._context, task)),
             changed_since_ns=around.since_ns,
         )
-        put_aside(self._bench, task, self._bench.folder(task, SCRATCH), started, when="its checks ran")
-        clear_bits(self._bench, task, self._began_ns, when="its checks ran")
+        put_aside(self._context, task, self._context.folder(task, SCRATCH), started, when="its checks ran")
+        clear_bits(self._context, task, self._began_ns, when="its checks ran")
         named = _named(self._left)
         return f"a check left {named}, {OTHERS_START}" if named else ""
 
     def _steered_by(self) -> tuple[str, ...]:
         """Return the files that judging programs read as they start."""
-        found = startup_files.find(self._bench.root, self._startup)
+        found = startup_files.find(self._context.root, self._startup)
         return (*found.files, *found.hiding)
 
     @property
@@ -137,7 +137,7 @@ class Enclosure:
         return sandbox.contained(
             self.containment.replace(network=check.network),
             argv,
-            root=self._bench.root,
+            root=self._context.root,
             scratch=self._scratch,
             home=os.path.expanduser("~"),
             read_only=self._read_only,
@@ -173,17 +173,17 @@ def _named(paths: Sequence[str]) -> str:
 
 
 @contextmanager
-def enclosed(bench: Bench, task: Task) -> Iterator[Enclosure | None]:
+def enclosed(context: RunContext, task: Task) -> Iterator[CheckContainment | None]:
     """Have the checks of a step that an agent did held in meanwhile; sandbox: off holds none."""
-    wanted = wanted_of(bench, task)
+    wanted = wanted_of(context, task)
     if wanted.mode == "off":
         yield None
         return
-    path = bench.environ.get("PATH", os.defpath)
-    held = Enclosure(bench, task, sandbox.containment(wanted.mode, network=False, path=path))
-    bench.enclosure = held
+    path = context.environ.get("PATH", os.defpath)
+    held = CheckContainment(context, task, sandbox.containment(wanted.mode, network=False, path=path))
+    context.enclosure = held
     try:
         yield held
     finally:
-        bench.enclosure = None
-        start_files.clear(bench.root)
+        context.enclosure = None
+        start_files.clear(context.root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +13,7 @@ WORD = re.compile(r"[A-Za-z_.\d][\w.+-]*")
 VERSION = re.compile(r"[\d.]+$")
 
 
-class Tool(Value):
+class Tool(Record):
     """A program, and the names of files that steer it.
 
     `words` are those of a command or a script by which it is known. `near` counts in the folders where judges start,

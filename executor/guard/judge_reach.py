@@ -11,7 +11,7 @@ from executor.guard.make_targets import included
 from executor.store.imports import kind_of, named_in_words
 from executor.store.sources import FOREIGN, behind
 from executor.system import safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +45,7 @@ _QUOTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
 
 
-class Reach(Value):
+class Reach(Record):
     """What checks lead to: the words in them and in their scripts, those files, the folders where they start.
 
     `direct` are the Python files that are started by name, `here` is True when Python looks for modules where it is

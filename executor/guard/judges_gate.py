@@ -9,7 +9,7 @@ from executor.system import state_home
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 
 def distrust_caches(root: str) -> None:
@@ -20,30 +20,30 @@ def distrust_caches(root: str) -> None:
         briefed_judges.distrust_caches(root)
 
 
-def refuse_changed(bench: Bench) -> None:
+def refuse_changed(context: RunContext) -> None:
     """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
-    if _concerns(bench):
+    if _concerns(context):
         from executor.guard import briefed_judges
 
-        briefed_judges.refuse_changed(bench)
+        briefed_judges.refuse_changed(context)
 
 
-def changed_meanwhile(bench: Bench) -> str:
+def changed_meanwhile(context: RunContext) -> str:
     """Return that what judges changed while a brief is out, for a job that has ended; empty when it did not."""
-    if not _concerns(bench):
+    if not _concerns(context):
         return ""
     from executor.guard import briefed_judges
 
-    return briefed_judges.changed_meanwhile(bench)
+    return briefed_judges.changed_meanwhile(context)
 
 
-def settle(bench: Bench) -> None:
+def settle(context: RunContext) -> None:
     """Forget what was remembered when no brief needs it any more."""
-    if _concerns(bench):
+    if _concerns(context):
         from executor.guard import briefed_judges
 
-        briefed_judges.forget_settled(bench)
+        briefed_judges.forget_settled(context)
 
 
-def _concerns(bench: Bench) -> bool:
-    return any(state.judges for state in bench.states.values()) or state_home.may_remember(bench.root)
+def _concerns(context: RunContext) -> bool:
+    return any(state.judges for state in context.states.values()) or state_home.may_remember(context.root)

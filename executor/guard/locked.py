@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.guard import home_view, start_files
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ MARKERS = ("pyvenv.cfg", "conda-meta")
 MOST = 300  # mounts of start files
 
 
-class Locked(Value):
+class Locked(Record):
     """Paths of the project: `read_only` are there, `placeholders` are not and must not be made.
 
     `before` are the start files that were there, `links` those of them, and environments, that are links.

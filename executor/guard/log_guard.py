@@ -14,9 +14,9 @@ from executor.guard.restore import CHANGED, LOST, TAKEN, Change
 from executor.guard.scan import FILE, LINK
 from executor.store import caches, log_reader
 from executor.store import runs as job_records
-from executor.store.log_writer import Journal, settled, settled_size
+from executor.store.log_writer import LogWriter, settled, settled_size
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ EXPLAINS = {
 }
 
 
-class Mark(Value):
+class Mark(Record):
     """The log up to `size` bytes: `digest` is of those from `start`; `link` its text when it is one, `jobs` run."""
 
     size: int = 0
@@ -67,7 +67,7 @@ class Mark(Value):
     jobs: tuple[str, ...] = ()
 
 
-class Verified(Value):
+class Verified(Record):
     """What became of the log: `found` is what was changed, and mended where its `restored` says so.
 
     `explained` are the states of boxes, by step, that lines behind the mark account for, as guarded.allowed_spec
@@ -79,7 +79,7 @@ class Verified(Value):
     explained: Mapping[int, str] = {}
 
 
-def remember(journal: Journal, folder: str, *, jobs: Collection[str] = ()) -> Mark:
+def remember(journal: LogWriter, folder: str, *, jobs: Collection[str] = ()) -> Mark:
     """Know the log again as it is now. `jobs` are the ids of tasks whose supervisors may write to it meanwhile."""
     journal.keep()
     files.private_folder(folder)
@@ -92,7 +92,7 @@ def remember(journal: Journal, folder: str, *, jobs: Collection[str] = ()) -> Ma
     return mark
 
 
-def verify(journal: Journal, folder: str, *, task_id: str, mark: Mark | None = None) -> Verified:
+def verify(journal: LogWriter, folder: str, *, task_id: str, mark: Mark | None = None) -> Verified:
     """Take out of the log what neither we nor a supervisor wrote since the mark, and put back what is gone.
 
     Without `mark`, which `remember` gave, another executor made it: the one in the folder counts, and lines of this
@@ -113,7 +113,7 @@ def verify(journal: Journal, folder: str, *, task_id: str, mark: Mark | None = N
 class _Since:
     """What stands in the log behind the mark."""
 
-    def __init__(self, journal: Journal, folder: str, mark: Mark, *, task_id: str) -> None:
+    def __init__(self, journal: LogWriter, folder: str, mark: Mark, *, task_id: str) -> None:
         self._journal = journal
         self._folder = folder
         self._mark = mark

@@ -8,7 +8,7 @@ import os
 from executor.errors import MachineError
 from executor.guard import home_view
 from executor.system import files, own_program
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ SECRETS = (
 )
 
 
-class Containment(Value):
+class Containment(Record):
     """What holds the shell: `kind` is bubblewrap, claude-code (its own) or none, `why` there is none.
 
     `program` is the path of bwrap.
@@ -58,7 +58,7 @@ class Containment(Value):
         return f"{name}: the project writable, the rest read-only, {network}"
 
 
-class Sight(Value):
+class Sight(Record):
     """What a contained command sees; all paths are absolute.
 
     `private`: homes show the allow list alone, /tmp is its own, sockets are out of reach; else it sees what we see.

@@ -14,7 +14,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from executor.system.procfs import Line
+    from executor.system.procfs import ProcessStat
 
 # What agents put into the environment of the commands that they run.
 MARKS = {
@@ -94,7 +94,7 @@ def _other(given: set[str]) -> str:
     return found or ancestry.doubt(chain, given)
 
 
-def _below_a_person(chain: Sequence[Line]) -> int:
+def _below_a_person(chain: Sequence[ProcessStat]) -> int:
     """Return how many of a chain are below the outermost shell of a person, else below what starts sessions."""
     for at in range(len(chain) - 1, -1, -1):
         if _is_a_persons_shell(chain[at]):
@@ -102,7 +102,7 @@ def _below_a_person(chain: Sequence[Line]) -> int:
     return next((at for at, line in enumerate(chain) if procfs.name(line.pid) in ancestry.SESSIONS), len(chain))
 
 
-def _is_a_persons_shell(line: Line) -> bool:
+def _is_a_persons_shell(line: ProcessStat) -> bool:
     """Return True for an interactive shell that leads the session of a terminal, and that no agent has marked."""
     if line.session != line.pid or not line.terminal:
         return False
@@ -134,5 +134,5 @@ def _same(giver: str) -> str:
     return giver[: -len(giver.split(" ", 3)[-1])]
 
 
-def _identity(line: Line) -> str:
+def _identity(line: ProcessStat) -> str:
     return f"{line.pid} {line.start} {ancestry.boot()} {procfs.name(line.pid)}"

@@ -7,7 +7,7 @@ import os
 
 from executor.guard import path_patterns, scan, snapshot, startup_files
 from executor.guard.compare import Compared, is_same
-from executor.guard.restore import CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Mender
+from executor.guard.restore import CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Restorer
 from executor.guard.scan import FILE, FOLDER, RECORDS, ancestors
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING
@@ -117,7 +117,7 @@ def put_back(
 ) -> tuple[Change, ...]:
     """Put these changes back, what was added aside; return each with whether it is as it was."""
     kept = snapshot.read(folder) if any(one.kind != LOST for one in found) else None
-    return Mender(root, folder, kept, explained).mend(found) if kept else tuple(found)
+    return Restorer(root, folder, kept, explained).mend(found) if kept else tuple(found)
 
 
 def sweep(root: str, folder: str) -> tuple[Change, ...]:
@@ -132,7 +132,7 @@ def sweep(root: str, folder: str) -> tuple[Change, ...]:
     now = {**scan.survey(root, kept.globs, kept.survey).caches, **startup_files.compiled(root, own)}
     before = kept.survey.caches
     stale = [path for path, one in now.items() if not is_same(one, before.get(path))]
-    return Mender(root, folder, kept, NOTHING).sweep([path for path in stale if path not in kept.entries])
+    return Restorer(root, folder, kept, NOTHING).sweep([path for path in stale if path not in kept.entries])
 
 
 def heal(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:

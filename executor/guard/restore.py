@@ -9,12 +9,12 @@ from executor.errors import MachineError
 from executor.guard import path_patterns, scan, snapshot
 from executor.guard.scan import FILE, FOLDER, LINK, OTHER, RECORDS, ancestors
 from executor.system import files, locks
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from executor.guard.scan import Look
+    from executor.guard.scan import FileStat
     from executor.guard.snapshot import Entry, Snapshot
 
 CHANGED, REMOVED, ADDED, MODE, REPLACED, LOST = "changed", "removed", "added", "mode", "replaced", "lost"
@@ -24,7 +24,7 @@ OWNER_ALL = 0o700
 MOST_TAKEN = 1000  # times that one path is moved aside
 
 
-class Change(Value):
+class Change(Record):
     """One thing that is not as it was: `kind` is changed, removed, added, mode, replaced or lost.
 
     `restored` says that it is as it was again; `why` that it could not be.
@@ -36,7 +36,7 @@ class Change(Value):
     why: str = ""
 
 
-class Mender:
+class Restorer:
     """Puts back what a snapshot in `folder` remembers; what stood in the way goes to `folder`/taken."""
 
     def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
@@ -139,7 +139,7 @@ class Mender:
             return before
         return path_patterns.allowed_spec(before, _read(here), self._explained)
 
-    def _replace(self, path: str, data: bytes, was: Look) -> None:
+    def _replace(self, path: str, data: bytes, was: FileStat) -> None:
         """Write it in our own folder first, where a death leaves nothing in the way; beside it on another disk."""
         here, beside = os.path.join(self._root, path), os.path.join(self._folder, NEW)
         owner, durable = (was.uid, was.gid), path == self._kept.spec
@@ -150,7 +150,7 @@ class Mender:
                 raise
             files.replace(here, data, mode=was.mode, owner=owner, durable=durable)
 
-    def _make_folder(self, path: str, here: str, was: Look) -> None:
+    def _make_folder(self, path: str, here: str, was: FileStat) -> None:
         now = scan.look(here)
         if now is None or now.kind != FOLDER:
             self._take(path)
@@ -158,7 +158,7 @@ class Mender:
         os.chmod(here, was.mode | OWNER_ALL)
         self._opened[path] = was.mode
 
-    def _aside(self, path: str, here: str, now: Look | None) -> None:
+    def _aside(self, path: str, here: str, now: FileStat | None) -> None:
         """Keep what is to be overwritten; a file stays in its place meanwhile, so that there is always one."""
         if now and now.kind == FILE:
             try:
@@ -198,7 +198,7 @@ class Mender:
         raise MachineError(f"there is no room for it in {self._folder}/{TAKEN}; free some space")
 
 
-def _across(here: str, room: str, now: Look) -> None:
+def _across(here: str, room: str, now: FileStat) -> None:
     """Move to another disk; a pipe or socket holds nothing worth keeping."""
     if now.kind == OTHER:
         os.unlink(here)

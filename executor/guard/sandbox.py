@@ -9,7 +9,7 @@ from executor.guard.mounts import OURS, Containment, contained
 from executor.system import files, process
 from executor.system.interrupts import Interrupts
 from executor.system.masking import clean_control
-from executor.system.process_loop import Watch
+from executor.system.process_loop import ProcessLoop
 
 __all__ = ["Containment", "contained", "containment"]
 
@@ -66,7 +66,7 @@ def _tried(tried: Containment, folder: str) -> str:
 
 def _output(argv: tuple[str, ...], *, token: str) -> str:
     """Return the first line that a program says in its time."""
-    watch = Watch(Interrupts())
+    watch = ProcessLoop(Interrupts())
     watch.add(process.start(process.Command(name="bwrap", argv=argv, env={}, token=token, limit_s=PROBE_S)))
     ended: list[process.Ended] = []
     while not ended:

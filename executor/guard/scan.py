@@ -7,7 +7,7 @@ import os
 import stat
 
 from executor.guard import path_patterns
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ ASIDE = frozenset((".git", "node_modules", ".venv"))
 A_VENV = "pyvenv.cfg"
 
 
-class Look(Value):
+class FileStat(Record):
     """What one look at a path showed, no link followed; times are nanoseconds, `target` is a link's own text."""
 
     kind: str
@@ -34,7 +34,7 @@ class Look(Value):
     gid: int
     target: str = ""
 
-    # A third of the time of Value's own, felt over thousands of files.
+    # A third of the time of Record's own, felt over thousands of files.
     def __init__(  # noqa: PLR0913, PLR0917 - its fields
         self,
         kind: str,
@@ -71,24 +71,24 @@ class Look(Value):
         return look
 
 
-class Survey(Value):
+class TreeScan(Record):
     """What a walk found, by path from the root.
 
     `above` are the modes of folders that lead to it; `mounts` says where a link on the way led, by the link's path;
     `skipped` are folders that were not looked into.
     """
 
-    looks: Mapping[str, Look]
-    caches: Mapping[str, Look]
+    looks: Mapping[str, FileStat]
+    caches: Mapping[str, FileStat]
     above: Mapping[str, int]
     mounts: Mapping[str, str]
     skipped: tuple[str, ...]
 
 
-def look(path: str) -> Look | None:
+def look(path: str) -> FileStat | None:
     """Return what is there, None when nothing is."""
     try:
-        return Look.of(path, os.lstat(path))
+        return FileStat.of(path, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:  # a path that is too long leads nowhere: the folders above it are seen
@@ -97,12 +97,12 @@ def look(path: str) -> Look | None:
         return None
 
 
-def survey(root: str, globs: Iterable[str], before: Survey | None = None) -> Survey:
+def survey(root: str, globs: Iterable[str], before: TreeScan | None = None) -> TreeScan:
     """Walk what the globs guard. With a survey from before, links lead where they led then, and no new one leads on."""
     walk = _Walk(root, before)
     for glob in globs:
         walk.along(glob)
-    return Survey(walk.looks, walk.caches, walk.above, walk.mounts, tuple(sorted(walk.skipped)))
+    return TreeScan(walk.looks, walk.caches, walk.above, walk.mounts, tuple(sorted(walk.skipped)))
 
 
 def ancestors(path: str) -> Iterator[str]:
@@ -116,13 +116,13 @@ def ancestors(path: str) -> Iterator[str]:
 class _Walk:
     """One walk over a project."""
 
-    def __init__(self, root: str, before: Survey | None) -> None:
+    def __init__(self, root: str, before: TreeScan | None) -> None:
         self._root = root
         self._real_root = os.path.realpath(root)
         self._before = before
         self._wants_caches = False
-        self.looks: dict[str, Look] = {}
-        self.caches: dict[str, Look] = {}
+        self.looks: dict[str, FileStat] = {}
+        self.caches: dict[str, FileStat] = {}
         self.above: dict[str, int] = {}
         self.mounts: dict[str, str] = {}
         self.skipped: set[str] = set()
@@ -145,7 +145,7 @@ class _Walk:
         self._lead_to(os.path.join(real, "*"))
         self._below(glob, real, states)
 
-    def _seen(self, path: str) -> Look | None:
+    def _seen(self, path: str) -> FileStat | None:
         try:
             return look(f"{self._root}/{path}")
         except PermissionError:  # a folder above was closed: who opens it looks again
@@ -163,7 +163,7 @@ class _Walk:
         real = os.path.relpath(os.path.realpath(os.path.join(self._root, path)), self._real_root)
         return "" if real.split("/")[0] in ("..", ".", ".git") or _is_ours(real) else real
 
-    def _keep(self, path: str, seen: Look) -> None:
+    def _keep(self, path: str, seen: FileStat) -> None:
         self.looks[path] = seen
         self._lead_to(path)
         real = self._inside(path) if seen.kind == LINK and not self._before else ""
@@ -201,7 +201,7 @@ class _Walk:
             if is_folder and not self._is_skipped(path, taken=taken):
                 yield path, now
 
-    def _cache(self, path: str, seen: Look | None) -> None:
+    def _cache(self, path: str, seen: FileStat | None) -> None:
         waiting = {path: seen}
         while waiting:
             here, now = waiting.popitem()

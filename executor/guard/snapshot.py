@@ -9,10 +9,10 @@ from operator import itemgetter
 from executor.errors import MachineError
 from executor.guard import ignore_files, scan, startup_files
 from executor.guard.judge_parts import has_parts
-from executor.guard.scan import FILE, Look, Survey
+from executor.guard.scan import FILE, FileStat, TreeScan
 from executor.guard.startup_files import Startup
 from executor.system import files
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -29,24 +29,24 @@ MOST_READ = 1 << 30  # bytes that are read to know files again that are not kept
 SMALL = 256 << 10  # bytes of one file that is kept in memory too
 MOST_IN_MEMORY = 4 << 20
 BLOCK = 1 << 20
-_values = itemgetter(*Look._fields)
+_values = itemgetter(*FileStat._fields)
 NO_STARTUP = Startup()
 
 
-class Entry(Value):
+class Entry(Record):
     """One guarded path; `digest` is empty when nobody read it, `at` where its content is kept, -1 for nowhere."""
 
-    look: Look
+    look: FileStat
     digest: str = ""
     at: int = -1
 
     # As of a look: there are thousands.
-    def __init__(self, look: Look, digest: str = "", at: int = -1) -> None:
+    def __init__(self, look: FileStat, digest: str = "", at: int = -1) -> None:
         given = self.__dict__
         given["look"], given["digest"], given["at"] = look, digest, at
 
 
-class Snapshot(Value):
+class Snapshot(Record):
     """All that was there. `spec` is the path of the file that SPEC.md is, absolute when a link leads outside.
 
     `startup` is what judging programs read as they start: what of it was there is among the entries.
@@ -54,12 +54,12 @@ class Snapshot(Value):
 
     globs: tuple[str, ...]
     entries: Mapping[str, Entry]
-    survey: Survey
+    survey: TreeScan
     spec: str
     startup: Startup = NO_STARTUP
 
 
-class Memory(Value):
+class Memory(Record):
     """What we ourselves still know while we live, whatever happens to the folder: contents are by digest.
 
     `startup` are the paths of what judging programs read as they start, those left out that others read too.
@@ -188,7 +188,7 @@ def _place(root: str, path: str) -> str:
     return path if path.startswith("/") else f"{root}/{path}"
 
 
-def _outside(spec: str) -> dict[str, Look]:
+def _outside(spec: str) -> dict[str, FileStat]:
     """Return the file that SPEC.md leads to outside the project: we write there, so we guard it there."""
     look = scan.look(spec) if os.path.isabs(spec) else None
     return {spec: look} if look and look.kind == FILE else {}
@@ -214,7 +214,7 @@ class _Pack:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def entry(self, path: str, look: Look) -> Entry:
+    def entry(self, path: str, look: FileStat) -> Entry:
         """Keep a path: of a file its content, where it is not too large."""
         if look.kind != FILE:
             return Entry(look)
@@ -227,7 +227,7 @@ class _Pack:
             return Entry(look)
         return self._kept(look if len(data) == look.size else look.replace(size=len(data)), data)
 
-    def _kept(self, look: Look, data: bytes) -> Entry:
+    def _kept(self, look: FileStat, data: bytes) -> Entry:
         digest, at = self._sha256(data).hexdigest(), self._at
         self._file.write(data)
         self._at += len(data)
@@ -252,10 +252,10 @@ def _as_json(kept: Snapshot) -> dict[str, object]:
 
 
 def _from_json(body: dict[str, Any]) -> Snapshot:
-    def typed(values: list[Any]) -> Look:
+    def typed(values: list[Any]) -> FileStat:
         kind, *numbers, target = values
         mode, size, mtime_ns, ctime_ns, inode, uid, gid = map(int, numbers)
-        return Look(str(kind), mode, size, mtime_ns, ctime_ns, inode, uid, gid, str(target))
+        return FileStat(str(kind), mode, size, mtime_ns, ctime_ns, inode, uid, gid, str(target))
 
     entries = {path: Entry(typed(one[:-2]), str(one[-2]), int(one[-1])) for path, one in body["entries"].items()}
     caches = {path: typed(one) for path, one in body["caches"].items()}
@@ -263,5 +263,5 @@ def _from_json(body: dict[str, Any]) -> Snapshot:
         raise ValueError("a path in it leads out of the project")
     above = {path: int(mode) for path, mode in body["above"].items()}
     mounts = {path: str(real) for path, real in body["mounts"].items()}
-    survey = Survey({path: one.look for path, one in entries.items()}, caches, above, mounts, tuple(body["skipped"]))
+    survey = TreeScan({path: one.look for path, one in entries.items()}, caches, above, mounts, tuple(body["skipped"]))
     return Snapshot(tuple(body["globs"]), entries, survey, str(body["spec"]), Startup.of(body["startup"]))

@@ -9,7 +9,7 @@ import re
 import stat
 
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ LEVELS = 40
 MOST_PLAIN = 1000  # of one folder: files whose names say nothing
 
 
-class Survey(Value):
+class Survey(Record):
     """What a walk over a project found, as paths relative to it; `is_cut` when it did not look at all of it."""
 
     starts: tuple[str, ...] = ()

@@ -9,13 +9,13 @@ import re
 from executor.guard import scan
 from executor.guard.path_patterns import CACHES, WILD
 from executor.guard.scan import ASIDE, FILE, FOLDER, LINK, RECORDS
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Self
 
-    from executor.guard.scan import Look
+    from executor.guard.scan import FileStat
 
     Entries = list[os.DirEntry[str]]
     Matcher = Callable[[str], bool]
@@ -30,7 +30,7 @@ _RUN = re.compile(r"main\.\d+")
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 
 
-class Startup(Value):
+class Startup(Record):
     """What would change a judge by being there.
 
     `folders` has, by folder, the names and patterns of files that count there, `programs` the names of programs that
@@ -64,7 +64,7 @@ class Startup(Value):
         tests = {folder: (*self.leads.get(folder, ()), *self.modules) for folder in found.tested}
         return self.replace(free=(*self.free, *found.hiding), leads={**self.leads, **tests}, tests=False)
 
-    def beside(self, looks: Mapping[str, Look]) -> Self:
+    def beside(self, looks: Mapping[str, FileStat]) -> Self:
         """Return the same with what Python would load in the stead of these files, by their names alone."""
         leads = {folder: {*names} for folder, names in self.leads.items()}
         for folder, name in _modules_of(looks):
@@ -72,14 +72,14 @@ class Startup(Value):
         return self.replace(leads={folder: tuple(sorted(names)) for folder, names in leads.items()})
 
 
-class Found(Value):
+class Found(Record):
     """What lies there: `files` are judges themselves, `hiding` are modules that hide another's.
 
     `tested` are the folders with tests, where Startup asks for them.
     """
 
-    files: Mapping[str, Look] = {}
-    hiding: Mapping[str, Look] = {}
+    files: Mapping[str, FileStat] = {}
+    hiding: Mapping[str, FileStat] = {}
     tested: tuple[str, ...] = ()
 
 
@@ -108,7 +108,7 @@ class _Search:
         self.hiding: set[str] = set()
         self.tested: list[str] = []
 
-    def looks(self, paths: set[str]) -> dict[str, Look]:
+    def looks(self, paths: set[str]) -> dict[str, FileStat]:
         """Return what is at these paths, those left out that the step is to make."""
         every = {*paths, *(target for path in paths if (target := self._target(path)))} - self._free
         each = ((path, scan.look(os.path.join(self._root, path))) for path in sorted(every))
@@ -224,7 +224,7 @@ def _matcher(patterns: tuple[str, ...]) -> Matcher:
     return lambda name: name in plain or matches(name) is not None
 
 
-def compiled(root: str, looks: Mapping[str, Look]) -> dict[str, Look]:
+def compiled(root: str, looks: Mapping[str, FileStat]) -> dict[str, FileStat]:
     """Return the compiled forms that Python keeps of these files."""
     stems: dict[str, set[str]] = {}
     for folder, name in _modules_of(looks):
@@ -232,7 +232,7 @@ def compiled(root: str, looks: Mapping[str, Look]) -> dict[str, Look]:
     return {path: look for folder, names in stems.items() for path, look in _compiled(root, folder, names)}
 
 
-def _modules_of(looks: Mapping[str, Look]) -> Iterator[tuple[str, str]]:
+def _modules_of(looks: Mapping[str, FileStat]) -> Iterator[tuple[str, str]]:
     """Yield folder and name of each module among these paths, but of those whose folder is a judge as a whole."""
     for path, look in looks.items():
         if path.endswith(".py") and look.kind in (FILE, LINK):
@@ -241,7 +241,7 @@ def _modules_of(looks: Mapping[str, Look]) -> Iterator[tuple[str, str]]:
                 yield folder, name.removesuffix(".py")
 
 
-def _compiled(root: str, folder: str, names: set[str]) -> Iterator[tuple[str, Look]]:
+def _compiled(root: str, folder: str, names: set[str]) -> Iterator[tuple[str, FileStat]]:
     cache = _path(folder, "__pycache__")
     try:
         found = os.listdir(os.path.join(root, cache))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules.stats import lasting
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ EXPLAINS = {  # what else one cause brings about: the first alone is raised
 _WORDS = {"nan": r"\bnan\b", "inf": r"\binf(?:inity)?\b"}
 
 
-class Alert(Value):
+class Alert(Record):
     """A condition that stands: what showed it, what it asks for, since when (monotonic seconds)."""
 
     key: str
@@ -50,7 +50,7 @@ class Alert(Value):
 def weigh(
     standing: Mapping[str, Alert],
     key: str,
-    judgement: Judgement,
+    judgement: RuleResult,
     *,
     action: str,
     now_s: float,
@@ -99,14 +99,14 @@ def _as_word(part: re.Match[str]) -> str:
     return part["opens"] + _WORDS[part["word"].lower()] if part["word"] else part[0]
 
 
-def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> Judgement:
+def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> RuleResult:
     """Judge what a command printed on stdout: a match stands whatever the exit code.
 
     Without one a success is well; a failure, or no exit code at all, is not there yet: no opinion.
     """
     found = pattern.search(text)
     if found:
-        return Judgement(stands=True, text=f"{_cut(found[0])!r} in {_cut(_line_of(text, found.start()))!r}")
+        return RuleResult(stands=True, text=f"{_cut(found[0])!r} in {_cut(_line_of(text, found.start()))!r}")
     return WELL if exit_code == 0 else NO_OPINION
 
 
@@ -122,22 +122,22 @@ def _cut(text: str) -> str:
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
 
 
-def judge_check(memory: Memory, exit_code: int | None) -> Judgement:
+def judge_check(memory: Memory, exit_code: int | None) -> RuleResult:
     """Judge a check: failed twice in a row it stands, passed once it is well; None (timed out) is a failure."""
     memory["failures"] = 0 if exit_code == 0 else memory.get("failures", 0) + 1
     if memory["failures"] >= TWICE:
         how = "did not end" if exit_code is None else f"exit {exit_code}"
-        return Judgement(stands=True, text=f"failed {memory['failures']} times in a row: {how}")
+        return RuleResult(stands=True, text=f"failed {memory['failures']} times in a row: {how}")
     return NO_OPINION if memory["failures"] else WELL
 
 
-def judge_alert(exit_code: int | None, output: str) -> Judgement:
+def judge_alert(exit_code: int | None, output: str) -> RuleResult:
     """Judge an alert command: it stands on exit 0 with output, whose last line it shows."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return Judgement(stands=True, text=_cut(lines[-1])) if exit_code == 0 and lines else WELL
+    return RuleResult(stands=True, text=_cut(lines[-1])) if exit_code == 0 and lines else WELL
 
 
-def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float) -> Judgement:  # noqa: FBT001 - a fact
+def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float) -> RuleResult:  # noqa: FBT001 - a fact
     """Judge a monitor that has a written grace: it stands when nothing was there for so long since the start."""
     if grace_s is None:
         return NO_OPINION
@@ -145,4 +145,4 @@ def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float
         return WELL
     waited_s = now_s - began_s
     text = f"nothing to see for {lasting(waited_s)} since the start"
-    return Judgement(stands=True, text=text) if waited_s >= grace_s else NO_OPINION
+    return RuleResult(stands=True, text=text) if waited_s >= grace_s else NO_OPINION

@@ -12,7 +12,7 @@ from executor.monitoring.probes.process import HERTZ, STOPPED, descendants, writ
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Place, Reading
+    from executor.monitoring.model import Memory, ProbeContext, Sample
     from executor.monitoring.probes.process import Seen
     from executor.plan.model import Monitor
 
@@ -26,7 +26,7 @@ LAST_PIECES = 2
 _COUNTS = re.compile(rb"(\d[\d,.]*)\s*(?:/|of)\s*\d|(\d[\d,.]*)\s*%")
 
 
-def with_signs(reading: Reading, monitor: Monitor, memory: Memory, place: Place) -> Reading:
+def with_signs(reading: Sample, monitor: Monitor, memory: Memory, place: ProbeContext) -> Sample:
     """Return a reading with what else is known of the job, for a monitor whose rules judge by time."""
     if not any(rule.kind in PACED for rule in monitor.rules):
         return reading
@@ -45,7 +45,7 @@ def with_signs(reading: Reading, monitor: Monitor, memory: Memory, place: Place)
     )
 
 
-def _note_bars(kept: Memory, monitor: Monitor, place: Place, *, is_still: bool) -> None:
+def _note_bars(kept: Memory, monitor: Monitor, place: ProbeContext, *, is_still: bool) -> None:
     """Count the looks at which a bar has moved: in what the job prints, or in a file that gains no rows."""
     paths = [os.path.join(place.folder, name) for name in OWN]
     paths += [path for path in [_file_of(monitor, place)] if path] if is_still else []
@@ -53,7 +53,7 @@ def _note_bars(kept: Memory, monitor: Monitor, place: Place, *, is_still: bool) 
     kept["signs"] = kept.get("signs", 0) + bool(moved)
 
 
-def _file_of(monitor: Monitor, place: Place) -> str:
+def _file_of(monitor: Monitor, place: ProbeContext) -> str:
     if monitor.kind not in ("metrics", "log"):
         return ""
     pattern = str(fields(monitor.asks, "file")["file"])
@@ -97,7 +97,7 @@ def _is_busy(kept: Memory, family: list[Seen], now_s: float) -> bool:
     return bool(ticks / HERTZ >= BUSY_SHARE * (now_s - at_s) or sum(a[2] - b[2] for a, b in known) >= BUSY_BYTES)
 
 
-def moved(reading: Reading, before: Reading, kind: str) -> bool:
+def moved(reading: Sample, before: Sample, kind: str) -> bool:
     """Tell whether a look shows that the training got on since the one before it: a step, a checkpoint, a bar."""
     if kind == "log":
         count = counts_in(reading.text.encode("utf-8", "replace"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
 
-class Place(Value):
+class ProbeContext(Record):
     """Where a probe looks: the job's root, its run's folder and token, its launcher, and when the run began.
 
     `now_s` is the monotonic time of the look, seconds, by a clock that nobody sets; `began_ns` is the run's start on
@@ -28,7 +28,7 @@ class Place(Value):
     ended: bool = False
 
 
-class Reading(Value):
+class Sample(Record):
     """What a probe saw at one look.
 
     `there` is False while what it looks at does not exist yet. `progress` only grows while a training gets on (steps,
@@ -60,7 +60,7 @@ class Reading(Value):
     frozen: bool = False
 
 
-class Judgement(Value):
+class RuleResult(Record):
     """What a rule says: `stands` True, False, or None for no opinion; `text` shows the samples or the match.
 
     `only_told`: the alert tells people and does nothing else, whatever its monitor's `on_alert` says.
@@ -73,5 +73,5 @@ class Judgement(Value):
 
 
 Memory = dict[str, "Any"]  # what a probe or a rule keeps from look to look; JSON can hold it
-NO_OPINION = Judgement()
-WELL = Judgement(stands=False)
+NO_OPINION = RuleResult()
+WELL = RuleResult(stands=False)

@@ -7,11 +7,11 @@ import re
 
 from executor.checks import kinds
 from executor.monitoring import alerts
-from executor.monitoring.model import Judgement, Reading
+from executor.monitoring.model import RuleResult, Sample
 from executor.monitoring.options import fields
 from executor.monitoring.rules.registry import RULES
 from executor.monitoring.unseen import grace_s, unseen
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.regex_search import LIMIT_S, Bounded, TooSlowError
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ def _ends_of(lines: list[str]) -> str:
     return ends[0] if len(ends) == 1 else " ... ".join(one[:END_CHARS] for one in ends)
 
 
-class Judged(Value):
+class Judged(Record):
     """What one look says of one alert key."""
 
     key: str
-    judgement: Judgement
+    judgement: RuleResult
     monitor: Monitor
 
 
-class Watched:
+class MonitorState:
     """One monitor, with what it saw last and what its probe and rules remember."""
 
     def __init__(self, monitor: Monitor, kept: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class Watched:
         self.next_s = 0.0
         self.busy = False
         self.looked_s: float | None = None
-        self.reading = Reading(at_s=0.0, there=False)
+        self.reading = Sample(at_s=0.0, there=False)
         self.troubled = ""
         self.ever_there = bool(kept.get("there"))
         self.steps = bool(kept.get("steps"))
@@ -99,7 +99,7 @@ class Watched:
         on_time = self.next_s + interval_s
         self.next_s = on_time if on_time > now_s else now_s + interval_s
 
-    def take(self, reading: Reading) -> list[Judged]:
+    def take(self, reading: Sample) -> list[Judged]:
         """Take in what a probe saw and return what the rules say of it."""
         self.busy, self.looked_s = False, reading.at_s
         self.troubled = self._too_slow() if self.slow >= GIVEN_UP else ""
@@ -147,9 +147,9 @@ class Watched:
         self.rules["matches"] = seen
         self.rules["quiet"] = 0 if new else self.rules.get("quiet", QUIET_LOOKS) + 1
         stands = True if new else False if self.rules["quiet"] >= QUIET_LOOKS else None
-        return [self.judged("alert_on", Judgement(stands, self.reading.text))]
+        return [self.judged("alert_on", RuleResult(stands, self.reading.text))]
 
-    def judged(self, what: str, judgement: Judgement) -> Judged:
+    def judged(self, what: str, judgement: RuleResult) -> Judged:
         """Return a judgement under the key of its alert."""
         return Judged(f"{self.monitor.name}/{what}", judgement, self.monitor)
 
@@ -164,7 +164,7 @@ class Watched:
         there = exit_code == 0 or (asks and not errors)
         ended = ": ".join(filter(None, (kinds.ending(exit_code), errors or last)))
         self.troubled = "" if there else kinds.one_line(ended)
-        self.reading = Reading(at_s=now_s, there=there, text=_ends_of(lines))
+        self.reading = Sample(at_s=now_s, there=there, text=_ends_of(lines))
         self.ever_there = self.ever_there or there or asks
         self._note_look(now_s)
         try:
@@ -173,7 +173,7 @@ class Watched:
             self._was_slow()
             return []
 
-    def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, Judgement]]:
+    def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, RuleResult]]:
         kind = self.monitor.kind
         if self.pattern is not None and self.slow < GIVEN_UP:
             yield "alert_on", alerts.judge_output(self.pattern, output, exit_code)
@@ -182,7 +182,7 @@ class Watched:
         if kind == "alert":
             yield "alert", alerts.judge_alert(exit_code, output)
 
-    def _searched(self, reading: Reading) -> Reading:
+    def _searched(self, reading: Sample) -> Sample:
         """Return a reading with what matches in the lines that its probe hands out, counted as the probe does."""
         if self.pattern is None or not reading.lines or self.slow >= GIVEN_UP:
             return reading.replace(lines=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.plan.issues import did_you_mean, shown
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ FORMATS = ("jsonl", "csv", "columns", "tensorboard")
 LONGEST = 4096
 
 
-class Form(Value):
+class Form(Record):
     """How a probe is asked: by the text under its key, which is `main` of the mapping that says more.
 
     `fields` tells for each key what is wrong with its value, empty for nothing; `spelled` is the whole, in words.

@@ -7,7 +7,7 @@ import time
 
 from executor.monitoring import alerts
 from executor.monitoring.liveness import with_signs
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes.log import OWN
 from executor.monitoring.probes.paths import nearest
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     from threading import Semaphore
     from typing import Any
 
-    from executor.monitoring.model import Place
-    from executor.monitoring.monitor import Watched
+    from executor.monitoring.model import ProbeContext
+    from executor.monitoring.monitor import MonitorState
     from executor.plan.model import Monitor
 
 LATE_S = 30.0
 
 
-class Prober:
+class ProbeThread:
     """A thread for probes: one that blocks in the kernel is left behind, and another thread goes on with the rest."""
 
     def __init__(self, waker: int) -> None:
         self._waker = waker
-        self._asked: list[tuple[Watched, Place]] = []
-        self._answers: list[tuple[Watched, Reading]] = []
-        self._at: Watched | None = None
+        self._asked: list[tuple[MonitorState, ProbeContext]] = []
+        self._answers: list[tuple[MonitorState, Sample]] = []
+        self._at: MonitorState | None = None
         self._at_s = 0.0
         self._turn = 0
         self._wake: Semaphore | None = None
 
-    def look(self, watched: list[Watched], place: Place) -> None:
+    def look(self, watched: list[MonitorState], place: ProbeContext) -> None:
         """Ask for these looks."""
         self._asked += [(one, place) for one in watched]
         if self._wake is None:
             self._wake = self._begin()
         self._wake.release()
 
-    def answers(self) -> list[tuple[Watched, Reading]]:
+    def answers(self) -> list[tuple[MonitorState, Sample]]:
         """Return what was seen since."""
         answers, self._answers = self._answers, []
         return answers
@@ -81,17 +81,17 @@ class Prober:
                 os.write(self._waker, b"!")
 
 
-def probed(one: Watched, place: Place) -> Reading:
+def probed(one: MonitorState, place: ProbeContext) -> Sample:
     """Return what a probe sees; one that breaks must not end the supervisor."""
     try:
         seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
         seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
         return with_signs(seen, one.monitor, one.memory, place)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
-        return Reading(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
+        return Sample(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
 
 
-def _near(monitor: Monitor, place: Place) -> str:
+def _near(monitor: Monitor, place: ProbeContext) -> str:
     """Return what may have been meant by a path at which there is nothing."""
     main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
     pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""

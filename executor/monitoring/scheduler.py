@@ -7,9 +7,9 @@ import time
 
 from executor.errors import MachineError
 from executor.monitoring.liveness import moved
-from executor.monitoring.model import Place
-from executor.monitoring.monitor import COMMANDS, Watched
-from executor.monitoring.probe_thread import Prober
+from executor.monitoring.model import ProbeContext
+from executor.monitoring.monitor import COMMANDS, MonitorState
+from executor.monitoring.probe_thread import ProbeThread
 from executor.plan.model import Check
 from executor.system import files
 from executor.system.process import Command
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.monitoring.model import Reading
+    from executor.monitoring.model import Sample
     from executor.monitoring.monitor import Judged
     from executor.plan.model import Monitor
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.process import Ended
 
 FILES = ("metrics", "log")
@@ -31,19 +31,19 @@ ERRORS = 4096  # bytes of a command's stderr that are kept
 NEVER_NS = 2**62  # no file is younger
 
 
-class Rota:
+class MonitorScheduler:
     """All monitors of a job: which are due, and what their looks bring."""
 
-    def __init__(self, bench: Bench, task: Task, monitors: tuple[Monitor, ...], kept: Mapping[str, Any]) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, monitors: tuple[Monitor, ...], kept: Mapping[str, Any]) -> None:
+        self._context = context
         self._task = task
-        self.watched = [Watched(one, kept.get(one.name, {})) for one in monitors]
+        self.watched = [MonitorState(one, kept.get(one.name, {})) for one in monitors]
         self._kept = dict(kept)
         self._moves: dict[str, int] = {}
         self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._prober = Prober(waker)
-        self._folder = files.own_folder(bench.folder(task, "monitors"))
-        self._plain = bench.without_secrets(task)
+        self._prober = ProbeThread(waker)
+        self._folder = files.own_folder(context.folder(task, "monitors"))
+        self._plain = context.without_secrets(task)
 
     def due_s(self) -> float:
         """Return the monotonic time of the next look."""
@@ -57,10 +57,10 @@ class Rota:
 
     def begin_anew(self) -> None:
         """Another run begins: what the last one left is none of its."""
-        self._kept = for_new_run(self._bench, self._task, self.kept())
-        self.watched = [Watched(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
+        self._kept = for_new_run(self._context, self._task, self.kept())
+        self.watched = [MonitorState(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
 
-    def start(self, place: Place) -> list[Command]:
+    def start(self, place: ProbeContext) -> list[Command]:
         """Begin the looks that are due: probes at once in their thread, commands are returned."""
         due = [one for one in self.watched if not one.busy and one.next_s <= place.now_s]
         for one in due:
@@ -70,7 +70,7 @@ class Rota:
             self._prober.look(probes, place)
         return [self._command(self.watched.index(one), one.monitor) for one in due if one.monitor.kind in COMMANDS]
 
-    def look_at_once(self, kinds: tuple[str, ...], place: Place) -> None:
+    def look_at_once(self, kinds: tuple[str, ...], place: ProbeContext) -> None:
         """Begin a look now, whatever the schedule says, by these probes and by those that have seen nothing yet."""
         probes = [one for one in self.watched if one.monitor.kind not in COMMANDS and not one.busy]
         found = [one for one in probes if one.monitor.kind in kinds or not one.ever_there]
@@ -95,8 +95,8 @@ class Rota:
     def _keep_errors(self, at: int) -> str:
         """Return the end of what a command said on stderr, masked; nothing else of it is kept."""
         path = self._errors(at)
-        raw = self._bench.tail(path, ERRORS)
-        said = self._bench.masker.mask(self._bench.masked_tail(path, ERRORS))
+        raw = self._context.tail(path, ERRORS)
+        said = self._context.masker.mask(self._context.masked_tail(path, ERRORS))
         if said != raw:
             try:
                 files.replace(path, said.encode("utf-8", "replace"))
@@ -110,7 +110,7 @@ class Rota:
         name = f"monitor.{at}"
         return Command(
             name=name,
-            argv=self._bench.argv(check),
+            argv=self._context.argv(check),
             env=self._environment(monitor),
             token=f"{self._task.task_id}/{name}",
             limit_s=monitor.limit_s,
@@ -122,7 +122,7 @@ class Rota:
         """Return what a monitor is given: no secret but those that it names."""
         if not monitor.env:
             return self._plain
-        return self._bench.without_secrets(self._task, allow=monitor.env)
+        return self._context.without_secrets(self._task, allow=monitor.env)
 
     def take(self, ended: Ended) -> list[Judged]:
         """Take in the end of a monitor's command."""
@@ -131,8 +131,8 @@ class Rota:
         said = self._keep_errors(at)[-300:]
         errors = said if ended.exit_code else ""
         code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
-        output = self._bench.masker.mask(ended.output.decode("utf-8", "replace"))
-        return one.take_output(code, output, self._bench.masker.mask(ended.reason or errors), time.monotonic())
+        output = self._context.masker.mask(ended.output.decode("utf-8", "replace"))
+        return one.take_output(code, output, self._context.masker.mask(ended.reason or errors), time.monotonic())
 
     def gather(self, now_s: float) -> list[Judged]:
         """Take in what probes have seen since; one that does not answer is said to be late."""
@@ -148,10 +148,10 @@ class Rota:
             )
         return [judged for one, reading in answers for judged in one.take(self._marked(one, reading))]
 
-    def _marked(self, one: Watched, reading: Reading) -> Reading:
+    def _marked(self, one: MonitorState, reading: Sample) -> Sample:
         """Return a reading as rules see it: masked, with the signs of life that other monitors saw."""
         elsewhere = sum(count for name, count in self._moves.items() if name != one.monitor.name)
-        return reading.replace(text=self._bench.masker.mask(reading.text), signs=reading.signs + elsewhere)
+        return reading.replace(text=self._context.masker.mask(reading.text), signs=reading.signs + elsewhere)
 
     def miss(self, now_s: float, began_s: float, *, ended: bool) -> dict[str, str]:
         """Return by key what the written monitors were to see and never saw."""
@@ -167,22 +167,22 @@ class Rota:
         return [one.blind(now_s, began_s) for one in self.watched if one.monitor.grace_s is not None]
 
 
-def for_new_run(bench: Bench, task: Task, kept: Mapping[str, Any]) -> dict[str, Any]:
+def for_new_run(context: RunContext, task: Task, kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what probes keep when another run begins: no rule's memory, and files from where they end now."""
     probes = {name: {"probe": one.get("probe", {}), "there": one.get("there", False)} for name, one in kept.items()}
-    return {**probes, **remembered(bench, task)}
+    return {**probes, **remembered(context, task)}
 
 
-def remembered(bench: Bench, task: Task) -> dict[str, Any]:
+def remembered(context: RunContext, task: Task) -> dict[str, Any]:
     """Return what probes must remember of files before a run begins: what stands in them is of another run.
 
     A probe that does not answer soon remembers nothing.
     """
     now_s = time.monotonic()
-    place = Place(bench.root, bench.folder(task, "main.1"), "", 0, now_s, now_s, NEVER_NS)
-    watched = [Watched(one, {}) for one in task.step.background if one.kind in FILES]
-    seen: list[Watched] = []
-    prober = Prober(-1)
+    place = ProbeContext(context.root, context.folder(task, "main.1"), "", 0, now_s, now_s, NEVER_NS)
+    watched = [MonitorState(one, {}) for one in task.step.background if one.kind in FILES]
+    seen: list[MonitorState] = []
+    prober = ProbeThread(-1)
     prober.look(watched, place)
     while len(seen) < len(watched) and time.monotonic() < now_s + ANSWER_S:
         seen += [one for one, _ in prober.answers()]

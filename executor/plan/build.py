@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.fields import NAME_CHARS, Spot
+from executor.plan.fields import NAME_CHARS, Field
 from executor.plan.issues import shown
 from executor.plan.model import (
     CHECK_LIMIT_S,
@@ -17,9 +17,9 @@ from executor.plan.model import (
     Monitor,
     Notifier,
     Retry,
-    Sample,
     Settings,
     Step,
+    TestForm,
 )
 from executor.system.records import TYPE_CHECKING
 
@@ -43,11 +43,11 @@ def title_of(slug: str, data: Mapping[str, Any]) -> str:
 
 
 def build_step(number: int, slug: str, data: Mapping[str, Any], *, max_output: int = GIB) -> Step:
-    """Return the step; FlawError, with its path from the top of the file, for what no default can mend.
+    """Return the step; ValidationIssueError, with its path from the top of the file, for what no default can mend.
 
     `max_output` is what the settings say, in bytes, for a main that says nothing.
     """
-    step = Spot(data, (f"step_{number}_{slug}",))
+    step = Field(data, (f"step_{number}_{slug}",))
     return Step(
         number=number,
         slug=slug,
@@ -61,8 +61,8 @@ def build_step(number: int, slug: str, data: Mapping[str, Any], *, max_output: i
 
 
 def build_settings(data: object) -> Settings:
-    """Return the settings, where `data` is None or what stands under `settings`; FlawError as build_step."""
-    spot = Spot(data, ("settings",))
+    """Return the settings, where `data` is None or what stands under `settings`; ValidationIssueError as build_step."""
+    spot = Field(data, ("settings",))
     if spot["version"].whole(1) != 1:
         spot["version"].refuse("must be 1: a newer do-tasks wrote this, or the number is wrong")
     return Settings(
@@ -80,7 +80,7 @@ def build_settings(data: object) -> Settings:
     )
 
 
-def edge(spot: Spot) -> Edge:
+def edge(spot: Field) -> Edge:
     """Return one entry of depends_on: a number, or {step, until}."""
     if not isinstance(spot.data, dict):
         return Edge(spot.whole(-1, least=0))
@@ -88,11 +88,11 @@ def edge(spot: Spot) -> Edge:
     return Edge(spot["step"].whole(-1, least=0), "finished" if until.data is None else until.choice(UNTIL))
 
 
-def _checks(spot: Spot) -> tuple[Check, ...]:
+def _checks(spot: Field) -> tuple[Check, ...]:
     return tuple(_check(item) for item in spot.items())
 
 
-def _check(spot: Spot) -> Check:
+def _check(spot: Field) -> Check:
     kind, key = _asked(spot)
     asks = spot[key].text() if kind in ("command", "prose") else spot[key].data
     return Check(
@@ -107,7 +107,7 @@ def _check(spot: Spot) -> Check:
     )
 
 
-def _asked(spot: Spot) -> tuple[str, str]:
+def _asked(spot: Field) -> tuple[str, str]:
     """Return the kind of a check, and the key under which its question stands."""
     written = spot.mapping()
     kinds = [kind for kind in CHECK_KINDS if written.get(kind) is not None]
@@ -119,7 +119,7 @@ def _asked(spot: Spot) -> tuple[str, str]:
     return ("prose", prose) if prose else spot.refuse(f"asks nothing: give it one of {', '.join(CHECK_KINDS)}")
 
 
-def _name(spot: Spot, key: str) -> str:
+def _name(spot: Field, key: str) -> str:
     """Return a name for what has none: its prose, else its question."""
     told = next((name for name in PROSE_KEYS if isinstance(spot.data.get(name), str)), key)
     asks = spot.data[told]
@@ -127,7 +127,7 @@ def _name(spot: Spot, key: str) -> str:
     return " ".join(text.split())[:NAME_CHARS]
 
 
-def _main(spot: Spot, max_output: int) -> Main | None:
+def _main(spot: Field, max_output: int) -> Main | None:
     if not any(spot[key].data is not None for key in ("script", "command", "agent", "runner")):
         spot.mapping()
         return None
@@ -160,13 +160,13 @@ def _main(spot: Spot, max_output: int) -> Main | None:
     )
 
 
-def _command(spot: Spot) -> str:
+def _command(spot: Field) -> str:
     if spot["script"].data is not None and spot["command"].data is not None:
         spot["command"].refuse("stands beside script: keep one of the two")
     return spot["command"].text()
 
 
-def _args(spot: Spot) -> tuple[str, ...]:
+def _args(spot: Field) -> tuple[str, ...]:
     """Return arguments as they were written; a number with a point would change its spelling."""
     for item in spot.items():
         if isinstance(item.data, bool) or not isinstance(item.data, str | int):
@@ -174,7 +174,7 @@ def _args(spot: Spot) -> tuple[str, ...]:
     return tuple(str(item.data) for item in spot.items())
 
 
-def _chunks(spot: Spot) -> tuple[int, ...]:
+def _chunks(spot: Field) -> tuple[int, ...]:
     sizes = tuple(item["size"].whole(0) for item in spot["chunks"].items())
     if sizes and spot["mode"].data != "chunked":
         spot["chunks"].refuse("needs mode: chunked")
@@ -183,7 +183,7 @@ def _chunks(spot: Spot) -> tuple[int, ...]:
     return sizes
 
 
-def _rows(spot: Spot) -> str:
+def _rows(spot: Field) -> str:
     """Return the file that a chunk's rows go to; each chunk has one of its own, so that what was accepted stays."""
     text = spot["rows"].text()
     chunked = spot["mode"].data == "chunked"
@@ -196,28 +196,28 @@ def _rows(spot: Spot) -> str:
     return text
 
 
-def _sample(spot: Spot) -> Sample:
+def _sample(spot: Field) -> TestForm:
     if spot.data is None:
-        return Sample()
+        return TestForm()
     if spot.data == "none":
-        return Sample(form="none")
+        return TestForm(form="none")
     limit_s = spot["timeout"].seconds(TEST_LIMIT_S)
     if spot["command"].data is not None and spot["args"].data is not None:
         spot.refuse("has args and a command: keep one of the two")
     if spot["command"].data is not None:
-        return Sample(form="command", command=spot["command"].text(), limit_s=limit_s)
+        return TestForm(form="command", command=spot["command"].text(), limit_s=limit_s)
     if spot["args"].data is not None:
-        return Sample(form="args", args=_args(spot["args"]), limit_s=limit_s)
-    return Sample(limit_s=limit_s)
+        return TestForm(form="args", args=_args(spot["args"]), limit_s=limit_s)
+    return TestForm(limit_s=limit_s)
 
 
-def _retry(spot: Spot) -> Retry:
+def _retry(spot: Field) -> Retry:
     on = spot["on"]
     attempts = spot["attempts"].whole(Retry.attempts)
     return Retry(attempts) if on.data is None else Retry(attempts, on.texts())
 
 
-def _criterion(spot: Spot, mode: object) -> Criterion:
+def _criterion(spot: Field, mode: object) -> Criterion:
     if not isinstance(spot.data, dict):
         return Criterion(spot.text() or spot.refuse("must be text or a mapping, got nothing"))
     text = spot["criterion"].text() or spot.refuse("needs criterion: what must be true, in words")
@@ -240,7 +240,7 @@ def _criterion(spot: Spot, mode: object) -> Criterion:
     )
 
 
-def _at(spot: Spot, kind: str, mode: object) -> str:
+def _at(spot: Field, kind: str, mode: object) -> str:
     """Return when a criterion is asked first, empty when that is not written."""
     at = spot["at"].choice(("end", "start")) if spot["at"].data is not None else ""
     if at == "start" and mode != "background":
@@ -250,7 +250,7 @@ def _at(spot: Spot, kind: str, mode: object) -> str:
     return at
 
 
-def _monitors(step: Spot) -> tuple[Monitor, ...]:
+def _monitors(step: Field) -> tuple[Monitor, ...]:
     """Return the monitors of a step; what builds and knows their rules is imported for those that have some."""
     if step["background"].data is None:
         return ()
@@ -259,16 +259,16 @@ def _monitors(step: Spot) -> tuple[Monitor, ...]:
     return build_monitors(step)
 
 
-def _notifiers(spot: Spot) -> tuple[Notifier, ...]:
+def _notifiers(spot: Field) -> tuple[Notifier, ...]:
     entries = spot.items() if isinstance(spot.data, list) else [] if spot.data is None else [spot]
     return tuple(_notifier(entry) for entry in entries)
 
 
-def _notifier(spot: Spot) -> Notifier:
+def _notifier(spot: Field) -> Notifier:
     if isinstance(spot.data, str):
         name = spot.data.removeprefix("env:")
         kind = "url" if name == spot.data else "env"
-        return Notifier(kind, TARGETS[kind](Spot(name, spot.path)))
+        return Notifier(kind, TARGETS[kind](Field(name, spot.path)))
     kind = spot.one_of((*TARGETS,) if spot["command"].data is None else ("command", "url"))
     return Notifier(
         kind,
@@ -278,7 +278,7 @@ def _notifier(spot: Spot) -> Notifier:
     )
 
 
-def _url(spot: Spot) -> str:
+def _url(spot: Field) -> str:
     """Return a URL; what is wrong with it is told without it, for it may hold a password."""
     scheme, _, rest = spot.text().partition("://")
     if not (scheme[:1].isalpha() and rest.strip()):
@@ -286,10 +286,10 @@ def _url(spot: Spot) -> str:
     return f"{scheme}://{rest}"
 
 
-def _variable(spot: Spot) -> str:
+def _variable(spot: Field) -> str:
     if not (spot.text().isascii() and spot.text().isidentifier()):
         spot.refuse("must be the name of an environment variable, such as SLACK_URL")
     return spot.text()
 
 
-TARGETS: Mapping[str, Callable[[Spot], str]] = {"url": _url, "env": _variable, "command": Spot.text}
+TARGETS: Mapping[str, Callable[[Field], str]] = {"url": _url, "env": _variable, "command": Field.text}

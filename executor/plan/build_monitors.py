@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.monitoring.alerts import match
 from executor.monitoring.options import ASKS
 from executor.monitoring.rules.registry import read_rule
-from executor.plan.fields import NAME_CHARS, Spot
+from executor.plan.fields import NAME_CHARS, Field
 from executor.plan.model import CHECK_LIMIT_S, Action, Monitor, speaks_of_checkpoints
 from executor.system.records import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ AT_END = ("fail", "note")
 SOONEST_S = 0.001
 
 
-def build_monitors(step: Spot) -> tuple[Monitor, ...]:
-    """Return the monitors of a step; FlawError for one that cannot be, or two of one written name."""
+def build_monitors(step: Field) -> tuple[Monitor, ...]:
+    """Return the monitors of a step; ValidationIssueError for one that cannot be, or two of one written name."""
     spots = step["background"].items()
     return tuple(
         _monitor(spot, name, resumable=names_checkpoints(step.mapping()))
@@ -50,7 +50,7 @@ def _any_has(key: str, items: object) -> bool:
     return isinstance(items, list) and any(isinstance(one, dict) and one.get(key) is not None for one in items)
 
 
-def _names(spots: list[Spot]) -> list[str]:
+def _names(spots: list[Field]) -> list[str]:
     """Return a name for each: the written one, else its command or kind, numbered where that is taken."""
     names = [spot["task"].text() for spot in spots]
     for place, name in enumerate(names):
@@ -61,7 +61,7 @@ def _names(spots: list[Spot]) -> list[str]:
     return names
 
 
-def _default_name(spot: Spot) -> str:
+def _default_name(spot: Field) -> str:
     key = _key(spot)
     text = spot[key].text() if key in COMMANDS else key
     return " ".join(text.split())[:NAME_CHARS] or key
@@ -72,7 +72,7 @@ def _unused(name: str, taken: list[str]) -> str:
     return next(one for one in names if one not in taken)
 
 
-def _monitor(spot: Spot, name: str, *, resumable: bool) -> Monitor:
+def _monitor(spot: Field, name: str, *, resumable: bool) -> Monitor:
     key = _key(spot)
     kind = COMMANDS.get(key, key)
     interval_s = spot["interval"].span(Monitor.interval_s, least=SOONEST_S)
@@ -91,12 +91,12 @@ def _monitor(spot: Spot, name: str, *, resumable: bool) -> Monitor:
     )
 
 
-def _key(spot: Spot) -> str:
+def _key(spot: Field) -> str:
     """Return the key under which stands what the monitor looks at."""
     return spot.one_of(KEYS)
 
 
-def _asks(spot: Spot, kind: str) -> Any:
+def _asks(spot: Field, kind: str) -> Any:
     if kind in COMMANDS:
         return spot.text()
     wrong = ASKS[kind](spot.data) if kind in ASKS else ""
@@ -105,12 +105,12 @@ def _asks(spot: Spot, kind: str) -> Any:
     return spot.data
 
 
-def _limit_s(spot: Spot, kind: str) -> float:
+def _limit_s(spot: Field, kind: str) -> float:
     limit_s = spot.span(Monitor.limit_s, least=SOONEST_S)
     return limit_s if kind in PROBED else min(limit_s, CHECK_LIMIT_S)
 
 
-def _alert_on(monitor: Spot, key: str) -> str:
+def _alert_on(monitor: Field, key: str) -> str:
     spot = monitor["alert_on"]
     if spot.data is None:
         return ""
@@ -126,7 +126,7 @@ def _alert_on(monitor: Spot, key: str) -> str:
     return spot.text()
 
 
-def _rules(spot: Spot, kind: str, interval_s: float) -> tuple[Rule, ...]:
+def _rules(spot: Field, kind: str, interval_s: float) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     for item in spot.items():
         rule = _rule(item, kind, interval_s)
@@ -136,14 +136,14 @@ def _rules(spot: Spot, kind: str, interval_s: float) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _rule(spot: Spot, kind: str, interval_s: float) -> Rule:
+def _rule(spot: Field, kind: str, interval_s: float) -> Rule:
     try:
         return read_rule(spot.data, monitor_kind=kind, interval_s=interval_s)
     except ValueError as wrong:
         spot.refuse(str(wrong))
 
 
-def _action(spot: Spot, *, resumable: bool) -> Action:
+def _action(spot: Field, *, resumable: bool) -> Action:
     """Return what an alert does: a word, or one of stop, restart, command with its bounds."""
     if not isinstance(spot.data, dict):
         return Action(spot.choice(WORDS))
@@ -161,7 +161,7 @@ def _action(spot: Spot, *, resumable: bool) -> Action:
     )
 
 
-def _refuse_blind_restart(spot: Spot, *, resumable: bool) -> None:
+def _refuse_blind_restart(spot: Field, *, resumable: bool) -> None:
     if spot.data is not None and spot.choice(("latest_checkpoint",)) and not resumable:
         said = "needs something that finds checkpoints: a monitor with checkpoints: GLOB, or a criterion with file:"
         spot.refuse(said)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from executor.plan.model import Edge
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-class Standing(Value):
+class Standing(Record):
     """How far a step has come: `done` is ticked well enough, `started` has a running job, `checkpoint` its first."""
 
     done: bool = False

@@ -6,7 +6,7 @@ import os
 
 from executor.errors import way_out
 from executor.system import safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 
 
-class Loaded(Value):
+class Loaded(Record):
     """What the env files of a step set; `trouble` says what is wrong, one line each, and never quotes a value.
 
     `missing` are those of these lines that speak of a file that cannot be read here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.plan.issues import Flaw, FlawError, did_you_mean, shown
+from executor.plan.issues import ValidationIssue, ValidationIssueError, did_you_mean, shown
 from executor.plan.schema import SIZE, SPAN, YEAR_S
 from executor.system.records import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ NAME_CHARS = 60
 _UNITS_S = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class Spot:
+class Field:
     """Data with the path where it stands; what is absent or null takes the default."""
 
     __slots__ = ("data", "path")
@@ -28,12 +28,12 @@ class Spot:
     def __init__(self, data: Any, path: Path) -> None:
         self.data, self.path = data, path
 
-    def __getitem__(self, key: str) -> Spot:
-        return Spot(self.mapping().get(key), (*self.path, key))
+    def __getitem__(self, key: str) -> Field:
+        return Field(self.mapping().get(key), (*self.path, key))
 
     def refuse(self, message: str) -> NoReturn:
-        """Raise FlawError for this spot."""
-        raise FlawError(Flaw(self.path, message))
+        """Raise ValidationIssueError for this spot."""
+        raise ValidationIssueError(ValidationIssue(self.path, message))
 
     def mapping(self) -> Mapping[str, Any]:
         written: dict[str, Any] = self._typed(dict, "a mapping", {})
@@ -86,8 +86,8 @@ class Spot:
         base = 1000 if found[4] and not found[3] else 1024
         return int(float(found[1]) * base ** ("kmgt".find(found[2].lower()) + 1 if found[2] else 0))
 
-    def items(self) -> list[Spot]:
-        return [Spot(item, (*self.path, place)) for place, item in enumerate(self._typed(list, "a list", []))]
+    def items(self) -> list[Field]:
+        return [Field(item, (*self.path, place)) for place, item in enumerate(self._typed(list, "a list", []))]
 
     def texts(self) -> tuple[str, ...]:
         return tuple(item.text() or item.refuse("must be text, got nothing") for item in self.items())

@@ -7,7 +7,7 @@ import re
 from executor.errors import DefinitionError, Problem
 from executor.plan.issues import shown
 from executor.system.masking import clean_control
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ _NO_PLAIN_TEXT = re.compile(r":(?:\s|\Z)|\A[\[\]{}&*!%@`|>'\"?,#-]")
 _TABS = re.compile(r"^[ ]*\t[ \t]*", re.MULTILINE)
 
 
-class Frontmatter(Value):
+class Frontmatter(Record):
     """The keys of a file, and what stands below them; `source` is their YAML, its lines those of the file."""
 
     file: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.errors import Problem
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SHOWN_CHARS = 40
 
 
-class Flaw(Value):
+class ValidationIssue(Record):
     """One thing wrong at a path of the loaded data, for example ("step_1_setup", "pre_flight", 0, "timeout")."""
 
     path: Path
@@ -21,16 +21,16 @@ class Flaw(Value):
     severity: str = "error"
 
 
-def problem_of(flaw: Flaw, file: str, place: tuple[int, int] = (0, 0)) -> Problem:
+def problem_of(flaw: ValidationIssue, file: str, place: tuple[int, int] = (0, 0)) -> Problem:
     """Return the flaw as a problem at (line, column) of a file, on one printable line."""
     message = flaw.message if flaw.message.isprintable() else ascii(flaw.message)[1:-1]
     return Problem(file, message, spelled(flaw.path), *place, flaw.severity)
 
 
-class FlawError(Exception):
+class ValidationIssueError(Exception):
     """The data at one path cannot become a value."""
 
-    def __init__(self, flaw: Flaw) -> None:
+    def __init__(self, flaw: ValidationIssue) -> None:
         super().__init__(flaw.message)
         self.flaw = flaw
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ STALL_S = 120.0
 COMMAND_S = 600.0
 
 
-class Sandbox(Value):
+class Sandbox(Record):
     """What contains an agent's shell: `mode` is auto, required or off.
 
     `read` are paths that it may read beside the allow list, `write` the start files that it may make or change.
@@ -30,7 +30,7 @@ class Sandbox(Value):
     write: tuple[str, ...] = ()
 
 
-class Bounds(Value):
+class AgentLimits(Record):
     """Where an agent is stopped; 0 = no such limit. Prices are US dollars a million tokens, by kind of token."""
 
     turns: int = TURNS
@@ -64,10 +64,10 @@ def _texts(said: object) -> tuple[str, ...]:
     return (said,) if isinstance(said, str) else tuple(map(str, said)) if isinstance(said, list) else ()
 
 
-def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> Bounds:
+def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> AgentLimits:
     """Return the limits; `turns` is that of the role where the plan says none."""
     said = _merged(settings.limits, main.limits if main else None)
-    return Bounds(
+    return AgentLimits(
         turns=int(said.get("turns") or (role.max_turns if role else 0) or TURNS),
         tokens=int(said.get("tokens", 0)),
         usd=float(said.get("usd", 0.0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ GIB = 1024**3
 NOTICES = ("alert", "recovered", "blind", "finished", "died")
 
 
-class Check(Value):
+class Check(Record):
     """One time-boxed question in PRE-FLIGHT or POST.
 
     `kind` is a row of `checks.CHECKS` (command, env_set, python_import, file, disk_free, gpu_free, port, url, call)
@@ -34,7 +34,7 @@ class Check(Value):
     network: bool = False
 
 
-class Criterion(Value):
+class Criterion(Record):
     """One success criterion; `kind` is prose, or file, command, matches, metric, result when bound to a check.
 
     `at` is start when a job must meet it to count as started, end when not; empty when neither is written.
@@ -50,7 +50,7 @@ class Criterion(Value):
     network: bool = False
 
 
-class Sample(Value):
+class TestForm(Record):
     """The test form of MAIN: `form` is default (script + --test), args, command or none."""
 
     form: str = "default"
@@ -59,14 +59,14 @@ class Sample(Value):
     limit_s: float = TEST_LIMIT_S
 
 
-class Retry(Value):
+class Retry(Record):
     """How often MAIN is tried, and after which classes: timeout, oom, rate_limit, any, exit:N."""
 
     attempts: int = 1
     on: tuple[str, ...] = ("any",)
 
 
-class Main(Value):
+class Main(Record):
     """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
@@ -83,7 +83,7 @@ class Main(Value):
     runner: str = ""
     mode: str = "normal"
     limit_s: float = MAIN_LIMIT_S
-    sample: Sample = Sample()
+    sample: TestForm = TestForm()
     retry: Retry = Retry()
     criteria: tuple[Criterion, ...] = ()
     on_lost: str = "rerun"
@@ -102,7 +102,7 @@ class Main(Value):
     env_file: tuple[str, ...] = ()
 
 
-class Action(Value):
+class Action(Record):
     """What an alert does beside being told: `kind` is notify (nothing more), stop, restart, command or block.
 
     `attempts` and `backoff_s` bound restarts (the wait doubles each time); `grace_s` lies between TERM and KILL.
@@ -115,14 +115,14 @@ class Action(Value):
     grace_s: float = 10.0
 
 
-class Rule(Value):
+class Rule(Record):
     """A condition over what a monitor sees: `kind` is a row of `rules.RULES`, `args` are complete and in base units."""
 
     kind: str
     args: Mapping[str, Any]
 
 
-class Monitor(Value):
+class Monitor(Record):
     """A probe on a schedule, with rules over what it sees.
 
     `kind` is command, check (alerts when it fails twice in a row), alert (alerts on exit 0 with output), or a row of
@@ -144,7 +144,7 @@ class Monitor(Value):
     env: tuple[str, ...] = ()
 
 
-class Edge(Value):
+class Edge(Record):
     """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
 
     step: int
@@ -171,7 +171,7 @@ def speaks_of_checkpoints(text: str, asks: object) -> bool:
     return "checkpoint" in told or "ckpt" in told or path.endswith(WEIGHTS)
 
 
-class Step(Value):
+class Step(Record):
     """One numbered entry of the plan. `main` is None when nothing is written to run."""
 
     number: int
@@ -205,7 +205,7 @@ class Step(Value):
         return path_of(next(iter((*asked, *found)), ""))
 
 
-class Notifier(Value):
+class Notifier(Record):
     """Who is told: `target` is an apprise URL, the variable that holds one (`kind` env), or a shell command.
 
     `on` are the notices it wants, `env` the secrets that a command needs.
@@ -217,7 +217,7 @@ class Notifier(Value):
     env: tuple[str, ...] = ()
 
 
-class Settings(Value):
+class Settings(Record):
     """Plan-wide settings. `env` = None lets commands inherit everything; a tuple names what they get."""
 
     version: int = 1

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from executor.errors import DefinitionError, Problem
 from executor.plan.build import build_settings, build_step, title_of
-from executor.plan.issues import Flaw, FlawError, not_defined, problem_of, shown
+from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of, shown
 from executor.plan.model import Notifier, Settings
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from executor.plan.structure import Raw
 
 
-class Plan(Value):
+class Plan(Record):
     """The steps of one file; `raw` is number -> (name, data as loaded), ascending."""
 
     file: str
@@ -53,7 +53,7 @@ class Plan(Value):
         slug, data = self._entry(number)
         try:
             return build_step(number, slug, data, max_output=self.settings.max_output)
-        except FlawError as wrong:
+        except ValidationIssueError as wrong:
             raise DefinitionError(problem_of(wrong.flaw, self.file)) from None
 
     def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
@@ -80,8 +80,8 @@ def validate(
     *,
     file: str,
     read_script: Callable[[str], str | None],
-    doubts: Callable[[Step, Settings], Iterable[Flaw]] | None = None,
-    of_settings: Callable[[Settings, object], Iterable[Flaw]] | None = None,
+    doubts: Callable[[Step, Settings], Iterable[ValidationIssue]] | None = None,
+    of_settings: Callable[[Settings, object], Iterable[ValidationIssue]] | None = None,
 ) -> tuple[Problem, ...]:
     """Return every error and warning by line: form, structure, and checks that cannot fail.
 
@@ -101,7 +101,7 @@ def validate(
     flaws += _first_told(_flaws_inside(plan, inside, read_script, doubts or _none), flaws)
     flaws += _doubts_of_settings(plan, top, of_settings)
     if not plan.raw and not flaws:
-        flaws.append(Flaw((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
+        flaws.append(ValidationIssue((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(flaws, data, file)
 
 
@@ -130,15 +130,15 @@ def from_cache(kept: Mapping[str, Any]) -> Plan:
     """Return the plan of `to_cache`; KeyError, TypeError or ValueError for anything else."""
     try:
         settings = build_settings(kept["settings"])
-    except FlawError as wrong:
+    except ValidationIssueError as wrong:
         raise ValueError(wrong.flaw.message) from None
     return Plan(kept["file"], settings, {number: (slug, data) for number, slug, data in kept["steps"]})
 
 
-def _read(top: object, file: str) -> tuple[Plan, list[Flaw]]:
+def _read(top: object, file: str) -> tuple[Plan, list[ValidationIssue]]:
     """Return as much of a plan as can be read, with what is wrong."""
     if top is not None and not isinstance(top, dict):
-        return Plan(file, Settings(), {}), [Flaw((), f"must be a mapping of steps, got {shown(top)}")]
+        return Plan(file, Settings(), {}), [ValidationIssue((), f"must be a mapping of steps, got {shown(top)}")]
     from executor.plan.structure import structure_of
 
     body: dict[str, Any] = top or {}
@@ -147,33 +147,33 @@ def _read(top: object, file: str) -> tuple[Plan, list[Flaw]]:
     settings = Settings()
     try:
         settings = build_settings(body.get("settings"))
-    except FlawError as wrong:
+    except ValidationIssueError as wrong:
         flaws.append(wrong.flaw)
     return Plan(file, settings, structure.raw), flaws
 
 
-def _form_flaws(top: object) -> list[Flaw]:
+def _form_flaws(top: object) -> list[ValidationIssue]:
     from executor.plan.schema import schema_flaws
 
     return schema_flaws(top)
 
 
-def _first_told(found: Iterable[Flaw], told: Iterable[Flaw]) -> list[Flaw]:
+def _first_told(found: Iterable[ValidationIssue], told: Iterable[ValidationIssue]) -> list[ValidationIssue]:
     """Return those found at paths of which nothing was told."""
     paths = {flaw.path for flaw in told}
     return [flaw for flaw in found if flaw.path not in paths]
 
 
-def _none(_: Step, __: Settings) -> Iterable[Flaw]:
+def _none(_: Step, __: Settings) -> Iterable[ValidationIssue]:
     return ()
 
 
 def _flaws_inside(
     plan: Plan,
-    told: Iterable[Flaw],
+    told: Iterable[ValidationIssue],
     read_script: Callable[[str], str | None],
-    doubts: Callable[[Step, Settings], Iterable[Flaw]],
-) -> Iterator[Flaw]:
+    doubts: Callable[[Step, Settings], Iterable[ValidationIssue]],
+) -> Iterator[ValidationIssue]:
     """Tell what is wrong inside the steps of which nothing was told yet, and what is doubtful in them."""
     from executor.plan.lint.checks import lint
     from executor.plan.structure import key_of
@@ -185,7 +185,7 @@ def _flaws_inside(
             continue
         try:
             step = build_step(number, slug, body)
-        except FlawError as wrong:
+        except ValidationIssueError as wrong:
             yield wrong.flaw
             continue
         found = (*lint(step, body, read_script=read_script), *doubts(step, plan.settings))
@@ -193,8 +193,8 @@ def _flaws_inside(
 
 
 def _doubts_of_settings(
-    plan: Plan, top: object, more: Callable[[Settings, object], Iterable[Flaw]] | None
-) -> Iterator[Flaw]:
+    plan: Plan, top: object, more: Callable[[Settings, object], Iterable[ValidationIssue]] | None
+) -> Iterator[ValidationIssue]:
     from executor.plan.lint.checks import lint_settings
 
     written = top.get("settings") if isinstance(top, dict) else None
@@ -202,7 +202,7 @@ def _doubts_of_settings(
     yield from (flaw.replace(path=("settings", *flaw.path)) for flaw in found)
 
 
-def _placed(flaws: Iterable[Flaw], data: bytes, file: str) -> tuple[Problem, ...]:
+def _placed(flaws: Iterable[ValidationIssue], data: bytes, file: str) -> tuple[Problem, ...]:
     """Return the flaws as problems in the order of the file."""
     from executor.plan.yaml_loader import positions
 

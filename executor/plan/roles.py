@@ -8,7 +8,7 @@ from executor.errors import DefinitionError, Problem
 from executor.plan import frontmatter
 from executor.plan.issues import did_you_mean, shown
 from executor.system.masking import clean_control
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -53,7 +53,7 @@ _PIECE = re.compile(r"(?:\([^()]*\)|[^\s,()])+|[()]")
 _NAME = re.compile(r"(?!\.)[^\s/\\\x00-\x1f]{1,128}")
 
 
-class Role(Value):
+class Role(Record):
     """What an agent is: `tools` None = all; `model` empty = the configured one; `max_turns` 0 = not said.
 
     Tools carry today's names: `Task` is Agent, `Bash(python3:*)` is Bash. `body` is the system prompt.
@@ -70,7 +70,7 @@ class Role(Value):
     file: str = ""
 
 
-class Skill(Value):
+class Skill(Record):
     """What an agent is taught: `folder` holds SKILL.md and its companions `files`, `extra` is every other key."""
 
     name: str

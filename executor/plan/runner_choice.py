@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.errors import UsageError
 from executor.plan.issues import did_you_mean, shown
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from executor.plan.model import Main, Settings
@@ -16,7 +16,7 @@ CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"
 VARIABLE = "DO_TASKS_RUNNER"
 
 
-class Choice(Value):
+class Choice(Record):
     """A row of RUNNERS, and why it is this one, in words for transcript and log."""
 
     runner: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.issues import Flaw, did_you_mean, problem_of, shown
+from executor.plan.issues import ValidationIssue, did_you_mean, problem_of, shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -628,7 +628,7 @@ def schema_problems(data: object, file: str) -> list[Problem]:
     return [problem_of(flaw, file) for flaw in schema_flaws(data)]
 
 
-def schema_flaws(data: object) -> list[Flaw]:
+def schema_flaws(data: object) -> list[ValidationIssue]:
     """Return every departure from PLAN_SCHEMA; data holds only what `loader.load` returns."""
     import jsonschema
 
@@ -636,17 +636,17 @@ def schema_flaws(data: object) -> list[Flaw]:
     return [flaw for error in validator.iter_errors(data) for flaw in _flaws(error)]
 
 
-def _flaws(error: ValidationError) -> Iterator[Flaw]:
+def _flaws(error: ValidationError) -> Iterator[ValidationIssue]:
     if error.validator == "anyOf":
         yield from _flaws_of_the_branch_meant(error)
     elif error.validator == "additionalProperties":
         yield from _unknown_keys(error)
     else:
         said = _SAYINGS.get(str(error.validator), _as_jsonschema_says)
-        yield Flaw(tuple(error.absolute_path), said(error))
+        yield ValidationIssue(tuple(error.absolute_path), said(error))
 
 
-def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[Flaw]:
+def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[ValidationIssue]:
     """Report on the branch whose type fits, or name the types when none does."""
     branches: dict[int | str, list[ValidationError]] = {}
     for inner in error.context or ():
@@ -657,20 +657,20 @@ def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[Flaw]:
         return
     schemas: Any = error.validator_value
     nouns = " or ".join(_NOUNS[schema["type"]] for schema in schemas)
-    yield Flaw(tuple(error.absolute_path), f"must be {nouns}, got {shown(error.instance)}")
+    yield ValidationIssue(tuple(error.absolute_path), f"must be {nouns}, got {shown(error.instance)}")
 
 
 def _is_of_another_type(inner: ValidationError) -> bool:
     return inner.validator == "type" and not inner.relative_path
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[Flaw]:
+def _unknown_keys(error: ValidationError) -> Iterator[ValidationIssue]:
     schema: Any = error.schema
     instance: Any = error.instance
     known = list(schema["properties"])
     for key in instance:
         if key not in known and not any(_matches(pattern, key) for pattern in schema.get("patternProperties", ())):
-            yield Flaw((*error.absolute_path, key), unknown_key(key, known))
+            yield ValidationIssue((*error.absolute_path, key), unknown_key(key, known))
 
 
 def _matches(pattern: str, key: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from executor.errors import UsageError
 from executor.plan.issues import did_you_mean, not_defined, shown
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _SOME = 6
 _FORMS = "write 1, 1-5, 1,3,7-9 or the name of a step"
 
 
-class Selection(Value):
+class Selection(Record):
     """The defined steps that were asked for, in plan order, and the numbers inside ranges that are not defined."""
 
     numbers: tuple[int, ...]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from executor.plan.build import edge
-from executor.plan.fields import Spot
-from executor.plan.issues import Flaw, FlawError, not_defined, shown
+from executor.plan.fields import Field
+from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, shown
 from executor.plan.schema import STEP_KEY, unknown_key
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,17 +31,17 @@ _STEP_KEY = re.compile(STEP_KEY)
 _KNOWN_ON_TOP = ["settings", "step_<number>_<name>", "x-<name>"]
 
 
-class Structure(Value):
+class Structure(Record):
     """The steps as loaded, by ascending number, with everything wrong between them."""
 
     raw: Raw
-    flaws: tuple[Flaw, ...]
+    flaws: tuple[ValidationIssue, ...]
 
 
 def structure_of(top: Mapping[str, Any]) -> Structure:
     """Return the steps of a loaded file; a step of the wrong type counts as an empty one."""
     raw: dict[int, tuple[str, Mapping[str, Any]]] = {}
-    flaws: list[Flaw] = []
+    flaws: list[ValidationIssue] = []
     last = -1
     for key, body in top.items():
         found = _STEP_KEY.fullmatch(key)
@@ -62,38 +62,40 @@ def key_of(number: int, slug: str) -> str:
     return f"step_{number}_{slug}"
 
 
-def _odd_key(key: str) -> Iterator[Flaw]:
+def _odd_key(key: str) -> Iterator[ValidationIssue]:
     if key == "settings" or key.startswith("x-"):
         return
     if key.lower().startswith("step"):
         said = "is no key of a step: write step_<number>_<name>, for example step_3_train (no zero in front)"
-        yield Flaw((key,), f"{shown(key)} {said}")
+        yield ValidationIssue((key,), f"{shown(key)} {said}")
     else:
-        yield Flaw((key,), unknown_key(key, _KNOWN_ON_TOP))
+        yield ValidationIssue((key,), unknown_key(key, _KNOWN_ON_TOP))
 
 
-def _misplaced(key: str, number: int, last: int, raw: Raw) -> Iterator[Flaw]:
+def _misplaced(key: str, number: int, last: int, raw: Raw) -> Iterator[ValidationIssue]:
     if number in raw:
-        yield Flaw((key,), f"number {number} is used twice, first by {key_of(number, raw[number][0])}: number it anew")
+        yield ValidationIssue(
+            (key,), f"number {number} is used twice, first by {key_of(number, raw[number][0])}: number it anew"
+        )
     elif number < last:
-        yield Flaw((key,), f"step {number} stands after step {last}: put the steps in ascending order")
+        yield ValidationIssue((key,), f"step {number} stands after step {last}: put the steps in ascending order")
 
 
-def _odd_sections(key: str, body: object) -> Iterator[Flaw]:
+def _odd_sections(key: str, body: object) -> Iterator[ValidationIssue]:
     if body is None:
         return
     if not isinstance(body, dict):
-        yield Flaw((key,), f"must be a mapping, got {shown(body)}")
+        yield ValidationIssue((key,), f"must be a mapping, got {shown(body)}")
         return
     for name, section in body.items():
         kind = SECTIONS.get(name)
         if kind is None:
-            yield Flaw((key, name), unknown_key(name, list(SECTIONS)))
+            yield ValidationIssue((key, name), unknown_key(name, list(SECTIONS)))
         elif section is not None and type(section) is not kind:
-            yield Flaw((key, name), f"must be {_NOUNS[kind]}, got {shown(section)}")
+            yield ValidationIssue((key, name), f"must be {_NOUNS[kind]}, got {shown(section)}")
 
 
-def _flaws_between(raw: Raw) -> Iterator[Flaw]:
+def _flaws_between(raw: Raw) -> Iterator[ValidationIssue]:
     numbers = tuple(raw)
     graph: dict[int, tuple[int, ...]] = {}
     for number, (slug, body) in raw.items():
@@ -101,36 +103,36 @@ def _flaws_between(raw: Raw) -> Iterator[Flaw]:
         if type(body.get("depends_on")) is not list:
             continue
         edges: list[int] = []
-        for item in Spot(body, (key_of(number, slug),))["depends_on"].items():
+        for item in Field(body, (key_of(number, slug),))["depends_on"].items():
             yield from _odd_edge(item, raw, numbers, edges)
         graph[number] = tuple(edges)
     yield from _circle(graph, raw)
 
 
-def _agent_as_job(key: str, main: object) -> Iterator[Flaw]:
+def _agent_as_job(key: str, main: object) -> Iterator[ValidationIssue]:
     if not isinstance(main, dict) or main.get("mode") not in ("background", "chunked"):
         return
     done_by = main.get("agent") is not None or main.get("runner") is not None
     if done_by and main.get("script") is None and main.get("command") is None:
         said = f"mode: {main['mode']} runs a process, an agent never is the job: give it a script or a command"
-        yield Flaw((key, "main", "mode"), said)
+        yield ValidationIssue((key, "main", "mode"), said)
 
 
-def _odd_edge(item: Spot, raw: Raw, numbers: tuple[int, ...], edges: list[int]) -> Iterator[Flaw]:
+def _odd_edge(item: Field, raw: Raw, numbers: tuple[int, ...], edges: list[int]) -> Iterator[ValidationIssue]:
     """Tell what is wrong with one entry of depends_on; a good one is added to `edges`."""
     try:
         wanted = edge(item)
-    except FlawError as wrong:
+    except ValidationIssueError as wrong:
         yield wrong.flaw
         return
     if wanted.step not in raw:
-        yield Flaw(item.path, not_defined(wanted.step, numbers))
+        yield ValidationIssue(item.path, not_defined(wanted.step, numbers))
         return
     edges.append(wanted.step)
     yield from _never_comes(item, wanted, raw[wanted.step][1])
 
 
-def _never_comes(item: Spot, wanted: Edge, body: Mapping[str, Any]) -> Iterator[Flaw]:
+def _never_comes(item: Field, wanted: Edge, body: Mapping[str, Any]) -> Iterator[ValidationIssue]:
     """Tell an `until` that nothing of the other step can meet."""
     main = body.get("main")
     mode = main.get("mode") if isinstance(main, dict) else None
@@ -138,10 +140,10 @@ def _never_comes(item: Spot, wanted: Edge, body: Mapping[str, Any]) -> Iterator[
         return
     if mode != "background":
         said = f"step {wanted.step} is no job, it can only be finished: give it mode: background, or leave until out"
-        yield Flaw((*item.path, "until"), said)
+        yield ValidationIssue((*item.path, "until"), said)
     elif wanted.until == "first_checkpoint" and not _names_checkpoints(body):
         said = f"step {wanted.step} names no checkpoint: give it a criterion with file:, or a monitor with checkpoints:"
-        yield Flaw((*item.path, "until"), said)
+        yield ValidationIssue((*item.path, "until"), said)
 
 
 def _names_checkpoints(body: Mapping[str, Any]) -> bool:
@@ -150,7 +152,7 @@ def _names_checkpoints(body: Mapping[str, Any]) -> bool:
     return names_checkpoints(body)
 
 
-def _circle(graph: Mapping[int, tuple[int, ...]], raw: Raw) -> Iterator[Flaw]:
+def _circle(graph: Mapping[int, tuple[int, ...]], raw: Raw) -> Iterator[ValidationIssue]:
     """Tell the first circle of depends_on; a walk without recursion, for plans are long."""
     done: set[int] = set()
     for start in graph:
@@ -161,7 +163,7 @@ def _circle(graph: Mapping[int, tuple[int, ...]], raw: Raw) -> Iterator[Flaw]:
             after = next((step for step in way[at] if step not in done), None)
             if after in way:
                 names = [str(step) for step in [*way][[*way].index(after) :]]
-                yield Flaw((key_of(at, raw[at][0]), "depends_on"), _round([*names, str(after)]))
+                yield ValidationIssue((key_of(at, raw[at][0]), "depends_on"), _round([*names, str(after)]))
                 return
             if after is None:
                 done.add(at)

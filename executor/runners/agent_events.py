@@ -6,7 +6,7 @@ import json
 import re
 
 from executor.system.masking import clean_control
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ _TAG = re.compile(r"</?tool_use_error>")
 _SESSION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
 
-class Turned(Value):
+class Turned(Record):
     """A turn of the agent; `calls` are one line a tool call, `failed` the first line of each result that is an error.
 
     `tokens` are of all turns so far, cached ones too; `usd` is 0 until a result tells what was spent.
@@ -50,7 +50,7 @@ class Turned(Value):
     usd: float = 0.0
 
 
-class Closed(Value):
+class Closed(Record):
     """The last word of an agent.
 
     `kind`: done, turns, usd, rate_limit, denied (by the service), interrupted, error, or another of our own agent.

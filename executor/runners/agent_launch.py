@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.guard.confine import Surroundings
-    from executor.runners.agent_setup import Kit
-    from executor.store.context import Bench, Task
+    from executor.runners.agent_setup import AgentSetup
+    from executor.store.context import RunContext, Task
 
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.runners.agent.main import entry; entry()"
 PROMPT = "prompt.md"
@@ -33,20 +33,20 @@ SENT_BACK = "judged"
 GO_ON = "You were stopped and go on now. Look at what is there before you do anything again."
 
 
-class Sent:
+class AgentLaunch:
     """One run of an agent on its way."""
 
-    def __init__(self, bench: Bench, task: Task, run: str, kit: Kit) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, run: str, kit: AgentSetup) -> None:
+        self._context = context
         self._task = task
         self._run = run
         self._kit = kit
-        self._folder = bench.folder(task, run)
-        self.watched: agent.Watched | None = None
-        self._startup = agent.startup_of(bench, task)
-        self._before = "" if kit.program else _with_talk(bench, task)
-        self._session, self._spoke_in, usd = said_before(bench, task) if kit.program else ("", 0, 0.0)
-        self._used = used(bench, task).replace(usd=usd)
+        self._folder = context.folder(task, run)
+        self.watched: agent.Baseline | None = None
+        self._startup = agent.startup_of(context, task)
+        self._before = "" if kit.program else _with_talk(context, task)
+        self._session, self._spoke_in, usd = said_before(context, task) if kit.program else ("", 0, 0.0)
+        self._used = used(context, task).replace(usd=usd)
 
     @property
     def spent_out(self) -> str:
@@ -57,7 +57,7 @@ class Sent:
         """Return what the launcher starts."""
         if not self._kit.program:
             return (sys.executable, "-I", "-c", START, own_program.FOLDER, self._folder)
-        around = confine.surroundings(self._bench, self._task)
+        around = confine.surroundings(self._context, self._task)
         return claude_code.argv(
             self._kit.program,
             role=self._kit.role,
@@ -65,7 +65,7 @@ class Sent:
             turns=self._kit.bounds.turns - self._used.turns,
             usd=max(0.0, self._kit.bounds.usd - self._used.usd),
             resume=self._session,
-            deny=(*agent.globs_of(self._bench), *judge_places.globs_of(self._startup), *self._unwritten(around)),
+            deny=(*agent.globs_of(self._context), *judge_places.globs_of(self._startup), *self._unwritten(around)),
             prompt_file=os.path.join(self._folder, PROMPT),
             hidden=around.sight.hidden,
             settings=self._settings(around),
@@ -73,7 +73,7 @@ class Sent:
 
     def _unwritten(self, around: Surroundings) -> list[str]:
         """Return globs of what is locked: none of its tools writes there."""
-        off = confine.wanted_of(self._bench, self._task).mode == "off"
+        off = confine.wanted_of(self._context, self._task).mode == "off"
         return [] if off else [glob for path in around.read_only[:MOST_DENIED] for glob in (path, f"{path}/**")]
 
     def _settings(self, around: Surroundings) -> dict[str, object] | None:
@@ -81,26 +81,26 @@ class Sent:
         held = self._kit.containment
         if held.kind != "claude-code":
             return None
-        hidden, shown = confine.of_homes(self._bench, around)
+        hidden, shown = confine.of_homes(self._context, around)
         return claude_code.sandboxed(network=held.network, hidden=hidden, shown=shown)
 
     def environ(self) -> dict[str, str]:
         """Return what the process is given: ours all secrets, so that it can mask them; Claude Code its own."""
-        told = process_run.environment(self._bench, self._task, self._run)
+        told = process_run.environment(self._context, self._task, self._run)
         if not self._kit.program:
             return {**os.environ, **told}
         named = {name: os.environ[name] for name in os.environ if name.startswith(claude_code.OWN)}
-        return claude_code.environment({**named, **told}, self._secrets(), self._bench.named_secrets(self._task))
+        return claude_code.environment({**named, **told}, self._secrets(), self._context.named_secrets(self._task))
 
     def note(self, pid: int) -> None:
         """Remember what judges the work, leave the order, log that the agent is about to be let go."""
         self.watched = agent.remember(
-            self._bench, self._task, self._run, role=self._kit.role.file, startup=self._startup
+            self._context, self._task, self._run, role=self._kit.role.file, startup=self._startup
         )
-        held = confine.hold(self._bench, self._task, self._run, self._kit.containment)
+        held = confine.hold(self._context, self._task, self._run, self._kit.containment)
         self._leave_prompt() if self._kit.program else self._leave_order(held)
         step = self._task.step
-        self._bench.log(
+        self._context.log(
             MainStarted(
                 run=self._run,
                 command=f"agent {self._kit.role.name}",
@@ -115,31 +115,31 @@ class Sent:
             ),
             self._task,
         )
-        self._bench.journal.sync()
+        self._context.journal.sync()
 
     def _leave_order(self, held: Surroundings) -> None:
-        role, bench, task = self._kit.role, self._bench, self._task
-        spec, named = task.step.main, bench.named_secrets(task)
+        role, context, task = self._kit.role, self._context, self._task
+        spec, named = task.step.main, context.named_secrets(task)
         orders.write(
-            orders.Order(
-                root=bench.root,
+            orders.AgentRequest(
+                root=context.root,
                 folder=self._folder,
                 token=f"{task.task_id}/{self._run}",
                 digest=task.digest,
                 model=self._kit.model,
-                instructions=bench.masker.mask(f"{role.body.strip()}\n\n{_surroundings(bench.root, self._kit)}"),
-                brief=kits.told(bench, task, self._kit, finish=brief.finish_of("agent")),
+                instructions=context.masker.mask(f"{role.body.strip()}\n\n{_surroundings(context.root, self._kit)}"),
+                brief=kits.told(context, task, self._kit, finish=brief.finish_of("agent")),
                 criteria=tuple(one.text for one in spec.criteria) if spec else (),
                 tools=roles.tools_of(role),
                 views_only=roles.reads_only(role),
-                guarded=agent.globs_of(self._bench),
+                guarded=agent.globs_of(self._context),
                 steering=judge_places.globs_of(self._startup),
                 judges=self.watched.memory.startup if self.watched else (),
-                env=tuple(sorted(process_run.environment(bench, task, self._run))),
+                env=tuple(sorted(process_run.environment(context, task, self._run))),
                 allowed=self._secrets(),
                 urls=named.urls,
                 filed=named.filed,
-                hidden=env_files.hidden(bench.plan, bench.root),
+                hidden=env_files.hidden(context.plan, context.root),
                 before=self._before,
                 word=self._word(),
                 limit_s=spec.limit_s if spec else 0.0,
@@ -152,14 +152,16 @@ class Sent:
         )
 
     def _leave_prompt(self) -> None:
-        result = self._bench.relative(os.path.join(self._folder, "result.json"))
-        first = kits.told(self._bench, self._task, self._kit, finish=brief.finish_of("claude-code", result_path=result))
+        result = self._context.relative(os.path.join(self._folder, "result.json"))
+        first = kits.told(
+            self._context, self._task, self._kit, finish=brief.finish_of("claude-code", result_path=result)
+        )
         again = f"{self._word() or GO_ON}\n\n{brief.finish_of('claude-code', result_path=result)}"
         files.replace(os.path.join(self._folder, PROMPT), (again if self._session else first).encode())
 
     def _word(self) -> str:
         """Return what an agent is told that goes on: what POST found, until a run has heard it; else nothing."""
-        lines = log_reader.task_lines(self._bench.root, self._task.task_id)
+        lines = log_reader.task_lines(self._context.root, self._task.task_id)
         sent = [at for at, line in enumerate(lines) if line.get("failure") == SENT_BACK]
         if not sent or runs.main_number(str(lines[sent[-1]].get("run"))) <= self._heard_in:
             return ""
@@ -191,7 +193,7 @@ def feedback(lines: Sequence[Mapping[str, Any]], reason: str) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip())[-FEEDBACK_CHARS:]
 
 
-def _surroundings(root: str, kit: Kit) -> str:
+def _surroundings(root: str, kit: AgentSetup) -> str:
     return "\n".join(
         (
             f"You work in {root}. Each command starts there, in a fresh shell, without a terminal, and it ends",
@@ -200,8 +202,8 @@ def _surroundings(root: str, kit: Kit) -> str:
     )
 
 
-def _with_talk(bench: Bench, task: Task) -> str:
+def _with_talk(context: RunContext, task: Task) -> str:
     """Return the folder of the newest run of this task that left its conversation, empty when there is none."""
-    newest = runs.main_number(runs.newest_main(bench.root, task.task_id))
-    folders = [bench.folder(task, f"main.{number}") for number in range(newest, 0, -1)]
+    newest = runs.main_number(runs.newest_main(context.root, task.task_id))
+    folders = [context.folder(task, f"main.{number}") for number in range(newest, 0, -1)]
     return next((one for one in folders if os.path.exists(os.path.join(one, orders.TALK))), "")

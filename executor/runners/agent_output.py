@@ -12,27 +12,27 @@ from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.plan.limits import Bounds
-    from executor.store.context import Bench, Task
+    from executor.plan.limits import AgentLimits
+    from executor.store.context import RunContext, Task
 
 BLOCK = 1 << 22
 
 
-class Heard:
+class AgentOutput:
     """What an agent says while it works, a line of the log for each turn."""
 
-    def __init__(self, bench: Bench, task: Task, run: str, bounds: Bounds | None = None) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, run: str, bounds: AgentLimits | None = None) -> None:
+        self._context = context
         self._bounds = bounds
-        self._before = used(bench, task)
+        self._before = used(context, task)
         self._tokens = 0
-        self._began = bench.now()
+        self._began = context.now()
         self._task = task
         self._run = run
-        self._path = os.path.join(bench.folder(task, run), "stdout.log")
+        self._path = os.path.join(context.folder(task, run), "stdout.log")
         self._offset = 0
         self._stream = Stream()
-        lines = log_reader.task_lines(bench.root, task.task_id)
+        lines = log_reader.task_lines(context.root, task.task_id)
         known = [line for line in lines if line.get("event") == "AgentTurned" and line.get("run") == run]
         self._known = max((int(line.get("turn", 0)) for line in known), default=0)
         self.closed: Closed | None = None
@@ -42,7 +42,7 @@ class Heard:
         self._read()
         if self._bounds is None:
             return ""
-        lasted_s = self._before.seconds + self._bench.now() - self._began
+        lasted_s = self._before.seconds + self._context.now() - self._began
         spent = Spent(input=self._before.input + self._tokens, seconds=lasted_s)
         return reached(spent, self._bounds)[1]
 
@@ -70,25 +70,25 @@ class Heard:
                 self.closed = one
             elif one.turn > self._known:
                 self._known = one.turn
-                self._bench.log(AgentTurned(run=self._run, **one.asdict()), self._task)
+                self._context.log(AgentTurned(run=self._run, **one.asdict()), self._task)
 
 
-def used(bench: Bench, task: Task) -> Spent:
+def used(context: RunContext, task: Task) -> Spent:
     """Return what the runs of a task have used so far, as the log has it: turns, tokens (as input), seconds."""
-    lines = log_reader.task_lines(bench.root, task.task_id)
+    lines = log_reader.task_lines(context.root, task.task_id)
     turns = [line for line in lines if line.get("event") == "AgentTurned"]
     tokens = {str(line.get("run")): int(line.get("tokens", 0)) for line in turns}
     lasted = [float(line.get("duration_s") or 0.0) for line in lines if line.get("event") == "MainFinished"]
     return Spent(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
 
 
-def said_before(bench: Bench, task: Task) -> tuple[str, int, float]:
+def said_before(context: RunContext, task: Task) -> tuple[str, int, float]:
     """Return the session that Claude Code has with this task, empty for none, the run that spoke last, what it cost."""
-    newest = runs.main_number(runs.newest_main(bench.root, task.task_id))
+    newest = runs.main_number(runs.newest_main(context.root, task.task_id))
     session, spoke, usd = "", 0, 0.0
     for number in range(1, newest + 1):
         stream = Stream()
-        path = os.path.join(bench.folder(task, f"main.{number}"), "stdout.log")
+        path = os.path.join(context.folder(task, f"main.{number}"), "stdout.log")
         said = (stream.feed(data) for data in safe_open.blocks(path))
         closed = [one for found in (*said, stream.close()) for one in found if isinstance(one, Closed)]
         spoke = number if stream.session else spoke

@@ -14,8 +14,8 @@ from executor.plan.limits import bounds_of, rounds_of
 from executor.runners import agent_result, process_run
 from executor.runners import agent_setup as kits
 from executor.runners.agent import request as orders
-from executor.runners.agent_launch import SENT_BACK, Sent
-from executor.runners.agent_output import Heard
+from executor.runners.agent_launch import SENT_BACK, AgentLaunch
+from executor.runners.agent_output import AgentOutput
 from executor.runners.made_of import note_task
 from executor.store import log_reader, runs
 from executor.store.events import CheckFinished, MainFinished, MainRetried
@@ -24,18 +24,20 @@ from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.guard.agent import Watched
+    from executor.guard.agent import Baseline
     from executor.plan.model import Main
     from executor.runners.process_run import Run
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 
-def equip(bench: Bench, task: Task) -> Outcome:
+def equip(context: RunContext, task: Task) -> Outcome:
     """See, before anything runs, that an agent can be sent out."""
-    wrong = kits.misfit(bench, task)
+    wrong = kits.misfit(context, task)
     name = "agent"
     if wrong is None:
-        bench.log(CheckFinished(phase="PRE-FLIGHT", status="passed", name=name, command=f"runner {task.runner}"), task)
+        context.log(
+            CheckFinished(phase="PRE-FLIGHT", status="passed", name=name, command=f"runner {task.runner}"), task
+        )
         return PASSED
     failed = CheckFinished(
         phase="PRE-FLIGHT",
@@ -46,7 +48,7 @@ def equip(bench: Bench, task: Task) -> Outcome:
         got=wrong.got,
         fix=wrong.fix,
     )
-    bench.log(failed, task)
+    context.log(failed, task)
     return Outcome(Verdict.FAILED, f"{name}: expected {wrong.expected}, got {wrong.got}")
 
 
@@ -54,63 +56,63 @@ FIRST_OF_AGENTS = (("PRE-FLIGHT", preflight), ("PRE-FLIGHT", equip), ("TEST", tr
 ROUND = (("MAIN", main), ("POST", post))
 
 
-def sent_back(bench: Bench, task: Task, outcome: Outcome) -> bool:
+def sent_back(context: RunContext, task: Task, outcome: Outcome) -> bool:
     """Tell whether what POST found goes back to the agent: as often as the plan says, else the step has failed."""
     if outcome.verdict not in (Verdict.FAILED, Verdict.TIMED_OUT):
         return False
-    lines = log_reader.task_lines(bench.root, task.task_id)
+    lines = log_reader.task_lines(context.root, task.task_id)
     handed_in = {
         line.get("run") for line in lines if line.get("event") == "MainFinished" and line["status"] == "passed"
     }
-    if len(handed_in) >= rounds_of(task.step.main, bench.plan.settings):
+    if len(handed_in) >= rounds_of(task.step.main, context.plan.settings):
         return False
-    run = runs.next_main(bench.root, task.task_id)
-    bench.log(MainRetried(run=run, failure=SENT_BACK, reason=outcome.reason), task)
+    run = runs.next_main(context.root, task.task_id)
+    context.log(MainRetried(run=run, failure=SENT_BACK, reason=outcome.reason), task)
     return True
 
 
-def attempt(bench: Bench, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
+def attempt(context: RunContext, task: Task, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
     """Send the agent out once: its first round, the next, or one that goes on after a crash."""
-    offended = agent.offended_before(bench, task)
+    offended = agent.offended_before(context, task)
     if offended:
         return Outcome(Verdict.FAILED, offended), ("tampered",)
-    kit = kits.kit_of(bench, task)
-    if isinstance(kit, kits.Unfit):
+    kit = kits.kit_of(context, task)
+    if isinstance(kit, kits.SetupError):
         return Outcome(Verdict.FAILED, f"expected {kit.expected}, got {kit.got}; {kit.fix}"), ("unfit",)
-    run = runs.next_main(bench.root, task.task_id)
-    note_task(bench, task, run)
-    sent = Sent(bench, task, run, kit)
+    run = runs.next_main(context.root, task.task_id)
+    note_task(context, task, run)
+    sent = AgentLaunch(context, task, run, kit)
     if sent.spent_out:
         return Outcome(Verdict.FAILED, sent.spent_out), ("spent",)
-    heard = Heard(bench, task, run, kit.bounds if kit.program else None)
-    errand = process_run.Errand(run, sent.argv(), sent.note, environ=sent.environ())
+    heard = AgentOutput(context, task, run, kit.bounds if kit.program else None)
+    errand = process_run.LaunchRequest(run, sent.argv(), sent.note, environ=sent.environ())
     kin = procfs.children()
 
     def after() -> None:
         agent.end_orphans(kin)
-        agent.stand_up(bench, task, run)
+        agent.stand_up(context, task, run)
 
     try:
-        done = process_run.launch(bench, task, errand, limit_s=spec.limit_s, hear=heard, after=after)
+        done = process_run.launch(context, task, errand, limit_s=spec.limit_s, hear=heard, after=after)
     except (DoTasksError, OSError):
-        agent.rescue(bench, task, run, sent.watched)
+        agent.rescue(context, task, run, sent.watched)
         raise
-    return _judge(bench, task, run, done, heard, sent.watched)
+    return _judge(context, task, run, done, heard, sent.watched)
 
 
-def adopted(bench: Bench, task: Task, run: str, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
+def adopted(context: RunContext, task: Task, run: str, spec: Main) -> tuple[Outcome, tuple[str, ...]]:
     """See an agent through that an executor before us sent out; its turns that are in the log are not told twice."""
-    bounds = bounds_of(spec, bench.plan.settings) if task.runner == "claude-code" else None
-    heard = Heard(bench, task, run, bounds)
-    done = process_run.adopt(bench, task, run=run, limit_s=spec.limit_s, hear=heard)
-    outcome, classes = _judge(bench, task, run, done, heard)
-    if outcome.verdict != Verdict.LOST or spec.on_lost == "ask" or bench.interrupts.count:
+    bounds = bounds_of(spec, context.plan.settings) if task.runner == "claude-code" else None
+    heard = AgentOutput(context, task, run, bounds)
+    done = process_run.adopt(context, task, run=run, limit_s=spec.limit_s, hear=heard)
+    outcome, classes = _judge(context, task, run, done, heard)
+    if outcome.verdict != Verdict.LOST or spec.on_lost == "ask" or context.interrupts.count:
         return outcome, classes
-    return attempt(bench, task, spec)
+    return attempt(context, task, spec)
 
 
 def _judge(
-    bench: Bench, task: Task, run: str, done: Run, heard: Heard, watched: Watched | None = None
+    context: RunContext, task: Task, run: str, done: Run, heard: AgentOutput, watched: Baseline | None = None
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Log the end of an agent's run; what judges it is put back first, whatever it says."""
     closed = heard.end()
@@ -121,12 +123,12 @@ def _judge(
     cut_off = not closed or closed.ok or closed.kind == "interrupted"
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
-    tampered = agent.settle(bench, task, run, watched)
-    confine.look_over(bench, task, run)
+    tampered = agent.settle(context, task, run, watched)
+    confine.look_over(context, task, run)
     if tampered:
         outcome, failure = Outcome(Verdict.FAILED, tampered), "tampered"
-    talk = os.path.join(bench.folder(task, run), orders.TALK)
-    bench.log(
+    talk = os.path.join(context.folder(task, run), orders.TALK)
+    context.log(
         MainFinished(
             status=outcome.verdict,
             run=run,
@@ -134,11 +136,11 @@ def _judge(
             signal=done.end.signal,
             duration_s=done.duration_s,
             output=closed.text if closed else done.stderr,
-            output_file=bench.relative(talk) if os.path.exists(talk) else done.output_file,
+            output_file=context.relative(talk) if os.path.exists(talk) else done.output_file,
             failure=failure,
             reason=outcome.reason,
         ),
         task,
     )
-    bench.journal.sync()
+    context.journal.sync()
     return outcome, (failure, f"exit:{done.end.exit_code}")

@@ -13,7 +13,7 @@ from executor.plan.plan import from_cache, snapshot
 from executor.runners import command
 from executor.runners.evidence_before import record_of
 from executor.runners.job_start import Starting
-from executor.runners.process_run import Errand, begin
+from executor.runners.process_run import LaunchRequest, begin
 from executor.store import job_record, log_reader, runs, supervisor_start
 from executor.store.context import Task
 from executor.store.events import JobRecorded, WarningRaised
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 LOOK_S = 0.05
 ALONE_S = 2.0  # a supervisor that has not taken the job's lock by then is not coming
@@ -37,62 +37,68 @@ END_S = 30.0
 SETTLED = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.LOST)
 
 
-def background(bench: Bench, task: Task) -> Outcome:
+def background(context: RunContext, task: Task) -> Outcome:
     """Start the job, then follow what its supervisor says until it is started or has ended."""
-    _tell_of_notifiers(bench, task)
-    run = runs.next_main(bench.root, task.task_id)
-    argv = command.main_argv(bench, task)
-    resume = newest_checkpoint(bench, task) if run != "main.1" else ""
-    runs.write_job(bench.root, task.task_id, _record(bench, task))
-    kept = scheduler.for_new_run(bench, task, runs.read_memory(bench.root, task.task_id).get("monitors", {}))
-    runs.write_memory(bench.root, task.task_id, {"monitors": bench.masker.mask_all(kept)})
-    record = job_record.digest(bench.root, task.task_id)
-    begin(bench, task, Errand(run, argv, lambda pid: note_started(bench, task, run, pid, record=record), resume))
-    bench.hear()
-    return attended(bench, task.step.number, task.task_id, why="the job was started")
+    _tell_of_notifiers(context, task)
+    run = runs.next_main(context.root, task.task_id)
+    argv = command.main_argv(context, task)
+    resume = newest_checkpoint(context, task) if run != "main.1" else ""
+    runs.write_job(context.root, task.task_id, _record(context, task))
+    kept = scheduler.for_new_run(context, task, runs.read_memory(context.root, task.task_id).get("monitors", {}))
+    runs.write_memory(context.root, task.task_id, {"monitors": context.masker.mask_all(kept)})
+    record = job_record.digest(context.root, task.task_id)
+    begin(
+        context,
+        task,
+        LaunchRequest(run, argv, lambda pid: note_started(context, task, run, pid, record=record), resume),
+    )
+    context.hear()
+    return attended(context, task.step.number, task.task_id, why="the job was started")
 
 
-def _tell_of_notifiers(bench: Bench, task: Task) -> None:
+def _tell_of_notifiers(context: RunContext, task: Task) -> None:
     """Say which notifier could tell nobody: now, not when there is something to tell."""
-    for one in bench.plan.settings.notify:
-        why = notify_checks.trouble(one, root=bench.root, environ=bench.environment_with(task, (one.target, *one.env)))
+    for one in context.plan.settings.notify:
+        why = notify_checks.trouble(
+            one, root=context.root, environ=context.environment_with(task, (one.target, *one.env))
+        )
         if why:
-            bench.log(WarningRaised(message=f"nobody will be told by {notify.label(one)}: {why}"), task)
+            context.log(WarningRaised(message=f"nobody will be told by {notify.label(one)}: {why}"), task)
 
 
-def _record(bench: Bench, task: Task) -> dict[str, object]:
+def _record(context: RunContext, task: Task) -> dict[str, object]:
     """Return what the supervisor needs: the plan may have changed when it looks, and what MAIN is made of."""
-    made = bench.made.get(task.digest)
+    made = context.made.get(task.digest)
     return {
         "task_id": task.task_id,
         "step": task.step.number,
         "title": task.title,
         "digest": task.digest,
         "made": made and {"parts": made.parts, "files": made.files},
-        "strict": bench.strict,
-        "python": bench.python,
-        "definitions": bench.project.definitions,
-        "plan": snapshot(bench.plan, task.step.number),
+        "strict": context.strict,
+        "python": context.python,
+        "definitions": context.project.definitions,
+        "plan": snapshot(context.plan, task.step.number),
     }
 
 
-def mend_record(bench: Bench, box: Box, task_id: str) -> None:
+def mend_record(context: RunContext, box: Box, task_id: str) -> None:
     """Make the record of a job again from the plan when it cannot be read, or is not the one that the log knows.
 
     A power cut or a full disk leaves the former; the latter would judge the job by other checks than it began with.
     """
-    is_whole = _is_whole(runs.read_job(bench.root, task_id), box.number, task_id)
-    if is_whole and job_record.is_as_logged(bench.root, task_id):
+    is_whole = _is_whole(runs.read_job(context.root, task_id), box.number, task_id)
+    if is_whole and job_record.is_as_logged(context.root, task_id):
         return
-    digest = runs.look(bench.root, task_id).digest or bench.state(box.number).digest
+    digest = runs.look(context.root, task_id).digest or context.state(box.number).digest
     decision = Decision("run", "its record could not be read", task_id=task_id)
-    task = Task(bench.step(box.number), task_id, digest, decision, title=box.title, began=bench.now())
-    runs.write_job(bench.root, task_id, _record(bench, task))
+    task = Task(context.step(box.number), task_id, digest, decision, title=box.title, began=context.now())
+    runs.write_job(context.root, task_id, _record(context, task))
     where = os.path.join(runs.JOBS, task_id, "job.json")
     wrong = "was changed since the job began" if is_whole else "could not be read"
     message = f"{where} {wrong}; it was made again from the plan as it is now"
-    bench.log(JobRecorded(message=message, record=job_record.digest(bench.root, task_id)), task)
-    bench.journal.sync()
+    context.log(JobRecorded(message=message, record=job_record.digest(context.root, task_id)), task)
+    context.journal.sync()
 
 
 def _is_whole(body: dict[str, Any], number: int, task_id: str) -> bool:
@@ -105,78 +111,80 @@ def _is_whole(body: dict[str, Any], number: int, task_id: str) -> bool:
         return False
 
 
-def newest_checkpoint(bench: Bench, task: Task) -> str:
+def newest_checkpoint(context: RunContext, task: Task) -> str:
     """Return the newest checkpoint that any run of this task left, empty without one."""
     from executor.monitoring.probes.checkpoints import find_newest
 
-    first = bench.folder(task, "main.1")
-    record, pattern = record_of(bench, task, first), task.step.checkpoints
-    return find_newest(bench.root, pattern, 0 if record else runs.began_ns(first), record) if pattern else ""
+    first = context.folder(task, "main.1")
+    record, pattern = record_of(context, task, first), task.step.checkpoints
+    return find_newest(context.root, pattern, 0 if record else runs.began_ns(first), record) if pattern else ""
 
 
-def attended(bench: Bench, number: int, task_id: str, *, why: str) -> Outcome:
+def attended(context: RunContext, number: int, task_id: str, *, why: str) -> Outcome:
     """See to it that a supervisor watches the job; return once it says that the job is started, or has ended.
 
     Ctrl-C ends our waiting, not the job.
     """
-    tries, starting = 0, Starting(bench, task_id)
-    while not bench.interrupts.count:
-        bench.hear(task_id)
-        state = bench.state(number)
-        if state.verdict == "started" and _goes_on(bench, task_id):
-            supervisor_start.attend(bench.root, task_id, os.environ, why=why)
-            _await_mark(bench, number, task_id)
+    tries, starting = 0, Starting(context, task_id)
+    while not context.interrupts.count:
+        context.hear(task_id)
+        state = context.state(number)
+        if state.verdict == "started" and _goes_on(context, task_id):
+            supervisor_start.attend(context.root, task_id, os.environ, why=why)
+            _await_mark(context, number, task_id)
             return Outcome(Verdict.STARTED, "it is running")
         if state.verdict in SETTLED:
             return Outcome(Verdict(state.verdict), state.reason)
-        if supervisor_start.attend(bench.root, task_id, os.environ, why=why):
+        if supervisor_start.attend(context.root, task_id, os.environ, why=why):
             tries += 1
-            _await_lock(bench, task_id, tries)
+            _await_lock(context, task_id, tries)
         starting.look()
-        bench.interrupts.sleep(LOOK_S)
-    return Outcome(Verdict.INTERRUPTED, f"{bench.interrupts.reason}; the job goes on: do-tasks stop {task_id} ends it")
+        context.interrupts.sleep(LOOK_S)
+    return Outcome(
+        Verdict.INTERRUPTED, f"{context.interrupts.reason}; the job goes on: do-tasks stop {task_id} ends it"
+    )
 
 
-def _await_mark(bench: Bench, number: int, task_id: str) -> None:
+def _await_mark(context: RunContext, number: int, task_id: str) -> None:
     """Give the supervisor the moment it needs to show in SPEC.md what it has just logged, and to log that too."""
-    until = bench.now() + MARK_S
-    while bench.now() < until and _is_unmarked(bench, number, task_id) and bench.interrupts.sleep(LOOK_S):
-        bench.hear(task_id)
-    bench.hear(task_id)
+    until = context.now() + MARK_S
+    while context.now() < until and _is_unmarked(context, number, task_id) and context.interrupts.sleep(LOOK_S):
+        context.hear(task_id)
+    context.hear(task_id)
 
 
-def _is_unmarked(bench: Bench, number: int, task_id: str) -> bool:
-    box = bench.boxes().get(number)
+def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
+    box = context.boxes().get(number)
     if box is None or box.state == " ":  # a person may have taken the line out meanwhile
         return box is not None
-    return not any(line.get("event") == "SpecMarked" for line in log_reader.task_lines(bench.root, task_id))
+    return not any(line.get("event") == "SpecMarked" for line in log_reader.task_lines(context.root, task_id))
 
 
-def _goes_on(bench: Bench, task_id: str) -> bool:
+def _goes_on(context: RunContext, task_id: str) -> bool:
     """Tell whether a job lives, or waits to be restarted."""
-    alive = runs.look(bench.root, task_id).status == "alive"
-    return alive or runs.read_watch(bench.root, task_id).get("state") == "restarting"
+    alive = runs.look(context.root, task_id).status == "alive"
+    return alive or runs.read_watch(context.root, task_id).get("state") == "restarting"
 
 
-def _await_lock(bench: Bench, task_id: str, tries: int) -> None:
+def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
     """Wait until the supervisor holds the job's lock, or the job has its verdict."""
     until = time.monotonic() + ALONE_S
-    while time.monotonic() < until and not runs.supervisor(bench.root, task_id):
-        bench.interrupts.sleep(LOOK_S)
+    while time.monotonic() < until and not runs.supervisor(context.root, task_id):
+        context.interrupts.sleep(LOOK_S)
     if tries > TRIES:  # each took the lock and was gone again: the next one is given time
-        bench.interrupts.sleep(ALONE_S)
-    if tries > MOST_TRIES or (tries > TRIES and not runs.supervisor(bench.root, task_id)):
+        context.interrupts.sleep(ALONE_S)
+    if tries > MOST_TRIES or (tries > TRIES and not runs.supervisor(context.root, task_id)):
         where = os.path.join(runs.JOBS, task_id, "supervisor.log")
         raise MachineError(
             f"the supervisor of {task_id} ends as soon as it starts; see {where}. The job itself goes on"
         )
 
 
-def end_job(bench: Bench, number: int, task_id: str) -> None:
+def end_job(context: RunContext, number: int, task_id: str) -> None:
     """End a job that a person replaces, and let its supervisor write that down."""
-    runs.ask_stop(bench.root, task_id)
-    end_strays(f"{task_id}/", bench.interrupts, root=bench.root)
-    until = bench.now() + END_S
-    while runs.supervisor(bench.root, task_id) and bench.now() < until and bench.interrupts.sleep(LOOK_S):
-        bench.hear(task_id)
-    bench.hear(task_id)
+    runs.ask_stop(context.root, task_id)
+    end_strays(f"{task_id}/", context.interrupts, root=context.root)
+    until = context.now() + END_S
+    while runs.supervisor(context.root, task_id) and context.now() < until and context.interrupts.sleep(LOOK_S):
+        context.hear(task_id)
+    context.hear(task_id)

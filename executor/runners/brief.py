@@ -7,7 +7,7 @@ import re
 from executor.plan.model import Main
 from executor.plan.roles import SKILL_FILE
 from executor.system.masking import clean_control
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ JUDGES = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.ya
 RECORDS = (".task_execution.log", ".do-tasks/**")
 
 
-class Judged(Value):
+class Judged(Record):
     """A criterion, whether a check of ours is bound to it, and the words for how it is judged."""
 
     text: str
@@ -30,7 +30,7 @@ class Judged(Value):
     how: str
 
 
-class Shown(Value):
+class Shown(Record):
     """What TEST showed: `verdict` as in outcome.Verdict, empty when it was not run; `tail` is the end of its output."""
 
     verdict: str = ""
@@ -39,7 +39,7 @@ class Shown(Value):
     tail: str = ""
 
 
-class Limits(Value):
+class Limits(Record):
     """Where an agent is stopped; 0 = no limit."""
 
     turns: int = 0
@@ -48,7 +48,7 @@ class Limits(Value):
     seconds: float = 0.0
 
 
-class Brief(Value):
+class Brief(Record):
     """All that an agent is told of its task: no value of the environment, and no command of ours, which others run."""
 
     task_id: str

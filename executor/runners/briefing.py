@@ -10,25 +10,27 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.roles import Skill
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 
-def brief_for(bench: Bench, task: Task, skills: tuple[Skill, ...], *, limits: brief.Limits, finish: str) -> brief.Brief:
+def brief_for(
+    context: RunContext, task: Task, skills: tuple[Skill, ...], *, limits: brief.Limits, finish: str
+) -> brief.Brief:
     """Return the brief of a task, whoever does it."""
     return brief.brief_of(
         task.step.replace(title=task.title),
         task_id=task.task_id,
-        test=_shown(bench, task),
+        test=_shown(context, task),
         limits=limits,
-        protect=bench.plan.settings.protect,
+        protect=context.plan.settings.protect,
         skills=skills,
         finish=finish,
     )
 
 
-def _shown(bench: Bench, task: Task) -> brief.Shown:
+def _shown(context: RunContext, task: Task) -> brief.Shown:
     """Return what TEST showed, as the log has it."""
-    lines = [line for line in log_reader.task_lines(bench.root, task.task_id) if line.get("phase") == "TEST"]
+    lines = [line for line in log_reader.task_lines(context.root, task.task_id) if line.get("phase") == "TEST"]
     ended: dict[str, Any] = next((line for line in reversed(lines) if line.get("status") != "started"), {})
     keys = {"verdict": "status", "reason": "reason", "command": "command", "tail": "output"}
     return brief.Shown(**{name: str(ended.get(key) or "") for name, key in keys.items()})

@@ -10,25 +10,25 @@ from executor.engine.main import ended, is_retried, wait
 from executor.plan.model import Main
 from executor.runners import command
 from executor.runners.made_of import note_task
-from executor.runners.process_run import Errand, adopt, environment, launch
+from executor.runners.process_run import LaunchRequest, adopt, environment, launch
 from executor.runners.row_file import counted, ready
 from executor.store import log_reader, runs
 from executor.store.events import MainAdopted, MainLost, MainReused, MainStarted, WarningRaised
 from executor.store.fingerprint import made_by as digest_of_rows
 from executor.store.state import spent_on
 from executor.system.outcome import PASSED, Outcome, Verdict
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from executor.runners.process_run import Run
-    from executor.runners.row_file import Counted
-    from executor.store.context import Bench, Task
+    from executor.runners.row_file import RowFile
+    from executor.store.context import RunContext, Task
 
 MOST_USD = 1e12  # more is no cost
 UNITS = (("h", 3600), ("min", 60))
 
 
-class Chunk(Value):
+class Chunk(Record):
     """A part of the rows: `before` are those of earlier chunks, `made_by` what makes them, and from which row on."""
 
     number: int
@@ -40,20 +40,20 @@ class Chunk(Value):
     made_by: str
 
 
-def in_chunks(bench: Bench, task: Task) -> Outcome:
+def in_chunks(context: RunContext, task: Task) -> Outcome:
     """Do the chunks that are not accepted yet, in order, until one fails."""
-    return _Chunks(bench, task).all()
+    return _Chunks(context, task).all()
 
 
-def parts(bench: Bench, task: Task, main: Main) -> tuple[Chunk, ...]:
+def parts(context: RunContext, task: Task, main: Main) -> tuple[Chunk, ...]:
     """Return the chunks of a step."""
-    state = bench.state(task.step.number)
+    state = context.state(task.step.number)
     recorded = tuple(one.rpartition("@")[0].split()[-1] for one in (*state.chunks, *state.chunks_begun) if "@" in one)
-    made_by = digest_of_rows(bench, task.step.replace(main=main.replace(chunks=())), recorded)
+    made_by = digest_of_rows(context, task.step.replace(main=main.replace(chunks=())), recorded)
     found: list[Chunk] = []
     before = 0
     for number, size in enumerate(main.chunks, 1):
-        path = os.path.join(bench.root, main.rows.replace("{chunk}", str(number)))
+        path = os.path.join(context.root, main.rows.replace("{chunk}", str(number)))
         found.append(Chunk(number, len(main.chunks), size, before, sum(main.chunks), path, f"{made_by}@{before}"))
         before += size
     return tuple(found)
@@ -62,11 +62,11 @@ def parts(bench: Bench, task: Task, main: Main) -> tuple[Chunk, ...]:
 class _Chunks:
     """The chunks of one task."""
 
-    def __init__(self, bench: Bench, task: Task) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task) -> None:
+        self._context = context
         self._task = task
         self._main = task.step.main or Main()
-        self._chunks = parts(bench, task, self._main)
+        self._chunks = parts(context, task, self._main)
         self._costs = self._accepted()
 
     def all(self) -> Outcome:
@@ -75,7 +75,7 @@ class _Chunks:
             return self._reuse()
         if decision.lost_run:
             lost = MainLost(run=decision.lost_run, reason="its process is gone and left no exit code")
-            self._bench.log(lost, self._task)
+            self._context.log(lost, self._task)
         if len(self._costs) == len(self._chunks):  # nothing to make, yet POST wants a run of this task to look at
             del self._costs[self._chunks[-1].number]
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]
@@ -91,12 +91,12 @@ class _Chunks:
         return self._all_there() if outcome.passed else outcome
 
     def _goes_on(self, outcome: Outcome) -> bool:
-        asked_to_end = self._bench.interrupts.count or runs.stop_asked(self._bench.root, self._task.task_id)
+        asked_to_end = self._context.interrupts.count or runs.stop_asked(self._context.root, self._task.task_id)
         return outcome.passed and not asked_to_end
 
     def _accepted(self) -> dict[int, float]:
         """Return what each chunk cost that was accepted and whose file is still what it was then."""
-        state = self._bench.state(self._task.step.number)
+        state = self._context.state(self._task.step.number)
         known = {int(words[0]): words[1:] for words in map(str.split, state.chunks)}
         found: dict[int, float] = {}
         for chunk in self._chunks:
@@ -111,7 +111,7 @@ class _Chunks:
         changed = [chunk for chunk in self._chunks if chunk.number not in accepted]
         if not changed:
             return PASSED
-        where, number = self._bench.relative(changed[0].path), changed[0].number
+        where, number = self._context.relative(changed[0].path), changed[0].number
         anew = f"do-tasks --step {self._task.step.number} --rerun"
         why = f"{where} is not what chunk {number} left there; put it back, or make all anew: {anew}"
         return Outcome(Verdict.FAILED, why)
@@ -120,22 +120,22 @@ class _Chunks:
         there, decision = self._all_there(), self._task.decision
         if there.passed:
             reused = MainReused(main_task=decision.main_task, run=decision.main_run, why=decision.why)
-            self._bench.log(reused, self._task)
+            self._context.log(reused, self._task)
         return there
 
     def _adopt(self, left: list[Chunk]) -> Outcome:
         """See a run through that an executor before us began; one of other chunks counts no more."""
         run = self._task.decision.main_run
-        lines = log_reader.task_lines(self._bench.root, self._task.task_id)
+        lines = log_reader.task_lines(self._context.root, self._task.task_id)
         begun = [line for line in lines if line.get("event") == "MainStarted" and line.get("run") == run]
         number, made_by = (begun[-1].get("chunk"), begun[-1].get("made_by")) if begun else (0, "")
         chunk = next((one for one in left if (one.number, one.made_by) == (number, made_by)), None)
         if chunk is None:
-            self._bench.end_strays(self._task, run)
+            self._context.end_strays(self._task, run)
             return PASSED
-        seen = runs.look_at(self._bench.root, self._task.task_id, run)
-        self._bench.log(MainAdopted(run=run, pid=seen.pid, why=self._task.decision.why), self._task)
-        done = adopt(self._bench, self._task, run=run, limit_s=self._main.limit_s)
+        seen = runs.look_at(self._context.root, self._task.task_id, run)
+        self._context.log(MainAdopted(run=run, pid=seen.pid, why=self._task.decision.why), self._task)
+        done = adopt(self._context, self._task, run=run, limit_s=self._main.limit_s)
         return self._tried_again(chunk, *self._judge(chunk, run, done))
 
     def _tried_again(self, chunk: Chunk, outcome: Outcome, classes: tuple[str, ...]) -> Outcome:
@@ -143,33 +143,35 @@ class _Chunks:
         for tried in range(1, self._main.retry.attempts):
             if outcome.passed or not is_retried(classes, self._main):
                 break
-            if not wait(self._bench, self._task, classes[0], tried):
-                return Outcome(Verdict.INTERRUPTED, self._bench.interrupts.name)
+            if not wait(self._context, self._task, classes[0], tried):
+                return Outcome(Verdict.INTERRUPTED, self._context.interrupts.name)
             outcome, classes = self._attempt(chunk)
         return outcome
 
     def _attempt(self, chunk: Chunk) -> tuple[Outcome, tuple[str, ...]]:
-        bench, task = self._bench, self._task
-        bench.hear()
+        context, task = self._context, self._task
+        context.hear()
         kept = self._ready(chunk)
-        run = runs.next_main(bench.root, task.task_id)
-        note_task(bench, task, run)
-        environ = environment(bench, task, run, **self._told(chunk, kept))
-        argv = command.main_argv(bench, task)
-        errand = Errand(run, argv, lambda pid: self._note(chunk, run, pid), environ=environ)
-        return self._judge(chunk, run, launch(bench, task, errand, limit_s=self._main.limit_s), kept)
+        run = runs.next_main(context.root, task.task_id)
+        note_task(context, task, run)
+        environ = environment(context, task, run, **self._told(chunk, kept))
+        argv = command.main_argv(context, task)
+        errand = LaunchRequest(run, argv, lambda pid: self._note(chunk, run, pid), environ=environ)
+        return self._judge(chunk, run, launch(context, task, errand, limit_s=self._main.limit_s), kept)
 
     def _ready(self, chunk: Chunk) -> int:
         """Make a chunk's file ready to be appended to; return how many rows it keeps."""
         kept, aside = ready(chunk.path, most=chunk.size, is_ours=self._is_ours(chunk))
         if aside:
-            said = f"{self._bench.relative(chunk.path)} was not of this chunk; it is now {self._bench.relative(aside)}"
-            self._bench.log(WarningRaised(message=said), self._task)
+            said = (
+                f"{self._context.relative(chunk.path)} was not of this chunk; it is now {self._context.relative(aside)}"
+            )
+            self._context.log(WarningRaised(message=said), self._task)
         return kept
 
     def _is_ours(self, chunk: Chunk) -> bool:
         """Tell whether what is in a chunk's file was begun as this chunk, or was accepted as the beginning of it."""
-        state = self._bench.state(self._task.step.number)
+        state = self._context.state(self._task.step.number)
         if any(one.startswith(f"{chunk.number} {chunk.made_by} ") for one in state.chunks_begun):
             return True
         known = [words.split() for words in state.chunks]
@@ -191,7 +193,7 @@ class _Chunks:
         """Log that a chunk is about to be let go, and make it survive a power cut."""
         started = MainStarted(
             run=run,
-            command=command.shown(command.main_argv(self._bench, self._task), self._bench.root),
+            command=command.shown(command.main_argv(self._context, self._task), self._context.root),
             runner="command",
             pid=pid,
             objective=self._main.objective or self._task.title,
@@ -200,17 +202,17 @@ class _Chunks:
             chunks=chunk.count,
             made_by=chunk.made_by,
         )
-        self._bench.log(started, self._task)
-        self._bench.journal.sync()
+        self._context.log(started, self._task)
+        self._context.journal.sync()
 
     def _judge(self, chunk: Chunk, run: str, done: Run, kept: int = 0) -> tuple[Outcome, tuple[str, ...]]:
         """Judge a chunk by its exit, its rows, its quality; log its end, which accepts it or does not."""
-        bench, task = self._bench, self._task
+        context, task = self._context, self._task
         found = counted(chunk.path)
         outcome, failure = self._verdict(chunk, done, found)
-        usd = _usd(read_result(os.path.join(bench.folder(task, run), "result.json")).metrics)
+        usd = _usd(read_result(os.path.join(context.folder(task, run), "result.json")).metrics)
         if outcome.passed:
-            begun = bench.state(task.step.number).chunks_begun
+            begun = context.state(task.step.number).chunks_begun
             self._costs[chunk.number] = usd + spent_on(begun, f"{chunk.number} {chunk.made_by} ")
         finished = ended(run, done, outcome, failure).replace(
             chunk=chunk.number,
@@ -221,21 +223,21 @@ class _Chunks:
             usd=usd,
             outlook=self._outlook(chunk, found.rows - kept, done.duration_s) if outcome.passed else "",
         )
-        bench.log(finished, task)
-        bench.journal.sync()
-        bench.hear()
+        context.log(finished, task)
+        context.journal.sync()
+        context.hear()
         return outcome, (failure, f"exit:{done.end.exit_code}")
 
-    def _verdict(self, chunk: Chunk, done: Run, found: Counted) -> tuple[Outcome, str]:
+    def _verdict(self, chunk: Chunk, done: Run, found: RowFile) -> tuple[Outcome, str]:
         outcome, failure = command.judge(
             done.end, verdict=done.verdict, reason=done.reason, stderr=done.long_stderr, output=done.long_stdout
         )
         if not outcome.passed:
             return outcome, failure
         if (found.rows, found.whole) != (chunk.size, found.size):
-            return Outcome(Verdict.FAILED, _miscounted(self._bench, chunk, found)), "rows"
+            return Outcome(Verdict.FAILED, _miscounted(self._context, chunk, found)), "rows"
         asked = self._main.quality_check
-        outcome = check_all(self._bench, self._task, phase="MAIN", asked=asked, fail_fast=False)
+        outcome = check_all(self._context, self._task, phase="MAIN", asked=asked, fail_fast=False)
         return outcome, "" if outcome.passed else "quality"
 
     def _outlook(self, chunk: Chunk, made: int, took_s: float) -> str:
@@ -263,9 +265,9 @@ def _usd(metrics: object) -> float:
     return float(said) if 0 <= said < MOST_USD else 0.0
 
 
-def _miscounted(bench: Bench, chunk: Chunk, found: Counted) -> str:
+def _miscounted(context: RunContext, chunk: Chunk, found: RowFile) -> str:
     half = " and a half one" if found.whole != found.size else ""
     return (
-        f"chunk {chunk.number} of {chunk.count}: {bench.relative(chunk.path)} holds {found.rows:,} whole rows{half},"
+        f"chunk {chunk.number} of {chunk.count}: {context.relative(chunk.path)} holds {found.rows:,} whole rows{half},"
         f" {chunk.size:,} were wanted"
     )

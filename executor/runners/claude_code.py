@@ -6,7 +6,7 @@ import json
 
 from executor.system import own_program
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import NOBODY, Named, without_secrets
+from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,7 +85,9 @@ def sandboxed(*, network: bool, hidden: Iterable[str], shown: Iterable[str]) -> 
     return {"sandbox": {**held, "filesystem": files, **reach}}
 
 
-def environment(environ: Mapping[str, str], allow: tuple[str, ...] = (), named: Named = NOBODY) -> dict[str, str]:
+def environment(
+    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NOBODY
+) -> dict[str, str]:
     """Return what Claude Code is given: of the secrets those it signs in with, and those in `allow`.
 
     Its shell gets only the latter. CLAUDE_CODE_SUBPROCESS_ENV_SCRUB would do that too, but puts empty .npmrc, .env and

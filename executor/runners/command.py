@@ -19,7 +19,7 @@ from executor.system.shell.bash_command import shown as shown_command
 
 if TYPE_CHECKING:
     from executor.plan.model import Main
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.run_records import Exit
 
 RATE_LIMIT_EXIT = 75
@@ -28,15 +28,15 @@ _USAGE_EXIT = 2
 _NOT_UNDERSTOOD = (2, 126, 127)  # what shells give for a program that is not found, or whose text they cannot read
 
 
-def main_argv(bench: Bench, task: Task) -> tuple[str, ...]:
+def main_argv(context: RunContext, task: Task) -> tuple[str, ...]:
     """Return what MAIN starts."""
     main = _main(task)
     if main.command:
         return given(main.command, *main.args)
-    return (*script_argv(bench, main.script), *main.args)
+    return (*script_argv(context, main.script), *main.args)
 
 
-def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
+def sample_argv(context: RunContext, task: Task) -> tuple[str, ...]:
     """Return what TEST starts, empty when the step has no test form."""
     main = _main(task)
     form = main.sample.form
@@ -47,23 +47,23 @@ def sample_argv(bench: Bench, task: Task) -> tuple[str, ...]:
     words = ("--test",) if form == "default" else main.sample.args
     if main.command:
         return given(main.command, *main.args, *words)
-    return (*script_argv(bench, main.script), *main.args, *words)
+    return (*script_argv(context, main.script), *main.args, *words)
 
 
-def script_argv(bench: Bench, script: str) -> tuple[str, ...]:
+def script_argv(context: RunContext, script: str) -> tuple[str, ...]:
     """Return how a script is started: .py by the project's interpreter, others by themselves or their first line."""
     from executor.store.project import script_path
 
-    path = script_path(bench.project, script)
+    path = script_path(context.project, script)
     if not path:
         raise DefinitionError(
             Problem(
-                bench.project.definitions,
+                context.project.definitions,
                 f"script {script} is neither at the root nor in scripts/; write it, or mend the name",
             )
         )
     if path.endswith(".py"):
-        return (bench.python, path)
+        return (context.python, path)
     first = safe_open.start_of(path, 256).partition(b"\n")[0]
     if os.access(path, os.X_OK) and first.startswith((b"#!", b"\x7fELF")):
         return (path,)
@@ -111,7 +111,7 @@ def _class(end: Exit, *, stderr: str, output: str) -> str:
     return f"exit:{end.exit_code}"
 
 
-def line_ends_hint(bench: Bench, task: Task, end: Exit) -> str:
+def line_ends_hint(context: RunContext, task: Task, end: Exit) -> str:
     """Return what to do about a script whose lines end as on Windows, empty when that is not why it failed."""
     from executor.store.project import script_path
 
@@ -119,7 +119,7 @@ def line_ends_hint(bench: Bench, task: Task, end: Exit) -> str:
     if main is None or end.exit_code not in _NOT_UNDERSTOOD:
         return ""
     for name in dict.fromkeys((main.script,) if main.script else re.findall(r"[\w./~-]+", main.command)):
-        path = script_path(bench.project, name) if name else ""
+        path = script_path(context.project, name) if name else ""
         if path and not (main.script and path.endswith(".py")) and _ends_in_cr(path):
             return f"{name}: its first line ends in CR: save it with LF line ends"
     return ""

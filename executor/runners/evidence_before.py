@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 LIMIT_S = 30.0
 BEGAN = "began"  # of TEST's folder
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
 
-def remember(bench: Bench, task: Task) -> None:
+def remember(context: RunContext, task: Task) -> None:
     """Remember what there is before a run of MAIN begins; a later run of the same MAIN only adds new globs."""
     step = task.step
     if not (step.checkpoints or any(map(wants_fresh, step.main.criteria if step.main else ()))):
@@ -31,17 +31,17 @@ def remember(bench: Bench, task: Task) -> None:
     from executor.checks import evidence  # most steps have nothing to remember
 
     globs = evidence.globs(step)
-    path = _mended(bench, evidence.record(bench.root, task.task_id, task.digest))
-    adds = evidence.begun_before(bench.root, task.task_id, task.digest)
-    made_before = {} if adds else evidence.read(evidence.newest_record(bench.root, step.number, path))
-    tested_ns = _tested_ns(bench.folder(task, "test"))
+    path = _mended(context, evidence.record(context.root, task.task_id, task.digest))
+    adds = evidence.begun_before(context.root, task.task_id, task.digest)
+    made_before = {} if adds else evidence.read(evidence.newest_record(context.root, step.number, path))
+    tested_ns = _tested_ns(context.folder(task, "test"))
     crowded = looked(
         lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs
     )
-    bench.evidence[path] = files.read(path)
+    context.evidence[path] = files.read(path)
     for glob in crowded:
         many = f"{glob} finds more than {evidence.MOST_NAMES:,} names: the newest are remembered"
-        bench.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
+        context.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
 
 
 def note_test(folder: str) -> None:
@@ -65,18 +65,18 @@ def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
     return done
 
 
-def record_of(bench: Bench, task: Task, folder: str) -> str:
+def record_of(context: RunContext, task: Task, folder: str) -> str:
     """Return the record that the MAIN of a run's folder is judged by, empty when it has none."""
     from executor.checks import evidence
 
     task_id = os.path.basename(os.path.dirname(folder))
-    path = _mended(bench, evidence.record(bench.root, task_id, runs.digest_of(folder) or task.digest))
+    path = _mended(context, evidence.record(context.root, task_id, runs.digest_of(folder) or task.digest))
     return path if os.path.exists(path) else ""
 
 
-def _mended(bench: Bench, path: str) -> str:
+def _mended(context: RunContext, path: str) -> str:
     """Return the path of a record, which is as this executor wrote it: an agent may have changed it."""
-    kept = bench.evidence.get(path)
+    kept = context.evidence.get(path)
     if kept and files.read(path) != kept:
         files.replace(path, kept)
     return path

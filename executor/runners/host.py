@@ -23,60 +23,60 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.roles import Skill
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 
-def host(bench: Bench, task: Task) -> Outcome:
+def host(context: RunContext, task: Task) -> Outcome:
     """Write the brief down and wait: nobody holds a lock meanwhile, the log reserves the step."""
-    skills, trouble = _skills(bench, task)
+    skills, trouble = _skills(context, task)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
-    remember(bench, task)
-    run = runs.next_main(bench.root, task.task_id)
-    runs.new_run(bench.root, task.task_id, run)
+    remember(context, task)
+    run = runs.next_main(context.root, task.task_id)
+    runs.new_run(context.root, task.task_id, run)
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
-    _write(bench, task, run, skills)
-    return _wait(bench, task, run, "")
+    _write(context, task, run, skills)
+    return _wait(context, task, run, "")
 
 
-def ask(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
+def ask(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
     """Give the brief once more, with what POST found of the last answer in it."""
-    skills, _ = _skills(bench, task)  # one that was taken away since is no reason to lose the work
-    _write(bench, task, run, skills, found=reason)
-    return _wait(bench, task, run, reason)
+    skills, _ = _skills(context, task)  # one that was taken away since is no reason to lose the work
+    _write(context, task, run, skills, found=reason)
+    return _wait(context, task, run, reason)
 
 
-def _skills(bench: Bench, task: Task) -> tuple[tuple[Skill, ...], str]:
+def _skills(context: RunContext, task: Task) -> tuple[tuple[Skill, ...], str]:
     main = task.step.main or Main()
     named = main.agent or claude_files.USUAL_ROLE
-    listed = claude_files.listed(bench.root, agent=named, skills=main.skills)
-    return claude_files.skills_of(bench.root, listed)
+    listed = claude_files.listed(context.root, agent=named, skills=main.skills)
+    return claude_files.skills_of(context.root, listed)
 
 
-def _write(bench: Bench, task: Task, run: str, skills: tuple[Skill, ...], found: str = "") -> None:
-    folder = bench.folder(task, run)
-    result = bench.relative(os.path.join(folder, "result.json"))
+def _write(context: RunContext, task: Task, run: str, skills: tuple[Skill, ...], found: str = "") -> None:
+    folder = context.folder(task, run)
+    result = context.relative(os.path.join(folder, "result.json"))
     finish = brief.finish_of("host", result_path=result)
-    told = brief_for(bench, task, skills, limits=brief.Limits(), finish=finish).replace(found=found)
-    files.replace(os.path.join(folder, "brief.md"), bench.masker.mask(brief.text(told)).encode())
-    body = bench.masker.mask_all(brief.as_json(told))
+    told = brief_for(context, task, skills, limits=brief.Limits(), finish=finish).replace(found=found)
+    files.replace(os.path.join(folder, "brief.md"), context.masker.mask(brief.text(told)).encode())
+    body = context.masker.mask_all(brief.as_json(told))
     files.replace(os.path.join(folder, "brief.json"), json.dumps(body, ensure_ascii=False).encode())
 
 
-def _wait(bench: Bench, task: Task, run: str, reason: str) -> Outcome:
+def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
     """Log that the task waits; `reason` is what POST found of the last answer."""
-    path = bench.relative(os.path.join(bench.folder(task, run), "brief.md"))
-    judges, givers = briefed_judges.remember(bench, task), person.givers()
+    path = context.relative(os.path.join(context.folder(task, run), "brief.md"))
+    judges, givers = briefed_judges.remember(context, task), person.givers()
     brief_memory.add_givers(judges, givers)
     given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
-    before = briefed_judges.digest_of_file(evidence.record(bench.root, task.task_id, task.digest))
-    bench.log(given.replace(before=before, asked=shlex.join(bench.asked)), task)
-    bench.journal.sync()
+    before = briefed_judges.digest_of_file(evidence.record(context.root, task.task_id, task.digest))
+    context.log(given.replace(before=before, asked=shlex.join(context.asked)), task)
+    context.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")
 
 
-def rounds_left(bench: Bench, task: Task) -> int:
+def rounds_left(context: RunContext, task: Task) -> int:
     """Return how often the task may still be sent back."""
-    given = [line for line in log_reader.task_lines(bench.root, task.task_id) if line.get("event") == "BriefGiven"]
-    return rounds_of(task.step.main, bench.plan.settings) - len(given)
+    given = [line for line in log_reader.task_lines(context.root, task.task_id) if line.get("event") == "BriefGiven"]
+    return rounds_of(task.step.main, context.plan.settings) - len(given)

@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.model import Step
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.store.fingerprint_recipes import Made
 
     Files = Mapping[str, Mapping[str, str]]
 
 
-def as_recorded(bench: Bench, task: Task) -> dict[str, Any]:
+def as_recorded(context: RunContext, task: Task) -> dict[str, Any]:
     """Return what StepPassed says of what was done, what judged it, and what it left."""
-    judge = of_parts(fingerprint_recipes.judges(task.step, strict=bench.strict))
-    made = _made(bench, task)
-    left = _left(bench, task.step)
+    judge = of_parts(fingerprint_recipes.judges(task.step, strict=context.strict))
+    made = _made(context, task)
+    left = _left(context, task.step)
     parts = {**(made.parts if made else {}), **judge.parts}
     if left:
         parts["outputs"] = outputs_digest(left)
     found = {**(made.files if made else {}), **({"outputs": left} if left else {})}
-    return {"judged_by": judge.digest, "parts": parts, "files": _named(bench, task.task_id, found)}
+    return {"judged_by": judge.digest, "parts": parts, "files": _named(context, task.task_id, found)}
 
 
-def note_task(bench: Bench, task: Task, run: str) -> None:
+def note_task(context: RunContext, task: Task, run: str) -> None:
     """Write the task's record before a run of its MAIN: an executor that adopts the run knows what it is made of."""
-    made = bench.made.get(task.digest)
+    made = context.made.get(task.digest)
     body: dict[str, object] = {"step": task.step.number, "digest": task.digest, "run": run}
     if made:
         body["made"] = {"parts": made.parts, "files": made.files}
-    runs.write_task(bench.root, task.task_id, body)
+    runs.write_task(context.root, task.task_id, body)
 
 
-def _made(bench: Bench, task: Task) -> Made | None:
+def _made(context: RunContext, task: Task) -> Made | None:
     """Return what the task's digest is made of: known since its start, as a job's record has it, or still the same."""
-    known = bench.made.get(task.digest)
+    known = context.made.get(task.digest)
     if known or fingerprint_recipes.number_of(task.digest) != fingerprint_recipes.NEWEST:
         return known
-    if runs.is_job(bench.root, task.task_id):
-        return _recorded(runs.read_job(bench.root, task.task_id), task.digest)
-    now = bench.make(task.step, task.runner)
-    return now if now.digest == task.digest else _recorded(runs.read_task(bench.root, task.task_id), task.digest)
+    if runs.is_job(context.root, task.task_id):
+        return _recorded(runs.read_job(context.root, task.task_id), task.digest)
+    now = context.make(task.step, task.runner)
+    return now if now.digest == task.digest else _recorded(runs.read_task(context.root, task.task_id), task.digest)
 
 
 def _recorded(record: dict[str, Any], digest: str) -> Made | None:
@@ -65,14 +65,14 @@ def _recorded(record: dict[str, Any], digest: str) -> Made | None:
     )
 
 
-def _left(bench: Bench, step: Step) -> dict[str, str]:
+def _left(context: RunContext, step: Step) -> dict[str, str]:
     globs = step.main.outputs if step.main else ()
-    return input_files.recorded(bench.root, globs, bench.sources) if globs else {}
+    return input_files.recorded(context.root, globs, context.sources) if globs else {}
 
 
-def _named(bench: Bench, task_id: str, found: Files) -> dict[str, Any] | None:
+def _named(context: RunContext, task_id: str, found: Files) -> dict[str, Any] | None:
     """Return as many files as a line of the log can name; all of them are kept beside the task's runs."""
     if any(len(rows) > MOST_NAMED for rows in found.values()):
-        folder = files.private_folder(os.path.join(bench.root, runs.JOBS, task_id))
+        folder = files.private_folder(os.path.join(context.root, runs.JOBS, task_id))
         files.replace(os.path.join(folder, KEPT), json.dumps(found).encode())
     return {kind: dict(rows) for kind, rows in found.items() if len(rows) <= MOST_NAMED} or None

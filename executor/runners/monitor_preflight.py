@@ -13,7 +13,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.time_limit import in_time
 
 if TYPE_CHECKING:
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 SCRIPT_MOST = 1 << 20
 LIMIT_S = 5.0
@@ -21,15 +21,15 @@ WANTED = "something that this monitor can see"
 FIX = "mend the monitor, or take it out"
 
 
-def watchable(bench: Bench, task: Task) -> Outcome:
+def watchable(context: RunContext, task: Task) -> Outcome:
     """Refuse to start a job with a monitor that can never see anything; one that runs already is let be."""
     step = task.step
     if not step.background or task.decision.main == "adopt":
         return PASSED
-    path = bench.environment(task)["PATH"]
-    blind = in_time(lambda: [*sightless(step, bench.root, script=_script(bench, task), path=path)], LIMIT_S) or []
+    path = context.environment(task)["PATH"]
+    blind = in_time(lambda: [*sightless(step, context.root, script=_script(context, task), path=path)], LIMIT_S) or []
     for place, kind, reason in blind:
-        bench.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
+        context.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
     if not blind:
         return PASSED
     said = tuple(f"monitor {step.background[place].name} can see nothing: {reason}" for place, _, reason in blind)
@@ -37,9 +37,9 @@ def watchable(bench: Bench, task: Task) -> Outcome:
     return Outcome(Verdict.FAILED, f"{said[0]}{more}", said)
 
 
-def _script(bench: Bench, task: Task) -> str:
+def _script(context: RunContext, task: Task) -> str:
     main = task.step.main
-    path = project.script_path(bench.project, main.script) if main and main.script else ""
+    path = project.script_path(context.project, main.script) if main and main.script else ""
     return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else ""
 
 

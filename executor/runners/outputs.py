@@ -12,23 +12,23 @@ from executor.system.run_records import PROGRESS
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.run_records import Exit
 
 PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for
 CAUSE_TAIL = 512 * 1024  # bytes of each output among which the cause of a failure is looked for
 
 
-def outputs(bench: Bench, task: Task, folder: str, end: Exit) -> dict[str, Any]:
+def outputs(context: RunContext, task: Task, folder: str, end: Exit) -> dict[str, Any]:
     """Return the ends of a run's outputs, by the fields of Run; the long ones are empty after exit 0."""
     stdout, stderr = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
     far = CAUSE_TAIL if end.exit_code else 0
-    said = (bench.tail(stderr, far), line_ends_hint(bench, task, end))
+    said = (context.tail(stderr, far), line_ends_hint(context, task, end))
     return {
-        "stdout": _without_progress(bench.tail(stdout, PROGRESS_TAIL)),
-        "stderr": bench.tail(stderr),
-        "output_file": bench.relative(stdout),
-        "long_stdout": bench.tail(stdout, far),
+        "stdout": _without_progress(context.tail(stdout, PROGRESS_TAIL)),
+        "stderr": context.tail(stderr),
+        "output_file": context.relative(stdout),
+        "long_stdout": context.tail(stdout, far),
         "long_stderr": "\n".join(filter(None, said)),
     }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import time
 
 from executor.checks.criteria import wants_fresh
@@ -12,25 +10,26 @@ from executor.errors import MachineError
 from executor.runners import evidence_before
 from executor.runners.exit_text import agree, told
 from executor.runners.outputs import outputs
+from executor.runners.run_watch import RunWatch
 from executor.store import known_secrets, runs, twins
 from executor.store.events import OUTPUT_TAIL, StraysStopped
-from executor.system import files, launcher, procfs, project_identity, safe_open
+from executor.system import files, launcher, procfs, project_identity
 from executor.system.outcome import Verdict
 from executor.system.process import CannotStartError, Command, Ended, Running
-from executor.system.records import TYPE_CHECKING, Value
-from executor.system.run_records import PROGRESS, Exit
+from executor.system.records import TYPE_CHECKING, Record
+from executor.system.run_records import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.run_records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
 NOT_FOUND = 127  # what a shell gives for a program that it cannot start
 
 
-class Run(Value):
+class Run(Record):
     """A finished run: `verdict` and `reason` are set when we ended it ourselves.
 
     `long_stdout` and `long_stderr` are what the cause of a failure is looked for in; they are empty after exit 0.
@@ -59,7 +58,7 @@ class Run(Value):
         return f"{self.stdout[-half:]}[stderr]\n{self.stderr[-half:]}" if self.stdout else self.stderr
 
 
-class Errand(Value):
+class LaunchRequest(Record):
     """What a run is to do: `note` logs its pid before it is let go.
 
     `resume` is the checkpoint that the script is told of; `environ` is given instead of what commands are.
@@ -73,9 +72,9 @@ class Errand(Value):
 
 
 def launch(
-    bench: Bench,
+    context: RunContext,
     task: Task,
-    errand: Errand,
+    errand: LaunchRequest,
     *,
     limit_s: float,
     hear: Callable[[], str] | None = None,
@@ -85,33 +84,33 @@ def launch(
 
     `hear` is called while it lives, and says why it must end; `after` when it has ended, before its record is read.
     """
-    pid = begin(bench, task, errand)
-    ended = _watch(bench, task, running(bench, task, errand.run, pid, limit_s), hear)
+    pid = begin(context, task, errand)
+    ended = _watch(context, task, running(context, task, errand.run, pid, limit_s), hear)
     if after:
         after()
-    return finished(bench, task, ended)
+    return finished(context, task, ended)
 
 
-def begin(bench: Bench, task: Task, errand: Errand) -> int:
+def begin(context: RunContext, task: Task, errand: LaunchRequest) -> int:
     """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
     run, argv = errand.run, errand.argv
-    twins.refuse_a_twin(bench.root, task.task_id, before=run)
+    twins.refuse_a_twin(context.root, task.task_id, before=run)
     procfs.refuse_foreign_proc()
-    evidence_before.remember(bench, task)
-    folder = runs.new_run(bench.root, task.task_id, run)
+    evidence_before.remember(context, task)
+    folder = runs.new_run(context.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
-    environ = errand.environ or environment(bench, task, run, **extra)
-    held = launcher.hold(argv, environ, folder=folder, root=bench.root)
+    environ = errand.environ or environment(context, task, run, **extra)
+    held = launcher.hold(argv, environ, folder=folder, root=context.root)
     identity = procfs.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
-    identity = identity.replace(locked=held.locked, home=project_identity.home(bench.root))
-    runs.write_started(folder, identity, command=bench.masker.mask(" ".join(argv)), digest=task.digest)
+    identity = identity.replace(locked=held.locked, home=project_identity.home(context.root))
+    runs.write_started(folder, identity, command=context.masker.mask(" ".join(argv)), digest=task.digest)
     errand.note(held.pid)
     # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
-    (launcher.leave if runs.stop_asked(bench.root, task.task_id) else launcher.let_go)(held)
+    (launcher.leave if runs.stop_asked(context.root, task.task_id) else launcher.let_go)(held)
     return held.pid
 
 
@@ -122,103 +121,112 @@ def outlast_the_tick() -> None:
         time.sleep(0.0005)
 
 
-def try_out(bench: Bench, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
+def try_out(context: RunContext, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
     """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
-    folder = runs.new_run(bench.root, task.task_id, "test")
+    folder = runs.new_run(context.root, task.task_id, "test")
     evidence_before.note_test(folder)
     try:
-        pid = launcher.start(argv, environment(bench, task, "test", DO_TASKS_TEST="1"), folder=folder)
+        pid = launcher.start(argv, environment(context, task, "test", DO_TASKS_TEST="1"), folder=folder)
     except CannotStartError as error:
         files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
-        return _finished(bench, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
-    ended = _watch(bench, task, running(bench, task, "test", pid, limit_s))
-    return _finished(bench, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
+        return _finished(context, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
+    ended = _watch(context, task, running(context, task, "test", pid, limit_s))
+    return _finished(context, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 
 
-def environment(bench: Bench, task: Task, run: str, **extra: str) -> dict[str, str]:
+def environment(context: RunContext, task: Task, run: str, **extra: str) -> dict[str, str]:
     """Return what a run's process is given; MachineError when an env file cannot be read.
 
     Python of a job prints at once, for its monitors read that.
     """
-    trouble = bench.env_trouble(task)
+    trouble = context.env_trouble(task)
     if trouble:
         raise MachineError(f"{trouble}; then go on")
-    result = os.path.join(bench.folder(task, run), "result.json")
-    given = bench.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
+    result = os.path.join(context.folder(task, run), "result.json")
+    given = context.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
     return {"PYTHONUNBUFFERED": "1", **given} if task.step.is_job else given
 
 
 def running(
-    bench: Bench, task: Task, run: str, pid: int, limit_s: float, *, adopted: Identity | None = None, age_s: float = 0.0
+    context: RunContext,
+    task: Task,
+    run: str,
+    pid: int,
+    limit_s: float,
+    *,
+    adopted: Identity | None = None,
+    age_s: float = 0.0,
 ) -> Running:
     """Return a run's process as something to watch; an adopted one is no child of ours."""
-    env = {project_identity.VARIABLE: project_identity.mark(bench.root)}
+    env = {project_identity.VARIABLE: project_identity.mark(context.root)}
     command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return Running(command, pid, adopted=adopted, age_s=age_s)
 
 
-def finished(bench: Bench, task: Task, ended: Ended) -> Run:
+def finished(context: RunContext, task: Task, ended: Ended) -> Run:
     """Return a run that has just ended, with the exit code that its launcher wrote.
 
     Of a child of this process the kernel tells the code too: a record that says another one is not the launcher's.
     """
-    folder = bench.folder(task, ended.name)
+    folder = context.folder(task, ended.name)
     written = runs.exit_of(folder)
     if written is not None and agree(written, ended):
-        return _finished(bench, task, written, ended)
+        return _finished(context, task, written, ended)
     end = _unwritten(folder, ended)
-    done = _finished(bench, task, end, ended)
+    done = _finished(context, task, end, ended)
     if written is None or done.verdict not in (None, Verdict.LOST):
         return done
     why = f"exit.json says {told(written)}, but the kernel says {told(end)}: its launcher did not write that"
     return done.replace(verdict=Verdict.FAILED, reason=why)
 
 
-def adopt(bench: Bench, task: Task, *, run: str, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
+def adopt(context: RunContext, task: Task, *, run: str, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
     """Watch a run to its end that an executor before us started; one that has ended is read at once."""
-    bench.folder(task, run)
-    seen = runs.look_at(bench.root, task.task_id, run)
-    identity = runs.launcher_of(bench.root, task.task_id, run)
+    context.folder(task, run)
+    seen = runs.look_at(context.root, task.task_id, run)
+    identity = runs.launcher_of(context.root, task.task_id, run)
     if seen.status == "alive" and identity:
         age_s = procfs.age_s(identity)
-        bench.masker.learn(known_secrets.of_process(bench.plan, bench.root, identity.pid))  # ours may be another
-        ended = _watch(bench, task, running(bench, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear)
-        return finished(bench, task, ended)
-    return adopt_ended(bench, task, run=run)
+        context.masker.learn(known_secrets.of_process(context.plan, context.root, identity.pid))  # ours may be another
+        ended = _watch(
+            context, task, running(context, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear
+        )
+        return finished(context, task, ended)
+    return adopt_ended(context, task, run=run)
 
 
-def adopt_ended(bench: Bench, task: Task, *, run: str) -> Run:
+def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
     """Return a run that ended while nobody watched; what it left alive is ended."""
-    folder = bench.folder(task, run)
+    folder = context.folder(task, run)
     end = runs.exit_of(folder) or Exit(None)
-    bench.end_strays(task, run)
+    context.end_strays(task, run)
     lasted_s = max(0.0, (end.ended_ns - runs.began_ns(folder)) / 1e9)
-    return _finished(bench, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
+    return _finished(context, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(bench: Bench, task: Task, one: Running, hear: Callable[[], str] | None = None) -> Ended:
-    folder = bench.folder(task, one.command.name)
-    watch = bench.watch(_Beat(bench, task, folder, one, hear))
+def _watch(context: RunContext, task: Task, one: Running, hear: Callable[[], str] | None = None) -> Ended:
+    folder = context.folder(task, one.command.name)
+    watch = context.watch(RunWatch(context, task, folder, one, hear))
     watch.add(one)
     ended: list[Ended] = []
     while not ended:
         ended = watch.turn()
     if ended[0].stopped:
-        bench.log(StraysStopped(run=one.command.name, pids=ended[0].stopped), task)
+        context.log(StraysStopped(run=one.command.name, pids=ended[0].stopped), task)
     return ended[0]
 
 
-def _finished(bench: Bench, task: Task, end: Exit, ended: Ended) -> Run:
-    folder = bench.folder(task, ended.name)
+def _finished(context: RunContext, task: Task, end: Exit, ended: Ended) -> Run:
+    folder = context.folder(task, ended.name)
     for name in ("stdout.log", "stderr.log"):  # result.json is judged first
-        bench.mask_file(os.path.join(folder, name))
-    verdict, reason = _by_us(bench, task, end, ended)
+        context.mask_file(os.path.join(folder, name))
+    verdict, reason = _by_us(context, task, end, ended)
     return Run(
         end=end,
         verdict=verdict,
         reason=reason,
         duration_s=ended.duration_s,
-        **outputs(bench, task, folder, end),
+        **outputs(context, task, folder, end),
     )
 
 
@@ -230,71 +238,12 @@ def _unwritten(folder: str, ended: Ended) -> Exit:
     return end
 
 
-def _by_us(bench: Bench, task: Task, end: Exit, ended: Ended) -> tuple[Verdict | None, str]:
+def _by_us(context: RunContext, task: Task, end: Exit, ended: Ended) -> tuple[Verdict | None, str]:
     """Return the verdict and reason of a run that did not end by itself."""
     if ended.reason:
         return ended.verdict, ended.reason
-    if runs.stop_asked(bench.root, task.task_id):
+    if runs.stop_asked(context.root, task.task_id):
         return Verdict.CANCELLED, runs.STOPPED
     if end.exit_code is None and not end.signal:
         return Verdict.LOST, "its process died and left no exit code"
     return None, ""
-
-
-class _Beat:
-    """Four times a second: the progress a script prints, the size of what it writes."""
-
-    def __init__(self, bench: Bench, task: Task, folder: str, running: Running, hear: Callable[[], str] | None) -> None:
-        self._bench = bench
-        self._hear = hear
-        self._path = os.path.join(folder, "stdout.log")
-        self._folder = folder
-        self._running = running
-        self._offset = 0
-        self._task_id = task.task_id
-        main = task.step.main
-        self._most = main.max_output if main else 0
-
-    def __call__(self) -> None:
-        size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
-        if self._most and size > self._most and not self._running.stopping:
-            self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
-        self._end_if_asked()
-        if self._hear:
-            why = self._hear()
-            if why and not self._running.stopping:
-                self._running.stop(Verdict.FAILED, why)
-        elif _size(self._path) > self._offset:
-            self._read_progress()
-
-    def _end_if_asked(self) -> None:
-        """End the run for a `do-tasks stop` of another container, which cannot reach it."""
-        grace_s = None if self._running.stopping else runs.end_asked(self._bench.root, self._task_id)
-        if grace_s is not None:
-            ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
-            self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)
-
-    def _read_progress(self) -> None:
-        size = _size(self._path)
-        try:
-            data = safe_open.end_of(self._path, min(65536, size - self._offset))
-        except OSError:
-            return
-        self._offset = size
-        lines = [line for line in data.splitlines() if line.startswith(PROGRESS.encode())]
-        if lines:
-            self._show(lines[-1])
-
-    def _show(self, line: bytes) -> None:
-        try:
-            said = json.loads(line)["progress"]
-            self._bench.progress(int(said["done"]), int(said["total"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # gone, or a folder above it is: what the run did to its own record is seen when it has ended
-        return 0

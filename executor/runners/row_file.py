@@ -7,12 +7,12 @@ import os
 import stat
 
 from executor.errors import MachineError
-from executor.system.records import Value
+from executor.system.records import Record
 
 BLOCK = 1 << 20
 
 
-class Counted(Value):
+class RowFile(Record):
     """What a file holds: whole lines that say something, bytes up to the last one's end, the SHA-256 of all of it."""
 
     rows: int = 0
@@ -52,14 +52,14 @@ def _put_aside(path: str) -> str:
     return f"{path}.{number}"
 
 
-def counted(path: str) -> Counted:
+def counted(path: str) -> RowFile:
     """Count what a file holds; a missing one holds nothing."""
     rows = whole = size = 0
     digest, said = hashlib.sha256(), False
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
     except FileNotFoundError:
-        return Counted()
+        return RowFile()
     except OSError as error:
         raise MachineError(f"cannot read the rows in {path}: {error.strerror}; move it away") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -75,4 +75,4 @@ def counted(path: str) -> Counted:
             whole = size + len(block) - len(rest) if ended else whole
             said = said or bool(rest.strip())
             size += len(block)
-    return Counted(rows, whole, size, digest.hexdigest())
+    return RowFile(rows, whole, size, digest.hexdigest())

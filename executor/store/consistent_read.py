@@ -6,12 +6,12 @@ from executor.store import log_reader, spec_file
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.log_reader import Recalled
+    from executor.store.log_reader import LogState
 
 TRIES = 20
 
 
-def read(root: str, spec: str, known: Recalled) -> tuple[bytes, Recalled]:
+def read(root: str, spec: str, known: LogState) -> tuple[bytes, LogState]:
     """Return SPEC.md's bytes and the fold of the log that belongs to them; `known` is an earlier fold.
 
     A verdict is logged, then shown in SPEC.md, then that is logged. Read once each, either may be the newer one: a tick

@@ -1,4 +1,4 @@
-"""The workbench of a run: the project, its journal, its clock, its processes, in one place to pass on."""
+"""What a run works with: the project, the log, the clock, processes and secrets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from executor.store import log_reader, masked_files, runs, spec_file
 from executor.store.events import OUTPUT_TAIL, StraysStopped
 from executor.store.known_secrets import notify_names
 from executor.store.project import STATE_FOLDER
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.system import project_identity, safe_open
 from executor.system.interrupts import Interrupts
 from executor.system.masking import VEIL, spelled
 from executor.system.output_tail import MARGIN
-from executor.system.process_loop import Watch, end_strays
-from executor.system.records import TYPE_CHECKING, Value
-from executor.system.secret_values import Named, of_env_file, without_secrets
+from executor.system.process_loop import ProcessLoop, end_strays
+from executor.system.records import TYPE_CHECKING, Record
+from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
 from executor.system.shell import simple_command
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Check, Step
     from executor.plan.spec.spec_md import Mark
     from executor.store.events import Event
-    from executor.store.log_writer import Journal
+    from executor.store.log_writer import LogWriter
     from executor.system.masking import Masker
 
     Progress = Callable[[int, int], None]
@@ -84,7 +84,7 @@ def _is_program(path: str) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-class Task(Value):
+class Task(Record):
     """One attempt at a step, from PRE-FLIGHT to verdict."""
 
     step: Step
@@ -96,12 +96,12 @@ class Task(Value):
     runner: str = "command"
 
 
-class Bench(Desk):
+class RunContext(ProjectView):
     """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
 
-    def __init__(self, desk: Desk, *, masker: Masker, environ: dict[str, str], python: str) -> None:
+    def __init__(self, desk: ProjectView, *, masker: Masker, environ: dict[str, str], python: str) -> None:
         super().__init__(desk.project, desk.plan, desk.recalled)
-        self.journal: Journal
+        self.journal: LogWriter
         self._told = desk.recalled
         self.moved = desk.moved
         self.states = desk.states
@@ -144,9 +144,9 @@ class Bench(Desk):
                     self.journal.tell(line)
         self.take_in(self.recalled)
 
-    def watch(self, beat: Callable[[], None] | None = None) -> Watch:
+    def watch(self, beat: Callable[[], None] | None = None) -> ProcessLoop:
         """Return a poll loop that heeds our interrupts."""
-        return Watch(self.interrupts, beat=beat, mask=self.masker.mask_bytes_equal_length)
+        return ProcessLoop(self.interrupts, beat=beat, mask=self.masker.mask_bytes_equal_length)
 
     def environment(self, task: Task, **extra: str) -> dict[str, str]:
         """Return what a child of this task is given: its folder, the project's interpreter first on its PATH."""
@@ -177,9 +177,9 @@ class Bench(Desk):
         trouble = env_files.load(self.root, main.env_file, self.environ).trouble if main else ()
         return "; ".join(trouble)
 
-    def named_secrets(self, task: Task) -> Named:
+    def named_secrets(self, task: Task) -> NamedSecrets:
         """Return the variables that are secrets because the plan says so."""
-        return Named(notify_names(self.plan.settings), tuple(self._of_env_files(task)))
+        return NamedSecrets(notify_names(self.plan.settings), tuple(self._of_env_files(task)))
 
     def without_secrets(self, task: Task, allow: tuple[str, ...] = ()) -> dict[str, str]:
         """Return the environment of a child of this task, without secrets but those named in `allow`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
@@ -11,7 +11,7 @@ VERSION = 1
 OUTPUT_TAIL = 4096  # bytes of output a line carries; the whole is in output_file
 
 
-class Event(Value):
+class Event(Record):
     """What every line has beside its envelope (v, timestamp, task_id, step, event)."""
 
     phase: str = ""

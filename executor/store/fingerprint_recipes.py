@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
 JUDGING_RULES = ("nan", "divergence")  # those whose standing alert fails a job at its end
 
 
-class Made(Value):
+class Made(Record):
     """A digest with what it is made of: `parts` by name, `files` by kind (modules, inputs) and path, digests each."""
 
     digest: str

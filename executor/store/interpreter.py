@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ DEFAULTS = ("/usr/local/bin", "/usr/local/sbin", "/opt/homebrew/bin")
 OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")  # in an environment that holds one tool and no project's packages
 
 
-class Interpreter(Value):
+class Interpreter(Record):
     """A path of a Python, and what named it."""
 
     path: str

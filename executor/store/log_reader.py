@@ -11,7 +11,7 @@ from executor.errors import MachineError, way_out
 from executor.store.packing import packed, unpacked
 from executor.store.state import FOLDS, fold
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb sav
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
 
 
-class Recalled(Value):
+class LogState(Record):
     """The fold of the log up to `offset` bytes; `rebuilt` says that no cache fitted."""
 
     states: dict[int, StepState]
@@ -88,7 +88,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def recall(root: str) -> Recalled:
+def recall(root: str) -> LogState:
     """Return the fold of the log: the cached part where it fits, the rest read; again when it was rotated meanwhile."""
     for _ in range(MOVES):
         pieces, inode = rotated(root), _inode(root)
@@ -98,30 +98,30 @@ def recall(root: str) -> Recalled:
     return recalled
 
 
-def _recalled(root: str, pieces: list[str]) -> Recalled:
+def _recalled(root: str, pieces: list[str]) -> LogState:
     status = _status(path := os.path.join(root, LOG_NAME))
     if status is None:
-        return Recalled(_fold_from({}, pieces), rebuilt=True)
+        return LogState(_fold_from({}, pieces), rebuilt=True)
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
     if cached is None:
         states, offset = _fold_tail(_fold_from({}, pieces), path, 0)
-        return _kept(root, Recalled(states, status.st_ino, offset, rebuilt=True), offset)
+        return _kept(root, LogState(states, status.st_ino, offset, rebuilt=True), offset)
     states, offset = _fold_tail(cached.states, path, cached.offset)
-    return _kept(root, Recalled(states, status.st_ino, offset), offset - cached.offset)
+    return _kept(root, LogState(states, status.st_ino, offset), offset - cached.offset)
 
 
 def _inode(root: str) -> int:
     return status.st_ino if (status := _status(os.path.join(root, LOG_NAME))) else 0
 
 
-def _kept(root: str, recalled: Recalled, read_bytes: int) -> Recalled:
+def _kept(root: str, recalled: LogState, read_bytes: int) -> LogState:
     """Save a fold that took long, where we may write."""
     if read_bytes > WORTH_CACHING and os.access(root, os.W_OK):
         save(root, recalled)
     return recalled
 
 
-def catch_up(root: str, recalled: Recalled) -> Recalled:
+def catch_up(root: str, recalled: LogState) -> LogState:
     """Return the fold with what was written since, by us and by others."""
     status = _status(path := os.path.join(root, LOG_NAME))
     if status is None:  # moved aside this instant, or taken away: what the rest says counts
@@ -146,7 +146,7 @@ def _status(path: str) -> os.stat_result | None:
         raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
 
 
-def save(root: str, recalled: Recalled) -> None:
+def save(root: str, recalled: LogState) -> None:
     """Cache the fold, where that can be done; nothing is true because this file says so."""
     try:
         _save(root, recalled)
@@ -154,7 +154,7 @@ def save(root: str, recalled: Recalled) -> None:
         return
 
 
-def _save(root: str, recalled: Recalled) -> None:
+def _save(root: str, recalled: LogState) -> None:
     body = {
         "version": __version__,
         "inode": recalled.inode,
@@ -270,7 +270,7 @@ def _cache_path(root: str) -> str:
     return os.path.join(root, ".do-tasks", "state.json")
 
 
-def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
+def _cached(root: str, *, inode: int, size: int) -> LogState | None:
     body = safe_open.record(_cache_path(root))
     try:
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
@@ -280,7 +280,7 @@ def _cached(root: str, *, inode: int, size: int) -> Recalled | None:
         states = unpacked(body)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MachineError):
         return None
-    return Recalled(states, inode, body["offset"])
+    return LogState(states, inode, body["offset"])
 
 
 def _tail_mark(path: str, offset: int, size: int = 256) -> str:

@@ -31,7 +31,7 @@ def timestamp(now_s: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
 
 
-class Journal:
+class LogWriter:
     """An open log. Values of events are masked, the envelope never is; followers see what was written."""
 
     def __init__(self, path: str, *, mask: Callable[[str], str] = str, followers: tuple[Follower, ...] = ()) -> None:

@@ -9,7 +9,7 @@ from executor import __version__
 from executor.errors import DefinitionError, MachineError, UsageError, way_out
 from executor.plan.plan import Plan, from_cache, read_plan, to_cache
 from executor.system import files, safe_open
-from executor.system.records import Value
+from executor.system.records import Record
 
 SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
@@ -17,7 +17,7 @@ STATE_FOLDER = files.STATE_FOLDER
 VALIDATED_BY = f"{__version__}, rules 2"  # a file that older rules accepted is validated again
 
 
-class Project(Value):
+class Project(Record):
     """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty."""
 
     root: str

@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from executor.plan.spec.spec_md import Box
     from executor.store.fingerprint import Known
     from executor.store.fingerprint_recipes import Made
-    from executor.store.log_reader import Recalled
+    from executor.store.log_reader import LogState
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
 VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 
-class Desk:
+class ProjectView:
     """A project as it lies there: reading it changes nothing."""
 
-    def __init__(self, here: Project, plan: Plan, recalled: Recalled) -> None:
+    def __init__(self, here: Project, plan: Plan, recalled: LogState) -> None:
         self.project = here
         self.plan = plan
         self.recalled = recalled
@@ -70,7 +70,7 @@ class Desk:
         self.take_in(recalled)
         return data
 
-    def take_in(self, recalled: Recalled) -> None:
+    def take_in(self, recalled: LogState) -> None:
         """Go by this fold of the log from now on; what `follow_numbers` found still holds."""
         self.recalled = recalled
         self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
@@ -96,7 +96,7 @@ class Desk:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
 
-    def for_reading(self) -> Desk:
+    def for_reading(self) -> ProjectView:
         """Take what lies there as it is now, each file looked at once, and known again by the next verb that reads."""
         self.sources = Sources(self.project.path(project.STATE_FOLDER, "cache", "sources.json"))
         self._known = {}
@@ -129,7 +129,7 @@ def boxes_in(data: bytes) -> dict[int, Box]:
 
 
 def decide(
-    desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
+    desk: ProjectView, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
 ) -> Decision:
     """Return what would run for a defined step and why; starts nothing, writes nothing."""
     box = box or box_of(desk, number)
@@ -146,7 +146,7 @@ def decide(
 
 
 def _decide_unsettled(
-    desk: Desk, box: Box, state: StepState, *, rerun: bool, stale: int, changed: tuple[str, ...]
+    desk: ProjectView, box: Box, state: StepState, *, rerun: bool, stale: int, changed: tuple[str, ...]
 ) -> Decision:
     from executor.engine.runnable import refuse_unrunnable
 
@@ -188,7 +188,7 @@ def _as_they_count_now(step: Step, state: StepState) -> StepState:
     return state if failing_alerts(state.stood, step.background) else state.replace(stood=())
 
 
-def _begun(desk: Desk, state: StepState, seen: Seen, digest: str) -> Decision | None:
+def _begun(desk: ProjectView, state: StepState, seen: Seen, digest: str) -> Decision | None:
     """Return how a task goes on that others have in hand: a job without a verdict, a brief that is out."""
     attended = decide_job(state, seen, digest=digest) if runs.is_job(desk.root, state.task_id) else None
     return attended or decide_waiting(state, digest=digest)
@@ -201,12 +201,12 @@ def _begun_with(decision: Decision, digest: str, state: StepState, recorded: Ste
     return recorded.digest if decision.task_id and state.digest == digest else digest
 
 
-def reopened(desk: Desk, number: int, box: Box) -> tuple[str, ...]:
+def reopened(desk: ProjectView, number: int, box: Box) -> tuple[str, ...]:
     """Return what has changed of a ticked step, where that opens it again."""
     return desk.changed(number, box) if desk.plan.settings.on_change == "reopen" else ()
 
 
-def _held_against_log(desk: Desk, box: Box, state: StepState, settled: Decision) -> Decision:
+def _held_against_log(desk: ProjectView, box: Box, state: StepState, settled: Decision) -> Decision:
     """Return the decision for a tick, with what the whole log says of its task: the fold only knows the newest ones.
 
     SpecError for a tick with the id of an older task that did not pass.
@@ -224,7 +224,7 @@ def _held_against_log(desk: Desk, box: Box, state: StepState, settled: Decision)
     return settled.replace(why=f"ticked with {mark.task_id}, {whose}")
 
 
-def is_done(desk: Desk, number: int, box: Box | None = None) -> bool:
+def is_done(desk: ProjectView, number: int, box: Box | None = None) -> bool:
     """Tell whether a dependency is ticked well enough; SpecError for a tick that the log contradicts."""
     box = box or box_of(desk, number)
     decide_box(box, desk.state(number), rerun=False)
@@ -236,7 +236,7 @@ def awaited(edge: Edge) -> str:
     return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
 
 
-def blocking(desk: Desk, number: int) -> int:
+def blocking(desk: ProjectView, number: int) -> int:
     """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
     for before in desk.plan.numbers:
         state = desk.state(before)
@@ -251,7 +251,7 @@ def finished_needs(step: Step) -> list[int]:
 
 
 def decide_or_refuse(
-    desk: Desk, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
+    desk: ProjectView, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
 ) -> Decision:
     """Decide where many are asked for: a step that cannot run does not hide the others."""
     try:
@@ -260,26 +260,26 @@ def decide_or_refuse(
         return Decision("refused", str(error))
 
 
-def not_enough(desk: Desk, box: Box) -> bool:
+def not_enough(desk: ProjectView, box: Box) -> bool:
     """Return True for a tick that strict does not take: by hand, with evidence elsewhere, or rechecked in part."""
     if not desk.strict or box.state != "x":
         return False
     return not is_enough_for_strict(box, desk.state(box.number)) or _moved_to_another(desk, box)
 
 
-def _moved_to_another(desk: Desk, box: Box) -> bool:
+def _moved_to_another(desk: ProjectView, box: Box) -> bool:
     """Return True for a tick that came from another number, where MAIN is not what that task did."""
     if not desk.state(box.number).was:
         return False
     return not only_judges(since_passed(desk, box.number, box))
 
 
-def _is_elsewhere(desk: Desk, box: Box) -> bool:
+def _is_elsewhere(desk: ProjectView, box: Box) -> bool:
     tick = tick_of(box, desk.state(box.number))
     return not_enough(desk, box) and (tick in ("elsewhere", "rechecked") or _moved_to_another(desk, box))
 
 
-def outrun(desk: Desk, number: int) -> int:
+def outrun(desk: ProjectView, number: int) -> int:
     """Return a written dependency that passed after this step did, 0 when there is none."""
     mine = desk.state(number).passed_place if desk.plan.gated(number) else 0
     needs = finished_needs(desk.step(number)) if mine else []
@@ -287,7 +287,7 @@ def outrun(desk: Desk, number: int) -> int:
     return next(later, 0)
 
 
-def box_of(desk: Desk, number: int) -> Box:
+def box_of(desk: ProjectView, number: int) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
     data = desk.spec_bytes()
     try:

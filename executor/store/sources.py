@@ -12,7 +12,7 @@ from executor import __version__
 from executor.errors import MachineError
 from executor.store.imports import imported_by, kind_of, named_in_words
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ FOREIGN = ("site-packages", "dist-packages", ".venv", "node_modules")
 STDLIB = frozenset(sys.stdlib_module_names)
 
 
-class Source(Value):
+class Source(Record):
     """One file as it was when it looked like `look`: its digest, what it names; `kind` as of `imports.kind_of`."""
 
     look: Look
@@ -145,7 +145,7 @@ def _source(look: list[int], digest: str, kind: str, names: list[str] | None) ->
     return Source(tuple(look), digest, kind, None if names is None else tuple(names))
 
 
-class Behind(Value):
+class Behind(Record):
     """The files behind a script, `path -> digest`, paths from the root; `cut` when there were too many to follow."""
 
     found: dict[str, str]

@@ -7,7 +7,7 @@ import os
 from executor.errors import MachineError, SpecError, way_out
 from executor.plan.spec import spec_md
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def refuse_read_only(path: str) -> None:
         raise MachineError(f"{folder} is read-only, so no box could be ticked; run: chmod u+w {folder}")
 
 
-class Change(Value):
+class Change(Record):
     """A step's line before and after a change of its box."""
 
     before: Box

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class StepState(Value):
+class StepState(Record):
     """What the log says of one step.
 
     `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and

@@ -10,10 +10,10 @@ from executor.plan.model import Action
 from executor.store.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.store.log_writer import timestamp
 from executor.supervisor import notify
-from executor.supervisor.history import Past
+from executor.supervisor.history import JobHistory
 from executor.system import process
 from executor.system.masking import clean_control
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import SHELL
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory
     from executor.monitoring.monitor import Judged
     from executor.plan.model import Monitor
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.process import Command, Ended
 
 OUTPUT = 1000  # characters of what was matched or seen that an alert carries
@@ -38,7 +38,7 @@ FOLLOWS = {
 }
 
 
-class Ending(Value):
+class Ending(Record):
     """An alert ends the run: `action` is stop or restart."""
 
     action: str
@@ -52,13 +52,19 @@ class Ending(Value):
         return f"{'stopped' if self.action == 'stop' else 'to be restarted'} by alert {self.key}: {self.reason}"
 
 
-class Acting:
+class AlertActions:
     """The alerts of a job, with what they asked for."""
 
     def __init__(
-        self, bench: Bench, task: Task, past: Past, *, reached: Callable[[], float | None], is_stuck: Callable[[], bool]
+        self,
+        context: RunContext,
+        task: Task,
+        past: JobHistory,
+        *,
+        reached: Callable[[], float | None],
+        is_stuck: Callable[[], bool],
     ) -> None:
-        self._bench = bench
+        self._context = context
         self._task = task
         self._past = past
         self._reached = reached
@@ -98,7 +104,7 @@ class Acting:
 
     def heed_again(self, monitors: Mapping[str, Monitor]) -> None:
         """Do what a supervisor before us was asked for and did not live to do, once."""
-        past, self._past = self._past, Past()
+        past, self._past = self._past, JobHistory()
         for key in past.unheeded:
             monitor = monitors.get(key.rpartition("/")[0])
             if monitor and key in self.standing:
@@ -119,7 +125,7 @@ class Acting:
         """Raise or clear an alert by what a look said, each once; tell whether one was."""
         key = judged.key
         action = Action() if judged.judgement.only_told else judged.monitor.action
-        said = self._bench.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
+        said = self._context.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
         judgement = judged.judgement.replace(text=said)
         self.standing, what = alerts.weigh(
             self.standing, key, judgement, action=action.kind, now_s=time.monotonic(), excused=self.excused
@@ -127,7 +133,7 @@ class Acting:
         if what == "raised":
             self.since[key] = timestamp(time.time())
             raised = AlertRaised(key=key, output=said, samples=judgement.samples, action=action.kind)
-            self._bench.log(raised, self._task)
+            self._context.log(raised, self._task)
             self.tell("alert", f"{key}: {said}{FOLLOWS[action.kind]}", key=key)
             self._act(key, action, said)
         elif what == "cleared":
@@ -139,11 +145,11 @@ class Acting:
         stood = [*self.standing]
         for key in stood:
             self.standing = {name: one for name, one in self.standing.items() if name != key}
-            self._bench.log(AlertCleared(key=key, reason=why), self._task)
+            self._context.log(AlertCleared(key=key, reason=why), self._task)
         return stood
 
     def _cleared(self, key: str, why: str) -> None:
-        self._bench.log(AlertCleared(key=key, reason=why), self._task)
+        self._context.log(AlertCleared(key=key, reason=why), self._task)
         self.tell("recovered", f"{key}: {why}", key=key)
 
     def _act(self, key: str, action: Action, said: str) -> None:
@@ -184,13 +190,13 @@ class Acting:
 
     def _log(self, key: str, action: str, status: str, reason: str) -> None:
         at = self._reached()
-        self._bench.log(AlertActed(status=status, key=key, action=action, reason=reason, at=at), self._task)
+        self._context.log(AlertActed(status=status, key=key, action=action, reason=reason, at=at), self._task)
 
     def _run(self, key: str, action: Action, allowed: tuple[str, ...]) -> None:
         """Start an action's command: as a monitor's it is given no secret but those that the monitor names."""
         number = len(self._sent) + 1
         name = f"act.{number}"
-        environment = self._bench.without_secrets(self._task, allow=allowed)
+        environment = self._context.without_secrets(self._task, allow=allowed)
         command = process.Command(
             name=name,
             argv=(*SHELL, action.command),
@@ -203,29 +209,29 @@ class Acting:
 
     def tell(self, kind: str, message: str, *, key: str = "") -> None:
         """Tell whoever wants to know, each once: that it is begun is on record first."""
-        notifiers = self._bench.plan.settings.notify
+        notifiers = self._context.plan.settings.notify
         if not notifiers:
             return
         step = self._task.step.number
-        whole = f"{os.path.basename(self._bench.root)}: step {step}, {self._task.title}: {message}"
-        notice = notify.Notice(kind, self._bench.masker.mask(whole), self._task.task_id, step, key)
-        named = self._bench.named_secrets(self._task)
+        whole = f"{os.path.basename(self._context.root)}: step {step}, {self._task.title}: {message}"
+        notice = notify.Notice(kind, self._context.masker.mask(whole), self._task.task_id, step, key)
+        named = self._context.named_secrets(self._task)
         asked = (*named.urls, *(name for one in notifiers for name in one.env))
-        environ = self._bench.environment_with(self._task, asked)
+        environ = self._context.environment_with(self._task, asked)
         found = notify.commands(notifiers, notice, environ=environ, filed=named.filed)
         for command in found:
             number = len(self._sent) + 1
             name = f"notify.{number}"
             label = f"{kind} {key}".strip()
-            self._bench.log(NoticeSent(status="started", notice=label, to=command.name), self._task)
+            self._context.log(NoticeSent(status="started", notice=label, to=command.name), self._task)
             self._sent[name] = (label, command.name)
             self._commands.append(command.replace(name=name, token=f"{self._task.task_id}/{name}"))
 
     def take(self, ended: Ended) -> None:
         """Take in the end of a notifier or an action; neither ever fails the job."""
         what, whom = self._sent[ended.name]
-        said = ended.reason or self._bench.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
+        said = ended.reason or self._context.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
         if what == "command":
             self._log(whom, "command", str(ended.verdict), said)
         else:
-            self._bench.log(NoticeSent(status=ended.verdict, notice=what, to=whom, reason=said), self._task)
+            self._context.log(NoticeSent(status=ended.verdict, notice=what, to=whom, reason=said), self._task)

@@ -9,9 +9,9 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from executor.monitoring.scheduler import Rota
-    from executor.store.context import Bench, Task
-    from executor.supervisor.alert_actions import Acting
+    from executor.monitoring.scheduler import MonitorScheduler
+    from executor.store.context import RunContext, Task
+    from executor.supervisor.alert_actions import AlertActions
 
 GRACE, END = "grace", "end"
 
@@ -19,8 +19,10 @@ GRACE, END = "grace", "end"
 class Blind:
     """Tells what the monitors of a job were to see and never saw; `told` are those of the log, as `when key`."""
 
-    def __init__(self, bench: Bench, task: Task, rota: Rota, acting: Acting, told: Iterable[str]) -> None:
-        self._bench = bench
+    def __init__(
+        self, context: RunContext, task: Task, rota: MonitorScheduler, acting: AlertActions, told: Iterable[str]
+    ) -> None:
+        self._context = context
         self._task = task
         self._rota = rota
         self._acting = acting
@@ -45,5 +47,5 @@ class Blind:
         if f"{when} {key}" in self._told:
             return False
         self._told.add(f"{when} {key}")
-        self._bench.log(MonitorBlind(key=key, reason=reason, when=when), self._task)
+        self._context.log(MonitorBlind(key=key, reason=reason, when=when), self._task)
         return True

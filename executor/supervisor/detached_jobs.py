@@ -7,12 +7,12 @@ import time
 from executor.store import runs
 from executor.store.events import WarningRaised
 from executor.system import procfs
-from executor.system.process_loop import Bystander
+from executor.system.process_loop import ObserverLoop
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.runners.process_run import Run
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.process import Running
 
 SOON_S = 2.0  # a job is started when it is alive so long after its start
@@ -21,7 +21,7 @@ LOOK_S = 0.02
 MOST_CHARS = 80
 
 
-class Leavers(Bystander):
+class Leavers(ObserverLoop):
     """A poll loop that looks at what a run left, before that is ended."""
 
     left: tuple[str, ...] = ()
@@ -46,15 +46,15 @@ def left_by(token: str) -> tuple[str, ...]:
     return _shown(found)
 
 
-def told(bench: Bench, task: Task, run: str, done: Run, left: tuple[str, ...]) -> Run:
+def told(context: RunContext, task: Task, run: str, done: Run, left: tuple[str, ...]) -> Run:
     """Return a run that ended well with what it left: ended so soon, that is the job itself; later, it is told."""
-    began_ns = runs.began_ns(bench.folder(task, run))
+    began_ns = runs.began_ns(context.folder(task, run))
     lasted_s = (done.end.ended_ns - began_ns) / 1e9
     if not left or done.verdict is not None or done.end.exit_code != 0:
         return done
     if lasted_s > SOON_S:
         said = f"{run} exited 0 and left running what was ended then: {', '.join(left)}"
-        bench.log(
+        context.log(
             WarningRaised(message=f"{said}; a training that detaches itself ends here: drop its & or nohup"), task
         )
         return done.replace(trailing=left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ AGAIN, OVER = "restarted as", "the job ended"  # why an alert is over that nobod
 CLOSES = (AGAIN, OVER)
 
 
-class Past(Value):
+class JobHistory(Record):
     """Where a job stands by its log.
 
     `closed` is the last run whose end is logged, with its status, class and reason; `next_run` the one that was to
@@ -39,16 +39,16 @@ class Past(Value):
     blind: tuple[str, ...] = ()
 
 
-def past(lines: Iterable[Line]) -> Past:
+def past(lines: Iterable[Line]) -> JobHistory:
     """Return where a job stands after its lines, oldest first."""
-    stand = Past()
+    stand = JobHistory()
     for line in lines:
         read = _READ.get(str(line.get("event")))
         stand = read(stand, line) if read else stand
     return stand
 
 
-def _finished(stand: Past, line: Line) -> Past:
+def _finished(stand: JobHistory, line: Line) -> JobHistory:
     return stand.replace(
         closed=line["run"],
         closed_status=line["status"],
@@ -59,23 +59,23 @@ def _finished(stand: Past, line: Line) -> Past:
     )
 
 
-def _retried(stand: Past, line: Line) -> Past:
+def _retried(stand: JobHistory, line: Line) -> JobHistory:
     by_alert = line.get("failure", "").startswith("alert ")
     return stand.replace(next_run=line["run"], act=(), retries=stand.retries + (not by_alert))
 
 
-def _started(stand: Past, line: Line) -> Past:
+def _started(stand: JobHistory, line: Line) -> JobHistory:
     return stand.replace(next_run="", act=())
 
 
-def _raised(stand: Past, line: Line) -> Past:
+def _raised(stand: JobHistory, line: Line) -> JobHistory:
     stand = stand.replace(untold=(*stand.untold, f"alert {line['key']}"))
     if line.get("action") in ("", "notify"):
         return stand
     return stand.replace(unheeded=(*stand.unheeded, line["key"]))
 
 
-def _acted(stand: Past, line: Line) -> Past:
+def _acted(stand: JobHistory, line: Line) -> JobHistory:
     key, action = line["key"], line["action"]
     stand = stand.replace(unheeded=tuple(one for one in stand.unheeded if one != key))
     if line["status"] != "started":
@@ -85,17 +85,17 @@ def _acted(stand: Past, line: Line) -> Past:
     return stand.replace(act=(action, key, line["reason"])) if action in ENDING else stand
 
 
-def _cleared(stand: Past, line: Line) -> Past:
+def _cleared(stand: JobHistory, line: Line) -> JobHistory:
     if not line.get("reason", "").startswith(CLOSES):
         stand = stand.replace(untold=(*stand.untold, f"recovered {line['key']}"))
     return stand.replace(unheeded=tuple(one for one in stand.unheeded if one != line["key"]))
 
 
-def _told(stand: Past, line: Line) -> Past:
+def _told(stand: JobHistory, line: Line) -> JobHistory:
     return stand.replace(untold=tuple(one for one in stand.untold if one != line["notice"]))
 
 
-def _blind(stand: Past, line: Line) -> Past:
+def _blind(stand: JobHistory, line: Line) -> JobHistory:
     return stand.replace(blind=(*stand.blind, f"{line['when']} {line['key']}"))
 
 

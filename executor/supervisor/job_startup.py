@@ -9,9 +9,9 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.checks.kinds import Answer
+    from executor.checks.kinds import CheckResult
     from executor.plan.model import Check, Criterion
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
     from executor.system.process import Command, Ended
 
 ALIVE_S = 2.0
@@ -22,13 +22,13 @@ MOST_WAIT_S = 5.0
 class Startup:
     """The start of a run: which criteria it does not meet yet, and when they are asked again."""
 
-    def __init__(self, bench: Bench, task: Task, *, began_s: float) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, *, began_s: float) -> None:
+        self._context = context
         self._task = task
         main = task.step.main
         self._pending: dict[str, Criterion] = {}
         self._asked: dict[str, Check] = {}
-        self._answers: list[tuple[Criterion, Answer]] = []
+        self._answers: list[tuple[Criterion, CheckResult]] = []
         self._left = list(task.step.start_criteria)
         self._alive_s = began_s + ALIVE_S
         self._limit_s = began_s + (main.limit_s if main else 0.0)
@@ -49,7 +49,7 @@ class Startup:
         self._next_s = now_s + self._wait_s
         commands = []
         for criterion in self._left:
-            check, command = question(self._bench, self._task, criterion, asks=_first_of(criterion))
+            check, command = question(self._context, self._task, criterion, asks=_first_of(criterion))
             self._pending[command.name], self._asked[command.name] = criterion, check
             commands.append(command)
         return commands

@@ -10,14 +10,14 @@ import time
 from executor.errors import BusyError, DoTasksError, MachineError
 from executor.plan.plan import from_cache
 from executor.store import job_record, log_reader, runs
-from executor.store.context import Bench, inherited
+from executor.store.context import RunContext, inherited
 from executor.store.known_secrets import masker_here
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.store.project import Project
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.store.state import fold
 from executor.store.step_state import of_task
-from executor.supervisor.supervisor import Vigil
+from executor.supervisor.supervisor import JobSupervisor
 from executor.system import degraded, locks, procfs
 from executor.system.masking import Masker
 from executor.system.records import TYPE_CHECKING
@@ -76,35 +76,37 @@ def watch(root: str, task_id: str, why: str) -> None:
     if state.task_id == task_id and state.verdict in ("", "started"):
         os.nice(max(0, NICE - os.nice(0)))
         gc.freeze()
-        _keep(_bench(root, job, recalled), job, why, lock)
+        _keep(_context(root, job, recalled), job, why, lock)
     lock.release()
 
 
-def _keep(bench: Bench, job: dict[str, Any], why: str, lock: Lock) -> None:
+def _keep(context: RunContext, job: dict[str, Any], why: str, lock: Lock) -> None:
     """Watch the job; when the machine refuses, a full disk say, wait and start over from what the log says."""
     try:
-        Vigil(bench, job).keep(why)
+        JobSupervisor(context, job).keep(why)
     except MachineError as error:
-        if bench.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
+        if context.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
             raise
         _tell(f"{error}; tried again in {AGAIN_S:g} s")
-        if bench.interrupts.sleep(AGAIN_S):
+        if context.interrupts.sleep(AGAIN_S):
             lock.release()
             os.execve(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"], os.environ)  # noqa: S606 - this program
 
 
-def _bench(root: str, job: dict[str, Any], recalled: log_reader.Recalled) -> Bench:
+def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> RunContext:
     plan = from_cache(job["plan"])
     project = Project(root, str(job["definitions"]))
     masker = masker_here(root, os.environ, str(job["task_id"]))
     procfs.adopt_orphans()
 
     def remember(line: dict[str, Any]) -> None:
-        bench.states = fold(bench.states, (line,))
+        context.states = fold(context.states, (line,))
 
     environ = inherited(os.environ, plan.settings.env)
-    bench = Bench(Desk(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"]))
-    bench.journal = Journal(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
-    bench.strict = bool(job["strict"])
-    bench.interrupts.listen()
-    return bench
+    context = RunContext(
+        ProjectView(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"])
+    )
+    context.journal = LogWriter(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
+    context.strict = bool(job["strict"])
+    context.interrupts.listen()
+    return context

@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.monitoring.probes.checkpoints import Saved
-    from executor.store.context import Bench, Task
+    from executor.store.context import RunContext, Task
 
 
-def saved_so_far(bench: Bench, task: Task) -> dict[str, list[int]]:
+def saved_so_far(context: RunContext, task: Task) -> dict[str, list[int]]:
     """Return what the runs of a task have saved: by path inode, size and time, which are only compared."""
-    return {one.path: _stamp(one) for one in _saved(bench, task)}
+    return {one.path: _stamp(one) for one in _saved(context, task)}
 
 
-def brought_nothing(bench: Bench, task: Task, held: Mapping[str, list[int]]) -> bool:
+def brought_nothing(context: RunContext, task: Task, held: Mapping[str, list[int]]) -> bool:
     """Tell whether there is a checkpoint to go on from, and none that was not there when this run began."""
-    new = [one for one in _saved(bench, task) if held.get(one.path) != _stamp(one)]
-    return not any(one.bytes and is_whole(one.path) for one in new) and bool(newest_checkpoint(bench, task))
+    new = [one for one in _saved(context, task) if held.get(one.path) != _stamp(one)]
+    return not any(one.bytes and is_whole(one.path) for one in new) and bool(newest_checkpoint(context, task))
 
 
-def _saved(bench: Bench, task: Task) -> list[Saved]:
+def _saved(context: RunContext, task: Task) -> list[Saved]:
     pattern = task.step.checkpoints
-    record = record_of(bench, task, bench.folder(task, "main.1"))
-    return candidates(bench.root, pattern, 0, record) if pattern else []
+    record = record_of(context, task, context.folder(task, "main.1"))
+    return candidates(context.root, pattern, 0, record) if pattern else []
 
 
 def _stamp(one: Saved) -> list[int]:

@@ -7,8 +7,8 @@ import sys
 from executor.system import own_program
 from executor.system.masking import clean_control
 from executor.system.process import Command
-from executor.system.records import TYPE_CHECKING, Value
-from executor.system.secret_values import Named, without_secrets
+from executor.system.records import TYPE_CHECKING, Record
+from executor.system.secret_values import NamedSecrets, without_secrets
 from executor.system.shell.bash_command import SHELL
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PROXIES = tuple(f(f"{way}_proxy") for way in ("http", "https", "all", "no") for 
 HERALD = own_program.path_of("supervisor", "notify_worker.py")
 
 
-class Notice(Value):
+class Notice(Record):
     """What is to be told: `kind` is alert, recovered, finished or died; `key` that of the alert, if any."""
 
     kind: str
@@ -47,7 +47,7 @@ def commands(
     """
     everybody = list(notifiers)
     wanted = [one for one in everybody if notice.kind in one.on]
-    named = Named(tuple(one.target for one in everybody if one.kind == "env"), tuple(filed))
+    named = NamedSecrets(tuple(one.target for one in everybody if one.kind == "env"), tuple(filed))
     return [
         Command(
             name=label(one),

@@ -10,14 +10,14 @@ import time
 from executor.checks.run import check_all
 from executor.engine.verdict import shown_started
 from executor.errors import MachineError
-from executor.monitoring.model import Place
-from executor.monitoring.scheduler import Rota
+from executor.monitoring.model import ProbeContext
+from executor.monitoring.scheduler import MonitorScheduler
 from executor.runners.evidence_before import record_of
 from executor.runners.process_run import adopt_ended, finished, running
 from executor.store import runs
 from executor.store.events import CheckpointSaved, JobStarted
 from executor.supervisor import status_file
-from executor.supervisor.alert_actions import Acting
+from executor.supervisor.alert_actions import AlertActions
 from executor.supervisor.blind_monitors import Blind
 from executor.supervisor.default_monitors import implied
 from executor.supervisor.detached_jobs import Leavers, left_by, told
@@ -30,8 +30,8 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.runners.process_run import Run
-    from executor.store.context import Bench, Task
-    from executor.supervisor.history import Past
+    from executor.store.context import RunContext, Task
+    from executor.supervisor.history import JobHistory
     from executor.system.process import Command, Ended, Running
 
 BEAT_S, NEWS_S = 5.0, 0.9
@@ -43,68 +43,68 @@ QUESTIONS = (*OURS, "post")
 TELLERS = ("notify", "act")
 
 
-class Rounds:
+class RunWatcher:
     """One job under watch, over all its runs."""
 
-    def __init__(self, bench: Bench, task: Task, past: Past) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task, past: JobHistory) -> None:
+        self._context = context
         self._task = task
-        kept = runs.read_memory(bench.root, task.task_id)
+        kept = runs.read_memory(context.root, task.task_id)
         self.monitors = {one.name: one for one in (*implied(task), *task.step.background)}
-        self.rota = Rota(bench, task, tuple(self.monitors.values()), kept.get("monitors", {}))
-        self.sheet = status_file.Sheet(bench, task)
+        self.rota = MonitorScheduler(context, task, tuple(self.monitors.values()), kept.get("monitors", {}))
+        self.sheet = status_file.StatusFile(context, task)
         self.sheet.paces = kept.get("paces", {})
         self.sheet.restarts = sum(past.restarts.values())
-        self.acting = Acting(
-            bench, task, past, reached=self.sheet.reached, is_stuck=lambda: brought_nothing(bench, task, self._held)
+        self.acting = AlertActions(
+            context, task, past, reached=self.sheet.reached, is_stuck=lambda: brought_nothing(context, task, self._held)
         )
-        self.acting.recall(bench.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
+        self.acting.recall(context.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
-        self.blind = Blind(bench, task, self.rota, self.acting, past.blind)
+        self.blind = Blind(context, task, self.rota, self.acting, past.blind)
         self._held = kept.get("held", {})
         self._startup: Startup | None = None
-        self._watch = Leavers(
-            bench.interrupts, due=self._due_s, wake=self.rota.wake, mask=bench.masker.mask_bytes_equal_length
-        )
+        mask = context.masker.mask_bytes_equal_length
+        self._watch = Leavers(context.interrupts, due=self._due_s, wake=self.rota.wake, mask=mask)
         self._one: Running | None = None
         self._beat_s = 0.0
         self._shown: float | None = None
         self._shown_s = 0.0
-        self._place = Place(bench.root, "", "", 0, 0.0, 0.0, 0)
+        self._place = ProbeContext(context.root, "", "", 0, 0.0, 0.0, 0)
 
     @property
     def is_started(self) -> bool:
         """True once the log says that the job is started."""
-        return self._bench.task_state(self._task.step.number, self._task.task_id).verdict == "started"
+        return self._context.task_state(self._task.step.number, self._task.task_id).verdict == "started"
 
     def see_through(self, run: str) -> Run | None:
         """Watch a run to its end, None when we are asked to go first."""
-        folder = self._bench.folder(self._task, run)
-        identity = runs.launcher_of(self._bench.root, self._task.task_id, run)
-        alive = runs.look_at(self._bench.root, self._task.task_id, run).status == "alive"
+        folder = self._context.folder(self._task, run)
+        identity = runs.launcher_of(self._context.root, self._task.task_id, run)
+        alive = runs.look_at(self._context.root, self._task.task_id, run).status == "alive"
         age_s = procfs.age_s(identity) if identity and alive else _age_of_record_s(folder)
         began_s = time.monotonic() - age_s
         pid = identity.pid if identity else 0
         token = f"{self._task.task_id}/{run}"
-        record = record_of(self._bench, self._task, folder)
-        self._place = Place(self._bench.root, folder, token, pid, began_s, began_s, runs.began_ns(folder), record)
+        record = record_of(self._context, self._task, folder)
+        began_ns = runs.began_ns(folder)
+        self._place = ProbeContext(self._context.root, folder, token, pid, began_s, began_s, began_ns, record)
         self.sheet.begin(run, began_s, state="running" if self.is_started else "starting")
         if identity is None or not alive:
             left = left_by(token)
-            return told(self._bench, self._task, run, adopt_ended(self._bench, self._task, run=run), left)
-        self._startup = None if self.is_started else Startup(self._bench, self._task, began_s=began_s)
-        one = running(self._bench, self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
+            return told(self._context, self._task, run, adopt_ended(self._context, self._task, run=run), left)
+        self._startup = None if self.is_started else Startup(self._context, self._task, began_s=began_s)
+        one = running(self._context, self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
         ended = self._turns(one)
         if ended is None:
             return None
-        return told(self._bench, self._task, run, finished(self._bench, self._task, ended), self._watch.left)
+        return told(self._context, self._task, run, finished(self._context, self._task, ended), self._watch.left)
 
     def _turns(self, one: Running) -> Ended | None:
         self._one = one
         self._watch.add(one)
         self.acting.heed_again(self.monitors)
         over = None
-        while over is None and not self._bench.interrupts.count:
+        while over is None and not self._context.interrupts.count:
             self._round()
             for ended in self._watch.turn():
                 if ended.name == one.command.name:
@@ -166,12 +166,12 @@ class Rounds:
         """The job is started: say so, show it, then ask what is to be asked right after the start."""
         self._startup = self.sheet.start = None
         event = JobStarted(run=self.sheet.run, pid=self._place.pid, pending=startup.pending())
-        self._bench.log(event, self._task)
-        self._bench.journal.sync()
-        shown_started(self._bench, self._task)
+        self._context.log(event, self._task)
+        self._context.journal.sync()
+        shown_started(self._context, self._task)
         self.sheet.state, self._beat_s = "running", 0.0
         asked = [check for check in self._task.step.post_validation if check.when == "start"]
-        outcome = check_all(self._bench, self._task, phase="POST", asked=asked, fail_fast=False) if asked else PASSED
+        outcome = check_all(self._context, self._task, phase="POST", asked=asked, fail_fast=False) if asked else PASSED
         if not outcome.passed:
             self._stop(Verdict.FAILED, f"right after the start: {outcome.reason}", GRACE_S)
 
@@ -180,7 +180,7 @@ class Rounds:
         if ending:
             verdict = Verdict.FAILED if ending.action == "stop" else Verdict.CANCELLED
             self._stop(verdict, ending.told, ending.monitor_action.grace_s)
-        elif (grace_s := runs.end_asked(self._bench.root, self._task.task_id)) is not None:
+        elif (grace_s := runs.end_asked(self._context.root, self._task.task_id)) is not None:
             self._stop(Verdict.CANCELLED, runs.STOPPED, grace_s)
 
     def _stop(self, verdict: Verdict, reason: str, grace_s: float) -> None:
@@ -190,18 +190,18 @@ class Rounds:
             self._one.stop(verdict, reason, ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)))
 
     def _note_first_checkpoint(self) -> None:
-        if self._bench.task_state(self._task.step.number, self._task.task_id).checkpoint:
+        if self._context.task_state(self._task.step.number, self._task.task_id).checkpoint:
             return
         for one in self.rota.watched:
             if one.monitor.kind == "checkpoints" and one.reading.values.get("count"):
-                self._bench.log(CheckpointSaved(run=self.sheet.run, path=one.reading.newest), self._task)
+                self._context.log(CheckpointSaved(run=self.sheet.run, path=one.reading.newest), self._task)
                 self._beat_s = 0.0
                 return
 
     def begin_anew(self) -> None:
         """Another run begins: what the last one left is none of its."""
         self.rota.begin_anew()
-        self._held = saved_so_far(self._bench, self._task)
+        self._held = saved_so_far(self._context, self._task)
         self.save()
 
     def _show_news(self, now_s: float) -> None:
@@ -235,7 +235,7 @@ class Rounds:
         alerts = {one["key"]: one for one in self.acting.shown()}
         kept = {"monitors": self.rota.kept(), "paces": self.sheet.paces, "alerts": alerts}
         kept |= {"excused": self.acting.excused, "held": self._held}
-        runs.write_memory(self._bench.root, self._task.task_id, self._bench.masker.mask_all(kept))
+        runs.write_memory(self._context.root, self._task.task_id, self._context.masker.mask_all(kept))
 
     def _heed_size(self) -> None:
         """Stop a run that fills the disk with what it prints."""
@@ -274,7 +274,7 @@ class Rounds:
         """End what a supervisor before us left: nobody reads what it says, nobody would end it."""
         for kind in kinds:
             kept = f"{self._task.task_id}/{kind}."
-            end_strays(kept, self._bench.interrupts, root=self._bench.root, ladder=process.KILL)
+            end_strays(kept, self._context.interrupts, root=self._context.root, ladder=process.KILL)
 
     def last_words(self) -> None:
         """Let notifiers finish, within bounds."""

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Memory
-    from executor.monitoring.scheduler import Rota
-    from executor.store.context import Bench, Task
+    from executor.monitoring.scheduler import MonitorScheduler
+    from executor.store.context import RunContext, Task
 
 MOST_METRICS = 12
 
 
-class Sheet:
+class StatusFile:
     """A job as it is seen: its state, its progress, its last numbers."""
 
-    def __init__(self, bench: Bench, task: Task) -> None:
-        self._bench = bench
+    def __init__(self, context: RunContext, task: Task) -> None:
+        self._context = context
         self._task = task
         self._began = timestamp(time.time())
         self.began_s = time.monotonic()
@@ -42,7 +42,7 @@ class Sheet:
         self.run, self.began_s, self.state = run, began_s, state
         self._began = timestamp(time.time() - (time.monotonic() - began_s))
 
-    def note(self, rota: Rota) -> None:
+    def note(self, rota: MonitorScheduler) -> None:
         """Take in how far the monitors saw the training come."""
         for one in rota.watched:
             reading = one.reading
@@ -62,7 +62,7 @@ class Sheet:
         progress = self.progress()
         return float(progress["done"]) if progress else None
 
-    def write(self, rota: Rota, alerts: list[dict[str, Any]]) -> None:
+    def write(self, rota: MonitorScheduler, alerts: list[dict[str, Any]]) -> None:
         """Leave all of it, whole."""
         now_s, now = time.monotonic(), time.time()
         body = {
@@ -87,14 +87,14 @@ class Sheet:
             "restarts": self.restarts,
             "start": self.start,
         }
-        runs.write_watch(self._bench.root, self._task.task_id, self._bench.masker.mask_all(body))
+        runs.write_watch(self._context.root, self._task.task_id, self._context.masker.mask_all(body))
 
     def _dated(self, told: dict[str, Any] | None, now_s: float, now: float) -> dict[str, Any] | None:
         """Add the wall clock to a monotonic time, for people."""
         return told and {**told, "changed": timestamp(now - (now_s - told["changed_s"]))}
 
 
-def _metrics(rota: Rota) -> dict[str, float | str]:
+def _metrics(rota: MonitorScheduler) -> dict[str, float | str]:
     """Return the newest numbers; NaN, which JSON does not know, as text."""
     found: dict[str, float | str] = {}
     for one in rota.watched:
@@ -104,7 +104,7 @@ def _metrics(rota: Rota) -> dict[str, float | str]:
     return dict([*found.items()][:MOST_METRICS])
 
 
-def _checkpoints(rota: Rota) -> dict[str, Any] | None:
+def _checkpoints(rota: MonitorScheduler) -> dict[str, Any] | None:
     for one in rota.watched:
         values = one.reading.values
         if one.monitor.kind == "checkpoints" and values.get("count"):

@@ -7,12 +7,12 @@ import re
 import time
 
 from executor.system import procfs
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from executor.system.procfs import Line
+    from executor.system.procfs import ProcessStat
 
 # What starts a person's programs and an agent's alike: sharing one of these says nothing.
 SESSIONS = frozenset(
@@ -31,7 +31,7 @@ MOST = 64  # ancestors of a process
 HELPS = "a terminal from before the brief helps, or a new login: ssh, console, docker exec"
 
 
-class Moments(Value):
+class Moments(Record):
     """What was there when briefs were given: the first moment, pid namespaces, control groups, `pid:start` of helpers.
 
     `detached` says that a process fetched a brief above which nobody can be seen.
@@ -44,7 +44,7 @@ class Moments(Value):
     detached: bool
 
 
-def moment(chain: Sequence[Line], *, of_a_shell: bool) -> tuple[str, ...]:
+def moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[str, ...]:
     """Return what to remember when a brief is given to a chain: lines of pid 0, by a clock that nobody sets.
 
     `of_a_shell` says that a person's shell is in the chain.
@@ -57,7 +57,7 @@ def moment(chain: Sequence[Line], *, of_a_shell: bool) -> tuple[str, ...]:
     return tuple(" ".join((f"0 {ticks} {boot()}", *words)) for words in said if words[-1])
 
 
-def doubt(chain: Sequence[Line], given: Collection[str]) -> str:
+def doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
     """Return what is wrong with a chain: it, or its terminal, came after the brief, and who started it cannot be seen.
 
     That is how a terminal looks that an agent has let go of itself, whether or not who was given the brief still lives.
@@ -70,7 +70,7 @@ def doubt(chain: Sequence[Line], given: Collection[str]) -> str:
     return "" if not chain or _is_a_login(chain, then) else _told(chain, then)
 
 
-def ancestors() -> list[Line]:
+def ancestors() -> list[ProcessStat]:
     """Return this process and those above it, the nearest first, without pid 1."""
     return [*_upwards(os.getpid())]
 
@@ -80,12 +80,12 @@ def boot() -> str:
     return procfs.boot_id()[:8] or "unknown"
 
 
-def named(line: Line) -> str:
+def named(line: ProcessStat) -> str:
     """Return the name and the pid of a process, for a message."""
     return f"{procfs.name(line.pid) or 'a process'} (pid {line.pid})"
 
 
-def _told(chain: Sequence[Line], then: Moments) -> str:
+def _told(chain: Sequence[ProcessStat], then: Moments) -> str:
     loose = next((line for line in chain if _key(line) in then.loose), None)
     if loose:
         return f"{named(loose)} was there at the brief with no terminal, and who started it cannot be seen ({HELPS})"
@@ -111,7 +111,7 @@ def _moments(given: Collection[str]) -> Moments:
     return Moments(began, frozenset(of["space"]), frozenset(of["group"]), loose, bool(of["detached"]))
 
 
-def _is_a_login(chain: Sequence[Line], then: Moments) -> bool:
+def _is_a_login(chain: Sequence[ProcessStat], then: Moments) -> bool:
     """Return True when another user started this (sshd, login, sudo), or somebody outside of the pid namespace."""
     top = chain[-1]
     if top.parent == 0 or (top.parent > 1 and _is_hidden(top)):
@@ -122,7 +122,7 @@ def _is_a_login(chain: Sequence[Line], then: Moments) -> bool:
     return procfs.name(other.pid) not in REAPERS or other.start > then.began
 
 
-def _is_hidden(top: Line) -> bool:
+def _is_hidden(top: ProcessStat) -> bool:
     """Return True when the parent lives and /proc does not show it: it is of another user."""
     try:
         os.kill(top.parent, 0)
@@ -133,7 +133,7 @@ def _is_hidden(top: Line) -> bool:
     return False
 
 
-def _is_of_a_desktop(top: Line, above: Sequence[Line], then: Moments) -> bool:
+def _is_of_a_desktop(top: ProcessStat, above: Sequence[ProcessStat], then: Moments) -> bool:
     """Return True for what a desktop or systemd started, as far as their own beginning is seen."""
     names = [procfs.name(line.pid) for line in above]
     if ORDERS & set(names) or (above and not (above[-1].start <= then.began or _is_a_users_manager(above[-1]))):
@@ -144,7 +144,7 @@ def _is_of_a_desktop(top: Line, above: Sequence[Line], then: Moments) -> bool:
     return bool(above) and (first not in REAPERS or above[0].start > then.began)
 
 
-def _is_a_users_manager(line: Line) -> bool:
+def _is_a_users_manager(line: ProcessStat) -> bool:
     there = re.search(r"/user@\d+\.service/init\.scope$", _group(line.pid))
     return bool(there and line.parent == 1 and procfs.name(1) == "systemd" == procfs.name(line.pid))
 
@@ -157,7 +157,7 @@ def _is_a_unit(pid: int, groups: Collection[str]) -> bool:
     return group.endswith((".scope", ".service"))
 
 
-def _loose(everybody: Mapping[int, Line]) -> Iterator[str]:
+def _loose(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
     """Yield who of our user has no parent left, and no terminal below: a helper that was let go of."""
     serving = set()
     for line in everybody.values():
@@ -170,7 +170,7 @@ def _loose(everybody: Mapping[int, Line]) -> Iterator[str]:
     yield from (_key(line) for line in quiet if _is_loose(line, groups) and procfs.owner(line.pid) == os.geteuid())
 
 
-def _is_loose(line: Line, groups: Collection[str]) -> bool:
+def _is_loose(line: ProcessStat, groups: Collection[str]) -> bool:
     """Return True for an orphan: no unit of systemd, or one of these control groups."""
     parent = procfs.name(line.parent) if line.parent else ""
     if procfs.name(line.pid) in SESSIONS or (line.parent != 1 and parent not in REAPERS):
@@ -178,7 +178,7 @@ def _is_loose(line: Line, groups: Collection[str]) -> bool:
     return parent != "systemd" or not _is_a_unit(line.pid, groups)
 
 
-def _key(line: Line) -> str:
+def _key(line: ProcessStat) -> str:
     return f"{line.pid}:{line.start}"
 
 
@@ -186,7 +186,7 @@ def _group(pid: int) -> str:
     return " ".join(procfs.cgroup(pid).split())
 
 
-def _upwards(pid: int) -> Iterator[Line]:
+def _upwards(pid: int) -> Iterator[ProcessStat]:
     for _ in range(MOST):
         line = procfs.line(pid) if pid > 1 else None
         if line is None:

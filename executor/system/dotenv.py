@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,14 +20,14 @@ _EXPANDED = lazy_regex.pattern(r"\\(.)|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}", re.
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$", "\n": ""}
 
 
-class Wrong(Value):
+class Wrong(Record):
     """A line that cannot be read, with the reason; never with its value."""
 
     line: int
     why: str
 
 
-class Lines(Value):
+class Lines(Record):
     """What an env file sets, and its lines that cannot be read."""
 
     values: Mapping[str, str]

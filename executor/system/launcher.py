@@ -8,7 +8,7 @@ import os
 from executor.errors import MachineError
 from executor.system import run_lock
 from executor.system.process import spawn
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import prepared
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ NOT_LET_GO = 125  # its own exit code when nothing ran
 EXIT, ROOT = 4, 5  # descriptors of the launcher alone
 
 
-class Held(Value):
+class PausedProcess(Record):
     """A launcher that waits: `go` is our end of its handshake, `locked` says that it holds the lock of its run."""
 
     pid: int
@@ -59,7 +59,7 @@ def start(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
     return spawn(prepared(argv), env, [stdin, *_outputs(folder)])
 
 
-def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> Held:
+def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> PausedProcess:
     """Start the launcher in a session of its own, its output in the run's folder, waiting to be let go.
 
     `root` is the project's folder, in which the command runs. MachineError when the exit code could not be kept.
@@ -83,7 +83,7 @@ def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: st
     finally:
         for fd in (waiting, *(fd for fd in locks.values() if fd >= 0)):
             os.close(fd)
-    return Held(pid, go, locked=locks[run_lock.FD] >= 0)
+    return PausedProcess(pid, go, locked=locks[run_lock.FD] >= 0)
 
 
 def reserve(folder: str) -> None:
@@ -118,12 +118,12 @@ def _outputs(folder: str) -> list[tuple[int, int, str, int, int]]:
     return [(os.POSIX_SPAWN_OPEN, fd, f"{folder}/{name}", flags, 0o600) for fd, name in names]
 
 
-def leave(held: Held) -> None:
+def leave(held: PausedProcess) -> None:
     """Let the launcher end without the command."""
     os.close(held.go)
 
 
-def let_go(held: Held) -> None:
+def let_go(held: PausedProcess) -> None:
     """Send the one line; a launcher that died before reads nothing and is found dead."""
     try:
         os.write(held.go, b"\n")

@@ -17,10 +17,10 @@ else:
 
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Return what `re.compile` returns, as far as its attributes are concerned."""
-    return cast("re.Pattern[AnyStr]", _Late(text, flags))
+    return cast("re.Pattern[AnyStr]", _LazyPattern(text, flags))
 
 
-class _Late:
+class _LazyPattern:
     """A pattern that is not compiled yet; each attribute is looked up once."""
 
     def __init__(self, text: Any, flags: int) -> None:

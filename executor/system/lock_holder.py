@@ -6,14 +6,14 @@ import os
 import time
 
 from executor.system import procfs
-from executor.system.records import Value
+from executor.system.records import Record
 
 RECORD = 512  # bytes
 CLOCKS_S = 2.0  # by so much the clock of a file system may differ
 FLOCK, RANGE, FILE = "flock", "fcntl", "file"
 
 
-class Holder(Value):
+class Holder(Record):
     """The process that a lock's text names, and the way in which it took the lock."""
 
     pid: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from executor.system.records import Value
+from executor.system.records import Record
 
 
 class Verdict(StrEnum):
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 FINAL = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED})
 
 
-class Outcome(Value):
+class Outcome(Record):
     """A verdict, the reason a person reads, and what was seen."""
 
     verdict: Verdict

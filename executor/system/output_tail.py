@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MARGIN = 8192  # bytes before the tail by which a secret is known that the cut goes through
 
 
-class Capture:
+class OutputTail:
     """The last bytes of an output; the whole goes to a file once it outgrows them."""
 
     def __init__(self, path: str) -> None:

@@ -10,8 +10,8 @@ import time
 from executor.errors import MachineError
 from executor.system import procfs, project_identity, run_processes
 from executor.system.outcome import Verdict
-from executor.system.output_tail import Capture, size_of
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.output_tail import OutputTail, size_of
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import prepared
 from executor.system.signals import group_lives, kill_group, reap_group, signal_one
 
@@ -39,7 +39,7 @@ class CannotStartError(MachineError):
     """The kernel refuses this one program: it is not there, or is none."""
 
 
-class Command(Value):
+class Command(Record):
     """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes.
 
     `errors` is a file for what it says on stderr, which else joins its output.
@@ -56,7 +56,7 @@ class Command(Value):
     errors: str = ""
 
 
-class Ended(Value):
+class Ended(Record):
     """What we saw of a process: `exit_code` is None when a signal or nobody ended it."""
 
     name: str
@@ -85,7 +85,7 @@ class Running:
         self.command = command
         self.pid = pid
         self.pipe = pipe
-        self.capture = Capture(command.spill)
+        self.capture = OutputTail(command.spill)
         self.began = time.monotonic() - age_s
         self.status: int | None = None
         self.over = False

@@ -24,7 +24,7 @@ FLOOD_S = 0.25
 IDLE_S = 30.0
 
 
-class Watch:
+class ProcessLoop:
     """One poll loop over processes, their pipes and our signals."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Watch:
             one.stop(Verdict.INTERRUPTED, self._interrupts.reason, INTERRUPT if asked == 1 else KILL)
 
 
-class Bystander(Watch):
+class ObserverLoop(ProcessLoop):
     """A poll loop that ends nothing when we are asked to stop: what it watches outlives us."""
 
     def heed(self) -> None:

@@ -9,7 +9,7 @@ import time
 from functools import cache
 
 from executor.errors import MachineError
-from executor.system.records import Value
+from executor.system.records import Record
 from executor.system.run_records import Identity
 
 PROC = sys.platform.startswith("linux")
@@ -125,7 +125,7 @@ def environ(pid: int) -> list[bytes]:
     return (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
 
 
-class Line(Value):
+class ProcessStat(Record):
     """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot, `terminal` 0 without one."""
 
     pid: int
@@ -146,16 +146,16 @@ def cgroup(pid: int) -> str:
     return (_raw(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace").strip()
 
 
-def everybody() -> dict[int, Line]:
+def everybody() -> dict[int, ProcessStat]:
     """Return every living process that is seen from here, zombies left out, by its pid."""
     lines = (line(pid) for pid in _all_pids())
     return {one.pid: one for one in lines if one is not None}
 
 
-def line(pid: int) -> Line | None:
+def line(pid: int) -> ProcessStat | None:
     """Return what the kernel says of a living process, None for a zombie, a dead one, or where it does not tell."""
     fields = _stat(pid)
-    return Line(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[4])) if fields else None
+    return ProcessStat(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[4])) if fields else None
 
 
 def name(pid: int) -> str:

@@ -12,7 +12,7 @@ else:
 
 
 @dataclass_transform(frozen_default=True)
-class Value:
+class Record:
     """A frozen record: its annotations are its fields in order, its class attributes their defaults.
 
     `dataclasses` costs 9 ms of start-up on top of PyYAML (docs/adr/0003), so a read verb would spend a third of

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 
 from executor.system import files, procfs, project_identity, run_lock, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from executor.system.procfs import Line
+    from executor.system.procfs import ProcessStat
 
 JOBS = os.path.join(files.STATE_FOLDER, "jobs")
 
 
-class Wanted(Value):
+class Wanted(Record):
     """Whose processes are looked for.
 
     `token` is a run's DO_TASKS_RUN, and holds for what bears it with more behind a slash: the commands of an agent.
@@ -87,7 +87,7 @@ def _is_of_task(token: bytes, wanted: Wanted) -> bool:
     return token.partition(b"/")[0] == wanted.token.encode().partition(b"/")[0]
 
 
-def _of_sessions(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
+def _of_sessions(everybody: Mapping[int, ProcessStat], wanted: Wanted) -> set[int]:
     """Return who is in the session of a launcher.
 
     The number of a session stays taken while anybody is in it. When its first process is gone, and the number may be
@@ -106,7 +106,7 @@ def _of_sessions(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
     return found
 
 
-def _holders(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
+def _holders(everybody: Mapping[int, ProcessStat], wanted: Wanted) -> set[int]:
     """Return who holds the lock of a run: what MAIN started, whatever it did to its environment and its session."""
     locks = {inode for folder in _folders(wanted) if (inode := _inode(run_lock.path_of(folder)))}
     if not locks:
@@ -114,7 +114,7 @@ def _holders(everybody: Mapping[int, Line], wanted: Wanted) -> set[int]:
     return {pid for pid in everybody if _inode(f"/proc/{pid}/fd/{run_lock.FD}") in locks}
 
 
-def _with_descendants(everybody: Mapping[int, Line], inside: set[int], others: set[int]) -> set[int]:
+def _with_descendants(everybody: Mapping[int, ProcessStat], inside: set[int], others: set[int]) -> set[int]:
     children: dict[int, list[int]] = {}
     for line in everybody.values():
         children.setdefault(line.parent, []).append(line.pid)

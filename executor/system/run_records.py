@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from executor.system.records import Value
+from executor.system.records import Record
 
 LOG_NAME = ".task_execution.log"
 PROGRESS = '{"progress"'  # how a line that only makes the bar begins
 
 
-class Identity(Value):
+class Identity(Record):
     """A process that no pid reuse, reboot, other host or container can fake. `start` is kernel ticks since boot.
 
     `namespace` is the pid namespace that the pid counts in, `home` device and inode of the project's `.do-tasks/`,
@@ -24,7 +24,7 @@ class Identity(Value):
     locked: bool = False
 
 
-class Exit(Value):
+class Exit(Record):
     """How a run ended: `ran` is False when its launcher was never let go; `ended_ns` is wall clock, nanoseconds."""
 
     exit_code: int | None
@@ -34,7 +34,7 @@ class Exit(Value):
     ended_ns: int = 0
 
 
-class Seen(Value):
+class Seen(Record):
     """What a task's newest run folder says.
 
     `status`: none, never_ran, alive, exited, lost, elsewhere (of another host or container, neither lost nor

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.secret_names import is_secret, is_secret_of_file, is_value, parts_of, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-class Named(Value):
+class NamedSecrets(Record):
     """Variables that a plan says are secrets: `urls` hold those of notifiers, `filed` come from env files."""
 
     urls: tuple[str, ...] = ()
     filed: tuple[str, ...] = ()
 
 
-NOBODY = Named()
+NOBODY = NamedSecrets()
 
 
-def secrets(environ: Mapping[str, str], named: Named = NOBODY) -> tuple[str, ...]:
+def secrets(environ: Mapping[str, str], named: NamedSecrets = NOBODY) -> tuple[str, ...]:
     """Return the secret values of an environment with what in them is secret by itself, the longest first."""
     found: set[str] = set()
     for name, value in environ.items():
@@ -34,7 +34,9 @@ def secrets(environ: Mapping[str, str], named: Named = NOBODY) -> tuple[str, ...
     return longest_first(found)
 
 
-def without_secrets(environ: Mapping[str, str], allow: tuple[str, ...] = (), named: Named = NOBODY) -> dict[str, str]:
+def without_secrets(
+    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NOBODY
+) -> dict[str, str]:
     """Return the environment without secrets and without variables that quote one; names in `allow` stay.
 
     What is allowed may be quoted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.testing.replies import refused
 from executor.testing.request import dicts
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROLES = ("user", "assistant", "system")
 
 
-class Turn(Value):
+class Turn(Record):
     """Messages of one role in a row, which the service reads as one; `at` is the place of the first."""
 
     at: int

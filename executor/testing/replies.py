@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ ERRORS = {
 }
 
 
-class Usage(Value):
+class Usage(Record):
     """The tokens that a reply says it cost; `input` counts no cached ones, as the real service does."""
 
     input: int = 100
@@ -33,7 +33,7 @@ class Usage(Value):
     cache_write: int = 0
 
 
-class Block(Value):
+class Block(Record):
     """One piece of a turn: `kind` is text or tool_use; `partial` is all the JSON that there is of a cut call."""
 
     kind: str
@@ -43,7 +43,7 @@ class Block(Value):
     partial: str = ""
 
 
-class Reply(Value):
+class Reply(Record):
     """What the server answers once: a turn (status 200) or an error.
 
     `silent_s` not None: only half of it is sent, then nothing for so many seconds, then the connection ends.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
 
-class Result(Value):
+class Result(Record):
     """The answer to one tool call, as the model would read it."""
 
     id: str
@@ -19,7 +19,7 @@ class Result(Value):
     is_error: bool = False
 
 
-class Request(Value):
+class Request(Record):
     """One POST: `number` counts from 1, the names of `headers` are in lower case, `raw` is the body as it came."""
 
     number: int

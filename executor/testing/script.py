@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import RLock
 
 from executor.system.masking import Masker
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.testing.protocol import refusal
 from executor.testing.replies import Reply, refused, server_error
 from executor.testing.request import Request, read
@@ -19,7 +19,7 @@ OVER = "the script has no more replies"
 FULL = f"a scripted server answers {MOST_REQUESTS} requests: the agent may be going round in circles"
 
 
-class Exchange(Value):
+class Exchange(Record):
     """A request with its reply; `trouble` says why the reply is not the script's."""
 
     request: Request
@@ -33,7 +33,7 @@ class Exchange(Value):
                 yield call_id(self.request.number, at), block.name
 
 
-class Ledger:
+class Script:
     """Hands out the replies one by one, whoever asks; any thread may call it."""
 
     def __init__(self, script: Sequence[Reply] | Callable[[Request], Reply | None]) -> None:

@@ -13,7 +13,7 @@ from executor.testing import wire
 from executor.testing.protocol import refusal
 from executor.testing.replies import refused
 from executor.testing.request import Request, read
-from executor.testing.script import Ledger, lost
+from executor.testing.script import Script, lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ class ScriptedServer:
     """
 
     def __init__(self, script: Sequence[Reply] | Callable[[Request], Reply | None]) -> None:
-        self._ledger = Ledger(script)
+        self._ledger = Script(script)
         self._listener: _Listener | None = None
         self._thread: Thread | None = None
         self.url = ""
@@ -88,7 +88,7 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Script) -> None:
         self.ledger = ledger
         self.closing = Event()
         self._open: set[socket.socket] = set()

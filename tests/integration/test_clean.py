@@ -18,7 +18,7 @@ from executor.store.events import (
     TaskResumed,
     TaskStarted,
 )
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.system import procfs
 from executor.system.run_records import Exit
 from tests.integration.projects import Project, command
@@ -39,7 +39,7 @@ class Past:
         """Log a task and give it a folder; its MAIN has ended unless `end` is None."""
         self.made += 1
         task_id = f"task_{step}_{self.made:08x}"
-        journal = Journal(os.path.join(self.root, ".task_execution.log"))
+        journal = LogWriter(os.path.join(self.root, ".task_execution.log"))
         for event in (TaskStarted(digest="d"), *events):
             journal.write(event, task_id=task_id, step=step)
         journal.close()

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from executor.monitoring.monitor import Watched
+from executor.monitoring.monitor import MonitorState
 from executor.plan.model import Main, Monitor, Step
-from executor.runners.process_run import Errand, begin
+from executor.runners.process_run import LaunchRequest, begin
 from executor.store import runs
 from executor.store.state import fold
 from executor.supervisor.history import past
@@ -90,7 +90,7 @@ def test_a_supervisor_that_wakes_up_late_leaves_the_box_to_the_new_task(project)
 
 
 def test_what_a_probe_changes_later_is_not_in_what_was_kept():
-    one = Watched(Monitor("m", "log", asks="x"), {})
+    one = MonitorState(Monitor("m", "log", asks="x"), {})
     one.memory["files"] = {"x": {"at": 1}}
     kept = one.kept()
     one.memory["files"]["x"]["at"] = 2
@@ -197,7 +197,7 @@ class SmallTask:
 def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
     bench, task = SmallBench(tmp_path), SmallTask()
     argv = ("/bin/sh", "-c", f"touch {tmp_path}/ran")
-    pid = begin(bench, task, Errand("main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id)))
+    pid = begin(bench, task, LaunchRequest("main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id)))
     os.waitpid(pid, 0)
     assert not (tmp_path / "ran").exists()
     assert runs.look_at(bench.root, task.task_id, "main.1").status == "never_ran"

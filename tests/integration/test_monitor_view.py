@@ -34,7 +34,7 @@ from executor.store.events import (
     TaskResumed,
     TaskStarted,
 )
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.system import procfs
 from tests.integration.projects import Project, command, finish, until
 
@@ -57,7 +57,7 @@ class Job:
         return self.project.root / runs.JOBS / self.task_id
 
     def log(self, *events):
-        journal = Journal(os.path.join(self.root, ".task_execution.log"))
+        journal = LogWriter(os.path.join(self.root, ".task_execution.log"))
         for event in events:
             journal.write(event, task_id=self.task_id, step=self.step)
         journal.close()
@@ -205,7 +205,7 @@ def test_the_exit_code_says_whether_it_is_well(project, job, end, code):
 
 def test_a_job_of_an_older_task_counts_no_more(project, job):
     job.started().log(StepFailed(status="failed"))
-    Journal(f"{job.root}/.task_execution.log").write(TaskStarted(), task_id="task_3_bbbbbbbb", step=3)
+    LogWriter(f"{job.root}/.task_execution.log").write(TaskStarted(), task_id="task_3_bbbbbbbb", step=3)
     done = project.run("--monitor", "--json")
     assert (done.code, done.json["jobs"]) == (0, [])
 

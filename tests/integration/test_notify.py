@@ -19,7 +19,7 @@ from executor.supervisor.notify_worker import NOT_INSTALLED, NOT_SENT, SENT
 from executor.system import process as proc
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
-from executor.system.process_loop import Watch
+from executor.system.process_loop import ProcessLoop
 from tests.integration.projects import Project, alive, finish, until
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
@@ -63,7 +63,7 @@ def deaf():
 def run(notifier, *, limit_s=60.0, **environ):
     base = {"PATH": os.environ["PATH"], "TINKER_API_KEY": KEY, **environ}
     [command] = commands([notifier], FINISHED, environ=base, limit_s=limit_s)
-    watch = Watch(Interrupts())
+    watch = ProcessLoop(Interrupts())
     watch.add(proc.start(command))
     ended = []
     while not ended:

@@ -18,7 +18,7 @@ from executor.plan.spec import spec_md
 from executor.plan.spec.spec_md import Mark
 from executor.store import log_reader, runs
 from executor.store.events import AgentTurned, LogRepaired, StepPassed, TaskStarted, WarningRaised
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.system import files
 from executor.system.run_records import LOG_NAME, Exit, Identity
 
@@ -30,8 +30,8 @@ DEFINITIONS = "step_1_one: {main: {command: 'true'}}\n"
 LONG_LINES = """
 import os, sys, time
 from executor.store.events import WarningRaised
-from executor.store.log_writer import Journal
-beside = Journal(sys.argv[1] + ".beside")
+from executor.store.log_writer import LogWriter
+beside = LogWriter(sys.argv[1] + ".beside")
 beside.write(WarningRaised(message="x" * 1_000_000), task_id=sys.argv[2], step=2)
 line = open(beside.path, "rb").read()
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
@@ -553,7 +553,7 @@ class Log:
     def __init__(self, place):
         self.place = place
         self.path = place.root / LOG_NAME
-        self.journal = Journal(str(self.path))
+        self.journal = LogWriter(str(self.path))
         for number in (1, 2):
             self.journal.write(TaskStarted(), task_id=f"task_{number}_0000000{'ab'[number - 1]}", step=number)
         self.mark = log_guard.remember(self.journal, place.folder, jobs={JOB})
@@ -628,7 +628,7 @@ def test_a_forged_line_is_struck_and_kept(log, text):
 
 
 def test_a_line_of_ours_that_stuck_to_a_forged_one_is_whole_again(log):
-    class Hasty(Journal):
+    class Hasty(LogWriter):
         """Has looked at the end of the log just before the torn line came."""
 
         def _repair(self):
@@ -691,7 +691,7 @@ def test_a_log_that_is_copied_over_itself_is_no_offence(log):
 
 def test_what_the_supervisor_of_a_running_job_writes_stays_and_explains_its_box(log):
     log.end_the_job()
-    other = Journal(str(log.path))
+    other = LogWriter(str(log.path))
     other.write(WarningRaised(message="a"), task_id=JOB, step=2)
     append(log.path, forged())
     other.write(StepPassed(), task_id=JOB, step=2)
@@ -703,14 +703,14 @@ def test_what_the_supervisor_of_a_running_job_writes_stays_and_explains_its_box(
 
 def test_a_torn_line_that_was_repaired_is_no_offence(log):
     append(log.path, '{"v": 1, "timesta')
-    other = Journal(str(log.path))
+    other = LogWriter(str(log.path))
     other.write(WarningRaised(message="a"), task_id=JOB, step=2)
     assert log.verify().found == ()
     other.close()
 
 
 def test_journals_go_on_in_the_mended_log(log):
-    other = Journal(str(log.path))
+    other = LogWriter(str(log.path))
     append(log.path, forged())
     log.verify()
     log.turn(2)
@@ -723,7 +723,7 @@ def test_what_a_supervisor_appends_while_we_mend_is_not_lost(log):
     append(log.path, forged())
     late = forged("WarningRaised", task_id=JOB, step=2)
 
-    class Slow(Journal):
+    class Slow(LogWriter):
         def replace(self, parts, late_of):
             parts = [*parts]
             append(log.path, late)
@@ -762,7 +762,7 @@ def test_the_fold_knows_nothing_of_what_was_struck(log):
 
 def test_an_executor_that_adopts_strikes_what_would_tick_and_leaves_what_one_before_it_wrote(log):
     log.journal.close()
-    log.journal = Journal(str(log.path))
+    log.journal = LogWriter(str(log.path))
     log.journal.keep()
     append(log.path, forged("StepPassed", task_id=TASK, step=1) + forged("CheckFinished", task_id=TASK, step=1))
     log.turn(2)
@@ -775,7 +775,7 @@ def test_an_executor_that_adopts_strikes_what_would_tick_and_leaves_what_one_bef
 def test_killed_before_the_log_is_mended_it_is_told_and_mended_later(log):
     append(log.path, forged())
 
-    class Dying(Journal):
+    class Dying(LogWriter):
         def replace(self, *_):
             raise KeyboardInterrupt
 
@@ -809,7 +809,7 @@ def test_a_long_log_is_known_by_its_end(place):
 
 
 def test_no_mark_is_nothing_to_verify(place):
-    journal = Journal(str(place.root / LOG_NAME))
+    journal = LogWriter(str(place.root / LOG_NAME))
     journal.write(LogRepaired(size=1))
     assert log_guard.verify(journal, place.folder, task_id=TASK).found == ()
     journal.close()

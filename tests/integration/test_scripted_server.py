@@ -37,7 +37,7 @@ from executor.testing import (
     use,
 )
 from executor.testing.protocol import refusal
-from executor.testing.script import MOST_REQUESTS, Ledger
+from executor.testing.script import MOST_REQUESTS, Script
 from executor.testing.server import MOST_BYTES, MOST_CONNECTIONS
 
 anthropic = pytest.importorskip("anthropic")
@@ -767,7 +767,7 @@ def test_one_connection_too_many_is_closed():
 
 
 def test_an_agent_that_goes_round_in_circles_is_stopped():
-    ledger = Ledger(lambda _: say("again"))
+    ledger = Script(lambda _: say("again"))
     headers, raw = {"x-api-key": "x", "anthropic-version": "1"}, json.dumps(asking(HELLO)).encode()
     got = [ledger.answer("/v1/messages", headers, raw).reply.status for _ in range(MOST_REQUESTS + 2)]
     assert got == [*[200] * MOST_REQUESTS, 500, 500]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 
-from executor.monitoring.model import Place
+from executor.monitoring.model import ProbeContext
 from executor.monitoring.probes.registry import PROBES
 
 
 def place(root, *, now_s=100.0, began_s=90.0, began_ns=0, pid=0, token="task_1_aaaaaaaa/main.1", ended=False):
-    return Place(
+    return ProbeContext(
         root=str(root),
         folder=os.path.join(root, "run"),
         token=token,

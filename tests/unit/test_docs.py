@@ -17,7 +17,7 @@ from executor.cli.main import VERBS
 from executor.plan.plan import validate
 from executor.plan.schema import PLAN_SCHEMA
 from executor.store.events import EVENTS
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -67,13 +67,13 @@ def test_there_are_not_too_many_events():
 
 @pytest.mark.parametrize("kind", EVENTS.values(), ids=[*EVENTS])
 def test_what_the_journal_writes_fits_the_schema_of_events(tmp_path, kind):
-    line = Journal(str(tmp_path / "log")).write(kind(), task_id="task_1_0000000a", step=1)
+    line = LogWriter(str(tmp_path / "log")).write(kind(), task_id="task_1_0000000a", step=1)
     assert [error.message for error in Draft202012Validator(events_schema()).iter_errors(line)] == []
 
 
 @pytest.mark.parametrize("change", [{"event": "Nothing"}, {"v": 2}, {"step": "1"}, {"exit_code": "0"}])
 def test_the_schema_of_events_refuses_what_is_none(tmp_path, change):
-    line = Journal(str(tmp_path / "log")).write(EVENTS["MainFinished"](exit_code=0))
+    line = LogWriter(str(tmp_path / "log")).write(EVENTS["MainFinished"](exit_code=0))
     assert not Draft202012Validator(events_schema()).is_valid(line | change)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from executor.cli import agent_at_work, open_briefs
-from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.commands.run import open_context, under_lock
 from executor.cli.output.transcript import safe
 from executor.engine.decide import Decision
 from executor.errors import UsageError
@@ -16,7 +16,7 @@ from executor.plan.spec.spec_md import clean
 from executor.store import log_reader, project
 from executor.store.context import Task
 from executor.store.events import JudgesAccepted
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.system import files
 from executor.system.masking import spelled
 from executor.system.outcome import Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.transcript import Screen
     from executor.guard.briefed_judges import Found
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 MOST_LINES = 60  # of a changed file that are shown
 MOST_BYTES = 1 << 18
@@ -50,19 +50,19 @@ def run(args: Namespace) -> Verdict:
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "accept")
     plan, _ = project.load(here, for_run=True)
-    desk = Desk(here, plan, log_reader.recall(here.root))
+    desk = ProjectView(here, plan, log_reader.recall(here.root))
     desk.follow_numbers(desk.boxes())
     number = _number(desk, args.step)
     open_briefs.refuse_other(here.root, desk.states, f"accept {number}")
-    bench: Bench = open_bench(here, desk, screen)
+    context: RunContext = open_context(here, desk, screen)
     try:
-        return _asked(bench, number, args, screen)
+        return _asked(context, number, args, screen)
     finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
-        bench.journal.close()
+        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
+        context.journal.close()
 
 
-def _number(desk: Desk, word: str) -> int:
+def _number(desk: ProjectView, word: str) -> int:
     """Return the step that is meant; UsageError for one of which nothing was remembered."""
     known = briefed_judges.briefed(desk.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
@@ -72,41 +72,41 @@ def _number(desk: Desk, word: str) -> int:
     raise UsageError(f"step {safe(word)} has no brief whose judges are remembered; {there} has; see: do-tasks list")
 
 
-def _asked(bench: Bench, number: int, args: Namespace, screen: Screen) -> Verdict:
-    found = briefed_judges.changed(bench)
+def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) -> Verdict:
+    found = briefed_judges.changed(context)
     if found is None:
         screen.say(f"Nothing that judges step {number} changed since its brief: there is nothing to accept.")
         return Verdict.PASSED
-    screen.say(*_shown(bench, found))
+    screen.say(*_shown(context, found))
     screen.close()
     if not open_briefs.typed(number, "Do you accept this, as what judges from now on?"):
         print("Nothing was accepted.", file=sys.stderr)
         return Verdict.WAITING
-    if briefed_judges.changed(bench) != found:
+    if briefed_judges.changed(context) != found:
         raise UsageError(f"more changed while this was read, so nothing was accepted; again: do-tasks accept {number}")
-    _accept(bench, number, found, args)
+    _accept(context, number, found, args)
     return Verdict.PASSED
 
 
-def _shown(bench: Bench, found: Found) -> Iterator[str]:
+def _shown(context: RunContext, found: Found) -> Iterator[str]:
     if found.unknown:
         yield f"Nobody can tell what changed since the brief of step {found.step}: {found.unknown}."
         yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
         return
     yield f"Changed since the brief of step {found.step} ({found.task_id}):"
     yield from (f"  {spelled(one)}" for one in found.changes)
-    yield from map(safe, _differences(bench, found))
+    yield from map(safe, _differences(context, found))
     yield ""
 
 
-def _differences(bench: Bench, found: Found) -> Iterator[str]:
+def _differences(context: RunContext, found: Found) -> Iterator[str]:
     """Yield what changed in the text of files that were kept, as a diff."""
-    folder = brief_memory.read(bench.root, bench.state(found.step).judges).folder
+    folder = brief_memory.read(context.root, context.state(found.step).judges).folder
     kept = snapshot.read(folder)
-    names = {one.path for one in protect.changes(bench.root, folder)} if kept else set()
+    names = {one.path for one in protect.changes(context.root, folder)} if kept else set()
     for name in sorted(names & set(kept.entries if kept else ())):
         before = snapshot.content(folder, kept.entries[name]) if kept else None
-        now = _text_of(os.path.join(bench.root, name))
+        now = _text_of(os.path.join(context.root, name))
         if before is not None and len(before) + len(now) <= MOST_BYTES:
             yield from _diff(name, before, now)
 
@@ -128,45 +128,45 @@ def _text_of(path: str) -> bytes:
         return b""
 
 
-def _accept(bench: Bench, number: int, found: Found, args: Namespace) -> None:
+def _accept(context: RunContext, number: int, found: Found, args: Namespace) -> None:
     """Log who accepted what for each step that it concerns, and remember anew while a brief is out."""
     by = clean(args.by or person.user())
-    briefed = briefed_judges.briefed(bench.states)
+    briefed = briefed_judges.briefed(context.states)
     waiting = [one for one, state in briefed.items() if state.verdict == "waiting"]
-    digests = _digests(bench, found)
+    digests = _digests(context, found)
     before = {brief_memory.ident_of(state.judges): state.judges for state in briefed.values()}
     givers = [giver for one in before.values() for giver in brief_memory.givers_of(one)]
-    reference = briefed_judges.renew(bench, _task(bench, waiting[0])) if waiting else ""
+    reference = briefed_judges.renew(context, _task(context, waiting[0])) if waiting else ""
     for step in sorted({number, *briefed, *briefed_judges.steps_in(found)}):
         fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
         judges_now = reference if step in waiting else ""
-        bench.journal.write(fact.replace(judges=judges_now), task_id=_task_of(bench, step), step=step)
-    bench.journal.sync()
+        context.journal.write(fact.replace(judges=judges_now), task_id=_task_of(context, step), step=step)
+    context.journal.sync()
     if reference:
         brief_memory.add_givers(reference, givers)
     else:
-        brief_memory.forget(bench.root, *before)
-    _say_next(bench, waiting, by)
+        brief_memory.forget(context.root, *before)
+    _say_next(context, waiting, by)
 
 
-def _task(bench: Bench, step: int) -> Task:
-    state = bench.state(step)
-    return Task(bench.step(step), state.task_id, state.digest, Decision("wait", "its brief is out"), runner="host")
+def _task(context: RunContext, step: int) -> Task:
+    state = context.state(step)
+    return Task(context.step(step), state.task_id, state.digest, Decision("wait", "its brief is out"), runner="host")
 
 
-def _task_of(bench: Bench, step: int) -> str:
-    state = bench.state(step)
+def _task_of(context: RunContext, step: int) -> str:
+    state = context.state(step)
     return state.task_id if state.judges else ""
 
 
-def _digests(bench: Bench, found: Found) -> dict[str, str]:
+def _digests(context: RunContext, found: Found) -> dict[str, str]:
     """Return the digest of each changed file as it is now, empty for one that is gone."""
     names = {one.partition(": ")[0] for one in found.changes}
-    there = [name for name in sorted(names) if scan.look(os.path.join(bench.root, name))]
-    return {name: snapshot.digest_of(os.path.realpath(os.path.join(bench.root, name))) for name in there}
+    there = [name for name in sorted(names) if scan.look(os.path.join(context.root, name))]
+    return {name: snapshot.digest_of(os.path.realpath(os.path.join(context.root, name))) for name in there}
 
 
-def _say_next(bench: Bench, waiting: list[int], by: str) -> None:
+def _say_next(context: RunContext, waiting: list[int], by: str) -> None:
     print(f"Accepted by {by}; it is in the log, and the tick will say so.")
     for step in waiting:
-        print(f"When the work of step {step} is done: do-tasks resume {bench.state(step).task_id}")
+        print(f"When the work of step {step} is done: do-tasks resume {context.state(step).task_id}")

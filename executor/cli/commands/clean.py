@@ -12,7 +12,7 @@ from executor.store import log_reader, project, spec_file
 from executor.store import runs as jobs
 from executor.system import files, locks, run_processes
 from executor.system.outcome import Verdict
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BLOCK = 512  # bytes, the unit of st_blocks
 UNDER_WAY = {"alive", "elsewhere", "foreign", "orphan"}
 
 
-class Past(Value):
+class Past(Record):
     """What the log says of a task: when it began among all (a count), its verdict, empty while it has none."""
 
     began: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.engine.decide import begun_again
 from executor.store import log_reader, project, runs
 from executor.store.changes import in_words, judged_by
-from executor.store.project_view import Desk, outrun
+from executor.store.project_view import ProjectView, outrun
 from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
 from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict
@@ -34,7 +34,7 @@ def run(args: Namespace) -> Verdict:
     """Print a line a step."""
     here = project.find(args.project)
     plan, validated = project.load(here)
-    desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})
@@ -76,7 +76,7 @@ def _counted(rows: list[dict[str, Any]], what: str) -> str:
     return f"{len(rows)} {what}" if rows else ""
 
 
-def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
+def _row(desk: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
     task_id = _task_id(desk, number, box)
     title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
     state = _state(desk, number, box)
@@ -90,7 +90,7 @@ def _row(desk: Desk, number: int, box: Box | None) -> dict[str, Any]:
     return row | {"uncontained": uncontained, "changed": [*desk.changed(number, box)]}
 
 
-def _task_id(desk: Desk, number: int, box: Box | None) -> str:
+def _task_id(desk: ProjectView, number: int, box: Box | None) -> str:
     """Return the task that the row tells of: one that lives before all, else the one that the tick rests on."""
     state = desk.state(number)
     if box is None or box.state != "x" or begun_again(box, state) or _lives(desk.root, state):
@@ -116,7 +116,7 @@ def _is_in_hand(root: str, state: StepState) -> bool:
     return not state.verdict and bool(executor(root))
 
 
-def _state(desk: Desk, number: int, box: Box | None) -> str:
+def _state(desk: ProjectView, number: int, box: Box | None) -> str:
     if box is None:
         return "no line"
     if box.state == "x" and not begun_again(box, desk.state(number)):
@@ -124,7 +124,7 @@ def _state(desk: Desk, number: int, box: Box | None) -> str:
     return _open_state(desk, number, box) if desk.plan.defines(number) else "not defined"
 
 
-def _open_state(desk: Desk, number: int, box: Box) -> str:
+def _open_state(desk: ProjectView, number: int, box: Box) -> str:
     state = desk.state(number)
     if went_back(box, state):
         return "went back"
@@ -133,7 +133,7 @@ def _open_state(desk: Desk, number: int, box: Box) -> str:
     return ENDED.get(state.verdict, "open")
 
 
-def _ready(desk: Desk, row: dict[str, Any], survey: Survey) -> bool:
+def _ready(desk: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
     number = int(str(row["step"]))
     if row["state"] == "no line" or number not in desk.plan.numbers:
         return False

@@ -14,7 +14,7 @@ from executor.errors import BusyError, UsageError
 from executor.store import log_reader, project, runs
 from executor.store.events import LogRotated
 from executor.store.known_secrets import masker_here
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.system import files, locks
 from executor.system.masking import Masker, StreamMask, spelled_json
 from executor.system.outcome import Verdict
@@ -247,7 +247,7 @@ def _rotate(here: project.Project) -> Verdict:
     aside = f"{path}.{number}"
     os.rename(path, aside)
     files.sync_folder(here.root)
-    journal = Journal(path)
+    journal = LogWriter(path)
     journal.write(LogRotated(file=os.path.basename(aside)))
     journal.sync()
     journal.close()

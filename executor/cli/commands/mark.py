@@ -15,7 +15,7 @@ from executor.plan.spec import spec_md
 from executor.plan.spec.spec_md import Mark, clean
 from executor.store import log_reader, project, runs, spec_file
 from executor.store.events import StepMarkedDone, StepReopened
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.store.step_state import NEW
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -107,7 +107,7 @@ def _refuse_without_person(args: Namespace) -> None:
 def _mark(here: project.Project, args: Namespace, number: int, *, done: bool, at_terminal: bool) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
     told = clean(f"{by}: {args.reason}" if args.reason else by)
-    journal = Journal(here.path(LOG_NAME))
+    journal = LogWriter(here.path(LOG_NAME))
     kind = StepMarkedDone if done else StepReopened
     journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
     journal.sync()

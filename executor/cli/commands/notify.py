@@ -14,8 +14,8 @@ from executor.system import process
 from executor.system.interrupts import Interrupts
 from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict
-from executor.system.process_loop import Watch
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.process_loop import ProcessLoop
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,7 +29,7 @@ KIND = "test"
 MESSAGE = "a test notice of do-tasks notify --test: nothing has happened"
 
 
-class Told(Value):
+class Told(Record):
     """What came of one entry; `said` is masked."""
 
     to: str
@@ -87,7 +87,7 @@ def _sent(plan: Plan, root: str, mask: Callable[[str], str], *, limit_s: float) 
 def _run(commands: list[Command]) -> dict[str, Ended]:
     interrupts = Interrupts()
     interrupts.listen()
-    watch = Watch(interrupts)
+    watch = ProcessLoop(interrupts)
     ended: dict[str, Ended] = {}
     for command in commands:
         try:

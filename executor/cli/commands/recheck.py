@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from executor.cli import agent_at_work
-from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.commands.run import open_context, under_lock
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
 from executor.guard import judges_gate
 from executor.plan.selection import ranges, select
 from executor.store import log_reader, project
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.transcript import Screen
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
     from executor.system.outcome import Outcome
 
 
@@ -41,43 +41,43 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "recheck")
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
-    bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
+    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen)
     try:
-        boxes = bench.boxes()
-        judges_gate.refuse_changed(bench)
-        note_spec(bench, boxes)
-        bench.interrupts.listen()
-        return _rechecked(bench, boxes, args, screen)
+        boxes = context.boxes()
+        judges_gate.refuse_changed(context)
+        note_spec(context, boxes)
+        context.interrupts.listen()
+        return _rechecked(context, boxes, args, screen)
     finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
-        bench.journal.close()
+        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
+        context.journal.close()
 
 
-def _rechecked(bench: Bench, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
+def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
     rows: list[dict[str, object]] = []
-    for number in _asked(bench, boxes, args.steps):
-        rows.append(_row(bench, boxes[number]))
-        if bench.interrupts.count:
+    for number in _asked(context, boxes, args.steps):
+        rows.append(_row(context, boxes[number]))
+        if context.interrupts.count:
             break
     if args.json:
         from json import dumps
 
-        print(dumps({"v": 1, "steps": bench.masker.mask_all(rows)}, ensure_ascii=False))
+        print(dumps({"v": 1, "steps": context.masker.mask_all(rows)}, ensure_ascii=False))
     _summarise(rows, screen)
-    if bench.interrupts.count:
+    if context.interrupts.count:
         return Verdict.INTERRUPTED
     return Verdict.FAILED if any(row["verdict"] == "failed" for row in rows) else Verdict.PASSED
 
 
-def _row(bench: Bench, box: Box) -> dict[str, object]:
+def _row(context: RunContext, box: Box) -> dict[str, object]:
     """Recheck one step; return what became of it."""
-    step = bench.step(box.number)
+    step = context.step(box.number)
     row: dict[str, object] = {"step": box.number, "title": box.title, "task_id": "", "reason": ""}
     if not is_checkable(step):
         reason = "nothing can be checked again: no POST check, no criterion bound to a file, command or metric"
         return row | {"verdict": "skipped", "reason": reason}
     task_id = f"task_{box.number}_{os.urandom(4).hex()}"
-    outcome: Outcome = recheck(bench, box, task_id)
+    outcome: Outcome = recheck(context, box, task_id)
     return row | {"verdict": str(outcome.verdict), "task_id": task_id, "reason": outcome.reason}
 
 
@@ -94,13 +94,13 @@ def _summarise(rows: list[dict[str, object]], screen: Screen) -> None:
         screen.say("Nothing to recheck: no step is ticked.")
 
 
-def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _asked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
     """Return the ticked steps that are meant; UsageError for one that is open or not defined."""
-    ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and bench.plan.defines(number)]
+    ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and context.plan.defines(number)]
     if not words:
         return ticked
     titles = {number: box.title for number, box in boxes.items()}
-    numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
+    numbers = [number for word in words for number in select(word, context.plan, titles).numbers]
     still_open = [number for number in numbers if number not in ticked]
     if still_open:
         raise UsageError(

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 
 from executor.cli import agent_at_work, next_command
-from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.commands.run import open_context, under_lock
 from executor.cli.output.summary import say_json, say_report
 from executor.cli.output.transcript import safe
 from executor.errors import UsageError
 from executor.guard import judges_gate
 from executor.store import log_reader, project
 from executor.store.fingerprint import main_digest
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from executor.cli.output.transcript import Screen
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
     from executor.system.outcome import Verdict
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
@@ -42,40 +42,40 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
-    desk = Desk(here, plan, recalled)
+    desk = ProjectView(here, plan, recalled)
     desk.follow_numbers(desk.boxes())
-    bench: Bench = open_bench(here, desk, screen)
+    context: RunContext = open_context(here, desk, screen)
     try:
-        return _resumed(bench, args, screen)
+        return _resumed(context, args, screen)
     finally:
-        judges_gate.settle(bench)
-        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
-        bench.journal.close()
+        judges_gate.settle(context)
+        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
+        context.journal.close()
 
 
-def _resumed(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
+def _resumed(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     from executor.engine.finish import already_passed, resume
     from executor.system.outcome import Verdict
 
-    judges_gate.refuse_changed(bench)
-    number = _number(bench, args.task_id)
-    asked = next_command.remembered(bench.root, args.task_id)
-    bench.strict = bench.strict or args.strict or bool(asked and asked.strict)
-    bench.asked, bench.asked_in = next_command.words_of(asked) if asked else (), args.project
-    bench.interrupts.listen()
-    passed = bench.state(number).verdict == "passed"
-    report = already_passed(bench, number) if passed else resume(bench, number)
-    say_report(bench, report, screen)
+    judges_gate.refuse_changed(context)
+    number = _number(context, args.task_id)
+    asked = next_command.remembered(context.root, args.task_id)
+    context.strict = context.strict or args.strict or bool(asked and asked.strict)
+    context.asked, context.asked_in = next_command.words_of(asked) if asked else (), args.project
+    context.interrupts.listen()
+    passed = context.state(number).verdict == "passed"
+    report = already_passed(context, number) if passed else resume(context, number)
+    say_report(context, report, screen)
     cut = report.outcome.verdict == Verdict.INTERRUPTED
-    move = next_command.of_resume(bench, number, args.task_id, asked, args.project, interrupted=cut)
+    move = next_command.of_resume(context, number, args.task_id, asked, args.project, interrupted=cut)
     if move.told:
-        screen.say(safe(bench.masker.mask(move.told)))
+        screen.say(safe(context.masker.mask(move.told)))
     if args.json:
-        say_json(bench, [report], [], move=move.command)
+        say_json(context, [report], [], move=move.command)
     return report.outcome.verdict
 
 
-def _number(desk: Desk, task_id: str) -> int:
+def _number(desk: ProjectView, task_id: str) -> int:
     """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
     number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
     state = desk.state(number)

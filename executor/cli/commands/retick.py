@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from executor.cli import agent_at_work
-from executor.cli.commands.run import open_bench, under_lock
+from executor.cli.commands.run import open_context, under_lock
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import tick_again
 from executor.errors import UsageError
 from executor.guard import judges_gate
 from executor.plan.selection import ranges, select
 from executor.store import log_reader, project
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.store.ticks import went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.transcript import Screen
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -38,35 +38,35 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "retick")
     plan, _ = project.load(here)
     recalled = log_reader.recall(here.root)
-    bench: Bench = open_bench(here, Desk(here, plan, recalled), screen)
+    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen)
     try:
-        boxes = bench.boxes()
-        judges_gate.refuse_changed(bench)
-        note_spec(bench, boxes)
-        numbers = _asked(bench, boxes, args.steps)
+        boxes = context.boxes()
+        judges_gate.refuse_changed(context)
+        note_spec(context, boxes)
+        numbers = _asked(context, boxes, args.steps)
         for number in numbers:
-            state = bench.state(number)
-            tick_again(bench, number=number, task_id=state.task_id, note=state.note)
+            state = context.state(number)
+            tick_again(context, number=number, task_id=state.task_id, note=state.note)
         screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
         return Verdict.PASSED
     finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
-        bench.journal.close()
+        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
+        context.journal.close()
 
 
-def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _asked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
     """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
     if not words:
-        return [number for number, box in boxes.items() if _lost_its_tick(bench, box)]
+        return [number for number, box in boxes.items() if _lost_its_tick(context, box)]
     titles = {number: box.title for number, box in boxes.items()}
-    numbers = [number for word in words for number in select(word, bench.plan, titles).numbers]
+    numbers = [number for word in words for number in select(word, context.plan, titles).numbers]
     unknown = [number for number in numbers if number not in boxes]
     if unknown:
         told = f"SPEC.md has no line for step {ranges(unknown)}"
         raise UsageError(f"{told}: put it back, or add it: do-tasks --step {unknown[0]} --append")
     for number in numbers:
-        if boxes[number].state != "x" and not _passed(bench, number):
-            told = bench.state(number).verdict or "not run here"
+        if boxes[number].state != "x" and not _passed(context, number):
+            told = context.state(number).verdict or "not run here"
             raise UsageError(
                 f"step {number} has not passed by the log (it is {told}), so nothing vouches for a tick;"
                 f" do-tasks why {number} says what would run"
@@ -74,11 +74,11 @@ def _asked(bench: Bench, boxes: dict[int, Box], words: list[str]) -> list[int]:
     return [number for number in numbers if boxes[number].state != "x"]
 
 
-def _lost_its_tick(bench: Bench, box: Box) -> bool:
+def _lost_its_tick(context: RunContext, box: Box) -> bool:
     """Return True for a step that passed and whose tick went back or was never written; a box opened by hand stays."""
-    state = bench.state(box.number)
-    return box.state != "x" and _passed(bench, box.number) and (went_back(box, state) or not state.ticked)
+    state = context.state(box.number)
+    return box.state != "x" and _passed(context, box.number) and (went_back(box, state) or not state.ticked)
 
 
-def _passed(bench: Bench, number: int) -> bool:
-    return bench.plan.defines(number) and bench.state(number).verdict == "passed"
+def _passed(context: RunContext, number: int) -> bool:
+    return context.plan.defines(number) and context.state(number).verdict == "passed"

@@ -12,7 +12,7 @@ from executor.errors import BusyError, UsageError
 from executor.guard import judges_gate, start_files
 from executor.store import caches, log_reader, project, runs
 from executor.store.events import VERSION
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.store.state import fold
 from executor.system.outcome import Verdict
 from executor.system.printable import safe
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.cli.output.transcript import Screen
-    from executor.engine.step import Report
+    from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Bench
+    from executor.store.context import RunContext
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -106,25 +106,25 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
     refuse_unknown_living(here.root, recalled)
-    desk = Desk(here, plan, recalled)
+    desk = ProjectView(here, plan, recalled)
     desk.asked_runner = args.runner
-    bench = open_bench(here, desk, screen)
-    bench.strict = bench.strict or args.strict
-    bench.asked, bench.asked_in = next_command.words_of(args), args.project
+    context = open_context(here, desk, screen)
+    context.strict = context.strict or args.strict
+    context.asked, context.asked_in = next_command.words_of(args), args.project
     try:
-        return _go(bench, args, screen)
+        return _go(context, args, screen)
     finally:
-        judges_gate.settle(bench)
-        log_reader.save(here.root, log_reader.catch_up(here.root, bench.recalled))
-        bench.journal.close()
+        judges_gate.settle(context)
+        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
+        context.journal.close()
 
 
-def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
-    """Return the bench of a run, its journal open, what it logs shown on the screen."""
+def open_context(here: project.Project, desk: ProjectView, screen: Screen) -> RunContext:
+    """Return the context of a run, its journal open, what it logs shown on the screen."""
     from executor.cli.output.transcript import Transcript
-    from executor.store.context import Bench, inherited
+    from executor.store.context import RunContext, inherited
     from executor.store.known_secrets import masker_of
-    from executor.store.log_writer import Journal
+    from executor.store.log_writer import LogWriter
     from executor.system import own_environment, procfs
 
     own_environment.withhold()
@@ -134,71 +134,71 @@ def open_bench(here: project.Project, desk: Desk, screen: Screen) -> Bench:
     transcript = Transcript(screen)
 
     def remember(line: dict[str, Any]) -> None:
-        bench.states = fold(bench.states, (line,))
+        context.states = fold(context.states, (line,))
 
     environ = inherited(os.environ, desk.plan.settings.env)
     python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
-    bench = Bench(desk, masker=masker, environ=environ, python=python)
-    bench.journal = Journal(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
-    bench.progress, bench.waits = screen.bar, screen.waits
+    context = RunContext(desk, masker=masker, environ=environ, python=python)
+    context.journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
+    context.progress, context.waits = screen.bar, screen.waits
     if log_reader.last_version(here.root) > VERSION:
         screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
     if here.warning:
         screen.say(f"Note: {here.warning}")
-    return bench
+    return context
 
 
-def _go(bench: Bench, args: Namespace, screen: Screen) -> Verdict:
+def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
     from executor.cli.output.summary import at_the_end, say_json, say_report
     from executor.engine.noticed import note_spec
     from executor.engine.sequence import run_many
-    from executor.engine.step import Manner
+    from executor.engine.step import RunOptions
     from executor.store import spec_file
 
     gc.freeze()
     gc.enable()
-    alone = _agent_alone(bench)
+    alone = _agent_alone(context)
     if not alone:
-        start_files.clear(bench.root)
-    spec_file.refuse_read_only(bench.project.spec)
-    judges_gate.refuse_changed(bench)
-    note_spec(bench, bench.boxes())
-    boxes = _with_appended(bench, args)
-    bench.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
-    numbers, notes = asked(bench, boxes, args)
-    numbers = _first(bench, alone, numbers)
-    how = Manner(
+        start_files.clear(context.root)
+    spec_file.refuse_read_only(context.project.spec)
+    judges_gate.refuse_changed(context)
+    note_spec(context, context.boxes())
+    boxes = _with_appended(context, args)
+    context.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
+    numbers, notes = asked(context, boxes, args)
+    numbers = _first(context, alone, numbers)
+    how = RunOptions(
         rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
     )
-    reports: list[Report] = []
-    for report in run_many(bench, numbers, how):
+    reports: list[RunReport] = []
+    for report in run_many(context, numbers, how):
         reports.append(report)
-        say_report(bench, report, screen)
+        say_report(context, report, screen)
     reports = at_the_end(reports)
-    brief_out = next_command.brief_out(bench, reports)
+    brief_out = next_command.brief_out(context, reports)
     if args.json:
-        say_json(bench, reports, notes, move=next_command.of_run(bench, args, reports, brief_out))
-    return _close(bench, reports, notes, args, screen)
+        say_json(context, reports, notes, move=next_command.of_run(context, args, reports, brief_out))
+    return _close(context, reports, notes, args, screen)
 
 
-def _agent_alone(bench: Bench) -> int:
+def _agent_alone(context: RunContext) -> int:
     """See to agents that lost their executor, before a box is read; return the step of one that works, else 0."""
-    begun = [state.task_id for state in bench.states.values() if not state.verdict and state.task_id]
-    pending = os.path.exists(bench.project.state("guarding"))
-    gone = any(not os.path.isdir(bench.project.path(runs.JOBS, task_id)) for task_id in begun)
-    if not (pending or gone or any(runs.remembers(bench.root, task_id) for task_id in begun)):
+    begun = [state.task_id for state in context.states.values() if not state.verdict and state.task_id]
+    pending = os.path.exists(context.project.state("guarding"))
+    gone = any(not os.path.isdir(context.project.path(runs.JOBS, task_id)) for task_id in begun)
+    if not (pending or gone or any(runs.remembers(context.root, task_id) for task_id in begun)):
         return 0
     from executor.guard.agent import left_alone
 
-    return left_alone(bench)
+    return left_alone(context)
 
 
-def _first(bench: Bench, alone: int, numbers: list[int]) -> list[int]:
+def _first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:
     """Return the steps to take with that of an agent without executor first: nothing else may run beside it."""
     if not alone or alone in numbers:
         return [alone, *(number for number in numbers if number != alone)] if alone else numbers
-    task_id = bench.states[alone].task_id
+    task_id = context.states[alone].task_id
     raise BusyError(
         f"the agent of step {alone} works and nobody watches it; go on with it first: do-tasks --continue,"
         f" or end it: do-tasks stop {task_id}"
@@ -212,7 +212,7 @@ def _wait_s(args: Namespace) -> float:
     return 0.0 if args.no_wait or args.step else math.inf
 
 
-def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
+def _close(context: RunContext, reports: list[RunReport], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
     from executor.cli.output.summary import say_summary, still_running, worst_of
 
@@ -222,11 +222,11 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
     if args.step and all(report.done and report.outcome.passed for report in reports):
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
-        words = bench.asked if args.step and not args.rerun else ("--continue",)
+        words = context.asked if args.step and not args.rerun else ("--continue",)
         again = safe(next_command.command(words, args.project))
         stopped = next(report.number for report in reports if report.outcome.verdict == worst)
         screen.say(f"Interrupted in step {stopped}; go on with: {again}")
-    running = [] if args.step else still_running(bench, reports)
+    running = [] if args.step else still_running(context, reports)
     if running:
         screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")
     if worst != Verdict.INTERRUPTED and (worst == Verdict.PASSED or args.keep_going or args.step):
@@ -235,20 +235,20 @@ def _close(bench: Bench, reports: list[Report], notes: list[str], args: Namespac
     return worst
 
 
-def _with_appended(bench: Bench, args: Namespace) -> dict[int, Box]:
+def _with_appended(context: RunContext, args: Namespace) -> dict[int, Box]:
     """Return the boxes; steps that lack a line are given one when asked for, or when the person here says yes."""
     from executor.store import spec_file
     from executor.store.events import SpecLineAppended
 
-    boxes = bench.boxes()
-    missing = [number for number in bench.plan.numbers if number not in boxes]
+    boxes = context.boxes()
+    missing = [number for number in context.plan.numbers if number not in boxes]
     if not missing or not (args.append or _says_yes(missing)):
         return boxes
     for number in missing:
-        title = bench.plan.title(number)
-        box = spec_file.append(bench.project.spec, bench.project.state("spec.lock"), number=number, title=title)
-        bench.journal.write(SpecLineAppended(text=box.title), step=number)
-    return bench.boxes()
+        title = context.plan.title(number)
+        box = spec_file.append(context.project.spec, context.project.state("spec.lock"), number=number, title=title)
+        context.journal.write(SpecLineAppended(text=box.title), step=number)
+    return context.boxes()
 
 
 def _says_yes(missing: list[int]) -> bool:

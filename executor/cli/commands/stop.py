@@ -14,7 +14,7 @@ from executor.plan.spec.spec_md import Mark
 from executor.store import log_reader, masked_files, project, runs, spec_file
 from executor.store.events import SpecMarked, StepFailed, StraysStopped
 from executor.store.known_secrets import masker_here
-from executor.store.log_writer import Journal
+from executor.store.log_writer import LogWriter
 from executor.store.step_state import of_task
 from executor.system import locks, run_processes
 from executor.system.interrupts import Interrupts
@@ -27,7 +27,7 @@ from executor.system.run_records import LOG_NAME
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from executor.store.log_reader import Recalled
+    from executor.store.log_reader import LogState
     from executor.system.masking import Masker
     from executor.system.process import Ladder
 
@@ -120,7 +120,7 @@ def _patience_s(here: project.Project, watcher: str) -> float:
     return BEGIN_S if _is_run(here) else 0.0
 
 
-def _verdict(recalled: Recalled, task_id: str, number: int) -> str:
+def _verdict(recalled: LogState, task_id: str, number: int) -> str:
     state = of_task(recalled.states, number, task_id)
     return state.verdict if state.task_id == task_id else "in the log, with a newer task of its step"
 
@@ -160,7 +160,7 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     if state.task_id != task_id or state.verdict not in OPEN:
         return
     masked_files.mask_task(here.root, task_id, masker)
-    journal = Journal(here.path(LOG_NAME))
+    journal = LogWriter(here.path(LOG_NAME))
     _put_back(here, journal, task_id, number)
     if ended:
         journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
@@ -174,7 +174,7 @@ def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, .
     journal.close()
 
 
-def _put_back(here: project.Project, journal: Journal, task_id: str, number: int) -> None:
+def _put_back(here: project.Project, journal: LogWriter, task_id: str, number: int) -> None:
     """Put back what an agent changed of what judges it, when it lost its executor and nobody else will."""
     if not runs.remembers(here.root, task_id):
         return

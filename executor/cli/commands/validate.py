@@ -11,7 +11,7 @@ from executor.engine.runnable import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.monitoring.preflight import sightless
 from executor.plan import env_files
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.plan.lint.agents import is_for_agent, lint_agent
 from executor.plan.lint.proof import lint_proof
 from executor.plan.plan import read_plan, validate
@@ -49,7 +49,7 @@ def run(args: Namespace) -> Verdict:
         path = project.script_path(here, script)
         return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else None
 
-    def doubts(step: Step, settings: Settings) -> Iterator[Flaw]:
+    def doubts(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
         yield from lint_agent(step, settings)
         yield from lint_proof(step, settings)
         yield from _beyond_us(step, settings)
@@ -60,7 +60,7 @@ def run(args: Namespace) -> Verdict:
         yield from unprotected(here, step, settings)
         yield from _blind_monitors(here, step, settings, read_script)
 
-    def of_settings(settings: Settings, written: object) -> Iterator[Flaw]:
+    def of_settings(settings: Settings, written: object) -> Iterator[ValidationIssue]:
         return _notifiers(here.root, settings, written)
 
     found = validate(data, file=here.definitions, read_script=read_script, doubts=doubts, of_settings=of_settings)
@@ -72,30 +72,30 @@ def run(args: Namespace) -> Verdict:
     return _report(problems, as_json=args.json, warning=here.warning)
 
 
-def _beyond_us(step: Step, settings: Settings) -> Iterator[Flaw]:
+def _beyond_us(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     """Return what is written right and this version cannot run."""
     told = beyond_this_version(step.main, settings) if step.main else ""
     if told:
-        yield Flaw(("main",), told, severity="warning")
+        yield ValidationIssue(("main",), told, severity="warning")
 
 
-def _notifiers(root: str, settings: Settings, written: object) -> Iterator[Flaw]:
+def _notifiers(root: str, settings: Settings, written: object) -> Iterator[ValidationIssue]:
     """Return what keeps a notifier from telling anyone, whatever the environment is."""
     listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
     for place, one in enumerate(settings.notify):
         told = notify_checks.written_trouble(one, root=root, environ=os.environ)
         if told:
-            yield Flaw(("notify", place) if listed else ("notify",), told, severity="warning")
+            yield ValidationIssue(("notify", place) if listed else ("notify",), told, severity="warning")
 
 
-def _env_files(root: str, step: Step) -> Iterator[Flaw]:
+def _env_files(root: str, step: Step) -> Iterator[ValidationIssue]:
     """Return the lines of env files that cannot be read; a file that is not here may be where the step runs."""
     found = env_files.load(root, step.main.env_file if step.main else (), os.environ)
     for said in found.trouble:
-        yield Flaw(("main", "env_file"), said, severity="warning" if said in found.missing else "error")
+        yield ValidationIssue(("main", "env_file"), said, severity="warning" if said in found.missing else "error")
 
 
-def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Flaw]:
+def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     """Return what PRE-FLIGHT of an agent will say of its role and its skills."""
     main = step.main
     if main is None or not is_for_agent(main, settings):
@@ -105,10 +105,10 @@ def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Flaw]:
         role = claude_files.role_of(root, main.agent or claude_files.USUAL_ROLE)
         listed = listed if listed is not None else role.skills or None
     except DefinitionError as error:
-        yield from (Flaw(("main", "agent"), str(one), severity="warning") for one in error.problems)
+        yield from (ValidationIssue(("main", "agent"), str(one), severity="warning") for one in error.problems)
     told = _skills(root, listed)
     if told:
-        yield Flaw(("main", "skills" if main.skills is not None else "agent"), told, severity="warning")
+        yield ValidationIssue(("main", "skills" if main.skills is not None else "agent"), told, severity="warning")
 
 
 def _skills(root: str, listed: tuple[str, ...] | None) -> str:
@@ -118,7 +118,9 @@ def _skills(root: str, listed: tuple[str, ...] | None) -> str:
         return str(error)
 
 
-def _blind_monitors(here: project.Project, step: Step, settings: Settings, read_script: ReadScript) -> Iterator[Flaw]:
+def _blind_monitors(
+    here: project.Project, step: Step, settings: Settings, read_script: ReadScript
+) -> Iterator[ValidationIssue]:
     """Return the monitors for which PRE-FLIGHT of a job will refuse it: they can see nothing."""
     if not step.is_job:
         return
@@ -127,7 +129,7 @@ def _blind_monitors(here: project.Project, step: Step, settings: Settings, read_
     script = (read_script(step.main.script) or "") if step.main and step.main.script else ""
     for place, _, reason in sightless(step, here.root, script=script, path=path):
         said = f"can see nothing, so the job is not started: {reason}"
-        yield Flaw(("background", place), said, severity="warning")
+        yield ValidationIssue(("background", place), said, severity="warning")
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:

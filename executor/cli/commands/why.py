@@ -7,7 +7,7 @@ from executor.plan.selection import select
 from executor.store import log_reader, project
 from executor.store.changes import UNSAID, judged_by
 from executor.store.fingerprint import who
-from executor.store.project_view import Desk, awaited, blocking, box_of, decide_or_refuse, outrun
+from executor.store.project_view import ProjectView, awaited, blocking, box_of, decide_or_refuse, outrun
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.masking import spelled, spelled_json
 from executor.system.outcome import Verdict
@@ -33,7 +33,7 @@ def run(args: Namespace) -> Verdict:
     """Print what is known of the steps and what would run."""
     here = project.find(args.project)
     plan, _ = project.load(here)
-    desk = Desk(here, plan, log_reader.recall(here.root)).for_reading()
+    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = desk.boxes()
     desk.follow_numbers(boxes)
     titles = {number: box.title for number, box in boxes.items()}
@@ -63,7 +63,7 @@ def _since(one: dict[str, Any]) -> Iterator[str]:
         yield f"judged by: {UNSAID}"
 
 
-def _told(desk: Desk, number: int) -> dict[str, Any]:
+def _told(desk: ProjectView, number: int) -> dict[str, Any]:
     box = box_of(desk, number)
     state = desk.state(number)
     decision = decide_or_refuse(desk, number, heed_stale=True, box=box)
@@ -94,7 +94,7 @@ def _told(desk: Desk, number: int) -> dict[str, Any]:
     }
 
 
-def _anew(desk: Desk, number: int, decision: Decision) -> str:
+def _anew(desk: ProjectView, number: int, decision: Decision) -> str:
     """Say from where a job goes on: the same task from its newest checkpoint, another one from the beginning."""
     runs_job = decision.action == "run" and decision.main == "run" and desk.step(number).is_job
     if not runs_job or not desk.state(number).job:
@@ -104,7 +104,7 @@ def _anew(desk: Desk, number: int, decision: Decision) -> str:
     return "; it begins anew, from no checkpoint"
 
 
-def _runner(desk: Desk, number: int, decision: Decision) -> str:
+def _runner(desk: ProjectView, number: int, decision: Decision) -> str:
     """Say who would do MAIN; a reused or adopted one is done by nobody anew."""
     if decision.action != "run" or decision.main != "run":
         return ""

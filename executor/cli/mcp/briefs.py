@@ -10,7 +10,7 @@ from executor.errors import UsageError
 from executor.plan.issues import shown
 from executor.store import log_reader, project, runs
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,7 +22,7 @@ WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]
 ELSEWHERE = "[the brief stands under `brief`]"
 
 
-class Given(Value):
+class Given(Record):
     """A brief that is out: its text for a model, `body` the same as JSON."""
 
     task_id: str

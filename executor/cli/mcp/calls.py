@@ -11,9 +11,9 @@ import anyio
 
 from executor.system import own_program, process
 from executor.system.outcome import Verdict
-from executor.system.output_tail import Capture
-from executor.system.process_loop import Watch
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.output_tail import OutputTail
+from executor.system.process_loop import ProcessLoop
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ TURN_S = 0.03
 TELL_S = 1.0
 
 
-class Said(Value):
+class Said(Record):
     """What a command line did: `late` when its limit was over, so that it was interrupted."""
 
     exit_code: int
@@ -42,7 +42,7 @@ class Said(Value):
     late: bool = False
 
 
-class Gathered(Capture):
+class Gathered(OutputTail):
     """The beginning of an output, and its end when that is far away, in memory."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -78,7 +78,7 @@ class Child:
         self._gathered = Gathered()
         self._running = process.start(command)
         self._running.capture = self._gathered
-        self._watch = Watch(interrupts, due=time.monotonic)  # it never waits: between turns others have theirs
+        self._watch = ProcessLoop(interrupts, due=time.monotonic)  # it never waits: between turns others have theirs
         self._watch.add(self._running)
 
     async def ended(self, limit_s: float, tell: Tell) -> Said:

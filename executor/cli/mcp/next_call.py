@@ -9,7 +9,7 @@ import shlex
 from executor.cli.next_command import read_words, remaining, remembered
 from executor.errors import DoTasksError
 from executor.store import log_reader, project
-from executor.store.project_view import Desk
+from executor.store.project_view import ProjectView
 from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ def move_after(start: str, words: list[str], exit_code: int) -> str:
     try:
         here = project.find(start)
         plan, _ = project.load(here)
-        desk = Desk(here, plan, log_reader.recall(here.root))
+        desk = ProjectView(here, plan, log_reader.recall(here.root))
         desk.follow_numbers(desk.boxes())
         if words[0] == "run":
             return _after_run(desk, words[1:], exit_code)
@@ -55,14 +55,14 @@ def move_after(start: str, words: list[str], exit_code: int) -> str:
         return ""
 
 
-def _after_run(desk: Desk, words: list[str], exit_code: int) -> str:
+def _after_run(desk: ProjectView, words: list[str], exit_code: int) -> str:
     args = read_words(shlex.join(words))
     if args is None or args.rerun:
         return NOTHING if args and exit_code == 0 else ""
     return _move(desk, args, exit_code)
 
 
-def _after_resume(desk: Desk, task_id: str, exit_code: int) -> str:
+def _after_resume(desk: ProjectView, task_id: str, exit_code: int) -> str:
     args = remembered(desk.root, task_id)
     number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
     if args is None or number < 0:
@@ -71,7 +71,7 @@ def _after_resume(desk: Desk, task_id: str, exit_code: int) -> str:
     return _move(desk, args, exit_code, behind=number if passed else number - 1)
 
 
-def _move(desk: Desk, args: Namespace, exit_code: int, behind: int = 0) -> str:
+def _move(desk: ProjectView, args: Namespace, exit_code: int, behind: int = 0) -> str:
     desk.strict = desk.strict or args.strict
     desk.asked_runner = args.runner
     more, notes = remaining(desk, args, behind=behind)

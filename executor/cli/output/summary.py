@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from executor.cli.output.transcript import Screen
-    from executor.engine.step import Report
-    from executor.store.context import Bench
+    from executor.engine.step import RunReport
+    from executor.store.context import RunContext
 
 
 WORST_FIRST = (
@@ -27,13 +27,13 @@ WORST_FIRST = (
 )
 
 
-def worst_of(reports: Iterable[Report]) -> Verdict:
+def worst_of(reports: Iterable[RunReport]) -> Verdict:
     """Return the verdict that the exit code of a run shows."""
     verdicts = [report.outcome.verdict for report in reports]
     return next((verdict for verdict in WORST_FIRST if verdict in verdicts), Verdict.PASSED)
 
 
-def say_report(bench: Bench, report: Report, screen: Screen) -> None:
+def say_report(context: RunContext, report: RunReport, screen: Screen) -> None:
     """Say what became of one step, and what to do next."""
     if report.done and report.outcome.verdict == Verdict.STARTED:
         screen.say(f"Step {report.number} is started ({report.task_id}): {safe(report.outcome.reason)}")
@@ -48,7 +48,7 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         return
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
         later = next(
-            (number for number in bench.plan.numbers if number > report.number and _still_open(bench, number)), 0
+            (number for number in context.plan.numbers if number > report.number and _still_open(context, number)), 0
         )
         ready = f" Ready for step {later}." if later else ""
         ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
@@ -56,28 +56,28 @@ def say_report(bench: Bench, report: Report, screen: Screen) -> None:
         if ended == "started":
             screen.say(f"How it goes: do-tasks --monitor   To end it: do-tasks stop {report.task_id}")
     elif report.outcome.verdict == Verdict.WAITING:
-        _say_brief(bench, report, screen)
+        _say_brief(context, report, screen)
     else:
         verdict = report.outcome.verdict.replace("_", " ")
         again = (
             "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
         )
-        if runs.is_job(bench.root, report.task_id):  # its reason may name a move that keeps what was trained
+        if runs.is_job(context.root, report.task_id):  # its reason may name a move that keeps what was trained
             screen.say("", safe(report.outcome.reason))
         screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
     screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
 
 
-def _say_brief(bench: Bench, report: Report, screen: Screen) -> None:
+def _say_brief(context: RunContext, report: RunReport, screen: Screen) -> None:
     """Show what is to be done by whoever called, with what was found wrong of the last answer."""
-    run = runs.newest_main(bench.root, report.task_id)
-    path = os.path.join(runs.run_folder(bench.root, report.task_id, run), "brief.md")
+    run = runs.newest_main(context.root, report.task_id)
+    path = os.path.join(runs.run_folder(context.root, report.task_id, run), "brief.md")
     screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
     screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
-    screen.say(safe(f"When the work is done: {resume_command(report.task_id, bench.asked_in)}"))
+    screen.say(safe(f"When the work is done: {resume_command(report.task_id, context.asked_in)}"))
 
 
-def say_json(bench: Bench, reports: list[Report], notes: list[str], *, move: str) -> None:
+def say_json(context: RunContext, reports: list[RunReport], notes: list[str], *, move: str) -> None:
     """Print what became of the steps, and the next command; a step that waits for whoever called carries its brief."""
     import json
 
@@ -91,37 +91,37 @@ def say_json(bench: Bench, reports: list[Report], notes: list[str], *, move: str
             "evidence": list(report.outcome.evidence),
             "duration_s": round(report.duration_s, 3),
             "already_done": report.done,
-            "brief": _brief_of(bench, report),
+            "brief": _brief_of(context, report),
         }
         for report in reports
     ]
-    body = bench.masker.mask_all({"steps": rows, "notes": notes, "next": move or None})
+    body = context.masker.mask_all({"steps": rows, "notes": notes, "next": move or None})
     print(spelled_json(json.dumps(body, ensure_ascii=False)))
 
 
-def _brief_of(bench: Bench, report: Report) -> object:
+def _brief_of(context: RunContext, report: RunReport) -> object:
     """Return the brief of a task that waits for its host, None for any other."""
     import json
 
     if report.outcome.verdict != Verdict.WAITING or not report.task_id:
         return None
-    run = runs.newest_main(bench.root, report.task_id)
-    text = files.read(os.path.join(runs.run_folder(bench.root, report.task_id, run), "brief.json"))
+    run = runs.newest_main(context.root, report.task_id)
+    text = files.read(os.path.join(runs.run_folder(context.root, report.task_id, run), "brief.json"))
     return json.loads(text) if text else None
 
 
-def _still_open(bench: Bench, number: int) -> bool:
+def _still_open(context: RunContext, number: int) -> bool:
     """Tell, from the log alone, whether a step has no tick that holds."""
-    state = bench.state(number)
-    return not (state.ticked or state.hand_seen) or bool(outrun(bench, number))
+    state = context.state(number)
+    return not (state.ticked or state.hand_seen) or bool(outrun(context, number))
 
 
-def at_the_end(reports: list[Report]) -> list[Report]:
+def at_the_end(reports: list[RunReport]) -> list[RunReport]:
     """Return one report a step, its newest: a job that was started may have ended in the same run."""
     return [*{report.number: report for report in reports}.values()]
 
 
-def say_summary(reports: list[Report], screen: Screen) -> None:
+def say_summary(reports: list[RunReport], screen: Screen) -> None:
     """Say a line a step."""
     for report in reports:
         verdict = report.outcome.verdict
@@ -137,8 +137,8 @@ def say_summary(reports: list[Report], screen: Screen) -> None:
         )
 
 
-def still_running(bench: Bench, reports: list[Report]) -> list[int]:
+def still_running(context: RunContext, reports: list[RunReport]) -> list[int]:
     """Return the steps of this run whose background job has not ended since."""
-    bench.hear()
+    context.hear()
     started = [report.number for report in reports if report.outcome.verdict == Verdict.STARTED]
-    return [number for number in started if bench.state(number).verdict == Verdict.STARTED]
+    return [number for number in started if context.state(number).verdict == Verdict.STARTED]

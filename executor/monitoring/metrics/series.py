@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.metrics.rows import Row
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 EVENTS = "tfevents"
 PARTS = frozenset({"train", "training", "val", "valid", "validation", "eval", "test", "dev"})
@@ -53,7 +53,7 @@ class Series:
     `lost_step`: what was taken for the step is none.
     """
 
-    def __init__(self, path: str, kept: Memory, wants: dict[str, Any], place: Place) -> None:
+    def __init__(self, path: str, kept: Memory, wants: dict[str, Any], place: ProbeContext) -> None:
         self.count = 0
         self.bytes = 0
         self.trouble = ""

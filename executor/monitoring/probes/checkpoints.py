@@ -6,19 +6,19 @@ import os
 import re
 
 from executor.checks.worker import read_before
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
 from executor.plan.model import checkpoint_glob
 from executor.system.numbers_text import one_line, several, size
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
 
     from executor.checks.worker import Before
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
     from executor.monitoring.probes.paths import Found
 
 MOMENT_S = 1.0  # that a folder must have been as it is
@@ -26,7 +26,7 @@ MOST_KEPT = 50  # an older one is taken for finished
 _records: dict[tuple[str, str, int], Before | None] = {}
 
 
-class Saved(Value):
+class Saved(Record):
     """A file or folder that may be a checkpoint; a folder is as large and as new as the files inside."""
 
     path: str
@@ -37,7 +37,7 @@ class Saved(Value):
     is_folder: bool = False
 
 
-def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
+def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """Asks: a glob, or {path, min_bytes}.
 
     A checkpoint is finished, and counts, when two looks find it whole and at one size, or replaced as a whole, under a
@@ -58,7 +58,7 @@ def checkpoints(asks: Any, memory: Memory, place: Place) -> Reading:
     return _reading(memory, place, finished, f"{wants['path']}: none of this run yet{begun}")
 
 
-def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> Reading:
+def _reading(memory: Memory, place: ProbeContext, finished: list[Saved], none: str) -> Sample:
     made = memory["made"]
     age_s = place.now_s - max(memory.get("saved_s", place.began_s), place.began_s)
     values = {"count": len(finished), "bytes": sum(one.bytes for one in finished), "age_s": age_s}
@@ -66,7 +66,7 @@ def _reading(memory: Memory, place: Place, finished: list[Saved], none: str) -> 
     if finished:
         values["newest_bytes"] = finished[0].bytes
     text = f"{several(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
-    return Reading(
+    return Sample(
         at_s=place.now_s,
         there=made > 0,
         progress=float(made),
@@ -120,7 +120,7 @@ def _saved(one: Found, left: list[int]) -> Saved:
     return Saved(one.path, status.st_ino, size, changed_ns, moved_ns, is_folder=True)
 
 
-def _meet_all(present: list[Saved], memory: Memory, place: Place) -> None:
+def _meet_all(present: list[Saved], memory: Memory, place: ProbeContext) -> None:
     """Keep what is known of each, also under another name, and count those that are found finished."""
     before = memory.get("seen", {})
     paths = {one.path for one in present}
@@ -130,7 +130,7 @@ def _meet_all(present: list[Saved], memory: Memory, place: Place) -> None:
     }
 
 
-def _meet(one: Saved, known: Memory | None, memory: Memory, place: Place) -> Memory:
+def _meet(one: Saved, known: Memory | None, memory: Memory, place: ProbeContext) -> Memory:
     """Return what is known of a file or folder after this look."""
     now_s = place.now_s
     fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
@@ -157,7 +157,7 @@ def _meet(one: Saved, known: Memory | None, memory: Memory, place: Place) -> Mem
     return {**fresh, "done_ns": known["done_ns"]}
 
 
-def _is_finished(one: Saved, known: Memory, place: Place) -> bool:
+def _is_finished(one: Saved, known: Memory, place: ProbeContext) -> bool:
     is_still = place.ended or not one.is_folder or place.now_s - known["since_s"] >= MOMENT_S
     return is_still and is_complete(one.path)
 

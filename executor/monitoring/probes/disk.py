@@ -6,7 +6,7 @@ import errno
 import os
 from binascii import crc32
 
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths
 from executor.system.numbers_text import size
@@ -15,13 +15,13 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 WRITE_EVERY_S = 60.0
 BLOCK = b"do-tasks looks whether this disk takes what is written to it.\n\n\n" * 64
 
 
-def disk(asks: Any, memory: Memory, place: Place) -> Reading:
+def disk(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """Asks: a path, or {path, write: false}.
 
     values: free_bytes, total_bytes, free_percent, free_files where they are counted; writable 1 or 0, by a small file
@@ -34,19 +34,19 @@ def disk(asks: Any, memory: Memory, place: Place) -> Reading:
         missing = _missing(path)
         room = os.statvfs(_above(path) if missing else path)
     except OSError as error:
-        return Reading(at_s=place.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
+        return Sample(at_s=place.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     values = {"free_bytes": float(free), "total_bytes": float(total), "free_percent": 100 * free / max(1, total)}
     if room.f_files:
         values["free_files"] = float(room.f_favail)
     if missing:
-        return Reading(at_s=place.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
+        return Sample(at_s=place.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
     is_tried = wants.get("write", True)
     refused = _refusal(path, memory, place) if is_tried else ""
     if is_tried:
         values["writable"] = float(not refused)
     text = f"{size(free)} free of {size(total)} ({values['free_percent']:.0f} %)"
-    return Reading(at_s=place.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
+    return Sample(at_s=place.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
 
 
 def _missing(path: str) -> str:
@@ -65,7 +65,7 @@ def _above(path: str) -> str:
     return path or "/"
 
 
-def _refusal(path: str, memory: Memory, place: Place) -> str:
+def _refusal(path: str, memory: Memory, place: ProbeContext) -> str:
     """Return why the disk takes nothing, empty when it does; asked once a minute, remembered in between."""
     if place.now_s >= memory.get("write_s", place.now_s):
         memory["write_s"] = place.now_s + WRITE_EVERY_S

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.numbers_text import several, size
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 LIBRARY = "libnvidia-ml.so.1"
 
 
-class Card(Value):
+class Card(Record):
     """One GPU; what it does not tell is None. Bytes, percent, degrees Celsius."""
 
     number: int
@@ -32,12 +32,12 @@ class Card(Value):
 def gpu(
     asks: Any,
     memory: Memory,
-    place: Place,
+    place: ProbeContext,
     *,
     proc: str = "/proc",
     sys: str = "/sys",
     library: Callable[[], Any] | None = None,
-) -> Reading:
+) -> Sample:
     """Asks: true for all, or the number of one.
 
     values: gpus, utilization_percent (their mean), memory_used_bytes, memory_total_bytes, memory_percent (the fullest),
@@ -47,9 +47,9 @@ def gpu(
     chosen = [card for card in seen if asks is True or card.number == asks]
     if not chosen:
         text = f"no GPU {asks} here: there are {len(seen)}, counted from 0" if seen else "no GPU here"
-        return Reading(at_s=place.now_s, there=False, text=text)
+        return Sample(at_s=place.now_s, there=False, text=text)
     values = _values(chosen)
-    return Reading(at_s=place.now_s, values=values, text=_text(values))
+    return Sample(at_s=place.now_s, values=values, text=_text(values))
 
 
 def cards(*, proc: str = "/proc", sys: str = "/sys", library: Callable[[], Any] | None = None) -> list[Card]:

@@ -7,7 +7,7 @@ import re
 from binascii import crc32
 
 from executor.monitoring.metrics.log_text import plain
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
 from executor.system.numbers_text import line_of, size
@@ -16,7 +16,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
 MOST_FILES = 8
@@ -25,7 +25,7 @@ LONGEST = 4096  # bytes of a line that are searched, at its start and at its end
 MOST_HITS = 256  # lines that matched, which are remembered
 
 
-def log(asks: Any, memory: Memory, place: Place) -> Reading:
+def log(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """Asks: a file or glob (its newest file), or {file, match: regular expression in any case}.
 
     `stdout` and `stderr` are the job's own. `progress` is how many bytes were added, `text` the last line, with
@@ -43,18 +43,18 @@ def log(asks: Any, memory: Memory, place: Place) -> Reading:
             error, FileNotFoundError
         )  # what comes there later is of this run, whatever its time says
         said = paths.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
-        return Reading(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
+        return Sample(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
     there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
     values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
     text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
     done = float(memory["grown"])
     gained = memory["gained"]
-    return Reading(
+    return Sample(
         at_s=place.now_s, there=there, progress=done, values=values, bytes=gained, text=text, lines=tuple(lines)
     )
 
 
-def _newest(place: Place, pattern: str) -> str:
+def _newest(place: ProbeContext, pattern: str) -> str:
     path = paths.placed(place.root, pattern)
     if pattern in OWN and not os.path.exists(path):
         return os.path.join(place.folder, OWN[pattern])
@@ -70,7 +70,7 @@ def _kept_of(path: str, memory: Memory) -> Memory:
     return kept
 
 
-def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: Place) -> tuple[int, list[str]]:
+def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: ProbeContext) -> tuple[int, list[str]]:
     """Read what is new into the memory and return how many lines that was, and those to be searched elsewhere."""
     match, hands_out = wants.get("match"), wants.get("hand_out", False)
     pattern = re.compile(match, re.IGNORECASE) if match else None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.numbers_text import several, size
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 KIB = 1024
 NO_LIMIT = 1 << 60  # what the kernel writes for none is above
@@ -22,14 +22,14 @@ KILLS = ("memory.events", "memory.oom_control")
 RECLAIMABLE = ("total_inactive_file", "inactive_file")
 
 
-class Room(Value):
+class Room(Record):
     """How much memory there is, and how much of it can still be had, bytes."""
 
     total: int
     available: int
 
 
-def memory(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc", sys: str = "/sys") -> Reading:
+def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc", sys: str = "/sys") -> Sample:
     """Asks: true.
 
     values: available_bytes, total_bytes and available_percent, of the machine or of the job's control group where that
@@ -38,7 +38,7 @@ def memory(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc", sys:
     """
     told = kernel.table(f"{proc}/meminfo")
     if "MemAvailable" not in told:
-        return Reading(at_s=place.now_s, there=False, text="this system does not tell its memory in /proc/meminfo")
+        return Sample(at_s=place.now_s, there=False, text="this system does not tell its memory in /proc/meminfo")
     group = _group(f"{proc}/{place.pid}/cgroup", f"{sys}/fs/cgroup") or _group(
         f"{proc}/self/cgroup", f"{sys}/fs/cgroup"
     )
@@ -52,7 +52,7 @@ def memory(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc", sys:
         "swap_total_bytes": told.get("SwapTotal", 0) * KIB,
         **_kills(memory, group, proc),
     }
-    return Reading(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+    return Sample(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
 
 
 def _text(values: dict[str, float]) -> str:

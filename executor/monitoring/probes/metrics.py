@@ -7,7 +7,7 @@ from collections import deque
 from math import isfinite, nan
 
 from executor.monitoring.metrics.series import EVENTS, Series
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
 from executor.system.numbers_text import pairs
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.metrics.rows import Row
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
     from executor.monitoring.probes.paths import Found
 
 MOST_ROWS = 5_000
@@ -27,7 +27,7 @@ MOST_VALUES = 256
 TOTALS = ("total_steps", "max_steps")  # where a training says itself where it ends
 
 
-def metrics(asks: Any, memory: Memory, place: Place) -> Reading:
+def metrics(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """Asks: a file, a glob, a folder of event files, or {file, step, total, columns, format}.
 
     `progress` is the newest step, in files without one the count of rows. `there` is False until this run wrote a row.
@@ -107,10 +107,10 @@ def _remember(memory: Memory, new: Iterable[Row]) -> None:
                 values[name] = value if isfinite(value) else str(value)
 
 
-def _reading(memory: Memory, place: Place, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Reading:
+def _reading(memory: Memory, place: ProbeContext, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Sample:
     values = {name: float(value) for name, value in memory["values"].items()}
     count = memory.get("count", 0)
-    return Reading(
+    return Sample(
         at_s=place.now_s,
         there=count > 0,
         progress=values.get("step", float(count) if count else None),

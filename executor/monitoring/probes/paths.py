@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from executor.checks.worker import expanded
 from executor.plan.issues import did_you_mean
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ MAGIC = frozenset("*?[")
 DEEPEST = 12
 
 
-class Found(Value):
+class Found(Record):
     """A file or folder: its path as the pattern reaches it, and what the file system says of it."""
 
     path: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.numbers_text import several, size
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 SWEEP_S = 15.0  # between looks at every process of the machine, for those that left their parents
 DEAD = "ZXx"
@@ -21,7 +21,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 
-class Seen(Value):
+class Seen(Record):
     """One line of /proc/PID/stat: ticks are of CPU time spent, start is in ticks since boot."""
 
     pid: int
@@ -35,7 +35,7 @@ class Seen(Value):
     rss_bytes: int
 
 
-def process(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc") -> Reading:
+def process(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc") -> Sample:
     """Asks: true. Sees the launcher's descendants and what else is in its session; the launcher is not counted.
 
     values: processes (zombies not among them), children (all but the oldest), zombies, stopped (1 when all are),
@@ -46,7 +46,7 @@ def process(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc") -> 
         memory["launcher"] = place.pid
     launcher = _seen(place.pid, proc)
     if launcher is None or launcher.state in DEAD or memory.setdefault("start", launcher.start) != launcher.start:
-        return Reading(at_s=place.now_s, there=False, text="the job has ended")
+        return Sample(at_s=place.now_s, there=False, text="the job has ended")
     family = _family(launcher, memory, place.now_s, proc)
     living = [one for one in family if one.state not in DEAD]
     values = {
@@ -58,7 +58,7 @@ def process(asks: Any, memory: Memory, place: Place, *, proc: str = "/proc") -> 
         "rss_bytes": sum(one.rss_bytes for one in living),
         **_cpu(living, memory, place.now_s),
     }
-    return Reading(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+    return Sample(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
 
 
 def _text(values: dict[str, float]) -> str:

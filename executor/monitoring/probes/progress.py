@@ -6,7 +6,7 @@ import json
 import os
 from math import inf
 
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.probes import tail
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS
@@ -14,10 +14,10 @@ from executor.system.run_records import PROGRESS
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place
+    from executor.monitoring.model import Memory, ProbeContext
 
 
-def progress(asks: Any, memory: Memory, place: Place) -> Reading:
+def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """Asks: true. Reads lines as {"progress": {"done": 120, "total": 5000}}; a total may be missing."""
     path = os.path.join(place.folder, "stdout.log")
     if memory.get("path") != path:
@@ -27,14 +27,14 @@ def progress(asks: Any, memory: Memory, place: Place) -> Reading:
     done, total = memory.get("done"), memory.get("total")
     gained = memory["file"].get("gained", 0)
     if done is None:
-        return Reading(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
+        return Sample(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
     known = {"done": done} if total is None else {"done": done, "total": total}
     text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
     rows = ({"step": done, "line": float(memory["lines"])},) if lines else ()
-    return Reading(at_s=place.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
+    return Sample(at_s=place.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
 
 
-def _read(path: str, memory: Memory, place: Place) -> int:
+def _read(path: str, memory: Memory, place: ProbeContext) -> int:
     """Take in the newest line that says something, and return how many lines there were of the kind."""
     mark = PROGRESS.encode()
     try:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from executor.monitoring.model import Memory, Place, Reading
+    from executor.monitoring.model import Memory, ProbeContext, Sample
 
-    Probe = Callable[[Any, Memory, Place], Reading]
+    Probe = Callable[[Any, Memory, ProbeContext], Sample]
 
 PROBES: Mapping[str, Probe] = {
     "metrics": metrics,

@@ -8,7 +8,7 @@ import re
 import stat
 from binascii import crc32
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ MOST_BESIDE = 2000  # entries of a folder among which a renamed file is looked f
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class News(Value):
+class News(Record):
     """What a file gained; `before` are the bytes that stand just before it."""
 
     data: bytes = b""

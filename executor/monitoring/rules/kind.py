@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from executor.monitoring.model import Judgement, Memory, Reading
+    from executor.monitoring.model import Memory, RuleResult, Sample
 
     Args = Mapping[str, Any]
-    Judge = Callable[[Args, Memory, Reading], Judgement]
+    Judge = Callable[[Args, Memory, Sample], RuleResult]
 
 
-class RuleKind(Value):
+class RuleKind(Record):
     """A row of RULES.
 
     `defaults` are all its arguments in base units, `units` the row of `written.UNITS` by which each is read; `short`

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules import columns
 from executor.monitoring.rules.stats import SIGMA, hold, median, noise, rising
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.columns import Row
     from executor.monitoring.rules.kind import Args
 
@@ -31,7 +31,7 @@ SURE = 5.0
 # Divergence
 
 
-def divergence(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def divergence(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when `patience` rows in a row are far above the lowest median of the last `window` rows."""
     name = columns.train_column(args, memory, reading.rows)
     rows = [(row, value) for row in reading.rows if (value := columns.number(row, name)) is not None]
@@ -45,7 +45,7 @@ def divergence(args: Args, memory: Memory, reading: Reading) -> Judgement:
     above = memory["above"]
     usual = f"above {memory['limit']:.4g}, its baseline is {memory['low']:.4g}"
     text = f"{name} is {above[-1]:.4g}{memory['place']}: {usual}"
-    return Judgement(stands=True, text=text, samples=tuple(above))
+    return RuleResult(stands=True, text=text, samples=tuple(above))
 
 
 def _begin_anew_at(memory: Memory, step: float | None) -> None:
@@ -85,7 +85,7 @@ def _learn_loss(args: Args, memory: Memory, value: float) -> None:
 # Plateau
 
 
-def plateau(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def plateau(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when the smoothed metric got no better for `patience` steps, or rows of a file that names no step.
 
     Better is what exceeds `min_delta` of it, and what noise alone would bring. Where the noise hides how the metric
@@ -106,7 +106,7 @@ def plateau(args: Args, memory: Memory, reading: Reading) -> Judgement:
         return WELL
     best = memory["best"] if args["better"] == "lower" else -memory["best"]
     text = f"{name} is not better than {best:.4g} for {still:.10g} steps{columns.place_of(rows[-1][0])}"
-    return Judgement(stands=True, text=text, samples=tuple(value for _, value in rows[-SHOWN:]))
+    return RuleResult(stands=True, text=text, samples=tuple(value for _, value in rows[-SHOWN:]))
 
 
 def _go_on(memory: Memory, row: Row) -> None:
@@ -148,7 +148,7 @@ def _compare(args: Args, memory: Memory, parts: list[float]) -> None:
 # Overfit
 
 
-def overfit(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def overfit(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when the validation metric rises over its best for `patience` evaluations while training improves."""
     train = columns.train_column(args, memory, reading.rows, "train")
     name = columns.validation_column(args, memory, reading.rows)
@@ -165,7 +165,7 @@ def overfit(args: Args, memory: Memory, reading: Reading) -> Judgement:
     if not memory["stands"]:
         return WELL
     text = f"{name} is {memory['judged'][-1]:.4g}, its best was {memory['best']:.4g}, while {train} fell"
-    return Judgement(stands=True, text=text, samples=tuple(memory["judged"][-SHOWN:]))
+    return RuleResult(stands=True, text=text, samples=tuple(memory["judged"][-SHOWN:]))
 
 
 def _weigh_evaluation(args: Args, memory: Memory, value: float) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules import columns
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.columns import Row
     from executor.monitoring.rules.kind import Args
 
 
-def nan(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def nan(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands at the first NaN or Inf, until `clear` finite values came in each column that had one.
 
     Without `metric` a loss counts, of training or validation. Where no loss was ever seen any other column does, but
@@ -24,11 +24,11 @@ def nan(args: Args, memory: Memory, reading: Reading) -> Judgement:
     memory["rows"] = memory.get("rows", False) or bool(reading.rows)
     met = [_met(args, memory, row) for row in rows]
     if memory.get("bad") or any(met):
-        return Judgement(stands=True, text=memory["text"]) if rows else NO_OPINION
+        return RuleResult(stands=True, text=memory["text"]) if rows else NO_OPINION
     return WELL if rows else NO_OPINION
 
 
-def _newest(memory: Memory, reading: Reading) -> tuple[Row, ...]:
+def _newest(memory: Memory, reading: Sample) -> tuple[Row, ...]:
     """Return the newest values as a row, for a probe that never has rows."""
     return () if memory.get("rows") else (reading.values,)
 

@@ -7,7 +7,7 @@ import re
 
 from executor.plan.issues import did_you_mean, shown
 from executor.plan.model import Rule
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _SPAN_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 60
 
 
-class Unit(Value):
+class Unit(Record):
     """How an argument is read: `read` returns it in base units, None for what it cannot be; `says` is what it is."""
 
     read: Callable[[object], Any]

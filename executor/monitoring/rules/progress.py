@@ -9,7 +9,7 @@ from executor.monitoring.rules.columns import is_loss
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.columns import Row
 
 GREW = 3  # times that a step grew, after which the file is taken for one that tells its step
@@ -20,7 +20,7 @@ _CLOCKS = re.compile(
 )
 
 
-def has_moved(memory: Memory, reading: Reading, done: float | None) -> bool:
+def has_moved(memory: Memory, reading: Sample, done: float | None) -> bool:
     """Tell whether a look shows progress.
 
     A step that is another than before is progress, forward or back. Where the step stays, new rows are: each of them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules.columns import number
 from executor.monitoring.rules.stats import hold, lasting, median, sized, watched
 from executor.system.records import TYPE_CHECKING
@@ -12,7 +12,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.kind import Args
 
 SHOWN = 5
@@ -33,7 +33,7 @@ LOOKS = 12  # in a window, at least
 # Disk
 
 
-def disk_hours_left(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def disk_hours_left(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when the disk will be full within `limit` at the rate of the last `window`, or of four such.
 
     At once when nothing can be written, or less than `floor` is free: at most a twentieth of a small disk.
@@ -50,7 +50,7 @@ def disk_hours_left(args: Args, memory: Memory, reading: Reading) -> Judgement:
     if not hold(memory, wrong=wrong, patience=1 if is_full else PATIENCE, clear=PATIENCE):
         return WELL
     samples = tuple(size for _, size in memory["seen"][-SHOWN:])
-    return Judgement(stands=True, text=_said(free, left_s, refuses=refuses), samples=samples)
+    return RuleResult(stands=True, text=_said(free, left_s, refuses=refuses), samples=samples)
 
 
 def _said(free: float, left_s: float, *, refuses: bool) -> str:
@@ -97,7 +97,7 @@ def _pace(seen: Sequence[Sequence[float]], window_s: float) -> float:
 # Memory of the processes
 
 
-def rss_growth(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def rss_growth(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when memory is over its lowest level by `share` and grew steadily all `window` long, or twelve such.
 
     Before `warmup` nothing counts. It is over when memory is back under the share.
@@ -120,7 +120,7 @@ def rss_growth(args: Args, memory: Memory, reading: Reading) -> Judgement:
     if not hold(memory, wrong=wrong, patience=PATIENCE, clear=PATIENCE):
         return WELL
     text = f"memory grew from {sized(base)} to {sized(rss)} and grows on"
-    return Judgement(stands=True, text=text, samples=tuple(soon))
+    return RuleResult(stands=True, text=text, samples=tuple(soon))
 
 
 def _levels(memory: Memory, key: str, point: list[float], window_s: float) -> list[float]:

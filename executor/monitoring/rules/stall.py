@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules.progress import has_moved
 from executor.monitoring.rules.stats import lasting, progress_of, watched
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.kind import Args
 
 SHOWN = 5
@@ -20,7 +20,7 @@ BUSY_WARMUPS = 6  # a job that works, and has shown nothing yet, compiles or loa
 FROZEN = "; a process of the job is stopped by a signal, kill -CONT lets it go on"
 
 
-def stall(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def stall(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when no progress came for `times` the slowest recent interval, `floor` at least, of watched time.
 
     Until three intervals are known it waits for `warmup` at least. While the processes of the job work, `warmup` is the
@@ -41,7 +41,7 @@ def stall(args: Args, memory: Memory, reading: Reading) -> Judgement:
     return _waited(args, memory, reading, passed_s)
 
 
-def _lives(memory: Memory, reading: Reading, *, is_gap: bool) -> bool:
+def _lives(memory: Memory, reading: Sample, *, is_gap: bool) -> bool:
     """Tell whether the wait begins anew: it was not watched, a stopped job goes on, or something else moved."""
     is_thawed = memory.get("frozen", False) and not reading.frozen
     is_seen = reading.signs != memory.get("signs", reading.signs)
@@ -49,7 +49,7 @@ def _lives(memory: Memory, reading: Reading, *, is_gap: bool) -> bool:
     return (is_gap and not memory.get("stands")) or is_thawed or is_seen
 
 
-def _waited(args: Args, memory: Memory, reading: Reading, passed_s: float) -> Judgement:
+def _waited(args: Args, memory: Memory, reading: Sample, passed_s: float) -> RuleResult:
     """Count a look without progress, and judge."""
     stood = memory.get("stands", False)
     if progress_of(reading) is None and "done" in memory and not stood:
@@ -65,12 +65,12 @@ def _waited(args: Args, memory: Memory, reading: Reading, passed_s: float) -> Ju
     return _stalled(memory, limit_s if memory["idle_s"] > limit_s else busy_limit_s, is_frozen=reading.frozen)
 
 
-def _stalled(memory: Memory, limit_s: float, *, is_frozen: bool) -> Judgement:
+def _stalled(memory: Memory, limit_s: float, *, is_frozen: bool) -> RuleResult:
     where = f"since {memory['done']:.10g}" if "done" in memory else "yet"
     slowest = f", the slowest interval was {lasting(_slowest_s(memory))}" if memory.get("recent") else ""
     text = f"no progress {where} for {lasting(memory['quiet_s'])} (limit {lasting(limit_s)}{slowest})"
     samples = tuple(memory.get("recent", ())[-SHOWN:])
-    return Judgement(stands=True, text=f"{text}{FROZEN if is_frozen else ''}", samples=samples, only_told=is_frozen)
+    return RuleResult(stands=True, text=f"{text}{FROZEN if is_frozen else ''}", samples=samples, only_told=is_frozen)
 
 
 def _moved(memory: Memory, done: float | None, passed_s: float, *, is_gap: bool) -> None:

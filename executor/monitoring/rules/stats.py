@@ -9,7 +9,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
 
 SIGMA = 1.4826  # makes the median of absolute deviations a standard deviation where these are normal
 LATE = 3.0  # times its usual pace, after which a look comes after a gap
@@ -43,7 +43,7 @@ def hold(memory: Memory, *, wrong: bool, patience: int, clear: int) -> bool:
     return bool(memory["stands"])
 
 
-def watched(memory: Memory, reading: Reading, interval_s: float) -> tuple[float, bool]:
+def watched(memory: Memory, reading: Sample, interval_s: float) -> tuple[float, bool]:
     """Return the seconds that passed under our eyes since the last look, and whether it comes after a gap.
 
     We, the job or the machine may have been frozen in a gap: it counts as one usual look.
@@ -55,7 +55,7 @@ def watched(memory: Memory, reading: Reading, interval_s: float) -> tuple[float,
     return (interval_s if is_gap else passed_s), is_gap
 
 
-def progress_of(reading: Reading) -> float | None:
+def progress_of(reading: Sample) -> float | None:
     """Return how far the training is, None where that is not known."""
     done = reading.progress
     return done if reading.there and done is not None and math.isfinite(done) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 from executor.monitoring.rules.columns import number
 from executor.monitoring.rules.stats import hold, lasting, median, progress_of, watched
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, Reading
+    from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.kind import Args
 
 SHOWN = 5
@@ -21,7 +21,7 @@ WINDOWS, KNOWN = 50, 5
 # Checkpoint age
 
 
-def checkpoint_age(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def checkpoint_age(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when the newest checkpoint is older than `limit`, or than `times` the slowest interval between two.
 
     By `times` it waits for `warmup` until one interval is known. What passed in a gap of the looks, or
@@ -37,10 +37,10 @@ def checkpoint_age(args: Args, memory: Memory, reading: Reading) -> Judgement:
         return WELL
     what = "no new checkpoint" if memory["count"] else "no checkpoint"
     text = f"{what} for {lasting(age_s)} (limit {lasting(limit_s)})"
-    return Judgement(stands=True, text=text, samples=tuple(memory["between"][-SHOWN:]))
+    return RuleResult(stands=True, text=text, samples=tuple(memory["between"][-SHOWN:]))
 
 
-def _date(args: Args, memory: Memory, reading: Reading, age_s: float) -> None:
+def _date(args: Args, memory: Memory, reading: Sample, age_s: float) -> None:
     """Note when the newest was born; a younger one ends an interval, but that from the start to the first is none."""
     last_s = memory.get("at_s", reading.at_s)
     _, is_gap = watched(memory, reading, args["interval"])
@@ -56,7 +56,7 @@ def _date(args: Args, memory: Memory, reading: Reading, age_s: float) -> None:
     memory["count"] = count
 
 
-def _count(reading: Reading) -> float:
+def _count(reading: Sample) -> float:
     count = number(reading.values, "count")
     return float(reading.there) if count is None else count
 
@@ -70,7 +70,7 @@ def _checkpoint_patience_s(args: Args, memory: Memory) -> float:
 # Throughput drop
 
 
-def throughput_drop(args: Args, memory: Memory, reading: Reading) -> Judgement:
+def throughput_drop(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stands when `patience` windows in a row went slower than `share` of the median of those before.
 
     A window lasts from one change of progress to another, so a pause lies in one of them, however long it is.
@@ -103,7 +103,7 @@ def _rate(args: Args, memory: Memory, passed_s: float, last: float) -> float | N
     return float((done - window[0]) / window[1])
 
 
-def _weigh_rate(args: Args, memory: Memory, rate: float) -> Judgement:
+def _weigh_rate(args: Args, memory: Memory, rate: float) -> RuleResult:
     rates = memory.setdefault("rates", [])
     usual = median(rates) if len(rates) >= KNOWN else None
     is_slow = usual is not None and rate < args["share"] * usual
@@ -117,4 +117,4 @@ def _weigh_rate(args: Args, memory: Memory, rate: float) -> Judgement:
         return NO_OPINION
     slow = tuple(memory["slow"])
     text = f"{rate:.3g} a second, {usual:.3g} before: under {args['share']:.0%} of it"
-    return Judgement(stands=True, text=text, samples=slow) if stands else WELL
+    return RuleResult(stands=True, text=text, samples=slow) if stands else WELL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.plan.limits import bounds_of, sandbox_of
 from executor.plan.runner_choice import AGENTS
 from executor.system.records import TYPE_CHECKING
@@ -20,17 +20,17 @@ VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 FOR_AGENTS = ("skills", "model", "judge", "sandbox", "limits")
 
 
-def lint_agent(step: Step, settings: Settings) -> Iterator[Flaw]:
+def lint_agent(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     """Return warnings, by path inside the step, for what is written of agents."""
     main = step.main
     if main is None:
         return
     for rule in RULES if is_for_agent(main, settings) else (_read_by_nobody,):
         for path, said in rule(step, main, settings):
-            yield Flaw(("main", *path), said, severity="warning")
+            yield ValidationIssue(("main", *path), said, severity="warning")
     if is_for_agent(main, settings):
         for said in _lacking_when_contained(step, main, settings):
-            yield Flaw(("post_validation",), said, severity="warning")
+            yield ValidationIssue(("post_validation",), said, severity="warning")
 
 
 def is_for_agent(main: Main, settings: Settings) -> bool:

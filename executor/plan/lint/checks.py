@@ -6,14 +6,14 @@ import posixpath
 import re
 
 from executor.plan.build_monitors import PROBED
-from executor.plan.fields import Spot
-from executor.plan.issues import Flaw
+from executor.plan.fields import Field
+from executor.plan.issues import ValidationIssue
 from executor.plan.lint.main_command import lint_main
 from executor.plan.lint.monitors import lint_monitors
 from executor.plan.model import CHECK_LIMIT_S
 from executor.plan.test_support import knows_test
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ _PASSWORD = lazy_regex.pattern(
 _CLIENT = lazy_regex.pattern(r"\btinker\.Client\s*\(")
 
 
-class Rule(Value):
+class Rule(Record):
     """A pattern in a command, and what to tell; {0} is its first group."""
 
     where: str
@@ -114,7 +114,7 @@ COMMAND_RULES = (
 )
 
 
-def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]:
+def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[ValidationIssue, ...]:
     """Return warnings, by path inside the step, for a step that can be built.
 
     `body` is the step as loaded; `read_script` gives the text of a script, None when it is missing.
@@ -127,12 +127,12 @@ def lint(step: Step, body: Body, *, read_script: ReadScript) -> tuple[Flaw, ...]
     return tuple(found)
 
 
-def lint_settings(settings: Settings, written: object) -> tuple[Flaw, ...]:
+def lint_settings(settings: Settings, written: object) -> tuple[ValidationIssue, ...]:
     """Return warnings, by path inside the settings, for settings that could be built; `written` are they as loaded."""
     return (*_passwords(settings, written), *_nothing_there(settings))
 
 
-def _nothing_there(settings: Settings) -> Iterator[Flaw]:
+def _nothing_there(settings: Settings) -> Iterator[ValidationIssue]:
     """Tell of globs that lead out of the project: there nothing is remembered, so nothing is put back."""
     for place, glob in enumerate(settings.protect):
         if glob.startswith(("/", "~")) or posixpath.normpath(glob).split("/")[0] == "..":
@@ -140,7 +140,7 @@ def _nothing_there(settings: Settings) -> Iterator[Flaw]:
             yield _warn(("protect", place), said)
 
 
-def _passwords(settings: Settings, written: object) -> tuple[Flaw, ...]:
+def _passwords(settings: Settings, written: object) -> tuple[ValidationIssue, ...]:
     listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
     said = "seems to hold a password or token, which all who read this file see: export it, and write env:NAME"
     return tuple(
@@ -150,8 +150,8 @@ def _passwords(settings: Settings, written: object) -> tuple[Flaw, ...]:
     )
 
 
-def _warn(path: Path, message: str) -> Flaw:
-    return Flaw(path, message, severity="warning")
+def _warn(path: Path, message: str) -> ValidationIssue:
+    return ValidationIssue(path, message, severity="warning")
 
 
 def _items(body: Body, path: Path) -> Iterator[tuple[Path, Body]]:
@@ -173,7 +173,7 @@ def _under(keys: tuple[str, ...], where: str, items: Iterator[tuple[Path, Body]]
         yield from ((where, (*at, key), item[key]) for key in keys if isinstance(item.get(key), str))
 
 
-def _checks_that_cannot_fail(_: Step, body: Body) -> Iterator[Flaw]:
+def _checks_that_cannot_fail(_: Step, body: Body) -> Iterator[ValidationIssue]:
     for where, path, command in _commands(body):
         for rule in COMMAND_RULES:
             hit = rule.pattern.search(command) if rule.where in (where, ANY) else None
@@ -181,16 +181,16 @@ def _checks_that_cannot_fail(_: Step, body: Body) -> Iterator[Flaw]:
                 yield _warn(path, rule.says.format(*hit.groups()))
 
 
-def _cut_limits(step: Step, body: Body) -> Iterator[Flaw]:
+def _cut_limits(step: Step, body: Body) -> Iterator[ValidationIssue]:
     probed = {("background", place) for place, monitor in enumerate(step.background) if monitor.kind in PROBED}
     for path in (*_CHECK_LISTS, ("background",)):
         for at, item in _items(body, path):
-            if at not in probed and Spot(item, at)["timeout"].span(0.0, least=0.0) > CHECK_LIMIT_S:
+            if at not in probed and Field(item, at)["timeout"].span(0.0, least=0.0) > CHECK_LIMIT_S:
                 said = f"{item['timeout']} is cut to {CHECK_LIMIT_S:g} s: what takes longer belongs in main"
                 yield _warn((*at, "timeout"), said)
 
 
-def _prose(step: Step, _: Body) -> Iterator[Flaw]:
+def _prose(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for section in ("pre_flight", "post_validation"):
         for place, check in enumerate(getattr(step, section)):
             if check.kind == "prose":
@@ -198,7 +198,7 @@ def _prose(step: Step, _: Body) -> Iterator[Flaw]:
                 yield _warn((section, place), said)
 
 
-def _bare_words(_: Step, body: Body) -> Iterator[Flaw]:
+def _bare_words(_: Step, body: Body) -> Iterator[ValidationIssue]:
     for at, item in _items(body, ("background",)):
         bare = [word for word in str(item.get("alert_on") or "").split("|") if word.strip(" ()").lower() in _BARE]
         if bare:
@@ -207,19 +207,19 @@ def _bare_words(_: Step, body: Body) -> Iterator[Flaw]:
             yield _warn((*at, "alert_on"), f"{said}; surer: metrics: FILE with rules: [nan]")
 
 
-def _monitors_that_never_run(step: Step, body: Body) -> Iterator[Flaw]:
+def _monitors_that_never_run(step: Step, body: Body) -> Iterator[ValidationIssue]:
     if step.background and (body.get("main") or {}).get("mode") != "background":
         yield _warn(("background",), "monitors run with mode: background only: give main that mode, or remove them")
 
 
-def _too_often(step: Step, _: Body) -> Iterator[Flaw]:
+def _too_often(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, monitor in enumerate(step.background):
         if monitor.interval_s < SOONEST_S:
             said = f"a look every {monitor.interval_s:g} s costs the training: {SOONEST_S:g} s or more is soon enough"
             yield _warn(("background", place, "interval"), said)
 
 
-def _stopped_by_a_word(step: Step, _: Body) -> Iterator[Flaw]:
+def _stopped_by_a_word(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, monitor in enumerate(step.background):
         words = monitor.alert_on.split("|") if monitor.kind == "command" else []
         bare = next((word for word in words if word.strip(" ()").lower() in _TALK), "")
@@ -228,19 +228,19 @@ def _stopped_by_a_word(step: Step, _: Body) -> Iterator[Flaw]:
             yield _warn(("background", place, "on_alert"), said)
 
 
-def _nothing_to_run(step: Step, body: Body) -> Iterator[Flaw]:
+def _nothing_to_run(step: Step, body: Body) -> Iterator[ValidationIssue]:
     if step.main is None:
         said = "nothing to run: give main a script, a command or an agent"
         yield _warn(("main",) if "main" in body else (), said)
 
 
-def _no_test_form(step: Step, _: Body) -> Iterator[Flaw]:
+def _no_test_form(step: Step, _: Body) -> Iterator[ValidationIssue]:
     main = step.main
     if main and main.command and main.sample.form == "default":
         yield _warn(("main", "command"), "has no test form: add test: {command: ...}, or say test: none")
 
 
-def _met_late(step: Step, _: Body) -> Iterator[Flaw]:
+def _met_late(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, one in enumerate(step.main.criteria if step.main else ()):
         if one.at == "start" and one.kind in ("metric", "result"):
             limit_s = step.main.limit_s if step.main else 0
@@ -248,14 +248,14 @@ def _met_late(step: Step, _: Body) -> Iterator[Flaw]:
             yield _warn(("main", "success_criteria", place, "at"), said)
 
 
-def _waits_for_what_follows(step: Step, _: Body) -> Iterator[Flaw]:
+def _waits_for_what_follows(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, edge in enumerate(step.depends_on):
         if edge.step > step.number:
             said = f"step {edge.step} comes after step {step.number}: --continue stops here; number them in order"
             yield _warn(("depends_on", place), said)
 
 
-def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[Flaw]:
+def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[ValidationIssue]:
     text = read_script(main.script)
     path = ("main", "script")
     if text is None:
@@ -270,7 +270,7 @@ def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[Flaw]:
         yield _warn(path, f"{main.script}: {_NO_CLIENT}")
 
 
-STEP_RULES: tuple[Callable[[Step, Body], Iterator[Flaw]], ...] = (
+STEP_RULES: tuple[Callable[[Step, Body], Iterator[ValidationIssue]], ...] = (
     _checks_that_cannot_fail,
     _cut_limits,
     _prose,

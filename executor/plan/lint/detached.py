@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import name_of
 from executor.system.shell.syntax import read
 from executor.system.shell.tree import nested
@@ -25,7 +25,7 @@ _SHELLS = ("bash", "sh", "zsh", "dash", "ksh")
 _GOES_ON = ("then", "else", "do")
 
 
-class Left(Value):
+class Left(Record):
     """What a command leaves behind; `certain` is False when it may be meant."""
 
     says: str

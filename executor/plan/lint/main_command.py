@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.plan.lint.detached import left_behind
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
@@ -38,7 +38,7 @@ _HIDDEN = lazy_regex.pattern(
 )
 
 
-def lint_main(step: Step) -> Iterator[Flaw]:
+def lint_main(step: Step) -> Iterator[ValidationIssue]:
     """Return what is wrong or doubtful in the commands of MAIN and TEST, by path inside the step."""
     main = step.main
     if main is None:
@@ -51,20 +51,20 @@ def lint_main(step: Step) -> Iterator[Flaw]:
 
 
 @lru_cache(maxsize=1024)
-def _flaws_of(path: Path, command: str, *, severity: str) -> tuple[Flaw, ...]:
+def _flaws_of(path: Path, command: str, *, severity: str) -> tuple[ValidationIssue, ...]:
     return tuple(_found_in(path, command, severity=severity))
 
 
-def _found_in(path: Path, command: str, *, severity: str) -> Iterator[Flaw]:
+def _found_in(path: Path, command: str, *, severity: str) -> Iterator[ValidationIssue]:
     script = read(command)
     if script is None:
         return
     left = left_behind(script)
     if left:
-        yield Flaw(path, left.says, severity=severity if left.certain else "warning")
+        yield ValidationIssue(path, left.says, severity=severity if left.certain else "warning")
     said = _cannot_fail(script) or _hidden(command)
     if said and not (left and left.certain):
-        yield Flaw(path, said, severity="warning")
+        yield ValidationIssue(path, said, severity="warning")
 
 
 def _cannot_fail(script: Script) -> str:
@@ -140,7 +140,7 @@ def _hidden(command: str) -> str:
 # Arguments
 
 
-def _args_flaws(main: Main) -> Iterator[Flaw]:
+def _args_flaws(main: Main) -> Iterator[ValidationIssue]:
     given = main.args or (main.sample.args if main.sample.form == "args" else ())
     if not given:
         return
@@ -150,12 +150,12 @@ def _args_flaws(main: Main) -> Iterator[Flaw]:
         return
     refused = _refused(main.command, script)
     if refused:
-        yield Flaw(path, f"{refused}: {_WHERE}")
+        yield ValidationIssue(path, f"{refused}: {_WHERE}")
         return
     before = [name for name in map(name_of, _commands_before(script)) if name not in _PREPARE] if script else []
     if before:
         said = f"follow the last command alone, and {before[0]} gets none: {_WHERE}"
-        yield Flaw(path, said, severity="warning")
+        yield ValidationIssue(path, said, severity="warning")
 
 
 def _refused(text: str, script: Script | None) -> str:

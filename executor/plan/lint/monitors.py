@@ -6,7 +6,7 @@ import difflib
 import re
 
 from executor.monitoring.options import fields
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.system.records import TYPE_CHECKING
 from executor.system.regex_safety import nested_repeat
 
@@ -28,7 +28,7 @@ _MAGIC = re.compile(r"[*?\[\]]")
 SLOW = "can take for ever on a long line ({0} repeats what repeats already): it is given half a second, then left out"
 
 
-def lint_monitors(step: Step, script: str) -> Iterator[Flaw]:
+def lint_monitors(step: Step, script: str) -> Iterator[ValidationIssue]:
     """Yield warnings about monitors; `script` is the text of MAIN's script, as far as it is known."""
     text = _text_of(step, script)
     words, columns = _words(_WORD, text), _words(_COLUMN, text)
@@ -40,39 +40,41 @@ def lint_monitors(step: Step, script: str) -> Iterator[Flaw]:
     yield from _slow_criteria(step)
 
 
-def _slow(monitor: Monitor, at: Path) -> Iterator[Flaw]:
+def _slow(monitor: Monitor, at: Path) -> Iterator[ValidationIssue]:
     match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     for key, pattern in (("alert_on", monitor.alert_on), (monitor.kind, match)):
         part = nested_repeat(str(pattern)) if pattern else ""
         if part:
-            yield Flaw((*at, key), f"{key if key == 'alert_on' else 'match'} {SLOW.format(part)}", severity="warning")
+            yield ValidationIssue(
+                (*at, key), f"{key if key == 'alert_on' else 'match'} {SLOW.format(part)}", severity="warning"
+            )
 
 
-def _slow_criteria(step: Step) -> Iterator[Flaw]:
+def _slow_criteria(step: Step) -> Iterator[ValidationIssue]:
     for place, one in enumerate(step.main.criteria if step.main else ()):
         asks = one.asks if one.kind == "matches" and isinstance(one.asks, dict) else {}
         part = nested_repeat(str(asks.get("pattern") or ""))
         if part:
             said = f"can take for ever on a long line ({part} repeats what repeats already), and fails then"
-            yield Flaw(("main", "success_criteria", place), f"matches {said}", severity="warning")
+            yield ValidationIssue(("main", "success_criteria", place), f"matches {said}", severity="warning")
 
 
-def _unnamed(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[Flaw]:
+def _unnamed(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[ValidationIssue]:
     """Tell of names that MAIN does not say, where it says one that is nearly the same."""
     key = MAIN_KEY.get(monitor.kind, "")
     pattern = str(fields(monitor.asks, key).get(key) or "") if key else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".", "..", "~") and not _MAGIC.search(part)]
     for part in parts if pattern not in OWN else ():
         if near := _near(part, words):
-            yield Flaw((*at, monitor.kind), f"MAIN names no {part}; did you mean {near}", severity="warning")
+            yield ValidationIssue((*at, monitor.kind), f"MAIN names no {part}; did you mean {near}", severity="warning")
 
 
-def _unnamed_columns(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[Flaw]:
+def _unnamed_columns(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[ValidationIssue]:
     for number, rule in enumerate(monitor.rules):
         for name in (str(rule.args[arg]) for arg in ("metric", "train") if rule.args.get(arg)):
             if near := _near(name, words, LIKE_A_COLUMN):
                 said = f"{rule.kind}: MAIN names no {name}; did you mean {near}"
-                yield Flaw((*at, "rules", number), said, severity="warning")
+                yield ValidationIssue((*at, "rules", number), said, severity="warning")
 
 
 def _near(name: str, words: frozenset[str], like: float = LIKE) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.issues import Flaw
+from executor.plan.issues import ValidationIssue
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Settings, Step
 
 
-def lint_proof(step: Step, settings: Settings) -> Iterator[Flaw]:
+def lint_proof(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     """Return a note for a step that no check and no bound criterion proves."""
     main = step.main
     if main is None or main.chunks or _is_checked(step):
@@ -20,7 +20,7 @@ def lint_proof(step: Step, settings: Settings) -> Iterator[Flaw]:
     alone = "the agent's word" if by_agent else "an exit code"
     how = "bind a criterion (file:, metric:, matches:, command:) or add a check to post_validation"
     strict = "; strict refuses it" if main.criteria and settings.strict else ""
-    yield Flaw(("main",), f"nothing but {alone} proves this step{strict}: {how}", severity="note")
+    yield ValidationIssue(("main",), f"nothing but {alone} proves this step{strict}: {how}", severity="note")
 
 
 def _is_checked(step: Step) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def _may_have_code(data: bytes) -> bool:
     return (b"\n    " in data or b"\n\t" in data) and any(piece in data for piece in _DEEP)
 
 
-class _Block(Value):
+class _Block(Record):
     """An open fence or comment: `base` is the content column of the list item that holds it."""
 
     base: int

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from executor.system import lazy_regex
-from executor.system.records import Value
+from executor.system.records import Record
 
 NOTE_LENGTH = 120
 
@@ -41,7 +41,7 @@ _KINDS = {
 _LOOKALIKES = str.maketrans("✓✗⏳", "√×⌛")
 
 
-class Mark(Value):
+class Mark(Record):
     """What stands at the end of a line; `kind` is passed, rechecked, failed, started or by_hand."""
 
     kind: str

@@ -8,7 +8,7 @@ from executor.plan.spec.lines import BLANK, DECO, title
 from executor.plan.spec.markdown_blocks import CODE_INDENT, columns, hidden
 from executor.plan.spec.marks import plain, split
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _OF_MANY = lazy_regex.pattern(rb"/\d+")
 _SEPARATORS = lazy_regex.pattern(rb"(?:[ \t]|\xc2\xa0|[*_:.)\]|-]|\xe2\x80[\x93\x94]|\xef\xbc\x9a)+")
 
 
-class Near(Value):
+class Near(Record):
     """A line that is nearly a step's line, and the form that is one."""
 
     line: int

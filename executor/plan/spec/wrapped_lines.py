@@ -9,7 +9,7 @@ from itertools import pairwise
 from executor.plan.spec.markdown_blocks import MARKER, visible
 from executor.plan.spec.marks import GLYPH, NOTE_LENGTH, WRAP, Mark, read
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ NARROWEST = 40  # columns of a page; what is narrower was broken by a person
 FOR_A_REASON, FOR_A_TITLE = 2, 3  # breaks at one width that show a wrapped file
 
 
-class _Breaks(Value):
+class _Breaks(Record):
     """The widths at which lines were broken: each line had `least` columns, and its next word had no room in `most`."""
 
     least: int

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.plan.limits import Bounds
+    from executor.plan.limits import AgentLimits
 
 KINDS = ("input", "output", "cache_read", "cache_write")
 MILLION = 1_000_000
 
 
-class Spent(Value):
+class Spent(Record):
     """Turns, tokens by kind (input counts no cached ones), US dollars (0 without prices), seconds of work."""
 
     turns: int = 0
@@ -44,7 +44,7 @@ def spent_of(kept: Mapping[str, Any]) -> Spent:
     return Spent().replace(**numbers)
 
 
-def reached(spent: Spent, bounds: Bounds) -> tuple[str, str]:
+def reached(spent: Spent, bounds: AgentLimits) -> tuple[str, str]:
     """Return the kind of the first limit that is reached, with words; two empty texts when there is room."""
     for kind, used, most, unit in (
         ("turns", spent.turns, bounds.turns, "turns"),

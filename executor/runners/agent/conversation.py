@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.runners.agent.model import Answer
-    from executor.runners.agent.request import Order
-    from executor.runners.agent.tool_result import Said
+    from executor.runners.agent.request import AgentRequest
+    from executor.runners.agent.tool_result import ToolResult
     from executor.system.masking import Masker
 
 FORMAT = "do-tasks-1"
@@ -29,10 +29,10 @@ GO_ON = "You were stopped and go on now. Look at what is there before you do any
 LEFT_OUT = "[an older result, left out because the conversation became too long]"
 
 
-class Talk:
+class Conversation:
     """Messages as they are sent, with what they cost; nothing in them is secret."""
 
-    def __init__(self, order: Order, masker: Masker) -> None:
+    def __init__(self, order: AgentRequest, masker: Masker) -> None:
         self.messages: list[dict[str, Any]] = []
         self.spent = Spent()
         self.session = os.path.basename(os.path.dirname(order.folder))
@@ -66,7 +66,7 @@ class Talk:
         self._say("assistant", answer.content or [_text("(nothing)")])
         return calls_in(answer.content)
 
-    def reply(self, results: list[tuple[str, Said]], more: str = "") -> list[dict[str, Any]]:
+    def reply(self, results: list[tuple[str, ToolResult]], more: str = "") -> list[dict[str, Any]]:
         """Answer each call once, in order; `more` follows. Return the blocks."""
         blocks = [_result(call, said.text, failed=said.failed) for call, said in results]
         return self._say("user", [*blocks, *([_text(more)] if more else [])])
@@ -111,7 +111,7 @@ def calls_in(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [block for block in content if block.get("type") == "tool_use"]
 
 
-def _kept(order: Order) -> dict[str, Any]:
+def _kept(order: AgentRequest) -> dict[str, Any]:
     """Return the trajectory that goes on, {} when there is none or it is about something else."""
     try:
         body = safe_open.parsed(files.read(os.path.join(order.before, TALK))) if order.before else {}

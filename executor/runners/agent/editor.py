@@ -8,7 +8,7 @@ import stat
 from executor.errors import MachineError
 from executor.runners.agent import edits
 from executor.runners.agent.edits import RefusedError
-from executor.runners.agent.tool_result import Said
+from executor.runners.agent.tool_result import ToolResult
 from executor.system import files
 from executor.system.masking import VEIL, clean_control
 from executor.system.records import TYPE_CHECKING
@@ -51,7 +51,7 @@ class Editor:
         self._hidden = tuple(map(os.path.realpath, hidden))
         self._readable = tuple(os.path.realpath(folder) for folder in readable)
 
-    def __call__(self, given: Mapping[str, Any]) -> Said:
+    def __call__(self, given: Mapping[str, Any]) -> ToolResult:
         """Do what the model sent; an answer for whatever that is."""
         try:
             return self._said(self._done(given))
@@ -62,8 +62,8 @@ class Editor:
         except RecursionError:
             return self._said("not done: the path has too many folders or links", failed=True)
 
-    def _said(self, text: str, *, failed: bool = False) -> Said:
-        return Said(self._masker.mask(clean_control(text)), failed=failed)
+    def _said(self, text: str, *, failed: bool = False) -> ToolResult:
+        return ToolResult(self._masker.mask(clean_control(text)), failed=failed)
 
     def _done(self, given: Mapping[str, Any]) -> str:
         command = given.get("command") if isinstance(given, dict) else None

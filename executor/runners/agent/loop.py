@@ -9,20 +9,20 @@ import time
 from executor.plan.roles import DONE
 from executor.runners.agent.budget import reached
 from executor.runners.agent.model import ServiceError
-from executor.runners.agent.repetition import Circuit
-from executor.runners.agent.tool_result import Said
+from executor.runners.agent.repetition import RepetitionDetector
+from executor.runners.agent.tool_result import ToolResult
 from executor.runners.agent.tools import Claims, claims_of
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from executor.runners.agent.conversation import Talk
+    from executor.runners.agent.conversation import Conversation
     from executor.runners.agent.model import Answer, Model
-    from executor.runners.agent.request import Order
+    from executor.runners.agent.request import AgentRequest
 
-    Tool = Callable[..., Said]
+    Tool = Callable[..., ToolResult]
 
 RATE_LIMIT_EXIT = 75
 CODES = {"done": 0, "rate_limit": RATE_LIMIT_EXIT, "interrupted": 143}
@@ -34,7 +34,7 @@ LASTED = re.compile(r", [\d.]+ s\]$")  # how long a command took makes no other 
 FOR_EVER_S = 1e9
 
 
-class End(Value):
+class End(Record):
     """Why the work ended: `kind` is done, not_met, interrupted, a limit, or a trouble; `claims` are those of done."""
 
     kind: str
@@ -51,14 +51,20 @@ class Loop:
     """One agent at work; `tools` by name, `say` prints an event of the stream."""
 
     def __init__(
-        self, order: Order, talk: Talk, model: Model, *, tools: Mapping[str, Tool], offered: list[dict[str, Any]]
+        self,
+        order: AgentRequest,
+        talk: Conversation,
+        model: Model,
+        *,
+        tools: Mapping[str, Tool],
+        offered: list[dict[str, Any]],
     ) -> None:
         self._order = order
         self._talk = talk
         self._model = model
         self._tools = tools
         self._offered = offered
-        self._circuit = Circuit()
+        self._circuit = RepetitionDetector()
         self._began = time.monotonic() - talk.spent.seconds
 
     def run(self, say: Callable[[dict[str, Any]], None]) -> End:
@@ -105,27 +111,29 @@ class Loop:
             claims = claims_of(done[0]["input"], self._order.criteria)
             if not claims.trouble:
                 return _handed_in(claims)
-            results = [(str(done[0]["id"]), Said(claims.trouble, failed=True))]
+            results = [(str(done[0]["id"]), ToolResult(claims.trouble, failed=True))]
             return self._answer(results, usable=False, doing=claims.trouble, say=say)
-        results = [(key, Said(CUT, failed=True) if block is cut else self._do(block)) for key, block in inputs.items()]
+        results = [
+            (key, ToolResult(CUT, failed=True) if block is cut else self._do(block)) for key, block in inputs.items()
+        ]
         usable = bool(calls) and any(block["name"] in self._tools and block is not cut for block in inputs.values())
         doing = json.dumps([[block["name"], block["input"]] for block in inputs.values()], sort_keys=True, default=str)
         seen = tuple(LASTED.sub("", said.text) for _, said in results)
         return self._answer(results, usable=usable, doing=(doing, seen), say=say)
 
-    def _do(self, block: dict[str, Any]) -> Said:
+    def _do(self, block: dict[str, Any]) -> ToolResult:
         name, given = block["name"], block["input"]
         if name == DONE:
-            return Said(ALONE, failed=True)
+            return ToolResult(ALONE, failed=True)
         tool = self._tools.get(name)
         if tool is None:
-            return Said(f"There is no tool {name!r}; there are {', '.join((*self._tools, DONE))}.", failed=True)
+            return ToolResult(f"There is no tool {name!r}; there are {', '.join((*self._tools, DONE))}.", failed=True)
         if not isinstance(given, dict):
-            return Said(f"{name} takes an object, got {type(given).__name__}.", failed=True)
+            return ToolResult(f"{name} takes an object, got {type(given).__name__}.", failed=True)
         return tool(given, left_s=self._left_s())
 
     def _answer(
-        self, results: list[tuple[str, Said]], *, usable: bool, doing: Any, say: Callable[[dict[str, Any]], None]
+        self, results: list[tuple[str, ToolResult]], *, usable: bool, doing: Any, say: Callable[[dict[str, Any]], None]
     ) -> End | None:
         stuck = self._circuit.turned(usable=usable, doing=doing)
         bounds, spent = self._order.bounds, self._talk.spent

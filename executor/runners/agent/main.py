@@ -14,7 +14,7 @@ from executor.guard.start_files import ANYWHERE
 from executor.plan.roles import BASH, EDITOR
 from executor.runners.agent import request as orders
 from executor.runners.agent import tools as tool_list
-from executor.runners.agent.conversation import Talk
+from executor.runners.agent.conversation import Conversation
 from executor.runners.agent.editor import Editor
 from executor.runners.agent.loop import End, Loop
 from executor.runners.agent.model import Model, ServiceError, client, resolve
@@ -22,7 +22,7 @@ from executor.runners.agent.shell import Shell, environment
 from executor.system import files, masking, own_environment, secret_values
 from executor.system.interrupts import Interrupts
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import Named
+from executor.system.secret_values import NamedSecrets
 from executor.system.sockets import listening
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from executor.runners.agent.loop import Tool
-    from executor.runners.agent.request import Order
+    from executor.runners.agent.request import AgentRequest
 
 SCRATCH = "scratch"
 GIT = ".git"
@@ -40,15 +40,15 @@ LONGEST_S = 86_400.0  # of one answer, in a plan that sets no limit
 GRACE_S = 1.0  # for our own waits to end first: they say more
 
 
-class Stopped(BaseException):
+class Interrupted(BaseException):
     """Somebody ended us while we waited for the model."""
 
 
-class Late(BaseException):
+class ModelTimeout(BaseException):
     """The service went on, with signs of life alone, past the time that is left."""
 
 
-class Ears(Interrupts):
+class AgentSignals(Interrupts):
     """Signals that end a command at once, and a wait for the model too."""
 
     def listen(self) -> None:
@@ -61,11 +61,11 @@ class Ears(Interrupts):
     def _note(self, number: int, frame: FrameType | None) -> None:
         super()._note(number, frame)
         if self.waiting:
-            raise Stopped
+            raise Interrupted
 
 
 def _be_late(number: int, frame: FrameType | None) -> None:
-    raise Late
+    raise ModelTimeout
 
 
 def entry() -> NoReturn:
@@ -74,7 +74,7 @@ def entry() -> NoReturn:
     code = 70
     try:
         order = orders.read(sys.argv[1])
-        masker.learn(secret_values.secrets(os.environ, Named(order.urls, order.filed)))
+        masker.learn(secret_values.secrets(os.environ, NamedSecrets(order.urls, order.filed)))
         code = work(order, masker, os.environ)
     except Exception:  # noqa: BLE001 - it is told, masked, and the run has failed
         import traceback
@@ -85,24 +85,24 @@ def entry() -> NoReturn:
     os._exit(code)  # threads of the SDK must not keep us
 
 
-def work(order: Order, masker: masking.Masker, environ: Mapping[str, str]) -> int:
+def work(order: AgentRequest, masker: masking.Masker, environ: Mapping[str, str]) -> int:
     """Do the order; return the exit code. Everything printed is masked."""
     os.chdir(order.root)
     own_environment.withhold()
-    ears = Ears()
+    ears = AgentSignals()
     ears.listen()
     say = _printer(masker)
-    talk = Talk(order, masker)
+    talk = Conversation(order, masker)
     try:
         service = client(environ, order.bounds)
         ears.waiting = True
         order = order.replace(model=resolve(service, order.model))
         ears.waiting = False
-        talk = Talk(order, masker)
+        talk = Conversation(order, masker)
         end = _talk_on(order, talk, service, ears, masker, say)
     except ServiceError as error:
         end = End(error.kind, str(error))
-    except Stopped:
+    except Interrupted:
         end = End("interrupted", ears.reason)
     if ears.count:
         end = End("interrupted", ears.reason)
@@ -116,12 +116,17 @@ def work(order: Order, masker: masking.Masker, environ: Mapping[str, str]) -> in
 
 
 def _talk_on(
-    order: Order, talk: Talk, service: Any, ears: Ears, masker: masking.Masker, say: Callable[[dict[str, Any]], None]
+    order: AgentRequest,
+    talk: Conversation,
+    service: Any,
+    ears: AgentSignals,
+    masker: masking.Masker,
+    say: Callable[[dict[str, Any]], None],
 ) -> End:
     def note(text: str) -> None:
         say({"type": "system", "subtype": "note", "text": text})
 
-    model = _Heeding(service, order.model, ears, bounds=order.bounds, note=note, sleep=ears.sleep)
+    model = _InterruptibleModel(service, order.model, ears, bounds=order.bounds, note=note, sleep=ears.sleep)
     offered = tool_list.offered(order.tools, order.model)
     say(
         {"type": "system", "subtype": "init", "session_id": talk.session, "model": order.model, "tools": [*order.tools]}
@@ -132,28 +137,28 @@ def _talk_on(
     return loop.run(say)
 
 
-class _Heeding(Model):
+class _InterruptibleModel(Model):
     """A model whose answer is not waited for when somebody ends us."""
 
-    def __init__(self, service: Any, name: str, ears: Ears, **more: Any) -> None:
+    def __init__(self, service: Any, name: str, ears: AgentSignals, **more: Any) -> None:
         super().__init__(service, name, **more)
         self._ears = ears
 
     def ask(self, *, left_s: float, **question: Any) -> Any:
         if self._ears.count:
-            raise Stopped
+            raise Interrupted
         self._ears.waiting = True
         signal.setitimer(signal.ITIMER_REAL, min(left_s, LONGEST_S) + GRACE_S)
         try:
             return super().ask(left_s=left_s, **question)
-        except Late:
+        except ModelTimeout:
             raise ServiceError("seconds", f"the model's service gave no answer within {left_s:.0f} s") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._ears.waiting = False
 
 
-def _tools(order: Order, ears: Ears, masker: masking.Masker) -> dict[str, Tool]:
+def _tools(order: AgentRequest, ears: AgentSignals, masker: masking.Masker) -> dict[str, Tool]:
     """Return the tools of the order by name, each bound to the project."""
     scratch = files.private_folder(os.path.join(order.folder, SCRATCH))
     files.private_folder(os.path.join(scratch, "tmp"))
@@ -164,7 +169,7 @@ def _tools(order: Order, ears: Ears, masker: masking.Masker) -> dict[str, Tool]:
     return {name: known[name] for name in order.tools if name in known}
 
 
-def _shell(order: Order, scratch: str, ears: Ears, masker: masking.Masker) -> Shell:
+def _shell(order: AgentRequest, scratch: str, ears: AgentSignals, masker: masking.Masker) -> Shell:
     from executor.guard.protect import present
 
     told = {name: value for name, value in os.environ.items() if name in order.env}
@@ -189,7 +194,7 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: masking.Masker) -> Sh
             told,
             names=order.allowed,
             extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)},
-            named=Named(order.urls, order.filed),
+            named=NamedSecrets(order.urls, order.filed),
         ),
         token=order.token,
         folder=order.folder,
@@ -200,7 +205,7 @@ def _shell(order: Order, scratch: str, ears: Ears, masker: masking.Masker) -> Sh
     )
 
 
-def _editor(order: Order, masker: masking.Masker) -> Tool:
+def _editor(order: AgentRequest, masker: masking.Masker) -> Tool:
     def refuses(path: str) -> str:
         glob = matches(path, (*order.guarded, *order.steering, ".task_execution.log*", ".do-tasks/**"))
         if glob:
@@ -218,7 +223,7 @@ def _editor(order: Order, masker: masking.Masker) -> Tool:
     return lambda given, **_: editor(given)
 
 
-def _not_its_own(order: Order, path: str) -> str:
+def _not_its_own(order: AgentRequest, path: str) -> str:
     """Return why a path is not written, though it judges nothing; empty when it may be."""
     names = path.split("/")
     if matches(path, (*order.locked, f"{GIT}/**")):
@@ -228,7 +233,7 @@ def _not_its_own(order: Order, path: str) -> str:
     return ""
 
 
-def _leave(order: Order, end: End) -> None:
+def _leave(order: AgentRequest, end: End) -> None:
     """Put the claims beside what the agent's own scripts reported."""
     if not end.claims.criteria and end.kind not in ("done", "not_met"):
         return
@@ -246,7 +251,7 @@ def _leave(order: Order, end: End) -> None:
     files.replace(os.path.join(order.folder, RESULT), json.dumps(body).encode())
 
 
-def _last_word(talk: Talk, end: End) -> dict[str, Any]:
+def _last_word(talk: Conversation, end: End) -> dict[str, Any]:
     spent = talk.spent
     return {
         "type": "result",

@@ -7,13 +7,13 @@ import os
 import random
 import time
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from executor.plan.limits import Bounds
+    from executor.plan.limits import AgentLimits
 
 MOST_TOKENS = 16_000  # of one answer
 ATTEMPTS = 6
@@ -26,7 +26,7 @@ LIMITED = (429, 529)
 TOO_LONG = ("prompt is too long", "context window", "context length", "exceeds the context", "too many tokens")
 
 
-class Answer(Value):
+class Answer(Record):
     """One turn of the model: its blocks as plain data, why it stopped, its tokens by kind."""
 
     id: str
@@ -47,7 +47,13 @@ class Model:
     """A model behind an Anthropic-compatible service; `note` is told of each wait, `sleep` waits seconds."""
 
     def __init__(
-        self, client: Any, name: str, *, bounds: Bounds, note: Callable[[str], None], sleep: Callable[[float], object]
+        self,
+        client: Any,
+        name: str,
+        *,
+        bounds: AgentLimits,
+        note: Callable[[str], None],
+        sleep: Callable[[float], object],
     ) -> None:
         self._client = client
         self.name = name
@@ -106,7 +112,7 @@ def _whole(stream: Any) -> Any:
     raise _GarbledError("ended its answer before the end, or sent none")
 
 
-def client(environ: Mapping[str, str], bounds: Bounds) -> Any:
+def client(environ: Mapping[str, str], bounds: AgentLimits) -> Any:
     """Return the SDK's client: silence longer than the bound ends a request, asking again is ours."""
     import anthropic
     import httpx2
@@ -140,7 +146,7 @@ def resolve(client: Any, name: str) -> str:
     return found
 
 
-class _Trouble(Value):
+class _Trouble(Record):
     """Why a request failed: `kind` is again, or what it ends with; `wait_s` is what the service asks for."""
 
     kind: str

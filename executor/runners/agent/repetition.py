@@ -15,7 +15,7 @@ SAME_TOLD = 3
 MOST_SAME = 6
 
 
-class Circuit:
+class RepetitionDetector:
     """Counts turns that could not be used, and the same calls with the same answers."""
 
     def __init__(self) -> None:

@@ -6,9 +6,9 @@ import json
 import os
 
 from executor.guard.mounts import Containment, Sight
-from executor.plan.limits import Bounds
+from executor.plan.limits import AgentLimits
 from executor.system import files, safe_open
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ FILE = "agent.json"
 TALK = "trajectory.json"
 
 
-class Order(Value):
+class AgentRequest(Record):
     """All that an agent's process needs; no secret is in it.
 
     `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
@@ -50,29 +50,31 @@ class Order(Value):
     before: str = ""
     word: str = ""
     limit_s: float = 0.0
-    bounds: Bounds = Bounds()
+    bounds: AgentLimits = AgentLimits()
     containment: Containment = Containment()
     keep: tuple[str, ...] = ()
     locked: tuple[str, ...] = ()
     sight: Sight = Sight()
 
 
-def write(order: Order) -> None:
+def write(order: AgentRequest) -> None:
     """Leave the order in its run folder."""
     nested = {name: getattr(order, name).asdict() for name in ("bounds", "containment", "sight")}
     body = {**order.asdict(), **nested}
     files.replace(os.path.join(order.folder, FILE), json.dumps(body).encode())
 
 
-def read(folder: str) -> Order:
+def read(folder: str) -> AgentRequest:
     """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
     body: dict[str, Any] = safe_open.parsed(files.read(os.path.join(folder, FILE)))
     told = ("criteria", "tools", "env", "allowed", "urls", "filed", "hidden", "keep")
     several = (*told, "guarded", "steering", "judges", "locked")
-    return Order(
+    return AgentRequest(
         **{**body, **{name: tuple(body[name]) for name in several}},
     ).replace(
-        bounds=Bounds(**body["bounds"]), containment=Containment(**body["containment"]), sight=_sight(body["sight"])
+        bounds=AgentLimits(**body["bounds"]),
+        containment=Containment(**body["containment"]),
+        sight=_sight(body["sight"]),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 
-from executor.runners.agent.tool_result import Said
+from executor.runners.agent.tool_result import ToolResult
 from executor.system import files, process, procfs
 from executor.system.masking import clean_control
 from executor.system.outcome import Verdict
-from executor.system.process_loop import Watch
+from executor.system.process_loop import ProcessLoop
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import NOBODY, Named, without_secrets
+from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
 from executor.system.signals import signal_one
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ QUIET = {
 
 
 def environment(
-    environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: Named = NOBODY
+    environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: NamedSecrets = NOBODY
 ) -> dict[str, str]:
     """Return what an agent's shell is given: no secret but those in `names`, nothing that is the agent's own."""
     allowed = tuple(names)
@@ -86,28 +86,28 @@ class Shell:
         self._count = 0
         procfs.adopt_orphans()
 
-    def __call__(self, given: Mapping[str, Any], *, left_s: float) -> Said:
+    def __call__(self, given: Mapping[str, Any], *, left_s: float) -> ToolResult:
         """Run what the model sent; its answer for whatever that is. `left_s` is what the run has left."""
         command = given.get("command") if isinstance(given, dict) else None
         if command is None and isinstance(given, dict) and given.get("restart") is True:
-            return Said("each command has a fresh shell: nothing to restart")
+            return ToolResult("each command has a fresh shell: nothing to restart")
         if not _is_command(command):
-            return Said(WANTED, failed=True)
+            return ToolResult(WANTED, failed=True)
         if left_s <= 0:
-            return Said("no time is left for a command", failed=True)
+            return ToolResult("no time is left for a command", failed=True)
         return self._run(str(command), min(self._limit_s, left_s))
 
-    def _run(self, text: str, limit_s: float) -> Said:
+    def _run(self, text: str, limit_s: float) -> ToolResult:
         self._count += 1
         before = procfs.children()
         try:
             ended = self._tend(process.start(self._command(text, limit_s)))
         except process.CannotStartError as error:
             hint = "a long text belongs in a file: write it with the editor, then run that"
-            return Said(f"{error}; {hint}", failed=True)
+            return ToolResult(f"{error}; {hint}", failed=True)
         finally:
             _end_orphans(before)
-        return Said(self._answer(ended), failed=ended.verdict != Verdict.PASSED)
+        return ToolResult(self._answer(ended), failed=ended.verdict != Verdict.PASSED)
 
     def _command(self, text: str, limit_s: float) -> process.Command:
         name = f"bash.{self._count}"
@@ -123,7 +123,7 @@ class Shell:
         )
 
     def _tend(self, running: process.Running) -> Ended:
-        watch = Watch(self._interrupts)
+        watch = ProcessLoop(self._interrupts)
         watch.add(running)
         ended: list[Ended] = []
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from executor.system.records import Value
+from executor.system.records import Record
 
 
-class Said(Value):
+class ToolResult(Record):
     """The text that the model reads; `failed` marks it as an error there."""
 
     text: str

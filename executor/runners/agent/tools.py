@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.plan.roles import BASH, DONE, EDITOR
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ def offered(names: Iterable[str], model: str) -> list[dict[str, Any]]:
     return [DONE_TOOL if name == DONE else known[name] for name in names]
 
 
-class Claims(Value):
+class Claims(Record):
     """What `done` said: claims by criterion text; `unmet` are those that it calls not met; `trouble` what is wrong."""
 
     criteria: Mapping[str, Mapping[str, Any]] = {}

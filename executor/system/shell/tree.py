@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from executor.system.records import TYPE_CHECKING, Value
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Word(Value):
+class Word(Record):
     """A word of a command; `value` is what bash makes of it, None when that is known only when it runs."""
 
     start: int
@@ -16,7 +16,7 @@ class Word(Value):
     value: str | None
 
 
-class Command(Value):
+class Command(Record):
     """A simple or compound command; `kind` is simple, coproc, function, test, or the word or sign it begins with.
 
     `end` lies behind its last word or redirection; `lists` are the lists inside it, in order.
@@ -34,7 +34,7 @@ class Command(Value):
         return tuple(word.value for word in self.words)
 
 
-class Pipeline(Value):
+class Pipeline(Record):
     """Commands joined by `|`; `negated` when `!` stands before them."""
 
     start: int
@@ -43,7 +43,7 @@ class Pipeline(Value):
     negated: bool = False
 
 
-class AndOr(Value):
+class AndOr(Record):
     """Pipelines joined by `&&` and `||`; `closed_by` is what ends it: `&`, `;`, a line's end or nothing."""
 
     start: int
@@ -53,7 +53,7 @@ class AndOr(Value):
     closed_by: str = ""
 
 
-class Script(Value):
+class Script(Record):
     """A whole text: its list, every pipeline in it at any depth, and whether it places its arguments itself."""
 
     parts: tuple[AndOr, ...]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from executor.engine.decide import Decision, decide_box, decide_open
 from executor.errors import SpecError
-from executor.plan.model import Check, Criterion, Main, Sample, Step
+from executor.plan.model import Check, Criterion, Main, Step, TestForm
 from executor.plan.spec.spec_md import Box, Mark
 from executor.store.fingerprint_recipes import first
 from executor.store.step_state import NEW, StepState
@@ -262,7 +262,7 @@ def test_what_changes_what_main_does_is_in_its_digest(other):
         parts(STEP, env=("A", "B")),
         parts(STEP.replace(title="Train the student", pre_flight=(Check("a", "command", "true"),))),
         parts(STEP.replace(post_validation=(Check("a", "command", "true"),))),
-        parts(main_with(limit_s=5.0, on_lost="ask", criteria=(Criterion("good"),), sample=Sample("none"))),
+        parts(main_with(limit_s=5.0, on_lost="ask", criteria=(Criterion("good"),), sample=TestForm("none"))),
     ],
 )
 def test_what_only_judges_main_is_not_in_its_digest(same):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.monitoring import alerts
-from executor.monitoring.model import NO_OPINION, WELL, Judgement
+from executor.monitoring.model import NO_OPINION, WELL, RuleResult
 
-BAD = Judgement(stands=True, text="loss is nan at step 412", samples=(1.0,))
+BAD = RuleResult(stands=True, text="loss is nan at step 412", samples=(1.0,))
 
 
 def played(*judged):
@@ -61,7 +61,7 @@ def test_what_stands_is_never_changed_in_place():
 
 @given(st.lists(st.tuples(st.sampled_from(["a/nan", "b/stall"]), st.sampled_from([True, False, None]))))
 def test_raised_and_cleared_take_turns(judged):
-    told, _ = played(*((key, Judgement(stands, "x")) for key, stands in judged))
+    told, _ = played(*((key, RuleResult(stands, "x")) for key, stands in judged))
     for key in ("a/nan", "b/stall"):
         turns = [what for what, (other, _) in zip(told, judged, strict=True) if what and other == key]
         assert turns == ["raised", "cleared"] * (len(turns) // 2) + ["raised"] * (len(turns) % 2)
@@ -140,7 +140,7 @@ def test_bare_words_leave_the_rest_of_a_pattern_alone(pattern):
 def test_a_match_stands_whatever_the_exit_code():
     for code in (0, 1, None):
         said = alerts.judge_output(alerts.match(FOUNDING), "step 1\nstep 412 loss nan lr 1\nstep 413", code)
-        assert said == Judgement(stands=True, text="'nan' in 'step 412 loss nan lr 1'")
+        assert said == RuleResult(stands=True, text="'nan' in 'step 412 loss nan lr 1'")
 
 
 def test_not_there_yet_is_no_alert():
@@ -176,7 +176,7 @@ def test_a_check_tells_how_it_failed():
 
 
 def test_an_alert_command_stands_on_success_with_output():
-    assert alerts.judge_alert(0, "a\nGPU fell off\n\n") == Judgement(stands=True, text="GPU fell off")
+    assert alerts.judge_alert(0, "a\nGPU fell off\n\n") == RuleResult(stands=True, text="GPU fell off")
     assert alerts.judge_alert(0, " \n") == alerts.judge_alert(1, "grep: x") == alerts.judge_alert(None, "x") == WELL
 
 

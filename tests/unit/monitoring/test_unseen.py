@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from executor.monitoring.model import Reading
-from executor.monitoring.monitor import Watched
+from executor.monitoring.model import Sample
+from executor.monitoring.monitor import MonitorState
 from executor.monitoring.rules.registry import read_rule
 from executor.monitoring.unseen import grace_s, unseen
 from executor.plan.model import Monitor
@@ -72,8 +72,8 @@ def test_the_grace_is_ten_looks_and_two_minutes_at_least(interval_s, waits_s):
 
 
 def looked(at_s, *, there, kind="checkpoints", **seen):
-    watched = Watched(Monitor("m", kind, "x"), {})
-    watched.take(Reading(at_s=at_s, there=there, **seen))
+    watched = MonitorState(Monitor("m", kind, "x"), {})
+    watched.take(Sample(at_s=at_s, there=there, **seen))
     return watched
 
 
@@ -85,13 +85,13 @@ def test_nothing_is_missed_before_the_grace_is_over():
 
 def test_columns_are_waited_for_from_the_first_row_on():
     monitor = Monitor("m", "metrics", "x", rules=(read_rule({"nan": "b"}, monitor_kind="metrics", interval_s=1.0),))
-    watched = Watched(monitor, {})
-    watched.take(Reading(at_s=900.0, rows=({"a": 1.0},), values={"a": 1.0}))
+    watched = MonitorState(monitor, {})
+    watched.take(Sample(at_s=900.0, rows=({"a": 1.0},), values={"a": 1.0}))
     assert [bool(watched.miss(now_s, 0.0, ended=False)) for now_s in (1000.0, 1501.0)] == [False, True]
 
 
 def test_a_command_is_missed_only_after_a_second_look():
-    watched = Watched(Monitor("m", "command", "tail x"), {})
+    watched = MonitorState(Monitor("m", "command", "tail x"), {})
     watched.take_output(1, "", "no such file", 1.0)
     assert watched.miss(2.0, 0.0, ended=True) == {}
     watched.take_output(1, "", "no such file", 61.0)

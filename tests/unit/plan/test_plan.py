@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.plan.model import GIB, Check, Criterion, Edge, Notifier, Retry, Sample, Settings
+from executor.plan.model import GIB, Check, Criterion, Edge, Notifier, Retry, Settings, TestForm
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
 
 ROOT = Path(__file__).parents[3]
@@ -239,15 +239,15 @@ def test_retry_without_on_keeps_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("body", "sample"),
     [
-        ("script: a", Sample()),
-        ("script: a, test: none", Sample("none")),
-        ("script: a, test: {timeout: 5}", Sample(limit_s=5.0)),
-        ('script: a, test: {args: [--limit, "2"], timeout: 5}', Sample("args", args=("--limit", "2"), limit_s=5.0)),
-        ("script: a, test: {args: []}", Sample("args")),
-        ("command: a, test: {command: b}", Sample("command", command="b")),
+        ("script: a", TestForm()),
+        ("script: a, test: none", TestForm("none")),
+        ("script: a, test: {timeout: 5}", TestForm(limit_s=5.0)),
+        ('script: a, test: {args: [--limit, "2"], timeout: 5}', TestForm("args", args=("--limit", "2"), limit_s=5.0)),
+        ("script: a, test: {args: []}", TestForm("args")),
+        ("command: a, test: {command: b}", TestForm("command", command="b")),
     ],
 )
-def test_test_forms(body: str, sample: Sample) -> None:
+def test_test_forms(body: str, sample: TestForm) -> None:
     assert main_of(body).sample == sample
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from executor.errors import DefinitionError
-from executor.plan.model import Main, Sample, Step
+from executor.plan.model import Main, Step, TestForm
 from executor.runners import command
 from executor.store.project import Project
 from executor.system.outcome import Outcome, Verdict
@@ -14,7 +14,7 @@ from executor.system.run_records import Exit
 SHELL = ("/bin/bash", "-o", "pipefail", "-c")
 
 
-class Bench:
+class Context:
     """A project and its interpreter."""
 
     def __init__(self, root):
@@ -30,15 +30,15 @@ class Task:
 
 
 @pytest.fixture
-def bench(tmp_path):
+def context(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "at_root.py").touch()
     (tmp_path / "scripts" / "train.py").touch()
-    return Bench(tmp_path)
+    return Context(tmp_path)
 
 
-def script(bench, name, first=b"", mode=0o644):
-    path = bench.project.path(name)
+def script(context, name, first=b"", mode=0o644):
+    path = context.project.path(name)
     with open(path, "wb") as file:
         file.write(first)
     import os
@@ -47,24 +47,24 @@ def script(bench, name, first=b"", mode=0o644):
     return path
 
 
-def test_a_command_runs_under_bash_with_its_args(bench):
-    assert command.main_argv(bench, Task(command="a | b", args=("x",))) == (*SHELL, 'a | b "$@"', "do-tasks", "x")
+def test_a_command_runs_under_bash_with_its_args(context):
+    assert command.main_argv(context, Task(command="a | b", args=("x",))) == (*SHELL, 'a | b "$@"', "do-tasks", "x")
 
 
 @pytest.mark.parametrize("text", ['a "$1"', "a $@ | b", 'a "${2:-c}"'])
-def test_a_command_may_place_its_args_itself(bench, text):
-    assert command.main_argv(bench, Task(command=text, args=("x",))) == (*SHELL, text, "do-tasks", "x")
+def test_a_command_may_place_its_args_itself(context, text):
+    assert command.main_argv(context, Task(command=text, args=("x",))) == (*SHELL, text, "do-tasks", "x")
 
 
 @pytest.mark.parametrize("name", ["train.py", "scripts/train.py"])
-def test_a_python_script_runs_in_the_projects_interpreter(bench, name):
-    path = bench.project.path("scripts", "train.py")
-    assert command.main_argv(bench, Task(script=name, args=("-v",))) == ("/venv/bin/python", path, "-v")
+def test_a_python_script_runs_in_the_projects_interpreter(context, name):
+    path = context.project.path("scripts", "train.py")
+    assert command.main_argv(context, Task(script=name, args=("-v",))) == ("/venv/bin/python", path, "-v")
 
 
-def test_a_script_at_the_root_comes_first(bench, tmp_path):
+def test_a_script_at_the_root_comes_first(context, tmp_path):
     (tmp_path / "scripts" / "at_root.py").touch()
-    assert command.main_argv(bench, Task(script="at_root.py"))[1] == str(tmp_path / "at_root.py")
+    assert command.main_argv(context, Task(script="at_root.py"))[1] == str(tmp_path / "at_root.py")
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_a_script_at_the_root_comes_first(bench, tmp_path):
         (b"#!\n", 0o644, ("/bin/bash",)),
     ],
 )
-def test_another_script_runs_by_its_first_line(bench, first, mode, before):
-    path = script(bench, "run.sh", first, mode)
-    assert command.main_argv(bench, Task(script="run.sh")) == (*before, path)
+def test_another_script_runs_by_its_first_line(context, first, mode, before):
+    path = script(context, "run.sh", first, mode)
+    assert command.main_argv(context, Task(script="run.sh")) == (*before, path)
 
 
-def test_a_missing_script_says_where_it_was_looked_for(bench):
+def test_a_missing_script_says_where_it_was_looked_for(context):
     with pytest.raises(DefinitionError, match=r"script no\.py is neither at the root nor in scripts/"):
-        command.main_argv(bench, Task(script="no.py"))
+        command.main_argv(context, Task(script="no.py"))
 
 
 @pytest.mark.parametrize(
@@ -95,20 +95,22 @@ def test_a_missing_script_says_where_it_was_looked_for(bench):
         ({"script": "at_root.py"}, ("/venv/bin/python", "at_root.py", "--test")),
         ({"script": "at_root.py", "args": ("-v",)}, ("/venv/bin/python", "at_root.py", "-v", "--test")),
         (
-            {"script": "at_root.py", "args": ("-v",), "sample": Sample("args", ("--limit", "2"))},
+            {"script": "at_root.py", "args": ("-v",), "sample": TestForm("args", ("--limit", "2"))},
             ("/venv/bin/python", "at_root.py", "-v", "--limit", "2"),
         ),
-        ({"script": "at_root.py", "sample": Sample("command", command="true")}, (*SHELL, "true")),
-        ({"script": "at_root.py", "sample": Sample("none")}, ()),
+        ({"script": "at_root.py", "sample": TestForm("command", command="true")}, (*SHELL, "true")),
+        ({"script": "at_root.py", "sample": TestForm("none")}, ()),
         ({"command": "make"}, ()),
-        ({"command": "make", "sample": Sample("none")}, ()),
-        ({"command": "make", "sample": Sample("command", command="make -n")}, (*SHELL, "make -n")),
-        ({"command": "make", "sample": Sample("args", ("-n",))}, (*SHELL, 'make "$@"', "do-tasks", "-n")),
+        ({"command": "make", "sample": TestForm("none")}, ()),
+        ({"command": "make", "sample": TestForm("command", command="make -n")}, (*SHELL, "make -n")),
+        ({"command": "make", "sample": TestForm("args", ("-n",))}, (*SHELL, 'make "$@"', "do-tasks", "-n")),
     ],
 )
-def test_the_test_form_of_a_step(bench, main, argv):
-    at_root = bench.project.path("at_root.py")
-    assert command.sample_argv(bench, Task(**main)) == tuple(at_root if word == "at_root.py" else word for word in argv)
+def test_the_test_form_of_a_step(context, main, argv):
+    at_root = context.project.path("at_root.py")
+    assert command.sample_argv(context, Task(**main)) == tuple(
+        at_root if word == "at_root.py" else word for word in argv
+    )
 
 
 def test_a_command_is_shown_as_a_person_types_it():

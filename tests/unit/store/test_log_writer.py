@@ -23,23 +23,23 @@ from executor.store.events import (
     StraysStopped,
     WarningRaised,
 )
-from executor.store.log_writer import Journal, settled_size, timestamp
+from executor.store.log_writer import LogWriter, settled_size, timestamp
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENVELOPE = ["v", "timestamp", "task_id", "step", "phase", "event", "status"]
 WRITER = """
 import sys
 from executor.store.events import WarningRaised
-from executor.store.log_writer import Journal
-journal = Journal(sys.argv[1])
+from executor.store.log_writer import LogWriter
+journal = LogWriter(sys.argv[1])
 for number in range(500):
     journal.write(WarningRaised(message=f"{sys.argv[2]} {number} " + "x" * (number * 7)), step=number)
 """
 LONG_LINES = """
 import os, sys
 from executor.store.events import WarningRaised
-from executor.store.log_writer import Journal
-journal = Journal(sys.argv[1])
+from executor.store.log_writer import LogWriter
+journal = LogWriter(sys.argv[1])
 journal.write(WarningRaised(message="first"))
 print("writing", flush=True)
 for _ in range(100_000):
@@ -51,8 +51,8 @@ ON_A_FULL_DISK = """
 import resource, sys
 from executor.errors import MachineError
 from executor.store.events import WarningRaised
-from executor.store.log_writer import Journal
-journal = Journal(sys.argv[1])
+from executor.store.log_writer import LogWriter
+journal = LogWriter(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     while True:
@@ -69,7 +69,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def journal(path):
-    one = Journal(path, mask=lambda text: text.replace("hunter2", "***"))
+    one = LogWriter(path, mask=lambda text: text.replace("hunter2", "***"))
     yield one
     one.close()
 
@@ -120,13 +120,13 @@ def test_a_time_is_cut_not_rounded_into_the_next_second(seconds, text):
 
 def test_a_follower_sees_the_line_as_it_was_written(path):
     seen = []
-    Journal(path, mask=lambda _: "masked", followers=(seen.append,)).write(WarningRaised(message="secret"))
+    LogWriter(path, mask=lambda _: "masked", followers=(seen.append,)).write(WarningRaised(message="secret"))
     assert seen == lines(path)
 
 
 def test_a_line_is_there_before_its_follower_hears_of_it(path):
     sizes = []
-    journal = Journal(path, followers=(lambda _: sizes.append(os.path.getsize(path)),))
+    journal = LogWriter(path, followers=(lambda _: sizes.append(os.path.getsize(path)),))
     journal.write(WarningRaised(message="a"))
     assert sizes == [os.path.getsize(path)] != [0]
 
@@ -138,7 +138,7 @@ def test_values_are_masked_however_deep_they_lie(journal, path):
 
 
 def test_the_envelope_is_never_masked(path):
-    Journal(path, mask=lambda _: "***").write(StepPassed(note="a"), task_id="task_1_0000000a", step=1)
+    LogWriter(path, mask=lambda _: "***").write(StepPassed(note="a"), task_id="task_1_0000000a", step=1)
     (line,) = lines(path)
     assert [line[key] for key in ENVELOPE[2:]] == ["task_1_0000000a", 1, "SPEC", "StepPassed", "passed"]
     assert line["note"] == "***"
@@ -148,7 +148,7 @@ def test_the_envelope_is_never_masked(path):
 def test_any_text_is_one_line_that_parses(message, odd):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "log")
-        journal = Journal(str(path))
+        journal = LogWriter(str(path))
         journal.write(WarningRaised(message=message + odd))
         journal.close()
         data = path.read_bytes()
@@ -178,7 +178,7 @@ def test_a_line_that_another_process_is_writing_is_not_repaired(path):
     assert writer.stdout.readline() == "writing\n"
     with open(path, "rb") as file:
         for _ in range(20_000):
-            Journal(path).close()
+            LogWriter(path).close()
             assert os.pread(file.fileno(), 1, settled_size(path) - 1) == b"\n"
     Path(f"{path}.enough").touch()
     said, _ = writer.communicate(timeout=300)
@@ -188,11 +188,11 @@ def test_a_line_that_another_process_is_writing_is_not_repaired(path):
 
 @pytest.mark.parametrize("torn", ['{"v": 1, "eve', "x" * 200_000, "\0"])
 def test_a_torn_line_is_closed_by_the_next_writer(path, torn):
-    first = Journal(path)
+    first = LogWriter(path)
     first.write(WarningRaised(message="before"))
     with open(path, "a", encoding="utf-8") as file:
         file.write(torn)
-    Journal(path).write(WarningRaised(message="after"))
+    LogWriter(path).write(WarningRaised(message="after"))
     with open(path, encoding="utf-8") as file:
         before, fragment, repaired, after = file.read().splitlines()
     assert fragment == torn
@@ -205,7 +205,7 @@ def test_a_torn_line_is_closed_by_the_next_writer(path, torn):
 
 
 def test_a_line_that_another_process_left_torn_is_closed_by_who_writes_next(path):
-    living = Journal(path)
+    living = LogWriter(path)
     living.write(WarningRaised(message="before"))
     with open(path, "a", encoding="utf-8") as file:
         file.write('{"v": 1, "eve')  # somebody was killed within a line
@@ -216,8 +216,8 @@ def test_a_line_that_another_process_left_torn_is_closed_by_who_writes_next(path
 
 
 def test_a_whole_log_is_not_repaired(path):
-    Journal(path).write(WarningRaised(message="a"))
-    Journal(path).write(WarningRaised(message="b"))
+    LogWriter(path).write(WarningRaised(message="a"))
+    LogWriter(path).write(WarningRaised(message="b"))
     assert names(path) == ["WarningRaised"] * 2
 
 
@@ -227,7 +227,7 @@ def test_a_full_disk_is_said_and_the_next_writer_repairs(path):
     assert said.startswith("cannot ")
     assert "free some space" in said or "nothing runs without its log" in said
     assert os.path.getsize(path) <= 1000
-    Journal(path).write(WarningRaised(message="there is room again"))
+    LogWriter(path).write(WarningRaised(message="there is room again"))
     data = Path(path).read_bytes().splitlines()
     broken = [line for line in data if not parses(line)]
     assert len(broken) <= 1
@@ -245,7 +245,7 @@ def parses(line):
 
 def test_a_log_that_cannot_be_opened_is_the_machines_trouble(tmp_path):
     with pytest.raises(MachineError, match="cannot open"):
-        Journal(str(tmp_path / "missing" / "log"))
+        LogWriter(str(tmp_path / "missing" / "log"))
 
 
 def test_what_json_does_not_know_becomes_text(journal, path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.supervisor.history import Past, past
+from executor.supervisor.history import JobHistory, past
 
 
 def line(event, **fields):
@@ -17,7 +17,7 @@ RETRIED = line("MainRetried", run="main.2", failure="alert loss/nan")
 
 
 def test_a_new_job_has_no_past():
-    assert past([]) == Past()
+    assert past([]) == JobHistory()
 
 
 def test_an_alert_that_was_raised_and_not_acted_on_is_unheeded():

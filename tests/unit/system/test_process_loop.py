@@ -8,7 +8,7 @@ import time
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process import Command, Running
-from executor.system.process_loop import Watch
+from executor.system.process_loop import ProcessLoop
 
 
 class Deathless(Running):
@@ -27,7 +27,7 @@ class Deathless(Running):
 
 def test_a_process_that_nothing_ends_is_given_up_after_the_last_grace():
     one = Deathless(Command(name="d", argv=(), env={}, token="task_1_00000000/pre.1.d", limit_s=60))
-    watch = Watch(Interrupts())
+    watch = ProcessLoop(Interrupts())
     watch.add(one)
     one.stop(Verdict.TIMED_OUT, "too late", ((15, 0.05), (9, 0.05)))
     until = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""Holds Value to what a frozen dataclass would do."""
+"""Holds Record to what a frozen dataclass would do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.system.records import Value
+from executor.system.records import Record
 
 
-class Point(Value):
+class Point(Record):
     """Two numbers and a name."""
 
     x: int

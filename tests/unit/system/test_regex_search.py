@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from executor.monitoring.model import Reading
-from executor.monitoring.monitor import GIVEN_UP, Watched
+from executor.monitoring.model import Sample
+from executor.monitoring.monitor import GIVEN_UP, MonitorState
 from executor.plan.model import Monitor
 from executor.system.regex_safety import is_plain, nested_repeat
 from executor.system.regex_search import Bounded, TooSlowError
@@ -79,22 +79,22 @@ def test_a_search_that_takes_for_ever_ends():
 
 
 def test_a_pattern_that_is_too_slow_twice_is_left_out_and_told():
-    watched = Watched(Monitor("words", "log", "train.log", alert_on=SLOW), {})
+    watched = MonitorState(Monitor("words", "log", "train.log", alert_on=SLOW), {})
     for look in range(GIVEN_UP + 1):
-        seen = watched.take(Reading(at_s=float(look), lines=(UNLUCKY,)))
+        seen = watched.take(Sample(at_s=float(look), lines=(UNLUCKY,)))
         assert not any(judged.judgement.stands for judged in seen)
     assert "it is left out" in watched.miss(10.0, 0.0, ended=False)["words/alert_on"]
     assert SLOW in watched.troubled
 
 
 def test_lines_that_are_handed_out_raise_what_they_match():
-    watched = Watched(Monitor("words", "log", "train.log", alert_on="loss.*nan"), {})
-    [judged] = watched.take(Reading(at_s=1.0, lines=("loss 2", "loss = nan")))
+    watched = MonitorState(Monitor("words", "log", "train.log", alert_on="loss.*nan"), {})
+    [judged] = watched.take(Sample(at_s=1.0, lines=("loss 2", "loss = nan")))
     assert judged.judgement.stands
     assert judged.judgement.text == "loss = nan"
 
 
 def test_the_output_of_a_command_is_searched_under_the_limit():
-    watched = Watched(Monitor("words", "command", "true", alert_on=SLOW), {})
+    watched = MonitorState(Monitor("words", "command", "true", alert_on=SLOW), {})
     assert watched.take_output(0, UNLUCKY, "", 1.0) == []
     assert SLOW in watched.troubled

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from executor.system.secret_names import says_secret
-from executor.system.secret_values import Named, of_env_file, of_urls, secrets, without_secrets
+from executor.system.secret_values import NamedSecrets, of_env_file, of_urls, secrets, without_secrets
 
 
 def names(text: str) -> list[str]:
@@ -219,5 +219,5 @@ def test_what_a_plan_names_is_withheld_with_what_quotes_it() -> None:
         "N": "3",
         "HOME": "/h",
     }
-    named = Named(urls=("HOOK",), filed=("MOOD", "N"))
+    named = NamedSecrets(urls=("HOOK",), filed=("MOOD", "N"))
     assert without_secrets(environ, ("N",), named) == {"N": "3", "HOME": "/h"}

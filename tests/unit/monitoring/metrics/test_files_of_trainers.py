@@ -13,7 +13,7 @@ import pytest
 
 from executor.monitoring.metrics import number_spelling
 from executor.monitoring.metrics.name_value_pairs import pairs
-from executor.monitoring.monitor import Watched
+from executor.monitoring.monitor import MonitorState
 from executor.monitoring.probes.tail import LOOK_BYTES
 from executor.plan.model import Monitor
 from tests.unit.places import Looks
@@ -386,14 +386,14 @@ def test_what_cannot_be_read_is_told(tmp_path):
     ],
 )
 def test_the_first_and_the_last_line_of_a_command_are_shown(output, text):
-    watched = Watched(Monitor("saved", "command", "ls -lht"), {})
+    watched = MonitorState(Monitor("saved", "command", "ls -lht"), {})
     watched.take_output(0, output, "", 1.0)
     assert watched.reading.text == text
 
 
 @pytest.mark.parametrize("code", [141, -13])
 def test_a_command_whose_reader_had_enough_is_no_trouble(code):
-    watched = Watched(Monitor("saved", "command", "ls -lht | head -2"), {})
+    watched = MonitorState(Monitor("saved", "command", "ls -lht | head -2"), {})
     watched.take_output(code, "step_300\nstep_200\n", "", 1.0)
     assert (watched.troubled, watched.reading.there) == ("", True)
 

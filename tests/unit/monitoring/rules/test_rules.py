@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.monitoring import alerts
-from executor.monitoring.model import Reading
+from executor.monitoring.model import Sample
 from executor.monitoring.rules.registry import RULES, read_rule
 
 KIND = {
@@ -101,10 +101,10 @@ class Training:
         rss = 4e9 * min(1, at_s / self.start_s) * buffers * self.chance.uniform(0.98, 1.02)
         rss += 2e6 * since_s if self.fault == "rss_growth" else 0
         return {
-            "metrics": Reading(at_s, there=step is not None, progress=step, rows=rows),
-            "checkpoints": Reading(at_s, there=saved > 0, values={"age_s": at_s - born_s, "count": min(saved, 3)}),
-            "disk": Reading(at_s, values={"free_bytes": max(0, free), "writable": float(free > 0)}),
-            "process": Reading(at_s, values={"rss_bytes": rss}),
+            "metrics": Sample(at_s, there=step is not None, progress=step, rows=rows),
+            "checkpoints": Sample(at_s, there=saved > 0, values={"age_s": at_s - born_s, "count": min(saved, 3)}),
+            "disk": Sample(at_s, values={"free_bytes": max(0, free), "writable": float(free > 0)}),
+            "process": Sample(at_s, values={"rss_bytes": rss}),
         }
 
 
@@ -253,7 +253,7 @@ class Watch:
 
     def see(self, *, after_s=None, **seen):
         self.at_s += self.interval_s if after_s is None else after_s
-        self.said = RULES[self.rule.kind].judge(self.rule.args, self.memory, Reading(self.at_s, **seen))
+        self.said = RULES[self.rule.kind].judge(self.rule.args, self.memory, Sample(self.at_s, **seen))
         return self.said.stands
 
     def rows(self, *losses, name="loss"):

@@ -1,0 +1,80 @@
+"""Look at a run while it lives: its progress, the size of what it writes, whether somebody asked to stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+from executor.store import runs
+from executor.system import safe_open
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import PROGRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from executor.store.context import RunContext, Task
+    from executor.system.process import Running
+
+
+class RunWatch:
+    """Four times a second: the progress a script prints, the size of what it writes."""
+
+    def __init__(
+        self, context: RunContext, task: Task, folder: str, running: Running, hear: Callable[[], str] | None
+    ) -> None:
+        self._context = context
+        self._hear = hear
+        self._path = os.path.join(folder, "stdout.log")
+        self._folder = folder
+        self._running = running
+        self._offset = 0
+        self._task_id = task.task_id
+        main = task.step.main
+        self._most = main.max_output if main else 0
+
+    def __call__(self) -> None:
+        size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
+        if self._most and size > self._most and not self._running.stopping:
+            self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
+        self._end_if_asked()
+        if self._hear:
+            why = self._hear()
+            if why and not self._running.stopping:
+                self._running.stop(Verdict.FAILED, why)
+        elif _size(self._path) > self._offset:
+            self._read_progress()
+
+    def _end_if_asked(self) -> None:
+        """End the run for a `do-tasks stop` of another container, which cannot reach it."""
+        grace_s = None if self._running.stopping else runs.end_asked(self._context.root, self._task_id)
+        if grace_s is not None:
+            ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
+            self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)
+
+    def _read_progress(self) -> None:
+        size = _size(self._path)
+        try:
+            data = safe_open.end_of(self._path, min(65536, size - self._offset))
+        except OSError:
+            return
+        self._offset = size
+        lines = [line for line in data.splitlines() if line.startswith(PROGRESS.encode())]
+        if lines:
+            self._show(lines[-1])
+
+    def _show(self, line: bytes) -> None:
+        try:
+            said = json.loads(line)["progress"]
+            self._context.progress(int(said["done"]), int(said["total"]))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # gone, or a folder above it is: what the run did to its own record is seen when it has ended
+        return 0
