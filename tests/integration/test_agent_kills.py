@@ -117,7 +117,7 @@ def hold(project, scene, lookout):
     assert len(project.events("StepPassed")) == 1
     assert len(project.events("SpecTicked")) == 1
     assert lookout.most == 1
-    assert len(project.events("TaskStarted")) == 1
+    assert len(project.events("TaskStarted")) == 1, project.text(".task_execution.log")
     assert not project.events("ProtectedRestored")
     until(lambda: not processes(project.root), "somebody was left running")
     again = set()
