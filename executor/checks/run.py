@@ -75,8 +75,16 @@ class _Round:
 
     def _start(self, token: str, check: Check) -> None:
         self._context.look_between(self._task)
+        command = self._command(token, check)
+        self._context.trace(
+            "start check",
+            check=token.partition("/")[2],
+            phase=self._phase,
+            argv=" ".join(command.argv),
+            limit_s=check.limit_s,
+        )
         try:
-            self._watch.add(process.start(self._command(token, check)))
+            self._watch.add(process.start(command))
         except process.CannotStartError as error:
             fix = "mend settings.python, or the program's first line"
             self._note(check, Verdict.FAILED, CheckResult(ok=False, expected="a process", got=str(error), fix=fix))

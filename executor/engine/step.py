@@ -68,6 +68,9 @@ def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
     """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
     box = box_of(context, number)
     decision = decide(context, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
+    context.trace(
+        "decide", task_id=decision.task_id, step=number, action=decision.action, main=decision.main, why=decision.why
+    )
     if decision.action == "done":
         return _done(context, box, decision)
     if decision.action == "tick":
@@ -193,7 +196,9 @@ def _through(context: RunContext, task: Task, phases: tuple[Phase, ...]) -> tupl
     """Take the phases in order; return the outcome of the one that did not pass, with its name."""
     outcome = Outcome(Verdict.PASSED)
     for name, phase in phases:
+        context.trace("begin phase", task_id=task.task_id, step=task.step.number, phase=name)
         outcome = phase(context, task)
+        context.trace("end phase", phase=name, verdict=str(outcome.verdict), reason=outcome.reason)
         if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
         outcome = heeding_people(context, task, outcome)

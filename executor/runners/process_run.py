@@ -101,6 +101,7 @@ def begin(context: RunContext, task: Task, errand: LaunchRequest) -> int:
     extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
     environ = errand.environ or environment(context, task, run, **extra)
     held = launcher.hold(argv, environ, folder=folder, root=context.root)
+    context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     Waits = Callable[[str, str], None]
+    Trace = Callable[..., None]
     Argv = tuple[str, ...]
 
     class Enclosure(Protocol):
@@ -58,6 +59,10 @@ def _nobody_watches(done: int, total: int) -> None:
 
 def _nobody_waits(what: str, until: str) -> None:
     """Show what is waited for to nobody."""
+
+
+def _no_trace(event: str, **fields: object) -> None:
+    """Report an act of the executor nowhere."""
 
 
 TOLD = (
@@ -115,6 +120,7 @@ class RunContext(ProjectView):
         self.asked_in = "."  # the --project of this call
         self.progress: Progress = _nobody_watches
         self.waits: Waits = _nobody_waits
+        self.trace: Trace = _no_trace  # `do-tasks -v` shows what it is given
         self.enclosure: Enclosure | None = None
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
         self.has_masked = False  # a file of a run or a check held a secret
@@ -230,6 +236,7 @@ class RunContext(ProjectView):
     def mark(self, number: int, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
+        self.trace("write SPEC.md", task_id=task_id, step=number, box=f"[{state}]")
         return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:

@@ -73,6 +73,10 @@ class LogWriter:
             self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
 
+    def follow(self, follower: Follower) -> None:
+        """Show this follower too each line from here on."""
+        self._followers = (*self._followers, follower)
+
     def tell(self, line: dict[str, Any]) -> None:
         """Show followers a line that another process wrote."""
         for follower in self._followers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.cli import agent_at_work
-from executor.cli.commands.run import open_context, under_lock
+from executor.cli.commands.run import open_context, under_lock, verbose_option
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
@@ -29,6 +29,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of recheck."""
     parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every ticked step")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+    verbose_option(parser)
 
 
 def run(args: Namespace) -> Verdict:
@@ -41,7 +42,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "recheck")
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
-    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen)
+    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen, verbose=args.verbose)
     try:
         boxes = context.boxes()
         judges_gate.refuse_changed(context)

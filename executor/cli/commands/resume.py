@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.cli import agent_at_work, next_command
-from executor.cli.commands.run import open_context, under_lock
+from executor.cli.commands.run import open_context, under_lock, verbose_option
 from executor.cli.output.summary import say_json, say_report
 from executor.cli.output.transcript import safe
 from executor.errors import UsageError
@@ -30,6 +30,7 @@ def options(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument("task_id", help="as the brief has it")
     parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+    verbose_option(parser)
 
 
 def run(args: Namespace) -> Verdict:
@@ -44,7 +45,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     recalled = log_reader.recall(here.root)
     desk = ProjectView(here, plan, recalled)
     desk.follow_numbers(desk.boxes())
-    context: RunContext = open_context(here, desk, screen)
+    context: RunContext = open_context(here, desk, screen, verbose=args.verbose)
     try:
         return _resumed(context, args, screen)
     finally:

@@ -57,6 +57,12 @@ def options(parser: ArgumentParser, verb: str) -> None:
     )
     parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
+    verbose_option(parser)
+
+
+def verbose_option(parser: ArgumentParser) -> None:
+    """Declare -v."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="each act of the executor, on stderr")
 
 
 def seconds(text: str) -> float:
@@ -108,7 +114,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     refuse_unknown_living(here.root, recalled)
     desk = ProjectView(here, plan, recalled)
     desk.asked_runner = args.runner
-    context = open_context(here, desk, screen)
+    context = open_context(here, desk, screen, verbose=args.verbose)
     context.strict = context.strict or args.strict
     context.asked, context.asked_in = next_command.words_of(args), args.project
     try:
@@ -119,8 +125,11 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         context.journal.close()
 
 
-def open_context(here: project.Project, desk: ProjectView, screen: Screen) -> RunContext:
-    """Return the context of a run, its journal open, what it logs shown on the screen."""
+def open_context(here: project.Project, desk: ProjectView, screen: Screen, *, verbose: bool = False) -> RunContext:
+    """Return the context of a run, its journal open, what it logs shown on the screen.
+
+    `verbose` also shows each act of the executor on standard error.
+    """
     from executor.cli.output.transcript import Transcript
     from executor.store.context import RunContext, inherited
     from executor.store.known_secrets import masker_of
@@ -141,11 +150,28 @@ def open_context(here: project.Project, desk: ProjectView, screen: Screen) -> Ru
     context = RunContext(desk, masker=masker, environ=environ, python=python)
     context.journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
     context.progress, context.waits = screen.bar, screen.waits
+    if verbose:
+        _trace(context)
     if log_reader.last_version(here.root) > VERSION:
         screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
     if here.warning:
         screen.say(f"Note: {here.warning}")
     return context
+
+
+def _trace(context: RunContext) -> None:
+    """Show each act of the executor and each line of the log on standard error."""
+    import atexit
+
+    from executor.cli.output.verbose import Verbose
+
+    verbose = Verbose(context.masker)
+    atexit.register(verbose.close)
+    context.trace = verbose
+    context.journal.follow(verbose.follow)
+    plan = context.plan
+    context.trace("hold lock", file=context.relative(context.project.state("run.lock")), pid=os.getpid())
+    context.trace("read plan", file=plan.file, steps=len(plan.numbers), python=context.python)
 
 
 def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
