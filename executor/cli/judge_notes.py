@@ -30,7 +30,7 @@ def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Valid
     """Yield what the protection of an agent's judges does not cover: by check, with the files that it leads to."""
     if step.main is None or not is_for_agent(step.main, settings):
         return
-    globs, made = path_patterns.globs(settings.protect, here.definitions), set(made_by(step))
+    globs, made = path_patterns.globs(settings.protected, here.definitions), set(made_by(step))
     for path, name, command in _asked(step):
         words = " ".join((command, *_tests_in(here.root, command)))
         read = behind(here.root, script="", words=words, sources=Sources()).found

@@ -45,7 +45,7 @@ class Baseline(Record):
 
 def globs_of(context: RunContext) -> tuple[str, ...]:
     """Return what no agent of this plan may change."""
-    return path_patterns.globs(context.plan.settings.protect, context.relative(context.project.definitions))
+    return path_patterns.globs(context.plan.settings.protected, context.relative(context.project.definitions))
 
 
 def startup_of(context: RunContext, task: Task) -> Startup:

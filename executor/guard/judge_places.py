@@ -163,7 +163,7 @@ def _of_path(root: str, one: str) -> Iterator[str]:
 
 def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
     """Yield the folders whose `__init__` Python would load before a protected module that a check names with dots."""
-    globs = path_patterns.globs(plan.settings.protect, plan.file)
+    globs = path_patterns.globs(plan.settings.protected, plan.file)
     for word in reach.words:
         path = f"{word.replace('.', '/')}.py" if "." in word else ""
         if path and path_patterns.matches(path, globs) and os.path.isfile(os.path.join(root, path)):

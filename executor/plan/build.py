@@ -72,6 +72,7 @@ def build_settings(data: object) -> Settings:
         strict=spot["strict"].truth(Settings.strict),
         on_change=spot["on_change"].choice(ON_CHANGE),
         protect=spot["protect"].texts(),
+        log_processors=spot["log_processors"].texts(),
         env=None if spot["env"].data is None else spot["env"].texts(),
         max_parallel=spot["max_parallel"].whole(Settings.max_parallel),
         max_output=spot["max_output"].size(GIB),

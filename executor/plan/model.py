@@ -227,6 +227,7 @@ class Settings(Record):
     strict: bool = False
     on_change: str = "note"
     protect: tuple[str, ...] = ()
+    log_processors: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None
     max_parallel: int = 3
     max_output: int = GIB
@@ -234,3 +235,9 @@ class Settings(Record):
     judge: Any = None
     sandbox: Any = None
     limits: Any = None
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Return the globs that no agent may change: those written, and the modules of log processors."""
+        modules = [path.rpartition(".")[0].replace(".", "/") for path in self.log_processors]
+        return (*self.protect, *(glob for name in modules for glob in (f"{name}.py", f"{name}/**")))

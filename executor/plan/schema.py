@@ -579,6 +579,9 @@ _SETTINGS = _mapping(
             "description": "What is ticked and changed since: say so (note), or run it again with --continue (reopen).",
         },
         "protect": _says(_TEXTS, "Globs that no agent may change."),
+        "log_processors": _says(
+            _TEXTS, "Functions (module.function) that add fields to events of the log; default none."
+        ),
         "env": _says(_NAMES, "Variables that commands get; default all."),
         "max_parallel": _says(_COUNT, "Checks side by side; default 3.", maximum=64),
         "notify": {

@@ -22,7 +22,7 @@ def brief_for(
         task_id=task.task_id,
         test=_shown(context, task),
         limits=limits,
-        protect=context.plan.settings.protect,
+        protect=context.plan.settings.protected,
         skills=skills,
         finish=finish,
     )

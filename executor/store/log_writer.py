@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.store.events import Event
+    from executor.store.log_processors import Processor
 
     Follower = Callable[[dict[str, Any]], None]
 
+MOST_ADDED = 1 << 16  # characters that one processor adds to one line
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
 
 
@@ -34,8 +36,17 @@ def timestamp(now_s: float) -> str:
 class LogWriter:
     """An open log. Values of events are masked, the envelope never is; followers see what was written."""
 
-    def __init__(self, path: str, *, mask: Callable[[str], str] = str, followers: tuple[Follower, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        mask: Callable[[str], str] = str,
+        followers: tuple[Follower, ...] = (),
+        processors: tuple[Processor, ...] = (),
+    ) -> None:
+        """`processors` add fields to events; what they add is masked too."""
         self.path = path
+        self._processors = processors
         self._mask = mask
         self._followers = followers
         self._fd = -1
@@ -141,6 +152,20 @@ class LogWriter:
         }
         for name, value in said.items():
             line[name] = self._masked(value)
+        return self._processed(line) if self._processors else line
+
+    def _processed(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Return the line with the fields that processors add; one that fails is left out from here on."""
+        for one in self._processors:
+            try:
+                added = self._masked(one.added(line))
+                if len(_encode(added)) > MOST_ADDED:
+                    raise ValueError(f"more than {MOST_ADDED} characters added to one line")  # noqa: TRY301
+                line = {**line, **added}
+            except Exception as error:  # noqa: BLE001 - code of the project must not cost the log a line
+                self._processors = tuple(other for other in self._processors if other is not one)
+                told = self._mask(f"log processor {one.path}: {type(error).__name__}: {error}; left out from here on")
+                degraded.note(one.path, told)
         return line
 
     def _masked(self, value: Any) -> Any:

@@ -27,6 +27,7 @@ from executor.system.secret_values import secrets
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from executor.store.log_processors import Processor
     from executor.system.locks import Lock
 
 AGAIN_S = 20.0
@@ -106,7 +107,20 @@ def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> R
     context = RunContext(
         ProjectView(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"])
     )
-    context.journal = LogWriter(os.path.join(root, LOG_NAME), mask=masker.mask, followers=(remember,))
+    processors = _processors(root, plan.settings.log_processors) if plan.settings.log_processors else ()
+    path = os.path.join(root, LOG_NAME)
+    context.journal = LogWriter(path, mask=masker.mask, followers=(remember,), processors=processors)
     context.strict = bool(job["strict"])
     context.interrupts.listen()
     return context
+
+
+def _processors(root: str, paths: tuple[str, ...]) -> tuple[Processor, ...]:
+    """Return the log processors that can be used; another one is reported in the log and costs the job nothing."""
+    from executor.store import log_processors
+
+    unusable = dict(log_processors.trouble(root, paths))
+    for message in unusable.values():
+        degraded.note(message, f"log processor left out: {message}")
+    usable = tuple(path for place, path in enumerate(paths) if place not in unusable)
+    return log_processors.load(root, usable, "")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
     from executor.store.context import RunContext
+    from executor.store.log_processors import Processor
 
 
 def options(parser: ArgumentParser, verb: str) -> None:
@@ -136,6 +137,8 @@ def open_context(here: project.Project, desk: ProjectView, screen: Screen, *, ve
     from executor.store.log_writer import LogWriter
     from executor.system import own_environment, procfs
 
+    processors = _processors(here, desk)
+
     own_environment.withhold()
     own_environment.close()
     procfs.adopt_orphans()
@@ -148,7 +151,8 @@ def open_context(here: project.Project, desk: ProjectView, screen: Screen, *, ve
     environ = inherited(os.environ, desk.plan.settings.env)
     python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
     context = RunContext(desk, masker=masker, environ=environ, python=python)
-    context.journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=(remember, transcript))
+    path, followers = here.path(LOG_NAME), (remember, transcript)
+    context.journal = LogWriter(path, mask=masker.mask, followers=followers, processors=processors)
     context.progress, context.waits = screen.bar, screen.waits
     if verbose:
         _trace(context)
@@ -157,6 +161,16 @@ def open_context(here: project.Project, desk: ProjectView, screen: Screen, *, ve
     if here.warning:
         screen.say(f"Note: {here.warning}")
     return context
+
+
+def _processors(here: project.Project, desk: ProjectView) -> tuple[Processor, ...]:
+    """Return the log processors of the plan; DefinitionError when one cannot be used."""
+    paths = desk.plan.settings.log_processors
+    if not paths:
+        return ()
+    from executor.store import log_processors
+
+    return log_processors.load(here.root, paths, here.definitions)
 
 
 def _trace(context: RunContext) -> None:

@@ -87,7 +87,8 @@ Each line of `.task_execution.log` is one event. This page is made by `do-tasks 
 | `event` | one of those below; readers pass over names that they do not know |
 | `status` | started, passed, failed, timed_out, cancelled, skipped, waiting, interrupted, lost, info |
 
-`phase` and `status` below are those an event has unless it says otherwise.
+`phase` and `status` below are those an event has unless it says otherwise. Fields that are not listed come from
+[log processors](definitions.md#log_processors): readers pass over them too.
 
 ## The events
 

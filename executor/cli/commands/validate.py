@@ -61,7 +61,8 @@ def run(args: Namespace) -> Verdict:
         yield from _blind_monitors(here, step, settings, read_script)
 
     def of_settings(settings: Settings, written: object) -> Iterator[ValidationIssue]:
-        return _notifiers(here.root, settings, written)
+        yield from _notifiers(here.root, settings, written)
+        yield from _log_processors(here.root, settings)
 
     found = validate(data, file=here.definitions, read_script=read_script, doubts=doubts, of_settings=of_settings)
     problems = [*found]
@@ -86,6 +87,15 @@ def _notifiers(root: str, settings: Settings, written: object) -> Iterator[Valid
         told = notify_checks.written_trouble(one, root=root, environ=os.environ)
         if told:
             yield ValidationIssue(("notify", place) if listed else ("notify",), told, severity="warning")
+
+
+def _log_processors(root: str, settings: Settings) -> Iterator[ValidationIssue]:
+    """Yield the log processors that cannot be imported, or fail on a sample event."""
+    if settings.log_processors:
+        from executor.store.log_processors import trouble
+
+        for place, told in trouble(root, settings.log_processors):
+            yield ValidationIssue(("log_processors", place), told)
 
 
 def _env_files(root: str, step: Step) -> Iterator[ValidationIssue]:
