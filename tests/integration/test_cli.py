@@ -446,7 +446,9 @@ def test_following_a_stopped_task_ends_too(project):
     finish(process)
     following = project.start("log", project.task_id(), "--follow", "--json")
     following.stdout.readline()
+    following.send_signal(signal.SIGSTOP)  # else it may see first that nobody watches the task
     project.run("stop", project.task_id())
+    following.send_signal(signal.SIGCONT)
     assert '"cancelled"' in finish(following).out
 
 

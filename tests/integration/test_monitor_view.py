@@ -772,7 +772,7 @@ def test_the_view_of_many_jobs_loads_nothing_heavy_and_reads_no_log(project):
 
 READS = """\
 import sys
-from executor.cli import main
+from executor.cli.main import main
 code = main(sys.argv[1:])
 sys.stdout.flush()
 sys.stderr.write(open("/proc/self/io").read())

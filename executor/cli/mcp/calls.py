@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Tell = Callable[[int, str], Awaitable[None]]
 
 START = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from executor import cli, pids; "
-    "pids.end_with(int(sys.argv.pop(1))); cli.entry()"
+    "import sys; sys.path.append(sys.argv.pop(1)); from executor.cli.main import entry; "
+    "from executor.system import procfs; procfs.end_with(int(sys.argv.pop(1))); entry()"
 )
 # An executor that is interrupted ends its MAIN first, by a ladder of its own.
 GENTLE: Ladder = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
