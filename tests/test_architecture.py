@@ -34,14 +34,14 @@ UPWARD = {
     "monitoring": {"plan", "checks", "store"},
     "store": {"engine", "checks"},
     "guard": {"engine", "runners"},
-    "runners": {"engine", "supervisor"},
+    "runners": {"engine"},
 }
 # Modules that touch no file, clock, process or environment.
 PURE = {
     "": "errors",
     "system": "dotenv lazy_regex masking masking_index outcome records regex_safety run_records secret_names shell",
     "monitoring": "alerts eta failing_alerts model options unseen rules",
-    "plan": "build build_monitors dependencies fields frontmatter issues limits lint model notify_schemes parts plan"
+    "plan": "build build_monitors dependencies fields frontmatter issues limits lint model parts plan"
     " roles runner_choice schema selection spec structure test_support yaml_events yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
@@ -146,7 +146,7 @@ def test_no_import_is_relative(path: Path) -> None:
     assert not [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom) and node.level]
 
 
-@pytest.mark.parametrize("name", ["checks/worker.py", "supervisor/notify_worker.py"])
+@pytest.mark.parametrize("name", ["checks/worker.py", "monitoring/notices/notify_worker.py"])
 def test_what_another_process_runs_is_alone(name: str) -> None:
     assert packages_imported(HOUSE / name) == set()
 

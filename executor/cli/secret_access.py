@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from executor.errors import DoTasksError
+from executor.monitoring.notices import notify
 from executor.plan import env_files
 from executor.store.context import inherited
 from executor.store.known_secrets import notify_names
-from executor.supervisor import notify
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NamedSecrets, secrets
 

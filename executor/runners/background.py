@@ -9,6 +9,7 @@ from executor.engine.decide import Decision
 from executor.engine.main import note_started
 from executor.errors import DefinitionError, MachineError
 from executor.monitoring import scheduler
+from executor.monitoring.notices import notify, notify_checks
 from executor.plan.plan import from_cache, snapshot
 from executor.runners import command
 from executor.runners.evidence_before import record_of
@@ -17,7 +18,6 @@ from executor.runners.process_run import LaunchRequest, begin
 from executor.store import job_record, log_reader, runs, supervisor_start
 from executor.store.context import Task
 from executor.store.events import JobRecorded, WarningRaised
-from executor.supervisor import notify, notify_checks
 from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import end_strays
 from executor.system.records import TYPE_CHECKING

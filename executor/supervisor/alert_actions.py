@@ -6,10 +6,10 @@ import os
 import time
 
 from executor.monitoring import alerts
+from executor.monitoring.notices import notify
 from executor.plan.model import Action
 from executor.store.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.store.log_writer import timestamp
-from executor.supervisor import notify
 from executor.supervisor.history import JobHistory
 from executor.system import process
 from executor.system.masking import clean_control

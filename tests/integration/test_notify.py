@@ -1,4 +1,4 @@
-"""Notices through real processes: the herald with apprise against a server of ours, a hook of the plan."""
+"""Notices through real processes: the apprise worker against a server of ours, a hook of the plan."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
+from executor.monitoring.notices.notify import WORKER, Notice, commands
+from executor.monitoring.notices.notify_worker import NOT_INSTALLED, NOT_SENT, SENT
 from executor.plan.model import Notifier
-from executor.supervisor.notify import HERALD, Notice, commands
-from executor.supervisor.notify_worker import NOT_INSTALLED, NOT_SENT, SENT
 from executor.system import process as proc
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
@@ -118,7 +118,7 @@ def test_a_bad_url_is_told_without_it(url):
 
 def test_without_apprise_the_move_is_told():
     environ = {"DO_TASKS_NOTIFY_URL": url_of(1)}
-    bare = [sys.executable, "-I", "-S", HERALD]
+    bare = [sys.executable, "-I", "-S", WORKER]
     done = subprocess.run(bare, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (NOT_INSTALLED, "")
     assert done.stdout == "apprise is not there; install it with: pip install 'do-tasks[notify]'\n"

@@ -7,8 +7,8 @@ import sys
 
 from executor.cli.secret_access import who_gets_what
 from executor.errors import DoTasksError
+from executor.monitoring.notices import notify, notify_checks
 from executor.store import interpreter, log_reader, project, runs
-from executor.supervisor import notify, notify_checks
 from executor.system import locks, procfs
 from executor.system.masking import spelled
 from executor.system.outcome import Verdict

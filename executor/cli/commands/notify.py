@@ -7,9 +7,9 @@ import os
 
 from executor.cli.commands.run import seconds
 from executor.errors import UsageError
+from executor.monitoring.notices import notify, notify_checks
 from executor.store import project
 from executor.store.known_secrets import masker_of
-from executor.supervisor import notify, notify_checks
 from executor.system import process
 from executor.system.interrupts import Interrupts
 from executor.system.masking import clean_control, spelled_json

@@ -9,6 +9,7 @@ from executor.cli.judge_notes import unprotected
 from executor.cli.validate_notes import of_spec, too_many, uncovered
 from executor.engine.runnable import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
+from executor.monitoring.notices import notify_checks
 from executor.monitoring.preflight import sightless
 from executor.plan import env_files
 from executor.plan.issues import ValidationIssue
@@ -17,7 +18,6 @@ from executor.plan.lint.proof import lint_proof
 from executor.plan.plan import read_plan, validate
 from executor.plan.spec import spec_md
 from executor.store import claude_files, interpreter, project, spec_file
-from executor.supervisor import notify_checks
 from executor.system import safe_open
 from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict

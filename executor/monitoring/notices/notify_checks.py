@@ -1,12 +1,12 @@
-"""What keeps a notifier from telling anyone, as far as it is known before a notice is sent."""
+"""Reasons why a notifier cannot send a notice, as far as they are known beforehand."""
 
 from __future__ import annotations
 
 import os
 from importlib.util import find_spec
 
+from executor.monitoring.notices.schemes import SCHEMES
 from executor.plan.issues import did_you_mean
-from executor.plan.notify_schemes import SCHEMES
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ INTERPRETERS = ("bash", "sh", "dash", "zsh", "python", "python3", "perl", "ruby"
 
 
 def trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str:
-    """Return why a notifier could tell nobody, with the next move, empty when nothing is known to be wrong.
+    """Return why a notifier cannot send, with the next move; empty when nothing is known to be wrong.
 
-    `environ` is what the notifier is given; of a URL only the scheme is quoted.
+    `environ` is the environment of the notifier. Of a URL only the scheme is quoted.
     """
     if notifier.kind == "command":
         unset = (name for name in notifier.env if not environ.get(name))
-        told = (f"{name} is not set, which it is to be given: export it" for name in unset)
-        return next(told, "") or next(_of_command(notifier.target, root, environ), "")
+        missing = (f"{name} is not set, which it is to be given: export it" for name in unset)
+        return next(missing, "") or next(_of_command(notifier.target, root, environ), "")
     if notifier.kind == "url":
         return of_scheme(notifier.target) or _of_apprise()
     url = environ.get(notifier.target, "").strip()
@@ -38,7 +38,7 @@ def trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str
 
 
 def written_trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str:
-    """Return what is wrong with a notifier whatever the environment: an unknown scheme, a file that is not there."""
+    """Return the error of a notifier that no environment can cure: an unknown scheme, a missing file."""
     if notifier.kind == "env":
         return ""
     if notifier.kind == "url":
@@ -47,7 +47,7 @@ def written_trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]
 
 
 def of_scheme(url: str) -> str:
-    """Return what is wrong with a URL's scheme; nothing else of it is quoted."""
+    """Return the error in the scheme of a URL, empty for none; nothing else of the URL is quoted."""
     scheme = url.partition("://")[0].lower()
     if scheme in SCHEMES:
         return ""
@@ -59,7 +59,7 @@ def _of_apprise() -> str:
 
 
 def _of_command(text: str, root: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what the programs of a command lack; what is only known when it runs is not asked."""
+    """Yield the error of each program of a command that is missing, as far as the text alone shows it."""
     from executor.system.shell.syntax import read
     from executor.system.shell.tree import nested
 
@@ -75,7 +75,7 @@ def _of_command(text: str, root: str, environ: Mapping[str, str]) -> Iterator[st
 
 
 def _own_words(values: tuple[str | None, ...]) -> list[str | None]:
-    """Return the words of a command without assignments, and without what only starts another one."""
+    """Return the words of a command without assignments and without programs that only start another one."""
     words = [*values]
     while words and words[0] is not None and (_is_assignment(words[0]) or words[0] in STARTERS):
         del words[0]

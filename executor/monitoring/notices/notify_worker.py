@@ -1,8 +1,8 @@
-"""Sends one notice through apprise, alone in a process that may be stopped.
+"""The program that sends one notice through apprise, in a process of its own that may be stopped.
 
-`python -I herald.py` with the URL in DO_TASKS_NOTIFY_URL, never in argv, which everybody may read. Exit 0 = sent,
-1 = not sent, 3 = apprise is not installed; stdout has one line that says so, and never holds the URL: what apprise
-and its services print goes nowhere. Imports nothing of ours.
+`python -I notify_worker.py` with the URL in DO_TASKS_NOTIFY_URL, never in argv, which every user may read.
+Exit 0 = sent, 1 = not sent, 3 = apprise is not installed. stdout has one line with the result, never the URL: the
+output of apprise and its services is discarded. Imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TYPES = {"alert": "warning", "died": "failure", "recovered": "success", "finishe
 
 
 def main(environ: Mapping[str, str]) -> tuple[int, str]:
-    """Send what the environment says; return the exit code, and the one line to print."""
+    """Send the notice of the environment; return the exit code and the one line to print."""
     url = environ.get("DO_TASKS_NOTIFY_URL", "").strip()
     if not url:
         name = environ.get("DO_TASKS_NOTIFY_FROM") or "DO_TASKS_NOTIFY_URL"
@@ -32,23 +32,23 @@ def main(environ: Mapping[str, str]) -> tuple[int, str]:
     except ImportError:
         return NOT_INSTALLED, "apprise is not there; install it with: pip install 'do-tasks[notify]'"
     asset = apprise.AppriseAsset(app_id="do-tasks", app_desc="do-tasks", async_mode=False)
-    tower = apprise.Apprise(asset=asset)
-    if not tower.add(url):
+    services = apprise.Apprise(asset=asset)
+    if not services.add(url):
         return NOT_SENT, "not sent: no URL that apprise knows; its form for each service: https://appriseit.com"
-    return _sent(apprise, tower, environ)
+    return _sent(apprise, services, environ)
 
 
-def _sent(apprise: Any, tower: Any, environ: Mapping[str, str]) -> tuple[int, str]:
+def _sent(apprise: Any, services: Any, environ: Mapping[str, str]) -> tuple[int, str]:
     notice = environ.get("DO_TASKS_NOTICE", "notice")
-    with apprise.LogCapture(level=apprise.logging.WARNING) as said:
-        sent = tower.notify(
+    with apprise.LogCapture(level=apprise.logging.WARNING) as warnings:
+        sent = services.notify(
             body=environ.get("DO_TASKS_MESSAGE") or notice,
             title=f"do-tasks: {notice}",
             notify_type=TYPES.get(notice, "info"),
             body_format="text",
         )
-        # Of what a service said only its number is told: its words may quote the URL.
-        code = re.search(r"\berror=([0-9]{3})\b", said.getvalue())
+        # Only the status code of an answer is reported: its text may quote the URL.
+        code = re.search(r"\berror=([0-9]{3})\b", warnings.getvalue())
     if sent:
         return SENT, "sent"
     why = f"it answered {code[1]}" if code else "it did not answer, or is not reachable from here"
@@ -56,7 +56,7 @@ def _sent(apprise: Any, tower: Any, environ: Mapping[str, str]) -> tuple[int, st
 
 
 def entry() -> int:
-    """Print the one line to the stdout that we were given; everything else that is printed is lost."""
+    """Print the one line to the given stdout; all else that is printed is discarded."""
     stdout, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -64,7 +64,7 @@ def entry() -> int:
     os.environ.pop("DO_TASKS_NOTIFY_URL", None)
     try:
         code, line = main(environ)
-    except Exception as error:  # noqa: BLE001 - whatever a service raises is one line without its words
+    except Exception as error:  # noqa: BLE001 - any error of a service is reported in one line without its text
         code, line = NOT_SENT, f"not sent: {type(error).__name__} in apprise; check the URL and the service"
     os.write(stdout, f"{line}\n".encode())
     return code

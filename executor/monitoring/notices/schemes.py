@@ -1,4 +1,4 @@
-"""The schemes of URLs by which apprise tells people, as far as apprise 2.2 knows them."""
+"""The URL schemes of apprise 2.2."""
 
 from __future__ import annotations
 
