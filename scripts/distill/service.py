@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distill.tinker_server.entry import Address
 
 LOOPBACK = "127.0.0.1"
-EXTRA = "pip install -c constraints.txt torch==2.13.0 'do-tasks[pipeline]'"
+EXTRA = "pip install -c constraints.txt torch==2.13.0 -r requirements/demo.txt"
 
 
 def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:

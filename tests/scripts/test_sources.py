@@ -85,7 +85,9 @@ def test_without_the_hubs_library_the_way_out_is_said(project):
     wanted = ("corpus.source=hub", "corpus.dataset=someone/plays")
     done = project.run("03_explore_dataset.py", *wanted, PYTHONPATH=str(blocked))
     assert done.code == 1
-    assert done.err == ('error: the hub needs `pip install "do-tasks[hub]"`; corpus.source=packaged works without\n')
+    assert done.err == (
+        "error: the hub needs: pip install -r requirements/hub.txt; corpus.source=packaged works without\n"
+    )
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.integration.projects import Project, finish
 HERE = Path(__file__).resolve().parent
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 SMALL = ["--width", "48", "--layers", "2", "--block", "32", "--warmup", "20"]
-NEEDS_TORCH = "torch is not installed: pip install -c constraints.txt 'do-tasks[train]'"
+NEEDS_TORCH = "torch is not installed: pip install -c constraints.txt torch==2.13.0 -r requirements/demo.txt"
 FIRST_LOSS = {"criterion": "It trains", "at": "start", "file": "training_logs/loss.txt"}
 TITLE = "Train the student"
 

@@ -18,7 +18,7 @@ SKILL = Path(__file__).resolve().parents[2] / ".claude" / "skills" / "tinker-api
 def tinker():
     """The SDK, imported once: it takes seconds."""
     os.environ["TINKER_TELEMETRY"] = "0"
-    return pytest.importorskip("tinker", reason="tinker is not installed: pip install -e '.[sdk]'")
+    return pytest.importorskip("tinker", reason="tinker is not installed: pip install -r requirements/run.txt")
 
 
 BLOCKS = [

@@ -19,7 +19,7 @@ REFERENCE = (SKILL / "quick-reference.md").read_text(encoding="utf-8")
 def tinker():
     """The SDK, imported once: it takes seconds."""
     os.environ["TINKER_TELEMETRY"] = "0"
-    return pytest.importorskip("tinker", reason="tinker is not installed: pip install -e '.[sdk]'")
+    return pytest.importorskip("tinker", reason="tinker is not installed: pip install -r requirements/run.txt")
 
 
 def rows(heading):
