@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections import Counter
 
 import pytest
 
+from benchmarks import trace_step
 from benchmarks.goals import GOALS, Goal, Verdict, judged
 from benchmarks.measure import BenchError, Row, Sample, Series, interleave, timed
 from benchmarks.peers import PEERS, Generated
@@ -176,3 +178,17 @@ def test_the_interpreter_is_read_from_a_console_script(head, tmp_path):
     script = tmp_path / "do-tasks"
     script.write_text(head.format(python=sys.executable))
     assert interpreter_of(str(script)) == sys.executable
+
+
+def test_a_stack_that_leaves_a_package_and_enters_it_again_is_reported():
+    way = [("engine/step.py", "run_step"), ("runners/agent_run.py", "attempt"), ("engine/main.py", "judge")]
+    assert trace_step.returning(way) == ["engine"]
+
+
+def test_the_way_of_a_step_enters_no_package_twice():
+    done = subprocess.run(
+        [sys.executable, trace_step.__file__], capture_output=True, text=True, timeout=120, check=True, cwd="/"
+    )
+    assert "spawn of MAIN: depth" in done.stdout
+    assert "write of SPEC.md: depth" in done.stdout
+    assert "entered twice" not in done.stdout
