@@ -33,7 +33,7 @@ UPWARD = {
     "system": {"store"},
     "monitoring": {"plan", "checks", "store"},
     "store": {"engine", "checks"},
-    "guard": {"engine", "runners"},
+    "guard": {"engine"},
     "runners": {"engine"},
 }
 # Modules that touch no file, clock, process or environment.

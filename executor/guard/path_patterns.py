@@ -8,7 +8,6 @@ from functools import cache
 
 from executor.errors import SpecError
 from executor.plan.spec import spec_md
-from executor.runners.brief import JUDGES
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
     States = frozenset[int]
 
+# Judges of every plan, beside what its settings protect.
+JUDGES = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**")
 ANY = "**"
 WILD = re.compile(r"[*?\[]")
 CACHES = frozenset(("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"))

@@ -10,7 +10,7 @@ from executor.plan import env_files, roles
 from executor.runners import agent_setup as kits
 from executor.runners import brief, claude_code, process_run
 from executor.runners.agent import request as orders
-from executor.runners.agent.budget import reached
+from executor.runners.agent.usage import limit_reached
 from executor.runners.agent_output import said_before, used
 from executor.store import log_reader, runs
 from executor.store.events import MainStarted
@@ -51,7 +51,7 @@ class AgentLaunch:
     @property
     def spent_out(self) -> str:
         """Why there is no next run: Claude Code counts anew in each, so what is left is reckoned here."""
-        return reached(self._used, self._kit.bounds)[1] if self._kit.program else ""
+        return limit_reached(self._used, self._kit.bounds)[1] if self._kit.program else ""
 
     def argv(self) -> tuple[str, ...]:
         """Return what the launcher starts."""
@@ -206,4 +206,4 @@ def _with_talk(context: RunContext, task: Task) -> str:
     """Return the folder of the newest run of this task that left its conversation, empty when there is none."""
     newest = runs.main_number(runs.newest_main(context.root, task.task_id))
     folders = [context.folder(task, f"main.{number}") for number in range(newest, 0, -1)]
-    return next((one for one in folders if os.path.exists(os.path.join(one, orders.TALK))), "")
+    return next((one for one in folders if os.path.exists(os.path.join(one, orders.TRAJECTORY))), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.runners.agent.budget import Spent, reached
+from executor.runners.agent.usage import Usage, limit_reached
 from executor.runners.agent_events import Closed, Stream, Turned
 from executor.store import log_reader, runs
 from executor.store.events import AgentTurned
@@ -43,8 +43,8 @@ class AgentOutput:
         if self._bounds is None:
             return ""
         lasted_s = self._before.seconds + self._context.now() - self._began
-        spent = Spent(input=self._before.input + self._tokens, seconds=lasted_s)
-        return reached(spent, self._bounds)[1]
+        spent = Usage(input=self._before.input + self._tokens, seconds=lasted_s)
+        return limit_reached(spent, self._bounds)[1]
 
     def _read(self) -> None:
         if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
@@ -73,13 +73,13 @@ class AgentOutput:
                 self._context.log(AgentTurned(run=self._run, **one.asdict()), self._task)
 
 
-def used(context: RunContext, task: Task) -> Spent:
+def used(context: RunContext, task: Task) -> Usage:
     """Return what the runs of a task have used so far, as the log has it: turns, tokens (as input), seconds."""
     lines = log_reader.task_lines(context.root, task.task_id)
     turns = [line for line in lines if line.get("event") == "AgentTurned"]
     tokens = {str(line.get("run")): int(line.get("tokens", 0)) for line in turns}
     lasted = [float(line.get("duration_s") or 0.0) for line in lines if line.get("event") == "MainFinished"]
-    return Spent(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
+    return Usage(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
 
 
 def said_before(context: RunContext, task: Task) -> tuple[str, int, float]:

@@ -127,7 +127,7 @@ def _judge(
     confine.look_over(context, task, run)
     if tampered:
         outcome, failure = Outcome(Verdict.FAILED, tampered), "tampered"
-    talk = os.path.join(context.folder(task, run), orders.TALK)
+    talk = os.path.join(context.folder(task, run), orders.TRAJECTORY)
     context.log(
         MainFinished(
             status=outcome.verdict,

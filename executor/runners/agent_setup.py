@@ -11,11 +11,12 @@ from executor.plan import roles
 from executor.plan.limits import AgentLimits, bounds_of, sandbox_of
 from executor.plan.model import Main
 from executor.runners import brief
-from executor.runners.briefing import brief_for
-from executor.store import claude_files
+from executor.store import claude_files, log_reader
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from executor.plan.roles import Role, Skill
     from executor.store.context import RunContext, Task
 
@@ -106,10 +107,31 @@ def _lacks_of_claude_code(held: Containment) -> str:
 
 def told(context: RunContext, task: Task, kit: AgentSetup, *, finish: str) -> str:
     """Return the whole first word to an agent: its skills, then the brief. Masked."""
-    bounds = kit.bounds
-    limits = brief.Limits(turns=bounds.turns, tokens=bounds.tokens, usd=bounds.usd, seconds=bounds.seconds)
-    body = brief.text(brief_for(context, task, kit.skills, limits=limits, finish=finish))
+    body = brief.text(brief_for(context, task, kit.skills, limits=kit.bounds, finish=finish))
     return context.masker.mask("\n\n".join(filter(None, (brief.skills_text(kit.skills), body))))
+
+
+def brief_for(
+    context: RunContext, task: Task, skills: tuple[Skill, ...], *, limits: AgentLimits, finish: str
+) -> brief.Brief:
+    """Return the brief of a task."""
+    return brief.brief_of(
+        task.step.replace(title=task.title),
+        task_id=task.task_id,
+        test=_test_result(context, task),
+        limits=limits,
+        protect=context.plan.settings.protected,
+        skills=skills,
+        finish=finish,
+    )
+
+
+def _test_result(context: RunContext, task: Task) -> brief.PhaseResult:
+    """Return the result of TEST from the log."""
+    lines = [line for line in log_reader.task_lines(context.root, task.task_id) if line.get("phase") == "TEST"]
+    ended: dict[str, Any] = next((line for line in reversed(lines) if line.get("status") != "started"), {})
+    keys = {"verdict": "status", "reason": "reason", "command": "command", "tail": "output"}
+    return brief.PhaseResult(**{name: str(ended.get(key) or "") for name, key in keys.items()})
 
 
 def misfit(context: RunContext, task: Task) -> SetupError | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from executor.guard.path_patterns import JUDGES
+from executor.plan.limits import AgentLimits
 from executor.plan.model import Main
 from executor.plan.roles import SKILL_FILE
 from executor.system.masking import clean_control
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 TAIL_CHARS = 4000
-JUDGES = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**")
 RECORDS = (".task_execution.log", ".do-tasks/**")
+LIMITS = ("turns", "tokens", "usd", "seconds")  # those that an agent is told
+NO_LIMITS = AgentLimits(turns=0)
 
 
 class Judged(Record):
@@ -30,22 +33,13 @@ class Judged(Record):
     how: str
 
 
-class Shown(Record):
+class PhaseResult(Record):
     """What TEST showed: `verdict` as in outcome.Verdict, empty when it was not run; `tail` is the end of its output."""
 
     verdict: str = ""
     reason: str = ""
     command: str = ""
     tail: str = ""
-
-
-class Limits(Record):
-    """Where an agent is stopped; 0 = no limit."""
-
-    turns: int = 0
-    tokens: int = 0
-    usd: float = 0.0
-    seconds: float = 0.0
 
 
 class Brief(Record):
@@ -59,8 +53,8 @@ class Brief(Record):
     command: str = ""
     criteria: tuple[Judged, ...] = ()
     checks: tuple[str, ...] = ()
-    test: Shown = Shown()
-    limits: Limits = Limits()
+    test: PhaseResult = PhaseResult()
+    limits: AgentLimits = NO_LIMITS
     rules: tuple[str, ...] = ()
     skills: tuple[Skill, ...] = ()
     finish: str = ""
@@ -71,8 +65,8 @@ def brief_of(
     step: Step,
     *,
     task_id: str,
-    test: Shown,
-    limits: Limits,
+    test: PhaseResult,
+    limits: AgentLimits,
     protect: Iterable[str] = (),
     skills: tuple[Skill, ...] = (),
     finish: str = "",
@@ -155,7 +149,7 @@ def as_json(brief: Brief) -> dict[str, Any]:
         ],
         "checks": list(map(clean_control, brief.checks)),
         "test": {key: clean_control(value) for key, value in _cut(brief.test).asdict().items()},
-        "limits": {key: value or None for key, value in brief.limits.asdict().items()},
+        "limits": {name: getattr(brief.limits, name) or None for name in LIMITS},
         "rules": list(map(clean_control, brief.rules)),
         "skills": [_named(skill) for skill in brief.skills],
         "finish": clean_control(brief.finish),
@@ -163,7 +157,7 @@ def as_json(brief: Brief) -> dict[str, Any]:
     }
 
 
-def limits_in_words(limits: Limits) -> str:
+def limits_in_words(limits: AgentLimits) -> str:
     """`at most 50 turns, 200,000 tokens, 2.00 US dollars, 30 minutes`; empty without any."""
     said = [f"{value:,} {unit}" for value, unit in ((limits.turns, "turns"), (limits.tokens, "tokens")) if value]
     if limits.usd:
@@ -203,7 +197,7 @@ def _checks(checks: tuple[str, ...]) -> list[str]:
     return ["", head, *(f"- {_line(check)}" for check in checks)] if checks else []
 
 
-def _test(test: Shown) -> list[str]:
+def _test(test: PhaseResult) -> list[str]:
     if not test.verdict:
         return []
     said = f"{test.verdict}: {_line(test.reason)}" if test.reason else test.verdict
@@ -212,7 +206,7 @@ def _test(test: Shown) -> list[str]:
     return [f"{said}{ran}", *(_fenced(tail, "text") if tail.strip() else ())]
 
 
-def _cut(test: Shown) -> Shown:
+def _cut(test: PhaseResult) -> PhaseResult:
     if len(test.tail) <= TAIL_CHARS:
         return test
     return test.replace(tail=f"[{len(test.tail) - TAIL_CHARS} characters left out]\n{test.tail[-TAIL_CHARS:]}")

@@ -12,7 +12,7 @@ from executor.guard import brief_memory, briefed_judges, person
 from executor.plan.limits import rounds_of
 from executor.plan.model import Main
 from executor.runners import brief
-from executor.runners.briefing import brief_for
+from executor.runners.agent_setup import brief_for
 from executor.runners.evidence_before import remember
 from executor.runners.process_run import outlast_the_tick
 from executor.store import claude_files, log_reader, runs
@@ -58,7 +58,7 @@ def _write(context: RunContext, task: Task, run: str, skills: tuple[Skill, ...],
     folder = context.folder(task, run)
     result = context.relative(os.path.join(folder, "result.json"))
     finish = brief.finish_of("host", result_path=result)
-    told = brief_for(context, task, skills, limits=brief.Limits(), finish=finish).replace(found=found)
+    told = brief_for(context, task, skills, limits=brief.NO_LIMITS, finish=finish).replace(found=found)
     files.replace(os.path.join(folder, "brief.md"), context.masker.mask(brief.text(told)).encode())
     body = context.masker.mask_all(brief.as_json(told))
     files.replace(os.path.join(folder, "brief.json"), json.dumps(body, ensure_ascii=False).encode())

@@ -8,7 +8,7 @@ import stat
 from executor.errors import MachineError
 from executor.runners.agent import edits
 from executor.runners.agent.edits import RefusedError
-from executor.runners.agent.tool_result import ToolResult
+from executor.runners.agent.tools import ToolResult
 from executor.system import files
 from executor.system.masking import VEIL, clean_control
 from executor.system.records import TYPE_CHECKING

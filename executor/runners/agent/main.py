@@ -1,4 +1,4 @@
-"""The agent as a program: it reads its order, works, leaves its claims, exits 0 when it handed in."""
+"""The agent as a program: read the request, work, write the claims; exit 0 when the work was handed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from executor.guard.mounts import contained
 from executor.guard.path_patterns import matches
 from executor.guard.start_files import ANYWHERE
 from executor.plan.roles import BASH, EDITOR
-from executor.runners.agent import request as orders
+from executor.runners.agent import request as requests
 from executor.runners.agent import tools as tool_list
 from executor.runners.agent.conversation import Conversation
 from executor.runners.agent.editor import Editor
@@ -37,24 +37,24 @@ SCRATCH = "scratch"
 GIT = ".git"
 RESULT = "result.json"
 LONGEST_S = 86_400.0  # of one answer, in a plan that sets no limit
-GRACE_S = 1.0  # for our own waits to end first: they say more
+GRACE_S = 1.0  # waits of the model itself end first: their errors say more
 
 
 class Interrupted(BaseException):
-    """Somebody ended us while we waited for the model."""
+    """A signal came during a request to the model."""
 
 
 class ModelTimeout(BaseException):
-    """The service went on, with signs of life alone, past the time that is left."""
+    """The service sent no complete answer within the time that is left."""
 
 
 class AgentSignals(Interrupts):
-    """Signals that end a command at once, and a wait for the model too."""
+    """Signals that end a command, or a request to the model, at once."""
 
     def listen(self) -> None:
         super().listen()
-        signal.signal(signal.SIGALRM, _be_late)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is no business of ours
+        signal.signal(signal.SIGALRM, _time_out)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the agent outlives its terminal
 
     waiting = False
 
@@ -64,90 +64,96 @@ class AgentSignals(Interrupts):
             raise Interrupted
 
 
-def _be_late(number: int, frame: FrameType | None) -> None:
+def _time_out(number: int, frame: FrameType | None) -> None:
     raise ModelTimeout
 
 
 def entry() -> NoReturn:
-    """Run as a program: the run folder."""
+    """Run as a program; its argument is the run folder."""
     masker = masking.Masker(secret_values.secrets(os.environ))
     code = 70
     try:
-        order = orders.read(sys.argv[1])
-        masker.learn(secret_values.secrets(os.environ, NamedSecrets(order.urls, order.filed)))
-        code = work(order, masker, os.environ)
-    except Exception:  # noqa: BLE001 - it is told, masked, and the run has failed
+        request = requests.read(sys.argv[1])
+        masker.learn(secret_values.secrets(os.environ, NamedSecrets(request.urls, request.filed)))
+        code = work(request, masker, os.environ)
+    except Exception:  # noqa: BLE001 - it is printed, masked, and the run has failed
         import traceback
 
         sys.stderr.write(masker.mask(traceback.format_exc()))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # threads of the SDK must not keep us
+    os._exit(code)  # threads of the SDK must not keep the process alive
 
 
-def work(order: AgentRequest, masker: masking.Masker, environ: Mapping[str, str]) -> int:
-    """Do the order; return the exit code. Everything printed is masked."""
-    os.chdir(order.root)
+def work(request: AgentRequest, masker: masking.Masker, environ: Mapping[str, str]) -> int:
+    """Do the request; return the exit code. Everything printed is masked."""
+    os.chdir(request.root)
     own_environment.withhold()
-    ears = AgentSignals()
-    ears.listen()
-    say = _printer(masker)
-    talk = Conversation(order, masker)
+    signals = AgentSignals()
+    signals.listen()
+    emit = _printer(masker)
+    conversation = Conversation(request, masker)
     try:
-        service = client(environ, order.bounds)
-        ears.waiting = True
-        order = order.replace(model=resolve(service, order.model))
-        ears.waiting = False
-        talk = Conversation(order, masker)
-        end = _talk_on(order, talk, service, ears, masker, say)
+        service = client(environ, request.bounds)
+        signals.waiting = True
+        request = request.replace(model=resolve(service, request.model))
+        signals.waiting = False
+        conversation = Conversation(request, masker)
+        end = _converse(request, conversation, service, signals, masker, emit)
     except ServiceError as error:
         end = End(error.kind, str(error))
     except Interrupted:
-        end = End("interrupted", ears.reason)
-    if ears.count:
-        end = End("interrupted", ears.reason)
-    _leave(order, end)
-    if talk.messages:
-        talk.save(end.kind, end.text)
-    say(_last_word(talk, end))
+        end = End("interrupted", signals.reason)
+    if signals.count:
+        end = End("interrupted", signals.reason)
+    _write_result(request, end)
+    if conversation.messages:
+        conversation.save(end.kind, end.text)
+    emit(_result_event(conversation, end))
     if end.code:
         sys.stderr.write(f"{masker.mask(end.text)}\n")
     return end.code
 
 
-def _talk_on(
-    order: AgentRequest,
-    talk: Conversation,
+def _converse(
+    request: AgentRequest,
+    conversation: Conversation,
     service: Any,
-    ears: AgentSignals,
+    signals: AgentSignals,
     masker: masking.Masker,
-    say: Callable[[dict[str, Any]], None],
+    emit: Callable[[dict[str, Any]], None],
 ) -> End:
     def note(text: str) -> None:
-        say({"type": "system", "subtype": "note", "text": text})
+        emit({"type": "system", "subtype": "note", "text": text})
 
-    model = _InterruptibleModel(service, order.model, ears, bounds=order.bounds, note=note, sleep=ears.sleep)
-    offered = tool_list.offered(order.tools, order.model)
-    say(
-        {"type": "system", "subtype": "init", "session_id": talk.session, "model": order.model, "tools": [*order.tools]}
+    model = _InterruptibleModel(service, request.model, signals, bounds=request.bounds, note=note, sleep=signals.sleep)
+    offered = tool_list.offered(request.tools, request.model)
+    emit(
+        {
+            "type": "system",
+            "subtype": "init",
+            "session_id": conversation.session,
+            "model": request.model,
+            "tools": [*request.tools],
+        }
     )
-    talk.begin(order.brief)
-    talk.save("working")
-    loop = Loop(order, talk, model, tools=_tools(order, ears, masker), offered=offered)
-    return loop.run(say)
+    conversation.begin(request.brief)
+    conversation.save("working")
+    loop = Loop(request, conversation, model, tools=_tools(request, signals, masker), offered=offered, emit=emit)
+    return loop.run()
 
 
 class _InterruptibleModel(Model):
-    """A model whose answer is not waited for when somebody ends us."""
+    """A model whose request ends at a signal, and at the time limit."""
 
-    def __init__(self, service: Any, name: str, ears: AgentSignals, **more: Any) -> None:
+    def __init__(self, service: Any, name: str, signals: AgentSignals, **more: Any) -> None:
         super().__init__(service, name, **more)
-        self._ears = ears
+        self._signals = signals
 
     def ask(self, *, left_s: float, **question: Any) -> Any:
-        if self._ears.count:
+        if self._signals.count:
             raise Interrupted
-        self._ears.waiting = True
+        self._signals.waiting = True
         signal.setitimer(signal.ITIMER_REAL, min(left_s, LONGEST_S) + GRACE_S)
         try:
             return super().ask(left_s=left_s, **question)
@@ -155,119 +161,119 @@ class _InterruptibleModel(Model):
             raise ServiceError("seconds", f"the model's service gave no answer within {left_s:.0f} s") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self._ears.waiting = False
+            self._signals.waiting = False
 
 
-def _tools(order: AgentRequest, ears: AgentSignals, masker: masking.Masker) -> dict[str, Tool]:
-    """Return the tools of the order by name, each bound to the project."""
-    scratch = files.private_folder(os.path.join(order.folder, SCRATCH))
+def _tools(request: AgentRequest, signals: AgentSignals, masker: masking.Masker) -> dict[str, Tool]:
+    """Return the tools of the request by name, each bound to the project."""
+    scratch = files.private_folder(os.path.join(request.folder, SCRATCH))
     files.private_folder(os.path.join(scratch, "tmp"))
     known: dict[str, Tool] = {
-        BASH: _shell(order, scratch, ears, masker),
-        EDITOR: _editor(order, masker),
+        BASH: _shell(request, scratch, signals, masker),
+        EDITOR: _editor(request, masker),
     }
-    return {name: known[name] for name in order.tools if name in known}
+    return {name: known[name] for name in request.tools if name in known}
 
 
-def _shell(order: AgentRequest, scratch: str, ears: AgentSignals, masker: masking.Masker) -> Shell:
+def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: masking.Masker) -> Shell:
     from executor.guard.protect import present
 
-    told = {name: value for name, value in os.environ.items() if name in order.env}
+    inherited = {name: value for name, value in os.environ.items() if name in request.env}
     home = os.path.expanduser("~")
-    judges = (*present(order.root, order.guarded), *order.judges)
+    judges = (*present(request.root, request.guarded), *request.judges)
 
     def wrap(argv: tuple[str, ...]) -> tuple[str, ...]:
         return contained(
-            order.containment,
+            request.containment,
             argv,
-            root=order.root,
+            root=request.root,
             scratch=scratch,
             home=home,
-            read_only=(*judges, *order.locked),
-            keep=order.keep,
-            sight=order.sight.replace(sockets=(*order.sight.sockets, *listening())),
+            read_only=(*judges, *request.locked),
+            keep=request.keep,
+            sight=request.sight.replace(sockets=(*request.sight.sockets, *listening())),
         )
 
     return Shell(
-        root=order.root,
+        root=request.root,
         env=environment(
-            told,
-            names=order.allowed,
+            inherited,
+            names=request.allowed,
             extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)},
-            named=NamedSecrets(order.urls, order.filed),
+            named=NamedSecrets(request.urls, request.filed),
         ),
-        token=order.token,
-        folder=order.folder,
+        token=request.token,
+        folder=request.folder,
         wrap=wrap,
         masker=masker,
-        limit_s=order.bounds.command_s,
-        interrupts=ears,
+        limit_s=request.bounds.command_s,
+        interrupts=signals,
     )
 
 
-def _editor(order: AgentRequest, masker: masking.Masker) -> Tool:
+def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
     def refuses(path: str) -> str:
-        glob = matches(path, (*order.guarded, *order.steering, ".task_execution.log*", ".do-tasks/**"))
+        glob = matches(path, (*request.guarded, *request.steering, ".task_execution.log*", ".do-tasks/**"))
         if glob:
             return f"{glob} judges this work, or records it: no agent changes it"
-        return _not_its_own(order, path)
+        return _not_its_own(request, path)
 
     editor = Editor(
-        root=order.root,
+        root=request.root,
         refuses=refuses,
-        views_only=order.views_only,
+        views_only=request.views_only,
         masker=masker,
         readable=(),
-        hidden=(*order.hidden, *order.sight.hidden),
+        hidden=(*request.hidden, *request.sight.hidden),
     )
     return lambda given, **_: editor(given)
 
 
-def _not_its_own(order: AgentRequest, path: str) -> str:
-    """Return why a path is not written, though it judges nothing; empty when it may be."""
+def _not_its_own(request: AgentRequest, path: str) -> str:
+    """Return why a path that judges nothing is not written all the same; empty when it may be."""
     names = path.split("/")
-    if matches(path, (*order.locked, f"{GIT}/**")):
+    if matches(path, (*request.locked, f"{GIT}/**")):
         return f"{path} is of the environment, or starts by itself: the plan locks it (sandbox: {{write: [...]}})"
-    if any(name in ANYWHERE for name in names) and not os.path.lexists(os.path.join(order.root, path)):
+    if any(name in ANYWHERE for name in names) and not os.path.lexists(os.path.join(request.root, path)):
         return f"{path} would start by itself, unasked: the plan does not allow it (sandbox: {{write: [...]}})"
     return ""
 
 
-def _leave(order: AgentRequest, end: End) -> None:
-    """Put the claims beside what the agent's own scripts reported."""
+def _write_result(request: AgentRequest, end: End) -> None:
+    """Write the claims, together with the results that scripts of the agent reported."""
     if not end.claims.criteria and end.kind not in ("done", "not_met"):
         return
-    reported = os.path.join(order.folder, SCRATCH, RESULT)
+    reported = os.path.join(request.folder, SCRATCH, RESULT)
     if os.path.islink(reported):  # its target may be a file that the shell cannot read
         os.unlink(reported)
-    told = read_result(reported)
-    if not told.written and order.before:
-        told = read_result(os.path.join(order.before, RESULT))  # what its scripts reported in the round before
+    found = read_result(reported)
+    if not found.written and request.before:
+        found = read_result(os.path.join(request.before, RESULT))  # of the round before
     body = {
-        "criteria": {**told.criteria, **end.claims.criteria},
-        "metrics": told.metrics,
-        "note": end.claims.summary or told.note,
+        "criteria": {**found.criteria, **end.claims.criteria},
+        "metrics": found.metrics,
+        "note": end.claims.summary or found.note,
     }
-    files.replace(os.path.join(order.folder, RESULT), json.dumps(body).encode())
+    files.replace(os.path.join(request.folder, RESULT), json.dumps(body).encode())
 
 
-def _last_word(talk: Conversation, end: End) -> dict[str, Any]:
-    spent = talk.spent
+def _result_event(conversation: Conversation, end: End) -> dict[str, Any]:
+    usage = conversation.usage
     return {
         "type": "result",
         "subtype": "success" if end.kind == "done" else f"error_{end.kind}",
         "is_error": end.kind != "done",
-        "num_turns": spent.turns,
+        "num_turns": usage.turns,
         "result": end.text,
-        "total_cost_usd": spent.usd,
-        "session_id": talk.session,
+        "total_cost_usd": usage.usd,
+        "session_id": conversation.session,
         "permission_denials": [],
     }
 
 
 def _printer(masker: masking.Masker) -> Callable[[dict[str, Any]], None]:
-    def say(event: dict[str, Any]) -> None:
+    def emit(event: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(masker.mask_all(event), ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    return say
+    return emit

@@ -1,4 +1,4 @@
-"""What the executor tells the process of an agent, in a file of its run folder."""
+"""The task of an agent's process, as a file of its run folder."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
 FILE = "agent.json"
-TALK = "trajectory.json"
+TRAJECTORY = "trajectory.json"
+NESTED = {"bounds": AgentLimits, "containment": Containment, "sight": Sight}
 
 
 class AgentRequest(Record):
-    """All that an agent's process needs; no secret is in it.
+    """All that an agent's process needs, without secrets.
 
-    `root` and `folder` (of the run) are absolute; `env` names what the shell inherits, `allowed` the secrets among it.
-    `urls` and `filed` name variables that are secrets because the plan says so; `hidden` are files it may not read.
-    `locked` are paths of the project that are read-only beside those, `keep` and `sight` what is seen of the rest.
-    `before` is the folder of a run whose conversation goes on, `word` what the agent is told then. `digest` is of what
-    MAIN does: a conversation about something else is not continued. `guarded` and `steering` are globs of what it must
-    not change, `judges` paths of those that are there besides what the former guard.
+    `root` and `folder` (of the run) are absolute; `env` names the variables of the shell, `allowed` the secrets among
+    them. `urls` and `filed` name variables that the plan makes secrets; `hidden` are files that the agent may not read.
+    `locked` are further read-only paths of the project, `keep` and `sight` the visible part of the rest. `before` is
+    the folder of the run whose conversation is continued, `word` the next message then; `digest` is of MAIN: a
+    conversation about another MAIN is not continued. `guarded` and `steering` are globs of files that the agent must
+    not change, `judges` existing paths of that kind that the globs do not cover.
     """
 
     root: str
@@ -57,27 +57,19 @@ class AgentRequest(Record):
     sight: Sight = Sight()
 
 
-def write(order: AgentRequest) -> None:
-    """Leave the order in its run folder."""
-    nested = {name: getattr(order, name).asdict() for name in ("bounds", "containment", "sight")}
-    body = {**order.asdict(), **nested}
-    files.replace(os.path.join(order.folder, FILE), json.dumps(body).encode())
+def write(request: AgentRequest) -> None:
+    """Write the request into its run folder."""
+    body = {**request.asdict(), **{name: getattr(request, name).asdict() for name in NESTED}}
+    files.replace(os.path.join(request.folder, FILE), json.dumps(body).encode())
 
 
 def read(folder: str) -> AgentRequest:
-    """Return the order of a run folder; KeyError, TypeError or ValueError when it is not whole."""
-    body: dict[str, Any] = safe_open.parsed(files.read(os.path.join(folder, FILE)))
-    told = ("criteria", "tools", "env", "allowed", "urls", "filed", "hidden", "keep")
-    several = (*told, "guarded", "steering", "judges", "locked")
-    return AgentRequest(
-        **{**body, **{name: tuple(body[name]) for name in several}},
-    ).replace(
-        bounds=AgentLimits(**body["bounds"]),
-        containment=Containment(**body["containment"]),
-        sight=_sight(body["sight"]),
-    )
+    """Return the request of a run folder; KeyError, TypeError or ValueError when it is not complete."""
+    body = safe_open.parsed(files.read(os.path.join(folder, FILE)))
+    nested = {name: kind(**_typed(body[name])) for name, kind in NESTED.items()}
+    return AgentRequest(**{**_typed(body), **nested})
 
 
-def _sight(body: Mapping[str, Any]) -> Sight:
-    lists = {name: tuple(body[name]) for name in ("read", "hidden", "sockets")}
-    return Sight(private=bool(body["private"]), **lists)
+def _typed(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record, lists of JSON as tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}

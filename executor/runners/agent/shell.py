@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor.runners.agent.tool_result import ToolResult
+from executor.runners.agent.tools import ToolResult
 from executor.system import files, process, procfs
 from executor.system.masking import clean_control
 from executor.system.outcome import Verdict

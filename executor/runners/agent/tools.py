@@ -1,4 +1,4 @@
-"""The tools as the model is offered them, with what each must be given."""
+"""The tools as they are offered to the model, their results, and the claims of `done`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TYPED = {
 }
 _TEXT = {"type": "string"}
 MOST_NAMED = 20
-MOST_EVIDENCE = 4000  # characters of what a claim quotes: more has its place in a file
+MOST_EVIDENCE = 4000  # characters that a claim may quote
 PLAIN = {
     BASH: {
         "name": BASH,
@@ -66,14 +66,21 @@ DONE_TOOL = {
 }
 
 
+class ToolResult(Record):
+    """The text for the model; `failed` marks it as an error."""
+
+    text: str
+    failed: bool = False
+
+
 def offered(names: Iterable[str], model: str) -> list[dict[str, Any]]:
-    """Return the tools of these names; models that were not trained on the service's own get their schema."""
+    """Return the tools of these names; models of other vendors get a plain schema."""
     known = TYPED if "claude" in model.lower() else PLAIN
     return [DONE_TOOL if name == DONE else known[name] for name in names]
 
 
 class Claims(Record):
-    """What `done` said: claims by criterion text; `unmet` are those that it calls not met; `trouble` what is wrong."""
+    """The input of `done`: claims by criterion text; `unmet` are those not met, `trouble` is an error in the input."""
 
     criteria: Mapping[str, Mapping[str, Any]] = {}
     summary: str = ""
@@ -82,7 +89,7 @@ class Claims(Record):
 
 
 def claims_of(given: object, criteria: Iterable[str]) -> Claims:
-    """Return the claims in the input of `done`, for these criteria; whatever a model can send is answered."""
+    """Return the claims in the input of `done` for these criteria; any input of a model is accepted."""
     texts = list(criteria)
     if not isinstance(given, dict):
         return Claims(trouble='done takes {"criteria": {...}, "summary": "..."}')
