@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 
-from executor.cli.job_status import (
+from executor.cli.job_reader import (
     DEATHS,
     LET_GO,
     OPEN,
@@ -15,7 +15,7 @@ from executor.cli.job_status import (
     caught_up,
     executor,
     look,
-    rows,
+    statuses,
     supervisor,
 )
 from executor.cli.output.transcript import one_line
@@ -28,23 +28,26 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
-    from executor.cli.job_status import Attendant, Look, Row
+    from executor.cli.job_reader import Attendant, Look
     from executor.store.project import Project
     from executor.store.step_state import StepState
+    from executor.supervisor.job_status import JobStatus
 
 AWAITED = ("started", "first_checkpoint", "finished", "alert")
 POLL_S = 0.5
 TEND_S = 5.0
 
 
-def await_job(here: Project, args: Namespace, attendant: Attendant, *, show: Callable[[list[Row]], None]) -> Verdict:
+def await_job(
+    here: Project, args: Namespace, attendant: Attendant, *, show: Callable[[list[JobStatus]], None]
+) -> Verdict:
     """Wait until it came about, or cannot any more, or the time is over; say so in one line."""
     gc.enable()
     seen = look(here.root, attendant)
     number = _chosen(here, args.which, seen)
     task_id = seen.state(number).task_id
     seen, verdict, text = _waited(seen, attendant, number=number, until=args.until, limit_s=args.timeout)
-    here_now = [row for row in rows(seen) if row["task_id"] == task_id]
+    here_now = [one for one in statuses(seen) if one.task_id == task_id]
     text = _with_alerts(text, here_now) if args.until == "alert" else text
     print(one_line(f"{task_id}: {text}"), file=sys.stderr if args.json else sys.stdout, flush=True)
     if args.json:
@@ -52,9 +55,9 @@ def await_job(here: Project, args: Namespace, attendant: Attendant, *, show: Cal
     return verdict
 
 
-def _with_alerts(text: str, job: list[Row]) -> str:
+def _with_alerts(text: str, job: list[JobStatus]) -> str:
     """Return what is said of the alerts that stand, with what each rests on and does."""
-    told = [f"{one['key']}: {one['output']} [{one['action']}]" for row in job for one in row["alerts"] if one["output"]]
+    told = [f"{one.key}: {one.output} [{one.action}]" for status in job for one in status.alerts if one.output]
     return f"alert {'; '.join(told)}; see: do-tasks --monitor" if told else text
 
 

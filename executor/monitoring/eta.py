@@ -1,21 +1,35 @@
-"""How far a training is, how fast it gets on, when it will be there."""
+"""Progress of a training: how far it is, at which pace, when it may be done."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from executor.system.records import TYPE_CHECKING
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from executor.monitoring.model import Memory
 
 KEPT = 20  # changes of progress that the estimate rests on
 
 
-def note(memory: Memory, *, now_s: float, done: float, total: float | None, source: str) -> None:
-    """Take in how far the training is; only a change counts. A step back is a new beginning."""
+class Progress(Record):
+    """How far a training is.
+
+    `changed_s` is the monotonic time of the last change and `changed` its wall clock; `eta_s` are the seconds until it
+    may be done, `basis` how they were computed; `source` is `stdout` or a monitor.
+    """
+
+    done: float | None = None
+    total: float | None = None
+    changed_s: float | None = None
+    eta_s: float | None = None
+    basis: str = ""
+    source: str = ""
+    changed: str = ""
+
+
+def record(memory: Memory, *, now_s: float, done: float, total: float | None, source: str) -> None:
+    """Record how far the training is; only a change counts. A step back is a new beginning."""
     marks = memory.setdefault("marks", [])
     if marks and (done < marks[-1][1] or memory.get("source") != source):
         marks.clear()
@@ -25,8 +39,8 @@ def note(memory: Memory, *, now_s: float, done: float, total: float | None, sour
     memory.update(source=source, total=total if total is not None else memory.get("total"))
 
 
-def told(memory: Memory) -> dict[str, Any] | None:
-    """Return progress as `watch.json` has it but the wall clock, None before any.
+def estimate(memory: Memory) -> Progress | None:
+    """Return the progress without its wall clock, None before any was recorded.
 
     The estimate is remaining steps x the median of the last intervals per step: a pause does not bend it.
     """
@@ -38,11 +52,4 @@ def told(memory: Memory) -> dict[str, Any] | None:
     each_s = rates[len(rates) // 2] if rates else None
     eta_s = max(0.0, total - done) * each_s if total and each_s is not None else None
     basis = f"median of the last {len(rates)} intervals" if eta_s is not None else ""
-    return {
-        "done": done,
-        "total": total,
-        "changed_s": changed_s,
-        "eta_s": eta_s,
-        "basis": basis,
-        "source": memory.get("source", ""),
-    }
+    return Progress(done, total, changed_s, eta_s, basis, memory.get("source", ""))

@@ -11,6 +11,7 @@ from executor.plan.model import Action
 from executor.store.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.store.log_writer import timestamp
 from executor.supervisor.history import JobHistory
+from executor.supervisor.job_status import AlertStatus
 from executor.system import process
 from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING, Record
@@ -114,12 +115,11 @@ class AlertActions:
             output = self.standing[key].output if key in self.standing else "it is over"
             self.tell(kind, f"{key}: {output}", key=key)
 
-    def shown(self) -> list[dict[str, Any]]:
-        """Return the alerts that stand, as watch.json has them."""
-        return [
-            {"key": key, "output": one.output, "since": self.since.get(key, ""), "action": one.action}
-            for key, one in self.standing.items()
-        ]
+    def shown(self) -> tuple[AlertStatus, ...]:
+        """Return the alerts that stand, as the status file shows them."""
+        return tuple(
+            AlertStatus(key, one.output, self.since.get(key, ""), one.action) for key, one in self.standing.items()
+        )
 
     def weigh(self, judged: Judged) -> bool:
         """Raise or clear an alert by what a look said, each once; tell whether one was."""

@@ -140,7 +140,7 @@ class RunWatcher:
     def _weigh_all(self, now_s: float) -> None:
         seen = self.rota.gather(now_s)
         if seen:
-            self.sheet.note(self.rota)
+            self.sheet.record_progress(self.rota)
             self._show_news(now_s)
         for judged in (*seen, *self.rota.blind(now_s, self._place.began_s)):
             self._beat_s = now_s if self.acting.weigh(judged) else self._beat_s
@@ -221,7 +221,7 @@ class RunWatcher:
         """Leave what is seen, for who looks and for who comes after us."""
         now_s = time.monotonic()
         self._beat_s = now_s + BEAT_S
-        self.sheet.note(self.rota)
+        self.sheet.record_progress(self.rota)
         self.blind.tell(now_s, self._place.began_s)
         self._write()
         try:
@@ -232,7 +232,7 @@ class RunWatcher:
 
     def save(self) -> None:
         """Keep what probes and rules remember."""
-        alerts = {one["key"]: one for one in self.acting.shown()}
+        alerts = {one.key: one.asdict() for one in self.acting.shown()}
         kept = {"monitors": self.rota.kept(), "paces": self.sheet.paces, "alerts": alerts}
         kept |= {"excused": self.acting.excused, "held": self._held}
         runs.write_memory(self._context.root, self._task.task_id, self._context.masker.mask_all(kept))
@@ -253,7 +253,7 @@ class RunWatcher:
         while self.rota.is_looking and time.monotonic() < until:
             time.sleep(0.01)
             self._weigh_all(time.monotonic())
-        self.sheet.note(self.rota)
+        self.sheet.record_progress(self.rota)
 
     def _dismiss(self) -> None:
         """End what we started to watch the job by: nobody is left to read it. What tells people goes on."""

@@ -1,4 +1,4 @@
-"""What a supervisor leaves for whoever looks: watch.json, and its own memory."""
+"""watch.json: the status of a job, written by its supervisor."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import time
 from executor.monitoring import eta
 from executor.store import runs
 from executor.store.log_writer import timestamp
+from executor.supervisor.job_status import CheckpointStatus, JobStatus, MonitorStatus
 from executor.system import procfs
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from executor.monitoring.eta import Progress
     from executor.monitoring.model import Memory
+    from executor.monitoring.monitor import MonitorState
     from executor.monitoring.scheduler import MonitorScheduler
     from executor.store.context import RunContext, Task
+    from executor.supervisor.job_status import AlertStatus
 
 MOST_METRICS = 12
 
 
 class StatusFile:
-    """A job as it is seen: its state, its progress, its last numbers."""
+    """The status of one job, over all its runs."""
 
     def __init__(self, context: RunContext, task: Task) -> None:
         self._context = context
@@ -38,93 +42,89 @@ class StatusFile:
         self.start: dict[str, Any] | None = None
 
     def begin(self, run: str, began_s: float, *, state: str) -> None:
-        """Another run is watched from now on."""
+        """Show another run from now on."""
         self.run, self.began_s, self.state = run, began_s, state
         self._began = timestamp(time.time() - (time.monotonic() - began_s))
 
-    def note(self, rota: MonitorScheduler) -> None:
-        """Take in how far the monitors saw the training come."""
-        for one in rota.watched:
+    def record_progress(self, scheduler: MonitorScheduler) -> None:
+        """Record how far the training is by each monitor that reads steps."""
+        for one in scheduler.watched:
             reading = one.reading
             if reading.progress is not None and one.monitor.kind in ("progress", "metrics"):
                 source = "stdout" if one.monitor.kind == "progress" else f"monitor {one.monitor.name}"
                 memory = self.paces.setdefault(source, {})
-                eta.note(memory, now_s=reading.at_s, done=reading.progress, total=reading.total, source=source)
+                eta.record(memory, now_s=reading.at_s, done=reading.progress, total=reading.total, source=source)
 
-    def progress(self) -> dict[str, Any] | None:
-        """Return the best that is known of progress: one that knows its end before one that does not."""
-        known = [told for told in map(eta.told, self.paces.values()) if told]
-        known.sort(key=lambda told: (told["total"] is None, told["source"] == "stdout"))
+    def progress(self) -> Progress | None:
+        """Return the progress of the best source, None before any: one that knows the end, then a monitor."""
+        known = [one for one in map(eta.estimate, self.paces.values()) if one]
+        known.sort(key=lambda one: (one.total is None, one.source == "stdout"))
         return known[0] if known else None
 
     def reached(self) -> float | None:
-        """Return how far the training came, None when nobody knows."""
+        """Return how far the training is, None when that is unknown."""
         progress = self.progress()
-        return float(progress["done"]) if progress else None
+        return progress.done if progress else None
 
-    def write(self, rota: MonitorScheduler, alerts: list[dict[str, Any]]) -> None:
-        """Leave all of it, whole."""
+    def write(self, scheduler: MonitorScheduler, alerts: tuple[AlertStatus, ...]) -> None:
+        """Write watch.json, with every text masked; MachineError when the disk refuses."""
         now_s, now = time.monotonic(), time.time()
-        body = {
-            "v": 1,
-            "task_id": self._task.task_id,
-            "step": self._task.step.number,
-            "title": self._task.title,
-            "run": self.run,
-            "state": self.state,
-            "reason": self.reason,
-            "pid": os.getpid(),
-            "boot": procfs.boot_id(),
-            "written_s": now_s,
-            "written": timestamp(now),
-            "began_s": self.began_s,
-            "began": self._began,
-            "progress": self._dated(self.progress(), now_s, now),
-            "metrics": _metrics(rota),
-            "checkpoints": self._dated(_checkpoints(rota), now_s, now),
-            "alerts": alerts,
-            "monitors": [_monitor(one) for one in rota.watched],
-            "restarts": self.restarts,
-            "start": self.start,
-        }
-        runs.write_watch(self._context.root, self._task.task_id, self._context.masker.mask_all(body))
 
-    def _dated(self, told: dict[str, Any] | None, now_s: float, now: float) -> dict[str, Any] | None:
-        """Add the wall clock to a monotonic time, for people."""
-        return told and {**told, "changed": timestamp(now - (now_s - told["changed_s"]))}
+        def clock(at_s: float | None) -> str:
+            return timestamp(now - (now_s - (at_s or 0.0)))
+
+        progress, saved = self.progress(), _checkpoints(scheduler.watched)
+        status = JobStatus(
+            task_id=self._task.task_id,
+            step=self._task.step.number,
+            title=self._task.title,
+            run=self.run,
+            state=self.state,
+            reason=self.reason,
+            pid=os.getpid(),
+            boot=procfs.boot_id(),
+            written_s=now_s,
+            written=timestamp(now),
+            began_s=self.began_s,
+            began=self._began,
+            progress=progress and progress.replace(changed=clock(progress.changed_s)),
+            metrics=_metrics(scheduler.watched),
+            checkpoints=saved and saved.replace(changed=clock(saved.changed_s)),
+            alerts=alerts,
+            monitors=tuple(map(_monitor, scheduler.watched)),
+            restarts=self.restarts,
+            start=self.start,
+        )
+        runs.write_watch(self._context.root, self._task.task_id, self._context.masker.mask_all(status.to_json()))
 
 
-def _metrics(rota: MonitorScheduler) -> dict[str, float | str]:
-    """Return the newest numbers; NaN, which JSON does not know, as text."""
+def _metrics(monitors: list[MonitorState]) -> dict[str, float | str]:
+    """Return the newest numbers; one that is not finite as text, because JSON has none."""
     found: dict[str, float | str] = {}
-    for one in rota.watched:
+    for one in monitors:
         if one.monitor.kind == "metrics":
             for name, value in one.reading.values.items():
                 found.setdefault(name, value if math.isfinite(value) else str(value))
     return dict([*found.items()][:MOST_METRICS])
 
 
-def _checkpoints(rota: MonitorScheduler) -> dict[str, Any] | None:
-    for one in rota.watched:
+def _checkpoints(monitors: list[MonitorState]) -> CheckpointStatus | None:
+    for one in monitors:
         values = one.reading.values
         if one.monitor.kind == "checkpoints" and values.get("count"):
-            return {
-                "count": int(values["count"]),
-                "newest": one.reading.newest,
-                "changed_s": one.reading.at_s - values.get("age_s", 0.0),
-                "bytes": int(values.get("bytes", 0)),
-            }
+            saved_s = one.reading.at_s - values.get("age_s", 0.0)
+            return CheckpointStatus(int(values["count"]), one.reading.newest, saved_s, int(values.get("bytes", 0)))
     return None
 
 
-def _monitor(one: Any) -> dict[str, Any]:
-    return {
-        "name": one.monitor.name,
-        "kind": one.monitor.kind,
-        "interval_s": one.monitor.interval_s,
-        "looked_s": one.looked_s,
-        "there": one.reading.there,
-        "text": one.reading.text,
-        "troubled": one.troubled,
-        "blind": "; ".join(f"{key}: {why}" for key, why in one.unseen.items()),
-    }
+def _monitor(one: MonitorState) -> MonitorStatus:
+    return MonitorStatus(
+        name=one.monitor.name,
+        kind=one.monitor.kind,
+        interval_s=one.monitor.interval_s,
+        looked_s=one.looked_s,
+        there=one.reading.there,
+        text=one.reading.text,
+        troubled=one.troubled,
+        blind="; ".join(f"{key}: {why}" for key, why in one.unseen.items()),
+    )

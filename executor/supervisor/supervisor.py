@@ -218,7 +218,7 @@ class JobSupervisor:
             return
         rounds.acting.clear_all(OVER)  # after the verdict: who takes over before it must see what stands
         rounds.sheet.state, rounds.sheet.reason = str(outcome.verdict), outcome.reason
-        rounds.sheet.write(rounds.rota, [])
+        rounds.sheet.write(rounds.rota, ())
         if outcome.verdict != Verdict.CANCELLED:  # who stopped it knows
             said = "; ".join((outcome.reason or "every check and criterion holds", *left, *missed))
             rounds.acting.tell("finished" if outcome.passed else "died", said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor.cli.job_status import supervisor
+from executor.cli.job_reader import supervisor
 from executor.cli.output.job_table import told_bytes
 from executor.errors import BusyError, MachineError
 from executor.store import log_reader, project, spec_file

@@ -104,14 +104,14 @@ def _lives(root: str, state: StepState) -> bool:
         return False
     if runs.look(root, state.task_id).status == "alive":
         return True
-    from executor.cli.job_status import supervisor
+    from executor.cli.job_reader import supervisor
 
     return bool(supervisor(root, state.task_id))
 
 
 def _is_in_hand(root: str, state: StepState) -> bool:
     """Return True for an open task while an executor runs the plan: its checks are in no run folder."""
-    from executor.cli.job_status import executor
+    from executor.cli.job_reader import executor
 
     return not state.verdict and bool(executor(root))
 

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from executor.cli.job_status import DEATHS, TASK, Attendant, asked_numbers, look, rows
+from executor.cli.job_reader import DEATHS, TASK, Attendant, asked_numbers, look, statuses
 from executor.cli.output import job_table
 from executor.cli.output.transcript import Screen, one_line
 from executor.cli.wait_for_job import AWAITED, await_job
@@ -22,7 +22,8 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from executor.cli.job_status import Look, Row
+    from executor.cli.job_reader import Look
+    from executor.supervisor.job_status import JobStatus
 
 REDRAW_S = 2.0
 SHOW, HIDE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -65,33 +66,33 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _chosen(here: project.Project, which: str, seen: Look) -> list[Row]:
+def _chosen(here: project.Project, which: str, seen: Look) -> list[JobStatus]:
     """Return the jobs that were asked for; UsageError when that is none of them."""
-    every = rows(seen)
+    every = statuses(seen)
     if not which:
         return every
     wanted = () if TASK.fullmatch(which) else asked_numbers(here, which)
-    found = [row for row in every if row["task_id"] == which or row["step"] in wanted]
+    found = [job for job in every if job.task_id == which or job.step in wanted]
     if not found:
-        there = ", ".join(f"step {row['step']} ({row['task_id']})" for row in every) or "none"
+        there = ", ".join(f"step {job.step} ({job.task_id})" for job in every) or "none"
         what = f"step {which} has no background job" if which.isdecimal() else f"{one_line(which)} is none of them"
         raise UsageError(f"{what}; background jobs: {there}")
     return found
 
 
-def _verdict(seen: Look, chosen: list[Row]) -> Verdict:
+def _verdict(seen: Look, chosen: list[JobStatus]) -> Verdict:
     """Return alert when one stands or a job died, unless a person has ticked its step since."""
-    bad = [row for row in chosen if row["alerts"] or _died(seen, row)]
+    bad = [job for job in chosen if job.alerts or _died(seen, job)]
     if bad:
         return Verdict.ALERT
-    return Verdict.STARTED if any(row["state"] in job_table.RUNS for row in chosen) else Verdict.PASSED
+    return Verdict.STARTED if any(job.state in job_table.RUNS for job in chosen) else Verdict.PASSED
 
 
-def _died(seen: Look, row: Row) -> bool:
-    return row["state"] in DEATHS and not seen.state(row["step"]).hand_seen
+def _died(seen: Look, job: JobStatus) -> bool:
+    return job.state in DEATHS and not seen.state(job.step).hand_seen
 
 
-def _show(chosen: list[Row], *, as_json: bool) -> None:
+def _show(chosen: list[JobStatus], *, as_json: bool) -> None:
     if as_json:
         _show_json(chosen)
         return
@@ -99,8 +100,8 @@ def _show(chosen: list[Row], *, as_json: bool) -> None:
     print("\n".join(map(paint, job_table.lines(chosen, job_table.columns()))), flush=True)
 
 
-def _show_json(chosen: list[Row]) -> None:
-    print(spelled_json(json.dumps({"v": 1, "jobs": chosen}, ensure_ascii=False)), flush=True)
+def _show_json(chosen: list[JobStatus]) -> None:
+    print(spelled_json(json.dumps({"v": 1, "jobs": [job.report() for job in chosen]}, ensure_ascii=False)), flush=True)
 
 
 def _watch(here: project.Project, args: Namespace, attendant: Attendant) -> Verdict:
@@ -112,13 +113,13 @@ def _watch(here: project.Project, args: Namespace, attendant: Attendant) -> Verd
     live = Screen().live and os.environ.get("TERM") != "dumb" and not args.json
     seen = look(here.root, attendant)
     chosen = _chosen(here, args.which, seen)
-    steps = {row["step"] for row in chosen} if args.which else None
+    steps = {job.step for job in chosen} if args.which else None
     view = _Live() if live else _News(as_json=args.json)
     with view:
         view.show(chosen)
-        while any(row["state"] in job_table.RUNS for row in chosen) and interrupts.sleep(REDRAW_S):
+        while any(job.state in job_table.RUNS for job in chosen) and interrupts.sleep(REDRAW_S):
             seen = look(here.root, attendant, seen.recalled)
-            chosen = [row for row in rows(seen) if steps is None or row["step"] in steps]
+            chosen = [job for job in statuses(seen) if steps is None or job.step in steps]
             view.show(chosen)
     if live:
         _show(chosen, as_json=False)
@@ -134,7 +135,7 @@ class _Live:
     def __exit__(self, *_: object) -> None:
         print(end=HIDE, flush=True)
 
-    def show(self, chosen: list[Row]) -> None:
+    def show(self, chosen: list[JobStatus]) -> None:
         """Draw over what was there, as much as the window holds."""
         lines, room = job_table.lines(chosen, job_table.columns()), _height() - 1
         if len(lines) > room:
@@ -157,15 +158,15 @@ class _News:
     def __exit__(self, *_: object) -> None:
         return
 
-    def show(self, chosen: list[Row]) -> None:
+    def show(self, chosen: list[JobStatus]) -> None:
         """Print what has changed since the last time."""
-        before, self._told = self._told, {row["task_id"]: job_table.mark_of(row) for row in chosen}
-        changed = [row for row in chosen if (before or {}).get(row["task_id"]) != self._told[row["task_id"]]]
+        before, self._told = self._told, {job.task_id: job_table.mark_of(job) for job in chosen}
+        changed = [job for job in chosen if (before or {}).get(job.task_id) != self._told[job.task_id]]
         if (self._as_json or not chosen) and (changed or before is None):
             _show(chosen, as_json=self._as_json)
         elif changed:
             now = time.strftime("%H:%M:%S")
-            print("\n".join(f"{now} {job_table.brief_line(row)}" for row in changed), flush=True)
+            print("\n".join(f"{now} {job_table.brief_line(job)}" for job in changed), flush=True)
 
 
 def _height() -> int:

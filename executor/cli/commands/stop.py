@@ -7,7 +7,7 @@ import re
 import time
 
 from executor.cli.ended_by import end_told
-from executor.cli.job_status import caught_up
+from executor.cli.job_reader import caught_up
 from executor.cli.output.transcript import safe
 from executor.errors import BusyError, UsageError
 from executor.plan.spec.spec_md import Mark

@@ -1,4 +1,4 @@
-"""The screen of `--monitor`: every job in a few calm lines, none wider than the terminal."""
+"""The table of `--monitor`: each job in a few lines, none wider than the terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    Row = dict[str, Any]
+    from executor.monitoring.eta import Progress
+    from executor.supervisor.job_status import AlertStatus, CheckpointStatus, JobStatus, MonitorStatus
 
 WIDEST = 120
-PLAIN = 100  # columns where nobody says how many there are
+PLAIN = 100  # columns where the width of the terminal is unknown
 LABEL = 12
 INDENT = "  "
 SILENT_S = 15.0  # a supervisor writes every 5 s at least
@@ -30,64 +30,63 @@ NONE = "No background job yet: give a step `main: {mode: background}`, then run:
 
 
 def columns() -> int:
-    """Return how many columns to use: those of the terminal, never more than reads well."""
+    """Return the columns to use: those of the terminal, WIDEST at most."""
     try:
         return min(WIDEST, os.get_terminal_size(1).columns or PLAIN)
     except OSError:
         return PLAIN
 
 
-def lines(rows: list[Row], width: int) -> list[str]:
-    """Return the screen: what there is, then each job."""
-    if not rows:
+def lines(jobs: list[JobStatus], width: int) -> list[str]:
+    """Return the table: the count of the jobs, then each job."""
+    if not jobs:
         return _wrapped(NONE, width)
-    return [*_wrapped(_summary(rows), width), *(line for row in rows for line in ("", *_job(row, width)))]
+    return [*_wrapped(_summary(jobs), width), *(line for job in jobs for line in ("", *_job(job, width)))]
 
 
 def painted(line: str) -> str:
-    """Return the line with its first sign or word in its color."""
+    """Return the line with its first sign or word coloured."""
     word = line.split(maxsplit=1)[0] if line.strip() else ""
     return line.replace(word, f"\x1b[{PAINT[word]}m{word}\x1b[0m", 1) if word in PAINT else line
 
 
-def brief_line(row: Row) -> str:
+def brief_line(job: JobStatus) -> str:
     """Return one job in one line, for a pipe."""
-    parts = [_doing(row), *_nonempty(row["reason"], _progress(row), _metrics(row))]
-    saved = row["checkpoints"]
-    parts += [f"{saved['count']} checkpoints"] if saved else []
-    parts += [f"alert {one['key']}: {one['output']}" for one in row["alerts"]]
-    parts += [] if row["supervised"] or row["state"] not in RUNS or row["state"] == "elsewhere" else ["no supervisor"]
-    return plain(f"step {row['step']} {row['task_id']} {', '.join(parts)}")
+    parts = [_doing(job), *_nonempty(job.reason, _progress(job), _metrics(job))]
+    saved = job.checkpoints
+    parts += [f"{saved.count} checkpoints"] if saved else []
+    parts += [f"alert {one.key}: {one.output}" for one in job.alerts]
+    parts += [] if job.is_supervised or job.state not in RUNS or job.state == "elsewhere" else ["no supervisor"]
+    return plain(f"step {job.step} {job.task_id} {', '.join(parts)}")
 
 
-def mark_of(row: Row) -> tuple[object, ...]:
-    """Return what of a job is worth a line when it changes: not its numbers, which always do."""
-    saved = row["checkpoints"] or {}
-    alerts = tuple(one["key"] for one in row["alerts"])
-    return row["task_id"], row["state"], row["run"], row["supervised"], saved.get("count"), alerts
+def mark_of(job: JobStatus) -> tuple[object, ...]:
+    """Return the part of a status whose change is worth a line: not its numbers, which always change."""
+    saved = job.checkpoints and job.checkpoints.count
+    return job.task_id, job.state, job.run, job.is_supervised, saved, tuple(one.key for one in job.alerts)
 
 
-def _summary(rows: list[Row]) -> str:
+def _summary(jobs: list[JobStatus]) -> str:
     counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["state"]] = counts.get(row["state"], 0) + 1
+    for job in jobs:
+        counts[job.state] = counts.get(job.state, 0) + 1
     told = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
-    alerts = sum(len(row["alerts"]) for row in rows)
+    alerts = sum(len(job.alerts) for job in jobs)
     stands = f"; {_counted(alerts, 'alert')} standing" if alerts else ""
-    return f"{_counted(len(rows), 'job')}: {told}{stands}"
+    return f"{_counted(len(jobs), 'job')}: {told}{stands}"
 
 
-def _job(row: Row, width: int) -> Iterator[str]:
-    yield _head(row, width)
-    for label, text in _details(row):
+def _job(job: JobStatus, width: int) -> Iterator[str]:
+    yield _head(job, width)
+    for label, text in _details(job):
         yield from _labelled(label, text, width)
 
 
-def _head(row: Row, width: int) -> str:
-    """Return sign, step and title on the left, what it does on the right, the title cut where they would meet."""
-    sign = "!" if row["alerts"] else _sign(row)
-    right = _doing(row)
-    left = f"{sign} step {row['step']}  {plain(row['title'])}"
+def _head(job: JobStatus, width: int) -> str:
+    """Return sign, step and title on the left, the state on the right; the title is cut where they would meet."""
+    sign = "!" if job.alerts else _sign(job)
+    right = _doing(job)
+    left = f"{sign} step {job.step}  {plain(job.title)}"
     room = width - size(right) - 2
     if room < 16:
         return cut(f"{left}  {right}", width)
@@ -95,113 +94,113 @@ def _head(row: Row, width: int) -> str:
     return f"{left}{' ' * (width - size(left) - size(right))}{right}"
 
 
-def _sign(row: Row) -> str:
-    """Return the mark of a job, by the one table that every view has."""
-    if row["state"] in RUNS:
+def _sign(job: JobStatus) -> str:
+    """Return the sign of a job, from the table of all views."""
+    if job.state in RUNS:
         return SIGNS["running"]
-    word = str(row["tick"] or WORDS.get(row["state"], row["state"]))
+    word = str(job.tick or WORDS.get(job.state, job.state))
     return SIGNS.get(word, SIGNS["not defined"])
 
 
-def _doing(row: Row) -> str:
-    state, age = str(row["state"]).replace("_", " "), row["age_s"]
+def _doing(job: JobStatus) -> str:
+    state, age = job.state.replace("_", " "), job.lasted_s
     if age is None:
         return state
-    return f"{state} for {told_s(age)}" if row["state"] in RUNS else f"{state} after {told_s(age)}"
+    return f"{state} for {told_s(age)}" if job.state in RUNS else f"{state} after {told_s(age)}"
 
 
-def _details(row: Row) -> Iterator[tuple[str, str]]:
-    runs = row["state"] in (*RUNS, "unfinished")
-    pid = f", pid {row['pid']}" if row["alive"] else ""
-    again = f", {_counted(row['restarts'], 'restart')}" if row["restarts"] else ""
-    yield "task", f"{row['task_id']}{'/' if row['run'] else ''}{row['run']}{pid}{again}"
-    yield "reason", row["reason"]
-    for one in row["alerts"]:
-        yield "alert", _alert(one)
-    yield "progress", _moved(row) if runs else _progress(row)
-    yield "metrics", _metrics(row)
-    yield "checkpoints", _checkpoints(row, runs=runs)
-    yield from (("blind", str(one.get("blind") or "")) for one in row["monitors"])
+def _details(job: JobStatus) -> Iterator[tuple[str, str]]:
+    runs = job.state in (*RUNS, "unfinished")
+    pid = f", pid {job.launcher}" if job.is_alive else ""
+    again = f", {_counted(job.restarts, 'restart')}" if job.restarts else ""
+    yield "task", f"{job.task_id}{'/' if job.run else ''}{job.run}{pid}{again}"
+    yield "reason", job.reason
+    yield from (("alert", _alert(one)) for one in job.alerts)
+    yield "progress", _moved(job) if runs else _progress(job)
+    yield "metrics", _metrics(job)
+    yield "checkpoints", _checkpoints(job, runs=runs)
+    yield from (("blind", one.blind) for one in job.monitors)
     if runs:
-        for one in row["monitors"]:
-            yield "monitor", _monitor(row, one)
-        yield "supervisor", _supervisor(row)
-        yield "stop", row["stop"]
-    yield "log", row["log"]
-    if row["state"] in AGAIN:
-        yield "again", f"do-tasks --step {row['step']}"
+        yield from (("monitor", _monitor(job, one)) for one in job.monitors)
+        yield "supervisor", _supervisor(job)
+        yield "stop", job.stop_command
+    yield "log", job.log_command
+    if job.state in AGAIN:
+        yield "again", f"do-tasks --step {job.step}"
 
 
-def _alert(one: Row) -> str:
-    since = f" since {_clock(one['since'])}" if one["since"] else ""
-    told = f": {plain(one['output'])}" if one["output"] else ""  # alone: a lone escape would swallow what follows it
-    return f"{one['key']}{since}{told} [{one['action'] or 'notify'}]"
+def _alert(one: AlertStatus) -> str:
+    since = f" since {_clock(one.since)}" if one.since else ""
+    told = f": {plain(one.output)}" if one.output else ""  # alone: a lone escape would swallow what follows it
+    return f"{one.key}{since}{told} [{one.action or 'notify'}]"
 
 
-def _progress(row: Row) -> str:
-    progress = row["progress"]
-    if not progress or progress["done"] is None:
+def _progress(job: JobStatus) -> str:
+    progress = job.progress
+    if not progress or progress.done is None:
         return ""
-    done, total = progress["done"], progress["total"]
+    done, total = progress.done, progress.total
     return f"{done:g}/{total:g} ({100 * done / total:.0f} %)" if total else f"{done:g}"
 
 
-def _moved(row: Row) -> str:
-    """Return how far it is, how long ago it last moved, when it may be done."""
-    done = _progress(row)
-    if not done:
-        return "" if row["state"] == "elsewhere" else "none seen yet"
-    moved = f"last moved {_ago(row, row['progress'])}"
-    left = f"{told_s(row['eta_s'])} left ({row['eta_basis'] or 'no basis told'})" if row["eta_s"] is not None else ""
+def _moved(job: JobStatus) -> str:
+    """Return how far the job is, the age of its last change, the time left."""
+    done, progress = _progress(job), job.progress
+    if not (done and progress):
+        return "" if job.state == "elsewhere" else "none seen yet"
+    moved = f"last moved {_ago(job, progress)}"
+    left = "" if progress.eta_s is None else f"{told_s(progress.eta_s)} left ({progress.basis or 'basis unknown'})"
     return "; ".join(_nonempty(f"{done}, {moved}", left))
 
 
-def _metrics(row: Row) -> str:
-    metrics = row["metrics"]
+def _metrics(job: JobStatus) -> str:
+    metrics = job.metrics
     shown = [f"{name} {value if isinstance(value, str) else f'{value:.6g}'}" for name, value in metrics.items()]
     more = f", and {len(shown) - MOST_METRICS} more" if len(shown) > MOST_METRICS else ""
     return ", ".join(shown[:MOST_METRICS]) + more
 
 
-def _checkpoints(row: Row, *, runs: bool) -> str:
-    saved = row["checkpoints"]
+def _checkpoints(job: JobStatus, *, runs: bool) -> str:
+    saved = job.checkpoints
     if not saved:
         return ""
-    when = f" {_ago(row, saved)}" if runs else ""
-    newest = f"newest {saved['newest']}{when}" if saved["newest"] else ""
-    return ", ".join(_nonempty(str(saved["count"]), newest, told_bytes(saved["bytes"]) if saved["bytes"] else ""))
+    when = f" {_ago(job, saved)}" if runs else ""
+    newest = f"newest {saved.newest}{when}" if saved.newest else ""
+    return ", ".join(_nonempty(str(saved.count), newest, told_bytes(saved.bytes) if saved.bytes else ""))
 
 
-def _monitor(row: Row, one: Row) -> str:
-    text = " ".join(_nonempty(one["text"], f"(trouble: {one['troubled']})" if one["troubled"] else ""))
-    if one["age_s"] is None and not text:
-        return f"{one['name']}: not looked yet"
-    looked = f", {told_s(one['age_s'])} ago" if one["age_s"] is not None else ""
-    return f"{one['name']}: {text or ('well' if one['there'] else 'nothing there yet')}{looked}"
+def _monitor(job: JobStatus, one: MonitorStatus) -> str:
+    text = " ".join(_nonempty(one.text, f"(trouble: {one.troubled})" if one.troubled else ""))
+    age_s = job.age_s(one.looked_s)
+    if age_s is None and not text:
+        return f"{one.name}: not looked yet"
+    looked = f", {told_s(age_s)} ago" if age_s is not None else ""
+    return f"{one.name}: {text or ('well' if one.there else 'nothing there yet')}{looked}"
 
 
-def _supervisor(row: Row) -> str:
-    if row["state"] == "elsewhere":
-        return f"{row['where'] or 'on another host'}: how old things are is not known here"
-    if row["state"] == "unfinished":
+def _supervisor(job: JobStatus) -> str:
+    if job.state == "elsewhere":
+        return f"{job.where or 'on another host'}: how old things are is not known here"
+    if job.state == "unfinished":
         return "none, the job was never let go; go on with: do-tasks --continue"
-    if not row["supervised"]:
-        return f"none, and none could be started; see .do-tasks/jobs/{row['task_id']}/supervisor.log"
-    beat = row["heartbeat_s"]
+    if not job.is_supervised:
+        return f"none, and none could be started; see .do-tasks/jobs/{job.task_id}/supervisor.log"
+    beat = job.heartbeat_s
     if beat is None:
         return "alive"
     return f"{'SILENT' if beat > SILENT_S else 'alive'}, heartbeat {told_s(beat)} ago"
 
 
-def _ago(row: Row, one: Row) -> str:
-    if one["age_s"] is not None:
-        return f"{told_s(one['age_s'])} ago"
-    where = row["where"] or "on another host" if row["state"] == "elsewhere" else "before the last reboot"
-    return f"{one['changed']} {where}".strip()
+def _ago(job: JobStatus, one: Progress | CheckpointStatus) -> str:
+    age_s = job.age_s(one.changed_s)
+    if age_s is not None:
+        return f"{told_s(age_s)} ago"
+    where = job.where or "on another host" if job.state == "elsewhere" else "before the last reboot"
+    return f"{one.changed} {where}".strip()
 
 
 def _clock(stamp: str) -> str:
-    """Return the local time of day of a UTC time, with the date when it is not today's; as it is when it is none."""
+    """Return the local time of a UTC stamp, with its date when that is not today; other text as it is."""
     try:
         then = time.localtime(_epoch_s(stamp))
     except ValueError:
@@ -218,7 +217,7 @@ def _epoch_s(stamp: str) -> int:
 
 
 def told_s(seconds: float) -> str:
-    """Return a duration in its two largest units."""
+    """Return a duration in its two largest units: 7500 -> 2 h 05 min."""
     for large, name, small, below in UNITS:
         if seconds >= large:
             return f"{seconds // large:.0f} {name} {seconds % large // small:02.0f} {below}"
@@ -226,7 +225,7 @@ def told_s(seconds: float) -> str:
 
 
 def told_bytes(number: float) -> str:
-    """Return a size in the unit that suits it."""
+    """Return a size in binary units: 2048 -> 2.0 KiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
@@ -235,7 +234,7 @@ def told_bytes(number: float) -> str:
 
 
 def size(text: str) -> int:
-    """Return the columns that a text takes: some characters take two, some none."""
+    """Return the columns of a text on a terminal: some characters take two, some none."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -254,7 +253,7 @@ def cut(text: str, width: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text as one safe line with single blanks: a tab takes nobody knows how many columns."""
+    """Return text as one safe line with single blanks: the width of a tab is unknown."""
     return " ".join(one_line(text).split())
 
 

@@ -7,48 +7,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.cli.output import job_table
+from executor.monitoring.eta import Progress
+from executor.supervisor.job_status import AlertStatus, CheckpointStatus, JobStatus, MonitorStatus
 
 TASK = "task_13_a1b2c3d4"
+NOW_S = 100_000.0
+PROGRESS = Progress(412.0, 5000.0, NOW_S - 12, 360.0, "median of the last 20 intervals", "stdout", "then")
+SAVED = CheckpointStatus(3, "checkpoints/step_200.pt", NOW_S - 240, 2048)
 STEERING = "\t\x1b]0;title\x07\x1b[31m\x1b[2J\x07\r\x08\u202e"
 
 
 def row(**more):
-    return {
+    usual = {
         "task_id": TASK,
         "step": 13,
         "title": "Train the student",
         "state": "running",
-        "reason": "",
         "run": "main.1",
-        "pid": 4711,
-        "alive": True,
-        "supervised": True,
-        "heartbeat_s": 2.0,
-        "age_s": 7500.0,
+        "launcher": 4711,
+        "is_alive": True,
+        "is_supervised": True,
+        "is_open": True,
+        "now_s": NOW_S,
+        "written_s": NOW_S - 2,
+        "began_s": NOW_S - 7500,
         "began": "2026-11-22T08:25:00.000Z",
-        "progress": {"done": 412.0, "total": 5000.0, "age_s": 12.0, "changed": "then", "source": "stdout"},
+        "progress": PROGRESS,
         "metrics": {"step": 412, "loss": "nan", "lr": 0.0003},
-        "eta_s": 360.0,
-        "eta_basis": "median of the last 20 intervals",
-        "checkpoints": {"count": 3, "newest": "checkpoints/step_200.pt", "age_s": 240.0, "changed": "", "bytes": 2048},
-        "alerts": [],
-        "monitors": [monitor()],
-        "restarts": 0,
-        "stop": f"do-tasks stop {TASK}",
-        "log": f"do-tasks log {TASK} --follow",
-        "tick": None,
-        "where": "",
-        **more,
+        "checkpoints": SAVED,
+        "monitors": (monitor(),),
     }
+    return JobStatus(**{**usual, **more})
 
 
 def monitor(**more):
-    usual = {"name": "loss", "kind": "metrics", "interval_s": 60, "age_s": 3.0, "there": True, "text": "loss 1.2"}
-    return {**usual, "troubled": "", **more}
+    usual = {"name": "loss", "kind": "metrics", "interval_s": 60, "looked_s": NOW_S - 3, "there": True}
+    return MonitorStatus(**{**usual, "text": "loss 1.2", **more})
 
 
 def alert(**more):
-    return {"key": "loss/nan", "output": "loss is nan at step 412", "since": "", "action": "stop", **more}
+    usual = {"key": "loss/nan", "output": "loss is nan at step 412", "action": "stop"}
+    return AlertStatus(**{**usual, **more})
 
 
 def told(width=120, **more):
@@ -70,11 +69,11 @@ def test_a_running_job_says(text):
 
 
 def test_an_alert_says_what_matched_and_what_it_does():
-    assert "loss/nan: loss is nan at step 412 [stop]" in told(alerts=[alert()])
+    assert "loss/nan: loss is nan at step 412 [stop]" in told(alerts=(alert(),))
 
 
 def test_an_alert_is_counted_and_signed():
-    said = told(alerts=[alert()])
+    said = told(alerts=(alert(),))
     assert ("1 alert standing" in said, "\n! step 13" in said) == (True, True)
 
 
@@ -102,23 +101,23 @@ def test_a_job_that_passed_has_the_sign_of_its_tick(tick, sign):
 
 
 def test_a_job_with_its_verdict_says_neither_stop_nor_supervisor():
-    said = told(state="failed", reason="died: exit 137 after step 412", stop="", alive=False)
+    said = told(state="failed", reason="died: exit 137 after step 412", is_open=False, is_alive=False)
     assert ("died: exit 137" in said, "stop" in said, "supervisor" in said, "monitor" in said) == (True, *[False] * 3)
 
 
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({"supervised": False}, "none could be started"),
-        ({"heartbeat_s": 16.0}, "SILENT"),
-        ({"state": "elsewhere", "age_s": None}, "on another host"),
+        ({"is_supervised": False}, "none could be started"),
+        ({"written_s": NOW_S - 16}, "SILENT"),
+        ({"state": "elsewhere", "now_s": None}, "on another host"),
         ({"state": "unfinished"}, "do-tasks --continue"),
         ({"restarts": 2}, "2 restarts"),
-        ({"progress": None, "eta_s": None}, "none seen yet"),
-        ({"monitors": [monitor(there=False, text="")]}, "loss: nothing there yet"),
-        ({"monitors": [monitor(there=False, text="", age_s=None)]}, "loss: not looked yet"),
+        ({"progress": None}, "none seen yet"),
+        ({"monitors": (monitor(there=False, text=""),)}, "loss: nothing there yet"),
+        ({"monitors": (monitor(there=False, text="", looked_s=None),)}, "loss: not looked yet"),
         ({"state": "failed"}, "do-tasks --step 13"),
-        ({"monitors": [monitor(text="", troubled="no nvidia-smi")]}, "loss: (trouble: no nvidia-smi)"),
+        ({"monitors": (monitor(text="", troubled="no nvidia-smi"),)}, "loss: (trouble: no nvidia-smi)"),
     ],
 )
 def test_what_is_out_of_the_ordinary_is_said(more, text):
@@ -126,8 +125,8 @@ def test_what_is_out_of_the_ordinary_is_said(more, text):
 
 
 def test_an_age_of_another_boot_is_no_age():
-    progress = {**row()["progress"], "age_s": None, "changed": "2026-11-22T08:25:00.000Z"}
-    assert "last moved 2026-11-22T08:25:00.000Z before the last reboot" in told(progress=progress, age_s=None)
+    progress = PROGRESS.replace(changed="2026-11-22T08:25:00.000Z")
+    assert "last moved 2026-11-22T08:25:00.000Z before the last reboot" in told(progress=progress, now_s=None)
 
 
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from("界e\u0301 \t\n\x1b\r"), max_size=200)
@@ -135,13 +134,15 @@ texts = st.text(st.characters(codec="utf-8") | st.sampled_from("界e\u0301 \t\n\
 
 @given(width=st.integers(8, 140), text=texts)
 def test_no_line_is_wider_than_the_terminal(width, text):
-    rows = [row(title=text, reason=text, alerts=[alert(output=text)], monitors=[monitor(text=text)], metrics={text: 1})]
+    rows = [
+        row(title=text, reason=text, alerts=(alert(output=text),), monitors=(monitor(text=text),), metrics={text: 1})
+    ]
     assert max(map(job_table.size, job_table.lines(rows, width))) <= width
 
 
 @given(texts)
 def test_the_matched_text_of_an_alert_is_never_cut(text):
-    said = "".join("".join(job_table.lines([row(alerts=[alert(output=text)])], 80)).split())
+    said = "".join("".join(job_table.lines([row(alerts=(alert(output=text),))], 80)).split())
     assert "".join(job_table.plain(text).split()) in said
 
 
@@ -152,7 +153,7 @@ def test_nothing_in_a_job_drives_the_terminal(field):
 
 def test_nothing_that_was_seen_drives_the_terminal():
     odd = f"a{STEERING}b"
-    seen = {"alerts": [alert(output=odd)], "monitors": [monitor(text=odd)], "metrics": {odd: 1.0}}
+    seen = {"alerts": (alert(output=odd),), "monitors": (monitor(text=odd),), "metrics": {odd: 1.0}}
     rows = [row(**seen)]
     assert all(line.isprintable() for line in [*job_table.lines(rows, 100), job_table.brief_line(rows[0])])
 
@@ -186,7 +187,7 @@ def test_a_size_is_told_in_its_unit(number, text):
 
 
 def test_one_line_says_what_counts():
-    assert job_table.brief_line(row(alerts=[alert()], supervised=False)) == (
+    assert job_table.brief_line(row(alerts=(alert(),), is_supervised=False)) == (
         f"step 13 {TASK} running for 2 h 05 min, 412/5000 (8 %), step 412, loss nan, lr 0.0003, 3 checkpoints, "
         "alert loss/nan: loss is nan at step 412, no supervisor"
     )
@@ -195,11 +196,11 @@ def test_one_line_says_what_counts():
 @pytest.mark.parametrize(
     ("more", "news"),
     [
-        ({"age_s": 7502.0, "metrics": {"loss": 1}, "progress": None, "heartbeat_s": 0.1}, False),
+        ({"now_s": NOW_S + 2, "metrics": {"loss": 1}, "progress": None, "written_s": NOW_S}, False),
         ({"state": "ending"}, True),
-        ({"alerts": [alert()]}, True),
-        ({"checkpoints": {**row()["checkpoints"], "count": 4}}, True),
-        ({"supervised": False}, True),
+        ({"alerts": (alert(),)}, True),
+        ({"checkpoints": SAVED.replace(count=4)}, True),
+        ({"is_supervised": False}, True),
     ],
 )
 def test_numbers_that_always_change_are_no_news(more, news):

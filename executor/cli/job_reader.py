@@ -1,0 +1,216 @@
+"""Reads the status of the background jobs, and starts the supervisors that are missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from executor.errors import MachineError
+from executor.store import log_reader, runs
+from executor.store.known_secrets import masker_here
+from executor.store.ticks import kind_of_pass
+from executor.supervisor.job_status import AlertStatus, JobStatus
+from executor.system import locks, procfs
+from executor.system.records import TYPE_CHECKING, Record
+from executor.system.run_records import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from executor.store.log_reader import LogState
+    from executor.store.project import Project
+    from executor.store.step_state import StepState
+    from executor.system.masking import Masker
+
+TASK = re.compile(r"task_\d+_[0-9a-f]{8}")
+OPEN, DEATHS = ("", "started", "reopened"), ("failed", "timed_out", "lost")  # verdicts: may still run, or died
+LIVING = ("starting", "running", "restarting", "ending")
+LET_GO = ("alive", "exited", "lost")
+UNKNOWN = "it left no exit code, or its records in .do-tasks/jobs are gone: nobody knows how it ended"
+GONE = "its supervisor was gone"
+PATIENCE_S, LOOK_S = 1.0, 0.02
+BEGIN_S, AGAIN_S = 5.0, 30.0
+
+
+class Look(Record):
+    """One look at a project: the state of its log, a masker, the monotonic time, the steps with a job."""
+
+    root: str
+    recalled: LogState
+    masker: Masker
+    now_s: float
+    numbers: tuple[int, ...]
+
+    def state(self, number: int) -> StepState:
+        """Return the state of a step by the log."""
+        return self.recalled.states[number]
+
+
+class Attendant:
+    """Starts the supervisors that are missing, none of them twice within AGAIN_S seconds."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._tried: dict[str, float] = {}
+
+    def begin(self, states: Iterable[StepState]) -> tuple[str, ...]:
+        """Start the missing supervisors; return the ids of the tasks that got one."""
+        return tuple(state.task_id for state in states if self._missing(state) and self._started(state.task_id))
+
+    def _missing(self, state: StepState) -> bool:
+        if state.verdict not in ("", "started") or supervisor(self._root, state.task_id):
+            return False
+        seen = runs.look(self._root, state.task_id)
+        if seen.status not in LET_GO or not runs.is_job(self._root, state.task_id):
+            return False
+        return state.verdict == "started" or not executor(self._root) or _is_old(self._root, state.task_id, seen)
+
+    def _started(self, task_id: str) -> bool:
+        from executor.store.supervisor_start import attend
+
+        last = self._tried.get(task_id)
+        if last is not None and time.monotonic() - last < AGAIN_S:
+            return False
+        self._tried[task_id] = time.monotonic()
+        try:
+            return attend(self._root, task_id, os.environ, why=GONE)
+        except (OSError, MachineError):  # on a read-only file system the jobs are still shown
+            return False
+
+
+def _is_old(root: str, task_id: str, seen: Seen) -> bool:
+    """Return True for a job that lives longer than its executor takes to start a supervisor."""
+    identity = runs.started(runs.run_folder(root, task_id, seen.run)) if seen.status == "alive" else None
+    return identity is not None and procfs.age_s(identity) > BEGIN_S
+
+
+def supervisor(root: str, task_id: str) -> str:
+    """Return the pid of the supervisor of a job, empty when there is none or its lock cannot be read."""
+    try:
+        return runs.supervisor(root, task_id)
+    except MachineError:
+        return ""
+
+
+def executor(root: str) -> str:
+    """Return the pid of the executor that runs this plan, empty when there is none or its lock cannot be read."""
+    try:
+        return locks.holder(os.path.join(root, ".do-tasks", "run.lock"))
+    except MachineError:
+        return ""
+
+
+def look(root: str, attendant: Attendant, before: LogState | None = None) -> Look:
+    """Return a look at the jobs, after every missing supervisor was started."""
+    recalled = caught_up(root, before)
+    begun = attendant.begin(recalled.states[number] for number in _numbers(root, recalled))
+    until = time.monotonic() + PATIENCE_S
+    while begun and time.monotonic() < until and not all(_is_tended(root, recalled, task_id) for task_id in begun):
+        time.sleep(LOOK_S)
+        recalled = caught_up(root, recalled)
+    masker = masker_here(root, os.environ, *runs.living_tasks(root))
+    return Look(root, recalled, masker, time.monotonic(), _numbers(root, recalled))
+
+
+def _is_tended(root: str, recalled: LogState, task_id: str) -> bool:
+    """Return True once a new supervisor has looked at its job, or given a dead one its verdict."""
+    if not any(state.task_id == task_id and state.verdict in OPEN for state in recalled.states.values()):
+        return True
+    has_looked = str(runs.read_watch(root, task_id).get("pid")) == supervisor(root, task_id)
+    return has_looked and runs.look(root, task_id).status == "alive"
+
+
+def caught_up(root: str, before: LogState | None) -> LogState:
+    """Return the state of the log now; a log that is being rotated is read from its pieces."""
+    try:
+        return log_reader.catch_up(root, before) if before else log_reader.recall(root)
+    except FileNotFoundError:
+        return log_reader.recall(root)
+
+
+def _numbers(root: str, recalled: LogState) -> tuple[int, ...]:
+    """Return the steps whose newest task is a background job, those that run first."""
+    found = [(number, state) for number, state in recalled.states.items() if _is_shown(root, state)]
+    return tuple(number for _, number in sorted((state.verdict not in OPEN, number) for number, state in found))
+
+
+def _is_shown(root: str, state: StepState) -> bool:
+    if state.job or not state.task_id:
+        return state.job
+    if state.verdict not in OPEN or not runs.is_job(root, state.task_id):
+        return False
+    return state.verdict != "reopened" or runs.look(root, state.task_id).status == "alive"
+
+
+def asked_numbers(here: Project, which: str) -> tuple[int, ...]:
+    """Return the steps that a number or a name selects; only a name needs the plan."""
+    if re.fullmatch(r"[0-9]{1,9}", which):
+        return (int(which),)
+    from executor.plan.selection import select
+    from executor.store import project
+
+    return select(which, project.load(here)[0], {}).numbers
+
+
+def statuses(seen: Look) -> list[JobStatus]:
+    """Return the status of each job."""
+    return [_status(seen, number) for number in seen.numbers]
+
+
+def _status(seen: Look, number: int) -> JobStatus:
+    """Return what the supervisor of a job wrote last, completed by the log and by the folder of its run."""
+    state = seen.state(number)
+    task_id, is_open = state.task_id, state.verdict in OPEN
+    run = runs.look(seen.root, task_id) if is_open else Seen()
+    body = runs.read_watch(seen.root, task_id)
+    written = JobStatus.from_json(seen.masker.mask_all(body))
+    is_supervised = is_open and bool(supervisor(seen.root, task_id))
+    now = _state(seen.root, state, run, written.state if is_supervised and body else None)
+    reason = (written.reason or (UNKNOWN if now == "lost" else "")) if is_open else state.reason
+    mask = seen.masker.mask
+    return written.replace(
+        task_id=task_id,
+        step=number,
+        title=written.title or mask(str(runs.read_job(seen.root, task_id).get("title") or "")),
+        state=now,
+        reason=mask(reason or ""),
+        run=run.run or written.run,
+        alerts=_alerts(state, written.alerts, mask) if is_open else (),
+        tick=kind_of_pass(state),
+        where=mask(run.where),
+        launcher=run.pid or None,
+        is_alive=run.status == "alive",
+        is_supervised=is_supervised,
+        is_open=is_open,
+        now_s=seen.now_s if body.get("boot") == procfs.boot_id() else None,
+    )
+
+
+def _state(root: str, state: StepState, run: Seen, written: str | None) -> str:
+    """Return the verdict of a job; before there is one its state.
+
+    `written` is the state that its living supervisor wrote, None without one; else the run folder decides.
+    """
+    if state.verdict not in OPEN:
+        return state.verdict
+    if run.status in ("elsewhere", "foreign", "orphan"):
+        return "elsewhere"
+    is_closed = state.run_closed == f"{state.task_id}/{run.run}"
+    is_again = is_closed and not state.verdict and written is None
+    if run.status not in LET_GO or (is_again and executor(root)):
+        left = "lost" if (run.status, state.verdict) == ("none", "started") else "unfinished"
+        return "starting" if executor(root) else left
+    if run.status == "alive":
+        return written if written in LIVING else "running" if state.verdict else "starting"
+    if run.status == "lost" and not is_closed:
+        return "lost"
+    return "restarting" if written == "restarting" else "ending"
+
+
+def _alerts(state: StepState, written: tuple[AlertStatus, ...], mask: Callable[[str], str]) -> tuple[AlertStatus, ...]:
+    """Return the alerts that stand: those of the log, with their output from the supervisor, then its newest."""
+    known = {one.key: one for one in written}
+    logged = {mask(key): action for action, _, key in (alert.partition(" ") for alert in state.alerts)}
+    found = (known.get(key) or AlertStatus(key) for key in {**logged, **known})
+    return tuple(one if one.action else one.replace(action=logged.get(one.key, "")) for one in found)
