@@ -173,7 +173,7 @@ def test_a_check_that_passed_right_after_the_start_is_not_asked_again(project):
 
 
 class SmallBench:
-    """As much of a bench as the start of a run needs."""
+    """The part of a RunContext that the start of a run needs."""
 
     def __init__(self, root):
         self.root = str(root)
@@ -187,6 +187,12 @@ class SmallBench:
 
     def env_trouble(self, _task):
         return ""
+
+    def trace(self, _act, **_facts):
+        return
+
+    def relative(self, path):
+        return path
 
 
 class SmallTask:
