@@ -31,7 +31,7 @@ PACKAGES = (
 UPWARD = {
     "errors": {"system"},
     "system": {"store"},
-    "monitoring": {"plan", "checks", "store"},
+    "monitoring": {"checks", "store"},
     "store": {"engine", "checks"},
     "guard": {"engine"},
     "runners": {"engine"},
@@ -39,7 +39,8 @@ UPWARD = {
 # Modules that touch no file, clock, process or environment.
 PURE = {
     "": "errors",
-    "system": "dotenv lazy_regex masking masking_index outcome records regex_safety run_records secret_names shell",
+    "system": "dotenv lazy_regex masking masking_index messages outcome records regex_safety run_records"
+    " secret_names shell",
     "monitoring": "alerts eta failing_alerts model options unseen rules",
     "plan": "build build_monitors dependencies fields frontmatter issues limits lint model parts plan"
     " roles runner_choice schema selection spec structure test_support yaml_events yaml_loader",

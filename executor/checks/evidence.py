@@ -10,7 +10,7 @@ from zlib import crc32
 
 from executor.checks import worker
 from executor.checks.criteria import wants_fresh
-from executor.plan.model import checkpoint_glob, path_of
+from executor.monitoring.model import checkpoint_glob, path_of
 from executor.store import runs as jobs
 from executor.system import files
 from executor.system.records import TYPE_CHECKING, Record

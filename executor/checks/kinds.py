@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from executor.monitoring.model import Monitor
     from executor.plan.model import Check
 
 IMPORTED = (
@@ -69,22 +70,22 @@ def in_process(check: Check) -> bool:
     return CHECKS[check.kind] in (Place.IN_PROCESS, Place.PROSE)
 
 
-def argv(check: Check, *, python: str) -> tuple[str, ...]:
+def argv(check: Check | Monitor, *, python: str) -> tuple[str, ...]:
     """Return what to start; `python` is the project's interpreter. KeyError for a check that is in_process."""
     return ARGV[CHECKS[check.kind]](check, python)
 
 
-def shell_argv(check: Check, _: str) -> tuple[str, ...]:
+def shell_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
     """Return bash with pipefail, so that a pipe ends as its worst part."""
     return (*SHELL, str(check.asks))
 
 
-def child_argv(check: Check, *start: str) -> tuple[str, ...]:
+def child_argv(check: Check | Monitor, *start: str) -> tuple[str, ...]:
     """Return child.py with its question behind an interpreter."""
     return (*start, CHILD, check.kind, json.dumps(check.asks, default=str))
 
 
-def imported_argv(check: Check, _: str) -> tuple[str, ...]:
+def imported_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
     """Return our interpreter with child.py imported: as a script it is compiled anew each time, 8 ms of 22.
 
     What a monitor can read a metric can be read from, so its check imports the probes.
@@ -93,7 +94,7 @@ def imported_argv(check: Check, _: str) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", "-c", code, own_program.FOLDER, check.kind, json.dumps(check.asks, default=str))
 
 
-ARGV: dict[Place, Callable[[Check, str], tuple[str, ...]]] = {
+ARGV: dict[Place, Callable[[Check | Monitor, str], tuple[str, ...]]] = {
     Place.SHELL: shell_argv,
     Place.CHILD_OURS: imported_argv,
     Place.CHILD_PROJECT: child_argv,

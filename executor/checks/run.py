@@ -8,7 +8,7 @@ import re
 
 from executor.checks import kinds
 from executor.checks.kinds import CheckResult
-from executor.plan.model import CHECK_LIMIT_S
+from executor.monitoring.model import CHECK_LIMIT_S
 from executor.store.events import CheckFinished
 from executor.system import process
 from executor.system.masking import VEIL

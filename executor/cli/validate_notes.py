@@ -6,11 +6,12 @@ import os
 import re
 
 from executor.errors import DoTasksError, Problem
-from executor.plan.issues import ValidationIssue, shown
+from executor.plan.issues import ValidationIssue
 from executor.store import input_files, log_reader, project
 from executor.store.changes import in_words
 from executor.store.project_view import ProjectView
 from executor.store.sources import MOST_FILES, Sources, behind
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from executor.guard.confine import (
     surroundings,
     wanted_of,
 )
-from executor.plan.model import path_of
+from executor.monitoring.model import path_of
 from executor.store import runs
 from executor.system import own_program
 from executor.system.masking import spelled

@@ -7,7 +7,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from executor.plan.model import Monitor
+    from executor.monitoring.model import Monitor
 
 RUINOUS = ("nan", "divergence")  # rules whose standing alert says that what a job made is worth nothing
 

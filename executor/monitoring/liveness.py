@@ -12,9 +12,8 @@ from executor.monitoring.probes.process import HERTZ, STOPPED, descendants, writ
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Memory, ProbeContext, Sample
+    from executor.monitoring.model import Memory, Monitor, ProbeContext, Sample
     from executor.monitoring.probes.process import Seen
-    from executor.plan.model import Monitor
 
 PACED = ("stall", "checkpoint_age", "throughput_drop")  # rules that judge by the time that passes
 STEPPED = ("metrics", "progress", "checkpoints")

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from executor.monitoring.model import Memory
-    from executor.plan.model import Monitor
+    from executor.monitoring.model import Memory, Monitor
 
 COMMANDS = ("command", "check", "alert", "call")
 ANSWERED = ("check", "alert", "call")  # exit 1 is an answer of theirs, no trouble

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.plan.issues import did_you_mean, shown
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

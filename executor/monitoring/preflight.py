@@ -15,9 +15,8 @@ from executor.system.shell import bash_command, simple_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
-    from executor.plan.model import Monitor, Step
+    from executor.monitoring.model import Monitor
 
 OWN = ("stdout", "stderr")
 PACKED = ("gz", "zst", "xz", "bz2", "zip", "tar", "tgz", "7z", "lz4")
@@ -45,25 +44,16 @@ _VARIABLE = re.compile(r"\$\{?\w|`")
 _WORD = re.compile(r"[A-Za-z_][\w.+-]*")
 
 
-def sightless(step: Step, root: str, *, script: str, path: str) -> Iterator[tuple[int, str, str]]:
+def sightless(monitors: tuple[Monitor, ...], root: str, *, around: str, path: str) -> Iterator[tuple[int, str, str]]:
     """Yield place, key and reason of each monitor that cannot see anything, whatever the job does.
 
-    `script` is the text of MAIN's script, `path` the PATH of commands.
+    `around` is the text of MAIN and its script, where a path may be named; `path` the PATH of commands.
     """
-    for place, monitor in enumerate(step.background):
-        said = spoken_of(step, place, script)
+    for place, monitor in enumerate(monitors):
+        said = " ".join((around, *(str(one.asks) for at, one in enumerate(monitors) if at != place)))
         reason = _REASONS.get(monitor.kind, _nothing)(monitor, root, said) or _no_program(monitor, path)
         if reason:
             yield place, monitor.kind, reason
-
-
-def spoken_of(step: Step, place: int, script: str) -> str:
-    """Return all that the step says beside one monitor: MAIN, its script, criteria, other monitors."""
-    main = step.main
-    parts: list[Any] = [one.asks for at, one in enumerate(step.background) if at != place]
-    if main:
-        parts += [main.command, *main.args, *main.outputs, *(one.asks for one in main.criteria)]
-    return " ".join([script, *map(str, parts)])
 
 
 def _nothing(monitor: Monitor, root: str, said: str) -> str:

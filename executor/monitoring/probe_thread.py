@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from threading import Semaphore
     from typing import Any
 
-    from executor.monitoring.model import ProbeContext
+    from executor.monitoring.model import Monitor, ProbeContext
     from executor.monitoring.monitor import MonitorState
-    from executor.plan.model import Monitor
 
 LATE_S = 30.0
 

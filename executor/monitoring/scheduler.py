@@ -10,7 +10,6 @@ from executor.monitoring.liveness import moved
 from executor.monitoring.model import ProbeContext
 from executor.monitoring.monitor import COMMANDS, MonitorState
 from executor.monitoring.probe_thread import ProbeThread
-from executor.plan.model import Check
 from executor.system import files
 from executor.system.process import Command
 from executor.system.records import TYPE_CHECKING
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.monitoring.model import Sample
+    from executor.monitoring.model import Monitor, Sample
     from executor.monitoring.monitor import Judged
-    from executor.plan.model import Monitor
     from executor.store.context import RunContext, Task
     from executor.system.process import Ended
 
@@ -106,11 +104,10 @@ class MonitorScheduler:
 
     def _command(self, at: int, monitor: Monitor) -> Command:
         kind = "call" if monitor.kind == "call" else "command"
-        check = Check(name=monitor.name, kind=kind, asks=monitor.asks)
         name = f"monitor.{at}"
         return Command(
             name=name,
-            argv=self._context.argv(check),
+            argv=self._context.argv(monitor.replace(kind=kind)),
             env=self._environment(monitor),
             token=f"{self._task.task_id}/{name}",
             limit_s=monitor.limit_s,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from executor.monitoring.rules.columns import TRAIN, is_loss, is_validation
-from executor.plan.issues import did_you_mean
+from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from executor.plan.model import Monitor, Rule
+    from executor.monitoring.model import Monitor, Rule
 
 SHOWN_NAMES = 8
 LEAST_S = 120.0

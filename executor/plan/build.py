@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from executor.monitoring.model import CHECK_LIMIT_S, NOTICES, Monitor, Notifier
 from executor.plan.fields import NAME_CHARS, Field
-from executor.plan.issues import shown
 from executor.plan.model import (
-    CHECK_LIMIT_S,
     GIB,
     MAIN_LIMIT_S,
-    NOTICES,
     TEST_LIMIT_S,
     Check,
     Criterion,
     Edge,
     Main,
-    Monitor,
-    Notifier,
     Retry,
     Settings,
     Step,
     TestForm,
 )
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

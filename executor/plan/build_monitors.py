@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from executor.monitoring.alerts import match
+from executor.monitoring.model import CHECK_LIMIT_S, Action, Monitor, speaks_of_checkpoints
 from executor.monitoring.options import ASKS
 from executor.monitoring.rules.registry import read_rule
 from executor.plan.fields import NAME_CHARS, Field
-from executor.plan.model import CHECK_LIMIT_S, Action, Monitor, speaks_of_checkpoints
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.plan.model import Rule
+    from executor.monitoring.model import Rule
 
 COMMANDS = {"command": "command", "monitor": "command", "check": "check", "alert": "alert"}
 PROBED = ("metrics", "checkpoints", "progress", "process", "log", "disk", "memory", "gpu")

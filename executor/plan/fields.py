@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from executor.plan.issues import ValidationIssue, ValidationIssueError, did_you_mean, shown
+from executor.plan.issues import ValidationIssue, ValidationIssueError
 from executor.plan.schema import SIZE, SPAN, YEAR_S
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

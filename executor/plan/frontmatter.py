@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.errors import DefinitionError, Problem
-from executor.plan.issues import shown
 from executor.system.masking import clean_control
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from executor.monitoring.model import CHECK_LIMIT_S, path_of, speaks_of_checkpoints
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
-CHECK_LIMIT_S = 30.0
+    from executor.monitoring.model import Monitor, Notifier
+
 TEST_LIMIT_S = 60.0
 MAIN_LIMIT_S = 3600.0
 GIB = 1024**3
-NOTICES = ("alert", "recovered", "blind", "finished", "died")
 
 
 class Check(Record):
@@ -102,73 +102,11 @@ class Main(Record):
     env_file: tuple[str, ...] = ()
 
 
-class Action(Record):
-    """What an alert does beside being told: `kind` is notify (nothing more), stop, restart, command or block.
-
-    `attempts` and `backoff_s` bound restarts (the wait doubles each time); `grace_s` lies between TERM and KILL.
-    """
-
-    kind: str = "notify"
-    command: str = ""
-    attempts: int = 2
-    backoff_s: float = 30.0
-    grace_s: float = 10.0
-
-
-class Rule(Record):
-    """A condition over what a monitor sees: `kind` is a row of `rules.RULES`, `args` are complete and in base units."""
-
-    kind: str
-    args: Mapping[str, Any]
-
-
-class Monitor(Record):
-    """A probe on a schedule, with rules over what it sees.
-
-    `kind` is command, check (alerts when it fails twice in a row), alert (alerts on exit 0 with output), or a row of
-    `probes.PROBES` (metrics, checkpoints, progress, process, log, disk, memory, gpu); `asks` is what stands under it.
-    `grace_s` is how long it may see nothing before that is an alert; None: for ever. `at_end` is fail or note: what a
-    nan or divergence alert that stands when the job has exited 0 does to the verdict.
-    """
-
-    name: str
-    kind: str
-    asks: Any
-    interval_s: float = 60.0
-    limit_s: float = CHECK_LIMIT_S
-    alert_on: str = ""
-    rules: tuple[Rule, ...] = ()
-    action: Action = Action()
-    grace_s: float | None = None
-    at_end: str = "fail"
-    env: tuple[str, ...] = ()
-
-
 class Edge(Record):
     """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
 
     step: int
     until: str = "finished"
-
-
-WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".npz")
-
-
-def path_of(asks: object) -> str:
-    """Return the path or glob of a question about files."""
-    return str(asks.get("path") or "") if isinstance(asks, dict) else str(asks or "")
-
-
-def checkpoint_glob(pattern: str) -> str:
-    """Return the glob by which checkpoints are found: a folder stands for what is in it."""
-    return f"{pattern}*" if pattern.endswith("/") else pattern
-
-
-def speaks_of_checkpoints(text: str, asks: object) -> bool:
-    """Tell whether a criterion bound to a file is about checkpoints: a log that must be there is none."""
-    path = path_of(asks)
-    told = f"{text} {path}".lower()
-    return "checkpoint" in told or "ckpt" in told or path.endswith(WEIGHTS)
 
 
 class Step(Record):
@@ -189,6 +127,14 @@ class Step(Record):
         return self.main is not None and self.main.mode == "background"
 
     @property
+    def words_of_main(self) -> str:
+        """The command, arguments, outputs and criteria of MAIN as one text, where a path may be named."""
+        if self.main is None:
+            return ""
+        asks = map(str, (one.asks for one in self.main.criteria))
+        return " ".join((self.main.command, *self.main.args, *self.main.outputs, *asks))
+
+    @property
     def start_criteria(self) -> tuple[Criterion, ...]:
         """What a job must meet to count as started: what says so, and that a checkpoint is there which is watched."""
         watched = {path_of(monitor.asks) for monitor in self.background if monitor.kind == "checkpoints"}
@@ -203,18 +149,6 @@ class Step(Record):
         bound = self.main.criteria if self.main else ()
         found = [one.asks for one in bound if one.kind == "file" and speaks_of_checkpoints(one.text, one.asks)]
         return path_of(next(iter((*asked, *found)), ""))
-
-
-class Notifier(Record):
-    """Who is told: `target` is an apprise URL, the variable that holds one (`kind` env), or a shell command.
-
-    `on` are the notices it wants, `env` the secrets that a command needs.
-    """
-
-    kind: str
-    target: str
-    on: tuple[str, ...] = NOTICES
-    env: tuple[str, ...] = ()
 
 
 class Settings(Record):

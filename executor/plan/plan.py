@@ -6,9 +6,11 @@ What parses and judges a file is imported where it is used: a plan from the cach
 from __future__ import annotations
 
 from executor.errors import DefinitionError, Problem
+from executor.monitoring.model import Notifier
 from executor.plan.build import build_settings, build_step, title_of
-from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of, shown
-from executor.plan.model import Notifier, Settings
+from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of
+from executor.plan.model import Settings
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

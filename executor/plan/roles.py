@@ -6,8 +6,8 @@ import re
 
 from executor.errors import DefinitionError, Problem
 from executor.plan import frontmatter
-from executor.plan.issues import did_you_mean, shown
 from executor.system.masking import clean_control
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

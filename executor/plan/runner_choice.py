@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.errors import UsageError
-from executor.plan.issues import did_you_mean, shown
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

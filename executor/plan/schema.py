@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from executor.plan.issues import ValidationIssue, did_you_mean, problem_of, shown
+from executor.plan.issues import ValidationIssue, problem_of
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

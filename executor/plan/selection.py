@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.errors import UsageError
-from executor.plan.issues import did_you_mean, not_defined, shown
+from executor.plan.issues import not_defined
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import re
 
 from executor.plan.build import edge
 from executor.plan.fields import Field
-from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, shown
+from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined
 from executor.plan.schema import STEP_KEY, unknown_key
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

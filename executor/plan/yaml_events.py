@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.errors import DefinitionError, Problem
-from executor.plan.issues import shown, spelled
+from executor.plan.issues import spelled
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

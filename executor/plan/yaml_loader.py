@@ -11,8 +11,8 @@ from __future__ import annotations
 import gc
 
 from executor.errors import DefinitionError, Problem
-from executor.plan.issues import shown
 from executor.plan.yaml_events import ODD, Builder, Placer, odd_character
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -27,7 +27,12 @@ def watchable(context: RunContext, task: Task) -> Outcome:
     if not step.background or task.decision.main == "adopt":
         return PASSED
     path = context.environment(task)["PATH"]
-    blind = in_time(lambda: [*sightless(step, context.root, script=_script(context, task), path=path)], LIMIT_S) or []
+
+    def look() -> list[tuple[int, str, str]]:
+        around = f"{_script(context, task)} {step.words_of_main}"
+        return [*sightless(step.background, context.root, around=around, path=path)]
+
+    blind = in_time(look, LIMIT_S) or []
     for place, kind, reason in blind:
         context.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
     if not blind:

@@ -6,8 +6,8 @@ import os
 
 from executor.errors import DefinitionError, Problem, way_out
 from executor.plan import roles
-from executor.plan.issues import did_you_mean
 from executor.system import files
+from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

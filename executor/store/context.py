@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from executor.engine.decide import Decision
+    from executor.monitoring.model import Monitor
     from executor.plan.model import Check, Step
     from executor.plan.spec.spec_md import Mark
     from executor.store.events import Event
@@ -195,7 +196,7 @@ class RunContext(ProjectView):
         """Return the environment with what these names stand for here, also when settings.env names others."""
         return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
 
-    def argv(self, check: Check) -> tuple[str, ...]:
+    def argv(self, check: Check | Monitor) -> tuple[str, ...]:
         """Return what a check starts: the program itself where bash would only pass its words on."""
         plain = simple_command.words(check.asks) if check.kind == "command" and not self._bash_is_bent else ()
         program = self._program(plain[0]) if plain else ""

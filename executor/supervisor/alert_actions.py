@@ -6,8 +6,8 @@ import os
 import time
 
 from executor.monitoring import alerts
+from executor.monitoring.model import Action
 from executor.monitoring.notices import notify
-from executor.plan.model import Action
 from executor.store.events import AlertActed, AlertCleared, AlertRaised, NoticeSent
 from executor.store.log_writer import timestamp
 from executor.supervisor.history import JobHistory
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.alerts import Alert
-    from executor.monitoring.model import Memory
+    from executor.monitoring.model import Memory, Monitor
     from executor.monitoring.monitor import Judged
-    from executor.plan.model import Monitor
     from executor.store.context import RunContext, Task
     from executor.system.process import Command, Ended
 

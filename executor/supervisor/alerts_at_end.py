@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from executor.monitoring.alerts import Alert
-    from executor.plan.model import Monitor
+    from executor.monitoring.model import Monitor
 
 
 def judged_by_alerts(outcome: Outcome, standing: Mapping[str, Alert], monitors: Iterable[Monitor]) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.model import Monitor
+from executor.monitoring.model import Monitor
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.engine.post import checks_answer, question
-from executor.plan.model import path_of
+from executor.monitoring.model import path_of
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

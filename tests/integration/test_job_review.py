@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+from executor.monitoring.model import Monitor
 from executor.monitoring.monitor import MonitorState
-from executor.plan.model import Main, Monitor, Step
+from executor.plan.model import Main, Step
 from executor.runners.process_run import LaunchRequest, begin
 from executor.store import runs
 from executor.store.state import fold

@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
+from executor.monitoring.model import Notifier
 from executor.monitoring.notices.notify import WORKER, Notice, commands
 from executor.monitoring.notices.notify_worker import NOT_INSTALLED, NOT_SENT, SENT
-from executor.plan.model import Notifier
 from executor.system import process as proc
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict

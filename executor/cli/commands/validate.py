@@ -137,7 +137,7 @@ def _blind_monitors(
     python = interpreter.find(here.root, settings.python, os.environ)
     path = os.pathsep.join((os.path.dirname(python.path), os.environ.get("PATH", os.defpath)))
     script = (read_script(step.main.script) or "") if step.main and step.main.script else ""
-    for place, _, reason in sightless(step, here.root, script=script, path=path):
+    for place, _, reason in sightless(step.background, here.root, around=f"{script} {step.words_of_main}", path=path):
         said = f"can see nothing, so the job is not started: {reason}"
         yield ValidationIssue(("background", place), said, severity="warning")
 

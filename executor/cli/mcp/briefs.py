@@ -7,9 +7,9 @@ import re
 
 from executor.cli.output.transcript import safe
 from executor.errors import UsageError
-from executor.plan.issues import shown
 from executor.store import log_reader, project, runs
 from executor.system import files, safe_open
+from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from executor.system.shell.bash_command import SHELL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from executor.plan.model import Notifier
+    from executor.monitoring.model import Notifier
 
 LIMIT_S = 30.0
 MESSAGE_CHARS = 4000

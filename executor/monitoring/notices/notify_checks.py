@@ -6,13 +6,13 @@ import os
 from importlib.util import find_spec
 
 from executor.monitoring.notices.schemes import SCHEMES
-from executor.plan.issues import did_you_mean
+from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from executor.plan.model import Notifier
+    from executor.monitoring.model import Notifier
 
 STARTERS = ("exec", "command", "nohup", "env", "time", "nice", "setsid")
 INTERPRETERS = ("bash", "sh", "dash", "zsh", "python", "python3", "perl", "ruby", "node")

@@ -6,11 +6,10 @@ import os
 import re
 
 from executor.checks.worker import read_before
-from executor.monitoring.model import Sample
+from executor.monitoring.model import Sample, checkpoint_glob
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
-from executor.plan.model import checkpoint_glob
 from executor.system.numbers_text import one_line, several, size
 from executor.system.records import TYPE_CHECKING, Record
 

@@ -7,7 +7,7 @@ import stat
 from fnmatch import fnmatchcase
 
 from executor.checks.worker import expanded
-from executor.plan.issues import did_you_mean
+from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

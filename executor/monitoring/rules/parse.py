@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from executor.plan.issues import did_you_mean, shown
-from executor.plan.model import Rule
+from executor.monitoring.model import Rule
+from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from executor.monitoring.rules.kind import RuleKind
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.plan.model import Rule
+    from executor.monitoring.model import Rule
 
 __all__ = ["RULES", "RuleKind", "read_rule"]
 

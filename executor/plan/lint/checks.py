@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 
+from executor.monitoring.model import CHECK_LIMIT_S
 from executor.plan.build_monitors import PROBED
 from executor.plan.fields import Field
 from executor.plan.issues import ValidationIssue
 from executor.plan.lint.main_command import lint_main
 from executor.plan.lint.monitors import lint_monitors
-from executor.plan.model import CHECK_LIMIT_S
 from executor.plan.test_support import knows_test
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record

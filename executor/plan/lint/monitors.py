@@ -13,8 +13,9 @@ from executor.system.regex_safety import nested_repeat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from executor.monitoring.model import Monitor
     from executor.plan.issues import Path
-    from executor.plan.model import Monitor, Step
+    from executor.plan.model import Step
 
 MAIN_KEY = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}
 OWN = ("stdout", "stderr")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from executor.monitoring.model import Sample
+from executor.monitoring.model import Monitor, Sample
 from executor.monitoring.monitor import MonitorState
 from executor.monitoring.rules.registry import read_rule
 from executor.monitoring.unseen import grace_s, unseen
-from executor.plan.model import Monitor
 
 NAMES = ("step", "loss", "lr", "val_loss")
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
+from executor.monitoring.model import NOTICES, Action, Monitor, Notifier
 from executor.monitoring.rules.registry import RULES, RuleKind, read_rule
 from executor.plan.build_monitors import KEYS, PROBED
-from executor.plan.model import NOTICES, Action, Monitor, Notifier
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
 from executor.plan.schema import PLAN_SCHEMA
 

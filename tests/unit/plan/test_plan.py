@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
-from executor.plan.model import GIB, Check, Criterion, Edge, Notifier, Retry, Settings, TestForm
+from executor.monitoring.model import Notifier
+from executor.plan.model import GIB, Check, Criterion, Edge, Retry, Settings, TestForm
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
 
 ROOT = Path(__file__).parents[3]

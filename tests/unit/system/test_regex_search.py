@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from executor.monitoring.model import Sample
+from executor.monitoring.model import Monitor, Sample
 from executor.monitoring.monitor import GIVEN_UP, MonitorState
-from executor.plan.model import Monitor
 from executor.system.regex_safety import is_plain, nested_repeat
 from executor.system.regex_search import Bounded, TooSlowError
 

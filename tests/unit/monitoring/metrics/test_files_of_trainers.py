@@ -13,9 +13,9 @@ import pytest
 
 from executor.monitoring.metrics import number_spelling
 from executor.monitoring.metrics.name_value_pairs import pairs
+from executor.monitoring.model import Monitor
 from executor.monitoring.monitor import MonitorState
 from executor.monitoring.probes.tail import LOOK_BYTES
-from executor.plan.model import Monitor
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parents[3] / "fixtures" / "metrics"

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from executor.monitoring.model import NOTICES, Notifier
 from executor.monitoring.notices.notify import LIMIT_S, WORKER, Notice, commands, label
 from executor.monitoring.notices.notify_worker import NOT_SENT
 from executor.monitoring.notices.notify_worker import main as notify_worker
-from executor.plan.model import NOTICES, Notifier
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
 URL = "slack://TokenA/TokenB/TokenC"

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from executor.monitoring.model import Notifier
 from executor.monitoring.notices.notify_checks import trouble, written_trouble
 from executor.monitoring.notices.schemes import SCHEMES
-from executor.plan.model import Notifier
 
 ASKS = """
 import apprise
