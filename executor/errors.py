@@ -1,10 +1,8 @@
-"""The kinds of trouble that end a run, each with the next move in its words."""
+"""Errors that end a run; each message names the next command."""
 
 from __future__ import annotations
 
 import errno
-
-from executor.system.records import Record
 
 WAYS_OUT = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
@@ -21,22 +19,26 @@ WAYS_OUT = {
 
 
 def way_out(error: OSError) -> str:
-    """Return what to do about what the system refused."""
+    """Return the next step for a person after an error of the system."""
     return WAYS_OUT.get(error.errno or 0, "see to the disk")
 
 
-class Problem(Record):
+class Problem:
     """One thing wrong in a file: `file:line:col: path: message`; line and col count from 1, 0 = unknown.
 
-    `severity` is error, warning, or note: what is right, and what a reader should know.
+    `severity` is error, warning or note; a note states a fact that needs no correction.
     """
 
-    file: str
-    message: str
-    path: str = ""
-    line: int = 0
-    col: int = 0
-    severity: str = "error"
+    def __init__(
+        self, file: str, message: str, path: str = "", line: int = 0, col: int = 0, severity: str = "error"
+    ) -> None:
+        self.file, self.message, self.path = file, message, path
+        self.line, self.col, self.severity = line, col, severity
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.col}" if self.line else self.file
@@ -45,15 +47,15 @@ class Problem(Record):
 
 
 class DoTasksError(Exception):
-    """What a user is told instead of a traceback."""
+    """An error with a message for the user, shown without a traceback."""
 
 
 class UsageError(DoTasksError):
-    """The command line asks for something that is not there."""
+    """The command line names something that does not exist."""
 
 
 class DefinitionError(DoTasksError):
-    """The definitions cannot be used; carries every problem found, in file order."""
+    """The definitions are invalid; `problems` holds every problem found, in file order."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -65,12 +67,12 @@ class SpecError(DoTasksError):
 
 
 class MachineError(DoTasksError):
-    """The disk, the rights or the kernel refuse."""
+    """The disk, the permissions or the kernel refuse an operation."""
 
 
 class PersonWantedError(DoTasksError):
-    """Nothing may run before a person has looked."""
+    """A person must decide before anything may run."""
 
 
 class BusyError(DoTasksError):
-    """Another executor holds the lock."""
+    """Another process of do-tasks holds the lock."""

@@ -8,11 +8,12 @@ import stat
 import time
 from zlib import crc32
 
-from executor.checks import worker
 from executor.checks.criteria import wants_fresh
 from executor.monitoring.model import checkpoint_glob, path_of
 from executor.store import runs as jobs
-from executor.system import files
+from executor.system import earlier_files, files, text_files
+from executor.system.earlier_files import EarlierFiles
+from executor.system.file_search import matching
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -118,17 +119,17 @@ def taken_over(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> byt
     """
     known = read(path)
     for pattern in known.keys() & was.keys() & now.keys():
-        before = worker.Before({name: [*entry] for name, entry in was[pattern]["names"].items()}, 0, is_cut=False)
+        before = EarlierFiles({name: [*entry] for name, entry in was[pattern]["names"].items()}, 0, is_cut=False)
         for name, entry in now[pattern]["names"].items():
             if not _is_held(before, name):
                 known[pattern]["names"][name] = [*entry[:6], 0]
-    body = {"v": 1, "began_ns": (worker.read_record(path) or {}).get("began_ns", 0), "globs": known}
+    body = {"v": 1, "began_ns": (earlier_files.read_record(path) or {}).get("began_ns", 0), "globs": known}
     data = json.dumps(body).encode("utf-8", "surrogateescape")
     files.replace(path, data)
     return data
 
 
-def _is_held(before: worker.Before, name: str) -> bool:
+def _is_held(before: EarlierFiles, name: str) -> bool:
     """Return True for a file with the content it had, or with more behind that."""
     try:
         return before.holds(name, os.stat(name)) or before.grown_from(name) > 0
@@ -138,13 +139,13 @@ def _is_held(before: worker.Before, name: str) -> bool:
 
 def read(path: str) -> dict[str, Any]:
     """Return what a record holds, by glob; nothing when there is none."""
-    body = worker.read_record(path)
+    body = earlier_files.read_record(path)
     return dict(body["globs"]) if body else {}
 
 
 def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[str, Any]:
     """Return what a glob finds: of more than MOST_NAMES the newest."""
-    found = worker.matching(pattern)
+    found = matching(pattern)
     is_cut = len(found) > MOST_NAMES
     if is_cut:
         found = sorted(found, key=lambda one: one[1].st_mtime_ns, reverse=True)[:MOST_NAMES]
@@ -162,7 +163,7 @@ def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
     if entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
         return []
     try:
-        found = [worker.mark_of(piece) for piece in worker.pieces_of(name)]
+        found = [text_files.checksum_of_piece(piece) for piece in text_files.pieces_of(name)]
     except OSError:
         return []
     left[0] -= len(found)
@@ -172,7 +173,7 @@ def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
 class _Own(Record):
     """What tells content that this step made itself: the record of its task before, the start of its own TEST."""
 
-    earlier: worker.Before | None
+    earlier: EarlierFiles | None
     tested_ns: int
 
     def made(self, name: str, status: os.stat_result, changed_ns: int) -> bool:
@@ -182,24 +183,24 @@ class _Own(Record):
 
 
 def _entry(name: str, status: os.stat_result, room: list[int], since_ns: int, own: _Own) -> tuple[str, Entry]:
-    stamp = worker.stamp(name, status)
-    is_long = stat.S_ISREG(status.st_mode) and status.st_size > worker.WHOLE
+    stamp = earlier_files.stamp(name, status)
+    is_long = stat.S_ISREG(status.st_mode) and status.st_size > earlier_files.WHOLE
     is_sampled = is_long and status.st_size > room[0]
     if is_long and not is_sampled:
         room[0] -= status.st_size
-    checksum = worker.content(name, status, stamp[1], samples=is_sampled)
+    checksum = earlier_files.content(name, status, stamp[1], samples=is_sampled)
     is_own = own.made(name, status, stamp[3])
     if stamp[2] > since_ns or stamp[3] > since_ns:
         stamp[3] = 0  # no later look finds it so: its content decides
     return os.path.normpath(name), [*stamp, checksum, int(is_sampled), int(is_own)]
 
 
-def _as_before(found: Any) -> worker.Before | None:
+def _as_before(found: Any) -> EarlierFiles | None:
     """Return the record of an earlier task's glob, None when it has none or not every name."""
     if found is None or found["cut"]:
         return None
     names = {name: [*entry[:6], 0] for name, entry in found["names"].items() if not entry[6]}
-    return worker.Before(names, 0, is_cut=False)
+    return EarlierFiles(names, 0, is_cut=False)
 
 
 def _names(folder: str) -> list[str]:

@@ -7,9 +7,11 @@ import re
 import sys
 from enum import StrEnum
 
-from executor.system import lazy_regex, own_program
+from executor.system import own_program, text
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import SHELL
+from executor.system.signals import SIGNALLED, ending
+from executor.system.text import LONG_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,11 +24,6 @@ IMPORTED = (
     "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.{} import main; os._exit(main(sys.argv[1:]))"
 )
 CHILD = own_program.path_of("checks", "worker.py")
-ODD = lazy_regex.pattern(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
-)
-WIDTH = 300
-SIGNALLED = 128
 
 
 class CheckResult(Record):
@@ -147,8 +144,8 @@ def shell_answer(check: Check, exit_code: int | None, output: str) -> CheckResul
 
 def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResult:
     """Return the answer on the last lines of child.py's output; exit code and answer must agree to be a yes."""
-    for text in reversed(output.splitlines()[-20:]):
-        said = said_in(text)
+    for line in reversed(output.splitlines()[-20:]):
+        said = said_in(line)
         if said and said["ok"] is (exit_code == 0):
             words = {key: one_line(str(said[key])) for key in ("expected", "got", "fix")}
             return CheckResult(ok=exit_code == 0, **words)
@@ -160,10 +157,10 @@ def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResul
     )
 
 
-def said_in(text: str) -> dict[str, Any]:
+def said_in(line: str) -> dict[str, Any]:
     """Return the answer that a line holds, {} when it holds none."""
     try:
-        said = json.loads(text)
+        said = json.loads(line)
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) and said.keys() == set(CheckResult._fields) else {}
@@ -181,33 +178,15 @@ def attempt(check: Check) -> str:
 # Words
 
 
-def one_line(text: str) -> str:
-    """Return a text as one line of WIDTH characters at most, without what steers a terminal."""
-    clean = " ".join(ODD.sub(" ", text[: 4 * WIDTH]).split())
-    return clean if len(clean) <= WIDTH else f"{clean[: WIDTH - 1]}…"
+def one_line(value: str) -> str:
+    """Return a text as one line of LONG_WIDTH characters at most."""
+    return text.one_line(value, LONG_WIDTH)
 
 
 def ended(exit_code: int | None, output: str) -> str:
     """Return how a process ended, then the last line it said, if any."""
     last = next(filter(None, map(one_line, reversed(output.splitlines()))), "")
     return f"{ending(exit_code)}: {last}" if last else ending(exit_code)
-
-
-def ending(exit_code: int | None) -> str:
-    """Return `exit 3`, `exit 137 (SIGKILL)`, `killed by SIGTERM` or that there was no end."""
-    if exit_code is None:
-        return "no exit code"
-    name = signal_name(abs(exit_code) - SIGNALLED * (exit_code > 0))
-    if exit_code < 0:
-        return f"killed by {name or f'signal {-exit_code}'}"
-    return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"
-
-
-def signal_name(number: int) -> str:
-    """Return SIGKILL for 9, nothing for what is no signal."""
-    import signal
-
-    return signal.Signals(number).name if number in set(signal.Signals) else ""
 
 
 def status_of(exit_code: int | None) -> int | None:

@@ -6,10 +6,10 @@ from executor.cli.step_arguments import asked, noted, will_outrun
 from executor.engine.order import Survey, written
 from executor.store import log_reader, project
 from executor.store.project_view import ProjectView, awaited, blocking, decide_or_refuse
-from executor.system.masking import spelled_json
 from executor.system.outcome import Verdict
-from executor.system.printable import safe
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
+from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -226,7 +226,7 @@ def _flush() -> None:
 
 def _shown(error: BaseException) -> str:
     """Return an error's words without secrets, unable to drive a terminal."""
-    from executor.system.masking import clean_control
+    from executor.system.text import clean_control
 
     return _masker().mask(clean_control(str(error) or "interrupted"))
 

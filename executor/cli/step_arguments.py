@@ -9,8 +9,8 @@ from executor.plan.selection import ranges as ranges  # noqa: PLC0414 - said aga
 from executor.plan.selection import select
 from executor.store.changes import in_words
 from executor.store.project_view import finished_needs, not_enough, outrun, reopened
-from executor.system.masking import clean_control as safe
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import Namespace

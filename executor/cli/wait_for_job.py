@@ -18,11 +18,11 @@ from executor.cli.job_reader import (
     statuses,
     supervisor,
 )
-from executor.cli.output.transcript import one_line
 from executor.errors import UsageError
 from executor.store import runs
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import joined_lines as one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -11,9 +11,10 @@ from executor.engine.verdict import NOTE
 from executor.plan.runner_choice import AGENTS, OURS
 from executor.runners.evidence_before import record_of
 from executor.store import log_reader, runs
-from executor.store.events import OUTPUT_TAIL, CriterionJudged, ResultRead
+from executor.store.events import CriterionJudged, ResultRead
 from executor.system import process
 from executor.system.outcome import PASSED, Outcome, Verdict
+from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.records import TYPE_CHECKING, Record
 
 NOTE_IN_TICK = 60  # characters of a result's note that a tick has room for

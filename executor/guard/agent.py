@@ -16,11 +16,11 @@ from executor.store import log_reader, runs
 from executor.store.context import Task
 from executor.store.events import ProtectedRestored
 from executor.system import process, procfs
-from executor.system.masking import spelled
 from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import end_strays
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.signals import signal_one
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from executor.guard.log_guard import Mark

@@ -16,9 +16,9 @@ from executor.store import caches, log_files, log_reader
 from executor.store.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.store.project import DEFINITIONS, SPEC_NAME
 from executor.system import files
-from executor.system.masking import spelled
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,8 +15,8 @@ from executor.store import project
 from executor.store import runs as jobs
 from executor.store.events import WarningRaised
 from executor.system import files, own_program, safe_open, setuid_bits, sockets
-from executor.system.masking import spelled
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,10 +21,10 @@ from executor.guard.confine import (
 from executor.monitoring.model import path_of
 from executor.store import runs
 from executor.system import own_program
-from executor.system.masking import spelled
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import without_secrets
 from executor.system.shell.bash_command import prepared
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

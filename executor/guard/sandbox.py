@@ -8,8 +8,8 @@ from executor.errors import MachineError
 from executor.guard.mounts import OURS, Containment, contained
 from executor.system import files, process
 from executor.system.interrupts import Interrupts
-from executor.system.masking import clean_control
 from executor.system.process_loop import ProcessLoop
+from executor.system.text import clean_control
 
 __all__ = ["Containment", "contained", "containment"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-from executor.checks import kinds
 from executor.monitoring import alerts
 from executor.monitoring.model import RuleResult, Sample
 from executor.monitoring.options import fields
@@ -13,6 +12,8 @@ from executor.monitoring.rules.registry import RULES
 from executor.monitoring.unseen import grace_s, unseen
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.regex_search import LIMIT_S, Bounded, TooSlowError
+from executor.system.signals import ending
+from executor.system.text import LONG_WIDTH, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +44,7 @@ def _ends_of(lines: list[str]) -> str:
     """Return what is shown of the output of a command: its first and its last line."""
     if len(lines) > 1 and _TOTAL.fullmatch(lines[0]):
         lines = lines[1:]
-    ends = [kinds.one_line(line) for line in (lines[:1] + lines[-1:] if len(lines) > 1 else lines)]
+    ends = [one_line(line, LONG_WIDTH) for line in (lines[:1] + lines[-1:] if len(lines) > 1 else lines)]
     return ends[0] if len(ends) == 1 else " ... ".join(one[:END_CHARS] for one in ends)
 
 
@@ -161,8 +162,8 @@ class MonitorState:
         self.busy, self.looked_s = False, now_s
         asks = self.monitor.kind in ANSWERED and exit_code not in NOT_RUN
         there = exit_code == 0 or (asks and not errors)
-        ended = ": ".join(filter(None, (kinds.ending(exit_code), errors or last)))
-        self.troubled = "" if there else kinds.one_line(ended)
+        ended = ": ".join(filter(None, (ending(exit_code), errors or last)))
+        self.troubled = "" if there else one_line(ended, LONG_WIDTH)
         self.reading = Sample(at_s=now_s, there=there, text=_ends_of(lines))
         self.ever_there = self.ever_there or there or asks
         self._note_look(now_s)
@@ -191,7 +192,7 @@ class MonitorState:
             self._was_slow()
             hits = []
         self.rules["hits"] = self.rules.get("hits", 0) + len(hits)
-        self.rules["hit"] = kinds.one_line(hits[-1]) if hits else self.rules.get("hit", "")
+        self.rules["hit"] = one_line(hits[-1], LONG_WIDTH) if hits else self.rules.get("hit", "")
         values = {**reading.values, "matches": float(self.rules["hits"])}
         return reading.replace(lines=(), values=values, text=self.rules["hit"] or reading.text)
 
@@ -200,7 +201,8 @@ class MonitorState:
         self.troubled = self._too_slow()
 
     def _too_slow(self) -> str:
-        return f"its pattern took more than {LIMIT_S:g} s: {kinds.one_line(self.monitor.alert_on or self._match())}"
+        pattern = one_line(self.monitor.alert_on or self._match(), LONG_WIDTH)
+        return f"its pattern took more than {LIMIT_S:g} s: {pattern}"
 
     def _match(self) -> str:
         return str(fields(self.monitor.asks, "file").get("match") or "") if self.monitor.kind == "log" else ""

@@ -7,9 +7,9 @@ import re
 import stat
 from fnmatch import translate
 
-from executor.checks.worker import expanded
 from executor.monitoring.options import fields
 from executor.monitoring.probes.paths import MAGIC, placed
+from executor.system.file_search import expanded
 from executor.system.records import TYPE_CHECKING
 from executor.system.shell import bash_command, simple_command
 

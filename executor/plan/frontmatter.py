@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from executor.errors import DefinitionError, Problem
-from executor.system.masking import clean_control
 from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import re
 
 from executor.errors import DefinitionError, Problem
 from executor.plan import frontmatter
-from executor.system.masking import clean_control
 from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

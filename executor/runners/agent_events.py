@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

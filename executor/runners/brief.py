@@ -8,8 +8,8 @@ from executor.guard.path_patterns import JUDGES
 from executor.plan.limits import AgentLimits
 from executor.plan.model import Main
 from executor.plan.roles import SKILL_FILE
-from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,14 +8,14 @@ import shlex
 
 from executor.checks import failure_cause as causes
 from executor.checks.failure_cause import ran_out_of_memory, was_limited
-from executor.checks.kinds import signal_name
 from executor.errors import DefinitionError, Problem
-from executor.store.events import OUTPUT_TAIL
 from executor.system import safe_open
 from executor.system.outcome import Outcome, Verdict
+from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.records import TYPE_CHECKING
 from executor.system.shell.bash_command import given
 from executor.system.shell.bash_command import shown as shown_command
+from executor.system.signals import signal_name
 
 if TYPE_CHECKING:
     from executor.plan.model import Main

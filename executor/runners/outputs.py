@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.runners.command import line_ends_hint
-from executor.store.events import OUTPUT_TAIL
+from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS
 

@@ -12,9 +12,10 @@ from executor.runners.exit_text import agree, told
 from executor.runners.outputs import outputs
 from executor.runners.run_watch import RunWatch
 from executor.store import known_secrets, runs, twins
-from executor.store.events import OUTPUT_TAIL, StraysStopped
+from executor.store.events import StraysStopped
 from executor.system import files, launcher, procfs, project_identity
 from executor.system.outcome import Verdict
+from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.process import CannotStartError, Command, Ended, Running
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import Exit

@@ -7,7 +7,7 @@ import os
 import signal
 
 from executor.store import runs
-from executor.system import safe_open
+from executor.system import files, safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS
@@ -36,7 +36,7 @@ class RunWatch:
         self._most = main.max_output if main else 0
 
     def __call__(self) -> None:
-        size = sum(_size(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
+        size = sum(files.size_of(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
         if self._most and size > self._most and not self._running.stopping:
             self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
         self._end_if_asked()
@@ -44,7 +44,7 @@ class RunWatch:
             why = self._hear()
             if why and not self._running.stopping:
                 self._running.stop(Verdict.FAILED, why)
-        elif _size(self._path) > self._offset:
+        elif files.size_of(self._path) > self._offset:
             self._read_progress()
 
     def _end_if_asked(self) -> None:
@@ -55,7 +55,7 @@ class RunWatch:
             self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)
 
     def _read_progress(self) -> None:
-        size = _size(self._path)
+        size = files.size_of(self._path)
         try:
             data = safe_open.end_of(self._path, min(65536, size - self._offset))
         except OSError:
@@ -71,10 +71,3 @@ class RunWatch:
             self._context.progress(int(said["done"]), int(said["total"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:  # gone, or a folder above it is: what the run did to its own record is seen when it has ended
-        return 0

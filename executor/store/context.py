@@ -8,18 +8,19 @@ import time
 from executor.checks import kinds
 from executor.plan import env_files
 from executor.store import log_reader, masked_files, runs, spec_file
-from executor.store.events import OUTPUT_TAIL, StraysStopped
+from executor.store.events import StraysStopped
 from executor.store.known_secrets import notify_names
 from executor.store.project import STATE_FOLDER
 from executor.store.project_view import ProjectView
 from executor.system import project_identity, safe_open
 from executor.system.interrupts import Interrupts
-from executor.system.masking import VEIL, spelled
-from executor.system.output_tail import MARGIN
+from executor.system.masking import VEIL
+from executor.system.output_tail import MARGIN, OUTPUT_TAIL
 from executor.system.process_loop import ProcessLoop, end_strays
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
 from executor.system.shell import simple_command
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

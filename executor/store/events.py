@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-OUTPUT_TAIL = 4096  # bytes of output a line carries; the whole is in output_file
 
 
 class Event(Record):

@@ -11,8 +11,8 @@ from executor.errors import MachineError, way_out
 from executor.store import log_witness
 from executor.store.events import VERSION, LogRepaired, WarningRaised
 from executor.system import degraded, safe_open
-from executor.system.masking import spelled_json
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -13,9 +13,9 @@ from executor.store.log_writer import timestamp
 from executor.supervisor.history import JobHistory
 from executor.supervisor.job_status import AlertStatus
 from executor.system import process
-from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import SHELL
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

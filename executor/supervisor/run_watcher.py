@@ -23,7 +23,7 @@ from executor.supervisor.default_monitors import implied
 from executor.supervisor.detached_jobs import Leavers, left_by, told
 from executor.supervisor.job_startup import Startup
 from executor.supervisor.new_checkpoints import brought_nothing, saved_so_far
-from executor.system import process, procfs
+from executor.system import files, process, procfs
 from executor.system.outcome import PASSED, Verdict
 from executor.system.process_loop import end_strays
 from executor.system.records import TYPE_CHECKING
@@ -241,7 +241,7 @@ class RunWatcher:
         """Stop a run that fills the disk with what it prints."""
         main = self._task.step.main
         most = main.max_output if main else 0
-        size = sum(_size(os.path.join(self._place.folder, name)) for name in ("stdout.log", "stderr.log"))
+        size = sum(files.size_of(os.path.join(self._place.folder, name)) for name in ("stdout.log", "stderr.log"))
         if most and size > most:
             self._stop(Verdict.FAILED, f"wrote more than max_output ({most} bytes) and was stopped", GRACE_S)
 
@@ -291,10 +291,3 @@ def _age_of_record_s(folder: str) -> float:
     """Return how long ago a dead run began, as people are shown it."""
     began_ns = runs.began_ns(folder)
     return max(0.0, (time.time_ns() - began_ns) / 1e9) if began_ns else 0.0
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0

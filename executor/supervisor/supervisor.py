@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from executor.checks import kinds
 from executor.engine.decide import Decision
 from executor.engine.finish import finish
 from executor.engine.main import MOST_WAIT_S, is_retried, judge, note_started
@@ -23,6 +22,7 @@ from executor.supervisor.history import AGAIN, OVER, past
 from executor.supervisor.run_watcher import RunWatcher
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.signals import signal_name
 
 if TYPE_CHECKING:
     from typing import Any
@@ -136,7 +136,7 @@ class JobSupervisor:
             return outcome
         end = done.end
         last = command.cause_of(end, stderr=done.long_stderr, output=done.long_stdout)
-        name = kinds.signal_name(end.signal)
+        name = signal_name(end.signal)
         how = f"exit {end.exit_code}{came}{f' ({name})' if name else ''}"
         return outcome.replace(reason=f"died: {how}{f': {last}' if last else ''}")
 

@@ -31,6 +31,14 @@ def read(path: str) -> bytes:
         return b""
 
 
+def size_of(path: str) -> int:
+    """Return the size of a file in bytes, 0 for a missing one."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def content(path: str) -> bytes:
     """Return what stands for a file's content in a digest: its bytes, of a very large file its size and time."""
     status = os.stat(path)

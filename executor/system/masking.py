@@ -14,42 +14,6 @@ if TYPE_CHECKING:
 VEIL = "***"
 _STRING = r'("(?:[^"\\]|\\.)*")(\s*:|)'
 
-_ESCAPES = (
-    # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
-    r"\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]"
-    r"|\x1b[ -/]*[0-~]"
-)
-_INVISIBLE = (
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def clean_control(text: str) -> str:
-    """Return the text without terminal escapes, its other control and bidi characters spelled out.
-
-    Clean before masking: an escape in the middle of a secret would hide it.
-    """
-    if re.search(_INVISIBLE, text) is None:
-        return text
-    plain = re.sub(_ESCAPES, "", text.replace("\r\n", "\n"))
-    return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
-
-
-def spelled(text: str) -> str:
-    """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
-    return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
-
-
-def spelled_json(text: str) -> str:
-    """Return the same JSON with what drives a terminal, or is not seen, spelled as escapes."""
-    if text.isascii() and "\x7f" not in text:
-        return text
-    from json import dumps
-
-    return re.sub(_INVISIBLE, lambda found: dumps(found[0])[1:-1], text)
-
 
 class Masker:
     """Replaces the secrets it is given, whatever their form; without any it changes nothing."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from executor.store.events import OUTPUT_TAIL
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
+OUTPUT_TAIL = 4096  # bytes of output that a line of the log carries; the whole is in output_file
 MARGIN = 8192  # bytes before the tail by which a secret is known that the cut goes through
 
 
@@ -55,11 +54,3 @@ class OutputTail:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def size_of(path: str) -> int:
-    """Return how large a file is, 0 for one that is not there."""
-    try:
-        return os.stat(path).st_size if path else 0
-    except OSError:
-        return 0

@@ -8,9 +8,9 @@ import signal
 import time
 
 from executor.errors import MachineError
-from executor.system import procfs, project_identity, run_processes
+from executor.system import files, procfs, project_identity, run_processes
 from executor.system.outcome import Verdict
-from executor.system.output_tail import OutputTail, size_of
+from executor.system.output_tail import OutputTail
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import prepared
 from executor.system.signals import group_lives, kill_group, reap_group, signal_one
@@ -135,7 +135,7 @@ class Running:
 
     def wrote(self) -> int:
         """Return how many bytes it has written so far, on stderr too where that is a file of its own."""
-        return self.capture.size + size_of(self.command.errors)
+        return self.capture.size + files.size_of(self.command.errors)
 
     def due(self) -> float:
         """Return the monotonic time of the next thing to do about this process."""

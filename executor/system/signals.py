@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from executor.system import procfs
+
+SIGNALLED = 128  # a shell adds the number of the signal to it
 
 
 def signal_one(pid: int, number: int) -> None:
@@ -39,3 +42,18 @@ def reap_group(pid: int) -> None:
             continue
     except ChildProcessError:
         return
+
+
+def ending(exit_code: int | None) -> str:
+    """Return `exit 3`, `exit 137 (SIGKILL)`, `killed by SIGTERM` or `no exit code`; a negative code is a signal."""
+    if exit_code is None:
+        return "no exit code"
+    name = signal_name(abs(exit_code) - SIGNALLED * (exit_code > 0))
+    if exit_code < 0:
+        return f"killed by {name or f'signal {-exit_code}'}"
+    return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"
+
+
+def signal_name(number: int) -> str:
+    """Return SIGKILL for 9, an empty text for an unknown signal."""
+    return signal.Signals(number).name if number in set(signal.Signals) else ""

@@ -7,7 +7,6 @@ import sys
 
 from executor.cli import agent_at_work, open_briefs
 from executor.cli.commands.run import open_context, under_lock
-from executor.cli.output.transcript import safe
 from executor.engine.decide import Decision
 from executor.errors import UsageError
 from executor.guard import brief_memory, briefed_judges, person, protect, scan, snapshot
@@ -18,9 +17,10 @@ from executor.store.context import Task
 from executor.store.events import JudgesAccepted
 from executor.store.project_view import ProjectView
 from executor.system import files
-from executor.system.masking import spelled
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -10,9 +10,9 @@ from executor.errors import DoTasksError
 from executor.monitoring.notices import notify, notify_checks
 from executor.store import interpreter, log_reader, project, runs
 from executor.system import locks, procfs
-from executor.system.masking import spelled
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -7,9 +7,9 @@ from executor.store import log_reader, project, runs
 from executor.store.changes import in_words, judged_by
 from executor.store.project_view import ProjectView, outrun
 from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
-from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

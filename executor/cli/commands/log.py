@@ -9,17 +9,20 @@ import sys
 import time
 
 from executor.cli import agent_at_work
-from executor.cli.output.transcript import Screen, Transcript, one_line, safe
+from executor.cli.output.transcript import Screen, Transcript
 from executor.errors import BusyError, UsageError
 from executor.store import log_reader, project, runs
 from executor.store.events import LogRotated
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
 from executor.system import files, locks
-from executor.system.masking import Masker, StreamMask, spelled_json
+from executor.system.masking import Masker, StreamMask
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME, PROGRESS
+from executor.system.text import clean_control as safe
+from executor.system.text import joined_lines as one_line
+from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -52,7 +55,7 @@ def run(args: Namespace) -> Verdict:
     task_id = args.task_id or _newest(here.root)
     screen = Screen()
     show = _raw if args.json else Transcript(screen)
-    offset = _size(here.path(LOG_NAME))
+    offset = files.size_of(here.path(LOG_NAME))
     lines = log_reader.task_lines(here.root, task_id, upto=offset)
     if not lines:
         raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
@@ -72,7 +75,7 @@ def _raw(line: dict[str, Any]) -> None:
 def _newest(root: str) -> str:
     """Return the task id of the last line that has one, read from the end."""
     for path in (os.path.join(root, LOG_NAME), *reversed(log_reader.rotated(root))):
-        size = _size(path)
+        size = files.size_of(path)
         for block in (1 << 16, 1 << 20, 1 << 24):
             newest = ""
             for _, line in log_reader.lines(path, max(0, size - block)):
@@ -226,17 +229,10 @@ class _Stream:
             pass
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
-
-
 def _rotate(here: project.Project) -> Verdict:
     """Move the log aside under the lock of a run; the fold still reads it."""
     path = here.path(LOG_NAME)
-    if not _size(path):
+    if not files.size_of(path):
         raise UsageError("there is no log to rotate")
     try:
         lock = locks.take(here.state("run.lock"))

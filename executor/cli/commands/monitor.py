@@ -10,14 +10,15 @@ import time
 
 from executor.cli.job_reader import DEATHS, TASK, Attendant, asked_numbers, look, statuses
 from executor.cli.output import job_table
-from executor.cli.output.transcript import Screen, one_line
+from executor.cli.output.transcript import Screen
 from executor.cli.wait_for_job import AWAITED, await_job
 from executor.errors import UsageError
 from executor.store import project
 from executor.system.interrupts import Interrupts
-from executor.system.masking import spelled_json
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import joined_lines as one_line
+from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

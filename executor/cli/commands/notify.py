@@ -12,10 +12,10 @@ from executor.store import project
 from executor.store.known_secrets import masker_of
 from executor.system import process
 from executor.system.interrupts import Interrupts
-from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -7,13 +7,13 @@ import re
 from executor.cli import agent_at_work, next_command
 from executor.cli.commands.run import open_context, under_lock, verbose_option
 from executor.cli.output.summary import say_json, say_report
-from executor.cli.output.transcript import safe
 from executor.errors import UsageError
 from executor.guard import judges_gate
 from executor.store import log_reader, project
 from executor.store.fingerprint import main_digest
 from executor.store.project_view import ProjectView
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -15,9 +15,9 @@ from executor.store.events import VERSION
 from executor.store.project_view import ProjectView
 from executor.store.state import fold
 from executor.system.outcome import Verdict
-from executor.system.printable import safe
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
+from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -8,7 +8,6 @@ import time
 
 from executor.cli.ended_by import end_told
 from executor.cli.job_reader import caught_up
-from executor.cli.output.transcript import safe
 from executor.errors import BusyError, UsageError
 from executor.plan.spec.spec_md import Mark
 from executor.store import log_reader, masked_files, project, runs, spec_file
@@ -23,6 +22,7 @@ from executor.system.process import STOP
 from executor.system.process_loop import await_gone, end_strays
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
+from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

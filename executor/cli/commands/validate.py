@@ -19,9 +19,9 @@ from executor.plan.plan import read_plan, validate
 from executor.plan.spec import spec_md
 from executor.store import claude_files, interpreter, project, spec_file
 from executor.system import safe_open
-from executor.system.masking import clean_control, spelled_json
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -166,7 +166,7 @@ def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
     if as_json:
         import json
 
-        rows = [problem.asdict() for problem in problems]
+        rows = [vars(problem) for problem in problems]
         print(spelled_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
     else:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:

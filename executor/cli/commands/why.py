@@ -9,9 +9,9 @@ from executor.store.changes import UNSAID, judged_by
 from executor.store.fingerprint import who
 from executor.store.project_view import ProjectView, awaited, blocking, box_of, decide_or_refuse, outrun
 from executor.store.ticks import is_uncontained, tick_of
-from executor.system.masking import spelled, spelled_json
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import spelled, spelled_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 
-from executor.cli.output.transcript import safe
 from executor.errors import UsageError
 from executor.store import log_reader, project, runs
 from executor.system import files, safe_open
 from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from typing import Any

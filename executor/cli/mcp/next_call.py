@@ -10,8 +10,8 @@ from executor.cli.next_command import read_words, remaining, remembered
 from executor.errors import DoTasksError
 from executor.store import log_reader, project
 from executor.store.project_view import ProjectView
-from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from argparse import Namespace

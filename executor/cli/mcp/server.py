@@ -19,8 +19,8 @@ from executor.cli.mcp.next_call import move_after, person_wanted
 from executor.errors import DoTasksError, UsageError
 from executor.store.known_secrets import masker_here
 from executor.system.interrupts import Interrupts
-from executor.system.masking import clean_control
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from executor.system.printable import brief
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import one_line as brief
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from executor.cli.output.transcript import one_line
 from executor.store.ticks import SIGNS
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import joined_lines as one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.system.printable import WIDTH
+from executor.system.text import WIDTH
 
 BAR = 24
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from executor.cli.next_command import resume_command
-from executor.cli.output.transcript import safe
 from executor.store import runs
 from executor.store.project_view import outrun
 from executor.system import files
-from executor.system.masking import spelled_json
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
+from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,12 +10,12 @@ from executor.cli.output import chunk_lines, criteria_lines
 from executor.cli.output.progress_bar import columns, progress
 from executor.cli.output.waiting_line import Waiting
 from executor.store.events import EVENTS
-from executor.system.printable import WIDTH as WIDTH  # noqa: PLC0414 - said again for who looks here
-from executor.system.printable import brief as brief  # noqa: PLC0414
-from executor.system.printable import one_line as one_line  # noqa: PLC0414
-from executor.system.printable import safe as safe  # noqa: PLC0414
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS
+from executor.system.text import WIDTH
+from executor.system.text import clean_control as safe
+from executor.system.text import joined_lines as one_line
+from executor.system.text import one_line as brief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

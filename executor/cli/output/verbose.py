@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from executor.cli.output.transcript import Screen, one_line
+from executor.cli.output.transcript import Screen
+from executor.system.text import joined_lines as one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

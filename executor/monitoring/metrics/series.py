@@ -11,8 +11,8 @@ from executor.monitoring.metrics import blanks, json_files, json_objects, mlflow
 from executor.monitoring.metrics.log_text import plain
 from executor.monitoring.metrics.seen_rows import Known, met_all
 from executor.monitoring.probes import tail
-from executor.system.numbers_text import several
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from executor.system import own_program
-from executor.system.masking import clean_control
 from executor.system.process import Command
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.secret_values import NamedSecrets, without_secrets
 from executor.system.shell.bash_command import SHELL
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

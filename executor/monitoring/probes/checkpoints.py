@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import re
 
-from executor.checks.worker import read_before
 from executor.monitoring.model import Sample, checkpoint_glob
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
-from executor.system.numbers_text import one_line, several, size
+from executor.system.earlier_files import read_earlier
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import one_line, several, size
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.checks.worker import Before
     from executor.monitoring.model import Memory, ProbeContext
     from executor.monitoring.probes.paths import Found
+    from executor.system.earlier_files import EarlierFiles
 
 MOMENT_S = 1.0  # that a folder must have been as it is
 MOST_KEPT = 50  # an older one is taken for finished
-_records: dict[tuple[str, str, int], Before | None] = {}
+_records: dict[tuple[str, str, int], EarlierFiles | None] = {}
 
 
 class Saved(Record):
@@ -91,7 +91,7 @@ def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list
     return sorted(new, key=_age, reverse=True)
 
 
-def _before(record: str, glob: str) -> Before | None:
+def _before(record: str, glob: str) -> EarlierFiles | None:
     """Return what a record says of a glob, read once as long as it does not change."""
     try:
         key = (record, glob, os.stat(record).st_mtime_ns)
@@ -99,7 +99,7 @@ def _before(record: str, glob: str) -> Before | None:
         return None
     if key not in _records:
         _records.clear()
-        _records[key] = read_before(record, glob)
+        _records[key] = read_earlier(record, glob)
     return _records[key]
 
 

@@ -9,8 +9,8 @@ from binascii import crc32
 from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths
-from executor.system.numbers_text import size
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import size
 
 if TYPE_CHECKING:
     from typing import Any

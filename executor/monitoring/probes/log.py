@@ -10,8 +10,8 @@ from executor.monitoring.metrics.log_text import plain
 from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
-from executor.system.numbers_text import line_of, size
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import line_of, size
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,8 +6,8 @@ import os
 
 from executor.monitoring.model import Sample
 from executor.system import kernel
-from executor.system.numbers_text import several, size
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import several, size
 
 if TYPE_CHECKING:
     from typing import Any

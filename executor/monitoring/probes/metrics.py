@@ -10,8 +10,8 @@ from executor.monitoring.metrics.series import EVENTS, Series
 from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
-from executor.system.numbers_text import pairs
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

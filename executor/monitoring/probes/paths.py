@@ -6,7 +6,7 @@ import os
 import stat
 from fnmatch import fnmatchcase
 
-from executor.checks.worker import expanded
+from executor.system.file_search import expanded
 from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING, Record
 

@@ -10,8 +10,9 @@ from executor.runners.agent import edits
 from executor.runners.agent.edits import RefusedError
 from executor.runners.agent.tools import ToolResult
 from executor.system import files
-from executor.system.masking import VEIL, clean_control
+from executor.system.masking import VEIL
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,12 +7,12 @@ import time
 
 from executor.runners.agent.tools import ToolResult
 from executor.system import files, process, procfs
-from executor.system.masking import clean_control
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
 from executor.system.signals import signal_one
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

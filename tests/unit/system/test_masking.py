@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.system.masking import Masker, StreamMask, clean_control
+from executor.system.masking import Masker, StreamMask
 from executor.system.secret_values import secrets, without_secrets
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable

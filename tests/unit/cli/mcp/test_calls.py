@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.store.events import OUTPUT_TAIL
+from executor.system.output_tail import OUTPUT_TAIL
 
 pytest.importorskip("anyio", reason="the extra mcp is not installed")
 from executor.cli.mcp.calls import Gathered

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.cli.output.progress_bar import progress
-from executor.cli.output.transcript import SAYINGS, WIDTH, Screen, Transcript, brief, safe
+from executor.cli.output.transcript import SAYINGS, Screen, Transcript
 from executor.store.events import EVENTS
+from executor.system.text import WIDTH
+from executor.system.text import clean_control as safe
+from executor.system.text import one_line as brief
 
 TASK = "task_1_0000000a"
 SILENT = {"ResultRead", "StepPassed", "StepFailed", "StepInterrupted"}  # the line after each of them says it

@@ -1,0 +1,128 @@
+"""Text for people: one safe line, counts, sizes, durations."""
+
+from __future__ import annotations
+
+import re
+
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDTH = 160
+LONG_WIDTH = 300  # of a line that explains a failed check
+_ESCAPES = (
+    # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
+    r"\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
+    r"|\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]"
+)
+_INVISIBLE = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+# What a terminal obeys
+
+
+def without_escapes(text: str) -> str:
+    """Return the text without terminal escapes, such as colours and titles."""
+    return re.sub(_ESCAPES, "", text) if "\x1b" in text else text
+
+
+def clean_control(text: str) -> str:
+    """Return the text without terminal escapes, its other control and bidi characters spelled out.
+
+    Clean before masking: an escape in the middle of a secret would hide it.
+    """
+    if re.search(_INVISIBLE, text) is None:
+        return text
+    plain = without_escapes(text.replace("\r\n", "\n"))
+    return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
+
+
+def spelled(text: str) -> str:
+    """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
+    return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
+def spelled_json(text: str) -> str:
+    """Return the same JSON with control and invisible characters spelled as escapes."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    from json import dumps
+
+    return re.sub(_INVISIBLE, lambda found: dumps(found[0])[1:-1], text)
+
+
+def joined_lines(text: str) -> str:
+    """Return the cleaned text with a blank for each line break."""
+    return " ".join(clean_control(text).splitlines())
+
+
+def one_line(text: object, width: int = WIDTH) -> str:
+    """Return the text as one line of at most `width` characters; what cannot be seen is a blank, blanks are single."""
+    start = str(text)[: 8 * width]
+    if not (start.isascii() and start.isprintable()):
+        start = re.sub(_INVISIBLE, " ", without_escapes(start))
+    line = " ".join(start.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def line_of(raw: bytes) -> str:
+    """Return what a terminal would show of a line: the part after its last carriage return."""
+    shown = raw.rstrip(b"\r\n \0").rpartition(b"\r")[2].lstrip(b"\0")
+    return one_line(shown[: 8 * WIDTH].decode("utf-8", "replace"))
+
+
+# Numbers
+
+
+def several(count: int, one: str, more: str = "") -> str:
+    """Return `1 checkpoint`, `2 checkpoints`, `3 directories`."""
+    plural = more or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
+    return f"{count} {one if count == 1 else plural}"
+
+
+def size(count: float) -> str:
+    """Return bytes in binary units: 512 MiB, 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB" if count < 1000 else f"{count:.0f} TiB"
+
+
+def decimal_size(count: float) -> str:
+    """Return bytes in decimal units, as plans mostly ask for them: 999 bytes, 1.5 kB, 10.0 MB."""
+    if count < 1000:
+        return several(int(count), "byte")
+    units = ["TB", "GB", "MB", "kB"]
+    while count >= 1000 and units:
+        count, unit = count / 1000, units.pop()
+    return f"{count:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the largest unit of which there are two: 3 days, 58 min, 40 s, 0.120 s."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{max(seconds, 0):.3f} s"
+
+
+def pairs(values: Iterable[tuple[str, float]]) -> str:
+    """Return `step 412 loss 1.234`, as many as fit into a line."""
+    line = ""
+    for name, value in values:
+        more = f"{line} {one_line(name, 60)} {figure(value)}".lstrip()
+        if len(more) > WIDTH:
+            break
+        line = more
+    return line
+
+
+def figure(value: float) -> str:
+    """Return a number: whole ones in full, others with four digits."""
+    return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"

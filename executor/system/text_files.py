@@ -1,0 +1,70 @@
+"""Read text files of any encoding, in bounded memory; count the lines that are new in them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+
+from executor.system.text import without_escapes
+
+BLOCK = 1 << 20
+MOST_BYTES = 64 * BLOCK  # of a file, its last ones
+SAMPLE = 2048  # bytes that show the encoding
+UTF_16_SHARE = 3  # a third of zeros or more is UTF-16
+
+
+def read_end(name: str, start: int = 0, *, cut: bool = False) -> str:
+    """Return a file as text from byte `start` on; of more than 64 MiB the last, from the start of a line.
+
+    A carriage return ends a line too. `cut`: `start` is in the middle of a line, which is left out.
+    """
+    blocks: list[bytes] = []
+    with open(name, "rb") as stream:
+        begin = max(start, os.fstat(stream.fileno()).st_size - MOST_BYTES)
+        cut = cut or begin > start
+        stream.seek(begin)
+        while len(blocks) < MOST_BYTES // BLOCK:
+            blocks.append(stream.read(BLOCK))
+            if not blocks[-1]:
+                break
+    content = decoded(b"".join(blocks)).replace("\r\n", "\n").replace("\r", "\n")
+    return (content.partition("\n")[2] or content) if cut else content.lstrip("\ufeff")
+
+
+def decoded(content: bytes) -> str:
+    """Return bytes as text without colours: UTF-8 with single bytes of Windows (cp1252) in it, or UTF-16."""
+    start = content[:SAMPLE]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return without_escapes(content.decode("utf-16", "replace"))
+    if UTF_16_SHARE * start.count(b"\0") > len(start) and b"\0\0\0" not in start:
+        return without_escapes(content.decode("utf-16-be" if start[:1] == b"\0" else "utf-16-le", "replace"))
+    return without_escapes(content.decode("utf-8", "do-tasks-single"))
+
+
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    """Decode bytes that are no UTF-8 as Windows does."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("do-tasks-single", _as_windows)
+
+
+def pieces_of(name: str) -> list[str]:
+    """Return the parts of a text file that are compared: the rows of a JSON list, else its lines that are not blank."""
+    text = read_end(name)
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return [line for line in text.split("\n") if line.strip()]
+    rows = body.get("log_history") if isinstance(body, dict) else body
+    return [json.dumps(row, sort_keys=True) for row in rows] if isinstance(rows, list) else []
+
+
+def checksum_of_piece(piece: str) -> int:
+    """Return the checksum of a line or row, whatever its blanks."""
+    from zlib import crc32
+
+    return crc32(" ".join(piece.split()).encode("utf-8", "replace"))
