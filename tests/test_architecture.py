@@ -41,7 +41,7 @@ PURE = {
     " secret_names shell text",
     "monitoring": "alerts eta failing_alerts model options unseen rules",
     "plan": "build build_monitors dependencies fields frontmatter issues limits lint model parts plan"
-    " roles runner_choice schema selection spec structure test_support yaml_events yaml_loader",
+    " patterns roles runner_choice selection spec structure test_support yaml_events yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
     "guard": "judge_files judge_parts make_targets path_patterns",
@@ -52,7 +52,7 @@ MOST_ENTRIES = 16
 WORLD = {"os", "time", "subprocess", "socket", "random", "pathlib", "shutil", "tempfile", "threading", "signal", "sys"}
 CLOCK = {"now", "utcnow", "today"}
 STARTS = {"posix_spawn", "posix_spawnp", "Popen", "fork", "forkpty", "system", "popen", "check_output", "check_call"}
-LONG = {"plan.schema", "store.events", "checks.worker"}  # two list; the worker goes alone to another interpreter
+LONG = {"store.events", "checks.worker"}  # two list; the worker goes alone to another interpreter
 HEAVY = {
     *("jsonschema", "structlog", "psutil", "asyncio", "typing"),
     *("dataclasses", "subprocess", "logging", "inspect", "pathlib"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.plan.issues import ValidationIssue, ValidationIssueError
-from executor.plan.schema import SIZE, SPAN, YEAR_S
+from executor.plan.patterns import SIZE, SPAN, YEAR_S
 from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING
 

@@ -7,7 +7,8 @@ import re
 from executor.plan.build import edge
 from executor.plan.fields import Field
 from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined
-from executor.plan.schema import STEP_KEY, unknown_key
+from executor.plan.patterns import STEP_KEY
+from executor.plan.schema import unknown_key
 from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 

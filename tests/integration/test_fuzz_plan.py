@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
-from executor.plan.schema import PLAN_SCHEMA
+from executor.plan.schema import plan_schema
 
 FOUNDING = Path(__file__).parents[1] / "fixtures" / "founding"
 RICH = """\
@@ -53,7 +53,7 @@ def words_in(schema: object) -> set[str]:
     return found.union(*map(words_in, inner))
 
 
-WORDS = sorted(words_in(PLAN_SCHEMA))
+WORDS = sorted(words_in(plan_schema()))
 SCALARS = (
     st.none()
     | st.booleans()
@@ -66,7 +66,7 @@ KEYS = st.sampled_from(WORDS) | st.text("abx_-1", max_size=4)
 TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=15
 )
-STEPS = st.dictionaries(st.sampled_from(list(PLAN_SCHEMA["$defs"]["step"]["properties"])), TREES, max_size=6)
+STEPS = st.dictionaries(st.sampled_from(list(plan_schema()["$defs"]["step"]["properties"])), TREES, max_size=6)
 TOP_KEYS = st.sampled_from(
     ["settings", "x-a", "step_1_a", "step_2_b", "step_2_c", "step_9_d", "step_01_e", "step", "é"]
 )

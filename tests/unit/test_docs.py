@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from executor.cli.commands.schema import events_page, events_schema
 from executor.cli.main import VERBS
 from executor.plan.plan import validate
-from executor.plan.schema import PLAN_SCHEMA
+from executor.plan.schema import plan_schema
 from executor.store.events import EVENTS
 from executor.store.log_writer import LogWriter
 
@@ -91,12 +91,12 @@ def test_the_page_of_the_command_line_has_no_option_that_is_not_there():
 
 def keys_of(name):
     if name == "settings":
-        return set(PLAN_SCHEMA["properties"]["settings"]["properties"])
+        return set(plan_schema()["properties"]["settings"]["properties"])
     if name == "main":
-        return set(PLAN_SCHEMA["$defs"]["step"]["properties"]["main"]["properties"])
+        return set(plan_schema()["$defs"]["step"]["properties"]["main"]["properties"])
     if name == "criterion":
-        return {key for one in PLAN_SCHEMA["$defs"]["criterion"]["anyOf"] for key in one.get("properties", {})}
-    return set(PLAN_SCHEMA["$defs"][name]["properties"])
+        return {key for one in plan_schema()["$defs"]["criterion"]["anyOf"] for key in one.get("properties", {})}
+    return set(plan_schema()["$defs"][name]["properties"])
 
 
 def part(name):

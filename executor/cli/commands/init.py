@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from shlex import quote
 
 from executor.errors import MachineError
 from executor.plan.plan import read_plan
+from executor.plan.schema import plan_schema
 from executor.store.project import DEFINITIONS as DEFINITIONS_AT
 from executor.system import files, own_program
 from executor.system.outcome import Verdict
@@ -24,8 +26,10 @@ What must become true, one box a step. `do-tasks --continue` runs the open ones 
 - [ ] **STEP 2**: Check the count
 """
 DEFINITIONS = """\
-# How each step of SPEC.md is checked, tried small, done and verified. `do-tasks validate` says what is wrong here,
-# `do-tasks schema` prints the schema for your editor.
+# yaml-language-server: $schema=step_definitions.schema.json
+# How each step of SPEC.md is checked, tried small, done and verified. `do-tasks validate` reports what is wrong here.
+# An editor that reads the first line completes keys and marks mistakes; after an upgrade:
+# do-tasks schema > step_definitions.schema.json
 settings: {strict: true}   # a box is ticked for proof alone: every criterion is bound to a check
 
 step_1_count:
@@ -109,7 +113,9 @@ def _contents(folder: str) -> dict[str, str]:
     """Return the files to write: the example, or for definitions that are there already a SPEC.md with their boxes."""
     found = [name for name in DEFINITIONS_AT if os.path.isfile(os.path.join(folder, name))]
     if not found:
-        return {"SPEC.md": SPEC, "step_definitions.yaml": DEFINITIONS, "scripts/count_words.py": SCRIPT}
+        schema = json.dumps(plan_schema(), indent=2, ensure_ascii=False) + "\n"
+        example = {"SPEC.md": SPEC, "step_definitions.yaml": DEFINITIONS, "scripts/count_words.py": SCRIPT}
+        return {**example, "step_definitions.schema.json": schema}
     plan = read_plan(files.read(os.path.join(folder, found[0])), file=found[0])
     boxes = [f"- [ ] **STEP {number}**: {' '.join(plan.title(number).split())}" for number in plan.numbers]
     return {"SPEC.md": "\n".join(["# Plan", "", *boxes, ""])}

@@ -35,14 +35,14 @@ def options(parser: ArgumentParser, verb: str) -> None:
 
 def run(args: Namespace) -> Verdict:
     """Print the schema."""
-    from executor.plan.schema import PLAN_SCHEMA
+    from executor.plan.schema import plan_schema
 
     if args.markdown and not args.events:
         raise UsageError("--markdown goes with --events: do-tasks schema --events --markdown")
     if args.markdown:
         print(events_page(), end="")
         return Verdict.PASSED
-    print(json.dumps(events_schema() if args.events else PLAN_SCHEMA, indent=2, ensure_ascii=False))
+    print(json.dumps(events_schema() if args.events else plan_schema(), indent=2, ensure_ascii=False))
     return Verdict.PASSED
 
 

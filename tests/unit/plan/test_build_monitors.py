@@ -15,7 +15,7 @@ from executor.monitoring.model import NOTICES, Action, Monitor, Notifier
 from executor.monitoring.rules.registry import RULES, RuleKind, read_rule
 from executor.plan.build_monitors import KEYS, PROBED
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
-from executor.plan.schema import PLAN_SCHEMA
+from executor.plan.schema import plan_schema
 
 FOUNDING = Path(__file__).parents[2] / "fixtures" / "founding"
 JOB = "main: {command: x, test: none, mode: background"
@@ -84,7 +84,7 @@ def test_a_monitor_looks_at_one_thing(written: str, kind: str, asks: object) -> 
 
 
 def test_the_schema_has_each_key_that_says_what_to_look_at() -> None:
-    assert set(KEYS) <= PLAN_SCHEMA["$defs"]["monitor"]["properties"].keys()
+    assert set(KEYS) <= plan_schema()["$defs"]["monitor"]["properties"].keys()
 
 
 def test_all_that_may_be_written_is_read() -> None:
@@ -196,7 +196,7 @@ def test_an_unknown_rule_is_told_with_the_nearest() -> None:
 
 
 def test_the_schema_has_the_rules_of_the_table() -> None:
-    text, mapping = PLAN_SCHEMA["$defs"]["rule"]["anyOf"]
+    text, mapping = plan_schema()["$defs"]["rule"]["anyOf"]
     written = {
         name: (one["description"], {*one["anyOf"][-1]["properties"]}) for name, one in mapping["properties"].items()
     }

@@ -9,7 +9,7 @@ import pytest
 from executor.errors import UsageError
 from executor.plan.model import Main, Settings
 from executor.plan.runner_choice import RUNNERS, Choice, runner
-from executor.plan.schema import PLAN_SCHEMA
+from executor.plan.schema import plan_schema
 
 SAID = ("", *RUNNERS)
 TASKS = {
@@ -127,7 +127,7 @@ def test_a_word_that_nobody_reads_harms_nothing() -> None:
 
 
 def test_a_choice_is_a_runner_that_the_schema_knows() -> None:
-    assert set(RUNNERS) == set(PLAN_SCHEMA["properties"]["settings"]["properties"]["runner"]["enum"])
+    assert set(RUNNERS) == set(plan_schema()["properties"]["settings"]["properties"]["runner"]["enum"])
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonschema
 import pytest
 
-from executor.plan.schema import PLAN_SCHEMA, schema_problems
+from executor.plan.patterns import SIZE, SPAN, STEP_KEY
+from executor.plan.schema import plan_schema, schema_problems
 
 STEP = "step_1_a"
 
@@ -15,7 +18,7 @@ def told(body: object, *, key: str = STEP) -> list[str]:
 
 
 def test_the_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(PLAN_SCHEMA)
+    jsonschema.Draft202012Validator.check_schema(plan_schema())
 
 
 def test_a_full_step_is_well_formed() -> None:
@@ -188,3 +191,8 @@ def test_a_plan_that_is_a_list_is_refused() -> None:
     assert [str(problem) for problem in schema_problems([1], "plan.yaml")] == [
         "plan.yaml: must be a mapping, got a list"
     ]
+
+
+def test_forms_are_the_same_in_the_schema_as_in_code():
+    text = json.dumps(plan_schema())
+    assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE, SPAN))
