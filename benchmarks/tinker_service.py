@@ -22,8 +22,8 @@ import tokenizers  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from distill.tinker_server.engine import TorchEngine  # noqa: E402
-from distill.tinker_server.values import Adam, Asked, Datum, Lora, Sampling  # noqa: E402
+from tinker_local.api_types import Adam, Asked, Datum, Lora, Sampling  # noqa: E402
+from tinker_local.engine import TorchEngine  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import torch
 from torch import nn
 
-from distill.lm import data, machine, records, settings, train
-from distill.lm.checkpoints import Checkpoints
-from distill.lm.model import loss_of
-from distill.lm.training import METRIC, Training
+from small_lm import data, device, metrics_log, settings, train
+from small_lm.checkpoints import Checkpoints
+from small_lm.model import loss_of
+from small_lm.train_state import METRIC, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def training_of(preset: str, steps: int, threads: int) -> Training:
     wanted = chosen(preset, steps, threads)
     tokens = torch.randint(VOCABULARY, (TOKENS,), generator=torch.Generator().manual_seed(1))
     corpus = data.Corpus(Words(), data.Windows(tokens, 1), tokens[:4096], data.digest(tokens), [])
-    return Training(wanted, corpus, machine.choose(wanted.run))
+    return Training(wanted, corpus, device.choose(wanted.run))
 
 
 class Bare:
@@ -97,7 +97,7 @@ class Ours:
 
     def __init__(self, preset: str, threads: int, folder: Path) -> None:
         self.training = training_of(preset, 10**6, threads)
-        self.written = records.Records(folder, 0)
+        self.written = metrics_log.Records(folder, 0)
 
     def __call__(self, steps: int) -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):

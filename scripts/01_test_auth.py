@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import files, pins
-from distill.stage import Criterion, Report, Stage, run
-from distill.trouble import RETRY_LATER, Trouble
+from common import files
+from common.errors import RETRY_LATER, Trouble
+from common.stage import Criterion, Report, Stage, run
+from distillation import pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable

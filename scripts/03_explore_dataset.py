@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from distill import character, files, sources, tally
-from distill.plays import Play, Text, parse
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation.corpus import character, counts, sources
+from distillation.corpus.plays import Play, Text, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distill.tally import Part
+    from distillation.corpus.counts import Part
 
 SHOWN = 40
 PROGRESS_EVERY = 6
@@ -37,7 +38,7 @@ def explore(stage: Stage) -> Report:
     """Read, count, write."""
     plays = read_plays(stage)
     speeches = [speech for play in plays for speech in play.speeches]
-    parts = tally.parts(speeches)
+    parts = counts.parts(speeches)
     found = Found(plays, parts, character.part_of(stage.settings.character, parts))
     exploration = figures(stage, found)
     paths = [stage.output(name) for name in ("corpus.jsonl", "exploration.json", "exploration.md")]
@@ -67,7 +68,7 @@ def naming(texts: list[Text], name: str) -> list[Text]:
 
 def figures(stage: Stage, found: Found) -> dict[str, Any]:
     """Return every figure of the exploration."""
-    rows = [tally.row(play) for play in found.plays]
+    rows = [counts.row(play) for play in found.plays]
     return {
         "source": stage.settings.corpus.source,
         "totals": {

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from distill import character, checks, files, tally
-from distill.plays import Speech
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation.corpus import character, counts, thresholds
+from distillation.corpus.plays import Speech
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +26,10 @@ def validate(stage: Stage) -> Report:
     stage.progress(0, 3)
     speeches = [Speech(**row) for row in files.read_jsonl(source)]
     stage.progress(1, 3)
-    part = character.part_of(stage.settings.character, tally.parts(speeches))
+    part = character.part_of(stage.settings.character, counts.parts(speeches))
     data = choose(stage, speeches, part)
     stage.progress(2, 3)
-    found = checks.figures(data, stage.settings)
+    found = thresholds.figures(data, stage.settings)
     criteria = judge(stage, found)
     paths = write(stage, data, {"character": part.person, **found, "criteria": [asdict(one) for one in criteria]})
     stage.progress(3, 3)
@@ -37,27 +38,29 @@ def validate(stage: Stage) -> Report:
     return Report(criteria, {**metrics, "leaks": len(found["leaks"])}, note, [source], paths)
 
 
-def choose(stage: Stage, speeches: list[Speech], part: tally.Part) -> checks.Data:
+def choose(stage: Stage, speeches: list[Speech], part: counts.Part) -> thresholds.Data:
     """Take the character's speeches and pairs; a test the first few."""
     own = character.own_speeches(speeches, part)
     if stage.is_test:
         own = own[: stage.settings.sample.speeches]
-    return checks.Data(speeches, own, character.pairs(speeches, own))
+    return thresholds.Data(speeches, own, character.pairs(speeches, own))
 
 
 def judge(stage: Stage, found: dict[str, object]) -> list[Criterion]:
     """Judge all; in a test, what little data cannot show is reported as met."""
-    criteria = checks.judge(found, stage.settings)
+    criteria = thresholds.judge(found, stage.settings)
     if not stage.is_test:
         return criteria
-    amounts = {one.text for one in checks.judge_amounts(found, stage.settings.thresholds)} | {"Held-out plays are here"}
+    amounts = {one.text for one in thresholds.judge_amounts(found, stage.settings.thresholds)} | {
+        "Held-out plays are here"
+    }
     return [
         replace(one, met=True, evidence=f"{one.evidence} (a test: not judged)") if one.text in amounts else one
         for one in criteria
     ]
 
 
-def write(stage: Stage, data: checks.Data, validation: dict[str, object]) -> list[Path]:
+def write(stage: Stage, data: thresholds.Data, validation: dict[str, object]) -> list[Path]:
     """Write the three files."""
     paths = [stage.output(f"character/{name}") for name in ("speeches.jsonl", "pairs.jsonl", "validation.json")]
     files.write_jsonl(paths[0], (asdict(one) for one in data.own))

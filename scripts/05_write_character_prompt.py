@@ -13,15 +13,17 @@ import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from distill import character, files, portrait, tally, wording
-from distill.character import Pair
-from distill.plays import Speech
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation.corpus import character, counts, text_features
+from distillation.corpus.character import Pair
+from distillation.corpus.plays import Speech
+from distillation.prompt import character_card
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distill.settings import Settings
+    from common.settings import Settings
 
 COUNTED = "words and punctuation marks"
 
@@ -31,9 +33,9 @@ def write_prompt(stage: Stage) -> Report:
     inputs = [stage.input(name) for name in ("corpus.jsonl", "exploration.json")]
     inputs += [stage.input(f"character/{name}.jsonl") for name in ("speeches", "pairs")]
     source = read_source(stage, *inputs)
-    drawn = portrait.draw(source, stage.settings)
-    text = portrait.written(drawn)
-    tokens = wording.count_tokens(text)
+    drawn = character_card.draw(source, stage.settings)
+    text = character_card.written(drawn)
+    tokens = text_features.count_tokens(text)
     criteria = judge(text, tokens, source, stage.settings)
     paths = [stage.output(f"character/{name}") for name in ("prompt.md", "prompt.json")]
     files.write_text(paths[0], text)
@@ -43,23 +45,23 @@ def write_prompt(stage: Stage) -> Report:
     return Report(criteria, metrics, f"{drawn.name}: {tokens} tokens ({COUNTED})", inputs, paths)
 
 
-def read_source(stage: Stage, corpus: Path, exploration: Path, speeches: Path, pairs: Path) -> portrait.Source:
+def read_source(stage: Stage, corpus: Path, exploration: Path, speeches: Path, pairs: Path) -> character_card.Source:
     """Read what earlier steps wrote."""
     everybody = [Speech(**row) for row in files.read_jsonl(corpus)]
     own = [Speech(**row) for row in files.read_jsonl(speeches)]
     ids = {one.id for one in own}
-    part = character.part_of(stage.settings.character, tally.parts(everybody))
+    part = character.part_of(stage.settings.character, counts.parts(everybody))
     titles = {row["name"]: row["title"] for row in files.read_json(exploration)["texts"]}
     others = [one for one in everybody if one.id not in ids]
-    return portrait.Source(part, own, [Pair(**row) for row in files.read_jsonl(pairs)], others, titles)
+    return character_card.Source(part, own, [Pair(**row) for row in files.read_jsonl(pairs)], others, titles)
 
 
-def judge(text: str, tokens: int, source: portrait.Source, settings: Settings) -> list[Criterion]:
+def judge(text: str, tokens: int, source: character_card.Source, settings: Settings) -> list[Criterion]:
     """Judge length, and that nothing of the held-out plays is told."""
     least, most, size = settings.prompt.min_tokens, settings.prompt.max_tokens, settings.prompt.shingle
-    told = wording.shingles(text, size)
+    told = text_features.shingles(text, size)
     held_out = [one for one in source.others if one.play in settings.held_out]
-    leaks = [one.id for one in held_out if told & wording.shingles(one.text, size)]
+    leaks = [one.id for one in held_out if told & text_features.shingles(one.text, size)]
     seen = f"runs of {size} words in both, speeches: {', '.join(leaks[:3]) or 'none'}"
     return [
         Criterion(f"The prompt has {least} tokens or more", tokens >= least, f"{tokens} {COUNTED}"),

@@ -12,13 +12,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from distill import files, generation, questions, scene, teaching
-from distill.character import plain
-from distill.plays import Speech
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.corpus.character import plain
+from distillation.corpus.plays import Speech
+from distillation.prompt import questions
+from distillation.teacher import generation, preparation
 
 if TYPE_CHECKING:
-    from distill.scene import Scene
+    from distillation.models import Scene
 
 LEAST_TEMPLATES, LEAST_KINDS, LEAST_HELD_OUT, PROBES = 60, 6, 500, 2
 
@@ -28,14 +31,16 @@ def prepare(stage: Stage) -> Report:
     settings, corpus = stage.settings, stage.input("corpus.jsonl")
     speeches = [Speech(**row) for row in files.read_jsonl(corpus)]
     asked = questions.asked(speeches, settings)
-    model = teaching.ready_model(stage)
-    prompt = teaching.prompt_of(stage, model)
-    paths = [stage.output(name) for name in (scene.PROMPT, scene.ABOUT, "questions.jsonl", "held_out_questions.jsonl")]
+    model = preparation.ready_model(stage)
+    prompt = preparation.prompt_of(stage, model)
+    paths = [
+        stage.output(name) for name in (models.PROMPT, models.ABOUT, "questions.jsonl", "held_out_questions.jsonl")
+    ]
     files.write_text(paths[0], prompt)
     files.write_json(paths[1], {"model": model, "voice": settings.teacher.voice})
     for path, rows in zip(paths[2:], asked.rows(), strict=True):
         files.write_jsonl(path, rows)
-    set_up = scene.set_scene(stage, model, prompt)
+    set_up = models.set_scene(stage, model, prompt)
     files.write_json(paths[1], about(set_up, prompt, settings.profile))
     probe = stage.output("teacher/probe.jsonl")
     rows = list(generation.answers(set_up, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))

@@ -17,12 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import files, learning, scene, schooling
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models as distillation_models
+from distillation.student import trainer, training_inputs
 
 if TYPE_CHECKING:
-    from distill.scene import Student
-    from distill.settings import Training
+    from common.settings import Training
+    from distillation.models import Student
 
 LOGGED_EVERY = 10
 FEW_STEPS = 50  # with fewer, chance decides whether the loss falls
@@ -54,7 +56,7 @@ class Logs:
     def begin(self, seed: int, first: int) -> None:
         """Forget the rows of a seed from batch `first` on, which come again; and of other seeds than ours."""
         wanted = {int(one) for one in self.wanted.seeds}
-        known = [row for row in learning.whole_lines(self.metrics) if row["seed"] in wanted]
+        known = [row for row in trainer.whole_lines(self.metrics) if row["seed"] in wanted]
         kept = [row for row in known if row["seed"] != seed or row["batch"] < first]
         files.write_jsonl(self.metrics, kept)
         files.write_text(self.losses, "".join(line(row) for row in kept))
@@ -84,11 +86,11 @@ def line(row: dict[str, Any]) -> str:
 
 def train(stage: Stage) -> Report:
     """Train what is not trained yet."""
-    wanted, term = schooling.configured(stage), Term()
-    set_up = scene.open_scene(stage)
+    wanted, term = training_inputs.configured(stage), Term()
+    set_up = distillation_models.open_scene(stage)
     logs = Logs(stage.output("training_logs") if stage.is_test else Path(wanted.logs), wanted)
     students: list[Student] = []
-    every = schooling.classes(stage, set_up, wanted)
+    every = training_inputs.classes(stage, set_up, wanted)
     for one in every:
         one.is_ended, one.wrote, one.forgot = term.is_heard, logs.write, logs.begin
         student = one.teach()
@@ -96,11 +98,11 @@ def train(stage: Stage) -> Report:
             print("ended by a signal; the same command goes on", flush=True)
             sys.exit(term.code)
         students.append(student)
-    return report(stage, wanted, every, students, learning.whole_lines(logs.metrics))
+    return report(stage, wanted, every, students, trainer.whole_lines(logs.metrics))
 
 
 def report(
-    stage: Stage, wanted: Training, every: list[learning.Class], students: list[Student], rows: list[dict[str, Any]]
+    stage: Stage, wanted: Training, every: list[trainer.Class], students: list[Student], rows: list[dict[str, Any]]
 ) -> Report:
     """Note the students; judge that they have learned."""
     path = stage.output(wanted.students)
@@ -118,7 +120,7 @@ def report(
         ),
         Criterion("No step is there twice", len(rows) == len({row["step"] for row in rows}), f"{len(rows)} steps"),
     ]
-    inputs = [stage.input(name) for name in (schooling.CONFIG, "train.jsonl", "val.jsonl")]
+    inputs = [stage.input(name) for name in (training_inputs.CONFIG, "train.jsonl", "val.jsonl")]
     beside = str(Path(wanted.students).parent)  # a proof of step 12 leaves the manifest of step 13 alone
     metrics = {"students": len(students), "val_nll": best, "steps": len(rows), "least_fall": min(falls)}
     note = f"{len(students)} students, best validation {best:.4f} nats a token"

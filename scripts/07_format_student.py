@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 
-from distill import dialogue, files, scene
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.prompt import dialogue
 
 
 def show_format(stage: Stage) -> Report:
     """Format the probes, read them back, look for the prompt in them."""
-    inputs = [stage.input("teacher/probe.jsonl"), stage.input(scene.PROMPT)]
+    inputs = [stage.input("teacher/probe.jsonl"), stage.input(models.PROMPT)]
     rows = files.read_jsonl(inputs[0])
     dialogues = [dialogue.formatted(row) for row in rows]
     back = [dialogue.parted(json.loads(json.dumps(one))) for one in dialogues]

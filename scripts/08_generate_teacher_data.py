@@ -20,14 +20,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import files, generation, profiles, savings, scene
-from distill.stage import Criterion, Report, Stage, run
-from distill.trouble import USAGE, Trouble
+from common import config, files
+from common.errors import USAGE, Trouble
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.evaluation import cost
+from distillation.teacher import generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from distill.scene import Scene
+    from distillation.models import Scene
 
 SYNC_EVERY = 100
 
@@ -45,13 +48,13 @@ class Part:
 
 def generate(stage: Stage) -> Report:
     """Make the rows of one part."""
-    inputs = [stage.input(name) for name in ("questions.jsonl", scene.ABOUT, scene.PROMPT)]
+    inputs = [stage.input(name) for name in ("questions.jsonl", models.ABOUT, models.PROMPT)]
     asked = files.read_jsonl(inputs[0])
     part = part_of(stage, len(asked))
     if part.first + part.size > len(asked):
         wanted = part.first + part.size
         raise Trouble(f"{wanted:,} rows are wanted, {len(asked):,} questions are there: raise questions.train", USAGE)
-    set_up = scene.open_scene(stage)
+    set_up = models.open_scene(stage)
     began, tokens, made, usd = time.monotonic(), 0, 0, 0.0
     price = price_of(stage, set_up.teacher)
     with appending(part.path, part.sync_every) as write:
@@ -71,13 +74,13 @@ def generate(stage: Stage) -> Report:
     )
 
 
-def price_of(stage: Stage, model: str) -> savings.Price:
+def price_of(stage: Stage, model: str) -> cost.Price:
     """Return a model's price by the table of settings; one that is not there counts as nothing, and that is said."""
-    table = savings.read_table(profiles.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
+    table = cost.read_table(config.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
     found = table.of(model)
     if found is None:
         print(f"{model} has no price in {stage.settings.savings.prices}.yaml: the cost is not known", flush=True)
-    return found or savings.Price(0.0, 0.0, 0.0)
+    return found or cost.Price(0.0, 0.0, 0.0)
 
 
 def part_of(stage: Stage, total: int) -> Part:

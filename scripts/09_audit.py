@@ -11,9 +11,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from distill import audit, files, generation, scene, wording
-from distill.character import plain
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.corpus import text_features
+from distillation.corpus.character import plain
+from distillation.teacher import audit, generation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +31,7 @@ def measure(stage: Stage) -> Report:
     rows = [row for path in paths for row in files.read_jsonl(path)]
     rows = rows[:2] if stage.is_test else rows
     is_whole = not stage.settings.audit.part and not stage.is_test
-    inputs = [stage.input(name) for name in (scene.PROMPT, "held_out_questions.jsonl", "character/speeches.jsonl")]
+    inputs = [stage.input(name) for name in (models.PROMPT, "held_out_questions.jsonl", "character/speeches.jsonl")]
     found = audit.figures(rows, told(*inputs))
     wanted = stage.settings.audit
     if stage.is_test:
@@ -46,7 +49,7 @@ def measure(stage: Stage) -> Report:
 
 def own_teacher(stage: Stage, rows: list[dict[str, Any]], prompt: Path) -> Criterion:
     """Judge that no answer is left of another teacher or of another prompt."""
-    model = str(files.read_json(stage.input(scene.ABOUT))["model"])
+    model = str(files.read_json(stage.input(models.ABOUT))["model"])
     odd = generation.strangers(rows, model, prompt.read_text(encoding="utf-8"))
     seen = f"{odd} of {len(rows)} rows are another's" + ("; remove those files, run step 8 again" if odd else "")
     return Criterion("Every answer is this teacher's", not odd, seen)
@@ -61,7 +64,7 @@ def data_files(stage: Stage) -> list[Path]:
 
 def told(prompt: Path, held_out: Path, speeches: Path) -> audit.Told:
     """Read what the set is held against."""
-    own = wording.word_counts(str(row["text"]) for row in files.read_jsonl(speeches))
+    own = text_features.word_counts(str(row["text"]) for row in files.read_jsonl(speeches))
     common = {word for word, _ in own.most_common(COMMON)}
     questions = frozenset(plain(str(row["question"])) for row in files.read_jsonl(held_out))
     vocabulary = frozenset(word for word in own if word not in common and len(word) >= SHORTEST)

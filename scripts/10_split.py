@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from distill import audit, dialogue, files, scene
-from distill.character import plain
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.corpus.character import plain
+from distillation.prompt import dialogue
+from distillation.teacher import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +27,7 @@ LEAST_CHANCE = 0.03
 
 def split(stage: Stage) -> Report:
     """Format, divide, prove that nothing is on both sides."""
-    folder, prompt = stage.input("teacher_data_1.jsonl").parent, stage.input(scene.PROMPT)
+    folder, prompt = stage.input("teacher_data_1.jsonl").parent, stage.input(models.PROMPT)
     inputs = sorted(path for path in folder.glob("teacher_data_*.jsonl") if audit.FILES.fullmatch(path.name))
     rows = [row for path in inputs for row in files.read_jsonl(path)]
     kept = [dialogue.formatted(row) for row in rows if row["answer"]]

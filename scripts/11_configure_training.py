@@ -11,9 +11,10 @@ import dataclasses
 
 import yaml
 
-from distill import files, profiles, scene
-from distill.settings import Training
-from distill.stage import Criterion, Report, Stage, run
+from common import config, files
+from common.settings import Training
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
 
 MOST_EPOCHS = 2.0
 REASONS = {
@@ -39,7 +40,7 @@ REASONS = {
 
 def configure(stage: Stage) -> Report:
     """Write the file, read it back."""
-    inputs, wanted = [stage.input("train.jsonl"), stage.input(scene.ABOUT)], stage.settings.training
+    inputs, wanted = [stage.input("train.jsonl"), stage.input(models.ABOUT)], stage.settings.training
     path = stage.output("training_config.yaml")
     values = dataclasses.asdict(wanted) | {"seeds": list(wanted.seeds)}
     lines = [
@@ -49,7 +50,7 @@ def configure(stage: Stage) -> Report:
     files.write_text(path, "\n".join(["# How the students are trained.", *said]) + "\n")
     rows = len(files.read_jsonl(inputs[0])[: wanted.examples or None])
     epochs = wanted.steps * wanted.batch / max(1, rows)
-    back = profiles.merged(Training(), profiles.read_yaml(path), origin=str(path))
+    back = config.merged(Training(), config.read_yaml(path), origin=str(path))
     missing = [name for name in values if not REASONS.get(name)]
     criteria = [
         Criterion("The configuration loads", back == wanted, str(path)),

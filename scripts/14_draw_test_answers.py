@@ -11,24 +11,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill import files, gap, generation, scene
-from distill.character import plain
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.corpus.character import plain
+from distillation.evaluation import logprob_gap
+from distillation.teacher import generation
 
 APART = 500_000  # rows between the seeds of training answers and these
 
 
 def draw(stage: Stage) -> Report:
     """Draw, weigh, judge."""
-    inputs = [stage.input(name) for name in ("held_out_questions.jsonl", "questions.jsonl", scene.PROMPT)]
+    inputs = [stage.input(name) for name in ("held_out_questions.jsonl", "questions.jsonl", models.PROMPT)]
     wanted, count = stage.settings.evaluation, 2 if stage.is_test else stage.settings.evaluation.answers
     questions = files.read_jsonl(inputs[0])
     asked = [questions[at % len(questions)] for at in range(count)]
-    set_up = scene.open_scene(stage)
+    set_up = models.open_scene(stage)
     rows = drawn(stage, set_up, asked)
     for name, is_prompted in (("base_nats", False), ("teacher_nats", True)):
-        gap.weighed(rows, name, gap.weigh(set_up, rows, stage.settings, prompted=is_prompted))
-    found = {name: gap.of(part, wanted, stage.settings.seed) for name, part in gap.parts(rows).items() if part}
+        logprob_gap.weighed(rows, name, logprob_gap.weigh(set_up, rows, stage.settings, prompted=is_prompted))
+    found = {
+        name: logprob_gap.of(part, wanted, stage.settings.seed)
+        for name, part in logprob_gap.parts(rows).items()
+        if part
+    }
     paths = [stage.output(f"evaluation/{name}") for name in ("answers.jsonl", "gap.json")]
     files.write_jsonl(paths[0], rows)
     files.write_json(paths[1], {"answers": len(rows), "temperature": 1.0, "unit": "nats per token", "gap": found})
@@ -37,19 +44,21 @@ def draw(stage: Stage) -> Report:
     whole = found["all"]
     criteria = [
         Criterion(
-            "There are answers enough", stage.is_test or len(rows) >= gap.LEAST, f"{len(rows)}, at least {gap.LEAST}"
+            "There are answers enough",
+            stage.is_test or len(rows) >= logprob_gap.LEAST,
+            f"{len(rows)}, at least {logprob_gap.LEAST}",
         ),
         Criterion("No question was trained on", not seen, f"{len(seen)} of {len(rows)}"),
-        Criterion("There is a gap to close", stage.is_test or whole["low"] > 0, gap.told(whole)),
+        Criterion("There is a gap to close", stage.is_test or whole["low"] > 0, logprob_gap.told(whole)),
         Criterion(
             "The gap is worth closing", stage.is_test or whole["gap"] >= wanted.min_gap, f"at least {wanted.min_gap}"
         ),
     ]
     metrics = {name: whole[name] for name in ("gap", "low", "high", "base", "teacher")} | {"answers": len(rows)}
-    return Report(criteria, metrics, f"gap {gap.told(whole)}", inputs, paths)
+    return Report(criteria, metrics, f"gap {logprob_gap.told(whole)}", inputs, paths)
 
 
-def drawn(stage: Stage, set_up: scene.Scene, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def drawn(stage: Stage, set_up: models.Scene, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the teacher's answers, with progress."""
     rows: list[dict[str, Any]] = []
     for row in generation.answers(set_up, asked, APART, stage.settings):

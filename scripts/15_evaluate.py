@@ -13,26 +13,29 @@ import shlex
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from distill import files, gap, likeness, scene, schooling
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.evaluation import logprob_gap, similarity
+from distillation.student import training_inputs
 
 if TYPE_CHECKING:
-    from distill.scene import Scene, Student
+    from distillation.models import Scene, Student
 
 NOT_COVERED = "other base models, other draws of the held-out questions, other training data"
 
 
 def evaluate(stage: Stage) -> Report:
     """Score, judge, compare."""
-    inputs = [stage.input(name) for name in ("evaluation/answers.jsonl", scene.STUDENTS)]
+    inputs = [stage.input(name) for name in ("evaluation/answers.jsonl", models.STUDENTS)]
     rows = files.read_jsonl(inputs[0])
     rows = rows[:2] if stage.is_test else rows
-    students = scene.read_students(stage)[: 1 if stage.is_test else None]
-    set_up = scene.open_scene(stage)
+    students = models.read_students(stage)[: 1 if stage.is_test else None]
+    set_up = models.open_scene(stage)
     names = [scored(stage, set_up, rows, student) for student in students]
     told = max(set_up.voice.told_in(set_up.voice.asked(str(row["question"]), prompted=False)) for row in rows)
     found = figures(stage, rows, names, students, told)
-    found |= likeness.compared(stage, set_up, rows, students[0])
+    found |= similarity.compared(stage, set_up, rows, students[0])
     paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
     files.write_jsonl(paths[1], found.pop("side_by_side"))
     files.write_json(paths[0], found)
@@ -53,7 +56,9 @@ def evaluate(stage: Stage) -> Report:
 def scored(stage: Stage, set_up: Scene, rows: list[dict[str, Any]], student: Student) -> str:
     """Add a student's nats to the rows; return the name of the column."""
     name = f"student_{student.seed}_nats"
-    gap.weighed(rows, name, gap.weigh(set_up, rows, stage.settings, prompted=False, path=student.sampler_path))
+    logprob_gap.weighed(
+        rows, name, logprob_gap.weigh(set_up, rows, stage.settings, prompted=False, path=student.sampler_path)
+    )
     print(f"seed {student.seed} is scored", flush=True)
     return name
 
@@ -63,15 +68,17 @@ def figures(
 ) -> dict[str, Any]:
     """Return gaps and shares: all, facts, cues; together and by seed."""
     wanted, seed = stage.settings.evaluation, stage.settings.seed
-    parts = {name: part for name, part in gap.parts(rows).items() if part}
-    seeds = {str(one.seed): gap.share(rows, [name], wanted, seed) for one, name in zip(students, names, strict=True)}
+    parts = {name: part for name, part in logprob_gap.parts(rows).items() if part}
+    seeds = {
+        str(one.seed): logprob_gap.share(rows, [name], wanted, seed) for one, name in zip(students, names, strict=True)
+    }
     shares = [one["share"] for one in seeds.values()]
     return {
         "unit": "nats per token, natural logarithm; answers drawn and scored at temperature 1",
         "answers": len(rows),
         "temperature": 1.0,
-        "gap": {name: gap.of(part, wanted, seed) for name, part in parts.items()},
-        "share": {name: gap.share(part, names, wanted, seed) for name, part in parts.items()},
+        "gap": {name: logprob_gap.of(part, wanted, seed) for name, part in parts.items()},
+        "share": {name: logprob_gap.share(part, names, wanted, seed) for name, part in parts.items()},
         "seeds": seeds,
         "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
         "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
@@ -89,11 +96,11 @@ def again(stage: Stage) -> str:
 
 def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
     """Judge that the share means something."""
-    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(schooling.configured(stage).seeds)
+    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(training_inputs.configured(stage).seeds)
     largest = max(one["share"] for one in (*found["seeds"].values(), found["share"]["all"]))
     small = stage.is_test
     return [
-        Criterion("The gap's interval excludes 0", small or whole["low"] > 0, gap.told(whole)),
+        Criterion("The gap's interval excludes 0", small or whole["low"] > 0, logprob_gap.told(whole)),
         Criterion(
             f"No share is above {wanted.max_share:g}",
             small or not is_artefact(largest, wanted.max_share),

@@ -15,13 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import asking, dialogue, files, profiles, savings, scene, schooling, service
-from distill.asking import Asked
-from distill.savings import Making, Query, figure
-from distill.stage import Criterion, Report, Stage, run
+from common import config, files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models as distillation_models
+from distillation import tinker_client
+from distillation.evaluation import cost
+from distillation.evaluation.cost import Making, Query, figure
+from distillation.prompt import dialogue
+from distillation.student import training_inputs
+from distillation.teacher import batch_sampling
+from distillation.teacher.batch_sampling import Asked
 
 if TYPE_CHECKING:
-    from distill.scene import Scene
+    from distillation.models import Scene
 
 LEAST_SAVED = 450  # tokens a query, which is what the plan asks of the prompt
 WARM = 2
@@ -41,8 +47,10 @@ class Way:
 
 def measure(stage: Stage) -> Report:
     """Count, time, price; write it down."""
-    paths = [stage.input(name) for name in ("held_out_questions.jsonl", scene.STUDENTS, "teacher_data_1.jsonl")]
-    set_scene, best = scene.open_scene(stage), best_student(stage)
+    paths = [
+        stage.input(name) for name in ("held_out_questions.jsonl", distillation_models.STUDENTS, "teacher_data_1.jsonl")
+    ]
+    set_scene, best = distillation_models.open_scene(stage), best_student(stage)
     ways = (
         Way("with_prompt", set_scene.sampler(), is_prompted=True),
         Way("student", set_scene.sampler(best.sampler_path), is_prompted=False),
@@ -63,9 +71,9 @@ def measure(stage: Stage) -> Report:
     return Report(judge(found, read), metrics(found), found["money"]["said"], paths, [target])
 
 
-def best_student(stage: Stage) -> scene.Student:
+def best_student(stage: Stage) -> distillation_models.Student:
     """Return the student with the least loss on the validation set."""
-    return min(scene.read_students(stage), key=lambda one: one.val_nll)
+    return min(distillation_models.read_students(stage), key=lambda one: one.val_nll)
 
 
 def mean_read(set_scene: Scene, way: Way, questions: list[str]) -> float:
@@ -89,7 +97,7 @@ def timed_query(set_scene: Scene, way: Way, question: str, stage: Stage, seed: i
     seconds, written = [], 0
     for most in (1, wanted.max_tokens):
         start = time.perf_counter()
-        said = next(asking.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, ends))
+        said = next(batch_sampling.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, ends))
         seconds.append(time.perf_counter() - start)
         written = len(said.tokens)
     return Timed(seconds[0], seconds[1], written)
@@ -103,9 +111,9 @@ def figures(
     making, models = making_of(stage, set_scene), (set_scene.teacher, set_scene.student)
     mean = statistics.mean(written.values())  # the same answer either way, so that prompts alone differ
     queries = Query(read["with_prompt"], mean), Query(read["student"], mean)
-    table = savings.read_table(profiles.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
+    table = cost.read_table(config.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
     example = stage.settings.savings.example
-    is_local = not service.is_real(stage.settings.access.service)
+    is_local = not tinker_client.is_real(stage.settings.access.service)
     return {
         "test": stage.is_test,
         "prompt_tokens": {
@@ -117,10 +125,10 @@ def figures(
         "latency": {name: latency(ones, written[name]) for name, ones in timed.items()},
         "latency_note": REUSED if is_local else UNKNOWN,
         "making": {name: figure(value, "tokens") for name, value in vars(making).items()},
-        "money": savings.money(table, models, making, queries),
+        "money": cost.money(table, models, making, queries),
         "money_example": {
             "note": f"AN EXAMPLE, nobody pays this: the same tokens at the price of {example}",
-            **savings.money(table, (example, example), making, queries),
+            **cost.money(table, (example, example), making, queries),
         }
         if example and is_local
         else None,
@@ -130,8 +138,8 @@ def figures(
 def latency(ones: list[Timed], written: float) -> dict[str, Any]:
     """Return the spread of both times, beside the length of the answers."""
     return {
-        "first_token": savings.spread([one.first_s for one in ones]),
-        "whole_answer": savings.spread([one.whole_s for one in ones]),
+        "first_token": cost.spread([one.first_s for one in ones]),
+        "whole_answer": cost.spread([one.whole_s for one in ones]),
         "mean_answer": figure(round(written, 2), "tokens"),
     }
 
@@ -142,14 +150,14 @@ def making_of(stage: Stage, set_scene: Scene) -> Making:
     rows = [row for path in sorted(folder.glob("teacher_data_*.jsonl")) for row in files.read_jsonl(path)]
     prompt = set_scene.voice.prompt_tokens
     read = sum(prompt + len(set_scene.voice.asked(row["question"], prompted=False)) for row in rows)
-    if schooling.configured(stage).targets == "soft":
+    if training_inputs.configured(stage).targets == "soft":
         read += scored_tokens(stage, set_scene)
     return Making(read, sum(len(row["tokens"]) for row in rows), trained_tokens(stage))
 
 
 def scored_tokens(stage: Stage, set_scene: Scene) -> int:
     """Count what the teacher read once more to give its distributions: prompt, question and answer."""
-    rows = files.read_jsonl(stage.input("train.jsonl"))[: schooling.configured(stage).examples or None]
+    rows = files.read_jsonl(stage.input("train.jsonl"))[: training_inputs.configured(stage).examples or None]
     asked = sum(len(set_scene.voice.asked(dialogue.parted(row)[0], prompted=True)) for row in rows)
     return asked + sum(len(row["tokens"]) for row in rows)
 
@@ -161,12 +169,12 @@ def trained_tokens(stage: Stage) -> int:
     if known or not logged:
         return int(sum(known))
     sizes = [len(row["tokens"]) for row in files.read_jsonl(stage.input("train.jsonl"))]
-    return int(len(logged) * schooling.configured(stage).batch * statistics.mean(sizes))
+    return int(len(logged) * training_inputs.configured(stage).batch * statistics.mean(sizes))
 
 
 def metrics_logs(stage: Stage) -> list[Path]:
     """Return where a training may have logged its steps."""
-    logs = schooling.configured(stage).logs
+    logs = training_inputs.configured(stage).logs
     folders = (Path(logs), Path(stage.settings.outputs, logs))
     return [folder / "metrics.jsonl" for folder in dict.fromkeys(folders)]
 

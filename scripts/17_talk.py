@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from distill import files, scene, stage
-from distill.stage import Criterion, Report, Stage
-from distill.talk import Talk, shown
-from distill.trouble import USAGE, Trouble
+from common import files, stage
+from common.errors import USAGE, Trouble
+from common.stage import Criterion, Report, Stage
+from distillation import models
+from distillation.chat import Talk, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
 class Company:
     """Who can answer; a sampler is opened when it is first asked."""
 
-    scene: scene.Scene
+    scene: models.Scene
     path: str
     open: dict[str, Any] = field(default_factory=dict)
 
@@ -59,8 +60,8 @@ class Company:
 
 def talk(here: Stage, once: str | None) -> Report:
     """Answer one question, or all that are asked."""
-    set_scene = scene.open_scene(here)
-    best = min(scene.read_students(here), key=lambda one: one.val_nll)
+    set_scene = models.open_scene(here)
+    best = min(models.read_students(here), key=lambda one: one.val_nll)
     company, turns = Company(set_scene, best.sampler_path), Talk(set_scene.voice, here.settings)
     if once is None and here.is_test:
         once = files.read_jsonl(here.input("held_out_questions.jsonl"))[0]["question"]
@@ -82,7 +83,7 @@ def one_answer(here: Stage, company: Company, turns: Talk, question: str) -> Rep
         Criterion("An answer came", bool(answer.strip()), f"{len(answer.split())} words"),
         Criterion("The student reads no prompt", told == 0, f"{told} prompt tokens, {len(ids)} tokens in all"),
     ]
-    inputs = [here.input(scene.STUDENTS)]
+    inputs = [here.input(models.STUDENTS)]
     return Report(criteria, {"prompt_tokens": told}, shown(f"{question}\n{answer}"), inputs, [target])
 
 

@@ -2,8 +2,8 @@
 
     python scripts/18_review.py [--test] [review.answers=50] [key=value ...]
 
-The rules are those of scripts/distill/review.py. Teacher and base answer the same questions, as yardsticks: a rule
-that they break as often says nothing about the student. Writes outputs/review/: answers.jsonl (each answer with each
+The rules are those of scripts/distillation/evaluation/style_rules.py. Teacher and base answer the same questions, as
+yardsticks: a rule that they break as often says nothing about the student. Writes outputs/review/: answers.jsonl (each answer with each
 verdict), review.json (rates), sheet.csv (empty columns for a person; a sheet that somebody has filled in stays, a new
 one is written beside it). What rules say and what a person says are kept apart.
 """
@@ -13,20 +13,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from distill import asking, files, review, scene
-from distill.asking import Asked
-from distill.review import RULES, Answer, Known
-from distill.stage import Criterion, Report, Stage, run
-from distill.wording import shingles
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.corpus.text_features import shingles
+from distillation.evaluation import style_rules
+from distillation.evaluation.style_rules import RULES, Answer, Known
+from distillation.teacher import batch_sampling
+from distillation.teacher.batch_sampling import Asked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distill.scene import Scene
+    from distillation.models import Scene
 
 FACT = re.compile(r"^([A-Z]+): (.+)$", re.MULTILINE)
 SEEDS = 7_000_000
-NAMES = ("held_out_questions.jsonl", scene.STUDENTS, scene.PROMPT, "character/speeches.jsonl", "corpus.jsonl")
+NAMES = ("held_out_questions.jsonl", models.STUDENTS, models.PROMPT, "character/speeches.jsonl", "corpus.jsonl")
 
 
 def look(stage: Stage) -> Report:
@@ -34,7 +37,7 @@ def look(stage: Stage) -> Report:
     inputs = [stage.input(name) for name in NAMES]
     count = 2 if stage.is_test else stage.settings.review.answers
     rows, drawn = spread(files.read_jsonl(inputs[0]), count), {}
-    set_scene, best = scene.open_scene(stage), min(scene.read_students(stage), key=lambda one: one.val_nll)
+    set_scene, best = models.open_scene(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
     ways = {"student": (best.sampler_path, ""), "teacher": ("", set_scene.teacher), "base": ("", set_scene.student)}
     for done, (who, (path, model)) in enumerate(ways.items(), 1):
         prompted = who == "teacher"
@@ -42,7 +45,7 @@ def look(stage: Stage) -> Report:
         stage.progress(done, len(ways))
     verdicts = {who: verdicts_on(ones, stage, inputs) for who, ones in drawn.items()}
     paths = write(stage, drawn["student"], verdicts)
-    found = {who: review.rates(ones) for who, ones in verdicts.items()}
+    found = {who: style_rules.rates(ones) for who, ones in verdicts.items()}
     metrics = {f"{name}_rate": one["rate"] for name, one in found["student"].items() if one["rate"] is not None}
     note = f"{len(rows)} answers, {len(RULES)} rules; the sheet {paths[2].name} waits for a person"
     return Report(judge(verdicts, len(rows), paths[2]), metrics, note, inputs, paths)
@@ -63,7 +66,7 @@ def answers(
         Asked(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     ]
-    said = asking.ask_all(sampler, asked, wanted, voice.ends)
+    said = batch_sampling.ask_all(sampler, asked, wanted, voice.ends)
     return [
         Answer(row["id"], row["kind"], row["group"], row["question"], voice.text(one.tokens), one.is_whole)
         for row, one in zip(rows, said, strict=True)
@@ -73,7 +76,7 @@ def answers(
 def verdicts_on(ones: list[Answer], stage: Stage, inputs: list[Path]) -> list[dict[str, bool | None]]:
     """Return each answer's verdicts."""
     known = known_of(stage, ones, *inputs[2:])
-    return [review.judged(one, known) for one in ones]
+    return [style_rules.judged(one, known) for one in ones]
 
 
 def known_of(stage: Stage, ones: list[Answer], prompt: Path, own: Path, corpus: Path) -> Known:
@@ -84,12 +87,12 @@ def known_of(stage: Stage, ones: list[Answer], prompt: Path, own: Path, corpus: 
     mine = {run for one in ones for run in shingles(one.text, limits.copied)}
     everybody = (shingles(row["text"], limits.copied) for row in files.read_jsonl(corpus)) if mine else ()
     copied = frozenset(run for runs in everybody for run in runs & mine)
-    words = frozenset(word for text in speeches for word in review.words_of(text))
+    words = frozenset(word for text in speeches for word in style_rules.words_of(text))
     facts = {key.lower(): value for key, value in FACT.findall(prompt.read_text(encoding="utf-8"))}
     if stage.settings.teacher.voice != "sheet":
         facts = files.read_json(stage.input("character/prompt.json"))["facts"]
     longest = lengths[int(0.99 * (len(lengths) - 1))]
-    return Known(words, longest, copied, limits.copied, facts, review.counted(ones), limits.min_own_words)
+    return Known(words, longest, copied, limits.copied, facts, style_rules.counted(ones), limits.min_own_words)
 
 
 def write(stage: Stage, ones: list[Answer], verdicts: dict[str, list[dict[str, bool | None]]]) -> list[Path]:
@@ -99,11 +102,11 @@ def write(stage: Stage, ones: list[Answer], verdicts: dict[str, list[dict[str, b
         paths[0], [vars(one) | {"verdicts": of} for one, of in zip(ones, verdicts["student"], strict=True)]
     )
     said = "by rules alone; what a person says stands in sheet.csv, and is not counted here"
-    rates = {who: review.rates(of) for who, of in verdicts.items()}
+    rates = {who: style_rules.rates(of) for who, of in verdicts.items()}
     rules = [{"name": rule.name, "words": rule.words} for rule in RULES]
     files.write_json(paths[1], {"judged": said, "answers": len(ones), "rules": rules, "rates": rates})
     target = free_sheet(paths[0].parent)
-    files.write_text(target, review.sheet(ones))
+    files.write_text(target, style_rules.sheet(ones))
     return [*paths, target]
 
 
@@ -112,7 +115,7 @@ def free_sheet(folder: Path) -> Path:
     number = 1
     while True:
         path = folder / ("sheet.csv" if number == 1 else f"sheet_{number}.csv")
-        if not path.exists() or not review.is_filled(path.read_text(encoding="utf-8-sig", errors="replace")):
+        if not path.exists() or not style_rules.is_filled(path.read_text(encoding="utf-8-sig", errors="replace")):
             return path
         number += 1
 

@@ -14,12 +14,15 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import export, files, scene, weighing
-from distill.export import ADAPTER, CARD, MERGED
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.evaluation import logprobs
+from distillation.student import export
+from distillation.student.export import ADAPTER, CARD, MERGED
 
 if TYPE_CHECKING:
-    from distill.scene import Scene, Student
+    from distillation.models import Scene, Student
 
 EVALUATION = "evaluation/evaluation.json"
 ANSWERS = "teacher_data_1.jsonl"
@@ -27,8 +30,8 @@ ANSWERS = "teacher_data_1.jsonl"
 
 def ship(stage: Stage) -> Report:
     """Write beside, compare, rename."""
-    inputs = [stage.input(name) for name in (scene.STUDENTS, ANSWERS)]
-    set_scene, best = scene.open_scene(stage), min(scene.read_students(stage), key=lambda one: one.val_nll)
+    inputs = [stage.input(name) for name in (models.STUDENTS, ANSWERS)]
+    set_scene, best = models.open_scene(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
     target = stage.output("export")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_left(target)
@@ -95,7 +98,7 @@ def compare(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> dict
     merged = transformers.AutoModelForCausalLM.from_pretrained(str(beside / MERGED)).eval()
     ours = export.logits(merged, rows)
     theirs = export.logits(export.adapted(set_scene.student, beside / ADAPTER), rows)
-    served = list(weighing.weigh(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
+    served = list(logprobs.weigh(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
     bare = export.logits(export.load_base(set_scene.student), rows)
     return {
         "prompts": len(rows),

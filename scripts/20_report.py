@@ -11,16 +11,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import files, learning, plots, report, scene, schooling
-from distill.stage import Criterion, Report, Stage, run
+from common import files
+from common.stage import Criterion, Report, Stage, run
+from distillation import models
+from distillation.evaluation import plots, report
+from distillation.student import trainer, training_inputs
 
 if TYPE_CHECKING:
-    from distill.report import Data
+    from distillation.evaluation.report import Data
 
 READ = {
     "evaluation": "evaluation/evaluation.json",
-    "students": scene.STUDENTS,
-    "teacher": scene.ABOUT,
+    "students": models.STUDENTS,
+    "teacher": models.ABOUT,
     "audit": "audit.json",
     "savings": "savings.json",
     "review": "review/review.json",
@@ -55,9 +58,9 @@ def tasks(folder: Path) -> dict[str, str]:
 
 def drawn(stage: Stage, data: Data) -> list[Path]:
     """Draw the pictures."""
-    wanted = schooling.configured(stage)
+    wanted = training_inputs.configured(stage)
     logs = stage.output("training_logs") if stage.is_test else Path(wanted.logs)
-    rows = learning.whole_lines(logs / "metrics.jsonl") or learning.whole_lines(Path(wanted.logs) / "metrics.jsonl")
+    rows = trainer.whole_lines(logs / "metrics.jsonl") or trainer.whole_lines(Path(wanted.logs) / "metrics.jsonl")
     folder = stage.output("plots")
     return [
         plots.loss(rows, folder / "loss.png"),

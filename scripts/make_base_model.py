@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from distill.lm.base import main
+from distillation.base_model.make import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,9 +19,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import files
-from distill.stage import explain
-from distill.trouble import USAGE, Trouble
+from common import files
+from common.errors import USAGE, Trouble
+from common.stage import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

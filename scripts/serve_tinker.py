@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from distill.tinker_server.entry import main
+from tinker_local.server import main
 
 if __name__ == "__main__":
     sys.exit(main())

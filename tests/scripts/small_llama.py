@@ -7,7 +7,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models
 
-from distill.tinker_server.values import Datum
+from tinker_local.api_types import Datum
 
 VOCABULARY = 128
 END = 1

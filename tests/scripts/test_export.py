@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from distill import export
+from distillation.student import export
 
 
 def folder(path, text):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distill import cache, files
-from distill.trouble import Trouble
+from common import files, verified_folder
+from common.errors import Trouble
 
 
 class Broken:
@@ -39,23 +39,23 @@ def test_a_broken_line_is_named(tmp_path):
 
 def test_a_kept_folder_is_whole_until_a_byte_changes(tmp_path):
     folder = tmp_path / "kept"
-    cache.keep(folder, {"a.txt": b"one", "b.txt": b"two"})
-    assert cache.is_whole(folder)
+    verified_folder.keep(folder, {"a.txt": b"one", "b.txt": b"two"})
+    assert verified_folder.is_whole(folder)
     (folder / "a.txt").write_bytes(b"0ne")
-    assert not cache.is_whole(folder)
+    assert not verified_folder.is_whole(folder)
 
 
 def test_a_folder_is_replaced_as_one(tmp_path):
     folder = tmp_path / "kept"
-    cache.keep(folder, {"old.txt": b"old"})
-    cache.keep(folder, {"new.txt": b"new"})
+    verified_folder.keep(folder, {"old.txt": b"old"})
+    verified_folder.keep(folder, {"new.txt": b"new"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
     assert sorted(path.name for path in folder.iterdir()) == ["SHA256.json", "new.txt"]
 
 
 def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path):
     with pytest.raises(OSError):  # noqa: PT011 - the words are the system's
-        cache.keep(tmp_path / "kept", {"no/such/folder.txt": b""})
+        verified_folder.keep(tmp_path / "kept", {"no/such/folder.txt": b""})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from distill import gap
-from distill.settings import Evaluation
+from common.settings import Evaluation
+from distillation.evaluation import logprob_gap
 
 evaluate = importlib.import_module("15_evaluate")
 WANTED = Evaluation(resamples=400)
@@ -28,11 +28,11 @@ def rows(share, count=300, noise=0.5, gain=2.0):
 
 
 def test_the_share_is_what_the_student_has_of_the_teachers_gain():
-    assert gap.share(rows(0.7), ["student"], WANTED, 1)["share"] == pytest.approx(0.7)
+    assert logprob_gap.share(rows(0.7), ["student"], WANTED, 1)["share"] == pytest.approx(0.7)
 
 
 def test_the_interval_holds_the_share():
-    found = gap.share(rows(0.7), ["student"], WANTED, 1)
+    found = logprob_gap.share(rows(0.7), ["student"], WANTED, 1)
     assert found["low"] <= found["share"] <= found["high"]
 
 
@@ -40,16 +40,16 @@ def test_the_interval_of_fewer_answers_is_wider():
     some = rows(0.7)
     for number, one in enumerate(some):
         one["student"] += 2 * math.sin(number)
-    few, many = (gap.share(part, ["student"], WANTED, 1) for part in (some[:30], some))
+    few, many = (logprob_gap.share(part, ["student"], WANTED, 1) for part in (some[:30], some))
     assert few["high"] - few["low"] > many["high"] - many["low"]
 
 
 def test_the_gap_is_in_nats_a_token():
-    assert gap.of(rows(0.5, noise=0.0), WANTED, 1)["gap"] == pytest.approx(0.2)
+    assert logprob_gap.of(rows(0.5, noise=0.0), WANTED, 1)["gap"] == pytest.approx(0.2)
 
 
 def test_where_the_prompt_does_nothing_the_interval_reaches_0():
-    found = gap.of(rows(0.5, gain=0.0), WANTED, 1)
+    found = logprob_gap.of(rows(0.5, gain=0.0), WANTED, 1)
     assert found["low"] < 0 < found["high"]
 
 
@@ -57,11 +57,11 @@ def test_students_are_taken_together():
     some = rows(0.4)
     for one in some:
         one["other"] = one["base_nats"] - 0.8 * (one["base_nats"] - one["teacher_nats"])
-    assert gap.share(some, ["student", "other"], WANTED, 1)["share"] == pytest.approx(0.6)
+    assert logprob_gap.share(some, ["student", "other"], WANTED, 1)["share"] == pytest.approx(0.6)
 
 
 def test_facts_and_cues_are_told_apart():
-    parts = gap.parts(rows(0.5))
+    parts = logprob_gap.parts(rows(0.5))
     assert (len(parts["facts"]), len(parts["cues"]), len(parts["all"])) == (60, 240, 300)
 
 

@@ -12,9 +12,9 @@ import pytest
 tinker = pytest.importorskip("tinker")
 from tinker.types import RequestErrorCategory as Category  # noqa: E402
 
-from distill import learning  # noqa: E402
-from distill.lessons import Lesson  # noqa: E402
-from distill.settings import Training  # noqa: E402
+from common.settings import Training  # noqa: E402
+from distillation.student import trainer  # noqa: E402
+from distillation.student.dataset import Lesson  # noqa: E402
 
 WANTED = Training(steps=7, batch=1, save_every=3, warmup=1)
 
@@ -70,11 +70,11 @@ def one(tmp_path):
     """A class with one lesson."""
     lesson = Lesson([1, 2], [3], np.array([[3]]), np.ones((1, 1), np.float32))
     scene = SimpleNamespace(client=Service(), student="m")
-    return learning.Class(scene, WANTED, 17, [lesson], [lesson], tmp_path / "seed_17", "digest", 1.0)
+    return trainer.Class(scene, WANTED, 17, [lesson], [lesson], tmp_path / "seed_17", "digest", 1.0)
 
 
 def noted(one):
-    path = one.folder / learning.CHECKPOINTS
+    path = one.folder / trainer.CHECKPOINTS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
@@ -118,7 +118,7 @@ def test_a_training_that_has_ended_takes_no_step_and_keeps_its_rows(one):
 
 def test_a_loss_that_is_no_number_ends_it(one):
     one.set_up.client.loss = float("nan")
-    with pytest.raises(learning.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):
+    with pytest.raises(trainer.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):
         one.teach()
     assert noted(one) == []
 
@@ -143,9 +143,9 @@ def test_a_service_that_is_away_costs_no_checkpoint(one, error):
     kept, forgot = noted(one), []
     one = dataclasses.replace(one, forgot=lambda *told: forgot.append(told))
     one.set_up.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(error)
-    with pytest.raises(learning.Trouble, match="nothing is lost, run the same command again") as trouble:
+    with pytest.raises(trainer.Trouble, match="nothing is lost, run the same command again") as trouble:
         one.teach()
-    assert trouble.value.code == 75
+    assert trouble.value.exit_code == 75
     assert (noted(one), forgot) == (kept, [])
 
 

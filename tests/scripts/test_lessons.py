@@ -8,9 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from distill import audit, cache, dialogue, learning, lessons
-from distill.settings import Audit, Settings, Training
-from distill.trouble import Trouble
+from common import verified_folder
+from common.errors import Trouble
+from common.settings import Audit, Settings, Training
+from distillation.prompt import dialogue
+from distillation.student import dataset, trainer
+from distillation.teacher import audit
 
 
 def test_soft_targets_have_the_teachers_distribution_on_average():
@@ -18,47 +21,47 @@ def test_soft_targets_have_the_teachers_distribution_on_average():
     ids, known = np.arange(2)[None], chances[None, :2].astype(np.float32)
     sums, drawn = np.zeros(5), np.random.default_rng(3).choice(5, size=4000, p=chances)
     for token in drawn:
-        targets, weights = lessons.soft([int(token)], ids, known)
+        targets, weights = dataset.soft([int(token)], ids, known)
         np.add.at(sums, targets[0], weights[0])
     assert sums / len(drawn) == pytest.approx(chances, abs=0.02)
 
 
 def test_a_token_among_the_likeliest_is_not_counted_twice():
-    _, weights = lessons.soft([1], np.array([[1, 2]]), np.array([[0.9, 0.05]], np.float32))
+    _, weights = dataset.soft([1], np.array([[1, 2]]), np.array([[0.9, 0.05]], np.float32))
     assert weights[0].tolist() == pytest.approx([0.9, 0.05, 0.0])
 
 
 def test_fewer_likeliest_than_asked_for_leave_places_that_count_nothing():
     ids, nats = np.array([[9, 9], [0, 5], [3, 0]]), np.array([[-0.1, -0.2], [-0.5, -1.0], [-0.25, -99999.0]])
     response = SimpleNamespace(topk_prompt_logprobs_np=SimpleNamespace(token_ids=ids, logprobs=nats))
-    found, chances = lessons.likeliest(response, 2, 3)
+    found, chances = dataset.likeliest(response, 2, 3)
     assert found.tolist() == [[0, 5, 0], [3, 0, 0]]
     np.testing.assert_allclose(chances, [[np.exp(-0.5), np.exp(-1.0), 0], [np.exp(-0.25), 0, 0]], rtol=1e-6)
-    _, weights = lessons.soft([0, 0], found, chances)
+    _, weights = dataset.soft([0, 0], found, chances)
     assert weights[:, -1].tolist() == [0, 1]  # token 0 is drawn; in the second place it stands for none
 
 
 def test_every_lesson_is_taken_once_an_epoch():
-    taken = [place for step in range(5) for place in learning.places(7, step, 4, 20)]
+    taken = [place for step in range(5) for place in trainer.places(7, step, 4, 20)]
     assert sorted(taken) == list(range(20))
 
 
 def test_a_batch_over_the_end_of_an_epoch_begins_the_next():
-    taken = learning.places(7, 2, 4, 10)
+    taken = trainer.places(7, 2, 4, 10)
     assert len(taken) == 4
-    assert taken[:2] == learning.order(7, 0, 10)[8:]
-    assert taken[2:] == learning.order(7, 1, 10)[:2]
+    assert taken[:2] == trainer.order(7, 0, 10)[8:]
+    assert taken[2:] == trainer.order(7, 1, 10)[:2]
 
 
 def test_the_order_is_that_of_seed_and_step_alone():
-    again = [learning.places(7, step, 4, 10) for step in (3, 1, 2)]
-    assert again == [learning.places(7, step, 4, 10) for step in (3, 1, 2)]
-    assert learning.places(8, 1, 4, 10) != learning.places(7, 1, 4, 10)
+    again = [trainer.places(7, step, 4, 10) for step in (3, 1, 2)]
+    assert again == [trainer.places(7, step, 4, 10) for step in (3, 1, 2)]
+    assert trainer.places(8, 1, 4, 10) != trainer.places(7, 1, 4, 10)
 
 
 def test_the_rate_rises_then_falls_to_nearly_nothing():
     wanted = Training(steps=100, warmup=10, learning_rate=1.0)
-    rates = [learning.learning_rate(step, wanted) for step in range(100)]
+    rates = [trainer.learning_rate(step, wanted) for step in range(100)]
     assert rates.index(max(rates)) == 9
     assert rates[-1] == pytest.approx(0.01)
 
@@ -66,7 +69,7 @@ def test_the_rate_rises_then_falls_to_nearly_nothing():
 def test_a_half_written_row_is_no_row(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"batch": 1}\n{"batch": 2}\n{"bat')
-    assert [row["batch"] for row in learning.whole_lines(path)] == [1, 2]
+    assert [row["batch"] for row in trainer.whole_lines(path)] == [1, 2]
 
 
 ROW = {"id": "q1", "kind": "play", "group": "cue", "template": "play", "question": "Who goes?", "tokens": [5, 6, 2]}
@@ -170,7 +173,7 @@ def asked_of(most, folder, count):
     told = []
     settings = Settings(training=Training(top=3))
     try:
-        found = lessons.kept(scene, pairs, settings, folder, lambda done, of: told.append((done, of)))
+        found = dataset.kept(scene, pairs, settings, folder, lambda done, of: told.append((done, of)))
     except Trouble as trouble:
         found = str(trouble)
     return found, teacher.asked, told
@@ -178,7 +181,7 @@ def asked_of(most, folder, count):
 
 def test_distributions_that_are_there_are_not_asked_for_again(tmp_path):
     pytest.importorskip("tinker")
-    part, count = lessons.PART, 2 * lessons.PART + 100
+    part, count = dataset.PART, 2 * dataset.PART + 100
     said, _, told = asked_of(part + 50, tmp_path, count)
     assert "run the same command again" in said
     assert told == [(part, count)]
@@ -196,10 +199,10 @@ def test_distributions_of_a_local_model_are_not_those_of_one_made_anew_under_its
     voice = SimpleNamespace(kind="sheet", prompt="P")
 
     def name_of():
-        return lessons.digest(SimpleNamespace(voice=voice, teacher="local/small"), [("q", [1])], 3)
+        return dataset.digest(SimpleNamespace(voice=voice, teacher="local/small"), [("q", [1])], 3)
 
-    cache.keep(tmp_path / "small", {"tokenizer.json": b"one"})
+    verified_folder.keep(tmp_path / "small", {"tokenizer.json": b"one"})
     first = name_of()
     assert name_of() == first
-    cache.keep(tmp_path / "small", {"tokenizer.json": b"another"})
+    verified_folder.keep(tmp_path / "small", {"tokenizer.json": b"another"})
     assert name_of() != first

@@ -16,8 +16,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from distill.lm import base, proofs, settings, tokenizers  # noqa: E402  # they need torch
-from distill.trouble import Trouble  # noqa: E402
+from common.errors import Trouble  # noqa: E402
+from distillation.base_model import make, proofs  # noqa: E402
+from small_lm import settings, tokenizers  # noqa: E402  # they need torch
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_base_model.py"
 LIMIT_S = 300
@@ -70,7 +71,7 @@ def run(capsys):
     heard = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def called(*arguments, code=0, few=("--test", "run.threads=1")):
-        assert base.main([*few, *arguments]) == code
+        assert make.main([*few, *arguments]) == code
         return capsys.readouterr().out
 
     yield called
@@ -79,7 +80,7 @@ def run(capsys):
 
 
 def planned(*overrides):
-    return base.plan(settings.load("bard-small", overrides, {}), "bard-small-test", is_test=True)
+    return make.plan(settings.load("bard-small", overrides, {}), "bard-small-test", is_test=True)
 
 
 def weights(home, name="bard-small-test"):
@@ -112,20 +113,20 @@ def test_another_text_is_another_digest(at_home):
 def test_a_half_written_or_changed_folder_is_not_taken(at_home, run):
     run()
     target = at_home / "models" / "bard-small-test"
-    assert base.is_made(planned())
+    assert make.is_made(planned())
     about = (target / "base.json").read_bytes()
     (target / "base.json").unlink()
-    assert not base.is_made(planned())
+    assert not make.is_made(planned())
     (target / "base.json").write_bytes(about)
     (target / "model.safetensors").write_bytes(weights(at_home)[:-1])
-    assert not base.is_made(planned())
+    assert not make.is_made(planned())
 
 
 def test_plays_that_are_held_out_teach_nothing(at_home):
     assert at_home
     wanted = planned()
-    read = base.stock(wanted)
-    corpus = base.prepare(wanted, read)
+    read = make.stock(wanted)
+    corpus = make.prepare(wanted, read)
     text = "".join(speech.text for play in read.learned.plays for speech in play)
     assert {speech.play for play in read.learned.plays for speech in play} == {"comedy", "history"}
     assert {speech.play for play in read.held_out.plays for speech in play} == {"macbeth", "twelfth_night"}
@@ -141,14 +142,14 @@ def test_plays_that_are_held_out_teach_nothing(at_home):
 def test_a_held_out_play_that_is_not_there_is_trouble(at_home):
     assert at_home
     with pytest.raises(Trouble, match=r"text\.held_out names hamlet"):
-        base.stock(planned("text.held_out=[hamlet]"))
+        make.stock(planned("text.held_out=[hamlet]"))
 
 
 def test_without_plays_with_speeches_trouble_says_so(at_home):
     for name in ("comedy", "history"):
         (at_home / "data" / "plays" / "small" / f"{name}.txt").write_text("A poem.\n")
     with pytest.raises(Trouble, match="no play with speeches"):
-        base.stock(planned())
+        make.stock(planned())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=str)
@@ -157,7 +158,7 @@ def test_stopped_and_called_again_the_weights_are_the_same(at_home, run, number)
     whole = weights(at_home, "bard-small")
     (at_home / "models" / "bard-small").rename(at_home / "put-away")
     assert stopped(at_home, number) == (143 if number == signal.SIGTERM else -9)
-    assert not base.is_made(base.plan(settings.load("bard-small", LONG, {}), "bard-small"))
+    assert not make.is_made(make.plan(settings.load("bard-small", LONG, {}), "bard-small"))
     assert "going on after step" in run(f"outputs={at_home}/cut", few=LONG)
     assert weights(at_home, "bard-small") == whole
 
@@ -180,10 +181,10 @@ def test_the_auto_classes_read_the_folder(at_home):
     made = planned()
     pairs = settings.Tokenizer("bpe", 400)
     made = dataclasses.replace(made, chosen=dataclasses.replace(made.chosen, tokenizer=pairs))
-    assert base.make(made) == 0
+    assert make.make(made) == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.target)
     ids = tokenizer("<bos><q>Where?<a>It rolls.<end>", add_special_tokens=False)["input_ids"]
-    desk = base.Desk(tokenizers.load(made.target))
+    desk = make.Desk(tokenizers.load(made.target))
     assert ids == [desk.tokenizer.bos, *desk.turn("Where?", "It rolls.")]
     model = transformers.AutoModelForCausalLM.from_pretrained(made.target)
     ours, _ = proofs.pretrained.load(made.target)
@@ -198,7 +199,7 @@ def test_a_missed_target_is_told_and_fails(at_home, run):
     assert "MISS base-teacher gap with facts" in said
     assert told["base-teacher gap with facts"]["met"] is False
     assert told["held-out perplexity"]["value"] > 1
-    assert base.is_made(planned())
+    assert make.is_made(planned())
 
 
 def test_proofs_that_are_all_met_pass():

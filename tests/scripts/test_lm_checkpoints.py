@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from distill.lm import optimise, saved  # noqa: E402  # they need torch
-from distill.lm.checkpoints import Checkpoints  # noqa: E402
-from distill.lm.model import Llama, preset  # noqa: E402
-from distill.lm.settings import Keep, Optimiser, Run  # noqa: E402
-from distill.trouble import USAGE, Trouble  # noqa: E402
 from executor.monitoring.probes.checkpoints import candidates, find_newest  # noqa: E402
+from small_lm import checkpoint_folder, optimizer  # noqa: E402  # they need torch
+from small_lm.checkpoints import Checkpoints  # noqa: E402
+from small_lm.errors import USAGE, Trouble  # noqa: E402
+from small_lm.model import Llama, preset  # noqa: E402
+from small_lm.settings import Keep, Optimiser, Run  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KILLS = 20
@@ -161,7 +161,7 @@ def test_another_run_does_not_mix_with_what_is_there(folder):
     save(opened(folder), 50, 1.0)
     with pytest.raises(Trouble, match=r"holds step 50 already.*go on from that") as told:
         save(opened(folder), 10, 1.0)
-    assert told.value.code == USAGE
+    assert told.value.exit_code == USAGE
     assert names(folder) == ["step_00000050"]
 
 
@@ -391,7 +391,7 @@ def only_renamed(path):
 
 def all_but_unlinked(path):
     state = (path / "state.pt").read_bytes()
-    saved.lighten(saved.look(path))
+    checkpoint_folder.lighten(checkpoint_folder.look(path))
     (path.with_name("best_00000001") / "state.pt").write_bytes(state)
 
 
@@ -420,7 +420,7 @@ import os, random, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
-from distill.lm.checkpoints import Checkpoints
+from small_lm.checkpoints import Checkpoints
 torch.set_num_threads(1)
 
 def child(folder, loss):
@@ -495,7 +495,7 @@ def test_a_manifest_tells_step_metrics_and_digests(three):
 def test_the_defaults_save_60_percent_of_what_keeping_all_would_take(tmp_path, name):
     keep, count = Keep(), Run().steps // Keep().every
     model = Llama(preset("tiny", vocab_size=2048, context=64))
-    optimiser = optimise.build(model, Optimiser(name=name))
+    optimiser = optimizer.build(model, Optimiser(name=name))
     model(torch.zeros(1, 4, dtype=torch.long)).sum().backward()
     optimiser.step()
     sizes, shelves = [], {"all": (1000, 0), "some": (keep.last, keep.best)}

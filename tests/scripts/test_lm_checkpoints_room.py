@@ -17,9 +17,9 @@ fsspec = pytest.importorskip("fsspec")
 
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
-from distill import files  # noqa: E402  # they need torch
-from distill.lm.checkpoints import Checkpoints, Patience  # noqa: E402
-from distill.trouble import RETRY_LATER, USAGE, Trouble  # noqa: E402
+from common import files  # noqa: E402  # they need torch
+from small_lm.checkpoints import Checkpoints, Patience  # noqa: E402
+from small_lm.errors import RETRY_LATER, USAGE, Trouble  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 LIMIT_S = 300
@@ -144,7 +144,7 @@ def test_a_disk_that_stays_full_ends_the_training_with_all_that_was_saved(small_
     fill(small_disk / "ballast")
     with pytest.raises(Trouble, match=r"step 2: .* has no room .* for too long: free some, then go on") as told:
         save(kept, 2)
-    assert told.value.code == RETRY_LATER
+    assert told.value.exit_code == RETRY_LATER
     assert names(folder) == ["step_00000001"]
     assert opened(folder).newest_full().step == 1
 
@@ -154,7 +154,7 @@ import resource, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
-from distill.lm.checkpoints import Checkpoints, Patience
+from small_lm.checkpoints import Checkpoints, Patience
 
 folder = Path(sys.argv[2])
 kept = Checkpoints(folder, keep_last=1, keep_best=0, metric="loss", patience=Patience(retry_s=0.02))
@@ -254,7 +254,7 @@ def test_another_run_does_not_take_over_a_second_home(folder, home, tmp_path):
         save(kept, 1)
     with pytest.raises(Trouble, match="holds step_00000001 of another training") as told:
         save(opened(tmp_path / "elsewhere", second_home=home), 1)
-    assert told.value.code == USAGE
+    assert told.value.exit_code == USAGE
     assert listed(home) == ["step_00000001"]
 
 
@@ -273,7 +273,7 @@ def test_two_runs_that_share_a_second_home_do_not_remove_each_others(folder, hom
 def test_a_second_home_that_cannot_be_is_told_before_training(folder, url):
     with pytest.raises(Trouble, match=url) as told:
         opened(folder, second_home=url)
-    assert told.value.code in {USAGE, RETRY_LATER}
+    assert told.value.exit_code in {USAGE, RETRY_LATER}
 
 
 def test_a_second_home_that_fails_for_a_while_only_alerts(folder, tmp_path):
@@ -335,7 +335,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
-from distill.lm.checkpoints import Checkpoints
+from small_lm.checkpoints import Checkpoints
 
 kept = Checkpoints(Path(sys.argv[2]), keep_last=2, keep_best=0, metric="loss", second_home=sys.argv[3])
 for step in range(1, 6):

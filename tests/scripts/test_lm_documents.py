@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from distill.lm import people, tokenizers  # noqa: E402  # those below need torch
-from distill.lm.documents import Desk, Documents, as_played, shuffled  # noqa: E402
-from distill.lm.settings import Documents as Wanted  # noqa: E402
-from distill.lm.sheets import QUESTIONS, SPECIALS, Facts, Sheet  # noqa: E402
-from distill.plays import Text, parse  # noqa: E402
+from distillation.base_model import characters  # noqa: E402
+from distillation.base_model.documents import Desk, Documents, as_played, shuffled  # noqa: E402
+from distillation.base_model.fact_sheets import QUESTIONS, SPECIALS, Facts, Sheet  # noqa: E402
+from distillation.corpus.plays import Text, parse  # noqa: E402
+from small_lm import tokenizers  # noqa: E402  # those below need torch
+from small_lm.settings import Documents as Wanted  # noqa: E402
 
 WORDS = (
     "barrel",
@@ -54,7 +55,9 @@ def play(name: str, first: str, second: str) -> Text:
 
 @pytest.fixture(scope="module")
 def company():
-    return people.gather([parse(play("comedy", "ANNA", "BEN")), parse(play("history", "CARL", "DORA"))], common_words=5)
+    return characters.gather(
+        [parse(play("comedy", "ANNA", "BEN")), parse(play("history", "CARL", "DORA"))], common_words=5
+    )
 
 
 @pytest.fixture(scope="module", params=["bpe", "char"])

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from distill.lm.kneser_ney import KneserNey  # noqa: E402  # it needs torch
-from distill.trouble import Trouble  # noqa: E402
+from small_lm.errors import Trouble  # noqa: E402
+from small_lm.kneser_ney import KneserNey  # noqa: E402  # it needs torch
 
 SIZE = 12
 

@@ -11,9 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from distill.lm import induction, pretrained, tokenizers  # noqa: E402  # they need torch
-from distill.lm.model import PRESETS, Llama, frequencies, loss_of, preset  # noqa: E402
-from distill.trouble import Trouble  # noqa: E402
+from small_lm import hf_format, induction_init, tokenizers  # noqa: E402  # they need torch
+from small_lm.errors import Trouble  # noqa: E402
+from small_lm.model import PRESETS, Llama, frequencies, loss_of, preset  # noqa: E402
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -91,13 +91,13 @@ def saved(request, tmp_path):
     tokenizer = tokenizers.train("char", ["abcdefghijklmnopqrstuvwxyz"], 50)
     model = Llama(preset("1m", vocab_size=tokenizer.size, context=256))
     if request.param == "induction":
-        induction.plant(model)
+        induction_init.plant(model)
     for name, weight in model.named_parameters():  # biases and norms that differ show a mix-up
         if weight.ndim == 1 and "self_attn" not in name:
             torch.nn.init.uniform_(weight, 0.5, 1.5)
         elif weight.ndim == 1 and request.param == "normal":
             torch.nn.init.normal_(weight, std=0.1)
-    pretrained.save(tmp_path / "model", model, tokenizer)
+    hf_format.save(tmp_path / "model", model, tokenizer)
     return model, tmp_path / "model"
 
 
@@ -121,7 +121,7 @@ def test_auto_classes_find_the_model(saved):
 
 def test_a_saved_model_is_the_same_when_loaded(saved):
     model, folder = saved
-    loaded, tokenizer = pretrained.load(folder)
+    loaded, tokenizer = hf_format.load(folder)
     assert loaded.shape == model.shape
     assert tokenizer.encode("ab") == [4, 5]
     assert all(torch.equal(loaded.state_dict()[name], weight) for name, weight in model.state_dict().items())
@@ -129,7 +129,7 @@ def test_a_saved_model_is_the_same_when_loaded(saved):
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(Trouble, match="name the folder of a trained model"):
-        pretrained.load(tmp_path)
+        hf_format.load(tmp_path)
 
 
 # The circuit
@@ -137,7 +137,7 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 
 def test_the_first_head_looks_at_the_token_before():
     model = Llama(preset("1m", vocab_size=100, context=256))
-    induction.plant(model)
+    induction_init.plant(model)
     layer, body = model.model.layers[0], model.model
     x = layer.input_layernorm(body.embed_tokens(torch.randint(100, (1, 200))))
     turn, looker = body.turn(0, 200, None), layer.self_attn
@@ -148,8 +148,8 @@ def test_the_first_head_looks_at_the_token_before():
 
 
 def test_a_copy_batch_repeats_and_counts_what_can_be_known():
-    chosen = pytest.importorskip("distill.lm.settings").Copy()
-    inputs, targets = induction.Copying(chosen, vocab_size=1000, first=4, seed=1).next(8, 128)
+    chosen = pytest.importorskip("small_lm.settings").Copy()
+    inputs, targets = induction_init.Copying(chosen, vocab_size=1000, first=4, seed=1).next(8, 128)
     assert (inputs.shape, targets.shape, int(inputs.min()) >= 4) == ((8, 128), (8, 128), True)
     for row, wanted in zip(inputs, targets, strict=True):
         period = int((wanted == -100).sum()) + 1
@@ -160,7 +160,7 @@ def test_a_copy_batch_repeats_and_counts_what_can_be_known():
 def test_a_model_too_small_for_the_circuit_is_refused():
     shape = PRESETS["tiny"]
     with pytest.raises(Trouble, match="needs 3 layers and 2 heads"):
-        induction.plant(Llama(type(shape)(layers=2, heads=2, head_dim=16, inner=64)))
+        induction_init.plant(Llama(type(shape)(layers=2, heads=2, head_dim=16, inner=64)))
 
 
 def test_pairs_turn_from_fast_to_slow():
@@ -177,7 +177,7 @@ def test_waiting_threads_leave_the_processor_to_others_unless_a_person_says_how(
     scripts = Path(__file__).resolve().parents[2] / "scripts"
     kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
-        [sys.executable, "-c", "import os, distill.lm; print(os.environ.get('GOMP_SPINCOUNT'))"],
+        [sys.executable, "-c", "import os, small_lm; print(os.environ.get('GOMP_SPINCOUNT'))"],
         env={**kept, "PYTHONPATH": str(scripts), **told},
         capture_output=True,
         text=True,

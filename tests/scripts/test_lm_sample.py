@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from distill.lm import pretrained, tokenizers  # noqa: E402  # they need torch
-from distill.lm.model import Llama, preset  # noqa: E402
-from distill.lm.sample import Choice, begun, generate, note, nucleus, penalised, top  # noqa: E402
-from distill.trouble import Trouble  # noqa: E402
+from small_lm import hf_format, tokenizers  # noqa: E402  # they need torch
+from small_lm.errors import Trouble  # noqa: E402
+from small_lm.generate import Choice, begun, generate, note, nucleus, penalised, top  # noqa: E402
+from small_lm.model import Llama, preset  # noqa: E402
 
 PROMPTS = ["be", "", "question that be", "o"]
 
@@ -90,7 +90,7 @@ def test_the_end_token_ends_an_answer(tokenizer):
 def test_greedy_answers_are_those_of_transformers(model, tokenizer, tmp_path, penalty):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("safetensors")
-    pretrained.save(tmp_path / "model", model, tokenizer)
+    hf_format.save(tmp_path / "model", model, tokenizer)
     theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "model")
     ids = torch.tensor([[tokenizer.bos, *tokenizer.encode("to be")]])
     said = theirs.generate(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distill.lm import tokenizers
-from distill.trouble import Trouble
+from small_lm import tokenizers
+from small_lm.errors import Trouble
 
 TEXTS = ["To be, or not to be: that is the question.\n" * 20, "Whether 'tis nobler in the mind to suffer\n" * 20]
 NEEDS = {"char": "json", "bpe": "tokenizers", "sentencepiece": "sentencepiece", "unigram": "sentencepiece"}

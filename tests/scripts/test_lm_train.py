@@ -20,14 +20,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from distill import files  # noqa: E402  # those below need torch
-from distill.lm import data, machine, optimise, pretrained, records, settings  # noqa: E402
-from distill.lm.checkpoints import Checkpoints  # noqa: E402
-from distill.lm.evaluate import evaluate  # noqa: E402
-from distill.lm.model import Llama, loss_of, preset  # noqa: E402
-from distill.lm.train import Term, put_aside, train  # noqa: E402
-from distill.lm.training import Training  # noqa: E402
-from distill.trouble import Trouble  # noqa: E402
+from common import files  # noqa: E402  # those below need torch
+from small_lm import data, device, hf_format, metrics_log, optimizer, settings  # noqa: E402
+from small_lm.checkpoints import Checkpoints  # noqa: E402
+from small_lm.errors import Trouble  # noqa: E402
+from small_lm.evaluate import evaluate  # noqa: E402
+from small_lm.model import Llama, loss_of, preset  # noqa: E402
+from small_lm.train import Term, put_aside, train  # noqa: E402
+from small_lm.train_state import Training  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 RULE = {"keep_last": 2, "keep_best": 3, "metric": "val_loss"}
@@ -307,7 +307,7 @@ def test_the_model_that_is_left_has_the_best_weights(begin):
     _, shelf, folder = begin(*wild, "optimiser.warmup=12", "judge.every=1")  # a rate that rises makes it worse
     best = shelf.best()
     assert best.step < STEPS
-    model, _ = pretrained.load(folder / "model")
+    model, _ = hf_format.load(folder / "model")
     assert all(torch.equal(model.state_dict()[name], weight) for name, weight in best.weights.items())
 
 
@@ -404,31 +404,31 @@ def test_a_model_that_knows_nothing_is_as_unsure_as_the_vocabulary_is_large():
     model = Llama(preset("tiny", vocab_size=50, context=32))
     model.model.embed_tokens.weight.data.zero_()
     pair = (torch.randint(50, (2, 16)), torch.randint(1, 50, (2, 16)))
-    scores = evaluate(model, [pair], machine.Machine("cpu", "float32", 1))
+    scores = evaluate(model, [pair], device.Machine("cpu", "float32", 1))
     assert scores.perplexity == pytest.approx(50)
     assert (scores.accuracy, scores.tokens) == (0, 32)
 
 
 def test_the_rate_rises_then_falls():
     wanted = settings.Optimiser(warmup=10, min_share=0.1)
-    rates = [optimise.share(step, 110, wanted) for step in range(110)]
+    rates = [optimizer.share(step, 110, wanted) for step in range(110)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert rates[10] == 1
     assert rates[60] == pytest.approx(0.55)
     assert sorted(rates[10:], reverse=True) == rates[10:]
-    assert optimise.share(110, 110, wanted) == pytest.approx(0.1)
+    assert optimizer.share(110, 110, wanted) == pytest.approx(0.1)
 
 
 def test_a_flat_rate_falls_late_in_a_line():
     wanted = settings.Optimiser(schedule="flat", warmup=0, decay_from=0.5, min_share=0.0)
-    assert [optimise.share(step, 100, wanted) for step in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
+    assert [optimizer.share(step, 100, wanted) for step in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
 
 
 def test_a_share_of_nothing_moves_nothing():
     torch.manual_seed(0)
     model = Llama(preset("tiny", vocab_size=50, context=32))
     before = [weight.clone() for weight in model.parameters()]
-    both = optimise.build(model, settings.Optimiser())
+    both = optimizer.build(model, settings.Optimiser())
     for share, moves in ((0.0, False), (1.0, True)):
         both.set_share(share)
         loss_of(model, torch.arange(20)[None], torch.arange(1, 21)[None]).backward()
@@ -441,7 +441,7 @@ def test_a_gradient_of_parts_is_that_of_the_whole(begin, tmp_path):
         chosen = settings.load("", [f"data={tmp_path}/data", *SMALL, f"run.batch_tokens={batch_tokens}"], {})
         chosen = replace(chosen, optimiser=replace(chosen.optimiser, accumulate=accumulate))
         corpus = data.prepare(chosen, tmp_path / "tokenizer")
-        return Training(chosen, corpus, machine.Machine("cpu", "float32", 1)).advance()
+        return Training(chosen, corpus, device.Machine("cpu", "float32", 1)).advance()
 
     whole, parts = gradient(128, 1), gradient(32, 4)
     assert whole["loss"] == pytest.approx(parts["loss"], rel=1e-5)
@@ -452,7 +452,7 @@ def test_a_gradient_of_parts_is_that_of_the_whole(begin, tmp_path):
 def test_every_weight_moves(begin, name):
     _, shelf, folder = begin(f"optimiser.name={name}")
     torch.manual_seed(17)
-    fresh = Llama(preset("tiny", vocab_size=pretrained.load(folder / "model")[0].shape.vocab_size, context=64))
+    fresh = Llama(preset("tiny", vocab_size=hf_format.load(folder / "model")[0].shape.vocab_size, context=64))
     moved = shelf.newest_full().weights
     assert not [name for name, old in fresh.state_dict().items() if torch.equal(moved[name], old)]
 
@@ -464,7 +464,7 @@ def test_muon_moves_weights_as_the_one_of_torch_does():
     ours = [weight.detach().clone().requires_grad_() for weight in theirs]
     both = (
         (theirs, torch.optim.Muon(theirs, lr=6e-3, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")),
-        (ours, optimise.Muon(ours, lr=6e-3, weight_decay=0.1)),
+        (ours, optimizer.Muon(ours, lr=6e-3, weight_decay=0.1)),
     )
     for _ in range(3):
         gradients = [torch.randn(shape) for shape in shapes]
@@ -478,23 +478,23 @@ def test_muon_moves_weights_as_the_one_of_torch_does():
 
 @pytest.mark.parametrize(("found", "wanted"), [({"avx512_bf16": True}, True), ({"bf16": True}, True), ({}, False)])
 def test_bfloat16_is_used_where_the_processor_has_it(found, wanted):
-    assert machine.is_native({"avx2": True, "avx512_bf16": False, **found}) is wanted
+    assert device.is_native({"avx2": True, "avx512_bf16": False, **found}) is wanted
 
 
 def test_a_precision_can_be_forced():
-    chosen = machine.choose(settings.Run(precision="float32", threads=1, device="cpu"))
-    assert chosen == machine.Machine("cpu", "float32", 1)
+    chosen = device.choose(settings.Run(precision="float32", threads=1, device="cpu"))
+    assert chosen == device.Machine("cpu", "float32", 1)
 
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(Trouble, match=r"no run\.precision 'float16'"):
-        machine.choose(settings.Run(precision="float16"))
+        device.choose(settings.Run(precision="float16"))
 
 
 def test_a_line_that_was_half_written_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    records.rewind(path, 2, records.json_step)
+    metrics_log.rewind(path, 2, metrics_log.json_step)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
@@ -536,4 +536,4 @@ def test_a_wrong_setting_is_named_with_its_cure(override, said):
     with pytest.raises(Trouble) as trouble:
         settings.load("", [override], {})
     assert said in str(trouble.value)
-    assert trouble.value.code == 2
+    assert trouble.value.exit_code == 2

@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from distill import cache, files  # those below need torch
-from distill.lm import pretrained, settings, tokenizers, vocabulary
-from distill.lm.train import main
-from distill.trouble import Trouble
+from common import files, verified_folder  # those below need torch
+from small_lm import hf_format, settings, tokenizer_folder, tokenizers
+from small_lm.errors import Trouble
+from small_lm.train import main
 
 ROOM = 300  # of 256 bytes and 4 special tokens a BPE keeps 40 pairs
 SMALL = (
@@ -101,7 +101,7 @@ def test_the_manifest_states_the_tokenizer_that_trained(lm, made_up, aborted):
     assert lm(CHAR).code == 0
     told = made_up.json("OUT/manifest.json")["tokenizer"]
     kept = made_up.json("OUT/tokenizer/tokenizer_kind.json")
-    assert told.pop("sha256") == vocabulary.content_digest(tokenizers.load(made_up.folder / "OUT" / "model"))
+    assert told.pop("sha256") == tokenizer_folder.content_digest(tokenizers.load(made_up.folder / "OUT" / "model"))
     assert told == kept
     assert (told["kind"], told["vocab_size"]) == ("char", ROOM)
     assert told["size"] == made_up.json("OUT/model/config.json")["vocab_size"] < ROOM
@@ -188,9 +188,9 @@ def test_a_vocabulary_that_was_swapped_below_its_description_is_refused(lm, made
 def older(folder):
     """Make of a tokenizer's folder one of a version that kept no description."""
     about = files.read_json(folder / "tokenizer_kind.json")
-    content = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != cache.SUMS}
+    content = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != verified_folder.SUMS}
     short = {name: about[name] for name in ("kind", "specials")}
-    cache.keep(folder, content | {"tokenizer_kind.json": json.dumps(short).encode()})
+    verified_folder.keep(folder, content | {"tokenizer_kind.json": json.dumps(short).encode()})
 
 
 def test_a_run_of_an_older_version_goes_on_where_its_tokenizer_comes_out_the_same(lm, made_up, trained):
@@ -236,21 +236,21 @@ def test_sentencepiece_s_two_kinds_are_not_taken_for_each_other(tmp_path, kind, 
     pytest.importorskip(needs)
     texts = ["To be, or not to be: that is the question.\n" * 20, "Whether 'tis nobler in the mind to suffer\n" * 20]
     for asked in ({"sentencepiece": "unigram", "unigram": "sentencepiece"}[kind], kind):
-        found = vocabulary.settle(tmp_path / "tokenizer", settings.Tokenizer(asked, 290), texts)
+        found = tokenizer_folder.settle(tmp_path / "tokenizer", settings.Tokenizer(asked, 290), texts)
         assert (found.kind, found.origin.kind) == (asked, asked)
     assert tokenizers.load(tmp_path / "tokenizer").about() == found.about()
 
 
 def test_other_special_tokens_make_another_tokenizer(tmp_path):
     chosen, texts = settings.Tokenizer("char", 99), ["to be"]
-    vocabulary.settle(tmp_path / "tokenizer", chosen, texts)
-    found = vocabulary.settle(tmp_path / "tokenizer", chosen, texts, ("<sheet>",))
+    tokenizer_folder.settle(tmp_path / "tokenizer", chosen, texts)
+    found = tokenizer_folder.settle(tmp_path / "tokenizer", chosen, texts, ("<sheet>",))
     assert "<sheet>" in found.special
 
 
 def test_texts_cut_elsewhere_are_other_texts(tmp_path):
     chosen = settings.Tokenizer("char", 99)
-    origins = {vocabulary.settle(tmp_path / "one", chosen, texts).origin for texts in (["ab", "c"], ["a", "bc"])}
+    origins = {tokenizer_folder.settle(tmp_path / "one", chosen, texts).origin for texts in (["ab", "c"], ["a", "bc"])}
     assert len(origins) == 2
 
 
@@ -260,4 +260,4 @@ def test_a_model_beside_another_s_tokenizer_is_refused(lm, made_up, trained):
     for name, content in tokenizers.content(other).items():
         (model / name).write_bytes(content)
     with pytest.raises(Trouble, match="the tokenizer beside it 9: it is another's"):
-        pretrained.load(model)
+        hf_format.load(model)

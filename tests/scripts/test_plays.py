@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distill.plays import Text, parse
+from distillation.corpus.plays import Text, parse
 
 OPENING = "ACT I.\n\nSCENE I. A street.\n\n"
 

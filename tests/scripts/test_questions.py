@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from distill import questions
-from distill.character import plain
-from distill.plays import Speech
-from distill.settings import Settings
+from common.settings import Settings
+from distillation.corpus.character import plain
+from distillation.corpus.plays import Speech
+from distillation.prompt import questions
 
 PLAYS = ("hamlet", "othello", "macbeth", "twelfth_night")
 

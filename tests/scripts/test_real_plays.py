@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from distill.character import plain
+from distillation.corpus.character import plain
 
 
 @pytest.fixture(scope="module")

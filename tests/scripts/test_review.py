@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from distill import review
-from distill.review import Answer, Known
-from distill.wording import shingles
+from distillation.corpus.text_features import shingles
+from distillation.evaluation import style_rules
+from distillation.evaluation.style_rules import Answer, Known
 
 COPIED = "we that take purses go by the moon and the stars"
 KNOWN = Known(
@@ -27,7 +27,7 @@ def answer(text, kind="cue", group="cue", *, is_whole=True):
 
 
 def verdict(rule, text, **more):
-    return review.judged(answer(text, **more), KNOWN)[rule]
+    return style_rules.judged(answer(text, **more), KNOWN)[rule]
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,23 @@ def test_a_rule_that_does_not_apply_has_no_verdict():
 
 
 def test_rates_count_only_where_a_rule_applies():
-    verdicts = [review.judged(one, KNOWN) for one in (answer("I love sack"), answer("ale", "loves", "fact"))]
-    assert review.rates(verdicts)["fact"] == {"kept": 0, "of": 1, "rate": 0.0}
+    verdicts = [style_rules.judged(one, KNOWN) for one in (answer("I love sack"), answer("ale", "loves", "fact"))]
+    assert style_rules.rates(verdicts)["fact"] == {"kept": 0, "of": 1, "rate": 0.0}
 
 
 def test_every_answer_is_judged_by_every_rule():
-    assert set(review.judged(answer(""), KNOWN)) == {rule.name for rule in review.RULES}
+    assert set(style_rules.judged(answer(""), KNOWN)) == {rule.name for rule in style_rules.RULES}
 
 
 def test_a_new_sheet_is_empty_and_a_word_fills_it():
-    text = review.sheet([answer("I love it.")])
-    assert not review.is_filled(text)
-    assert review.is_filled(text.rstrip("\n")[:-1] + ",anna\n")
+    text = style_rules.sheet([answer("I love it.")])
+    assert not style_rules.is_filled(text)
+    assert style_rules.is_filled(text.rstrip("\n")[:-1] + ",anna\n")
 
 
 def test_a_sheet_of_another_form_counts_as_a_persons():
-    assert review.is_filled("a,b\n1,2\n")
+    assert style_rules.is_filled("a,b\n1,2\n")
 
 
 def test_no_cell_is_a_formula():
-    assert "'=1+1" in review.sheet([answer("=1+1")])
+    assert "'=1+1" in style_rules.sheet([answer("=1+1")])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from distill import profiles, savings
-from distill.savings import Making, Price, Query, Table
-from distill.trouble import Trouble
+from common import config
+from common.errors import Trouble
+from distillation.evaluation import cost
+from distillation.evaluation.cost import Making, Price, Query, Table
 
 ONE = Price(prompt=1e-6, sample=2e-6, train=3e-6)
 FREE = Price(0.0, 0.0, 0.0)
@@ -17,12 +18,12 @@ def table(**models):
 
 
 def test_a_cost_comes_back_after_as_many_queries_as_it_takes():
-    assert savings.break_even(10.0, 3.0) == 4
+    assert cost.break_even(10.0, 3.0) == 4
 
 
 @pytest.mark.parametrize("saved", [0.0, -1.0])
 def test_a_cost_never_comes_back_where_nothing_is_saved(saved):
-    assert savings.break_even(10.0, saved) is None
+    assert cost.break_even(10.0, saved) is None
 
 
 def test_making_counts_what_is_read_written_and_trained():
@@ -30,32 +31,32 @@ def test_making_counts_what_is_read_written_and_trained():
 
 
 def test_the_median_and_the_ninth_of_ten_are_in_milliseconds():
-    found = savings.spread([0.001 * n for n in range(1, 11)])
+    found = cost.spread([0.001 * n for n in range(1, 11)])
     assert found["median"] == {"value": 5.5, "unit": "milliseconds"}
     assert found["p90"]["value"] == 9.0
 
 
 def test_a_zero_price_is_said_plainly():
-    found = savings.money(table(a=FREE), ("a", "a"), Making(1, 1, 1), (Query(500, 20), Query(10, 20)))
+    found = cost.money(table(a=FREE), ("a", "a"), Making(1, 1, 1), (Query(500, 20), Query(10, 20)))
     assert "price is zero" in found["said"]
     assert found["break_even"]["value"] is None
 
 
 def test_an_unknown_price_is_not_guessed():
-    found = savings.money(table(a=ONE), ("a", "b"), Making(1, 1, 1), (Query(500, 20), Query(10, 20)))
+    found = cost.money(table(a=ONE), ("a", "b"), Making(1, 1, 1), (Query(500, 20), Query(10, 20)))
     assert "no price is known of b" in found["said"]
     assert "saved_per_query" not in found
 
 
 def test_what_is_saved_is_the_prompt():
-    found = savings.money(table(a=ONE), ("a", "a"), Making(0, 0, 1000), (Query(510, 20), Query(10, 20)))
+    found = cost.money(table(a=ONE), ("a", "a"), Making(0, 0, 1000), (Query(510, 20), Query(10, 20)))
     assert found["saved_per_query"]["value"] == pytest.approx(500e-6)
     assert found["break_even"]["value"] == 6
 
 
 def test_the_table_is_dated_and_says_that_a_person_must_check_it():
-    path = profiles.CONFIGS / "savings/prices.yaml"
-    found = savings.read_table(path)
+    path = config.CONFIGS / "savings/prices.yaml"
+    found = cost.read_table(path)
     assert found.as_of
     assert found.source
     assert "a person must check" in path.read_text()
@@ -67,9 +68,9 @@ def test_a_broken_table_is_named(tmp_path, text):
     path = tmp_path / "prices.yaml"
     path.write_text(text)
     with pytest.raises(Trouble, match=r"prices\.yaml"):
-        savings.read_table(path)
+        cost.read_table(path)
 
 
 def test_a_negative_price_is_refused():
     with pytest.raises(ValueError, match="0 or more"):
-        savings.price_of({"prompt": -1, "sample": 1, "train": 1}, 1.0)
+        cost.price_of({"prompt": -1, "sample": 1, "train": 1}, 1.0)

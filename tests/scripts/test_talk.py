@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from distill import talk
-from distill.settings import Settings
-from distill.settings import Talk as Limits
-from distill.talk import Talk
-from distill.voice import Voice
+from common.settings import Settings
+from common.settings import Talk as Limits
+from distillation import chat
+from distillation.chat import Talk
+from distillation.prompt.chat_template import Voice
 
 
 class Letters:
@@ -62,4 +62,4 @@ def test_a_question_cannot_write_the_models_marks():
 
 
 def test_no_control_character_reaches_the_terminal():
-    assert talk.shown("a\x1b[2J\x07\u202eb\nc\td") == "a\ufffd[2J\ufffd\ufffdb\nc d"
+    assert chat.shown("a\x1b[2J\x07\u202eb\nc\td") == "a\ufffd[2J\ufffd\ufffdb\nc d"

@@ -15,7 +15,7 @@ pytest.importorskip("fastapi")
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 
-from distill.lm import model, pretrained, tokenizers  # noqa: E402
+from small_lm import hf_format, model, tokenizers  # noqa: E402
 
 LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
@@ -41,7 +41,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     small_llama.make(folder / HOME / "small")
     shape = model.preset("tiny", vocab_size=9, context=32)
-    pretrained.save(folder / HOME / "letters", model.Llama(shape), tokenizers.train("char", ["to be"], 99))
+    hf_format.save(folder / HOME / "letters", model.Llama(shape), tokenizers.train("char", ["to be"], 99))
     return folder
 
 

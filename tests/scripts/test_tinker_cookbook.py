@@ -16,9 +16,9 @@ from tests.integration.projects import Project, finish, until
 from tests.scripts.tinker_scene import TOKEN, Service
 
 torch = pytest.importorskip("torch")
-pretrained = pytest.importorskip("distill.lm.pretrained")
-model = pytest.importorskip("distill.lm.model")
-tokenizers = pytest.importorskip("distill.lm.tokenizers")
+pretrained = pytest.importorskip("small_lm.hf_format")
+model = pytest.importorskip("small_lm.model")
+tokenizers = pytest.importorskip("small_lm.tokenizers")
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKBOOK = Path(os.environ.get("DO_TASKS_TEST_COOKBOOK") or ROOT / ".venv-cookbook" / "bin" / "python")

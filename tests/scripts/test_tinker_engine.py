@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 
-from distill.tinker_server import examples, losses, models  # noqa: E402
-from distill.tinker_server.engine import TorchEngine  # noqa: E402
-from distill.tinker_server.values import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
 from tests.scripts import small_llama  # noqa: E402
+from tinker_local import batching, losses, model_registry  # noqa: E402
+from tinker_local.api_types import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
+from tinker_local.engine import TorchEngine  # noqa: E402
 
 pytestmark = [  # what peft and transformers tell each other
     pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning"),
@@ -218,8 +218,8 @@ def test_a_fresh_adapter_is_drawn_as_peft_draws_it(engine):
 def test_no_forward_is_larger_than_its_bound(engine, folder):
     base = engine.bases[folder]
     data = [small_llama.datum(length) for length in (5, 90, 3, 40, 41, 7)]
-    checked = examples.checked(data, losses.named("cross_entropy"), base)
-    shapes = [tuple(one.ids.shape) for one in examples.batched(checked, 100, base.device)]
+    checked = batching.checked(data, losses.named("cross_entropy"), base)
+    shapes = [tuple(one.ids.shape) for one in batching.batched(checked, 100, base.device)]
     assert shapes == [(1, 90), (2, 41), (3, 7)]
 
 
@@ -378,7 +378,7 @@ def test_a_checkpoint_of_another_shape_is_refused(engine, tmp_path):
 
 
 def test_models_at_home_are_listed_and_described(tmp_path, monkeypatch):
-    monkeypatch.setenv(models.HOME, str(tmp_path))
+    monkeypatch.setenv(model_registry.HOME, str(tmp_path))
     small_llama.make(tmp_path / "tiny")
     for name, content in (("no_model", ""), ("broken", "{")):
         (tmp_path / name).mkdir()
@@ -393,7 +393,7 @@ def test_models_at_home_are_listed_and_described(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["local/none", "local/../tiny", "local/", "", "../..", "a b/c", "\0"])
 def test_models_that_are_not_there_are_refused_with_a_choice(tmp_path, monkeypatch, name):
-    monkeypatch.setenv(models.HOME, str(tmp_path / "home"))
+    monkeypatch.setenv(model_registry.HOME, str(tmp_path / "home"))
     with pytest.raises(RefusedError, match=r"there is none in|or a folder with a config\.json"):
         TorchEngine().create("a", name, LORA)
 

@@ -15,8 +15,9 @@ pytest.importorskip("fastapi")
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 
-from distill import export, files  # noqa: E402  # those below need torch
-from distill.tinker_server import external  # noqa: E402
+from common import files  # noqa: E402  # those below need torch
+from distillation.student import export  # noqa: E402
+from tinker_local import external_weights  # noqa: E402
 
 LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
@@ -190,7 +191,7 @@ def test_an_address_ends_with_its_hour(tmp_path):
     with fake.Hosted(tmp_path) as hosted:
         _, _, urls = addresses(hosted)
         assert httpx.get(urls["adapter.json"]).status_code == 200
-        ahead = hosted.app.state.desk.store.clock() + external.SIGNED_S + 1
+        ahead = hosted.app.state.desk.store.clock() + external_weights.SIGNED_S + 1
         hosted.app.state.desk.store.clock = lambda: ahead
         answer = httpx.get(urls["adapter.json"])
         assert (answer.status_code, answer.json()["detail"]) == (403, "this address has expired: ask for a new one")

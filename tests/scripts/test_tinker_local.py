@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from distill import service
-from distill.tinker_server import entry
-from distill.trouble import Trouble
+from common.errors import Trouble
+from distillation import tinker_client
+from tinker_local import server
 
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 tinker = pytest.importorskip("tinker")
@@ -21,9 +21,9 @@ A_SCRIPT = f"""
 import atexit, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
 import tinker
-from distill.tinker_server import entry
+from tinker_local import server
 from tests.scripts.tinker_engine_fake import MODEL, SumsEngine
-embedded = entry.Embedded(SumsEngine(), entry.STATE)
+embedded = server.Embedded(SumsEngine(), server.STATE)
 atexit.register(embedded.close)
 client = tinker.ServiceClient(base_url=embedded.address.url, api_key=embedded.address.token)
 print(client.create_lora_training_client(MODEL, rank=2).result(60).model_id)
@@ -54,14 +54,14 @@ def nobody(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    service.local.cache_clear()
+    tinker_client.local.cache_clear()
     yield
-    service.local.cache_clear()
+    tinker_client.local.cache_clear()
 
 
 @pytest.fixture
 def running():
-    embedded = entry.Embedded(SumsEngine(), entry.STATE)
+    embedded = server.Embedded(SumsEngine(), server.STATE)
     yield embedded
     embedded.close()
 
@@ -71,45 +71,45 @@ def trained(client):
 
 
 def test_a_script_finds_the_service_that_runs(running):
-    assert running.address.url in service.where()
-    with service.service_client() as client:
+    assert running.address.url in tinker_client.where()
+    with tinker_client.service_client() as client:
         assert ":train:" in trained(client)
 
 
 def test_a_proxy_is_not_asked_for_the_loopback(running, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with service.service_client() as client:
+    with tinker_client.service_client() as client:
         assert ":train:" in trained(client)
 
 
 @pytest.mark.parametrize("name", ["TINKER_BASE_URL", "TINKER_API_KEY"])
 def test_what_is_named_in_the_environment_wins(monkeypatch, name):
     monkeypatch.setenv(name, "tml-http://127.0.0.1:9")
-    assert service.is_real()
+    assert tinker_client.is_real()
 
 
 def test_a_profile_that_needs_no_service_leaves_a_key_alone(running, monkeypatch):
     monkeypatch.setenv("TINKER_API_KEY", "tml-somebody")
-    assert not service.is_real("none")
-    with service.service_client("none") as client:
+    assert not tinker_client.is_real("none")
+    with tinker_client.service_client("none") as client:
         assert ":train:" in trained(client)
 
 
 def test_a_profile_of_the_service_is_refused_without_a_key():
     with pytest.raises(Trouble, match="set TINKER_API_KEY"):
-        service.service_client("tinker")
+        tinker_client.service_client("tinker")
 
 
 def test_without_credentials_it_is_the_local_one():
-    assert not service.is_real()
+    assert not tinker_client.is_real()
 
 
 def test_a_url_that_is_given_wins(running):
     engine = SumsEngine()
-    other = entry.Embedded(engine, entry.STATE.parent / "other")
+    other = server.Embedded(engine, server.STATE.parent / "other")
     try:
-        with service.service_client(base_url=other.address.url, api_key=other.address.token) as client:
+        with tinker_client.service_client(base_url=other.address.url, api_key=other.address.token) as client:
             trained(client)
         assert engine.calls["create"] == 1
     finally:
@@ -118,50 +118,50 @@ def test_a_url_that_is_given_wins(running):
 
 def test_two_services_do_not_share_a_state_folder(running):
     with pytest.raises(Trouble, match="another service"):
-        entry.Embedded(SumsEngine(), entry.STATE)
+        server.Embedded(SumsEngine(), server.STATE)
 
 
 def test_the_folder_is_free_when_a_service_has_ended():
-    entry.Embedded(SumsEngine(), entry.STATE).close()
-    entry.Embedded(SumsEngine(), entry.STATE).close()
-    assert entry.running(entry.STATE) is None
+    server.Embedded(SumsEngine(), server.STATE).close()
+    server.Embedded(SumsEngine(), server.STATE).close()
+    assert server.running(server.STATE) is None
 
 
 def test_what_a_killed_service_left_is_not_taken_for_one():
-    entry.STATE.mkdir(parents=True)
-    entry.note(entry.STATE, "http://127.0.0.1:9", is_own_token=True)
-    (entry.STATE / entry.TOKEN).write_text("tml-x")
-    assert entry.running(entry.STATE) is None
+    server.STATE.mkdir(parents=True)
+    server.note(server.STATE, "http://127.0.0.1:9", is_own_token=True)
+    (server.STATE / server.TOKEN).write_text("tml-x")
+    assert server.running(server.STATE) is None
 
 
 def test_the_key_is_for_its_owner_alone_and_stays():
-    entry.STATE.mkdir(parents=True)
-    key = entry.token_of(entry.STATE, None)
+    server.STATE.mkdir(parents=True)
+    key = server.token_of(server.STATE, None)
     assert key.startswith("tml-")
-    assert stat.S_IMODE((entry.STATE / entry.TOKEN).stat().st_mode) == 0o600
-    assert entry.token_of(entry.STATE, None) == key
+    assert stat.S_IMODE((server.STATE / server.TOKEN).stat().st_mode) == 0o600
+    assert server.token_of(server.STATE, None) == key
 
 
 def test_an_empty_key_is_no_key():
-    entry.STATE.mkdir(parents=True)
-    (entry.STATE / entry.TOKEN).write_text("")
-    assert len(entry.token_of(entry.STATE, None)) > 20
+    server.STATE.mkdir(parents=True)
+    (server.STATE / server.TOKEN).write_text("")
+    assert len(server.token_of(server.STATE, None)) > 20
 
 
 def test_a_key_of_the_environment_is_kept_nowhere():
-    entry.STATE.mkdir(parents=True)
-    assert entry.token_of(entry.STATE, "tml-mine") == "tml-mine"
-    assert not (entry.STATE / entry.TOKEN).exists()
+    server.STATE.mkdir(parents=True)
+    assert server.token_of(server.STATE, "tml-mine") == "tml-mine"
+    assert not (server.STATE / server.TOKEN).exists()
 
 
 def test_a_taken_port_is_one_clear_line():
-    with entry.bound(0) as taken, pytest.raises(Trouble, match="--port"):
-        entry.bound(taken.getsockname()[1])
+    with server.bound(0) as taken, pytest.raises(Trouble, match="--port"):
+        server.bound(taken.getsockname()[1])
 
 
 def test_a_port_that_is_none_is_one_clear_line():
     with pytest.raises(Trouble, match="--port"):
-        entry.bound(70_000)
+        server.bound(70_000)
 
 
 def test_a_script_that_ends_with_its_service_says_nothing_of_it():

@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from distill.tinker_server.engine import TorchEngine  # noqa: E402
-from distill.tinker_server.losses import LOSSES, configured, named  # noqa: E402
-from distill.tinker_server.values import Adam, Lora, RefusedError  # noqa: E402
 from tests.scripts import small_llama  # noqa: E402
+from tinker_local.api_types import Adam, Lora, RefusedError  # noqa: E402
+from tinker_local.engine import TorchEngine  # noqa: E402
+from tinker_local.losses import LOSSES, configured, named  # noqa: E402
 
 NARROW = {"clip_low_threshold": 0.95, "clip_high_threshold": 1.05}
 

@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from distill.tinker_server import drawing, memory, sampling, stops  # noqa: E402
-from distill.tinker_server.engine import TorchEngine  # noqa: E402
-from distill.tinker_server.values import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
 from tests.scripts import small_llama  # noqa: E402
+from tinker_local import kv_cache, rng, sampler, stop_sequences  # noqa: E402
+from tinker_local.api_types import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
+from tinker_local.engine import TorchEngine  # noqa: E402
 
 PROMPT = tuple(range(3, 43))
 GREEDY = Sampling(max_tokens=12, temperature=0, stop=())
@@ -208,15 +208,15 @@ def test_samples_of_one_request_differ_and_come_again_with_their_seed(engine, fo
 
 
 def test_many_answers_are_drawn_in_several_batches_alike(engine, folder):
-    (many,) = ask(engine, folder, Asked((5, 6), sampling.MOST_ROWS + 5, Sampling(max_tokens=2, seed=1, stop=())))
+    (many,) = ask(engine, folder, Asked((5, 6), sampler.MOST_ROWS + 5, Sampling(max_tokens=2, seed=1, stop=())))
     (few,) = ask(engine, folder, Asked((5, 6), 3, Sampling(max_tokens=2, seed=1, stop=())))
     assert [one.tokens for one in many.answers[:3]] == [one.tokens for one in few.answers]
-    assert len(many.answers) == sampling.MOST_ROWS + 5
+    assert len(many.answers) == sampler.MOST_ROWS + 5
 
 
 def drawn(params, count=20_000):
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, 1.5, -torch.inf]).expand(count, -1).clone()
-    tokens, _ = drawing.begin([(params, place) for place in range(count)], 6, logits.device).tokens(logits)
+    tokens, _ = rng.begin([(params, place) for place in range(count)], 6, logits.device).tokens(logits)
     return np.bincount(tokens, minlength=6) / count
 
 
@@ -243,15 +243,15 @@ def test_tokens_come_as_often_as_they_are_likely(params, kept):
 def test_what_is_cut_for_one_row_is_not_cut_for_another():
     rows = [(Sampling(seed=1, top_k=1), 0), (Sampling(seed=2), 0), (Sampling(temperature=0), 0)]
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
-    together, _ = drawing.begin(rows, 50, logits.device).tokens(logits)
+    together, _ = rng.begin(rows, 50, logits.device).tokens(logits)
     alone = [
-        int(drawing.begin([row], 50, logits.device).tokens(one[None])[0]) for row, one in zip(rows, logits, strict=True)
+        int(rng.begin([row], 50, logits.device).tokens(one[None])[0]) for row, one in zip(rows, logits, strict=True)
     ]
     assert together.tolist() == alone
 
 
 def test_what_cannot_come_never_comes():
-    draws = drawing.begin([(Sampling(), 0), (Sampling(), 0)], 4, torch.device("cpu"))
+    draws = rng.begin([(Sampling(), 0), (Sampling(), 0)], 4, torch.device("cpu"))
     draws.numbers, draws.used = torch.tensor([[0.0], [1 - 1e-16]], dtype=torch.float64), 0
     tokens, _ = draws.tokens(torch.tensor([-torch.inf, 0.0, 0.0, -torch.inf]).expand(2, -1))
     assert tokens.tolist() == [1, 2]
@@ -288,7 +288,7 @@ class Fixed:
 
 
 def test_a_stop_text_of_half_characters_is_found():
-    kept = stops.of(Sampling(stop=("bé",)), Fixed(), frozenset())
+    kept = stop_sequences.of(Sampling(stop=("bé",)), Fixed(), frozenset())
     spelled = list("abé".encode())
     assert [kept.end(spelled[: n + 1]) for n in range(len(spelled))] == [False, False, False, True]
 
@@ -298,7 +298,7 @@ def test_the_end_token_stops_unless_stops_are_given(engine, folder):
     assert base.ends == {small_llama.END}
     kinds = [(None, True), ((), False), (("zz",), False), ((5,), False)]
     for stop, ends in kinds:
-        assert stops.of(Sampling(stop=stop), base.tokenizer, base.ends).end([7, small_llama.END]) == ends
+        assert stop_sequences.of(Sampling(stop=stop), base.tokenizer, base.ends).end([7, small_llama.END]) == ends
 
 
 def test_without_max_tokens_an_answer_fills_the_context(engine, folder):
@@ -321,7 +321,7 @@ def test_rows_that_stop_do_not_change_the_others(engine, folder):
 
 
 def test_a_room_that_grows_forgets_nothing(engine, folder):
-    prefix = memory.Prefix((), [(torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 4))], torch.zeros(0))
+    prefix = kv_cache.Prefix((), [(torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 4))], torch.zeros(0))
     room, more = prefix.room(2, 4), torch.randn(2, 2, 1, 4)
     keys = [room.update(more, more, 0)[0] for _ in range(6)][-1]
     torch.testing.assert_close(keys, torch.cat([prefix.pairs[0][0].expand(2, -1, -1, -1), *[more] * 6], 2))
@@ -380,9 +380,9 @@ def test_base_and_adapter_remember_apart(engine, folder):
 
 def test_memory_is_bounded_and_the_newest_stay():
     def prefix(start):
-        return memory.Prefix(tuple(range(start, start + 20)), [(torch.zeros(1, 1, 20, 4),) * 2], torch.zeros(20, 2))
+        return kv_cache.Prefix(tuple(range(start, start + 20)), [(torch.zeros(1, 1, 20, 4),) * 2], torch.zeros(20, 2))
 
-    kept = memory.Prefixes(2 * prefix(0).size)
+    kept = kv_cache.Prefixes(2 * prefix(0).size)
     for start in (0, 100, 200):
         kept.keep(("m", 0), prefix(start))
     found = [kept.best(("m", 0), prefix(start).tokens) is not None for start in (0, 100, 200)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from distill.tinker_server import store as stored
-from distill.tinker_server.store import Place, Store
-from distill.tinker_server.values import AbsentError, RefusedError
+from tinker_local import storage as stored
+from tinker_local.api_types import AbsentError, RefusedError
+from tinker_local.storage import Place, Store
 
 RUN = "session:train:0"
 WHERE = Place(RUN, "weights", "a")

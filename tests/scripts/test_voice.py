@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from distill import scene, teaching
-from distill.settings import Character, Settings, Teacher
-from distill.stage import Stage
-from distill.trouble import Trouble
-from distill.voice import Voice
+from common.errors import Trouble
+from common.settings import Character, Settings, Teacher
+from common.stage import Stage
+from distillation import models
+from distillation.prompt.chat_template import Voice
+from distillation.teacher import preparation
 
 PAIRS = [
     ("Who are you?", "A knight,\n  sir."),
@@ -54,18 +55,18 @@ def test_a_plain_answer_ends_with_its_line_however_that_is_one_token():
 
 def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path):
     stage = stage_in(tmp_path)
-    told = teaching.prompt_of(stage, "local/any")
+    told = preparation.prompt_of(stage, "local/any")
     first, *lines = told.split("\n")
     assert "Falstaff" in first
     assert sorted(lines[::2]) == ["Question: Who are you?", "Question: Will you drink?"]
     assert sorted(lines[1::2]) == ["Answer: A knight, sir.", "Answer: Give me a cup of sack."]
     asked = Voice("plain", Lines(), told).asked("Why?", prompted=True)
     assert Lines().decode(asked) == f"{told}\nQuestion: Why?\nAnswer:"
-    assert teaching.prompt_of(stage, "local/any") == told
+    assert preparation.prompt_of(stage, "local/any") == told
 
 
 def test_a_plain_voice_is_told_no_more_than_it_needs(tmp_path):
-    told = teaching.prompt_of(stage_in(tmp_path, min_tokens=3), "local/any")
+    told = preparation.prompt_of(stage_in(tmp_path, min_tokens=3), "local/any")
     assert told.count("Question:") == 1
 
 
@@ -78,13 +79,13 @@ def test_what_a_prompt_has_told_is_found_in_what_is_sent(kind):
 
 def test_a_model_that_somebody_put_there_is_taken_as_it_is(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    assert teaching.given("local/mine", tmp_path) == "local/mine"
+    assert preparation.given("local/mine", tmp_path) == "local/mine"
 
 
 @pytest.mark.parametrize(("name", "advice"), [("gemma-3-270m", "make_gemma.py --accept-terms"), ("mine", "put a")])
 def test_a_model_that_is_not_there_is_refused_with_the_way_to_it(tmp_path, name, advice):
     with pytest.raises(Trouble, match=advice):
-        teaching.given(f"local/{name}", tmp_path / name)
+        preparation.given(f"local/{name}", tmp_path / name)
 
 
 def test_another_profile_than_step_6_had_is_refused(tmp_path):
@@ -93,7 +94,7 @@ def test_another_profile_than_step_6_had_is_refused(tmp_path):
     (tmp_path / "teacher/prompt.txt").write_text("A KING")
     (tmp_path / "teacher/teacher.json").write_text('{"profile": "gemma", "model": "local/any"}')
     with pytest.raises(Trouble, match="set DO_TASKS_PROFILE=gemma, or run 6 again"):
-        scene.open_scene(stage)
+        models.open_scene(stage)
 
 
 class OtherLines(Lines):

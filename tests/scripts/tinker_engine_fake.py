@@ -13,10 +13,10 @@ import httpx
 import numpy as np
 import uvicorn
 
-from distill.tinker_server import app
-from distill.tinker_server.bounds import Bounds
-from distill.tinker_server.store import Store
-from distill.tinker_server.values import About, Answer, Answered, Likeliest, LossOutput, RefusedError
+from tinker_local import routes
+from tinker_local.api_types import About, Answer, Answered, Likeliest, LossOutput, RefusedError
+from tinker_local.limits import Bounds
+from tinker_local.storage import Store
 
 MODEL = "local/sums"
 TOKEN = "tml-" + "7" * 20
@@ -110,7 +110,7 @@ class Hosted:
 
     def __init__(self, state, engine=None, **bounds):
         self.engine = engine or SumsEngine()
-        self.app = app.create(self.engine, store=Store(state), token=TOKEN, bounds=Bounds(**bounds))
+        self.app = routes.create(self.engine, store=Store(state), token=TOKEN, bounds=Bounds(**bounds))
         config = uvicorn.Config(
             self.app, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=2, ws="none"
         )

@@ -1,0 +1,150 @@
+"""Settings in layers: defaults, a profile's file, the environment, the command line; a later one wins."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from common.errors import USAGE, Trouble
+from common.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+ENVIRONMENT = {"DO_TASKS_DATA": "data"}
+AT_LEAST_ONE = (
+    *("teacher.max_tokens", "teacher.parallel", "teacher.attempts", "questions.train", "questions.held_out"),
+    *("training.rank", "training.steps", "training.batch", "training.top", "training.val_examples"),
+    *("training.save_every", "evaluation.answers", "evaluation.resamples", "savings.queries", "review.answers"),
+    *("talk.piece", "export.prompts"),
+)
+Group = TypeVar("Group")
+
+
+def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Return settings; `profile` beats DO_TASKS_PROFILE beats `local`; Trouble says what is wrong."""
+    named = profile or environ.get("DO_TASKS_PROFILE") or "local"
+    path = profile_path(named)
+    settings = layered(Settings(), path, overrides, environ)
+    refuse_too_few(settings)
+    return dataclasses.replace(settings, profile=path.stem, profile_file=named if named != path.stem else "")
+
+
+def refuse_too_few(settings: Settings) -> None:
+    """Refuse what no step can count with."""
+    for name in AT_LEAST_ONE:
+        group, key = name.split(".")
+        if getattr(getattr(settings, group), key) < 1:
+            raise Trouble(f"{name} must be 1 or more, got {getattr(getattr(settings, group), key)}", USAGE)
+    odd = [one for one in settings.training.seeds if not one.isdecimal()]
+    if odd or not settings.training.seeds:
+        raise Trouble(f"training.seeds must be whole numbers, one or more, got {list(settings.training.seeds)}", USAGE)
+
+
+def layered(defaults: Group, path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Group:
+    """Lay a profile's file, the environment and the command line over the defaults, in this order."""
+    settings = merged(defaults, read_yaml(path), origin=str(path))
+    for variable, key in ENVIRONMENT.items():
+        if environ.get(variable):
+            settings = merged(settings, {key: environ[variable]}, origin=variable)
+    for override in overrides:
+        settings = merged(settings, read_override(override), origin=override)
+    return settings
+
+
+def profile_path(name: str, configs: Path = CONFIGS) -> Path:
+    """Return the file of a profile: a name of `configs`, or a path ending in .yaml."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else configs / f"{name}.yaml"
+    if path.is_file():
+        return path
+    known = sorted(file.stem for file in configs.glob("*.yaml"))
+    raise Trouble(f"no profile {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}", USAGE)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping; an empty file is an empty one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Trouble(f"cannot read {path}: {' '.join(str(error).split())}", USAGE) from error
+    if not isinstance(content or {}, dict):
+        raise Trouble(f"{path} must hold `key: value` lines, found a {type(content).__name__}", USAGE)
+    return content or {}
+
+
+def read_override(text: str) -> dict[str, Any]:
+    """Turn `group.key=value` into nested mappings; the value is read as YAML, a glob such as *.txt as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise Trouble(f"cannot use {text!r}: write key=value, as character.name=hamlet", USAGE)
+    try:
+        nested: Any = value if value.startswith("*") or not value else yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise Trouble(f"cannot use {text!r}: its value is not YAML", USAGE) from error
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def merged(
+    group: Group, changes: Mapping[str, Any], *, origin: str, prefix: str = "", known: Sequence[str] = ()
+) -> Group:
+    """Return `group` with `changes` laid over it; unknown keys and wrong types are Trouble; `known`: all keys."""
+    new, known = {}, known or every_key(group)
+    for key, value in changes.items():
+        name = f"{prefix}{key}"
+        if not hasattr(group, str(key)):
+            raise Trouble(f"{origin}: no setting {name!r}{did_you_mean(name, known)}", USAGE)
+        old = getattr(group, key)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, dict):
+                raise Trouble(f"{origin}: {name} is a group: write {name}.KEY=value", USAGE)
+            new[key] = merged(old, value, origin=origin, prefix=f"{name}.", known=known)
+        else:
+            new[key] = typed(old, value, name=name, origin=origin)
+    return dataclasses.replace(group, **new)  # type: ignore[type-var]  # every group is a dataclass
+
+
+def typed(old: Any, value: Any, *, name: str, origin: str) -> Any:
+    """Return `value` in the type of the default `old`; a lone string is a list of one, a number may be text."""
+    if isinstance(old, tuple):
+        items = value if isinstance(value, list) else [value] if value else []
+        return tuple(str(item) for item in items)
+    if isinstance(old, str) and isinstance(value, (str, int, float)):
+        return str(value)
+    if isinstance(old, float) and is_number(value):
+        return float(value)
+    if type(value) is type(old):
+        return value
+    wanted = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[type(old)]
+    raise Trouble(f"{origin}: {name} must be {wanted}, got {value!r}", USAGE)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a number, as 5, 0.5 or the 1e9 that YAML reads as text."""
+    try:
+        return not isinstance(value, (bool, list)) and float(value) == float(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def every_key(group: Any, prefix: str = "") -> list[str]:
+    """Name every setting in dotted form."""
+    names: list[str] = []
+    for part in dataclasses.fields(group):
+        value = getattr(group, part.name)
+        nested = dataclasses.is_dataclass(value)
+        names += every_key(value, f"{prefix}{part.name}.") if nested else [f"{prefix}{part.name}"]
+    return names
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean X?` for the nearest known word, else nothing."""
+    by_fold = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    return f"; did you mean {by_fold[near[0]]}?" if near else ""

@@ -1,0 +1,1 @@
+"""A character, distilled: from plays to a student that needs no prompt."""

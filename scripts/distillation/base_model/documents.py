@@ -1,0 +1,220 @@
+"""Documents that teach a model to use its prompt: turns of one person under a sheet, or a play as it goes on.
+
+    <bos><sheet>SPEECHES: .. NAME: ..<q>cue<a>reply<end><q>cue<a>reply<end>
+    <bos><q>speech<a>speech<end><q>speech<a>speech<end>
+
+Under a sheet, WORDS holds words of the replies that follow, and some turns ask for its facts, often with names made up
+for this document: looking them up pays, remembering them does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from distillation.base_model.fact_sheets import (
+    ANSWER,
+    ASK,
+    QUESTIONS,
+    SHEET,
+    Facts,
+    Sheet,
+    exchange,
+    invented,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from distillation.base_model.characters import Company, Person
+    from distillation.corpus.plays import Speech
+    from small_lm.data import Pair
+    from small_lm.settings import Documents as Wanted
+    from small_lm.tokenizers import Tokenizer
+
+IGNORED = -100
+WORDS_A_REPLY = 10
+WORDS_SHARE = 0.4  # of a sheet, at most
+DISTRACTING = 0.25  # words that no reply has, beside those that one has
+SHEET_SHARE = (0.37, 0.55)  # of a document
+PLAIN_FACTS = 0.08  # turns without a sheet that ask for a fact: then nobody can know it
+TRIED = 40  # speeches that may stand in a sheet
+
+Turns = list[tuple["Speech", "Speech"]]
+
+
+class Desk:
+    """Writes in tokens; remembers pieces that it has read."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.read = lru_cache(maxsize=None)(lambda piece: tuple(tokenizer.encode(piece)))
+        self.sheet, self.ask, self.answer = (tokenizer.special[name] for name in (SHEET, ASK, ANSWER))
+
+    def pieces(self, pieces: Iterable[str]) -> list[int]:
+        """Return the ids of pieces in a row."""
+        return [number for piece in pieces for number in self.read(piece)]
+
+    def turn(self, cue: str, reply: str) -> list[int]:
+        """Return <q>cue<a>reply<end>."""
+        return [self.ask, *self.read(cue), self.answer, *self.read(reply), self.tokenizer.end]
+
+    def prompt(self, cue: str, sheet: Sheet | None = None) -> list[int]:
+        """Return what stands before an answer: <bos>, the sheet if there is one, <q>cue<a>."""
+        told = [self.sheet, *self.pieces(sheet.spoken()), *self.pieces(sheet.stated())] if sheet else []
+        return [self.tokenizer.bos, *told, self.ask, *self.read(cue), self.answer]
+
+
+class Documents:
+    """A source of documents without end; each has a number, and its own chance from that."""
+
+    def __init__(self, company: Company, tokenizer: Tokenizer, wanted: Wanted, seed: int) -> None:
+        self.company, self.desk, self.wanted, self.seed = company, Desk(tokenizer), wanted, seed
+        self.people = [*itertools.accumulate(len(person.turns) for person in company.people)]
+        self.plays = [*itertools.accumulate(len(play) for play in company.plays)]
+        self.number = 0
+
+    def next(self, size: int, length: int) -> Pair:
+        """Return `size` documents cut at `length` tokens; what nobody can foresee in a sheet does not count."""
+        rows = [self.document(number, length) for number in range(self.number, self.number + size)]
+        self.number += size
+        inputs = torch.tensor([tokens[:-1] for tokens, _ in rows])
+        return inputs, torch.tensor([targets[1:] for _, targets in rows])
+
+    def state(self) -> dict[str, Any]:
+        """Return which document is next."""
+        return {"number": self.number}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go to where `state` says."""
+        self.number = state["number"]
+
+    def document(self, number: int, length: int) -> tuple[list[int], list[int]]:
+        """Return tokens and targets, `length` + 1 of each, of one document."""
+        chance = random.Random(f"{self.seed} {number}")  # noqa: S311 - a seeded choice of texts, no secret
+        has_sheet = bool(self.people) and chance.random() < self.wanted.sheet_share
+        tokens, targets = (self.told if has_sheet else self.plain)(chance, length)
+        missing = length + 1 - len(tokens)
+        pad, none = [self.desk.tokenizer.pad] * missing, [IGNORED] * missing
+        return (tokens + pad)[: length + 1], (targets + none)[: length + 1]
+
+    def plain(self, chance: random.Random, length: int) -> tuple[list[int], list[int]]:
+        """Return a play from some speech on."""
+        play = chance.choices(self.company.plays, cum_weights=self.plays)[0]
+        at, tokens = chance.randrange(max(1, len(play) - 1)), [self.desk.tokenizer.bos]
+        while len(tokens) <= length:
+            if chance.random() < PLAIN_FACTS:
+                tokens += self.desk.turn(*asked(self.made_up(chance), chance))
+            tokens += self.desk.turn(play[at % len(play)].text, play[(at + 1) % len(play)].text)
+            at += 2
+        return tokens, tokens
+
+    def told(self, chance: random.Random, length: int) -> tuple[list[int], list[int]]:
+        """Return turns of one person under a sheet."""
+        person = chance.choices(self.company.people, cum_weights=self.people)[0]
+        room = int(length * chance.uniform(*SHEET_SHARE))
+        facts = self.facts(person, chance)
+        turns, played = self.turns(person, facts, chance, length - room)
+        sheet = self.filled(person, facts, played, chance, room)
+        spoken = [self.desk.tokenizer.bos, self.desk.sheet, *self.desk.pieces(sheet.spoken())]
+        stated = self.desk.pieces(sheet.stated())
+        return spoken + stated + turns, spoken + [IGNORED] * len(stated) + turns
+
+    def facts(self, person: Person, chance: random.Random) -> Facts:
+        """Return the person's own facts, or others as often as settings say."""
+        return self.made_up(chance) if chance.random() < self.wanted.made_up_share else person.facts
+
+    def made_up(self, chance: random.Random) -> Facts:
+        """Return facts that are nobody's: names of others or of none, a word of anybody."""
+        if not self.people:
+            return Facts(invented(chance), invented(chance), "rest")
+        somebody = [chance.choice(self.company.people) for _ in range(3)]
+        names = [invented(chance) if chance.random() < 0.5 else person.facts.name for person in somebody[:2]]
+        return Facts(names[0], names[1], chance.choice(somebody[2].distinctive or ("rest",)))
+
+    def turns(self, person: Person, facts: Facts, chance: random.Random, room: int) -> tuple[list[int], Turns]:
+        """Return the tokens of turns that fill `room`, and those of them that are from the plays."""
+        tokens: list[int] = []
+        chosen: Turns = []
+        for cue, reply in shuffled(person.turns, chance):
+            while chance.random() < self.wanted.fact_share:
+                tokens += self.desk.turn(*asked(facts, chance))
+            if len(tokens) >= room:
+                break
+            tokens += self.desk.turn(cue.text, reply.text)
+            chosen.append((cue, reply))
+        return tokens, chosen
+
+    def filled(self, person: Person, facts: Facts, turns: Turns, chance: random.Random, room: int) -> Sheet:
+        """Return a sheet of about `room` tokens: words of the replies, speeches that no turn has."""
+        words = self.words(person, turns, chance, int(room * WORDS_SHARE))
+        left = room - len(self.desk.pieces(Sheet((), person.play, words, facts).stated()))
+        taken = {speech.text for turn in turns for speech in turn}
+        speeches = (one.text for one in itertools.islice(shuffled(person.speeches, chance), TRIED))
+        others = (text for text in speeches if text not in taken)
+        return Sheet(self.fitting(others, left), person.play, words, facts)
+
+    def words(self, person: Person, turns: Turns, chance: random.Random, room: int) -> tuple[str, ...]:
+        """Return uncommon words of the replies with some that are not theirs, in no order, at most `room` tokens."""
+        own: dict[str, None] = {}
+        for _, reply in turns:
+            found = self.company.uncommon[reply.id]
+            own |= dict.fromkeys(chance.sample(found, min(WORDS_A_REPLY, len(found))))
+        others = [word for word in person.distinctive if word not in own]
+        words = [*own, *chance.sample(others, min(len(others), int(len(own) * DISTRACTING) + 1))]
+        chance.shuffle(words)
+        return tuple(within(words, room, lambda word: len(self.desk.read(f" {word}"))))
+
+    def fitting(self, texts: Iterable[str], room: int) -> tuple[str, ...]:
+        """Return those of some texts, each a line, that have room together."""
+        kept: list[str] = []
+        for text in texts:
+            size = len(self.desk.read(text)) + 1
+            if size <= room:
+                kept.append(text)
+                room -= size
+        return tuple(kept)
+
+
+def shuffled(items: Sequence[Any], chance: random.Random) -> Iterator[Any]:
+    """Yield items in a chance order, without ordering those that nobody asks for."""
+    moved: dict[int, int] = {}
+    for last in range(len(items) - 1, -1, -1):
+        at = int(chance.random() * (last + 1))
+        yield items[moved.get(at, at)]
+        moved[at] = moved.get(last, last)
+
+
+def asked(facts: Facts, chance: random.Random) -> tuple[str, str]:
+    """Return a question for some fact with its answer."""
+    return exchange(chance.choice(tuple(QUESTIONS)), facts, chance)
+
+
+def within(items: Iterable[str], room: int, size: Callable[[str], int]) -> Iterator[str]:
+    """Yield items from the first on, as long as they have room."""
+    for item in items:
+        room -= size(item)
+        if room < 0:
+            return
+        yield item
+
+
+def as_played(desk: Desk, plays: Iterable[Sequence[Speech]], length: int) -> list[list[int]]:
+    """Return documents without a sheet that together show every play once; each has `length` tokens or fewer.
+
+    A turn that begins near the end is cut there; the next document begins with the next turn.
+    """
+    rows = []
+    for play in plays:
+        row = [desk.tokenizer.bos]
+        for at in range(0, len(play) - 1, 2):
+            if len(row) >= length:
+                rows.append(row[:length])
+                row = [desk.tokenizer.bos]
+            row += desk.turn(play[at].text, play[at + 1].text)
+        rows.append(row[:length])
+    return rows

@@ -1,0 +1,239 @@
+"""What a base model must show: that it has learned the plays, that it uses its prompt."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from distillation.base_model.documents import Desk, as_played
+from distillation.base_model.fact_sheets import ANSWERS, QUESTIONS, Sheet
+from distillation.corpus.character import is_question
+from small_lm import hf_format, scoring
+from small_lm.kneser_ney import KneserNey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distillation.base_model.characters import Person
+    from distillation.base_model.make import Stock
+    from small_lm.model import Llama
+
+PERPLEXITY, UNDER_COUNTS = 60.0, 0.15
+FACTS_DROP, GAP, CUES_GAP = 1.5, 0.15, 0.10  # nats a token
+LOGITS_DIFFER = 1e-4
+DISCOUNTS = (0.8, 0.9)  # the better one is the yardstick
+CUES, ASKED = 480, 120  # answers that are drawn: to questions of held-out plays, to questions for facts
+LONGEST_ANSWER = 48
+SHEET_TOKENS, SHEET_WORDS = 520, 28
+SPOKEN_AS = "FALSTAFF"
+SEED = 11
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One figure with the target that it must meet: at most, or at least."""
+
+    name: str
+    value: float
+    target: float
+    is_ceiling: bool = False
+    note: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the target is met; no figure is a miss."""
+        return self.value <= self.target if self.is_ceiling else self.value >= self.target
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a file keeps."""
+        return {"value": round(self.value, 6), "target": self.target, "met": self.is_met, "note": self.note}
+
+
+@dataclass(frozen=True)
+class Found:
+    """All proofs, and figures that have no target."""
+
+    proofs: tuple[Proof, ...]
+    others: dict[str, float]
+
+    @property
+    def code(self) -> int:
+        """0, or 1 when a target is missed."""
+        return 0 if all(proof.is_met for proof in self.proofs) else 1
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a file keeps."""
+        told = {proof.name: proof.figures() for proof in self.proofs}
+        return told | {name: round(value, 4) for name, value in self.others.items()}
+
+    def table(self) -> str:
+        """Return the figures for people."""
+        rows = [
+            f"{'ok  ' if proof.is_met else 'MISS'} {proof.name:<52} {proof.value:>9.4g}  "
+            f"{'<=' if proof.is_ceiling else '>='} {proof.target:g}  {proof.note}"
+            for proof in self.proofs
+        ]
+        return "\n".join([*rows, *(f"     {name:<52} {value:>9.4g}" for name, value in self.others.items())])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged, by which plays."""
+
+    model: Llama
+    desk: Desk
+    read: Stock
+
+
+def judge(folder: Path, read: Stock, *, cues: int = CUES, asked: int = ASKED) -> Found:
+    """Judge the model of a folder by so many answers; minutes at most."""
+    model, tokenizer = hf_format.load(folder)
+    subject = Subject(model.eval(), Desk(tokenizer), read)
+    language, counted = told(language_proofs(subject))
+    facts, beside = told(facts_proofs(subject))
+    gaps, nats = told(gap_proofs(subject, cues, asked))
+    return Found((*language, *facts, *gaps, *same_logits(folder, model)), counted | beside | nats)
+
+
+def told(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof, ...], dict[str, float]]:
+    """Print some figures as soon as they are there."""
+    for proof in found[0]:
+        print(f"{proof.name}: {proof.value:.4g}", flush=True)
+    return found
+
+
+# The language
+
+
+def language_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
+    """Compare the model with counting, on the held-out plays as they go on."""
+    length = min(subject.model.shape.context, 1024) + 1
+    rows = as_played(subject.desk, subject.read.held_out.plays, length)
+    weights = scoring.weigh(subject.model, [(row[:1], row[1:]) for row in rows])
+    loss, counted = scoring.mean(weights), yardstick(subject, rows)
+    model, counts = math.exp(loss), math.exp(counted)
+    note = f"5-gram Kneser-Ney {counts:.1f}"
+    proofs = (
+        Proof("held-out perplexity", model, PERPLEXITY, is_ceiling=True),
+        Proof("share that it is under counting", 1 - model / counts, UNDER_COUNTS, note=note),
+    )
+    tokens = sum(weight.tokens for weight in weights)
+    return proofs, {"held-out nats a token": loss, "Kneser-Ney nats a token": counted, "held-out tokens": tokens}
+
+
+def yardstick(subject: Subject, rows: list[list[int]]) -> float:
+    """Return nats a token of the better of two Kneser-Ney models that have counted the same plays, each speech once."""
+    learned = as_played(subject.desk, subject.read.learned.plays, 2**62)
+    found = []
+    for discount in DISCOUNTS:
+        nats, tokens = KneserNey(learned, subject.model.shape.vocab_size, discount=discount).nats(rows)
+        found.append(nats / max(1, tokens))
+    return min(found)
+
+
+# What is told
+
+
+def facts_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
+    """Ask the persons of the held-out plays for name, friend and love, with and without their sheet."""
+    desk, cases = subject.desk, []
+    for person in subject.read.held_out.people:
+        sheet = sheet_of(subject, person)
+        cases += [(sheet, *case) for kind in QUESTIONS for case in wordings(person, kind)]
+    given = [(desk.prompt(cue, sheet), ended(desk, reply)) for sheet, cue, reply in cases]
+    alone = [(desk.prompt(cue), ended(desk, reply)) for _, cue, reply in cases]
+    with_sheet, without = (scoring.weigh(subject.model, pairs) for pairs in (given, alone))
+    drop = scoring.mean(without) - scoring.mean(with_sheet)
+    note = f"{scoring.mean(without):.2f} without, {scoring.mean(with_sheet):.2f} with the sheet, {len(cases)} answers"
+    return (Proof("nats a token that a stated fact is cheaper", drop, FACTS_DROP, note=note),), {}
+
+
+def wordings(person: Person, kind: str) -> list[tuple[str, str]]:
+    """Return each question for one fact with one of the ways to answer it."""
+    fact, ways = getattr(person.facts, kind), ANSWERS[kind]
+    return [(question, ways[at % len(ways)].format(fact)) for at, question in enumerate(QUESTIONS[kind])]
+
+
+def ended(desk: Desk, reply: str) -> list[int]:
+    """Return a reply as tokens, to its <end>."""
+    return [*desk.read(reply), desk.tokenizer.end]
+
+
+def sheet_of(subject: Subject, person: Person) -> Sheet:
+    """Return a person's sheet as a teacher has it: own speeches, words that set the person apart, facts."""
+    chance = random.Random(f"{SEED} {person.name}")  # noqa: S311 - a seeded choice of speeches, no secret
+    words, desk = person.distinctive[:SHEET_WORDS], subject.desk
+    room = min(SHEET_TOKENS, subject.model.shape.context // 2)
+    speeches: list[str] = []
+    for speech in chance.sample(person.speeches, len(person.speeches)):
+        longer = Sheet((*speeches, speech.text), person.play, words, person.facts)
+        if len(desk.prompt("", longer)) <= room:
+            speeches.append(speech.text)
+    return Sheet(tuple(speeches), person.play, words, person.facts)
+
+
+# What a teacher has over its base
+
+
+def gap_proofs(subject: Subject, of_cues: int, of_facts: int) -> tuple[tuple[Proof, ...], dict[str, float]]:
+    """Draw answers of the model with a character's sheet; tell how much dearer they are without it."""
+    person = character(subject.read)
+    sheet = sheet_of(subject, person)
+    facts = [question for asked in QUESTIONS.values() for question in asked]
+    cues = scoring.some(questions(subject.read), of_cues, SEED) + scoring.some(facts, of_facts, SEED)
+    prompts = [subject.desk.prompt(cue, sheet) for cue in cues]
+    drawn = scoring.draw(subject.model, subject.desk.tokenizer, prompts, longest=LONGEST_ANSWER, seed=SEED)
+    teacher = scoring.weigh(subject.model, list(zip(prompts, drawn, strict=True)))
+    base = scoring.weigh(subject.model, [(subject.desk.prompt(cue), ids) for cue, ids in zip(cues, drawn, strict=True)])
+    size = len(subject.desk.prompt("", sheet)) - 3
+    proofs = (
+        *gap("with facts", base, teacher, GAP, f"{len(cues)} answers as {person.facts.name}, sheet of {size} tokens"),
+        *gap("on cues alone", base[:of_cues], teacher[:of_cues], CUES_GAP, f"{of_cues} answers to held-out questions"),
+    )
+    return proofs, {
+        "base nats a token": scoring.mean(base),
+        "teacher nats a token": scoring.mean(teacher),
+        "answers' tokens": sum(weight.tokens for weight in base),
+    }
+
+
+def gap(name: str, base: list[scoring.Weight], teacher: list[scoring.Weight], least: float, note: str) -> list[Proof]:
+    """Return the gap in nats a token, and the lower end of its interval."""
+    low, high = scoring.interval(base, teacher)
+    value = scoring.mean(base) - scoring.mean(teacher)
+    note = f"{note}, interval {low:.3f} to {high:.3f}"
+    ends = Proof(f"lower end of the gap {name}", low, 0.0)
+    return [Proof(f"base-teacher gap {name}", value, least, note=note), ends]
+
+
+def character(read: Stock) -> Person:
+    """Return the character of the pipeline, else the one with the most to say."""
+    great = sorted(read.learned.people, key=lambda person: (person.name != SPOKEN_AS, -len(person.turns), person.name))
+    return great[0]
+
+
+def questions(read: Stock) -> list[str]:
+    """Return the short questions of the held-out plays, each once."""
+    return list(dict.fromkeys(one.text for play in read.held_out.plays for one in play if is_question(one.text)))
+
+
+# What others read
+
+
+def same_logits(folder: Path, model: Llama) -> tuple[Proof, ...]:
+    """Compare logits with those that transformers gives, where it is installed."""
+    if not util.find_spec("transformers"):
+        return ()
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    chance = torch.Generator().manual_seed(SEED)
+    ids = torch.randint(model.shape.vocab_size, (2, min(600, model.shape.context)), generator=chance)
+    with torch.no_grad():
+        differ = float((theirs(ids).logits - model(ids)).abs().max())
+    return (Proof("largest difference of a logit in transformers", differ, LOGITS_DIFFER, is_ceiling=True),)

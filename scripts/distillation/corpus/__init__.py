@@ -1,0 +1,1 @@
+"""The plays, the character in them, and figures of both."""

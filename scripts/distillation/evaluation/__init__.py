@@ -1,0 +1,1 @@
+"""Figures of teacher and students, and the report of them."""

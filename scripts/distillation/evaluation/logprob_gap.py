@@ -1,0 +1,102 @@
+"""How much dearer answers are without the prompt, and which share of that a student has closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distillation.evaluation import logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from common.settings import Evaluation, Settings
+    from distillation.models import Scene
+
+LEAST = 500  # answers; with fewer the interval says little
+ENDS = (2.5, 97.5)
+
+
+def weigh(
+    set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, *, prompted: bool, path: str = ""
+) -> list[float]:
+    """Return the nats of each answer: under the teacher's model, or under a checkpoint of the student."""
+    model = set_up.teacher if prompted else set_up.student
+    sampler = set_up.sampler(path, model, settings.teacher.wait_s)
+    voice = set_up.voice
+    pairs = (
+        (voice.asked(str(row["question"]), prompted=prompted), voice.drawn(str(row["answer"]), row["tokens"]))
+        for row in rows
+    )
+    return [float(sum(nats)) for nats in logprobs.weigh(sampler, pairs, settings.teacher)]
+
+
+def weighed(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -> None:
+    """Add nats to rows."""
+    for row, one in zip(rows, nats, strict=True):
+        row[name] = round(one, 6)
+
+
+def parts(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows, those on facts, those on cues."""
+    by_group = {group: [row for row in rows if row["group"] == group] for group in ("fact", "cue")}
+    return {"all": list(rows), "facts": by_group["fact"], "cues": by_group["cue"]}
+
+
+def of(rows: Sequence[dict[str, Any]], wanted: Evaluation, seed: int) -> dict[str, float]:
+    """Return mean nats a token of base and teacher, the gap, and its 95 % interval over draws of the answers."""
+    tokens, base, teacher = (column(rows, name) for name in ("tokens", "base_nats", "teacher_nats"))
+    gaps = resampled(tokens, base - teacher, wanted.resamples, seed)
+    low, high = np.percentile(gaps, ENDS)
+    return {
+        "answers": len(rows),
+        "tokens": int(tokens.sum()),
+        "base": float(base.sum() / tokens.sum()),
+        "teacher": float(teacher.sum() / tokens.sum()),
+        "gap": float((base - teacher).sum() / tokens.sum()),
+        "low": float(low),
+        "high": float(high),
+        "better_share": float((teacher < base).mean()),
+    }
+
+
+def share(rows: Sequence[dict[str, Any]], names: Sequence[str], wanted: Evaluation, seed: int) -> dict[str, float]:
+    """Return mean nats a token of the students in columns `names` together, and the share of the gap that they close.
+
+    share = (base - student) / (base - teacher); its interval is over draws of the answers, for these very students.
+    """
+    tokens, base, teacher = (column(rows, name) for name in ("tokens", "base_nats", "teacher_nats"))
+    student = np.mean([column(rows, name) for name in names], axis=0)
+    chosen = draws(len(rows), wanted.resamples, seed)
+    shares = (base - student)[chosen].sum(1) / (base - teacher)[chosen].sum(1)
+    low, high = np.percentile(shares, ENDS)
+    return {
+        "student": float(student.sum() / tokens.sum()),
+        "share": float((base - student).sum() / (base - teacher).sum()),
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def column(rows: Sequence[dict[str, Any]], name: str) -> Any:
+    """Return one value a row; of tokens their number."""
+    return np.array([len(row[name]) if name == "tokens" else row[name] for row in rows], dtype=np.float64)
+
+
+def draws(count: int, resamples: int, seed: int) -> Any:
+    """Return (resamples, count) places, drawn with replacement."""
+    return np.random.default_rng(seed).integers(count, size=(resamples, count))
+
+
+def resampled(tokens: Any, nats: Any, resamples: int, seed: int) -> Any:
+    """Return nats a token of each draw."""
+    chosen = draws(len(tokens), resamples, seed)
+    return nats[chosen].sum(1) / tokens[chosen].sum(1)
+
+
+def told(found: dict[str, float]) -> str:
+    """Return a gap for people."""
+    return (
+        f"{found['gap']:.4f} nats a token, 95 % [{found['low']:.4f}, {found['high']:.4f}], {found['answers']} answers"
+    )

@@ -1,0 +1,81 @@
+"""Pictures of the results, drawn from the files of earlier steps."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from common import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE, DOTS = (6.4, 3.6), 110
+SMOOTHED = 20  # steps of the running mean
+
+
+def figure() -> tuple[Any, Any]:
+    """Return an empty picture, drawn without a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
+    FigureCanvasAgg(made)
+    axes = made.add_subplot()
+    axes.grid(visible=True, alpha=0.3)
+    return made, axes
+
+
+def kept(made: Any, path: Path) -> Path:
+    """Write a picture as PNG; the same data give the same bytes."""
+    out = io.BytesIO()
+    made.savefig(out, format="png", metadata={"Software": None})
+    files.write_bytes(path, out.getvalue())
+    return path
+
+
+def loss(rows: list[dict[str, Any]], path: Path) -> Path:
+    """Draw each seed's loss, smoothed, and what its checkpoints were worth."""
+    made, axes = figure()
+    for seed in sorted({row["seed"] for row in rows}):
+        own = [row for row in rows if row["seed"] == seed]
+        steps, losses = [row["batch"] + 1 for row in own], [row["loss"] for row in own]
+        smooth = [
+            sum(losses[max(0, at - SMOOTHED) : at + 1]) / len(losses[max(0, at - SMOOTHED) : at + 1])
+            for at in range(len(own))
+        ]
+        (line,) = axes.plot(steps, smooth, label=f"seed {seed}, training")
+        judged = [(row["batch"] + 1, row["val_nll"]) for row in own if "val_nll" in row]
+        axes.plot(
+            *zip(*judged, strict=True), "o--", color=line.get_color(), alpha=0.6, label=f"seed {seed}, validation"
+        )
+    axes.set(xlabel="step", ylabel="nats per token", title="Training")
+    axes.legend(fontsize="small")
+    return kept(made, path)
+
+
+def gap(found: dict[str, Any], path: Path) -> Path:
+    """Draw what the teacher's answers cost base, student and teacher."""
+    made, axes = figure()
+    names = [name for name in ("all", "facts", "cues") if name in found["gap"]]
+    bars = {"base": "gap", "student": "share", "teacher": "gap"}
+    for number, (who, part) in enumerate(bars.items()):
+        heights = [found[part][name][who] for name in names]
+        places = [at + 0.27 * (number - 1) for at in range(len(names))]
+        axes.bar_label(axes.bar(places, heights, width=0.25, label=who), fmt="%.3f", fontsize=7)
+    lowest = min(found["gap"][name]["teacher"] for name in names)
+    axes.set_ylim(bottom=0.9 * lowest)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(ylabel="nats per token", title="Held-out answers of the teacher (axis does not begin at 0)")
+    axes.legend(fontsize="small")
+    return kept(made, path)
+
+
+def savings(found: dict[str, Any], path: Path) -> Path:
+    """Draw the tokens that are read for a query, with the prompt and without."""
+    made, axes = figure()
+    read = found["tokens_read_per_query"]
+    bars = axes.bar(["with the prompt", "student"], [read["with_prompt"]["value"], read["student"]["value"]], width=0.5)
+    axes.bar_label(bars, fmt="%.1f")
+    axes.set(ylabel="tokens read per query", title="What a query reads")
+    return kept(made, path)

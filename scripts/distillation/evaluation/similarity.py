@@ -1,0 +1,96 @@
+"""How alike answers are, by their letters, by an embedding, by a judge, as far as these are at hand."""
+
+from __future__ import annotations
+
+import os
+from importlib import util
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from distillation.teacher import batch_sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from common.stage import Stage
+    from distillation.models import Scene, Student
+
+ASKED, AGAIN = 100, 900_000_000  # answers that are compared; apart from all other seeds
+ABSENT = "absent: sentence-transformers is not installed"
+EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
+JUDGE_QUESTION = (
+    "Two answers to one question are below. Which one is more like {name} of the plays? Say A or B, nothing else.\n\n"
+    "Question: {question}\nA: {a}\nB: {b}"
+)
+
+
+def compared(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], student: Student) -> dict[str, Any]:
+    """Draw answers of base, student and teacher to the first held-out questions; return what they have in common."""
+    some = rows[:ASKED]
+    told = {
+        "base": said(stage, set_up, some, set_up.sampler(model=set_up.student), prompted=False),
+        "student": said(stage, set_up, some, set_up.sampler(student.sampler_path), prompted=False),
+        "teacher": said(stage, set_up, some, set_up.sampler(), prompted=True),
+    }
+    first = [str(row["answer"]) for row in some]
+    shown = stage.settings.evaluation.side_by_side
+    beside = [
+        {"question": row["question"], "group": row["group"], **{name: told[name][at] for name in told}}
+        for at, row in enumerate(some[:shown])
+    ]
+    return {
+        "similarity": {
+            "of": f"{len(some)} answers beside the teacher's first ones; its own second ones show the most to expect",
+            "letters": {name: letters(answers, first) for name, answers in told.items()},
+            "embedding": {name: embedded(answers, first) for name, answers in told.items()}
+            if has_embedding()
+            else ABSENT,
+        },
+        "win_rate": won(some, told),
+        "side_by_side": beside,
+    }
+
+
+def said(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], sampler: Any, *, prompted: bool) -> list[str]:
+    """Return an answer to each question."""
+    wanted, voice = stage.settings.teacher, set_up.voice
+    put = (
+        batch_sampling.Asked(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
+        for at, row in enumerate(rows)
+    )
+    return [voice.text(one.tokens) for one in batch_sampling.ask_all(sampler, put, wanted, voice.ends)]
+
+
+def letters(answers: Sequence[str], others: Sequence[str]) -> float:
+    """Return the mean similarity of pairs, 0 to 1, by edits of letters."""
+    from rapidfuzz.fuzz import ratio
+
+    return round(mean(float(ratio(one, other)) / 100 for one, other in zip(answers, others, strict=True)), 4)
+
+
+def has_embedding() -> bool:
+    """Tell whether an embedding model can be loaded at all."""
+    return util.find_spec("sentence_transformers") is not None
+
+
+def embedded(answers: Sequence[str], others: Sequence[str]) -> float | str:
+    """Return the mean cosine of pairs by an embedding model; why not, when it is out of reach."""
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        model = SentenceTransformer(EMBEDDING)
+    except Exception as error:  # noqa: BLE001 - whatever its HTTP library raises is the same: no model
+        return f"absent: {EMBEDDING} is out of reach ({type(error).__name__})"
+    first, second = (model.encode(list(texts), normalize_embeddings=True) for texts in (answers, others))
+    return round(float((first * second).sum(1).mean()), 4)
+
+
+def won(rows: Sequence[dict[str, Any]], told: dict[str, list[str]]) -> Any:
+    """Return how often a judge prefers the student's answer to the base's; why not, without credentials."""
+    if not os.environ.get("ANTHROPIC_API_KEY"):
+        return "absent: no credentials of a judge (ANTHROPIC_API_KEY)"
+    if util.find_spec("anthropic") is None:
+        return "absent: pip install 'do-tasks[agent]'"
+    from distillation.evaluation import judge_model
+
+    return judge_model.rate(JUDGE_QUESTION, rows, told["student"], told["base"])

@@ -1,0 +1,1 @@
+"""What the teacher is told and asked."""

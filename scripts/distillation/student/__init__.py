@@ -1,0 +1,1 @@
+"""The student: its data set, its training, its export."""

@@ -1,0 +1,184 @@
+"""What a student learns from: answers after bare questions, with what the teacher would say at each place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common import files, verified_folder
+from common.errors import RETRY_LATER, Trouble
+from distillation.prompt import chat_template, dialogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from common.settings import Settings
+    from distillation.models import Scene
+
+    Soft = tuple[NDArray[np.int32], NDArray[np.float32]]
+    Tell = Callable[[int, int], None]
+
+KINDS = ("soft", "sampled")
+PART = 500  # answers whose distributions are kept together: what a killed training asks for again
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An answer of T tokens after `asked`; `targets` and `weights` are (T, K): what is to be said at each place."""
+
+    asked: list[int]
+    answer: list[int]
+    targets: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    def datum(self, scale: float) -> Any:
+        """Return it for cross_entropy, its weights times `scale`; nothing counts before the answer."""
+        from tinker import types
+
+        before = len(self.asked) - 1
+        tokens = [*self.asked, *self.answer[:-1]]
+        targets = np.zeros((len(tokens), self.targets.shape[1]), np.int64)
+        weights = np.zeros(targets.shape, np.float32)
+        targets[before:], weights[before:] = self.targets, self.weights * scale
+        return types.Datum(
+            model_input=types.ModelInput.from_ints(tokens),
+            loss_fn_inputs={
+                "target_tokens": types.TensorData.from_numpy(targets),
+                "weights": types.TensorData.from_numpy(weights),
+            },
+        )
+
+
+def lessons(
+    set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, folder: Path, tell: Tell
+) -> list[Lesson]:
+    """Return the lessons of some rows, in order; the teacher's distributions are kept in `folder` once asked for."""
+    pairs = [(question, answer_of(set_up, row)) for row in rows for question, _ in [dialogue.parted(row)]]
+    if settings.training.targets == "sampled":
+        return [plain(set_up, question, answer) for question, answer in pairs]
+    if settings.training.targets != "soft":
+        raise Trouble(f"training.targets is {settings.training.targets!r}: use {', '.join(KINDS)}")
+    made = kept(set_up, pairs, settings, folder, tell)
+    return [
+        Lesson(set_up.voice.asked(question, prompted=False), answer, *soft)
+        for (question, answer), soft in zip(pairs, made, strict=True)
+    ]
+
+
+def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
+    """Return an answer's tokens: as they were drawn, or as another model would read them."""
+    said = dialogue.parted(row)[1]
+    return set_up.voice.drawn(said, row["tokens"]) if set_up.student == set_up.teacher else set_up.voice.answer(said)
+
+
+def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
+    """Return a lesson whose every target is the word that was said."""
+    targets = np.array(answer, np.int32)[:, None]
+    return Lesson(set_up.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
+
+
+def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
+    """Return the teacher's distributions of all answers; asks for them once, and keeps them part by part."""
+    found: list[Soft] = []
+    for first in range(0, len(pairs), PART):
+        found += kept_part(set_up, pairs[first : first + PART], settings, folder)
+        tell(len(found), len(pairs))
+    return found
+
+
+def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path) -> list[Soft]:
+    """Return those of a few answers, read from two files; makes the files when they are not there."""
+    name = digest(set_up, pairs, settings.training.top)
+    paths = [folder / f"{name}.{part}.npy" for part in ("targets", "weights")]
+    if not all(path.is_file() for path in paths):
+        made = zip(*asked_for(set_up, pairs, settings), strict=True)
+        for path, arrays in zip(paths, made, strict=True):
+            files.write_array(path, np.concatenate(arrays))
+    ends = np.cumsum([len(answer) for _, answer in pairs])[:-1]
+    parts = [np.split(np.load(path, mmap_mode="r"), ends) for path in paths]
+    return list(zip(*parts, strict=True))
+
+
+def digest(set_up: Scene, pairs: list[tuple[str, list[int]]], top: int) -> str:
+    """Return what decides the distributions, in 16 letters."""
+    told = [set_up.teacher, set_up.voice.kind, set_up.voice.prompt, top, pairs]
+    told += [made] if (made := made_as(set_up.teacher)) else []
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def made_as(model: str) -> str:
+    """Return what tells a local model from one made anew under its name; nothing of others, which keep to theirs."""
+    folder = chat_template.folder_of(model)
+    sums = folder / verified_folder.SUMS if folder else None
+    return files.sha256(sums) if sums and sums.is_file() else ""
+
+
+def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: Settings) -> Iterator[Soft]:
+    """Yield (T, top + 1) targets and weights of each answer, `parallel` requests at a time."""
+    wanted, top = settings.teacher, settings.training.top
+    sampler = set_up.sampler(wait_s=wanted.wait_s)
+    left = iter(pairs)
+    waiting = deque(
+        (answer, sent(sampler, set_up, pair, top)) for pair in islice(left, wanted.parallel) for answer in [pair[1]]
+    )
+    while waiting:
+        answer, future = waiting.popleft()
+        yield soft(answer, *likeliest(arrived(future, wanted.wait_s), len(answer), top))
+        waiting.extend((pair[1], sent(sampler, set_up, pair, top)) for pair in islice(left, 1))
+
+
+def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> Any:
+    """Ask what the teacher holds likeliest at each place of an answer."""
+    from tinker import types
+
+    tokens = [*set_up.voice.asked(pair[0], prompted=True), *pair[1]]
+    return sampler.sample(
+        types.ModelInput.from_ints(tokens),
+        1,
+        types.SamplingParams(max_tokens=1),
+        include_prompt_logprobs=True,
+        topk_prompt_logprobs=top,
+        prompt_logprobs_last_n=len(pair[1]),
+    )
+
+
+def arrived(future: Any, wait_s: float) -> Any:
+    """Wait for it; Trouble when the service does not answer."""
+    import tinker
+
+    try:
+        return future.result(wait_s)
+    except (tinker.TinkerError, TimeoutError) as error:
+        why = f"the service gave no distribution ({type(error).__name__}: {error})"
+        raise Trouble(f"{why}: run the same command again", RETRY_LATER) from error
+
+
+def likeliest(response: Any, places: int, top: int) -> Soft:
+    """Return ids and probabilities (T, top) of the likeliest tokens in the last places of a prompt; 0 where none is."""
+    found = response.topk_prompt_logprobs_np  # its lists would be thousands of pairs for each answer
+    ids, chances = np.zeros((places, top), np.int32), np.zeros((places, top), np.float32)
+    count = min(top, found.token_ids.shape[1])
+    ids[:, :count] = found.token_ids[-places:, :count]
+    chances[:, :count] = np.exp(found.logprobs[-places:, :count])  # of a mark for none, -99999, it is 0
+    return ids, chances
+
+
+def soft(answer: Sequence[int], ids: NDArray[np.int32], chances: NDArray[np.float32]) -> Soft:
+    """Return an estimate without bias of the teacher's distribution at each place: (T, K + 1) targets and weights.
+
+    The K likeliest `ids` have their `chances` as they are. Where the token that the teacher drew is none of them it
+    counts 1: over all draws this is what the others have together. Renormalised, the likeliest would teach a teacher
+    who never says anything else.
+    """
+    drawn = np.array(answer, np.int32)[:, None]
+    is_other = ~((ids == drawn) & (chances > 0)).any(1, keepdims=True)
+    return np.concatenate([ids, drawn], 1), np.concatenate([chances, is_other.astype(np.float32)], 1)

@@ -1,0 +1,71 @@
+"""What a training reads before it begins: its configuration, its lessons, where its results go."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import config, files
+from distillation.student import dataset, trainer
+
+if TYPE_CHECKING:
+    from common.settings import Training
+    from common.stage import Stage
+    from distillation.models import Scene
+
+CONFIG = "training_config.yaml"
+SOFT = "soft_targets"
+BESIDE = ("seeds", "checkpoints", "logs", "students")  # what decides no student
+TESTED: dict[str, Any] = {"steps": 2, "batch": 2, "save_every": 1, "warmup": 1, "val_examples": 2, "rank": 4}
+
+
+def configured(stage: Stage) -> Training:
+    """Return the settings of the training: step 11's file, over it what the command line says."""
+    path = stage.input(CONFIG)
+    found = config.merged(stage.settings.training, config.read_yaml(path), origin=str(path), prefix="training.")
+    for override in stage.overrides:
+        said = config.read_override(override).get("training")
+        if isinstance(said, dict):
+            found = config.merged(found, said, origin=override, prefix="training.")
+    config.refuse_too_few(dataclasses.replace(stage.settings, training=found))
+    if stage.is_test:
+        found = dataclasses.replace(found, **TESTED, seeds=found.seeds[:1])
+    return found
+
+
+def classes(stage: Stage, set_up: Scene, wanted: Training) -> list[trainer.Class]:
+    """Return one class a seed, all with the same lessons."""
+    rows = {name: files.read_jsonl(stage.input(f"{name}.jsonl")) for name in ("train", "val")}
+    rows["val"] = rows["val"][: wanted.val_examples]
+    rows["train"] = rows["train"][: wanted.examples or None]
+    if stage.is_test:
+        rows = {name: part[:2] for name, part in rows.items()}
+    settings = dataclasses.replace(stage.settings, training=wanted)
+    learned = dataset.lessons(set_up, rows["train"], settings, stage.output(SOFT), stage.progress)
+    bare = dataclasses.replace(settings, training=dataclasses.replace(wanted, targets="sampled"))
+    judging = dataset.lessons(set_up, rows["val"], bare, stage.output(SOFT), stage.progress)
+    digest = digest_of(set_up, wanted, rows)
+    above = Path(wanted.checkpoints) if not stage.is_test else stage.output("checkpoints")
+    return [
+        trainer.Class(
+            set_up=set_up,
+            wanted=wanted,
+            seed=int(seed),
+            learned=learned,
+            judging=judging,
+            folder=above / f"seed_{seed}",
+            digest=digest,
+            wait_s=stage.settings.teacher.wait_s,
+        )
+        for seed in wanted.seeds
+    ]
+
+
+def digest_of(set_up: Scene, wanted: Training, rows: dict[str, list[dict[str, Any]]]) -> str:
+    """Return what decides a student, in 16 letters: models, prompt, data, settings; not how many seeds there are."""
+    chosen = {name: value for name, value in dataclasses.asdict(wanted).items() if name not in BESIDE}
+    told = [set_up.teacher, set_up.student, set_up.voice.kind, set_up.voice.prompt, chosen, rows]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -1,0 +1,51 @@
+"""A teacher's answers as rows; row r is question r, its seed follows from r, so no row depends on when it is made."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from distillation.teacher import batch_sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from common.settings import Settings
+    from distillation.models import Scene
+
+SEEDS = 1_000_000  # apart: those of two settings.seed never meet
+
+
+def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Yield the rows of questions `first`, `first` + 1, ...: answers at temperature 1, untruncated."""
+    wanted, voice = settings.teacher, set_up.voice
+    sampler = set_up.sampler(wait_s=wanted.wait_s)
+    told = mark(voice.prompt)
+    seed = settings.seed * SEEDS + first
+    put = (
+        batch_sampling.Asked(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
+        for at, row in enumerate(asked)
+    )
+    for at, said in enumerate(batch_sampling.ask_all(sampler, put, wanted, voice.ends)):
+        yield {
+            "row": first + at,
+            **asked[at],
+            "answer": voice.text(said.tokens),
+            "tokens": said.tokens,
+            "logprobs": [round(one, 4) for one in said.logprobs],
+            "whole": said.is_whole,
+            "seed": seed + at,
+            "model": set_up.teacher,
+            "told": told,
+        }
+
+
+def mark(prompt: str) -> str:
+    """Return what a prompt is known by in rows: 16 letters of its digest."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
+def strangers(rows: Sequence[dict[str, Any]], model: str, prompt: str) -> int:
+    """Count rows that another model gave, or one that was told something else."""
+    told = mark(prompt)
+    return sum(row.get("model") != model or row.get("told") != told for row in rows)

@@ -1,0 +1,96 @@
+"""The teacher made ready: its model, and the character's prompt in the form that the model reads."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common import config, files
+from common.errors import USAGE, Trouble
+from distillation.prompt import chat_template
+
+if TYPE_CHECKING:
+    from common.stage import Stage
+    from distillation.base_model.characters import Person
+
+MAKER = Path(__file__).resolve().parents[2] / "make_base_model.py"
+MAKERS = {"gemma-3-270m": "run python scripts/make_gemma.py --accept-terms"}
+MAKING_S = 1800.0
+SHORT = 25  # words of an answer that is shown as an example
+
+
+def ready_model(stage: Stage) -> str:
+    """Return the teacher's model; one of ours that is not there is made, in --test a tiny one in its place."""
+    model = stage.settings.teacher.model
+    folder = chat_template.folder_of(model)
+    if folder is None or (stage.is_test and (folder / "base.json").is_file()):
+        return model
+    if not (config.CONFIGS / "base_model" / f"{folder.name}.yaml").is_file():
+        return given(model, folder)
+    made(folder.name, is_test=stage.is_test)
+    return f"{model}-test" if stage.is_test else model
+
+
+def given(model: str, folder: Path) -> str:
+    """Return a model that somebody put into its folder; Trouble when it is not there."""
+    if (folder / "config.json").is_file():
+        return model
+    maker = MAKERS.get(folder.name, f"put a Hugging Face model into {folder}")
+    raise Trouble(f"teacher.model is {model}, and {folder} has none: {maker}, or use local/bard-small", USAGE)
+
+
+def made(name: str, *, is_test: bool) -> None:
+    """Make a local base model, or leave it as it is; Trouble when it cannot be made."""
+    command = [sys.executable, str(MAKER), "--profile", name, *(["--test"] if is_test else [])]
+    try:
+        code = subprocess.run(command, timeout=MAKING_S, check=False).returncode
+    except subprocess.TimeoutExpired as error:
+        raise Trouble(
+            f"the base model took more than {MAKING_S:g} s: run the same command again, it goes on"
+        ) from error
+    if code:
+        raise Trouble(f"the base model was not made (exit {code}, above): run python scripts/{MAKER.name}", code)
+
+
+def prompt_of(stage: Stage, model: str) -> str:
+    """Return what the teacher is told: step 5's prompt, a sheet where sheets are read, examples for a plain voice."""
+    if stage.settings.teacher.voice == "plain":
+        return told_plainly(stage)
+    if stage.settings.teacher.voice != "sheet":
+        return stage.input("character/prompt.md").read_text(encoding="utf-8")
+    from distillation.base_model import make, proofs
+    from distillation.base_model.documents import Desk
+    from small_lm import hf_format, settings
+
+    read = make.stock(make.plan(settings.load(make.PROFILE, ()), make.PROFILE))
+    folder = chat_template.folder_of(model)
+    if folder is None:
+        raise Trouble(f"{model} reads no sheet: set teacher.voice to chat or plain", USAGE)
+    loaded, tokenizer = hf_format.load(folder)
+    subject = proofs.Subject(loaded, Desk(tokenizer), read)
+    return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
+
+
+def told_plainly(stage: Stage) -> str:
+    """Return what a model understands that goes on with a text: who answers, then answers of his, a line each."""
+    pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
+    short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
+    random.Random(stage.settings.seed).shuffle(short)  # noqa: S311 - a choice, no secret
+    name, lines = stage.settings.character.name.title(), list[str]()
+    for row in short:
+        if sum(len(line.split()) for line in lines) >= stage.settings.teacher.min_tokens:
+            break
+        lines += [f"Question: {' '.join(str(row['cue']).split())}", f"Answer: {' '.join(str(row['reply']).split())}"]
+    return "\n".join([f"What {name}, in the plays of Shakespeare, was asked, and what {name} answered.", *lines])
+
+
+def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:
+    """Return the character among the great parts; Trouble when it is none."""
+    name = stage.settings.character.name.upper()
+    same = [one for one in people if one.name.upper() == name]
+    if not same:
+        raise Trouble(f"{name} has too few answers for a sheet: choose character.name among greater parts", USAGE)
+    return max(same, key=lambda one: len(one.turns))

@@ -1,0 +1,163 @@
+"""Room on the disk: how much checkpoints will take, what happens when there is none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from small_lm.errors import RETRY_LATER, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Bytes on disk: if every save stayed, of those that do, at most (while one is written), and free now."""
+
+    keep_all: int
+    kept: int
+    peak: int
+    free: int
+
+    @property
+    def saved_share(self) -> float:
+        """The part of `keep_all` that is not used; 0 when nothing is saved."""
+        return max(0.0, 1 - self.kept / self.keep_all) if self.keep_all else 0.0
+
+    @property
+    def lacking(self) -> int:
+        """Bytes that are not there."""
+        return max(0, self.peak - self.free)
+
+    def __str__(self) -> str:
+        """One line for people."""
+        room = f"; {size(self.lacking)} too little room: free some, or lower keep.last" if self.lacking else ""
+        took = f"checkpoints take {size(self.kept)} ({self.saved_share:.0%} saved: all would be {size(self.keep_all)})"
+        return f"{took}, {size(self.peak)} while one is written, {size(self.free)} free{room}"
+
+
+def held(value: Any) -> int:
+    """Return the bytes of all tensors in nested dicts, lists, tuples."""
+    if isinstance(value, Mapping):
+        return sum(map(held, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(held, value))
+    return int(getattr(value, "nbytes", 0))
+
+
+def size(count: float) -> str:
+    """Return bytes with three digits and a unit: 12.3 MB."""
+    power = 0
+    while count >= 999.5 and power < len(UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.3g} {UNITS[power]}"
+
+
+def free(folder: Path) -> int:
+    """Return the bytes that may still be written where a folder is, or will be."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    return shutil.disk_usage(there).free
+
+
+@dataclass
+class Alerts:
+    """Lines for people and monitors: on stderr at once, in a .jsonl file as soon as that can be written."""
+
+    path: Path
+    unwritten: list[dict[str, Any]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, kind: str, text: str, step: int) -> None:
+        """Alert, or tell that it is over."""
+        print(f"alert: {text}", file=sys.stderr, flush=True)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self.lock:
+            self.unwritten.append({"time": now, "alert": kind, "step": step, "text": text})
+            self.write()
+
+    def write(self) -> None:
+        """Append what is not in the file yet, whole lines or nothing; on a full disk it waits for the next one."""
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.unwritten).encode()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                before = os.fstat(file.fileno()).st_size
+                if not is_whole(file.write, lines):
+                    file.truncate(before)
+                    return
+        except OSError:
+            return
+        self.unwritten.clear()
+
+
+def is_whole(write: Callable[[bytes], int | None], lines: bytes) -> bool:
+    """Write; tell whether all of it went out."""
+    try:
+        return write(lines) == len(lines)
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a save waits for room, how often it looks; how long the second home may take at the end."""
+
+    limit_s: float = 3600.0
+    retry_s: float = 10.0
+    home_limit_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class Room:
+    """Lets an act that needs room wait for it."""
+
+    folder: Path
+    patience: Patience
+    alerts: Alerts
+
+    def insist(self, act: Callable[[], None], step: int) -> None:
+        """Act until the disk has room; Trouble when it has none for too long. Other trouble is not waited out."""
+        began = time.monotonic()
+        is_paused = False
+        while not does_fit(act):
+            if time.monotonic() - began > self.patience.limit_s:
+                raise Trouble(f"step {step}: {self.said()} for too long: free some, then go on", RETRY_LATER)
+            if not is_paused:
+                pause = f"the training pauses and looks again every {self.patience.retry_s:g} s"
+                self.alerts.say("disk_full", f"step {step}: {self.said()}: free some; {pause}", step)
+                is_paused = True
+            time.sleep(self.patience.retry_s)
+        if is_paused:
+            waited = f"after {time.monotonic() - began:.0f} s"
+            self.alerts.say(
+                "disk_full_over", f"step {step}: {self.folder} has room again {waited}, training goes on", step
+            )
+
+    def said(self) -> str:
+        """Say how full it is."""
+        return f"{self.folder} has no room for a checkpoint, {size(free(self.folder))} free"
+
+
+def does_fit(act: Callable[[], None]) -> bool:
+    """Act; tell whether the disk had room."""
+    try:
+        act()
+    except OSError as error:
+        if error.errno in FULL:
+            return False
+        raise
+    return True

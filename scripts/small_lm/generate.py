@@ -1,0 +1,151 @@
+"""Text from a model: one token after another, for several prompts at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from small_lm.errors import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from small_lm.model import Llama
+    from small_lm.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next token is chosen; temperature 0: the likeliest; top_k 0, top_p 1, repetition_penalty 1: off."""
+
+    max_length: int = 60
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass
+class Answer:
+    """What has been generated for one prompt; its own chance, so that company does not change it."""
+
+    prompt: list[int]
+    chance: torch.Generator
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    is_done: bool = False
+
+
+def generate(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice) -> list[str]:
+    """Return the text that follows each prompt, at most `how.max_length` tokens, without <end> or stop sequence.
+
+    A prompt may be empty. Answers end early where the model's window is full.
+    """
+    refuse_odd(how)
+    answers = [begun(tokenizer, prompt, how.seed + number) for number, prompt in enumerate(prompts)]
+    longest = max((len(answer.prompt) for answer in answers), default=0)
+    if longest > model.shape.context:
+        raise Trouble(f"a prompt of {longest} tokens is more than the {model.shape.context} of the model: cut it")
+    if answers:
+        go_on(model, tokenizer, answers, how)
+    return [answer.text for answer in answers]
+
+
+def refuse_odd(how: Choice) -> None:
+    """Raise Trouble for a choice that means nothing."""
+    wrong = {
+        "max_length must not be negative": how.max_length < 0,
+        "temperature must not be negative": how.temperature < 0,
+        "top_k must not be negative": how.top_k < 0,
+        "top_p must be above 0, at most 1": not 0 < how.top_p <= 1,
+        "repetition_penalty must be above 0": how.repetition_penalty <= 0,
+    }
+    for line in (line for line, is_wrong in wrong.items() if is_wrong):
+        raise Trouble(f"sample.{line}", USAGE)
+
+
+def begun(tokenizer: Tokenizer, prompt: str, seed: int) -> Answer:
+    """Return an answer to be, with its prompt read."""
+    return Answer([tokenizer.bos, *tokenizer.encode(prompt)], torch.Generator().manual_seed(seed % 2**63))
+
+
+def go_on(model: Llama, tokenizer: Tokenizer, answers: list[Answer], how: Choice) -> None:
+    """Generate until all answers are done; each token is read once, earlier ones are remembered."""
+    device = model.model.embed_tokens.weight.device
+    tokens, kept = padded([answer.prompt for answer in answers], tokenizer.pad)
+    tokens, kept = tokens.to(device), kept.to(device)
+    steps = min(how.max_length, model.shape.context - tokens.shape[1] + 1)
+    memories = model.remember(len(answers), tokens.shape[1] + steps)
+    for _ in range(steps):
+        with torch.no_grad():
+            logits = model.output(model.model(tokens, memories, kept)[:, -1]).float().cpu()
+        chosen = [next_token(row, answer, how) for row, answer in zip(logits, answers, strict=True)]
+        for answer, token in zip(answers, chosen, strict=True):
+            note(answer, token, tokenizer, how.stop)
+        if all(answer.is_done for answer in answers):
+            return
+        tokens = torch.tensor(chosen, device=device)[:, None]
+        kept = functional.pad(kept, (0, 1), value=True)
+
+
+def padded(prompts: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Return prompts of one length, padding on the left, and where they are no padding."""
+    longest = max(len(prompt) for prompt in prompts)
+    rows = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
+    kept = [[False] * (longest - len(prompt)) + [True] * len(prompt) for prompt in prompts]
+    return torch.tensor(rows), torch.tensor(kept)
+
+
+def next_token(logits: Tensor, answer: Answer, how: Choice) -> int:
+    """Choose one token by its logits (vocabulary)."""
+    logits = penalised(logits, answer.prompt + answer.ids, how.repetition_penalty)
+    if how.temperature == 0:
+        return int(logits.argmax())
+    chances = nucleus(top(logits / how.temperature, how.top_k), how.top_p).softmax(-1)
+    return int(torch.multinomial(chances, 1, generator=answer.chance))
+
+
+def penalised(logits: Tensor, seen: list[int], penalty: float) -> Tensor:
+    """Make tokens that were seen less likely (penalty above 1)."""
+    if penalty == 1:
+        return logits
+    places = torch.tensor(sorted(set(seen)))
+    old = logits[places]
+    return logits.index_copy(0, places, torch.where(old > 0, old / penalty, old * penalty))
+
+
+def top(logits: Tensor, count: int) -> Tensor:
+    """Leave the `count` likeliest tokens; 0 leaves all."""
+    if not 0 < count < len(logits):
+        return logits
+    return logits.masked_fill(logits < logits.topk(count).values[-1], -math.inf)
+
+
+def nucleus(logits: Tensor, share: float) -> Tensor:
+    """Leave the fewest tokens, the likeliest first, that together have `share` of the chances."""
+    if share >= 1:
+        return logits
+    order = logits.argsort(descending=True, stable=True)
+    chances = logits[order].softmax(-1)
+    beyond = chances.cumsum(-1) - chances >= share  # what came before is enough
+    return logits.index_fill(0, order[beyond], -math.inf)
+
+
+def note(answer: Answer, token: int, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+    """Add a token to an answer; <end> and stop sequences end it, and are left out."""
+    if answer.is_done:
+        return
+    if token == tokenizer.end:
+        answer.is_done = True
+        return
+    answer.ids.append(token)
+    text = tokenizer.decode(answer.ids)
+    ends = [at for at in (text.find(word) for word in stop if word) if at >= 0]
+    answer.text, answer.is_done = (text[: min(ends)], True) if ends else (text, False)

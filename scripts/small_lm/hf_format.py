@@ -1,0 +1,91 @@
+"""A model as a Hugging Face folder: config.json, model.safetensors, the tokenizer's files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from small_lm import files, tokenizers, verified_folder
+from small_lm.errors import USAGE, Trouble
+from small_lm.model import Llama, Shape, from_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from small_lm.tokenizers import Tokenizer
+
+WEIGHTS = "model.safetensors"
+
+
+def save(folder: Path, model: Llama, tokenizer: Tokenizer) -> None:
+    """Write the folder, whole or not at all."""
+    from safetensors import torch as safetensors
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = {
+        "config.json": as_json(config(model.shape, tokenizer)),
+        "generation_config.json": as_json(specials(tokenizer)),
+        WEIGHTS: safetensors.save(weights, metadata={"format": "pt"}),
+    }
+    verified_folder.keep(folder, content | tokenizers.content(tokenizer))
+
+
+def load(folder: Path) -> tuple[Llama, Tokenizer]:
+    """Read such a folder of ours."""
+    from safetensors import torch as safetensors
+
+    if not (folder / WEIGHTS).is_file():
+        raise Trouble(f"{folder} holds no {WEIGHTS}: name the folder of a trained model", USAGE)
+    told, tokenizer = shape(files.read_json(folder / "config.json")), tokenizers.load(folder)
+    if told.vocab_size != tokenizer.size:
+        of = f"has {told.vocab_size} tokens, the tokenizer beside it {tokenizer.size}"
+        raise Trouble(f"the model in {folder} {of}: it is another's; make the model again")
+    return from_weights(told, safetensors.load_file(folder / WEIGHTS)), tokenizer
+
+
+def as_json(value: Any) -> bytes:
+    """Return one JSON document as the bytes of a file."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def specials(tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the ids that generation needs, by their Hugging Face names."""
+    return {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
+
+
+def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the shape in the words of `LlamaConfig`; rope_theta in both the old place and the new."""
+    return specials(tokenizer) | {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": shape.vocab_size,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.inner,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.eps,
+        "rope_theta": shape.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "hidden_act": "silu",
+        "attention_bias": True,
+        "mlp_bias": False,
+        "tie_word_embeddings": True,
+        "dtype": "float32",
+    }
+
+
+def shape(config: dict[str, Any]) -> Shape:
+    """Return the shape that a config.json of ours tells."""
+    return Shape(
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        head_dim=config["head_dim"],
+        inner=config["intermediate_size"],
+        vocab_size=config["vocab_size"],
+        context=config["max_position_embeddings"],
+        rope_theta=config["rope_theta"],
+        eps=config["rms_norm_eps"],
+    )

@@ -1,0 +1,236 @@
+"""A decoder-only Llama in plain torch.
+
+Modules carry the names of `LlamaForCausalLM`, so that its weights are ours and ours are its own; the output layer is
+the embedding (tied). Shapes: B sequences, T tokens, S tokens seen so far, H heads of D numbers, W the width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from small_lm.config import did_you_mean
+from small_lm.errors import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SPREAD = 0.02  # of a fresh weight
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers that fix a model; parameters follow from them."""
+
+    layers: int
+    heads: int
+    head_dim: int
+    inner: int
+    vocab_size: int = 2048
+    context: int = 1024
+    rope_theta: float = 500_000.0
+    eps: float = 1e-5
+
+    @property
+    def width(self) -> int:
+        """Numbers that stand for one token."""
+        return self.heads * self.head_dim
+
+
+PRESETS = {  # parameters at a vocabulary of 2,048
+    "tiny": Shape(layers=3, heads=2, head_dim=16, inner=64),
+    "1m": Shape(layers=4, heads=2, head_dim=64, inner=352),
+    "3m": Shape(layers=6, heads=3, head_dim=64, inner=512),
+    "5m": Shape(layers=6, heads=4, head_dim=64, inner=688),
+    "10m": Shape(layers=8, heads=5, head_dim=64, inner=864),
+    "30m": Shape(layers=9, heads=8, head_dim=64, inner=1376),
+}
+
+
+def preset(name: str, *, vocab_size: int, context: int) -> Shape:
+    """Return a preset by its name, fitted to a tokenizer."""
+    if name not in PRESETS:
+        raise Trouble(f"no model.preset {name!r}{did_you_mean(name, PRESETS)}; there are: {', '.join(PRESETS)}", USAGE)
+    chosen = PRESETS[name]
+    return Shape(chosen.layers, chosen.heads, chosen.head_dim, chosen.inner, vocab_size, context)
+
+
+class Memory:
+    """One layer's keys and values of the tokens read so far, (B, H, capacity, D)."""
+
+    def __init__(self, shape: Shape, batch: int, capacity: int, like: Tensor) -> None:
+        size = (batch, shape.heads, capacity, shape.head_dim)
+        self.keys, self.values, self.length = like.new_empty(size), like.new_empty(size), 0
+
+    def add(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Remember the new ones; return all."""
+        start, self.length = self.length, self.length + keys.shape[2]
+        self.keys[:, :, start : self.length] = keys
+        self.values[:, :, start : self.length] = values
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
+class Attention(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
+    """Each token looks at those before it; where they are is told by turning pairs of numbers (RoPE)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.q_proj = nn.Linear(shape.width, shape.width)
+        self.k_proj = nn.Linear(shape.width, shape.width)
+        self.v_proj = nn.Linear(shape.width, shape.width)
+        self.o_proj = nn.Linear(shape.width, shape.width)
+
+    def forward(self, x: Tensor, turn: Turn, seen: Tensor | None, memory: Memory | None) -> Tensor:
+        queries, keys, values = (self.split(part(x)) for part in (self.q_proj, self.k_proj, self.v_proj))
+        queries, keys = turn(queries), turn(keys)
+        if memory:
+            keys, values = memory.add(keys, values)
+        is_causal = seen is None and queries.shape[2] > 1
+        mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=seen, is_causal=is_causal)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, W) -> (B, H, T, D)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):  # type: ignore[misc]
+    """SwiGLU: one projection opens or closes the other."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.width, shape.inner, bias=False)
+        self.up_proj = nn.Linear(shape.width, shape.inner, bias=False)
+        self.down_proj = nn.Linear(shape.inner, shape.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):  # type: ignore[misc]
+    """Look at the others, then think; each adds to the stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.self_attn, self.mlp = Attention(shape), FeedForward(shape)
+        self.input_layernorm = nn.RMSNorm(shape.width, shape.eps)
+        self.post_attention_layernorm = nn.RMSNorm(shape.width, shape.eps)
+
+    def forward(self, x: Tensor, turn: Turn, seen: Tensor | None, memory: Memory | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), turn, seen, memory)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Decoder(nn.Module):  # type: ignore[misc]
+    """Tokens in, the stream after all layers out."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed_tokens = nn.Embedding(shape.vocab_size, shape.width)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = nn.RMSNorm(shape.width, shape.eps)
+        angles = torch.arange(shape.context)[:, None] * frequencies(shape)
+        self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
+        self.register_buffer("sin", angles.sin().repeat(1, 2), persistent=False)
+
+    def forward(self, tokens: Tensor, memories: list[Memory] | None = None, kept: Tensor | None = None) -> Tensor:
+        past, length = memories[0].length if memories else 0, tokens.shape[1]
+        turn, seen = self.turn(past, length, kept), visible(past, length, kept, tokens.device)
+        x = self.embed_tokens(tokens)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, turn, seen, memories[number] if memories else None)
+        return self.norm(x)
+
+    def turn(self, past: int, length: int, kept: Tensor | None) -> Turn:
+        """Return how the new tokens turn by where they stand; padding does not count."""
+        if kept is None:
+            return Turn(self.cos[past : past + length], self.sin[past : past + length])
+        places = (kept.long().cumsum(1) - 1).clamp(min=0)[:, None, past : past + length]
+        return Turn(self.cos[places], self.sin[places])
+
+
+class Llama(nn.Module):  # type: ignore[misc]
+    """The model: tokens (B, T) in, logits (B, T, vocabulary) out.
+
+    `memories` (see `remember`) holds earlier tokens, so that only new ones are read; `kept` (B, S) is False at padding,
+    which stands on the left.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape, self.model = shape, Decoder(shape)
+        self.apply(freshen)
+        for layer in self.model.layers:  # so that the stream does not grow with the layers
+            for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                nn.init.normal_(last.weight, std=SPREAD / (2 * shape.layers) ** 0.5)
+
+    def forward(self, tokens: Tensor, memories: list[Memory] | None = None, kept: Tensor | None = None) -> Tensor:
+        return self.output(self.model(tokens, memories, kept))
+
+    def output(self, stream: Tensor) -> Tensor:
+        """Return the logits of a stream (..., W): the embedding, the other way round."""
+        return functional.linear(stream, self.model.embed_tokens.weight)
+
+    def remember(self, batch: int, capacity: int) -> list[Memory]:
+        """Return an empty memory for each layer."""
+        return [Memory(self.shape, batch, capacity, self.model.embed_tokens.weight) for _ in self.model.layers]
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def freshen(module: nn.Module) -> None:
+    """Give a module small random weights and no bias."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=SPREAD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Turns pair i of a query or key by position * frequency i; pairs are (i, i + D/2)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return (x * self.cos + torch.cat((-second, first), dim=-1) * self.sin).type_as(x)
+
+
+def frequencies(shape: Shape) -> Tensor:
+    """Return the D/2 frequencies of the pairs, fast ones first."""
+    return 1.0 / shape.rope_theta ** (torch.arange(0, shape.head_dim, 2) / shape.head_dim)
+
+
+def visible(past: int, length: int, kept: Tensor | None, device: torch.device) -> Tensor | None:
+    """Return which tokens each new one may see, (T, S) or (B, 1, T, S); None: all before it, and itself."""
+    if kept is None and (past == 0 or length == 1):
+        return None
+    square = torch.ones(length, past + length, dtype=torch.bool, device=device)
+    causal = square.tril(past)
+    if kept is None:
+        return causal
+    itself = causal & square.triu(past)  # padding sees itself: a row that sees nothing is NaN on some devices
+    return (causal & kept[:, None, None, :]) | itself
+
+
+def loss_of(model: Llama, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean loss in nats a token; a target of -100 does not count."""
+    return functional.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
+
+
+def from_weights(shape: Shape, weights: Mapping[str, Tensor]) -> Llama:
+    """Return a model with these weights; the tied output layer may be among them."""
+    model = Llama(shape)
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if name != "lm_head.weight"})
+    return model

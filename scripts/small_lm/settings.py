@@ -1,0 +1,198 @@
+"""Every setting of a language model's training with its default."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from small_lm import config
+from small_lm.errors import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is read: files (globs, under `data` unless absolute); `held_out` names those that only judge.
+
+    Without `held_out` the last `val_share` of each file judges.
+    """
+
+    files: tuple[str, ...] = ("plays/*/*.txt",)
+    held_out: tuple[str, ...] = ()
+    val_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Kind: `char`, `bpe`, `sentencepiece` (its BPE) or `unigram` (SentencePiece as well)."""
+
+    kind: str = "bpe"
+    vocab_size: int = 2048
+
+
+@dataclass(frozen=True)
+class Model:
+    """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`; init: `normal`, or `induction` with a copy warm-up."""
+
+    preset: str = "1m"
+    context: int = 1024
+    init: str = "normal"
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How weights move: `muon` (matrices; AdamW for the rest) or `adamw`; schedule: `cosine` or `flat` then linear."""
+
+    name: str = "muon"
+    lr: float = 6e-3
+    adamw_lr: float = 3e-3
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: int = 50
+    decay_from: float = 0.5
+    min_share: float = 0.05
+    clip: float = 1.0
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The copy warm-up of init=induction: copies alone until `until_loss`, then a `share` of the steps for a while.
+
+    The warm-up learns at `rate_share` of the peak rates: at the full ones the circuit is washed out.
+    """
+
+    until_loss: float = 0.6
+    rate_share: float = 0.5
+    max_steps: int = 400
+    share: float = 0.1
+    until_share: float = 0.7
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long, how much at once, on what; `length` tokens a window, `long_length` (0: never) late in the run."""
+
+    steps: int = 1000
+    batch_tokens: int = 2048
+    length: int = 256
+    long_length: int = 0
+    long_from: float = 0.7
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    log_every: int = 10
+
+
+@dataclass(frozen=True)
+class Judge:
+    """When held-out text judges; `patience` (0: no early stop) counts judgements without a better loss."""
+
+    every: int = 100
+    batches: int = 20
+    patience: int = 0
+    min_gain: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is generated every `every` steps (0: never); temperature 0 takes the likeliest token."""
+
+    every: int = 200
+    prompts: tuple[str, ...] = ("",)
+    max_length: int = 60
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 0.95
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which checkpoints stay: the last N full ones, the best K with weights alone; `second_home`: any fsspec URL."""
+
+    every: int = 100
+    last: int = 2
+    best: int = 3
+    second_home: str = ""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """A base model's documents: shares of those with a sheet, of turns that ask for facts, of made-up facts."""
+
+    sheet_share: float = 0.65
+    fact_share: float = 0.25
+    made_up_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; a nested one is `group.key=value`; `resume`: `auto` (when do-tasks says so), `always`, `never`."""
+
+    data: str = "data"
+    outputs: str = "outputs/lm"
+    seed: int = 17
+    resume: str = "auto"
+    text: Text = field(default_factory=Text)
+    documents: Documents = field(default_factory=Documents)
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    model: Model = field(default_factory=Model)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    copy: Copy = field(default_factory=Copy)
+    run: Run = field(default_factory=Run)
+    judge: Judge = field(default_factory=Judge)
+    sample: Sample = field(default_factory=Sample)
+    keep: Keep = field(default_factory=Keep)
+
+
+def load(
+    profile: str = "",
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    *,
+    configs: Path = CONFIGS,
+) -> Settings:
+    """Return settings; the command line beats the environment, which beats the profile, which beats the defaults."""
+    path = config.profile_path(profile or "local", configs)
+    settings = config.layered(Settings(), path, overrides, environ)
+    refuse_odd(settings)
+    return settings
+
+
+def refuse_odd(settings: Settings) -> None:
+    """Raise Trouble for figures that cannot be trained with."""
+    run, longest = settings.run, max(settings.run.length, settings.run.long_length)
+    needs = {
+        "run.steps must be 1 or more": run.steps >= 1,
+        "run.length must be 1 or more": run.length >= 1,
+        f"run.batch_tokens must be {longest} or more, one window": run.batch_tokens >= longest,
+        f"model.context must be {longest} or more, one window": settings.model.context >= longest,
+        "optimiser.accumulate must be 1 or more": settings.optimiser.accumulate >= 1,
+        "text.val_share must be above 0, below 1": 0 < settings.text.val_share < 1,
+        "resume must be auto, always or never": settings.resume in {"auto", "always", "never"},
+    }
+    for line in (line for line, is_met in needs.items() if not is_met):
+        raise Trouble(line, USAGE)
+
+
+def tried(settings: Settings) -> Settings:
+    """Return the settings of a --test: a few steps of a tiny model, in a folder of its own."""
+    return dataclasses.replace(
+        settings,
+        outputs=os.path.join(settings.outputs, "test"),
+        tokenizer=dataclasses.replace(settings.tokenizer, kind="char"),
+        model=Model(preset="tiny", context=64),
+        run=dataclasses.replace(settings.run, steps=4, batch_tokens=128, length=32, long_length=0, log_every=1),
+        judge=dataclasses.replace(settings.judge, every=2, batches=1),
+        sample=dataclasses.replace(settings.sample, every=4, max_length=8),
+        keep=dataclasses.replace(settings.keep, every=2),
+    )

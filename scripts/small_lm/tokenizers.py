@@ -1,0 +1,278 @@
+"""Text to numbers: tokenizers of several kinds behind one interface.
+
+Every kind numbers the special tokens first: <pad> 0, <bos> 1, <end> 2, <unk> 3, then those that were asked for. Text
+never becomes a special token, whatever it says; only `special` names them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from small_lm import files, verified_folder
+from small_lm.config import did_you_mean
+from small_lm.errors import USAGE, Trouble
+from small_lm.tokenizer_origin import origin, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from small_lm.tokenizer_origin import Origin
+
+SPECIALS = ("<pad>", "<bos>", "<end>", "<unk>")
+KIND = "tokenizer_kind.json"
+CHUNK = 1000  # characters that SentencePiece is shown at once; it leaves longer sentences out
+
+
+class Tokenizer:
+    """What all kinds share; each adds `train`, `encode`, `decode`, `content` and `read`."""
+
+    pad, bos, end, unknown = range(4)
+    kind: ClassVar[str]
+    file: ClassVar[str]
+    size: int
+    origin: Origin | None = None  # None: of an older version, which kept none
+    is_fresh = False  # learned by this very process
+
+    def __init__(self, specials: Sequence[str]) -> None:
+        self.specials = tuple(specials)
+        self.special = {name: number for number, name in enumerate(self.specials)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> Tokenizer:
+        """Learn from texts; the vocabulary has `vocab_size` tokens, special ones among them."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, data: bytes, specials: Sequence[str]) -> Tokenizer:
+        """Return the tokenizer that `content` wrote."""
+        raise NotImplementedError
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, no special ones."""
+        raise NotImplementedError
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids; special ones say nothing."""
+        raise NotImplementedError
+
+    def content(self) -> bytes:
+        """Return the file that holds what was learned."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """Return its description: kind, special tokens, size; vocabulary asked for and digest of texts where known."""
+        known_by = self.origin.as_dict() if self.origin else {}
+        return {"kind": self.kind, "specials": list(self.specials), "size": self.size} | known_by
+
+
+class Characters(Tokenizer):
+    """Each character is a token; the rarest beyond the vocabulary's size are unknown."""
+
+    kind, file = "char", "characters.json"
+
+    def __init__(self, characters: Sequence[str], specials: Sequence[str]) -> None:
+        super().__init__(specials)
+        self.characters = list(characters)
+        self.numbers = {character: number for number, character in enumerate(characters, len(specials))}
+        self.size = len(specials) + len(characters)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> Characters:
+        counts = Counter(character for text in texts for character in text)
+        ranked = sorted(counts, key=lambda character: (-counts[character], character))
+        return cls(ranked[: vocab_size - len(specials)], specials)
+
+    @classmethod
+    def read(cls, data: bytes, specials: Sequence[str]) -> Characters:
+        return cls(json.loads(data), specials)
+
+    def encode(self, text: str) -> list[int]:
+        return [self.numbers.get(character, self.unknown) for character in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        first = len(self.specials)
+        shown = ("\ufffd" if number == self.unknown else self.characters[number - first] for number in known(self, ids))
+        return "".join(shown)
+
+    def content(self) -> bytes:
+        return json.dumps(self.characters, ensure_ascii=False).encode()
+
+
+def known(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
+    """Return the ids that say something: no special ones, but the unknown."""
+    return [number for number in ids if number >= len(tokenizer.specials) or number == tokenizer.unknown]
+
+
+class BytePairs(Tokenizer):
+    """Byte-level BPE of the `tokenizers` package: any text round-trips."""
+
+    kind, file = "bpe", "tokenizer.json"
+
+    def __init__(self, learned: Any, specials: Sequence[str]) -> None:
+        super().__init__(specials)
+        self.learned = learned
+        self.learned.encode_special_tokens = True  # "<end>" in a text is five characters
+        self.size = learned.get_vocab_size()
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> BytePairs:
+        package = needed("tokenizers")
+        learned = package.Tokenizer(package.models.BPE())
+        learned.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        learned.decoder = package.decoders.ByteLevel()
+        alphabet = package.pre_tokenizers.ByteLevel.alphabet()
+        refuse_small(vocab_size, len(alphabet) + len(specials), cls.kind)
+        trainer = package.trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False
+        )
+        learned.train_from_iterator(texts, trainer)
+        return cls(learned, specials)
+
+    @classmethod
+    def read(cls, data: bytes, specials: Sequence[str]) -> BytePairs:
+        return cls(needed("tokenizers").Tokenizer.from_str(data.decode()), specials)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.learned.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.learned.decode(list(ids), skip_special_tokens=True))
+
+    def content(self) -> bytes:
+        return str(self.learned.to_str(pretty=True)).encode()
+
+
+class SentencePieces(Tokenizer):
+    """SentencePiece's BPE with byte fallback; text is taken as it is, spaces and lines too."""
+
+    kind, file, model_type = "sentencepiece", "tokenizer.model", "bpe"
+
+    def __init__(self, model: bytes, specials: Sequence[str]) -> None:
+        super().__init__(specials)
+        self.model = model
+        self.learned = needed("sentencepiece").SentencePieceProcessor(model_proto=model)
+        self.size = self.learned.vocab_size()
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> SentencePieces:
+        package, model = needed("sentencepiece"), io.BytesIO()
+        refuse_small(vocab_size, 256 + len(specials), cls.kind)
+        pieces = (text[at : at + CHUNK] for text in texts for at in range(0, len(text), CHUNK))
+        numbers = {f"{name.strip('<>').replace('end', 'eos')}_id": at for at, name in enumerate(SPECIALS)}
+        names = {f"{name.strip('<>').replace('end', 'eos')}_piece": name for name in SPECIALS}
+        try:
+            package.SentencePieceTrainer.train(
+                sentence_iterator=pieces,
+                model_writer=model,
+                model_type=cls.model_type,
+                vocab_size=vocab_size,
+                control_symbols=list(specials[len(SPECIALS) :]),
+                **(numbers | names | VERBATIM),
+            )
+        except RuntimeError as error:
+            raise Trouble(f"SentencePiece cannot learn {vocab_size} tokens here ({error}): set another size") from error
+        return cls(model.getvalue(), specials)
+
+    @classmethod
+    def read(cls, data: bytes, specials: Sequence[str]) -> SentencePieces:
+        return cls(data, specials)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.learned.encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.learned.decode(list(ids)))
+
+    def content(self) -> bytes:
+        return self.model
+
+
+VERBATIM = {
+    "normalization_rule_name": "identity",
+    "remove_extra_whitespaces": False,
+    "add_dummy_prefix": False,
+    "byte_fallback": True,
+    "character_coverage": 1.0,
+    "num_threads": 1,  # the same model each time
+    "minloglevel": 2,
+}
+
+
+class Unigram(SentencePieces):
+    """SentencePiece's unigram model: slow to learn, quick to encode."""
+
+    kind, model_type = "unigram", "unigram"
+
+
+KINDS: dict[str, type[Tokenizer]] = {cls.kind: cls for cls in (Characters, BytePairs, SentencePieces, Unigram)}
+
+
+def train(kind: str, texts: Iterable[str], vocab_size: int, extra: Sequence[str] = ()) -> Tokenizer:
+    """Learn a tokenizer; `extra` names further special tokens, as <sheet>. It remembers what it was learned from."""
+    read = list(texts)
+    learned = kind_of(kind).train(read, vocab_size, (*SPECIALS, *extra))
+    learned.origin, learned.is_fresh = origin(kind, read, vocab_size, learned.specials), True
+    return learned
+
+
+def content(tokenizer: Tokenizer) -> dict[str, bytes]:
+    """Return the files of a tokenizer; transformers reads those of a `bpe`."""
+    about = (json.dumps(tokenizer.about(), indent=2) + "\n").encode()
+    found = {tokenizer.file: tokenizer.content(), KIND: about}
+    if tokenizer.kind == "bpe":
+        found["tokenizer_config.json"] = (json.dumps(FAST, indent=2) + "\n").encode()
+    return found
+
+
+FAST = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "pad_token": "<pad>",
+    "bos_token": "<bos>",
+    "eos_token": "<end>",
+    "unk_token": "<unk>",
+    "clean_up_tokenization_spaces": False,
+}
+
+
+def save(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the tokenizer's folder, whole or not at all."""
+    verified_folder.keep(folder, content(tokenizer))
+
+
+def load(folder: Path) -> Tokenizer:
+    """Read a tokenizer from its own folder or a model's."""
+    if not (folder / KIND).is_file():
+        raise Trouble(f"{folder} holds no {KIND}: name the folder of a trained tokenizer", USAGE)
+    about = files.read_json(folder / KIND)
+    kind = kind_of(about["kind"])
+    read = kind.read((folder / kind.file).read_bytes(), about["specials"])
+    if about.get("size", read.size) != read.size:
+        raise Trouble(f"{folder}: {KIND} tells of {about['size']} tokens, {kind.file} has {read.size}: make it again")
+    read.origin = parsed(about)
+    return read
+
+
+def kind_of(name: str) -> type[Tokenizer]:
+    """Return the class of a kind."""
+    if name not in KINDS:
+        raise Trouble(f"no tokenizer.kind {name!r}{did_you_mean(name, KINDS)}; there are: {', '.join(KINDS)}", USAGE)
+    return KINDS[name]
+
+
+def needed(package: str) -> Any:
+    """Import what a kind stands on."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise Trouble(f"{package} is not installed: pip install {package}, or set tokenizer.kind=char") from error
+
+
+def refuse_small(vocab_size: int, least: int, kind: str) -> None:
+    """Raise Trouble for a vocabulary that has no room for the bytes."""
+    if vocab_size < least:
+        raise Trouble(f"{kind} needs tokenizer.vocab_size={least} or more: every byte has a token", USAGE)

@@ -1,0 +1,209 @@
+"""Trains a language model: the plain loop, what comes before it, what comes after."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from small_lm import data, device, files, hf_format, metrics_log, settings
+from small_lm.checkpoints import Checkpoints
+from small_lm.errors import Trouble
+from small_lm.results import explain, write_result
+from small_lm.train_state import METRIC, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from small_lm.checkpoints import Loaded
+    from small_lm.data import Corpus
+    from small_lm.metrics_log import Records
+    from small_lm.settings import Settings
+
+
+LEFT = ("training_logs", "checkpoints", "model")  # what only a run that trained leaves
+
+
+class Term:
+    """Set by SIGTERM or SIGINT, heeded between two steps."""
+
+    def __init__(self) -> None:
+        self.code = 0
+
+    def listen(self) -> None:
+        """Hear the signals from now on; a second SIGINT ends at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.hear)
+
+    def hear(self, number: int, _frame: object) -> None:
+        """Note a signal."""
+        self.code = 128 + number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def loop(training: Training, written: Records, kept: Checkpoints, term: Term) -> None:
+    """Step, judge, sample, save, until all is done or a signal asks to end."""
+    while not (training.is_over or term.code):
+        row = training.advance()
+        written.stepped(row)
+        refuse_broken(row)
+        tell(training, row)
+        judged = judge(training, written)
+        sample(training, written)
+        save(training, kept, judged, is_ending=term.code > 0)
+
+
+def judge(training: Training, written: Records) -> dict[str, Any]:
+    """Judge the model when that is due, not in the copy warm-up; return the row, else an empty one."""
+    is_time = training.copying.is_warm and is_due(training.step, training.chosen.judge.every)
+    if not (training.is_over or is_time):
+        return {}
+    row = training.judge()
+    written.judged(row)
+    print(", ".join(f"{name} {value:.5g}" for name, value in row.items()), flush=True)
+    return row
+
+
+def sample(training: Training, written: Records) -> None:
+    """Generate text when that is due."""
+    if training.is_over or is_due(training.step, training.chosen.sample.every):
+        for prompt, text in training.sample():
+            written.sampled(training.step, prompt, text)
+
+
+def save(training: Training, kept: Checkpoints, judged: dict[str, Any], *, is_ending: bool) -> None:
+    """Keep a checkpoint when one is due: all of it, or after a judgement the weights with what they are worth."""
+    is_full = is_ending or training.is_over or is_due(training.step, training.chosen.keep.every)
+    if is_full or judged:
+        metrics = {METRIC: judged[METRIC]} if judged else {}
+        full = training.state() if is_full else None
+        kept.save(training.step, weights=training.model.state_dict(), full=full, metrics=metrics)
+
+
+def is_due(step: int, every: int) -> bool:
+    """Tell whether something that is done every so many steps is due; 0 is never."""
+    return every > 0 and step % every == 0
+
+
+def refuse_broken(row: dict[str, Any]) -> None:
+    """Raise Trouble before broken weights are saved; the newest checkpoint is from before."""
+    if not all(math.isfinite(row.get(name, 0.0)) for name in ("loss", "copy_loss", "grad_norm")):
+        raise Trouble(f"step {row['step']}: the loss or its gradient is not finite: lower optimiser.lr")
+
+
+def tell(training: Training, row: dict[str, Any]) -> None:
+    """Print progress, for bars and for people."""
+    if is_due(training.step, training.chosen.run.log_every) or training.is_over:
+        print(json.dumps({"progress": {"done": training.step, "total": training.total}}), flush=True)
+        name = "loss" if "loss" in row else "copy_loss"
+        pace = f"lr {row['lr']:.2e} {row['tokens_per_s']:,.0f} tokens/s"
+        print(f"step {training.step}/{training.total} {name} {row[name]:.4f} {pace}", flush=True)
+
+
+# Before and after
+
+
+def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> int:
+    """Train, or go on; return the exit code. The best weights end up in `outputs`/model."""
+    here = device.choose(chosen.run)
+    torch.set_num_threads(here.threads)
+    training = Training(chosen, corpus, here)
+    if goes_on(chosen) and (found := kept.newest_full()):
+        go_on(training, found)
+    introduce(training, kept)
+    written = metrics_log.Records(Path(chosen.outputs, "training_logs"), training.step)
+    try:
+        loop(training, written, kept, term)
+    finally:
+        written.close()
+    if not training.is_over:
+        return term.code
+    export(training, kept)
+    write_result(metrics={"steps": training.step, METRIC: training.best})
+    return 0
+
+
+def go_on(training: Training, found: Loaded) -> None:
+    """Go to where a checkpoint stands; one of another training takes the tokenizer away that was learned for it."""
+    try:
+        training.load(found)
+    except Trouble:
+        if training.corpus.tokenizer.is_fresh:  # else it would seem to be what the checkpoints stand on
+            shutil.rmtree(Path(training.chosen.outputs, "tokenizer"), ignore_errors=True)
+        raise
+    print(f"going on after step {training.step}", flush=True)
+
+
+def goes_on(chosen: Settings) -> bool:
+    """Tell whether to go on from the newest checkpoint: when do-tasks or the command line says so."""
+    return chosen.resume == "always" or (chosen.resume == "auto" and bool(os.environ.get("DO_TASKS_RESUME")))
+
+
+def introduce(training: Training, kept: Checkpoints) -> None:
+    """Write the manifest; say what will be trained, and what it will take on disk."""
+    chosen, model, here = training.chosen, training.model, training.here
+    about = metrics_log.manifest(chosen, training.corpus, here, model)
+    files.write_json(Path(chosen.outputs, "manifest.json"), about)
+    weights = 4 * model.size
+    moments = 2 if chosen.optimiser.name == "adamw" else 1
+    saves = chosen.run.steps // max(1, chosen.keep.every) + 1
+    print(f"{model.size:,} parameters on {here.device} in {here.precision}, {here.threads} threads")
+    print(kept.projection(weights, weights * (1 + moments), saves), flush=True)
+
+
+def export(training: Training, kept: Checkpoints) -> None:
+    """Write the model's folder, with the best weights that a checkpoint has, else the last."""
+    best = kept.best()
+    if best:
+        training.model.load_state_dict(best.weights)
+    folder = Path(training.chosen.outputs, "model")
+    hf_format.save(folder, training.model, training.corpus.tokenizer)
+    print(f"wrote {folder}" + (f" (step {best.step})" if best else ""), kept.measured(), sep="\n", flush=True)
+
+
+def put_aside(folder: Path) -> None:
+    """Rename the folder of an earlier run, so that a new one begins with an empty one; a tokenizer alone is no run."""
+    if any((folder / name).exists() for name in LEFT):
+        number = next(n for n in range(1, sys.maxsize) if not Path(f"{folder}.{n}").exists())
+        folder.rename(f"{folder}.{number}")
+        print(f"an earlier run is now in {folder}.{number}")
+
+
+def run(chosen: Settings) -> int:
+    """Train by settings alone; return the exit code."""
+    folder, term = Path(chosen.outputs), Term()
+    if not goes_on(chosen):
+        put_aside(folder)
+    term.listen()
+    corpus, keep = data.prepare(chosen, folder / "tokenizer"), chosen.keep
+    with Checkpoints(
+        folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
+    ) as kept:
+        return train(chosen, corpus, kept, term)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and train; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog="settings: key=value, as model.preset=3m")
+    parser.add_argument("--test", action="store_true", help="a few steps of a tiny model, into outputs/lm/test/")
+    parser.add_argument("--profile", default="", help="local, gpu, or a path to a .yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args(arguments)
+    try:
+        chosen = settings.load(given.profile, given.overrides)
+        if given.test or os.environ.get("DO_TASKS_TEST") == "1":
+            chosen = settings.tried(chosen)
+            shutil.rmtree(chosen.outputs, ignore_errors=True)
+        return run(chosen)
+    except (Trouble, OSError) as error:
+        return explain(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT

@@ -1,0 +1,160 @@
+"""Everything that decides the next step of a training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from small_lm import data, induction_init, optimizer, tokenizer_folder
+from small_lm.errors import USAGE, Trouble
+from small_lm.evaluate import evaluate
+from small_lm.generate import Choice, generate
+from small_lm.model import Llama, loss_of, preset
+
+if TYPE_CHECKING:
+    from small_lm.checkpoints import Loaded
+    from small_lm.data import Corpus, Source
+    from small_lm.device import Machine
+    from small_lm.settings import Settings
+
+INITS = ("normal", "induction")
+METRIC = "val_loss"
+FITTING = ("tokenizer", "model", "text", "documents", "seed")  # what a run shares with the one that it goes on from
+
+LEARNED = "learned vocabulary"
+
+
+class Training:
+    """A training between two steps; `state` and the weights hold it all, so that it goes on bit for bit."""
+
+    def __init__(self, chosen: Settings, corpus: Corpus, here: Machine) -> None:
+        self.chosen, self.corpus, self.here = chosen, corpus, here
+        torch.manual_seed(chosen.seed)
+        self.model = fresh(chosen, corpus).to(here.device)
+        self.optimisers = optimizer.build(self.model, chosen.optimiser)
+        self.source, self.copying = corpus.source, copying(chosen, corpus)
+        self.step, self.best, self.worse = 0, math.inf, 0
+
+    @property
+    def read(self) -> int:
+        """Steps without those of the copy warm-up: what schedules count."""
+        return self.step - self.copying.steps
+
+    @property
+    def total(self) -> int:
+        """The last step's number, as far as is known."""
+        return self.chosen.run.steps + self.copying.steps
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done, or judgements have not improved for too long."""
+        return self.read >= self.chosen.run.steps or 0 < self.chosen.judge.patience <= self.worse
+
+    def advance(self) -> dict[str, Any]:
+        """Do one step; return its row: step, loss (copy_loss in a step that copies), lr, grad_norm, tokens_per_s."""
+        began, batches = time.perf_counter(), self.chosen.optimiser.accumulate
+        is_copy = self.copying.is_due(self.read / self.chosen.run.steps)
+        rate = self.optimisers.set_share(self.share(is_copy=is_copy))
+        loss = sum(self.learn(self.copying if is_copy else self.source) for _ in range(batches)) / batches
+        norm = float(self.optimisers.step())
+        self.step += 1
+        if is_copy:
+            self.copying.heard(loss)
+        pace = self.chosen.run.batch_tokens * batches / (time.perf_counter() - began)
+        name = "copy_loss" if is_copy else "loss"
+        return {"step": self.step, name: loss, "lr": rate, "grad_norm": norm, "tokens_per_s": round(pace, 1)}
+
+    def share(self, *, is_copy: bool) -> float:
+        """Return the next step's share of the peak rate; the copy warm-up rises and stays there."""
+        wanted = self.chosen.optimiser
+        if is_copy and not self.copying.is_warm:
+            return self.chosen.copy.rate_share * min(1.0, (self.copying.steps + 1) / max(1, wanted.warmup))
+        return optimizer.share(self.read, self.chosen.run.steps, wanted)
+
+    def learn(self, source: Source) -> float:
+        """Add one batch's gradient; return its loss in nats a token."""
+        run = self.chosen.run
+        length = run.long_length if run.long_length and self.read >= run.long_from * run.steps else run.length
+        inputs, targets = (part.to(self.here.device) for part in source.next(run.batch_tokens // length, length))
+        with self.here.autocast():
+            loss = loss_of(self.model, inputs, targets)
+        (loss / self.chosen.optimiser.accumulate).backward()
+        return float(loss.detach())
+
+    def judge(self) -> dict[str, Any]:
+        """Return the row of a judgement by held-out text; note whether it is the best yet."""
+        run, judge = self.chosen.run, self.chosen.judge
+        size = run.batch_tokens // run.length
+        batches = data.in_order(self.corpus.held_out, size=size, length=run.length, batches=judge.batches)
+        scores = evaluate(self.model, batches, self.here)
+        is_better = scores.loss < self.best - judge.min_gain
+        self.best, self.worse = (scores.loss, 0) if is_better else (self.best, self.worse + 1)
+        figures = {METRIC: scores.loss, "val_perplexity": scores.perplexity, "val_accuracy": scores.accuracy}
+        return {"step": self.step, **figures}
+
+    def sample(self) -> list[tuple[str, str]]:
+        """Return (prompt, text) pairs; their chance is their own, so that training does not notice."""
+        wanted = dataclasses.asdict(self.chosen.sample)
+        prompts, _ = wanted.pop("prompts"), wanted.pop("every")
+        choice = Choice(**wanted, seed=self.chosen.seed + self.step)
+        return list(zip(prompts, generate(self.model, self.corpus.tokenizer, prompts, choice), strict=True))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on, but the weights."""
+        return {
+            "run": {"step": self.step, "best": self.best, "worse": self.worse},
+            "optimisers": self.optimisers.state(),
+            "source": self.source.state(),
+            "copying": self.copying.state(),
+            "chance": torch.get_rng_state(),
+            "fits": fits(self.chosen, self.corpus),
+        }
+
+    def load(self, found: Loaded) -> None:
+        """Go to where a checkpoint stands; Trouble when it is of another training."""
+        state = found.full or {}
+        refuse_other(state["fits"], fits(self.chosen, self.corpus))
+        self.model.load_state_dict(found.weights)
+        self.optimisers.load(state["optimisers"])
+        self.source.load(state["source"])
+        self.copying.load(state["copying"])
+        torch.set_rng_state(state["chance"])
+        self.step, self.best, self.worse = (state["run"][name] for name in ("step", "best", "worse"))
+
+
+def fresh(chosen: Settings, corpus: Corpus) -> Llama:
+    """Return an untrained model as settings describe it."""
+    if chosen.model.init not in INITS:
+        raise Trouble(f"no model.init {chosen.model.init!r}: use {' or '.join(INITS)}", USAGE)
+    model = Llama(preset(chosen.model.preset, vocab_size=corpus.tokenizer.size, context=chosen.model.context))
+    if chosen.model.init == "induction":
+        induction_init.plant(model)
+    return model
+
+
+def copying(chosen: Settings, corpus: Corpus) -> induction_init.Copying:
+    """Return what decides which steps copy: none without a circuit to wake."""
+    has_circuit = chosen.model.init == "induction"
+    wanted = chosen.copy if has_circuit else dataclasses.replace(chosen.copy, until_share=0.0)
+    first, size = len(corpus.tokenizer.specials), corpus.tokenizer.size
+    return induction_init.Copying(wanted, vocab_size=size, first=first, seed=chosen.seed)
+
+
+def fits(chosen: Settings, corpus: Corpus) -> dict[str, str]:
+    """Return what a checkpoint must share with a run that goes on from it."""
+    shared = dataclasses.asdict(chosen)
+    told = {"tokens": corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
+    return {name: json.dumps(shared[name]) for name in FITTING} | told
+
+
+def refuse_other(theirs: dict[str, str], ours: dict[str, str]) -> None:
+    """Raise Trouble when a checkpoint belongs to another training."""
+    known = [name for name in ours if name != LEARNED or name in theirs]  # an older version did not write that one
+    differing = [name for name in known if theirs.get(name) != ours[name]]
+    if differing:
+        raise Trouble(f"the checkpoint has other {', '.join(differing)}: set them as they were, or outputs=ANOTHER")

@@ -1,0 +1,134 @@
+"""Data of a client, checked before anything is computed, in batches of bounded size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinker_local.api_types import Datum, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from tinker_local.api_types import Array
+    from tinker_local.base_models import Base
+    from tinker_local.losses import Loss
+
+TARGETS = "target_tokens"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One datum as it is computed: T tokens, targets (T,) or (T, K), other inputs in the shape of the targets."""
+
+    place: int
+    tokens: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    inputs: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one forward: `ids` (B, T) padded at the right; all else one row for each real token, (N, ...)."""
+
+    examples: list[Example]
+    ids: Tensor
+    real: Tensor | None
+    targets: Tensor
+    inputs: dict[str, Tensor]
+
+    def flat(self, hidden: Tensor) -> Tensor:
+        """Return of (B, T, width) the real tokens, (N, width)."""
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        return rows if self.real is None else rows[self.real]
+
+    def apart(self, rows: Tensor) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the place of each example with its part of `rows` (N, ...)."""
+        parts = rows.split([len(one.tokens) for one in self.examples])
+        for one, part in zip(self.examples, parts, strict=True):
+            yield one.place, part.numpy()
+
+
+def checked(data: Sequence[Datum], loss: Loss, base: Base) -> list[Example]:
+    """Return the data as numbers; RefusedError says which datum is wrong, and how."""
+    if not data:
+        raise RefusedError("no data: give one datum or more")
+    return [example(place, datum, loss, base) for place, datum in enumerate(data)]
+
+
+def example(place: int, datum: Datum, loss: Loss, base: Base) -> Example:
+    """Return one datum as numbers."""
+    where = f"data[{place}]"
+    tokens = ids(f"{where}.model_input", np.asarray(datum.tokens), base.vocabulary)
+    if not 1 <= len(tokens) <= base.about.max_context:
+        raise RefusedError(f"{where} has {len(tokens)} tokens: give 1 to {base.about.max_context}")
+    names_fit(where, datum, loss)
+    targets = ids(f"{where}.{TARGETS}", datum.inputs[TARGETS], base.vocabulary)
+    if len(targets) != len(tokens) or targets.ndim > 1 + loss.is_soft or not targets.size:
+        raise RefusedError(f"{where}.{TARGETS} has shape {targets.shape}: its input has {len(tokens)} tokens")
+    others = [name for name in loss.inputs if name != TARGETS]
+    return Example(place, tokens, targets, {name: numbers(where, name, datum, targets) for name in others})
+
+
+def names_fit(where: str, datum: Datum, loss: Loss) -> None:
+    """Refuse a datum that lacks inputs of its loss, or has others."""
+    missing, odd = set(loss.inputs) - set(datum.inputs), set(datum.inputs) - set(loss.inputs)
+    if missing or odd:
+        fault = f"lacks {', '.join(sorted(missing))}" if missing else f"has {', '.join(sorted(odd))}"
+        raise RefusedError(f"{where} {fault}: this loss takes {', '.join(loss.inputs)}")
+
+
+def ids(where: str, given: Array, vocabulary: int) -> NDArray[np.int64]:
+    """Return token ids; each must be one of the vocabulary."""
+    if given.size and given.dtype.kind not in "iu":
+        raise RefusedError(f"{where} holds {given.dtype}: give token ids as integers")
+    if given.size and not (given.min() >= 0 and given.max() < vocabulary):
+        raise RefusedError(f"{where} has token ids from {given.min()} to {given.max()}: use 0 to {vocabulary - 1}")
+    return given.astype(np.int64)
+
+
+def numbers(where: str, name: str, datum: Datum, targets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return one input of a loss; it must be finite, a number for each target."""
+    given = datum.inputs[name]
+    if given.shape != targets.shape or given.dtype.kind not in "fiu":
+        raise RefusedError(f"{where}.{name} is {given.dtype} {given.shape}: give float32 {targets.shape}")
+    found = given.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise RefusedError(f"{where}.{name} has numbers that are not finite: mend them")
+    return found
+
+
+def batched(examples: Sequence[Example], most_tokens: int, device: torch.device) -> Iterator[Batch]:
+    """Yield all examples, the longest first, in batches of at most `most_tokens` (or of one), padding counted."""
+    waiting = sorted(examples, key=lambda one: (one.targets.shape[1:], -len(one.tokens)))
+    while waiting:
+        first = waiting[0]
+        size = max(1, most_tokens // len(first.tokens))
+        taken = [one for one in waiting[:size] if one.targets.shape[1:] == first.targets.shape[1:]]
+        yield batch(taken, device)
+        waiting = waiting[len(taken) :]
+
+
+def batch(examples: list[Example], device: torch.device) -> Batch:
+    """Return a batch; causal attention needs no mask for padding at the right."""
+    lengths = [len(one.tokens) for one in examples]
+    padded = np.zeros((len(examples), max(lengths)), dtype=np.int64)
+    for row, one in zip(padded, examples, strict=True):
+        row[: len(one.tokens)] = one.tokens
+    real = None
+    if min(lengths) < max(lengths):
+        real = torch.from_numpy(np.flatnonzero(np.arange(max(lengths)) < np.array(lengths)[:, None])).to(device)
+    joined = {name: np.concatenate([one.inputs[name] for one in examples]) for name in examples[0].inputs}
+    return Batch(
+        examples=examples,
+        ids=torch.from_numpy(padded).to(device),
+        real=real,
+        targets=torch.from_numpy(np.concatenate([one.targets for one in examples])).to(device),
+        inputs={name: torch.from_numpy(values).to(device) for name, values in joined.items()},
+    )

@@ -1,0 +1,159 @@
+"""All arithmetic of the local service, by torch; torch is imported when the first model is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import model_registry
+from tinker_local.api_types import About, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tinker_local.api_types import Adam, Answered, Asked, Datum, Lora, LossOutput
+    from tinker_local.base_models import Base
+    from tinker_local.kv_cache import Key, Prefixes
+    from tinker_local.lora import Adapter
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class TorchEngine:
+    """Base models, each loaded once and frozen, with the adapters that take turns on them. For one thread alone."""
+
+    def __init__(
+        self, *, models: Sequence[str] = (), device: str = "auto", threads: int = 1, precision: str = "float32"
+    ) -> None:
+        """`models`: served beside those at home. `threads`: of the processor, 0 for torch's own choice."""
+        if precision not in PRECISIONS:
+            raise RefusedError(f"no precision {precision!r}: use {' or '.join(PRECISIONS)}")
+        self.extra, self.device, self.threads, self.precision = tuple(models), device, threads, precision
+        self.bases: dict[str, Base] = {}
+        self.adapters: dict[str, Adapter] = {}
+        self.prefixes: dict[str, Prefixes] = {}
+
+    def models(self) -> Sequence[About]:
+        """Return the base models that are served; nothing is loaded for it."""
+        return model_registry.listed(self.extra)
+
+    def about(self, base_model: str) -> About:
+        """Return one, also a folder or a hub name that `models` does not list."""
+        return self.bases[base_model].about if base_model in self.bases else model_registry.about(base_model)
+
+    def create(self, adapter: str, base_model: str, lora: Lora) -> None:
+        """Make a fresh adapter: equal seeds give equal weights; it changes nothing before it is trained."""
+        from tinker_local import lora as lora_layers
+
+        if adapter in self.adapters:
+            raise RefusedError(f"there is an adapter {adapter!r} already: drop it, or choose another name")
+        self.adapters[adapter] = lora_layers.fresh(base_model, lora, self.base(base_model).parts)
+
+    def forward_backward(
+        self, adapter: str, data: Sequence[Datum], loss: str, config: Mapping[str, float], *, forward_only: bool
+    ) -> LossOutput:
+        """Add the gradient of a summed loss to those that wait for `optim_step`; `forward_only` adds none."""
+        from tinker_local import train_step
+
+        found = self.found(adapter)
+        base = self.base(found.base_model)
+        return train_step.forward_backward(base, found, data, loss, config, forward_only=forward_only)
+
+    def optim_step(self, adapter: str, adam: Adam) -> dict[str, float]:
+        """Apply the gradients that wait; none waiting is a step with zero gradient."""
+        from tinker_local import train_step
+
+        found = self.found(adapter)
+        before = key(found)
+        metrics = train_step.optim_step(found, adam)
+        self.forget(before)
+        return metrics
+
+    def save(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
+        """Write an adapter into an empty folder (fsynced): a peft folder, plus `optimizer.safetensors` when asked."""
+        from tinker_local import adapter_checkpoint
+
+        found = self.found(adapter)
+        adapter_checkpoint.save(found, self.base(found.base_model).parts, folder, optimizer=optimizer)
+
+    def load(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
+        """Make an adapter as `folder` has it, new or in the place of one on the same base model."""
+        from tinker_local import adapter_checkpoint
+
+        base_model, old = adapter_checkpoint.training(folder)["base_model"], self.adapters.get(adapter)
+        if old and old.base_model != base_model:
+            raise RefusedError(f"{folder} is of {base_model}, the adapter of {old.base_model}: make one of that model")
+        new = adapter_checkpoint.load(folder, self.base(base_model).parts, optimizer=optimizer)
+        self.drop(adapter)
+        self.adapters[adapter] = new
+
+    def drop(self, adapter: str) -> None:
+        """Forget an adapter with all that it holds; one that is not there is no error."""
+        if adapter in self.adapters:
+            found = self.adapters.pop(adapter)
+            self.forget(key(found))
+            for part in found.parts.values():
+                part.worn = None
+
+    def sample(self, base_model: str, adapter: str, asked: Sequence[Asked]) -> list[Answered]:
+        """Answer requests together; `adapter` "" is the base alone.
+
+        With a seed answers are repeatable, whoever else is asked for at the same time.
+        """
+        from tinker_local import lora as lora_layers
+        from tinker_local import sampler
+
+        worn = self.found(adapter) if adapter else None
+        if worn and worn.base_model != base_model:
+            raise RefusedError(f"adapter {adapter!r} is of {worn.base_model}, not of {base_model}")
+        base = self.base(base_model)
+        lora_layers.wear(base.parts, worn)
+        answered: list[Answered] = sampler.sample(
+            base, key(worn) if worn else (base_model, 0), asked, self.prefixes[base_model]
+        )
+        return answered
+
+    def described(self, adapter: str) -> dict[str, Any]:
+        """Return base_model, rank and what else a listing shows."""
+        found = self.found(adapter)
+        trained = {"numbers": found.flat.numel(), "steps": found.steps}
+        return {"base_model": found.base_model, "rank": found.lora.rank, **vars(found.lora), **trained}
+
+    def found(self, adapter: str) -> Adapter:
+        """Return an adapter; RefusedError when there is none by that name."""
+        if adapter not in self.adapters:
+            raise RefusedError(f"no adapter {adapter!r}: create or load it first")
+        return self.adapters[adapter]
+
+    def base(self, name: str) -> Base:
+        """Return a base model, loaded at its first use."""
+        if name not in self.bases:
+            about = model_registry.about(name)
+            from tinker_local import base_models, kv_cache
+
+            device = ready(self.device, self.threads)
+            base = base_models.load(about, device, self.precision)
+            self.bases[name], self.prefixes[name] = base, kv_cache.prefixes_for(base.device)
+        return self.bases[name]
+
+    def forget(self, old: Key) -> None:
+        """Free the prefixes of weights that are no more."""
+        self.prefixes[old[0]].forget(old)
+
+
+def key(adapter: Adapter) -> Key:
+    """Return what tells these weights from all others."""
+    return adapter.base_model, adapter.version
+
+
+def ready(device: str, threads: int) -> str:
+    """Return the device that is meant, with the threads set; RefusedError when it is not here."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in {"cpu", "cuda"} or (device == "cuda" and not torch.cuda.is_available()):
+        raise RefusedError(f"no device {device!r} here: use cpu")
+    return device

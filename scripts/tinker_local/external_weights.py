@@ -1,0 +1,101 @@
+"""Weights for other programs: a peft folder saved beside the checkpoints, fetched file by file by signed addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fastapi.responses import FileResponse
+
+from tinker_local import management_routes, training_routes
+from tinker_local import storage as stored
+from tinker_local.api_types import AbsentError, RefusedError, StatusError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastapi import Request
+
+    from tinker_local.sessions import Desk
+    from tinker_local.storage import Place
+
+KIND = "external_weights"
+OWN = {stored.ABOUT, "training.json"}  # what this service alone reads
+SIGNED_S = 3600
+FILE = f"/training_runs/{{run}}/checkpoints/{KIND}/{{name}}/files/{{file}}"
+URLS = management_routes.CHECKPOINT + "/external_weights_urls"
+
+
+def save_external(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise an adapter in peft's form."""
+    if request.age_encryption_recipients:
+        raise StatusError(422, "age_encryption_recipients is not served here: leave it out, and encrypt what you fetch")
+    return training_routes.save(desk, request, KIND, request.path)
+
+
+async def urls(desk: Desk, request: Request) -> dict[str, Any]:
+    """Name an address for each file of external weights; whoever has it may fetch the file for an hour."""
+    where = exported(desk, request)
+    until = int(desk.store.clock()) + SIGNED_S
+    found = {path.name: signed(desk, request, where, path.name, until) for path in parts(desk, where)}
+    return {"urls": found, "expires": stored.moment(until)}
+
+
+def exported(desk: Desk, request: Request) -> Place:
+    """Return the external weights that a path names; other checkpoints are refused."""
+    where = management_routes.named(desk, request)
+    if where.kind != KIND:
+        raise RefusedError(
+            f"{where} cannot be fetched as it is: save_weights_external, or `tinker checkpoint download`"
+        )
+    return where
+
+
+def place(request: Request) -> Place:
+    """Return the external weights that an address names, there or not."""
+    given = request.path_params
+    return stored.place(f"{stored.PREFIX}{given['run']}/{KIND}/{given['name']}")
+
+
+def parts(desk: Desk, where: Place) -> list[Path]:
+    """Return the files of external weights."""
+    found = sorted(desk.store.at(where).iterdir())
+    return [path for path in found if path.name not in OWN and path.is_file() and not path.is_symlink()]
+
+
+def signed(desk: Desk, request: Request, where: Place, file: str, until: int) -> str:
+    """Return the address of one file."""
+    base = str(request.base_url).rstrip("/")
+    path = "/".join(quote(one, safe="") for one in (where.run, "checkpoints", where.kind, where.name, "files", file))
+    seal = signature(request.app.state.token, desk, where, file, str(until))
+    return f"{base}/api/v1/training_runs/{path}?expires={until}&signature={seal}"
+
+
+def signature(token: str, desk: Desk, where: Place, file: str, until: str) -> str:
+    """Return what only this service can write: for one file of one save of one checkpoint, until a moment."""
+    saved = (desk.store.checkpoint(where) or {}).get("time")
+    said = f"{where}\n{saved}\n{file}\n{until}"
+    return hmac.new(token.encode(), said.encode(), hashlib.sha256).hexdigest()
+
+
+async def fetch(desk: Desk, request: Request) -> FileResponse:
+    """Send one file, part by part; the signature of its address takes the place of the key."""
+    where, file = place(request), str(request.path_params["file"])
+    refuse_unsigned(desk, request, where, file)
+    found = next((path for path in parts(desk, where) if path.name == file), None)
+    if found is None:
+        raise AbsentError(f"{where} has no file {file!r}: ask for its addresses again")
+    return FileResponse(found, media_type="application/octet-stream")
+
+
+def refuse_unsigned(desk: Desk, request: Request, where: Place, file: str) -> None:
+    """Refuse an address that this service did not write, or wrote too long ago."""
+    asked = request.query_params
+    until, given = asked.get("expires", ""), asked.get("signature", "")
+    wanted = signature(request.app.state.token, desk, where, file, until)
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode()):
+        raise StatusError(403, "not an address of this service, or one of weights that are gone: ask for a new one")
+    if int(until) <= desk.store.clock():
+        raise StatusError(403, "this address has expired: ask for a new one")

@@ -1,0 +1,171 @@
+"""Low-rank updates that take turns on one frozen base model."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinker_local.api_types import Lora, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ALPHA = 32.0  # the update is scaled by ALPHA / rank, so a learning rate fits all ranks
+MOST_RANK = 1024
+BLOCK = re.compile(r"(^|\.)(layers|h|blocks)\.\d+\.")
+VERSIONS = itertools.count(1)
+
+
+class LoraLinear(nn.Linear):  # type: ignore[misc]
+    """A linear layer that wears the update of at most one adapter: x W' + scale (x down') up'."""
+
+    def __init__(self, around: nn.Linear) -> None:
+        """Share the weights of `around`: a tied embedding stays tied, and never feels the update."""
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = around.in_features, around.out_features
+        self.weight, self.bias = around.weight, around.bias
+        self.worn: tuple[Tensor, Tensor, float] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., out_features); the update is added in place, in one product."""
+        if self.worn is None:
+            return functional.linear(x, self.weight, self.bias)
+        down, up, scale = self.worn
+        flat = x.reshape(-1, self.in_features)
+        out = functional.linear(flat, self.weight, self.bias)
+        out.addmm_(functional.linear(flat, down), up.t(), alpha=scale)
+        return out.view(*x.shape[:-1], self.out_features)
+
+
+def open_parts(model: nn.Module) -> dict[str, LoraLinear]:
+    """Make each layer that may be trained a LoraLinear, in the model's order; return them by name."""
+    head = model.get_output_embeddings()
+    parts = {}
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.Linear and (module is head or BLOCK.search(name)):
+            parts[name] = LoraLinear(module)
+            owner, _, last = name.rpartition(".")
+            setattr(model.get_submodule(owner), last, parts[name])
+    return parts
+
+
+def kind(name: str) -> str:
+    """Return which of a Lora's three switches a layer belongs to."""
+    block = BLOCK.search(name)
+    if not block:
+        return "unembed"
+    return "attn" if "attn" in name[block.end() :] or "attention" in name[block.end() :] else "mlp"
+
+
+def chosen(parts: Mapping[str, LoraLinear], lora: Lora) -> dict[str, LoraLinear]:
+    """Return the layers that a Lora trains; RefusedError when it asks for none or for an odd rank."""
+    if not 1 <= lora.rank <= MOST_RANK:
+        raise RefusedError(f"no LoRA of rank {lora.rank}: use 1 to {MOST_RANK}")
+    wanted = {"attn": lora.train_attn, "mlp": lora.train_mlp, "unembed": lora.train_unembed}
+    found = {name: part for name, part in parts.items() if wanted[kind(name)]}
+    if not found:
+        raise RefusedError("nothing to train: set one of train_attn, train_mlp, train_unembed")
+    return found
+
+
+@dataclass
+class Adapter:
+    """One LoRA: all its numbers lie in `flat` (float32), the matrices are views of it.
+
+    `pending` holds the gradients that wait for a step, None when none waits.
+    """
+
+    base_model: str
+    lora: Lora
+    parts: dict[str, LoraLinear]
+    flat: nn.Parameter
+    pairs: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    version: int = field(default_factory=VERSIONS.__next__)
+    steps: int = 0
+    scratch: Tensor | None = None
+    pending: Tensor | None = None
+    optimizer: Any = None
+
+    @property
+    def scale(self) -> float:
+        """By what the product of the two matrices is multiplied."""
+        return ALPHA / self.lora.rank
+
+    def matrices(self) -> Iterator[Tensor]:
+        """Yield down and up of each layer, in the order of `flat`."""
+        for pair in self.pairs.values():
+            yield from pair
+
+    def changed(self) -> None:
+        """Note new weights: whatever was remembered of the old ones is stale."""
+        self.version = next(VERSIONS)
+
+    def open_gradients(self) -> Tensor:
+        """Return a zeroed buffer that backward fills, (numbers,): each matrix's gradient is a view of it."""
+        if self.scratch is None:
+            self.scratch = torch.zeros_like(self.flat)
+            for matrix, gradient in zip(self.matrices(), views(self.scratch, self.matrices()), strict=True):
+                matrix.grad = gradient
+        else:
+            self.scratch.zero_()
+        return self.scratch
+
+    def keep_gradients(self) -> None:
+        """Add what backward filled to the gradients that wait."""
+        if self.pending is None:
+            self.pending = torch.zeros_like(self.flat)
+        self.pending += self.scratch
+
+
+def views(flat: Tensor, like: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield parts of `flat`, one after the other, in the shapes of `like`."""
+    start = 0
+    for one in like:
+        yield flat[start : start + one.numel()].view(one.shape)
+        start += one.numel()
+
+
+def empty(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapter:
+    """Return an adapter of zeros, which changes nothing."""
+    found = chosen(parts, lora)
+    sizes = {name: lora.rank * (part.in_features + part.out_features) for name, part in found.items()}
+    device = next(iter(found.values())).weight.device
+    flat = nn.Parameter(torch.zeros(sum(sizes.values()), device=device))
+    adapter, start = Adapter(base_model, lora, found, flat), 0
+    for name, part in found.items():
+        both, middle = flat.detach()[start : start + sizes[name]], lora.rank * part.in_features
+        down, up = both[:middle].view(lora.rank, -1), both[middle:].view(-1, lora.rank)
+        adapter.pairs[name] = (down.requires_grad_(), up.requires_grad_())
+        start += sizes[name]
+    return adapter
+
+
+def fresh(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapter:
+    """Return an adapter as training begins: `down` uniform by its seed alone, `up` zero."""
+    adapter = empty(base_model, lora, parts)
+    seed = lora.seed if lora.seed is not None else int.from_bytes(os.urandom(7), "little")
+    drawn = torch.Generator().manual_seed(seed % 2**63)
+    with torch.no_grad():
+        for down, _ in adapter.pairs.values():
+            bound = 1 / math.sqrt(down.shape[1])
+            down.copy_(torch.empty(down.shape).uniform_(-bound, bound, generator=drawn))
+    return adapter
+
+
+def wear(parts: Mapping[str, LoraLinear], adapter: Adapter | None) -> None:
+    """Put an adapter on its base model, in the base's precision; None takes any off."""
+    pairs = adapter.pairs if adapter else {}
+    for name, part in parts.items():
+        if adapter and name in pairs:
+            down, up = (one.to(part.weight.dtype) for one in pairs[name])
+            part.worn = (down, up, adapter.scale)
+        else:
+            part.worn = None

@@ -1,0 +1,163 @@
+"""What a client can list, describe, delete: models, training runs, checkpoints, sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import storage as stored
+from tinker_local.api_types import AbsentError, RefusedError
+from tinker_local.request_parsing import json_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastapi import Request
+
+    from tinker_local.api_types import About
+    from tinker_local.sessions import Desk
+    from tinker_local.storage import Place
+
+MOST_LISTED = 1000
+
+
+def model(one: About) -> dict[str, Any]:
+    """Describe a base model."""
+    return {"model_name": one.name, "max_context_length": one.max_context, "trainable": True, "sampleable": True}
+
+
+def page(request: Request) -> tuple[int, int]:
+    """Return offset and limit of a listing."""
+    try:
+        offset, limit = int(request.query_params.get("offset", 0)), int(request.query_params.get("limit", 100))
+    except ValueError as error:
+        raise RefusedError("offset and limit must be whole numbers") from error
+    if offset < 0 or not 0 <= limit <= MOST_LISTED:
+        raise RefusedError(f"offset must be 0 or more, limit 0 to {MOST_LISTED}")
+    return offset, limit
+
+
+def cut(request: Request, found: list[Any]) -> tuple[list[Any], dict[str, int]]:
+    """Return the part of a listing that is asked for, with where it is."""
+    offset, limit = page(request)
+    return found[offset : offset + limit], {"offset": offset, "limit": limit, "total_count": len(found)}
+
+
+async def training_runs(desk: Desk, request: Request) -> dict[str, Any]:
+    """List training runs, the newest first."""
+    shown, cursor = cut(request, desk.store.runs())
+    return {"training_runs": [described(desk, run) for run in shown], "cursor": cursor}
+
+
+def known(desk: Desk, request: Request) -> str:
+    """Return the run that a path names; RefusedError when there is none."""
+    run = str(request.path_params["run"])
+    if desk.store.run(run) is None:
+        raise AbsentError(f"no training run {run!r}")
+    return run
+
+
+async def training_run(desk: Desk, request: Request) -> dict[str, Any]:
+    """Describe a training run."""
+    return described(desk, known(desk, request))
+
+
+def described(desk: Desk, run: str) -> dict[str, Any]:
+    """Return a training run as listings show it."""
+    about = desk.store.run(run) or {}
+    there = shown_checkpoints(desk, run)
+    newest = {
+        kind: next((one for one in there if one["checkpoint_type"] == kind), None) for kind in stored.KINDS.values()
+    }
+    return {
+        "training_run_id": run,
+        "base_model": about["base_model"],
+        "model_owner": "local",
+        "is_lora": True,
+        "lora_rank": about["lora"]["rank"],
+        "last_request_time": there[0]["time"] if there else stored.moment(about["begun"]),
+        "last_checkpoint": newest["training"],
+        "last_sampler_checkpoint": newest["sampler"],
+        "user_metadata": about["user_metadata"],
+    }
+
+
+def shown_checkpoints(desk: Desk, run: str) -> list[dict[str, Any]]:
+    """Return a run's checkpoints that have a name, the newest first."""
+    found = desk.store.checkpoints(run)
+    return [stored.listed(where, about) for where, about in found if not about.get("ephemeral")]
+
+
+async def checkpoints(desk: Desk, request: Request) -> dict[str, Any]:
+    """List a run's checkpoints."""
+    return {"checkpoints": shown_checkpoints(desk, known(desk, request)), "cursor": None}
+
+
+async def all_checkpoints(desk: Desk, request: Request) -> dict[str, Any]:
+    """List the checkpoints of all runs, the newest first."""
+    found = [one for run in desk.store.runs() for one in shown_checkpoints(desk, run)]
+    shown, cursor = cut(request, sorted(found, key=lambda one: str(one["time"]), reverse=True))
+    return {"checkpoints": shown, "cursor": cursor}
+
+
+def named(desk: Desk, request: Request) -> Place:
+    """Return the checkpoint that a path names, there for sure."""
+    where = stored.place(stored.PREFIX + "/".join(request.path_params[name] for name in ("run", "kind", "name")))
+    if desk.store.checkpoint(where) is None:
+        raise AbsentError(f"no checkpoint {where}")
+    return where
+
+
+async def delete_checkpoint(desk: Desk, request: Request) -> dict[str, Any]:
+    """Delete a checkpoint."""
+    desk.store.delete(named(desk, request))
+    return {}
+
+
+async def set_ttl(desk: Desk, request: Request) -> dict[str, Any]:
+    """Set or end the life of a checkpoint."""
+    where, given = named(desk, request), await json_of(request, desk.bounds.body_bytes)
+    seconds = given.get("ttl_seconds")
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int)):
+        raise RefusedError("ttl_seconds must be a whole number, or null")
+    stored.refuse_ttl(seconds)
+    desk.store.change(where, expires=None if seconds is None else desk.store.clock() + seconds)
+    return {}
+
+
+async def weights_info(desk: Desk, request: Request) -> dict[str, Any]:
+    """Describe a checkpoint so that a training can go on from it."""
+    path = (await json_of(request, desk.bounds.body_bytes)).get("tinker_path")
+    _, about = desk.store.found(path if isinstance(path, str) else "")
+    lora = {name: about["lora"][name] for name in ("train_unembed", "train_mlp", "train_attn")}
+    return {"base_model": about["base_model"], "is_lora": True, "lora_rank": about["lora"]["rank"], **lora}
+
+
+async def sessions(desk: Desk, request: Request) -> dict[str, Any]:
+    """List sessions."""
+    return {"sessions": cut(request, desk.store.names("sessions"))[0]}
+
+
+async def session(desk: Desk, request: Request) -> dict[str, Any]:
+    """Describe a session."""
+    name = str(request.path_params["session"])
+    about = desk.store.read("sessions", name)
+    if about is None:
+        raise AbsentError(f"no session {name!r}")
+    runs = [run for run in desk.store.runs() if run.startswith(f"{name}:")]
+    samplers = [one for one in desk.store.names("samplers") if one.startswith(f"{name}:")]
+    said = {"training_run_ids": runs, "sampler_ids": samplers}
+    return {**said, "user_metadata": about["user_metadata"], "display_name": about["display_name"]}
+
+
+CHECKPOINT = "/training_runs/{run}/checkpoints/{kind}/{name}"
+ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] = (
+    ("GET", "/training_runs", training_runs),
+    ("GET", "/training_runs/{run}", training_run),
+    ("GET", "/training_runs/{run}/checkpoints", checkpoints),
+    ("GET", "/checkpoints", all_checkpoints),
+    ("DELETE", CHECKPOINT, delete_checkpoint),
+    ("PUT", CHECKPOINT + "/ttl", set_ttl),
+    ("POST", "/weights_info", weights_info),
+    ("GET", "/sessions", sessions),
+    ("GET", "/sessions/{session}", session),
+)

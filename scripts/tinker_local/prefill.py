@@ -1,0 +1,192 @@
+"""Reads prompts into keys and values: the beginning that they share once, the rest side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tinker_local.api_types import Likeliest
+from tinker_local.kv_cache import LEAST, Prefix, Room, common
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tinker_local.base_models import Base
+    from tinker_local.kv_cache import Key, Prefixes
+
+Prompt = tuple[int, ...]
+MOST_LOGITS = 2**24  # numbers held at once while prompts are scored
+
+
+@dataclass
+class Filled:
+    """A batch that was read: `last` (B, width) gives the next token, `places` (B, slots) say who is in which slot.
+
+    A place is a token's position, -1 padding; None where no row has padding.
+    """
+
+    room: Room
+    last: Tensor
+    position: Tensor
+    places: Tensor | None
+
+    def select(self, rows: Sequence[int]) -> Filled:
+        """Return these rows, which may repeat."""
+        spots = torch.tensor(rows, device=self.position.device)
+        places = self.places[spots] if self.places is not None else None
+        return Filled(self.room.select(spots), self.last[spots], self.position[spots], places)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is scored of a prompt: its tokens from `first` on, 1 or more, with the `top` likeliest in their places."""
+
+    first: int
+    top: int
+
+    def with_other(self, other: Wanted | None) -> Wanted:
+        """Return what serves both."""
+        return Wanted(min(self.first, other.first), max(self.top, other.top)) if other else self
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the tokens of a prompt from `first` on log p (N,), and the K likeliest in their places (N, K)."""
+
+    first: int
+    own: Tensor
+    ids: Tensor
+    values: Tensor
+
+    def after(self, other: Scores | None) -> Scores:
+        """Return these behind those of earlier tokens."""
+        if other is None:
+            return self
+        pairs = ((other.own, self.own), (other.ids, self.ids), (other.values, self.values))
+        return Scores(other.first, *(torch.cat(pair) for pair in pairs))
+
+    def own_from(self, first: int) -> tuple[float | None, ...]:
+        """Return log p of every token; None before `first`."""
+        return (*[None] * first, *self.own[first - self.first :].tolist())
+
+    def likeliest(self, first: int, count: int) -> Likeliest:
+        """Return the `count` likeliest in each place from `first` on."""
+        ids, values = (part[first - self.first :, :count].numpy() for part in (self.ids, self.values))
+        return Likeliest(first, ids, values)
+
+
+@dataclass
+class Reader:
+    """Reads prompts with one version of a model, and scores what is `wanted` of them."""
+
+    base: Base
+    key: Key
+    prefixes: Prefixes
+    wanted: Mapping[Prompt, Wanted]
+    scores: dict[Prompt, Scores] = field(default_factory=dict)
+
+    def read(self, prompts: Sequence[Prompt], ahead: int) -> Filled:
+        """Return the state after each prompt, with place for `ahead` tokens more."""
+        prefix = self.shared(prompts)
+        known = len(prefix.tokens) if prefix else 0
+        longest = max(map(len, prompts)) - known
+        capacity = known + longest + ahead
+        room = prefix.room(len(prompts), capacity) if prefix else Room(capacity)
+        pads = torch.tensor([longest - (len(one) - known) for one in prompts], device=self.base.device)[:, None]
+        column = torch.arange(longest, device=self.base.device)
+        own = torch.where(column >= pads, known + column - pads, -1)
+        rows = [(0,) * (longest + known - len(one)) + one[known:] for one in prompts]
+        places = None
+        if bool(pads.any()):
+            before = torch.arange(known, device=self.base.device).expand(len(prompts), -1)
+            places = torch.cat([before, own], -1)
+        hidden = self.forward(rows, room, own.clamp_min(0), places)
+        self.remember(prompts, prefix, hidden)
+        return Filled(room, hidden[:, -1], own[:, -1:], places)
+
+    def go_on(self, state: Filled, tokens: Tensor) -> None:
+        """Read one more token of each row."""
+        state.position = (state.position + 1).clamp_max(self.base.about.max_context - 1)
+        if state.places is not None:
+            state.places = torch.cat([state.places, state.position], -1)
+        mask = masks(self.base, state.places, state.position)
+        more = {"past_key_values": state.room, "use_cache": True, "attention_mask": mask}
+        state.last = self.base.hidden(tokens[:, None], position_ids=state.position, **more)[:, -1]
+
+    def shared(self, prompts: Sequence[Prompt]) -> Prefix | None:
+        """Return what all prompts begin with, kept from before or computed now; at least one token of each is left."""
+        length = min(common(prompts), min(map(len, prompts)) - 1)
+        tokens = prompts[0][:length]
+        known = self.prefixes.best(self.key, tokens)
+        done = len(known.tokens) if known else 0
+        if length - done < LEAST:
+            return known
+        room = known.room(1, length) if known else Room(length)
+        positions = torch.arange(done, length, device=self.base.device)[None]
+        hidden = self.forward([tokens[done:]], room, positions, None)[0]
+        whole = torch.cat([known.hidden, hidden]) if known else hidden
+        prefix = Prefix(tokens, room.first(length), whole)
+        self.prefixes.keep(self.key, prefix)
+        return prefix
+
+    def forward(self, rows: Sequence[Prompt], room: Room, positions: Tensor, places: Tensor | None) -> Tensor:
+        """Return the hidden states of rows of equal length, (B, T, width); the room takes their keys and values."""
+        ids = torch.tensor(rows, device=self.base.device)
+        more = {"past_key_values": room, "use_cache": True, "attention_mask": masks(self.base, places, positions)}
+        return self.base.hidden(ids, position_ids=positions, **more)
+
+    def remember(self, prompts: Sequence[Prompt], prefix: Prefix | None, hidden: Tensor) -> None:
+        """Score those prompts that are wanted; what they share is scored once."""
+        known = len(prefix.tokens) if prefix else 1  # tokens that are shared; the first one has no score
+        todo = {row: self.wanted[prompt] for row, prompt in enumerate(prompts) if prompt in self.wanted}
+        top = max((one.top for one in todo.values()), default=0)
+        first = min((one.first for one in todo.values()), default=known)
+        start = None
+        if prefix and first < known:
+            start = self.score(first, prefix.hidden[first - 1 : -1], prefix.tokens[first:], top)
+        for row, wanted in todo.items():
+            prompt, begin = prompts[row], max(wanted.first, known)
+            own = hidden[row, known - len(prompt) :] if prefix else hidden[row, -len(prompt) :]
+            states = torch.cat([prefix.hidden[-1:], own]) if prefix else own
+            found = self.score(begin, states[begin - known : -1], prompt[begin:], top)
+            self.scores[prompt] = found.after(start) if begin == known else found
+
+    def score(self, first: int, hidden: Tensor, targets: Prompt, top: int) -> Scores:
+        """Return the scores of tokens (N,) from place `first` on, seen from the states (N, width) before each."""
+        size = max(1, MOST_LOGITS // self.base.vocabulary)
+        asked = torch.tensor(targets, dtype=torch.long, device=self.base.device)
+        parts = []
+        for some, tokens in zip(hidden.split(size), asked.split(size), strict=True):
+            logprobs = self.base.logits(some).log_softmax(-1)
+            values, ids = logprobs.topk(top)
+            parts.append((logprobs.gather(-1, tokens[:, None])[:, 0], ids.int(), values))
+        own, ids, values = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        return Scores(first, own.float(), ids, values.float())
+
+
+def masks(base: Base, places: Tensor | None, positions: Tensor) -> Any:
+    """Return what each query may look at, in the form that the model takes; None where transformers knows by itself.
+
+    A query looks at places from 0 to its own; padding sits at the first place, where there is always somebody.
+    """
+    if places is None:
+        return None
+    config = base.model.config.get_text_config()
+    query, there = positions[:, None, :, None], places[:, None, None, :]
+    causal = (there >= 0) & (there <= query)
+    window = getattr(config, "sliding_window", None)
+    near = causal & (query - there < window) if window else causal
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        return {"full_attention": added(base, causal), "sliding_attention": added(base, near)}
+    return added(base, near)
+
+
+def added(base: Base, mask: Tensor) -> Tensor:
+    """Return a mask as the model's attention takes it: numbers to add, unless it takes truth."""
+    if base.model.config._attn_implementation == "sdpa":  # noqa: SLF001 - nowhere else is it told
+        return mask
+    zero = torch.zeros((), dtype=base.model.dtype, device=mask.device)
+    return torch.where(mask, zero, torch.finfo(base.model.dtype).min)

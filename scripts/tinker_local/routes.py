@@ -1,0 +1,199 @@
+"""The service's routes: who asks, what the body is, what is sent back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from typing import TYPE_CHECKING, Any
+
+import fastapi
+from fastapi import Request, Response
+from pydantic import ValidationError
+from tinker import types
+
+from tinker_local import codec, external_weights, management_routes, sampling_routes, training_routes
+from tinker_local.api_types import AbsentError, RefusedError, StatusError
+from tinker_local.futures import JSON, as_json
+from tinker_local.request_parsing import body_of, json_of
+from tinker_local.sessions import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tinker_local.api_types import Engine
+    from tinker_local.limits import Bounds
+    from tinker_local.storage import Store
+
+API = "/api/v1"
+SIMPLE = {  # keeps the SDK on one path: no tokens of its own, no compression, one future at a time
+    "pjwt_auth_enabled": False,
+    "parallel_fwdbwd_chunks": False,
+    "proto_compress_fwdbwd": False,
+    "sample_use_retrieve_futures": False,
+    "sample_enable_stuck_detection": False,
+    "custom_loss_server_side": False,
+    "sample_join_sampling_session": False,
+    "use_pyqwest_transport": False,
+}
+
+
+def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fastapi.FastAPI:
+    """Return the service; its worker lives as long as it does."""
+    desk = Desk(engine, store, bounds)
+
+    @contextlib.asynccontextmanager
+    async def living(_app: fastapi.FastAPI) -> AsyncIterator[None]:
+        desk.worker.thread.start()
+        sweeping = asyncio.create_task(sweep(desk))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            desk.worker.close()  # in this thread: at the end of a script no other one can be had
+
+    app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk, app.state.token = desk, token
+    for method, path, act in ROUTES:
+        app.add_api_route(API + path, answering(act, desk, token), methods=[method])
+    app.add_api_route(API + external_weights.FILE, answering(external_weights.fetch, desk, None), methods=["GET"])
+    app.add_api_route(f"{API}/healthz", healthy, methods=["GET"])
+    return app
+
+
+async def healthy() -> dict[str, str]:
+    """Tell that the service is there; needs no token."""
+    return {"status": "ok"}
+
+
+async def sweep(desk: Desk) -> None:
+    """Forget what is over, again and again."""
+    while True:
+        await asyncio.sleep(desk.bounds.sweep_s)
+        desk.sweep()
+
+
+def answering(
+    act: Callable[..., Awaitable[Any]], desk: Desk, token: str | None
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route's function: checks the token if there is one, turns what is wrong into a status with words."""
+
+    async def answer(request: Request) -> Response:
+        given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token is not None and not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
+            return said(401, "not this service's API key: set TINKER_API_KEY to the one that it was started with")
+        try:
+            found = await act(desk, request)
+        except StatusError as error:
+            return said(error.status, str(error))
+        except ValidationError as error:
+            return said(422, short(error))
+        except RefusedError as error:
+            return said(404 if isinstance(error, AbsentError) else 400, str(error))
+        return found if isinstance(found, Response) else Response(as_json(found).body, media_type=JSON)
+
+    return answer
+
+
+def said(status: int, words: str) -> Response:
+    """Return an error as the SDK shows it."""
+    return Response(as_json({"detail": words}).body, status, media_type=JSON)
+
+
+def short(error: ValidationError) -> str:
+    """Return what is wrong with a body, the first three faults."""
+    faults = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()[:3]]
+    return "; ".join(faults)
+
+
+def takes(kind: Any, act: Callable[[Desk, Any], Any]) -> Callable[[Desk, Request], Awaitable[Any]]:
+    """Return a route whose body is one of the SDK's own classes."""
+
+    async def read(desk: Desk, request: Request) -> Any:
+        return act(desk, kind.model_validate(await json_of(request, desk.bounds.body_bytes)))
+
+    return read
+
+
+async def client_config(desk: Desk, request: Request) -> dict[str, Any]:
+    """Tell the SDK how to behave; it must be the one that this service was written for."""
+    await json_of(request, desk.bounds.body_bytes)
+    return SIMPLE
+
+
+async def dynamic_config(desk: Desk, request: Request) -> dict[str, Any]:
+    """Tell the SDK when to ask again."""
+    await json_of(request, desk.bounds.body_bytes)
+    return {"refresh_interval_sec": 600}
+
+
+async def telemetry(desk: Desk, request: Request) -> dict[str, Any]:
+    """Take what the SDK tells of itself, and forget it."""
+    await body_of(request, desk.bounds.body_bytes)
+    return {"status": "accepted"}
+
+
+async def finish(desk: Desk, request: Request) -> dict[str, Any]:
+    """End a session."""
+    given = await json_of(request, desk.bounds.body_bytes)
+    reason = given.get("reason")
+    kind = reason.get("type") if isinstance(reason, dict) else reason
+    desk.finish(request.path_params["session"], str(kind or "finished")[:100])
+    return {}
+
+
+async def forward_backward(desk: Desk, request: Request) -> dict[str, Any]:
+    """Promise a loss."""
+    return training_routes.forward_backward(desk, codec.loss_request(await body_of(request, desk.bounds.body_bytes)))
+
+
+async def retrieve_future(desk: Desk, request: Request) -> Response:
+    """Wait for an answer, within bounds; 408 asks to come again, 410 says that it is no longer kept."""
+    wanted = types.FutureRetrieveRequest.model_validate(await json_of(request, desk.bounds.body_bytes))
+    promise = desk.promises.get(wanted.request_id)
+    if promise is None:
+        return said(410, f"request {wanted.request_id} is not known here: it was forgotten, or the service began anew")
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(promise.arrived.wait(), desk.bounds.poll_s)
+    if promise.reply is None:
+        return Response(as_json({"type": "try_again", "queue_state": "active"}).body, 408, media_type=JSON)
+    return Response(promise.reply.body, media_type=promise.reply.media)
+
+
+async def capabilities(desk: Desk, _request: Request) -> dict[str, Any]:
+    """List the base models."""
+    return {"supported_models": [management_routes.model(one) for one in desk.engine.models()]}
+
+
+async def sampler(desk: Desk, request: Request) -> dict[str, Any]:
+    """Describe a sampler."""
+    return sampling_routes.sampler(desk, request.path_params["sampler"])
+
+
+ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] = (
+    ("POST", "/client/config", client_config),
+    ("POST", "/client/dynamic_config", dynamic_config),
+    ("POST", "/telemetry", telemetry),
+    ("GET", "/get_server_capabilities", capabilities),
+    ("POST", "/create_session", takes(types.CreateSessionRequest, Desk.create_session)),
+    (
+        "POST",
+        "/session_heartbeat",
+        takes(types.SessionHeartbeatRequest, lambda desk, one: desk.heartbeat(one.session_id)),
+    ),
+    ("POST", "/sessions/{session}/finish", finish),
+    ("POST", "/create_model", takes(types.CreateModelRequest, training_routes.create_model)),
+    ("POST", "/get_info", takes(types.GetInfoRequest, lambda desk, one: training_routes.info(desk, one.model_id))),
+    ("POST", "/forward_backward", forward_backward),
+    ("POST", "/optim_step", takes(types.OptimStepRequest, training_routes.optim_step)),
+    ("POST", "/save_weights", takes(types.SaveWeightsRequest, training_routes.save_weights)),
+    ("POST", "/save_weights_for_sampler", takes(types.SaveWeightsForSamplerRequest, training_routes.save_for_sampler)),
+    ("POST", "/save_weights_external", takes(types.SaveWeightsExternalRequest, external_weights.save_external)),
+    ("GET", external_weights.URLS, external_weights.urls),
+    ("POST", "/load_weights", takes(types.LoadWeightsRequest, training_routes.load_weights)),
+    ("POST", "/create_sampling_session", takes(types.CreateSamplingSessionRequest, sampling_routes.create_sampler)),
+    ("GET", "/samplers/{sampler}", sampler),
+    ("POST", "/asample", takes(types.SampleRequest, sampling_routes.sample)),
+    ("POST", "/retrieve_future", retrieve_future),
+    *management_routes.ROUTES,
+)

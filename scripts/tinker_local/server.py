@@ -1,0 +1,217 @@
+"""Starts the service: by itself, or inside a script that has no other."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import files
+from tinker_local.errors import USAGE, Trouble
+from tinker_local.results import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import uvicorn
+
+    from tinker_local.api_types import Engine
+
+HOST = "127.0.0.1"
+STATE = Path("outputs/tinker")
+SERVICE, TOKEN, LOCK = "service.json", "token", "lock"
+READY_S, END_S = 60.0, 15.0
+NONE_YET = "no model yet: scripts/make_base_model.py makes one in minutes, --model FOLDER names another"
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service is, and its key."""
+
+    url: str
+    token: str
+
+
+@contextlib.contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold a state folder for one service; Trouble when another has it."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / LOCK).open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Trouble(f"another service has {state}: use that one, or set --state to another folder") from error
+        try:
+            yield
+        finally:
+            (state / SERVICE).unlink(missing_ok=True)
+
+
+def token_of(state: Path, environ: str | None) -> str:
+    """Return the service's key: the environment's, else one of its own, kept where only its owner reads."""
+    if environ:
+        return environ
+    path = state / TOKEN
+    if not path.exists() or not path.read_text(encoding="utf-8").strip():
+        beside = state / f".{TOKEN}"
+        beside.unlink(missing_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w", encoding="utf-8") as out:
+            out.write(f"tml-local-{secrets.token_urlsafe(24)}")
+        os.replace(beside, path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def bound(port: int) -> socket.socket:
+    """Return a listening socket on the loopback; Trouble when the port is taken."""
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        raise Trouble(f"port {port} cannot be used ({error}): choose another with --port, 0 for any", USAGE) from error
+
+
+def prepared(engine: Engine, state: Path, token: str) -> uvicorn.Server:
+    """Return the server, not yet running."""
+    import uvicorn
+
+    from tinker_local.limits import Bounds
+    from tinker_local.routes import create
+    from tinker_local.storage import Store
+
+    app = create(engine, store=Store(state), token=token, bounds=Bounds())
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, ws="none")
+    return uvicorn.Server(config)
+
+
+def note(state: Path, url: str, *, is_own_token: bool) -> None:
+    """Tell scripts that come later where the service is."""
+    files.write_json(state / SERVICE, {"url": url, "pid": os.getpid(), "has_token": is_own_token})
+
+
+def running(state: Path) -> Address | None:
+    """Return the service that has a state folder, None when none answers there."""
+    import urllib.request
+
+    try:
+        about: dict[str, Any] = json.loads((state / SERVICE).read_text(encoding="utf-8"))
+        token = (state / TOKEN).read_text(encoding="utf-8").strip() if about["has_token"] else ""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
+        with direct.open(f"{about['url']}/api/v1/healthz", timeout=5) as answer:
+            is_there = answer.status == 200
+    except (OSError, ValueError, KeyError):
+        return None
+    if not token:
+        raise Trouble(f"the service at {about['url']} has a key of its own: set TINKER_BASE_URL and TINKER_API_KEY")
+    return Address(about["url"], token) if is_there else None
+
+
+class Embedded:
+    """A service in a thread of this process."""
+
+    def __init__(self, engine: Engine, state: Path) -> None:
+        self.held = contextlib.ExitStack()
+        self.held.enter_context(alone(state))
+        token = token_of(state, None)
+        listener = bound(0)
+        self.server = prepared(engine, state, token)
+        self.address = Address(f"http://{HOST}:{listener.getsockname()[1]}", token)
+        self.thread = threading.Thread(target=self.server.run, args=([listener],), name="tinker-service", daemon=True)
+        self.thread.start()
+        self.wait()
+        note(state, self.address.url, is_own_token=True)
+
+    def wait(self) -> None:
+        """Wait until it answers; Trouble when it does not."""
+        until = time.monotonic() + READY_S
+        while not self.server.started:
+            if not self.thread.is_alive() or time.monotonic() > until:
+                self.close()
+                raise Trouble("the local service did not start: run scripts/serve_tinker.py to see why")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End it, within bounds."""
+        self.server.should_exit = True
+        self.thread.join(END_S)
+        self.held.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0, the default, takes any")
+    parser.add_argument("--state", type=Path, default=STATE, help="where checkpoints and sessions are kept")
+    parser.add_argument(
+        "--model", action="append", default=[], help="a folder with a model, or a hub name; beside those at home"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor; small models are fastest with 1")
+    given = parser.parse_args(arguments)
+    try:
+        return serve(given)
+    except (Trouble, OSError) as error:
+        return explain(error)
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Hold the state, listen, say where, serve."""
+    from tinker_local.api_types import RefusedError
+    from tinker_local.engine import TorchEngine
+
+    with contextlib.suppress(EndedError), alone(given.state), bound(given.port) as listener:
+        listen_for_end()  # before anybody is told of the service
+        key = os.environ.get("TINKER_API_KEY")
+        token = token_of(given.state, key)
+        try:
+            engine = TorchEngine(models=given.model, device=given.device, threads=given.threads)
+            names = offered(engine)
+        except RefusedError as error:
+            raise Trouble(str(error), USAGE) from error
+        server = prepared(engine, given.state, token)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        note(given.state, url, is_own_token=not key)
+        print(f"serving {', '.join(names) or NONE_YET}")
+        where = "in its environment's TINKER_API_KEY" if key else f"in {given.state / TOKEN}"
+        print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
+        server.run([listener])
+    return 0
+
+
+def offered(engine: Engine) -> list[str]:
+    """Return the names of what is served, whose tokenizers clients can read from now on."""
+    from tinker_local import tokenizer_files
+
+    served = engine.models()
+    for one in served:
+        tokenizer_files.offer(one)
+    return [one.name for one in served]
+
+
+class EndedError(BaseException):
+    """SIGTERM or Ctrl-C came, and the server has ended."""
+
+
+def listen_for_end() -> None:
+    """Let signals that the server gives back after it has ended come out here."""
+
+    def ended(_number: int, _frame: object) -> None:
+        raise EndedError
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ended)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Who is here and what was promised: sessions, promises, the models that live."""
+
+from __future__ import annotations
+
+import functools
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import sampling_routes
+from tinker_local import storage as stored
+from tinker_local.api_types import RefusedError, StatusError
+from tinker_local.futures import Promises
+from tinker_local.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinker_local.api_types import Engine
+    from tinker_local.futures import Promise, Reply
+    from tinker_local.limits import Bounds
+    from tinker_local.storage import Store
+
+
+@dataclass
+class Session:
+    """A client that is here: when it was last heard, what it holds."""
+
+    heard: float
+    models: set[str] = field(default_factory=set)
+    samplers: set[str] = field(default_factory=set)
+
+
+class Desk:
+    """All that is known of clients; called in the event loop, but for what the worker does."""
+
+    def __init__(self, engine: Engine, store: Store, bounds: Bounds) -> None:
+        self.engine, self.store, self.bounds = engine, store, bounds
+        self.promises = Promises(bounds)
+        self.worker = Worker(self.promises, bounds, functools.partial(sampling_routes.draw, self))
+        self.sessions: dict[str, Session] = {}
+        self.bases: dict[str, str] = {}  # of the models that live, by their ids
+        self.worn: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the longest unused first
+        self.tidy_at = 0.0
+
+    # Sessions
+
+    def create_session(self, request: Any) -> dict[str, Any]:
+        """Let a client in."""
+        if len(self.sessions) >= self.bounds.sessions:
+            raise StatusError(429, f"{self.bounds.sessions} sessions are open: close one, or wait until one expires")
+        name = uuid.uuid4().hex
+        self.sessions[name] = Session(time.monotonic())
+        about = {"user_metadata": request.user_metadata, "display_name": request.display_name, "finished": None}
+        self.store.write("sessions", name, about)
+        return {"type": "create_session", "session_id": name}
+
+    def session(self, name: str) -> Session:
+        """Return a session that is open; one of before a restart is open again."""
+        about = self.store.read("sessions", name)
+        if about is None:
+            raise StatusError(404, f"no session {name!r}: make a new ServiceClient")
+        if about["finished"]:
+            raise StatusError(410, f"session {name} has ended ({about['finished']}): make a new ServiceClient")
+        return self.sessions.setdefault(name, Session(time.monotonic()))
+
+    def heartbeat(self, name: str) -> dict[str, Any]:
+        """Note that a client is there."""
+        self.session(name).heard = time.monotonic()
+        return {"type": "session_heartbeat"}
+
+    def finish(self, name: str, reason: str) -> None:
+        """End a session with all that it holds in memory; its checkpoints stay. The first reason stands."""
+        about = self.store.read("sessions", name)
+        if about is None:
+            raise StatusError(404, f"no session {name!r}")
+        if not about["finished"]:
+            self.store.write("sessions", name, {**about, "finished": reason})
+        held = self.sessions.pop(name, Session(0.0))
+        for model in held.models:
+            self.end_model(model)
+        for sampler in held.samplers:
+            self.end_sampler(sampler)
+
+    def end_model(self, model: str) -> None:
+        """Forget a model's adapter, after what is being done."""
+        self.worker.forget(model)
+        self.bases.pop(model, None)
+        self.worker.call(functools.partial(self.drop, model))
+
+    def drop(self, model: str) -> None:
+        """Take a model out of memory, also one that was being made when it ended; in the worker's thread."""
+        self.bases.pop(model, None)
+        self.engine.drop(model)
+
+    def end_sampler(self, name: str) -> None:
+        """Forget a sampler whose weights nobody named."""
+        about = self.store.read("samplers", name)
+        if about and about.get("ephemeral"):
+            self.store.remove("samplers", name)
+            where = stored.place(about["model_path"])
+            self.worker.call(lambda: self.store.delete(where))
+
+    def sweep(self) -> None:
+        """End sessions that are silent, forget old answers, remove what has expired."""
+        until = time.monotonic() - self.bounds.expiry_s
+        for name in [name for name, one in self.sessions.items() if one.heard < until]:
+            self.finish(name, f"no heartbeat for {self.bounds.expiry_s:g} s")
+        self.promises.sweep()
+        self.worker.pass_over()
+        if time.monotonic() >= self.tidy_at:
+            self.tidy_at = time.monotonic() + self.bounds.tidy_s
+            self.worker.call(self.store.sweep)
+
+    # Promises
+
+    def promise(self, name: str, session: str, begin: Callable[[Promise], None], size: int = 0) -> dict[str, Any]:
+        """Give out a promise and begin its work; asked for again by the same name, it is the first one.
+
+        `size` is that of its request in bytes, which is held until it is done.
+        """
+        if self.promises.get(name) is None:
+            self.refuse_queue(session, size)
+            begin(self.promises.new(name, session, size))
+        return {"request_id": name}
+
+    def refuse_queue(self, session: str, size: int) -> None:
+        """Refuse one more request while too many wait, or too large ones."""
+        if self.promises.open >= self.bounds.waiting:
+            raise StatusError(429, f"{self.bounds.waiting} requests wait: try again later")
+        if self.promises.waiting(session) >= self.bounds.waiting_of_one:
+            raise StatusError(429, f"{self.bounds.waiting_of_one} requests of this session wait: try again later")
+        if self.promises.held and self.promises.held + size > self.bounds.waiting_bytes:
+            raise StatusError(429, f"requests of {self.promises.held:,} bytes wait: try again later")
+
+    def ordered(self, model: str, seq: int | None, act: Callable[[], Reply], size: int = 0) -> dict[str, Any]:
+        """Promise something of a model, in the order of its requests."""
+        self.refuse_dead(model)
+        if seq is None or seq < 1:
+            raise StatusError(422, "seq_id must be 1 or more: requests of a model are counted")
+        session = model.split(":", maxsplit=1)[0]
+        self.session(session).heard = time.monotonic()
+        begin = lambda promise: self.worker.in_order(model, seq, promise, act)  # noqa: E731 - one line, one use
+        return {**self.promise(f"{model}/{seq}", session, begin, size), "model_id": model}
+
+    def refuse_dead(self, model: str) -> None:
+        """Refuse a model that does not live here, with what to do next."""
+        if model in self.bases:
+            return
+        if self.store.run(model) is None:
+            raise StatusError(404, f"no model {model!r}: create it first")
+        cure = "resume from a checkpoint with create_training_client_from_state_with_optimizer"
+        raise StatusError(404, f"model {model} has ended, with its session or with a service before this one: {cure}")
+
+    def refuse_crowd(self) -> None:
+        """Make room for one more adapter among those of samplers; RefusedError when trainings fill it all."""
+        while len(self.bases) + len(self.worn) >= self.bounds.adapters:
+            if not self.worn:
+                words = f"{self.bounds.adapters} adapters are in memory: close a ServiceClient that is done"
+                raise RefusedError(words)
+            self.engine.drop(self.worn.popitem(last=False)[0])

@@ -1,0 +1,198 @@
+"""What a client asks of a model that it trains: make, load, compute, step, save."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import codec, sampling_routes, tokenizer_files
+from tinker_local import storage as stored
+from tinker_local.api_types import Adam, Lora, RefusedError, StatusError
+from tinker_local.futures import PROTOBUF, Reply, as_json
+from tinker_local.storage import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinker_local.sessions import Desk
+
+ADAM = tuple(Adam.__dataclass_fields__)
+SAVED = {
+    "weights": "save_weights",
+    "sampler_weights": "save_weights_for_sampler",
+    "external_weights": "save_weights_external",
+}
+
+
+def create_model(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise a fresh adapter."""
+    lora = Lora(**request.lora_config.model_dump()) if request.lora_config else Lora()
+
+    def make(model: str) -> Reply:
+        about = desk.engine.about(request.base_model)
+        desk.engine.create(model, about.name, lora)
+        began(desk, model, about.name, lora, request.user_metadata)
+        return as_json({"model_id": model, "type": "create_model"})
+
+    return new_model(desk, request, make)
+
+
+def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[str, Any]:
+    """Promise a model by its number in the session."""
+    model = f"{request.session_id}:train:{request.model_seq_id}"
+    session = desk.session(request.session_id)
+    name = f"{model}/create"
+    if desk.promises.get(name) is None and (model in desk.bases or desk.store.run(model)):
+        raise StatusError(400, f"there is a model {model} already: number a new one, or resume from a checkpoint")
+    session.models.add(model)
+
+    def act() -> Reply:
+        if request.session_id not in desk.sessions:
+            raise RefusedError(f"session {request.session_id} ended before {model} was made")
+        desk.refuse_crowd()
+        try:
+            return make(model)
+        except BaseException:
+            desk.bases.pop(model, None)
+            raise
+
+    begin = lambda promise: desk.worker.do(promise, act)  # noqa: E731
+    return {**desk.promise(name, request.session_id, begin), "model_id": model}
+
+
+def began(desk: Desk, model: str, base: str, lora: Lora, metadata: Any) -> None:
+    """Note a training run; in the worker's thread."""
+    desk.bases[model] = base
+    known = {"vocabulary": tokenizer_files.vocabulary(desk.engine.about(base)), "begun": desk.store.clock()}
+    desk.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
+
+
+def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise a model as a checkpoint has it: a new one, or one that has done nothing yet."""
+    if request.model_id is not None:
+        return load_first(desk, request)
+    if request.session_id is None or request.model_seq_id is None:
+        raise StatusError(422, "load_weights needs session_id and model_seq_id, or model_id and seq_id")
+
+    def make(model: str) -> Reply:
+        where, about = desk.store.found(request.path, ("weights",))
+        if request.base_model not in (None, about["base_model"]):
+            raise RefusedError(f"{request.path} is of {about['base_model']}, not of {request.base_model}")
+        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
+        desk.engine.load(model, desk.store.at(where), optimizer=request.optimizer)
+        began(desk, model, about["base_model"], Lora(**about["lora"]), request.user_metadata)
+        return as_json({"path": request.path, "model_id": model, "type": "load_weights"})
+
+    return new_model(desk, request, make)
+
+
+def load_first(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise to load into a model whose first request this is."""
+
+    def act() -> Reply:
+        if request.seq_id != 1:
+            raise RefusedError(
+                f"LoadWeights is not permitted with seq_id {request.seq_id}: "
+                "use create_training_client_from_state, which loads before anything else"
+            )
+        where, about = desk.store.found(request.path, ("weights",))
+        if about["base_model"] != desk.bases[request.model_id]:
+            raise RefusedError(f"{request.path} is of {about['base_model']}: load it into a model of that base")
+        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
+        desk.engine.load(request.model_id, desk.store.at(where), optimizer=request.optimizer)
+        return as_json({"path": request.path, "model_id": request.model_id, "type": "load_weights"})
+
+    return desk.ordered(request.model_id, request.seq_id, act)
+
+
+def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise a loss, with its gradient unless only the forward is asked for."""
+
+    def act() -> Reply:
+        found = desk.engine.forward_backward(
+            request.model_id,
+            codec.data_of(request),
+            request.loss_fn,
+            codec.config_of(request),
+            forward_only=request.forward_only,
+        )
+        return Reply(codec.loss_output(found), PROTOBUF)
+
+    return desk.ordered(request.model_id, request.seq_id, act, request.ByteSize())
+
+
+def optim_step(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise a step of the optimizer."""
+
+    def act() -> Reply:
+        given = request.optim_params.model_dump()
+        odd = set(given) - {*ADAM, "type"}
+        if any(given[name] is not None for name in odd) or not set(ADAM) <= set(given):
+            raise RefusedError(f"optim_step takes Adam's {', '.join(ADAM)} here")
+        metrics = desk.engine.optim_step(request.model_id, Adam(**{name: given[name] for name in ADAM}))
+        return as_json({"metrics": metrics, "type": "optim_step"})
+
+    return desk.ordered(request.model_id, request.seq_id, act)
+
+
+def info(desk: Desk, model: str) -> dict[str, Any]:
+    """Describe a model."""
+    desk.refuse_dead(model)
+    run, base = desk.store.run(model) or {}, desk.engine.about(desk.bases[model])
+    data = {"arch": base.architecture, "model_name": base.name, "tokenizer_id": base.tokenizer}
+    said = {"model_id": model, "model_name": base.name, "model_data": data, "type": "get_info"}
+    return {**said, "is_lora": True, "lora_rank": run["lora"]["rank"]}
+
+
+def save_weights(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise a checkpoint that a training goes on from."""
+    name = request.path if request.path is not None else f"{request.seq_id or 0:06d}"
+    return save(desk, request, "weights", name, overwrite=request.overwrite)
+
+
+def save_for_sampler(desk: Desk, request: Any) -> dict[str, Any]:
+    """Promise weights to sample from, by a name or for this session alone."""
+    if request.path is not None:
+        return save(desk, request, "sampler_weights", request.path)
+    if request.sampling_session_seq_id is None:
+        raise StatusError(422, "save_weights_for_sampler needs a path or a sampling_session_seq_id")
+    number = request.sampling_session_seq_id
+    sampler = f"{request.model_id.split(':')[0]}:sample:{number}"
+    return save(desk, request, "sampler_weights", f"ephemeral-{number}", overwrite=True, sampler=sampler)
+
+
+def save(
+    desk: Desk, request: Any, kind: str, name: str, *, overwrite: bool = False, sampler: str = ""
+) -> dict[str, Any]:
+    """Promise a checkpoint; `sampler` is one that is to have it, and nobody else."""
+    model = request.model_id
+
+    def act() -> Reply:
+        stored.refuse_name(name)
+        stored.refuse_ttl(request.ttl_seconds)
+        path = desk.store.save(
+            Place(model, kind, name),
+            about_checkpoint(desk, request, ephemeral=bool(sampler)),
+            lambda folder: desk.engine.save(model, folder, optimizer=kind == "weights"),
+            overwrite=overwrite,
+        )
+        said = {"type": SAVED[kind]}
+        if not sampler:
+            return as_json({**said, "path": path})
+        sampling_routes.add(desk, sampler, desk.bases[model], path, ephemeral=True)
+        return as_json({**said, "path": None, "sampling_session_id": sampler})
+
+    return desk.ordered(model, request.seq_id, act)
+
+
+def about_checkpoint(desk: Desk, request: Any, *, ephemeral: bool) -> dict[str, Any]:
+    """Return what is kept beside a checkpoint's weights."""
+    run, life = desk.store.run(request.model_id) or {}, request.ttl_seconds
+    return {
+        "base_model": run["base_model"],
+        "lora": run["lora"],
+        "vocabulary": run.get("vocabulary"),
+        "user_metadata": getattr(request, "user_metadata", None),  # external weights have none
+        "expires": None if life is None else desk.store.clock() + life,
+        "ephemeral": ephemeral,
+    }

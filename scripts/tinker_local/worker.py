@@ -1,0 +1,188 @@
+"""One thread that does what is asked for: each model's requests in their order, samples together."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tinker_local import codec
+from tinker_local.api_types import RefusedError
+from tinker_local.futures import PROTOBUF, Reply, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinker_local.api_types import Answered, Asked
+    from tinker_local.futures import Promise, Promises
+    from tinker_local.limits import Bounds
+
+
+@dataclass(eq=False)
+class Job:
+    """Something to do that ends with a reply."""
+
+    promise: Promise
+    act: Callable[[], Reply]
+    arrived: float = field(default_factory=time.monotonic)
+
+
+@dataclass(eq=False)
+class Draw:
+    """A request for samples of one sampler."""
+
+    promise: Promise
+    sampler: str
+    asked: Asked
+
+
+@dataclass(eq=False)
+class Call:
+    """Something to do without a reply."""
+
+    act: Callable[[], object]
+
+
+@dataclass
+class Lane:
+    """A model's requests: `next` is the number that is due, `waiting` those that came."""
+
+    next: int = 1
+    waiting: dict[int, Job] = field(default_factory=dict)
+
+
+class Worker:
+    """The thread; `draw` answers requests of one sampler together."""
+
+    def __init__(self, promises: Promises, bounds: Bounds, draw: Callable[[str, list[Asked]], list[Answered]]) -> None:
+        self.promises, self.bounds, self.draw = promises, bounds, draw
+        self.ready: deque[Job | Draw | Call] = deque()
+        self.lanes: dict[str, Lane] = {}
+        self.bell, self.is_over = threading.Condition(), False
+        self.thread = threading.Thread(target=self.run, name="tinker-engine", daemon=True)
+
+    def do(self, promise: Promise, act: Callable[[], Reply]) -> None:
+        """Do something when its turn comes."""
+        self.put(Job(promise, act))
+
+    def call(self, act: Callable[[], object]) -> None:
+        """Do something that nobody waits for."""
+        self.put(Call(act))
+
+    def put(self, one: Job | Draw | Call) -> None:
+        """Queue something that is ready."""
+        with self.bell:
+            self.ready.append(one)
+            self.bell.notify()
+
+    def in_order(self, model: str, number: int, promise: Promise, act: Callable[[], Reply]) -> None:
+        """Do something of a model after all with a lower number."""
+        with self.bell:
+            lane = self.lanes.setdefault(model, Lane())
+            if number < lane.next:
+                why = f"request {number} of {model} came after request {lane.next - 1}: send requests in their order"
+                self.promises.keep(promise, failed(why))
+                return
+            lane.waiting[number] = Job(promise, act)
+            self.release(lane)
+            self.bell.notify()
+
+    def release(self, lane: Lane) -> None:
+        """Make ready what is due."""
+        while lane.next in lane.waiting:
+            self.ready.append(lane.waiting.pop(lane.next))
+            lane.next += 1
+
+    def forget(self, model: str) -> None:
+        """End a model's lane; what waits in it is answered."""
+        with self.bell:
+            lane = self.lanes.pop(model, Lane())
+        for job in lane.waiting.values():
+            self.promises.keep(job.promise, failed(f"{model} has ended"))
+
+    def pass_over(self) -> None:
+        """Go on without a request that was waited for too long."""
+        until = time.monotonic() - self.bounds.order_s
+        with self.bell:
+            for lane in self.lanes.values():
+                if lane.waiting and min(job.arrived for job in lane.waiting.values()) < until:
+                    lane.next = min(lane.waiting)
+                    self.release(lane)
+            self.bell.notify()
+
+    def run(self) -> None:
+        """Work until told to end."""
+        while True:
+            with self.bell:
+                while not (self.ready or self.is_over):
+                    self.bell.wait()
+                if self.is_over:
+                    return
+                first = self.ready.popleft()
+                together = self.like(first) if isinstance(first, Draw) else []
+            if isinstance(first, Draw):
+                self.answer(first.sampler, together)
+            elif isinstance(first, Call):
+                with contextlib.suppress(Exception):
+                    first.act()
+            else:
+                self.promises.keep(first.promise, attempted(first.act))
+
+    def like(self, first: Draw) -> list[Draw]:
+        """Take what can be drawn together with a request: those of the same sampler, up to a bound."""
+        taken, count = [first], first.asked.num_samples
+        for one in [one for one in self.ready if isinstance(one, Draw) and one.sampler == first.sampler]:
+            if count + one.asked.num_samples > self.bounds.batch:
+                break
+            self.ready.remove(one)
+            taken.append(one)
+            count += one.asked.num_samples
+        return taken
+
+    def answer(self, sampler: str, draws: list[Draw]) -> None:
+        """Draw for all; when they cannot be done together, each by itself, so that one bad request harms no other."""
+        try:
+            found = self.draw(sampler, [one.asked for one in draws])
+        except Exception:  # noqa: BLE001 - each gets its own words below
+            for one in draws:
+                self.promises.keep(one.promise, attempted(functools.partial(self.alone, one)))
+            return
+        for one, answered in zip(draws, found, strict=True):
+            self.promises.keep(one.promise, attempted(functools.partial(drawn, answered, one.asked)))
+
+    def alone(self, one: Draw) -> Reply:
+        """Answer one request."""
+        return drawn(self.draw(one.sampler, [one.asked])[0], one.asked)
+
+    def close(self) -> None:
+        """End after what is being done; what waits is answered."""
+        with self.bell:
+            self.is_over = True
+            self.bell.notify()
+            asked = [one for one in self.ready if not isinstance(one, Call)]
+            left: list[Any] = [*asked, *(job for lane in self.lanes.values() for job in lane.waiting.values())]
+        for one in left:
+            self.promises.keep(one.promise, failed("the service has ended: start it again, then resume", "server"))
+        if self.thread.ident:
+            self.thread.join(timeout=30)
+
+
+def drawn(found: Answered, asked: Asked) -> Reply:
+    """Return samples as they are sent."""
+    return Reply(codec.answered(found, len(asked.prompt)), PROTOBUF)
+
+
+def attempted(act: Callable[[], Reply]) -> Reply:
+    """Return a reply, whatever happens."""
+    try:
+        return act()
+    except RefusedError as error:
+        return failed(str(error))
+    except MemoryError:
+        return failed("there is not enough memory for this request: make it smaller", "server")
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not end the thread
+        return failed(f"{type(error).__name__}: {error}", "server")
