@@ -3,9 +3,9 @@
     python scripts/18_review.py [--test] [review.answers=50] [key=value ...]
 
 The rules are those of scripts/distillation/evaluation/style_rules.py. Teacher and base answer the same questions, as
-yardsticks: a rule that they break as often says nothing about the student. Writes outputs/review/: answers.jsonl (each answer with each
-verdict), review.json (rates), sheet.csv (empty columns for a person; a sheet that somebody has filled in stays, a new
-one is written beside it). What rules say and what a person says are kept apart.
+yardsticks: a rule that they break as often says nothing about the student. Writes outputs/review/: answers.jsonl (each
+answer with each verdict), review.json (rates), sheet.csv (empty columns for a person; a sheet that somebody has filled
+in stays, a new one is written beside it). What rules say and what a person says are kept apart.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def run(capsys):
 
 
 def planned(*overrides):
-    return make.plan(settings.load("bard-small", overrides, {}), "bard-small-test", is_test=True)
+    return make.plan(settings.load("bard-small", overrides, {}, configs=make.PROFILES), "bard-small-test", is_test=True)
 
 
 def weights(home, name="bard-small-test"):
@@ -158,7 +158,7 @@ def test_stopped_and_called_again_the_weights_are_the_same(at_home, run, number)
     whole = weights(at_home, "bard-small")
     (at_home / "models" / "bard-small").rename(at_home / "put-away")
     assert stopped(at_home, number) == (143 if number == signal.SIGTERM else -9)
-    assert not make.is_made(make.plan(settings.load("bard-small", LONG, {}), "bard-small"))
+    assert not make.is_made(make.plan(settings.load("bard-small", LONG, {}, configs=make.PROFILES), "bard-small"))
     assert "going on after step" in run(f"outputs={at_home}/cut", few=LONG)
     assert weights(at_home, "bard-small") == whole
 
@@ -187,7 +187,7 @@ def test_the_auto_classes_read_the_folder(at_home):
     desk = make.Desk(tokenizers.load(made.target))
     assert ids == [desk.tokenizer.bos, *desk.turn("Where?", "It rolls.")]
     model = transformers.AutoModelForCausalLM.from_pretrained(made.target)
-    ours, _ = proofs.pretrained.load(made.target)
+    ours, _ = proofs.hf_format.load(made.target)
     with torch.no_grad():
         differ = (model(torch.tensor([ids])).logits - ours(torch.tensor([ids]))).abs().max()
     assert float(differ) <= 1e-4

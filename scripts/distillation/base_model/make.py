@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from small_lm.settings import Settings
     from small_lm.tokenizers import Tokenizer
 
+PROFILES = CONFIGS / "base_model"
 PROFILE = "bard-small"
 ABOUT = "base.json"
 TRIED_WORDS = 400  # tokens of a --test
@@ -244,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_intermixed_args(arguments)
     try:
         is_test = given.test or os.environ.get("DO_TASKS_TEST") == "1"
-        chosen = settings.load(given.profile, given.overrides, configs=CONFIGS / "base_model")
+        chosen = settings.load(given.profile, given.overrides, configs=PROFILES)
         name = Path(given.profile).stem + ("-test" if is_test else "")
         wanted = plan(chosen, name, is_test=is_test)
         code = make(wanted)
