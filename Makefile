@@ -4,17 +4,21 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 SETUP  := pyproject.toml constraints.txt $(wildcard requirements/*.txt)
-CODE   := executor scripts tests benchmarks docs/tutorial/record.py
+CODE   := executor scripts tests benchmarks docs/tutorial
 EXTRAS := $(addprefix tests/,integration/test_trainings.py integration/test_notify.py unit/monitoring/metrics/test_tensorboard.py \
             unit/monitoring/probes/test_checkpoints.py) \
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py)  # what make test skips without torch
 
+COVER  := tests/unit tests/integration tests/golden    # make coverage COVER=tests/unit/plan
+
 .DELETE_ON_ERROR:
-.PHONY: help run test test-deep acceptance lint format bench cast tinker clean
+.PHONY: help run check test test-deep coverage acceptance lint format bench cast tinker clean
 help:
 	@echo "make run        run the open steps of the plan here"
+	@echo "make check      unit tests and linters, under a minute: while you work"
 	@echo "make test       the test suite; make test-deep: the long fuzzing and killing"
 	@echo "make acceptance NAME=kills   one long run; its figures go into docs/reference/acceptance.md"
+	@echo "make coverage   the test suite, and which branches of the executor it took"
 	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
 	@echo "make format     put the code in its form"
 	@echo "make tinker     a base model (minutes, once), a local Tinker service on 127.0.0.1 (PORT=8317)"
@@ -25,6 +29,12 @@ help:
 run: $(VENV)/.stamp-pipeline
 	@$(BIN)/do-tasks --continue
 
+check: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check -q --output-format concise $(CODE)
+	@$(BIN)/ruff format -q --check $(CODE)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not deep and not live" tests/unit tests/test_architecture.py
+	@$(BIN)/mypy
+
 test: $(VENV)/.stamp-dev
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not deep and not live"
 
@@ -33,6 +43,19 @@ test-deep: $(VENV)/.stamp-deep
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "deep and not live" tests/unit tests/integration tests/golden
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live" tests/scripts tests/test_architecture.py
 	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
+
+# An environment of its own: the hook that follows processes would start coverage in each process of .venv.
+coverage: .venv-coverage
+	@rm -f .coverage .coverage.*
+	@-.venv-coverage/bin/python -m coverage run -m pytest -q -n 2 --dist worksteal -m "not deep and not live" $(COVER)
+	@.venv-coverage/bin/python -m coverage combine -q
+	@.venv-coverage/bin/python -m coverage report --skip-covered
+
+.venv-coverage: $(SETUP)
+	@echo "setting up $@ (about a minute, once)"
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip --disable-pip-version-check -qq install -c constraints.txt -r requirements/dev.txt || \
+	  { rm -rf $@; exit 1; }
+	@touch $@
 
 acceptance: $(VENV)/.stamp-dev
 	@$(BIN)/python -m tests.acceptance $(NAME)
@@ -53,6 +76,7 @@ bench: $(VENV)/.stamp-dev
 
 cast: $(VENV)/.stamp-run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/tutorial/record.py
+	@$(BIN)/python docs/tutorial/picture.py
 
 .venv-cookbook:
 	@echo "setting up $@ for tinker-cookbook (about a minute, once)"
@@ -64,7 +88,7 @@ tinker: $(VENV)/.stamp-pipeline
 	@$(BIN)/python scripts/serve_tinker.py --port $(or $(PORT),8317)
 
 clean:
-	@rm -rf $(VENV) .venv-cookbook .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist
+	@rm -rf $(VENV) .venv-cookbook .venv-coverage .coverage* .ruff_cache .mypy_cache .pytest_cache .hypothesis build dist
 	@find executor scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

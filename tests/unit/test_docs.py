@@ -20,7 +20,8 @@ from executor.store.events import EVENTS
 from executor.store.log_writer import LogWriter
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 CLI = ROOT / "docs" / "reference" / "cli.md"
 DEFINITIONS = ROOT / "docs" / "reference" / "definitions.md"
 MOST_EVENTS = 60
