@@ -9,11 +9,11 @@ from executor.monitoring.rules.stats import lasting
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from re import Match, Pattern
     from typing import Protocol
 
-    from executor.monitoring.model import Memory
+    from executor.monitoring.model import Memory, Monitor
 
     class Searcher(Protocol):
         """A pattern, or what searches with one."""
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN_CHARS = 200
 TWICE = 2
+RUINOUS = ("nan", "divergence")  # rules whose standing alert makes the result of a job worthless
 _PARTS = re.compile(
     r"(?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\])"  # an escape, a class: whatever is in it is no alternative
     r"|(?P<opens>^|\||\((?:\?(?::|P<\w+>))?)\s*(?P<word>nan|inf)\s*(?=$|[|)])",
@@ -72,6 +73,13 @@ def weigh(
         excused[key] = cause
         return dict(standing), ""
     return {**standing, key: Alert(key, judgement.text, judgement.samples, action, now_s)}, "raised"
+
+
+def failing_alerts(keys: Iterable[str], monitors: Iterable[Monitor]) -> list[str]:
+    """Return the alerts (monitor/rule) of RUINOUS rules, which fail a job that ends while they stand."""
+    noted = {monitor.name for monitor in monitors if monitor.at_end == "note"}
+    named = [(key, *key.rpartition("/")[::2]) for key in keys]
+    return [key for key, monitor, rule in named if rule in RUINOUS and monitor not in noted]
 
 
 def _cause(standing: Mapping[str, Alert], key: str) -> str:

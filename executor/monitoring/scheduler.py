@@ -1,75 +1,82 @@
-"""Monitors on their schedule: what is due is looked at, what was seen is judged."""
+"""The schedule of monitors: a sample of each that is due, judged by its rules."""
 
 from __future__ import annotations
 
 import os
 import time
 
-from executor.errors import MachineError
+from executor.monitoring.command_monitors import index_of
 from executor.monitoring.liveness import moved
-from executor.monitoring.model import ProbeContext
+from executor.monitoring.model import Monitor, ProbeContext
 from executor.monitoring.monitor import COMMANDS, MonitorState
 from executor.monitoring.probe_thread import ProbeThread
-from executor.system import files
-from executor.system.process import Command
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from executor.monitoring.model import Monitor, Sample
+    from executor.monitoring.command_monitors import MonitorCommands
+    from executor.monitoring.model import Sample
     from executor.monitoring.monitor import Judged
-    from executor.store.context import RunContext, Task
-    from executor.system.process import Ended
+    from executor.system.process import Command, Ended
 
 FILES = ("metrics", "log")
 ANSWER_S = 1.0
-ERRORS = 4096  # bytes of a command's stderr that are kept
 NEVER_NS = 2**62  # no file is younger
+PROGRESS_S, CHECKPOINT_S = 5.0, 2.0  # between two looks of the default monitors
 
 
 class MonitorScheduler:
-    """All monitors of a job: which are due, and what their looks bring."""
+    """The monitors of one job, with the time at which each is due."""
 
-    def __init__(self, context: RunContext, task: Task, monitors: tuple[Monitor, ...], kept: Mapping[str, Any]) -> None:
-        self._context = context
-        self._task = task
-        self.watched = [MonitorState(one, kept.get(one.name, {})) for one in monitors]
+    def __init__(
+        self,
+        monitors: tuple[Monitor, ...],
+        defaults: tuple[Monitor, ...],
+        kept: Mapping[str, Any],
+        commands: MonitorCommands,
+        mask: Callable[[str], str],
+    ) -> None:
+        """Take the monitors of the step, the default ones, and the memory of each by name."""
+        self.watched = [MonitorState(one, kept.get(one.name, {})) for one in (*defaults, *monitors)]
+        self._of_step = {one.name for one in monitors}
         self._kept = dict(kept)
+        self._commands = commands
+        self._mask = mask
         self._moves: dict[str, int] = {}
         self.wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._prober = ProbeThread(waker)
-        self._folder = files.own_folder(context.folder(task, "monitors"))
-        self._plain = context.without_secrets(task)
 
     def due_s(self) -> float:
         """Return the monotonic time of the next look."""
         return min((one.next_s for one in self.watched if not one.busy), default=float("inf"))
 
     def kept(self) -> dict[str, Any]:
-        """Return what all monitors remember, by name; of one whose probe is at work, what was known before."""
+        """Return the memory of all monitors by name; of one whose probe is at work, its last memory."""
         whole = [one for one in self.watched if not one.busy or one.monitor.kind in COMMANDS]
         self._kept.update({one.monitor.name: one.kept() for one in whole})
         return self._kept
 
-    def begin_anew(self) -> None:
-        """Another run begins: what the last one left is none of its."""
-        self._kept = for_new_run(self._context, self._task, self.kept())
+    def begin_anew(self, root: str, folder: str) -> None:
+        """Begin a new run: the memory of the rules is dropped, files are read from where they end now."""
+        monitors = [one.monitor for one in self.watched if one.monitor.name in self._of_step]
+        self._kept = for_new_run(root, folder, monitors, self.kept())
         self.watched = [MonitorState(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
 
     def start(self, place: ProbeContext) -> list[Command]:
-        """Begin the looks that are due: probes at once in their thread, commands are returned."""
+        """Start the probes that are due in their thread; return the commands that are due."""
         due = [one for one in self.watched if not one.busy and one.next_s <= place.now_s]
         for one in due:
             one.start(place.now_s)
         probes = [one for one in due if one.monitor.kind not in COMMANDS]
         if probes:
             self._prober.look(probes, place)
-        return [self._command(self.watched.index(one), one.monitor) for one in due if one.monitor.kind in COMMANDS]
+        asked = [one for one in due if one.monitor.kind in COMMANDS]
+        return [self._commands.command(self.watched.index(one), one.monitor) for one in asked]
 
     def look_at_once(self, kinds: tuple[str, ...], place: ProbeContext) -> None:
-        """Begin a look now, whatever the schedule says, by these probes and by those that have seen nothing yet."""
+        """Start probes of these kinds, and those that have seen nothing yet, whatever the schedule says."""
         probes = [one for one in self.watched if one.monitor.kind not in COMMANDS and not one.busy]
         found = [one for one in probes if one.monitor.kind in kinds or not one.ever_there]
         for one in found:
@@ -82,57 +89,18 @@ class MonitorScheduler:
         return any(one.busy for one in self.watched if one.monitor.kind not in COMMANDS)
 
     def drop(self, ended: Ended) -> None:
-        """A command was ended before it could say anything."""
-        at = int(ended.name.partition(".")[2])
+        """Forget a command that was ended before it gave an answer."""
+        at = index_of(ended)
         self.watched[at].busy = False
-        self._keep_errors(at)
-
-    def _errors(self, at: int) -> str:
-        return os.path.join(self._folder, f"{at}.err")
-
-    def _keep_errors(self, at: int) -> str:
-        """Return the end of what a command said on stderr, masked; nothing else of it is kept."""
-        path = self._errors(at)
-        raw = self._context.tail(path, ERRORS)
-        said = self._context.masker.mask(self._context.masked_tail(path, ERRORS))
-        if said != raw:
-            try:
-                files.replace(path, said.encode("utf-8", "replace"))
-            except MachineError:  # a full disk, after the old text was taken off it
-                return said
-        return said
-
-    def _command(self, at: int, monitor: Monitor) -> Command:
-        kind = "call" if monitor.kind == "call" else "command"
-        name = f"monitor.{at}"
-        return Command(
-            name=name,
-            argv=self._context.argv(monitor.replace(kind=kind)),
-            env=self._environment(monitor),
-            token=f"{self._task.task_id}/{name}",
-            limit_s=monitor.limit_s,
-            errors=self._errors(at),
-            max_output=1 << 20,
-        )
-
-    def _environment(self, monitor: Monitor) -> dict[str, str]:
-        """Return what a monitor is given: no secret but those that it names."""
-        if not monitor.env:
-            return self._plain
-        return self._context.without_secrets(self._task, allow=monitor.env)
+        self._commands.errors(at)
 
     def take(self, ended: Ended) -> list[Judged]:
-        """Take in the end of a monitor's command."""
-        at = int(ended.name.partition(".")[2])
-        one = self.watched[at]
-        said = self._keep_errors(at)[-300:]
-        errors = said if ended.exit_code else ""
-        code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
-        output = self._context.masker.mask(ended.output.decode("utf-8", "replace"))
-        return one.take_output(code, output, self._context.masker.mask(ended.reason or errors), time.monotonic())
+        """Return the results of the end of a monitor's command."""
+        at = index_of(ended)
+        return self.watched[at].take_output(*self._commands.outcome(at, ended), time.monotonic())
 
     def gather(self, now_s: float) -> list[Judged]:
-        """Take in what probes have seen since; one that does not answer is said to be late."""
+        """Return the results of the probes that have answered; mark one that is late."""
         try:
             os.read(self.wake, 4096)
         except BlockingIOError:
@@ -146,16 +114,15 @@ class MonitorScheduler:
         return [judged for one, reading in answers for judged in one.take(self._marked(one, reading))]
 
     def _marked(self, one: MonitorState, reading: Sample) -> Sample:
-        """Return a reading as rules see it: masked, with the signs of life that other monitors saw."""
+        """Return a sample as rules get it: masked, with the signs of life that other monitors saw."""
         elsewhere = sum(count for name, count in self._moves.items() if name != one.monitor.name)
-        return reading.replace(text=self._context.masker.mask(reading.text), signs=reading.signs + elsewhere)
+        return reading.replace(text=self._mask(reading.text), signs=reading.signs + elsewhere)
 
     def miss(self, now_s: float, began_s: float, *, ended: bool) -> dict[str, str]:
-        """Return by key what the written monitors were to see and never saw."""
-        written = {one.name for one in self._task.step.background}
+        """Return by key what the monitors of the step have never seen."""
         found: dict[str, str] = {}
         for one in self.watched:
-            if one.monitor.name in written:
+            if one.monitor.name in self._of_step:
                 found.update(one.miss(now_s, began_s, ended=ended))
         return found
 
@@ -164,20 +131,32 @@ class MonitorScheduler:
         return [one.blind(now_s, began_s) for one in self.watched if one.monitor.grace_s is not None]
 
 
-def for_new_run(context: RunContext, task: Task, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what probes keep when another run begins: no rule's memory, and files from where they end now."""
+def default_monitors(monitors: tuple[Monitor, ...], checkpoints: str) -> tuple[Monitor, ...]:
+    """Return the monitors of every job: its printed progress, and its checkpoints, which `--until` waits for."""
+    kinds = {one.kind for one in monitors}
+    names = {one.name for one in monitors}
+    found = [] if "progress" in kinds else [Monitor("progress", "progress", asks=True, interval_s=PROGRESS_S)]
+    if "checkpoints" not in kinds and checkpoints:
+        found.append(Monitor("checkpoints", "checkpoints", checkpoints, interval_s=CHECKPOINT_S))
+    return tuple(one.replace(name=f"{one.name} of the job") if one.name in names else one for one in found)
+
+
+def for_new_run(
+    root: str, folder: str, monitors: Iterable[Monitor], kept: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the memory of monitors for a new run: nothing of their rules, and files from where they end now."""
     probes = {name: {"probe": one.get("probe", {}), "there": one.get("there", False)} for name, one in kept.items()}
-    return {**probes, **remembered(context, task)}
+    return {**probes, **_ends_of_files(root, folder, monitors)}
 
 
-def remembered(context: RunContext, task: Task) -> dict[str, Any]:
-    """Return what probes must remember of files before a run begins: what stands in them is of another run.
+def _ends_of_files(root: str, folder: str, monitors: Iterable[Monitor]) -> dict[str, Any]:
+    """Return the memory of probes that read files, from a look before the run: what the files hold is of another run.
 
-    A probe that does not answer soon remembers nothing.
+    A probe that does not answer within ANSWER_S remembers nothing.
     """
     now_s = time.monotonic()
-    place = ProbeContext(context.root, context.folder(task, "main.1"), "", 0, now_s, now_s, NEVER_NS)
-    watched = [MonitorState(one, {}) for one in task.step.background if one.kind in FILES]
+    place = ProbeContext(root, folder, "", 0, now_s, now_s, NEVER_NS)
+    watched = [MonitorState(one, {}) for one in monitors if one.kind in FILES]
     seen: list[MonitorState] = []
     prober = ProbeThread(-1)
     prober.look(watched, place)

@@ -44,7 +44,8 @@ def background(context: RunContext, task: Task) -> Outcome:
     argv = command.main_argv(context, task)
     resume = newest_checkpoint(context, task) if run != "main.1" else ""
     runs.write_job(context.root, task.task_id, _record(context, task))
-    kept = scheduler.for_new_run(context, task, runs.read_memory(context.root, task.task_id).get("monitors", {}))
+    known = runs.read_memory(context.root, task.task_id).get("monitors", {})
+    kept = scheduler.for_new_run(context.root, context.folder(task, "main.1"), task.step.background, known)
     runs.write_memory(context.root, task.task_id, {"monitors": context.masker.mask_all(kept)})
     record = job_record.digest(context.root, task.task_id)
     begin(

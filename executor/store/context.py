@@ -15,7 +15,7 @@ from executor.store.project_view import ProjectView
 from executor.system import project_identity, safe_open
 from executor.system.interrupts import Interrupts
 from executor.system.masking import VEIL
-from executor.system.output_tail import MARGIN, OUTPUT_TAIL
+from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.process_loop import ProcessLoop, end_strays
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
@@ -247,15 +247,6 @@ class RunContext(ProjectView):
             return safe_open.end_of(path, size).decode("utf-8", "replace")
         except OSError:  # gone, or what is there now is no file: the run did that to its own record
             return ""
-
-    def masked_tail(self, path: str, size: int) -> str:
-        """Return the end of a file that is still raw, with a secret masked that the cut goes through."""
-        try:
-            data = safe_open.end_of(path, size + MARGIN)
-        except OSError:
-            return ""
-        whole = self.masker.mask_bytes_equal_length(data) if len(data) > size else data
-        return whole[-size:].decode("utf-8", "replace")
 
     def mask_file(self, path: str) -> None:
         """Overwrite secrets in a run's file in place, equal length, a block at a time."""

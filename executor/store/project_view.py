@@ -183,7 +183,7 @@ def _decide_unsettled(
 
 def _as_they_count_now(step: Step, state: StepState) -> StepState:
     """Return the state without alerts that failed the step while their monitors have `at_end: note` by now."""
-    from executor.monitoring.failing_alerts import failing_alerts
+    from executor.monitoring.alerts import failing_alerts
 
     return state if failing_alerts(state.stood, step.background) else state.replace(stood=())
 

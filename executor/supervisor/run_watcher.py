@@ -11,17 +11,15 @@ from executor.checks.run import check_all
 from executor.engine.verdict import shown_started
 from executor.errors import MachineError
 from executor.monitoring.model import ProbeContext
-from executor.monitoring.scheduler import MonitorScheduler
 from executor.runners.evidence_before import record_of
 from executor.runners.process_run import adopt_ended, finished, running
 from executor.store import runs
 from executor.store.events import CheckpointSaved, JobStarted
 from executor.supervisor import status_file
 from executor.supervisor.alert_actions import AlertActions
-from executor.supervisor.blind_monitors import Blind
-from executor.supervisor.default_monitors import implied
-from executor.supervisor.detached_jobs import Leavers, left_by, told
+from executor.supervisor.job_end import LeftoverLoop, left_by, with_leftovers
 from executor.supervisor.job_startup import Startup
+from executor.supervisor.monitors import BlindMonitors, scheduler_of
 from executor.supervisor.new_checkpoints import brought_nothing, saved_so_far
 from executor.system import files, process, procfs
 from executor.system.outcome import PASSED, Verdict
@@ -50,8 +48,8 @@ class RunWatcher:
         self._context = context
         self._task = task
         kept = runs.read_memory(context.root, task.task_id)
-        self.monitors = {one.name: one for one in (*implied(task), *task.step.background)}
-        self.rota = MonitorScheduler(context, task, tuple(self.monitors.values()), kept.get("monitors", {}))
+        self.rota = scheduler_of(context, task, kept.get("monitors", {}))
+        self.monitors = {one.monitor.name: one.monitor for one in self.rota.watched}
         self.sheet = status_file.StatusFile(context, task)
         self.sheet.paces = kept.get("paces", {})
         self.sheet.restarts = sum(past.restarts.values())
@@ -60,11 +58,11 @@ class RunWatcher:
         )
         self.acting.recall(context.task_state(task.step.number, task.task_id).alerts, kept.get("alerts", {}))
         self.acting.excused = kept.get("excused", {})
-        self.blind = Blind(context, task, self.rota, self.acting, past.blind)
+        self.blind = BlindMonitors(context, task, self.rota, self.acting, past.blind)
         self._held = kept.get("held", {})
         self._startup: Startup | None = None
         mask = context.masker.mask_bytes_equal_length
-        self._watch = Leavers(context.interrupts, due=self._due_s, wake=self.rota.wake, mask=mask)
+        self._watch = LeftoverLoop(context.interrupts, due=self._due_s, wake=self.rota.wake, mask=mask)
         self._one: Running | None = None
         self._beat_s = 0.0
         self._shown: float | None = None
@@ -91,13 +89,15 @@ class RunWatcher:
         self.sheet.begin(run, began_s, state="running" if self.is_started else "starting")
         if identity is None or not alive:
             left = left_by(token)
-            return told(self._context, self._task, run, adopt_ended(self._context, self._task, run=run), left)
+            return with_leftovers(self._context, self._task, run, adopt_ended(self._context, self._task, run=run), left)
         self._startup = None if self.is_started else Startup(self._context, self._task, began_s=began_s)
         one = running(self._context, self._task, run, pid, math.inf, adopted=identity, age_s=age_s)
         ended = self._turns(one)
         if ended is None:
             return None
-        return told(self._context, self._task, run, finished(self._context, self._task, ended), self._watch.left)
+        return with_leftovers(
+            self._context, self._task, run, finished(self._context, self._task, ended), self._watch.left
+        )
 
     def _turns(self, one: Running) -> Ended | None:
         self._one = one
@@ -200,7 +200,7 @@ class RunWatcher:
 
     def begin_anew(self) -> None:
         """Another run begins: what the last one left is none of its."""
-        self.rota.begin_anew()
+        self.rota.begin_anew(self._context.root, self._context.folder(self._task, "main.1"))
         self._held = saved_so_far(self._context, self._task)
         self.save()
 
@@ -222,7 +222,7 @@ class RunWatcher:
         now_s = time.monotonic()
         self._beat_s = now_s + BEAT_S
         self.sheet.record_progress(self.rota)
-        self.blind.tell(now_s, self._place.began_s)
+        self.blind.report(now_s, self._place.began_s)
         self._write()
         try:
             self.save()

@@ -17,8 +17,8 @@ from executor.runners.process_run import LaunchRequest, begin
 from executor.store import log_reader, runs
 from executor.store.context import Task
 from executor.store.events import MainRetried, StepFailed, SupervisorStarted, WarningRaised
-from executor.supervisor.alerts_at_end import judged_by_alerts
 from executor.supervisor.history import AGAIN, OVER, past
+from executor.supervisor.job_end import judged_by_alerts
 from executor.supervisor.run_watcher import RunWatcher
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record

@@ -1,34 +1,57 @@
-"""Jobs that end and leave a process running: one that ends at once detached its training, which is refused."""
+"""The end of a job: the alerts that stand then, and the processes that it leaves running."""
 
 from __future__ import annotations
 
 import time
 
+from executor.engine.verdict import STOOD
+from executor.monitoring.alerts import failing_alerts
 from executor.store import runs
 from executor.store.events import WarningRaised
 from executor.system import procfs
+from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import ObserverLoop
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from executor.monitoring.alerts import Alert
+    from executor.monitoring.model import Monitor
     from executor.runners.process_run import Run
     from executor.store.context import RunContext, Task
     from executor.system.process import Running
 
-SOON_S = 2.0  # a job is started when it is alive so long after its start
-LINGER_S = 0.5  # what ends by itself within this was no more than a helper of the job
+SOON_S = 2.0  # a job counts as started when it lives so long
+LINGER_S = 0.5  # a process that ends by itself within this was a helper of the job
 LOOK_S = 0.02
 MOST_CHARS = 80
 
 
-class Leavers(ObserverLoop):
-    """A poll loop that looks at what a run left, before that is ended."""
+def judged_by_alerts(outcome: Outcome, standing: Mapping[str, Alert], monitors: Iterable[Monitor]) -> Outcome:
+    """Return the outcome of a job with the alerts (monitor/rule) that stand at its end.
+
+    A nan or divergence alert fails a job that exited 0, unless its monitor has `at_end: note`; others are evidence.
+    """
+    noted = outcome.replace(evidence=tuple(f"alert {key} stood at the end" for key in standing))
+    failing = failing_alerts(standing, monitors)
+    if not (outcome.passed and failing):
+        return noted
+    first = failing[0]
+    said = standing[first].output
+    told = f"alert {first} stood at the end{f': {said}' if said else ''}"
+    reason = f"{told}; to take it all the same, give its monitor at_end: note"
+    return Outcome(Verdict.FAILED, reason, tuple(f"{STOOD}{key}" for key in failing))
+
+
+class LeftoverLoop(ObserverLoop):
+    """A poll loop that reads the processes that a run left, before they are ended."""
 
     left: tuple[str, ...] = ()
     _ended_s = 0.0
 
     def settled(self, one: Running) -> bool:
-        """Give what MAIN left a moment to end by itself, then remember what did not."""
+        """Wait LINGER_S for processes that MAIN left to end by themselves, then keep the names of the others."""
         if not one.command.name.startswith("main.") or one.stopping or not one.survived():
             return super().settled(one)
         self._ended_s = self._ended_s or time.monotonic()
@@ -39,15 +62,18 @@ class Leavers(ObserverLoop):
 
 
 def left_by(token: str) -> tuple[str, ...]:
-    """Return the command lines of what a run left that ended before anybody watched it."""
+    """Return the command lines of the processes that a run left which ended unobserved."""
     until = time.monotonic() + LINGER_S
     while (found := procfs.bearing(token)) and time.monotonic() < until:
         time.sleep(LOOK_S)
     return _shown(found)
 
 
-def told(context: RunContext, task: Task, run: str, done: Run, left: tuple[str, ...]) -> Run:
-    """Return a run that ended well with what it left: ended so soon, that is the job itself; later, it is told."""
+def with_leftovers(context: RunContext, task: Task, run: str, done: Run, left: tuple[str, ...]) -> Run:
+    """Return a run that exited 0 with the processes it left.
+
+    A run that ended within SOON_S has detached its training: `left` fails it. Later ones are a warning, `trailing`.
+    """
     began_ns = runs.began_ns(context.folder(task, run))
     lasted_s = (done.end.ended_ns - began_ns) / 1e9
     if not left or done.verdict is not None or done.end.exit_code != 0:
