@@ -87,7 +87,7 @@ def imported_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
 
     What a monitor can read a metric can be read from, so its check imports the probes.
     """
-    code = IMPORTED.format("monitoring.metric_check" if check.kind == "metric" else "checks.worker")
+    code = IMPORTED.format("checks.metric_check" if check.kind == "metric" else "checks.worker")
     return (sys.executable, "-I", "-S", "-c", code, own_program.FOLDER, check.kind, json.dumps(check.asks, default=str))
 
 

@@ -1,6 +1,6 @@
-"""Answers the criterion `metric`, alone in a process of our own interpreter: it reads what a monitor reads.
+"""The check `metric`: a number in a file of metrics, by the readers of the monitors.
 
-Like child.py, whose answers it gives: `main(["metric", JSON])`.
+A program like checks/worker.py, with the same results: `main(["metric", JSON])`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 
 
 def metric(asks: Any) -> Said:
-    """Asks: name (may be dotted), file (any that a monitor reads), bounds as in BOUNDS, and those of child.SINCE."""
+    """Options: name (may be dotted), file (any that a monitor reads), bounds as in BOUNDS, and worker.SINCE."""
     fields = worker.asked(asks, "", ("name", "file", *worker.SINCE, *BOUNDS))
     name, bounds = worker.text(fields, "name"), {key: worker.number(fields, key) for key in BOUNDS if key in fields}
     wants = " and ".join(f"{BOUNDS[key][0]} {bound:g}" for key, bound in bounds.items())
@@ -60,7 +60,7 @@ def missing(path: str, name: str, row: Fields, *, is_grown: bool) -> tuple[str, 
 
 
 def last_row(path: str, name: str, fields: Fields) -> Fields:
-    """Return the last row that has the name among those that MAIN has written, else the last row, else {}."""
+    """Return the last row with the name that MAIN has written, else its last row, else {}."""
     last: Fields = {}
     for found in parts_of(path, fields):
         for row in found:
@@ -132,7 +132,7 @@ def scopes(row: Fields) -> list[Fields]:
 
 
 def looked_up(row: Fields, name: str) -> Any:
-    """Return what stands under a name, whole, dotted or with slashes, in `metrics` or at the top; None for nothing."""
+    """Return the value of a name (whole, dotted, with slashes) in `metrics` or at the top, None when missing."""
     for scope in scopes(row):
         for spelled in (name, name.replace(".", "/")):
             if spelled in scope:
@@ -146,13 +146,13 @@ def looked_up(row: Fields, name: str) -> Any:
 
 
 def flat(row: Fields) -> Fields:
-    """Return the numbers of an object as a monitor has them, the step under its one name."""
+    """Return the numbers of an object as a monitor reads them, the step under `step`."""
     form: dict[str, Any] = {"kind": "jsonl"}
     return dict(rows.with_step(form, rows.object_row(form, row, UNNAMED), ""))
 
 
 def shown(value: Any) -> Any:
-    """Return a value as it is told: null for nothing, the only one of a list, whole numbers without a point."""
+    """Return a value for a message: `null` for None, the item of a list of one, whole numbers without a point."""
     if value is ABSENT:
         return None
     if isinstance(value, list) and len(value) == 1:
@@ -163,11 +163,11 @@ def shown(value: Any) -> Any:
 
 
 def figure(value: Any, name: str) -> float:
-    """Return a number; NaN for what is none."""
+    """Return a number; NaN for any other value."""
     number = json_objects.as_number(value, name)
     return float("nan") if number is None else number
 
 
 def main(arguments: list[str]) -> int:
-    """Answer as child.py does."""
+    """Run the check of these arguments, as checks/worker.py does; return the exit code."""
     return worker.main(arguments, {**worker.KINDS, "metric": metric})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.monitoring import metric_check
+from executor.checks import metric_check
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parents[2] / "fixtures" / "metrics"
