@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from small_lm.train import main
+from small_lm.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

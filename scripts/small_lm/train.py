@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -14,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import data, device, files, hf_format, metrics_log, settings
+from small_lm import data, device, files, hf_format, metrics_log
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble
-from small_lm.results import explain, write_result
+from small_lm.results import write_result
 from small_lm.train_state import METRIC, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from small_lm.checkpoints import Loaded
     from small_lm.data import Corpus
     from small_lm.metrics_log import Records
@@ -188,22 +185,3 @@ def run(chosen: Settings) -> int:
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
         return train(chosen, corpus, kept, term)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and train; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="settings: key=value, as model.preset=3m")
-    parser.add_argument("--test", action="store_true", help="a few steps of a tiny model, into outputs/lm/test/")
-    parser.add_argument("--profile", default="", help="local, gpu, or a path to a .yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    given = parser.parse_intermixed_args(arguments)
-    try:
-        chosen = settings.load(given.profile, given.overrides)
-        if given.test or os.environ.get("DO_TASKS_TEST") == "1":
-            chosen = settings.tried(chosen)
-            shutil.rmtree(chosen.outputs, ignore_errors=True)
-        return run(chosen)
-    except (Trouble, OSError) as error:
-        return explain(error)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT

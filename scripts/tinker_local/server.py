@@ -161,6 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         return serve(given)
+    except ModuleNotFoundError as error:
+        return explain(Trouble(f"{error.name} is not installed: pip install 'do-tasks[tinker-local]'", USAGE))
     except (Trouble, OSError) as error:
         return explain(error)
 

@@ -14,8 +14,8 @@ pytest.importorskip("safetensors")
 
 from common import files, verified_folder  # those below need torch
 from small_lm import hf_format, settings, tokenizer_folder, tokenizers
+from small_lm.command_line import main
 from small_lm.errors import Trouble
-from small_lm.train import main
 
 ROOM = 300  # of 256 bytes and 4 special tokens a BPE keeps 40 pairs
 SMALL = (

@@ -1,0 +1,58 @@
+"""Train a small language model on the texts of the data folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+from small_lm import settings
+from small_lm.errors import USAGE, Trouble
+from small_lm.results import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from small_lm.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and train; return the exit code."""
+    given = parser().parse_intermixed_args(arguments)
+    try:
+        return train(chosen(given))
+    except (Trouble, OSError) as error:
+        return explain(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the options; it needs no torch."""
+    options = argparse.ArgumentParser(description=__doc__, epilog="settings: key=value, as model.preset=3m")
+    options.add_argument("--test", action="store_true", help="a few steps of a tiny model, into outputs/lm/test/")
+    options.add_argument("--profile", default="", help="local, gpu, or a path to a .yaml")
+    options.add_argument("overrides", nargs="*", metavar="key=value")
+    return options
+
+
+def chosen(given: argparse.Namespace) -> Settings:
+    """Return the settings; those of a small test empty their folder."""
+    wanted = settings.load(given.profile, given.overrides)
+    if given.test or os.environ.get("DO_TASKS_TEST") == "1":
+        wanted = settings.tried(wanted)
+        shutil.rmtree(wanted.outputs, ignore_errors=True)
+    return wanted
+
+
+def train(wanted: Settings) -> int:
+    """Train by settings alone; return the exit code. Trouble when torch is not installed."""
+    try:
+        import torch  # noqa: F401 - asked for before the trainer, so that only its own absence is named
+    except ModuleNotFoundError as error:
+        raise Trouble(f"{error.name} is not installed: pip install 'do-tasks[small-lm]'", USAGE) from error
+    from small_lm.train import run
+
+    return run(wanted)
