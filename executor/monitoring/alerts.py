@@ -1,4 +1,4 @@
-"""Which conditions stand, raised once, cleared once."""
+"""Alerts: raised once when a condition holds, cleared once when it no longer does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WORDS = {"nan": r"\bnan\b", "inf": r"\binf(?:inity)?\b"}
 
 
 class Alert(Record):
-    """A condition that stands: what showed it, what it asks for, since when (monotonic seconds)."""
+    """A condition that holds: its output or samples, the action it asks for, since when (monotonic seconds)."""
 
     key: str
     output: str
@@ -57,7 +57,7 @@ def weigh(
     now_s: float,
     excused: Memory | None = None,
 ) -> tuple[dict[str, Alert], str]:
-    """Return what stands after a judgement, and whether that is "raised", "cleared" or "" (nothing new).
+    """Return the alerts that stand after a result, and whether one was "raised", "cleared" or "" (nothing new).
 
     What another standing alert explains is not raised; with a memory for the `excused` neither is what is left of it
     when that alert is over, until its own condition was over once.
@@ -89,7 +89,7 @@ def _cause(standing: Mapping[str, Alert], key: str) -> str:
 
 
 def match(pattern: str) -> Pattern[str]:
-    """Return what `alert_on` means: case does not count, and a bare nan or inf is a word.
+    """Return the expression of `alert_on`: case does not count, and a bare nan or inf is a word.
 
     So "finance" and "info" stay quiet, "-inf", "loss=NaN" and "Infinity" do not. ValueError for what is no regular
     expression, or finds something in an empty text.
@@ -108,7 +108,7 @@ def _as_word(part: re.Match[str]) -> str:
 
 
 def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> RuleResult:
-    """Judge what a command printed on stdout: a match stands whatever the exit code.
+    """Return the result of a command's stdout: a match stands whatever the exit code.
 
     Without one a success is well; a failure, or no exit code at all, is not there yet: no opinion.
     """
@@ -131,7 +131,7 @@ def _cut(text: str) -> str:
 
 
 def judge_check(memory: Memory, exit_code: int | None) -> RuleResult:
-    """Judge a check: failed twice in a row it stands, passed once it is well; None (timed out) is a failure."""
+    """Return the result of a check: two failures in a row stand, one pass ends them; None (timed out) is a failure."""
     memory["failures"] = 0 if exit_code == 0 else memory.get("failures", 0) + 1
     if memory["failures"] >= TWICE:
         how = "did not end" if exit_code is None else f"exit {exit_code}"
@@ -140,13 +140,13 @@ def judge_check(memory: Memory, exit_code: int | None) -> RuleResult:
 
 
 def judge_alert(exit_code: int | None, output: str) -> RuleResult:
-    """Judge an alert command: it stands on exit 0 with output, whose last line it shows."""
+    """Return the result of an alert command: it stands on exit 0 with output, and shows the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return RuleResult(stands=True, text=_cut(lines[-1])) if exit_code == 0 and lines else WELL
 
 
 def judge_blind(grace_s: float | None, there: bool, now_s: float, began_s: float) -> RuleResult:  # noqa: FBT001 - a fact
-    """Judge a monitor that has a written grace: it stands when nothing was there for so long since the start."""
+    """Return the result of `grace`: it stands when the monitor has seen nothing for so long since the start."""
     if grace_s is None:
         return NO_OPINION
     if there:

@@ -1,4 +1,4 @@
-"""Signs of life of a job beside what a monitor looks at: its bars, its work, a signal that stopped it."""
+"""Signs of life of a job beside the data of a monitor: progress bars, CPU and disk use, a stop signal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COUNTS = re.compile(rb"(\d[\d,.]*)\s*(?:/|of)\s*\d|(\d[\d,.]*)\s*%")
 
 
 def with_signs(reading: Sample, monitor: Monitor, memory: Memory, place: ProbeContext) -> Sample:
-    """Return a reading with what else is known of the job, for a monitor whose rules judge by time."""
+    """Return a sample with the other signs of life, for a monitor whose rules judge by time."""
     if not any(rule.kind in PACED for rule in monitor.rules):
         return reading
     kept: Memory = memory.setdefault("vital", {})
@@ -61,7 +61,7 @@ def _file_of(monitor: Monitor, place: ProbeContext) -> str:
 
 
 def _bar_moved(bars: Memory, path: str) -> bool:
-    """Tell whether a count such as 12/100 or 12 % at the end of a file is another than at the last look."""
+    """Return True when a count such as 12/100 or 12 % at the end of a file has changed since the last look."""
     try:
         size = os.stat(path).st_size
         if size == bars.get(path, [0, ""])[0]:
@@ -83,7 +83,7 @@ def counts_in(ending: bytes) -> str:
 
 
 def _is_busy(kept: Memory, family: list[Seen], now_s: float) -> bool:
-    """Tell whether the processes used CPU or disk since the last look, or wait for a disk now."""
+    """Return True when the processes used CPU or disk since the last look, or wait for a disk now."""
     before, at_s = kept.get("work", {}), kept.get("at_s")
     work = {str(one.pid): [one.start, one.ticks, written(one.pid)] for one in family}
     kept.update(work=work, at_s=now_s)
@@ -97,7 +97,7 @@ def _is_busy(kept: Memory, family: list[Seen], now_s: float) -> bool:
 
 
 def moved(reading: Sample, before: Sample, kind: str) -> bool:
-    """Tell whether a look shows that the training got on since the one before it: a step, a checkpoint, a bar."""
+    """Return True when a sample shows progress since the one before it: a step, a checkpoint, a bar."""
     if kind == "log":
         count = counts_in(reading.text.encode("utf-8", "replace"))
         return bool(count) and count != counts_in(before.text.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Probes in a thread of their own: what blocks in the kernel blocks nobody else."""
+"""Probes in a thread of their own: one that blocks in the kernel does not block the supervisor."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class ProbeThread:
         self._wake: Semaphore | None = None
 
     def look(self, watched: list[MonitorState], place: ProbeContext) -> None:
-        """Ask for these looks."""
+        """Queue these looks."""
         self._asked += [(one, place) for one in watched]
         if self._wake is None:
             self._wake = self._begin()
         self._wake.release()
 
     def answers(self) -> list[tuple[MonitorState, Sample]]:
-        """Return what was seen since."""
+        """Return the samples taken since the last call."""
         answers, self._answers = self._answers, []
         return answers
 
     def leave_late_one(self, now_s: float) -> None:
-        """Say of a probe that does not answer that it is late, and let another thread go on."""
+        """Mark a probe that does not answer as late, and continue with another thread."""
         late = self._at
         if late is not None and now_s - self._at_s > LATE_S:
             late.troubled = f"no answer for {now_s - self._at_s:.0f} s: is it on a dead mount?"
@@ -81,7 +81,7 @@ class ProbeThread:
 
 
 def probed(one: MonitorState, place: ProbeContext) -> Sample:
-    """Return what a probe sees; one that breaks must not end the supervisor."""
+    """Return the sample of a probe; an error of the probe becomes a sample with its text."""
     try:
         seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
         seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
@@ -91,14 +91,14 @@ def probed(one: MonitorState, place: ProbeContext) -> Sample:
 
 
 def _near(monitor: Monitor, place: ProbeContext) -> str:
-    """Return what may have been meant by a path at which there is nothing."""
+    """Return `; did you mean X` for a path at which there is nothing."""
     main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
     pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
     return nearest(place.root, pattern) if pattern and pattern not in OWN else ""
 
 
 def asked(monitor: Monitor) -> Any:
-    """Return what a probe is asked: a log is searched for what its monitor alerts on.
+    """Return the options of a probe: a log is searched for the `alert_on` of its monitor.
 
     With a pattern that may take long it hands out its lines, for the main thread to search under a limit.
     """

@@ -1,4 +1,4 @@
-"""What a monitor was asked to see and did not: itself nothing, or a rule without its column."""
+"""Things that a monitor never saw: any data at all, or the column of a rule."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PACES = ("stall", "throughput_drop")
 
 
 def grace_s(monitor: Monitor) -> float:
-    """Return how long a monitor may see nothing before that is told: ten looks, two minutes at least."""
+    """Return for how long a monitor may see nothing before that is reported: ten looks, two minutes at least."""
     return max(LEAST_S, LOOKS * monitor.interval_s)
 
 
 def unseen(
     monitor: Monitor, *, there: bool, names: Collection[str], text: str, steps: bool, ended: bool
 ) -> dict[str, str]:
-    """Return by name (of the monitor, or monitor/rule) what was never there, in words; {} when all was.
+    """Return by name (of the monitor, or monitor/rule) the reason why nothing was seen; {} when all was.
 
     `names` are the columns that came, `text` what the last look said, `steps` whether any progress was seen. What an
     evaluation brings may come late: without a name it is only missed when the job has `ended`.
@@ -44,7 +44,7 @@ def unseen(
 
 
 def _columns(monitor: Monitor, names: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield what the monitor itself names and no row has."""
+    """Yield the columns that the monitor names and no row has."""
     asks = monitor.asks if isinstance(monitor.asks, dict) else {}
     missing = [name for name in asks.get("columns", ()) if name not in names]
     if asks.get("step") and "step" not in names:
@@ -81,6 +81,6 @@ def _there_are(names: Collection[str]) -> str:
 
 
 def in_note(missed: Iterable[str]) -> str:
-    """Return what a tick says of them, empty for none."""
+    """Return the note of a tick for monitors that saw nothing, empty for none."""
     keys = [*missed]
     return f"saw nothing: {', '.join(keys)}" if keys else ""

@@ -11,7 +11,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.columns import Row
-    from executor.monitoring.rules.kind import Args
+    from executor.monitoring.rules.registry import Args
 
 
 def nan(args: Args, memory: Memory, reading: Sample) -> RuleResult:

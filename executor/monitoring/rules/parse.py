@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from executor.monitoring.rules.kind import RuleKind
+    from executor.monitoring.rules.registry import RuleKind
 
 YEAR_S = 31_536_000
 FLOOR_S = 60.0

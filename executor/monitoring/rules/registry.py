@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from executor.monitoring.rules import loss, nonfinite, parse, resources, stall, throughput
-from executor.monitoring.rules.kind import RuleKind
-from executor.system.records import TYPE_CHECKING
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from executor.monitoring.model import Rule
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-__all__ = ["RULES", "RuleKind", "read_rule"]
+    from executor.monitoring.model import Memory, Rule, RuleResult, Sample
+
+    Args = Mapping[str, Any]
+    Judge = Callable[[Args, Memory, Sample], RuleResult]
+
+
+class RuleKind(Record):
+    """A row of RULES.
+
+    `defaults` are all its arguments in base units, `units` the row of `parse.UNITS` that reads each; `short`
+    is what `{stall: 6x}` sets; `fits` are the monitors whose readings it understands; `example` is how it is written.
+    A `floor` of None is FLOOR_S, or three looks where they are rarer. `of_kind` are defaults for one kind of monitor.
+    """
+
+    judge: Judge
+    says: str
+    fits: tuple[str, ...]
+    short: str
+    example: str
+    defaults: Mapping[str, Any]
+    units: Mapping[str, str]
+    of_kind: Mapping[str, Mapping[str, Any]] = {}
+
 
 RULES: dict[str, RuleKind] = {
     "nan": RuleKind(

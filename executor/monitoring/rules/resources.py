@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from executor.monitoring.model import Memory, Sample
-    from executor.monitoring.rules.kind import Args
+    from executor.monitoring.rules.registry import Args
 
 SHOWN = 5
 SPACED = 40  # points of a window

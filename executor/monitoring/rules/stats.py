@@ -29,7 +29,7 @@ def noise(values: Sequence[float]) -> float:
 
 
 def rising(values: Sequence[float]) -> bool:
-    """Tell whether most pairs stand in rising order: three of four at least, where equal ones are none of it."""
+    """Return True when at least three of four pairs rise; equal values do not rise."""
     pairs = [(a, b) for place, a in enumerate(values) for b in values[place + 1 :]]
     return 4 * sum(b > a for a, b in pairs) >= 3 * len(pairs)
 
@@ -44,9 +44,9 @@ def hold(memory: Memory, *, wrong: bool, patience: int, clear: int) -> bool:
 
 
 def watched(memory: Memory, reading: Sample, interval_s: float) -> tuple[float, bool]:
-    """Return the seconds that passed under our eyes since the last look, and whether it comes after a gap.
+    """Return the observed seconds since the last look, and whether the look comes after a gap.
 
-    We, the job or the machine may have been frozen in a gap: it counts as one usual look.
+    In a gap the supervisor, the job or the machine may have been frozen: it counts as one usual look.
     """
     passed_s = reading.at_s - memory.get("at_s", reading.at_s)
     usual_s = max(interval_s, memory.get("pace_s", 0.0))

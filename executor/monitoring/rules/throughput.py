@@ -9,7 +9,7 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Sample
-    from executor.monitoring.rules.kind import Args
+    from executor.monitoring.rules.registry import Args
 
 SHOWN = 5
 CHECKPOINTS = 20
