@@ -51,7 +51,7 @@ MOST_ENTRIES = 16
 WORLD = {"os", "time", "subprocess", "socket", "random", "pathlib", "shutil", "tempfile", "threading", "signal", "sys"}
 CLOCK = {"now", "utcnow", "today"}
 STARTS = {"posix_spawn", "posix_spawnp", "Popen", "fork", "forkpty", "system", "popen", "check_output", "check_call"}
-LONG = {"store.events", "checks.worker"}  # two list; the worker goes alone to another interpreter
+LONG = {"store.events"}  # a list
 HEAVY = {
     *("jsonschema", "structlog", "psutil", "asyncio", "typing"),
     *("dataclasses", "subprocess", "logging", "inspect", "pathlib"),
@@ -144,7 +144,7 @@ def test_no_import_is_relative(path: Path) -> None:
     assert not [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom) and node.level]
 
 
-@pytest.mark.parametrize("name", ["checks/worker.py", "monitoring/notices/notify_worker.py"])
+@pytest.mark.parametrize("name", ["checks/project_worker.py", "monitoring/notices/notify_worker.py"])
 def test_what_another_process_runs_is_alone(name: str) -> None:
     assert packages_imported(HOUSE / name) == set()
 

@@ -1,4 +1,4 @@
-"""The table of checks: where each kind runs, what its end says."""
+"""The table of the kinds of checks: where each runs, how its end is read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from executor.plan.model import Check
 
 IMPORTED = (
-    "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.{} import main; os._exit(main(sys.argv[1:]))"
+    "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.checks.project_worker import main; "
+    "from executor.checks.{0} import {1}; os._exit(main(sys.argv[1:], {{'{1}': {1}}}))"
 )
-CHILD = own_program.path_of("checks", "worker.py")
+CHILD = own_program.path_of("checks", "project_worker.py")
 
 
 class CheckResult(Record):
@@ -45,31 +46,38 @@ class Place(StrEnum):
     PROSE = "prose"
 
 
+class Kind(Record):
+    """A kind of check; `module` of this package holds the function of its name that a CHILD_OURS runs."""
+
+    place: Place
+    module: str = ""
+
+
 CHECKS = {
-    "command": Place.SHELL,
-    "env_set": Place.IN_PROCESS,
-    "prose": Place.PROSE,
-    "python_import": Place.CHILD_PROJECT,
-    "call": Place.CHILD_PROJECT,
-    "file": Place.CHILD_OURS,
-    "disk_free": Place.CHILD_OURS,
-    "gpu_free": Place.CHILD_OURS,
-    "port": Place.CHILD_OURS,
-    "url": Place.CHILD_OURS,
-    "matches": Place.CHILD_OURS,
-    "metric": Place.CHILD_OURS,
-    "result": Place.CHILD_OURS,
+    "command": Kind(Place.SHELL),
+    "env_set": Kind(Place.IN_PROCESS),
+    "prose": Kind(Place.PROSE),
+    "python_import": Kind(Place.CHILD_PROJECT),
+    "call": Kind(Place.CHILD_PROJECT),
+    "file": Kind(Place.CHILD_OURS, "file_checks"),
+    "matches": Kind(Place.CHILD_OURS, "file_checks"),
+    "result": Kind(Place.CHILD_OURS, "file_checks"),
+    "metric": Kind(Place.CHILD_OURS, "metric_check"),
+    "disk_free": Kind(Place.CHILD_OURS, "machine_checks"),
+    "gpu_free": Kind(Place.CHILD_OURS, "machine_checks"),
+    "port": Kind(Place.CHILD_OURS, "machine_checks"),
+    "url": Kind(Place.CHILD_OURS, "machine_checks"),
 }
 
 
 def in_process(check: Check) -> bool:
-    """Tell the kinds that start no process: env_set, and prose, which nothing can run."""
-    return CHECKS[check.kind] in (Place.IN_PROCESS, Place.PROSE)
+    """Return True for the kinds that start no process: env_set and prose."""
+    return CHECKS[check.kind].place in (Place.IN_PROCESS, Place.PROSE)
 
 
 def argv(check: Check | Monitor, *, python: str) -> tuple[str, ...]:
     """Return what to start; `python` is the project's interpreter. KeyError for a check that is in_process."""
-    return ARGV[CHECKS[check.kind]](check, python)
+    return ARGV[CHECKS[check.kind].place](check, python)
 
 
 def shell_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
@@ -78,16 +86,16 @@ def shell_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
 
 
 def child_argv(check: Check | Monitor, *start: str) -> tuple[str, ...]:
-    """Return child.py with its question behind an interpreter."""
+    """Return project_worker.py with the check behind an interpreter."""
     return (*start, CHILD, check.kind, json.dumps(check.asks, default=str))
 
 
 def imported_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
-    """Return our interpreter with child.py imported: as a script it is compiled anew each time, 8 ms of 22.
+    """Return the interpreter of do-tasks with the function of the kind imported.
 
-    What a monitor can read a metric can be read from, so its check imports the probes.
+    As a script it would be compiled anew each time, 8 ms of 22.
     """
-    code = IMPORTED.format("checks.metric_check" if check.kind == "metric" else "checks.worker")
+    code = IMPORTED.format(CHECKS[check.kind].module, check.kind)
     return (sys.executable, "-I", "-S", "-c", code, own_program.FOLDER, check.kind, json.dumps(check.asks, default=str))
 
 
@@ -128,7 +136,7 @@ def state_of(value: str | None) -> str:
 
 def answer(check: Check, *, exit_code: int | None, output: str) -> CheckResult:
     """Return what a process said; `exit_code` is negative for a signal, None when it was stopped or never ran."""
-    if CHECKS[check.kind] is Place.SHELL:
+    if CHECKS[check.kind].place is Place.SHELL:
         return shell_answer(check, exit_code, output)
     return child_answer(check, exit_code, output)
 
@@ -143,7 +151,7 @@ def shell_answer(check: Check, exit_code: int | None, output: str) -> CheckResul
 
 
 def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResult:
-    """Return the answer on the last lines of child.py's output; exit code and answer must agree to be a yes."""
+    """Return the answer on the last lines of a worker's output; exit code and answer must agree to be a yes."""
     for line in reversed(output.splitlines()[-20:]):
         said = said_in(line)
         if said and said["ok"] is (exit_code == 0):

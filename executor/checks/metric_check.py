@@ -1,7 +1,4 @@
-"""The check `metric`: a number in a file of metrics, by the readers of the monitors.
-
-A program like checks/worker.py, with the same results: `main(["metric", JSON])`.
-"""
+"""Check the last value of a metric, with the readers of the monitors."""
 
 from __future__ import annotations
 
@@ -9,19 +6,21 @@ import json
 import os
 from math import inf
 
-from executor.checks import worker
+from executor.checks.fresh_files import SINCE, Fresh, grown_from, number, read_files
+from executor.checks.project_worker import asked, no, text, yes
 from executor.monitoring.metrics import json_files, json_objects, mlflow, rows
 from executor.monitoring.metrics.log_text import plain
 from executor.system.records import TYPE_CHECKING
+from executor.system.text_files import MOST_BYTES, read_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from executor.checks.worker import Fields, Said
+    from executor.checks.project_worker import Answer, Fields
 
 BLOCK = 1 << 20
-PARTS = (BLOCK, 16 * BLOCK, worker.TAIL)  # of its end, one after another, until the name is found
+PARTS = (BLOCK, 16 * BLOCK, MOST_BYTES)  # of its end, one after another, until the name is found
 MOST_HEADER = 30
 ABSENT = object()
 UNNAMED = [""]  # a number without a name is evidence of nothing
@@ -34,23 +33,23 @@ BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 }
 
 
-def metric(asks: Any) -> Said:
-    """Options: name (may be dotted), file (any that a monitor reads), bounds as in BOUNDS, and worker.SINCE."""
-    fields = worker.asked(asks, "", ("name", "file", *worker.SINCE, *BOUNDS))
-    name, bounds = worker.text(fields, "name"), {key: worker.number(fields, key) for key in BOUNDS if key in fields}
+def metric(asks: Any) -> Answer:
+    """Options: name (may be dotted), file (any that a monitor reads), bounds as in BOUNDS, and those of SINCE."""
+    fields = asked(asks, "", ("name", "file", *SINCE, *BOUNDS))
+    name, bounds = text(fields, "name"), {key: number(fields, key) for key in BOUNDS if key in fields}
     wants = " and ".join(f"{BOUNDS[key][0]} {bound:g}" for key, bound in bounds.items())
     expected = f"{name} {wants or 'as a finite number'}"
-    path = worker.read_files(fields, expected)[0]
+    path = read_files(fields, expected)[0]
     row = last_row(path, name, fields)
     value = looked_up(row, name)
     if value is None:
-        return worker.no(expected, *missing(path, name, row, is_grown=worker.grown_from(fields, path) > 0))
+        return no(expected, *missing(path, name, row, is_grown=grown_from(fields, path) > 0))
     got = f"{name} = {value} in {path}"
     if not abs(figure(value, name)) < inf:
-        return worker.no(expected, got, "only a finite number counts: read the log of the run")
+        return no(expected, got, "only a finite number counts: read the log of the run")
     if all(BOUNDS[key][1](figure(value, name), bound) for key, bound in bounds.items()):
-        return worker.yes(expected, got)
-    return worker.no(expected, got, "the run did not reach it: read its log, or correct the bound")
+        return yes(expected, got)
+    return no(expected, got, "the run did not reach it: read its log, or correct the bound")
 
 
 def missing(path: str, name: str, row: Fields, *, is_grown: bool) -> tuple[str, str]:
@@ -76,9 +75,9 @@ def parts_of(path: str, fields: Fields) -> Iterator[Iterable[Fields]]:
         yield reversed([*mlflow.all_rows(path)])
         return
     size = os.stat(path).st_size
-    behind = worker.grown_from(fields, path)
-    fresh = worker.Fresh(fields, path)
-    whole = worker.tail(path, behind) if size - behind <= PARTS[1] else ""
+    behind = grown_from(fields, path)
+    fresh = Fresh(fields, path)
+    whole = read_end(path, behind) if size - behind <= PARTS[1] else ""
     said = json_objects.loaded(whole) if whole else None
     if isinstance(said, list | dict):
         yield [row for row in reversed(json_files.rows_of(said)) if fresh.is_news(json.dumps(row, sort_keys=True))]
@@ -86,7 +85,7 @@ def parts_of(path: str, fields: Fields) -> Iterator[Iterable[Fields]]:
     head = first_lines(path)
     for length in PARTS:
         start = max(behind, size - length)
-        yield line_rows(path, head, worker.tail(path, start, cut=start > behind), fresh)
+        yield line_rows(path, head, read_end(path, start, cut=start > behind), fresh)
         if start == behind:
             return
 
@@ -97,7 +96,7 @@ def first_lines(path: str) -> list[str]:
     return [line for line in lines if line][:MOST_HEADER]
 
 
-def line_rows(path: str, head: list[str], said: str, fresh: worker.Fresh) -> Iterable[Fields]:
+def line_rows(path: str, head: list[str], said: str, fresh: Fresh) -> Iterable[Fields]:
     """Return the rows of lines, the last one first."""
     lines = said.split("\n")
     form = {"kind": rows.form_of(path, head[0] if head else "")}
@@ -109,13 +108,13 @@ def line_rows(path: str, head: list[str], said: str, fresh: worker.Fresh) -> Ite
     return [*table_rows(form, head, lines, fresh)][::-1]
 
 
-def objects_in(lines: list[str], fresh: worker.Fresh) -> Iterator[Fields]:
+def objects_in(lines: list[str], fresh: Fresh) -> Iterator[Fields]:
     for line in reversed(lines):
         if "{" in line and fresh.is_news(line):
             yield from reversed(json_objects.objects(plain(line.encode("utf-8", "replace"))))
 
 
-def table_rows(form: dict[str, Any], head: list[str], lines: list[str], fresh: worker.Fresh) -> Iterator[Fields]:
+def table_rows(form: dict[str, Any], head: list[str], lines: list[str], fresh: Fresh) -> Iterator[Fields]:
     for line in head:
         rows.read_rows(form, line, UNNAMED)
     for key in ("open", "box", "section"):
@@ -166,8 +165,3 @@ def figure(value: Any, name: str) -> float:
     """Return a number; NaN for any other value."""
     number = json_objects.as_number(value, name)
     return float("nan") if number is None else number
-
-
-def main(arguments: list[str]) -> int:
-    """Run the check of these arguments, as checks/worker.py does; return the exit code."""
-    return worker.main(arguments, {**worker.KINDS, "metric": metric})

@@ -88,7 +88,7 @@ class CheckContainment:
     def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return the command line of a check inside the sandbox, and its environment."""
         plain = {**env, "PATH": locked.safe_path(self._context.root, env["PATH"], self._safe)}
-        if kinds.CHECKS[check.kind] is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
+        if kinds.CHECKS[check.kind].place is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
         given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
@@ -97,7 +97,7 @@ class CheckContainment:
     @staticmethod
     def runs_code(check: Check) -> bool:
         """Return True for a check that may run code of the agent: no other one runs beside it."""
-        return kinds.CHECKS[check.kind] is not Place.CHILD_OURS and not kinds.in_process(check)
+        return kinds.CHECKS[check.kind].place is not Place.CHILD_OURS and not kinds.in_process(check)
 
     def look_between(self, task: Task) -> str:
         """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""

@@ -1,4 +1,4 @@
-"""Holds checks/worker.py to its answers, as a real process in a real folder."""
+"""Holds the processes of checks to their answers, as a real process in a real folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from executor.checks.kinds import argv
 from executor.plan.model import Check
 
-CHILD = Path(__file__).resolve().parents[2] / "executor" / "checks" / "worker.py"
+CHILD = Path(__file__).resolve().parents[2] / "executor" / "checks" / "project_worker.py"
 HOUR_S = 3600
 KINDS = ["file", "disk_free", "gpu_free", "port", "url", "python_import", "matches", "metric", "result", "call"]
 
@@ -33,9 +33,10 @@ def started(*arguments, bare=True, **environ):
     flags = ("-I", "-S") if bare else ()
     env = {**os.environ, **environ}
     script = [sys.executable, *flags, CHILD, *arguments]
-    asked = json.loads(arguments[1]) if arguments[:1] == ("metric",) else None
+    is_ours = arguments[:1] and arguments[0] in KINDS and arguments[0] not in ("python_import", "call")
+    asked = json.loads(arguments[1]) if is_ours else None
     return subprocess.run(
-        script if asked is None else argv(Check(name="", kind="metric", asks=asked), python=sys.executable),
+        argv(Check(name="", kind=arguments[0], asks=asked), python=sys.executable) if is_ours else script,
         env=env,
         capture_output=True,
         timeout=300,
@@ -774,7 +775,7 @@ def test_an_unknown_field_is_told(kind):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("file",), ("file", "{"), ("nope", "1"), ("file", "1", "2"), ("file", "[" * 99_999)]
+    "arguments", [(), ("call",), ("call", "{"), ("nope", "1"), ("call", "1", "2"), ("call", "[" * 99_999)]
 )
 def test_bad_arguments_exit_2_with_an_answer(arguments):
     run = started(*arguments)
