@@ -27,12 +27,6 @@ PACKAGES = (
     "cli",
     "testing",
 )
-# Imports that go up, to be opened one by one: package -> what it still imports. None is added.
-UPWARD = {
-    "store": {"engine", "checks"},
-    "guard": {"engine"},
-    "runners": {"engine"},
-}
 # Modules that touch no file, clock, process or environment.
 PURE = {
     "": "errors",
@@ -128,15 +122,8 @@ def test_no_module_has_the_name_of_one_of_python() -> None:
 @ours
 def test_a_module_imports_only_what_stands_before_it(path: Path) -> None:
     package = package_of(path)
-    before = {*PACKAGES[: PACKAGES.index(package) + 1], *UPWARD.get(package, ())}
+    before = {*PACKAGES[: PACKAGES.index(package) + 1]}
     assert not packages_imported(path) - before, f"{package} stands before them in PACKAGES"
-
-
-@pytest.mark.parametrize("package", UPWARD)
-def test_what_may_still_be_imported_upward_is(package: str) -> None:
-    """A row whose imports are gone goes too."""
-    found = set().union(*(packages_imported(path) for path in MODULES if package_of(path) == package))
-    assert not UPWARD[package] - found
 
 
 @ours

@@ -8,6 +8,7 @@ import re
 
 from executor.checks import kinds
 from executor.checks.kinds import CheckResult
+from executor.checks.start import start_of
 from executor.monitoring.model import CHECK_LIMIT_S
 from executor.store.events import CheckFinished
 from executor.system import process
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from executor.plan.model import Check
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.process import Ended
 
 
@@ -102,7 +104,7 @@ class _Round:
         return not check.parallel or (held is not None and held.runs_code(check))
 
     def _command(self, token: str, check: Check) -> process.Command:
-        argv, env = self._context.start_of(check, self._env)
+        argv, env = start_of(self._context, check, self._env)
         return process.Command(
             name=token,
             argv=argv,

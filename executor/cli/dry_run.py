@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from executor.cli.step_arguments import asked, noted, will_outrun
 from executor.engine.order import Survey, written
+from executor.engine.step_view import awaited, blocking, decide_or_refuse
 from executor.store import log_reader, project
-from executor.store.project_view import ProjectView, awaited, blocking, decide_or_refuse
+from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
@@ -14,9 +15,9 @@ from executor.system.text import spelled_json
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from executor.engine.decide import Decision
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
+    from executor.store.task import Decision
 
 
 def dry_run(here: project.Project, args: Namespace) -> Verdict:

@@ -6,10 +6,10 @@ import shlex
 from argparse import ArgumentError, ArgumentParser, Namespace
 
 from executor.cli.step_arguments import asked, ranges
+from executor.engine.step_view import decide
 from executor.errors import DefinitionError, DoTasksError, SpecError
 from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
-from executor.store.project_view import decide
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING, Record
 

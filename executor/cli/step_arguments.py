@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from executor.engine.decide import begun_again, decide_box
 from executor.engine.noticed import remarks
+from executor.engine.step_view import finished_needs, not_enough, outrun, reopened
 from executor.errors import UsageError
 from executor.plan.selection import ranges as ranges  # noqa: PLC0414 - said again for who looks here
 from executor.plan.selection import select
 from executor.store.changes import in_words
-from executor.store.project_view import finished_needs, not_enough, outrun, reopened
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
-    from executor.engine.decide import Decision
     from executor.plan.spec.spec_md import Box
     from executor.store.project_view import ProjectView
+    from executor.store.task import Decision
 
 
 def asked(desk: ProjectView, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:

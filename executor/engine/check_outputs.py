@@ -11,7 +11,8 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 FILE = "before_checks.json"
 

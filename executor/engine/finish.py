@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from executor.engine.decide import Decision, decide_box
+from executor.engine.decide import decide_box
 from executor.engine.post import post
 from executor.engine.step import RunReport, heeding_people
 from executor.engine.verdict import tick, tick_again
 from executor.guard import judges_gate
 from executor.runners.host import ask, rounds_left
 from executor.store import runs
-from executor.store.context import RunContext, Task
 from executor.store.project_view import box_of
+from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.store.context import RunContext
 
 
 def resume(context: RunContext, number: int) -> RunReport:

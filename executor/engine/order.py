@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from executor.engine.step_view import awaited, blocking, is_done, outrun
 from executor.errors import SpecError
 from executor.plan.dependencies import Standing, missing
 from executor.store import runs
-from executor.store.project_view import awaited, blocking, is_done, outrun
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

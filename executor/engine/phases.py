@@ -12,7 +12,8 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.outcome import Outcome
 
     Phase = tuple[str, Callable[[RunContext, Task], Outcome]]
@@ -56,6 +57,6 @@ def host_phases() -> tuple[Phase, ...]:
 
 def agent_phases() -> tuple[Phase, ...]:
     """Return those of a step whose MAIN an agent does that we start; what POST finds may send it back."""
-    from executor.runners.agent_run import FIRST_OF_AGENTS, ROUND
+    from executor.engine.agent_rounds import FIRST_OF_AGENTS, ROUND
 
     return (*FIRST_OF_AGENTS, *ROUND)

@@ -6,6 +6,7 @@ import os
 
 from executor.checks import criteria, kinds
 from executor.checks.run import check_all
+from executor.checks.start import start_of
 from executor.engine.main import main_folder, result_path
 from executor.engine.verdict import NOTE
 from executor.plan.runner_choice import AGENTS, OURS
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from executor.checks.criteria import CriterionResult
     from executor.plan.model import Check, Criterion
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 
 class Seen(Record):
@@ -157,7 +159,7 @@ def question(
     asked_so = criterion if asks is None else criterion.replace(asks=asks)
     check = criteria.as_check(asked_so, result_path=result, began_ns=began_ns(context, task), before=before)
     number = task.step.main.criteria.index(criterion) + 1 if task.step.main else 0
-    argv, env = context.start_of(check, context.environment(task))
+    argv, env = start_of(context, check, context.environment(task))
     asked = process.Command(
         name=f"criterion.{number}",
         argv=argv,

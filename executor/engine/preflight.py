@@ -8,7 +8,8 @@ from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 
 def preflight(context: RunContext, task: Task) -> Outcome:

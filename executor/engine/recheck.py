@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from executor.engine.decide import Decision
 from executor.engine.post import post
 from executor.engine.step import heeding_people
 from executor.engine.verdict import marked
 from executor.plan.runner_choice import AGENTS
 from executor.plan.spec.spec_md import Mark, clean
-from executor.store.context import Task
 from executor.store.events import StepRechecked
 from executor.store.fingerprint import who
+from executor.store.task import Decision, Task
 from executor.store.ticks import tick_of
 from executor.system.records import TYPE_CHECKING
 

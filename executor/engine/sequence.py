@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from executor.engine.order import ENDED_BADLY, Survey, hold, is_coming, starts_up, written
 from executor.engine.step import RunOptions, RunReport, run_step
+from executor.engine.step_view import VERDICTS, blocking, decide_or_refuse
 from executor.errors import DefinitionError, SpecError
 from executor.store import log_reader, runs
 from executor.store.events import StepSkipped
-from executor.store.project_view import VERDICTS, blocking, boxes_in, decide_or_refuse
+from executor.store.project_view import boxes_in
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 

@@ -6,12 +6,12 @@ import os
 
 from executor.engine.order import hold
 from executor.engine.phases import phases_of
+from executor.engine.step_view import decide
 from executor.engine.verdict import tick
 from executor.guard import judges_gate
 from executor.plan.runner_choice import OURS
 from executor.store import masked_files, runs, twins
 from executor.store.changes import in_words
-from executor.store.context import RunContext, Task
 from executor.store.events import (
     HandUntickSeen,
     StepReopened,
@@ -22,18 +22,20 @@ from executor.store.events import (
     WarningRaised,
 )
 from executor.store.fingerprint import chosen
-from executor.store.project_view import box_of, decide
+from executor.store.project_view import box_of
 from executor.store.step_state import NEW
+from executor.store.task import Task
 from executor.system import process_loop
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from executor.engine.decide import Decision
     from executor.engine.phases import Phase
     from executor.plan.model import Step
     from executor.plan.spec.spec_md import Box
+    from executor.store.context import RunContext
     from executor.store.step_state import StepState
+    from executor.store.task import Decision
 
 
 class RunReport(Record):
@@ -183,7 +185,7 @@ def _end_what_lives(context: RunContext, number: int, state: StepState, decision
 def _phases(context: RunContext, task: Task) -> tuple[Outcome, str]:
     outcome, name = _through(context, task, phases_of(task))
     while name == "POST" and task.runner in OURS:
-        from executor.runners.agent_run import ROUND, sent_back
+        from executor.engine.agent_rounds import ROUND, sent_back
 
         if not sent_back(context, task, outcome):
             break

@@ -14,7 +14,8 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.runners.process_run import Run
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 MOST_TEXT = 1 << 20  # bytes of a script that are read
 
@@ -79,9 +80,7 @@ def _skip(context: RunContext, task: Task) -> Outcome:
 
 
 def _judge(context: RunContext, task: Task, run: Run, shown: str) -> Outcome:
-    outcome, _ = command.judge(
-        run.end, verdict=run.verdict, reason=run.reason, stderr=run.long_stderr, output=run.long_stdout
-    )
+    outcome, _ = command.outcome_of(run)
     hint = command.usage_hint(run.end, run.stderr, task.step.main.script if task.step.main else "")
     reason = f"{outcome.reason}{hint}"
     context.log(

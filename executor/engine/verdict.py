@@ -20,8 +20,9 @@ from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
     from executor.store.spec_file import Change
+    from executor.store.task import Task
     from executor.system.outcome import Outcome
 
 NOTE = "note: "  # evidence that is the note of a result file

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from executor.engine.decide import Decision
-from executor.engine.verdict import tick
-from executor.errors import DoTasksError, UsageError
+from executor.errors import DoTasksError
 from executor.guard import judge_places, locked, log_guard, path_patterns, protect, task_records
 from executor.guard.restore import ADDED
 from executor.guard.start_files import ENVIRONMENTS
 from executor.plan.limits import sandbox_of
 from executor.store import log_reader, runs
-from executor.store.context import Task
 from executor.store.events import ProtectedRestored
 from executor.system import process, procfs
-from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import end_strays
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.signals import signal_one
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.log_writer import LogWriter
     from executor.store.step_state import StepState
+    from executor.store.task import Task
 
 MOST_NAMED = 20
 ORPHANS_S = 5.0
@@ -66,7 +63,7 @@ def startup_of(context: RunContext, task: Task) -> Startup:
 
 def remember(context: RunContext, task: Task, run: str, *, role: str, startup: Startup) -> Baseline:
     """Remember all that judges the agent, its role, the records and the log, just before it is let go."""
-    folder, states = _folder(context, task, run), context.states.values()
+    folder, states = folder_of(context, task, run), context.states.values()
     running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
     records = task_records.places(context.root, states, without=task.task_id, running=running)
     wanted = startup.replace(folders={**startup.folders, **dict(records)})
@@ -84,7 +81,7 @@ def settle(context: RunContext, task: Task, run: str, watched: Baseline | None =
 
     Without `watched` another executor let it go: what it left on disk counts.
     """
-    folder = _folder(context, task, run)
+    folder = folder_of(context, task, run)
     if not (watched or protect.remembered(folder)):
         return GONE
     told = put_back(context.journal, folder, task_id=task.task_id, watched=watched)
@@ -97,7 +94,7 @@ def settle(context: RunContext, task: Task, run: str, watched: Baseline | None =
 
 def stand_up(context: RunContext, task: Task, run: str) -> None:
     """See that an agent's run has a record that can be read; whoever took it away has changed what judges it."""
-    folder = _folder(context, task, run)
+    folder = folder_of(context, task, run)
     protect.note(folder, protect.stand_up(context.root, folder))
 
 
@@ -129,7 +126,7 @@ def rescue(context: RunContext, task: Task, run: str, watched: Baseline | None) 
         return
     end_strays(f"{task.task_id}/{run}", context.interrupts, root=context.root)
     stand_up(context, task, run)
-    folder = _folder(context, task, run)
+    folder = folder_of(context, task, run)
     try:
         put_back(context.journal, folder, task_id=task.task_id, watched=watched)
     except (DoTasksError, OSError):  # a full disk, or a log that is beyond us: what judges it all the same
@@ -152,7 +149,7 @@ def put_back(
 
 def offended(context: RunContext, task: Task, run: str) -> str:
     """Return what an agent's run was found to have changed, ever; empty when nothing."""
-    found = protect.offences(_folder(context, task, run))
+    found = protect.offences(folder_of(context, task, run))
     made = any(one.kind == ADDED for one in found)
     hint = "; a file that the step is to make stands in its outputs" if made else ""
     return f"the agent changed what judges it ({_named(found)}); it was put back{hint}" if found else ""
@@ -165,55 +162,6 @@ def offended_before(context: RunContext, task: Task) -> str:
     return next(filter(None, told), "")
 
 
-def left_alone(context: RunContext) -> int:
-    """See to agents whose executor died, before a box is read; return the step of one that still works, else 0."""
-    _refuse_unrecorded(context)
-    living = 0
-    for number, task_id in _unsettled(context):
-        run = runs.newest_main(context.root, task_id)
-        decision = Decision("run", "its executor was gone")
-        digest = context.state(number).digest
-        task = Task(context.step(number), task_id, digest, decision, began=context.now(), runner="agent")
-        if settle(context, task, run):
-            context.read_again()
-        if runs.look_at(context.root, task_id, run).status == "alive":
-            protect.pend(context.root, _folder(context, task, run))
-            living = number
-    return living
-
-
-def _refuse_unrecorded(context: RunContext) -> None:
-    """Fail the task of an agent whose record went while no executor watched, and have a person look first."""
-    for number, state in context.states.items():
-        lines = log_reader.task_lines(context.root, state.task_id) if _has_no_folder(context, state) else ()
-        let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
-        if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
-            continue
-        end_strays(f"{state.task_id}/", context.interrupts, root=context.root)
-        decision = Decision("run", "its executor was gone")
-        task = Task(context.step(number), state.task_id, state.digest, decision, began=context.now(), runner="agent")
-        tick(context, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
-        raise UsageError(
-            f"step {number}: {GONE}; look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"
-            f" then: do-tasks --step {number}"
-        )
-
-
-def _has_no_folder(context: RunContext, state: StepState) -> bool:
-    return (
-        bool(state.task_id) and not state.verdict and not os.path.isdir(context.project.path(runs.JOBS, state.task_id))
-    )
-
-
-def _unsettled(context: RunContext) -> list[tuple[int, str]]:
-    """Return the steps with their tasks whose agent nobody has looked after yet."""
-    folder = protect.unfinished(context.root)
-    pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
-    open_tasks = [(number, state.task_id) for number, state in context.states.items() if at_work(context.root, state)]
-    known = [(number, state.task_id) for number, state in context.states.items() if state.task_id == pending]
-    return list(dict.fromkeys((*open_tasks, *(known if pending else ()))))
-
-
 def at_work(root: str, state: StepState) -> bool:
     """Tell whether an agent was let go for a step and its end is not in the log."""
     if state.verdict or not state.task_id or not runs.remembers(root, state.task_id):
@@ -221,7 +169,7 @@ def at_work(root: str, state: StepState) -> bool:
     return state.run_closed != f"{state.task_id}/{runs.newest_main(root, state.task_id)}"
 
 
-def _folder(context: RunContext, task: Task, run: str) -> str:
+def folder_of(context: RunContext, task: Task, run: str) -> str:
     return os.path.join(context.folder(task, run), runs.GUARDED)
 
 

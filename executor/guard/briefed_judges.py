@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from executor.guard.restore import Change
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
     from executor.store.step_state import StepState
+    from executor.store.task import Task
 
     Shown = tuple[str, ...]
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from executor.guard.mounts import Containment
     from executor.guard.start_files import Survey
     from executor.plan.limits import Sandbox
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 RECORD = "surroundings.json"
 ASIDE = "aside"

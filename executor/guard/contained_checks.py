@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from executor.guard.mounts import Containment
     from executor.plan.model import Check
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
     Start = tuple[tuple[str, ...], dict[str, str]]
 

@@ -12,8 +12,8 @@ from executor.runners import brief, claude_code, process_run
 from executor.runners.agent import request as orders
 from executor.runners.agent.usage import limit_reached
 from executor.runners.agent_output import said_before, used
+from executor.runners.main_run import log_started
 from executor.store import log_reader, runs
-from executor.store.events import MainStarted
 from executor.system import files, own_program
 from executor.system.records import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from executor.guard.confine import Surroundings
     from executor.runners.agent_setup import AgentSetup
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from executor.runners.agent.main import entry; entry()"
 PROMPT = "prompt.md"
@@ -99,23 +100,18 @@ class AgentLaunch:
         )
         held = confine.hold(self._context, self._task, self._run, self._kit.containment)
         self._leave_prompt() if self._kit.program else self._leave_order(held)
-        step = self._task.step
-        self._context.log(
-            MainStarted(
-                run=self._run,
-                command=f"agent {self._kit.role.name}",
-                runner=self._task.runner,
-                pid=pid,
-                objective=(step.main.objective if step.main else "") or self._task.title,
-                limit_s=step.main.limit_s if step.main else 0.0,
-                agent=self._kit.role.name,
-                model=self._kit.model,
-                containment=self._kit.containment.words,
-                contained=self._kit.containment.kind != "none",
-            ),
+        log_started(
+            self._context,
             self._task,
+            self._run,
+            pid,
+            command=f"agent {self._kit.role.name}",
+            runner=self._task.runner,
+            agent=self._kit.role.name,
+            model=self._kit.model,
+            containment=self._kit.containment.words,
+            contained=self._kit.containment.kind != "none",
         )
-        self._context.journal.sync()
 
     def _leave_order(self, held: Surroundings) -> None:
         role, context, task = self._kit.role, self._context, self._task

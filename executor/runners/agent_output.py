@@ -13,7 +13,8 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.limits import AgentLimits
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 BLOCK = 1 << 22
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.roles import Role, Skill
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 MODEL = "ANTHROPIC_MODEL"
 USUAL_MODEL = "sonnet"  # the newest of that family, as the service lists it

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from executor.engine.decide import Decision
-from executor.engine.main import note_started
 from executor.errors import DefinitionError, MachineError
 from executor.monitoring import scheduler
 from executor.monitoring.notices import notify, notify_checks
@@ -14,10 +12,11 @@ from executor.plan.plan import from_cache, snapshot
 from executor.runners import command
 from executor.runners.evidence_before import record_of
 from executor.runners.job_start import Starting
+from executor.runners.main_run import log_started
 from executor.runners.process_run import LaunchRequest, begin
 from executor.store import job_record, log_reader, runs, supervisor_start
-from executor.store.context import Task
 from executor.store.events import JobRecorded, WarningRaised
+from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import end_strays
 from executor.system.records import TYPE_CHECKING
@@ -51,7 +50,7 @@ def background(context: RunContext, task: Task) -> Outcome:
     begin(
         context,
         task,
-        LaunchRequest(run, argv, lambda pid: note_started(context, task, run, pid, record=record), resume),
+        LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid, record=record), resume),
     )
     context.hear()
     return attended(context, task.step.number, task.task_id, why="the job was started")

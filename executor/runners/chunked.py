@@ -6,23 +6,25 @@ import os
 
 from executor.checks.criteria import read_result
 from executor.checks.run import check_all
-from executor.engine.main import ended, is_retried, wait
 from executor.plan.model import Main
 from executor.runners import command
 from executor.runners.made_of import note_task
+from executor.runners.main_run import log_finished, log_lost, log_reused, log_started, see_through
 from executor.runners.process_run import LaunchRequest, adopt, environment, launch
 from executor.runners.row_file import counted, ready
 from executor.store import log_reader, runs
-from executor.store.events import MainAdopted, MainLost, MainReused, MainStarted, WarningRaised
+from executor.store.events import WarningRaised
 from executor.store.fingerprint import made_by as digest_of_rows
 from executor.store.state import spent_on
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from executor.runners.main_run import Judged
     from executor.runners.process_run import Run
     from executor.runners.row_file import RowFile
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 MOST_USD = 1e12  # more is no cost
 UNITS = (("h", 3600), ("min", 60))
@@ -73,9 +75,7 @@ class _Chunks:
         decision = self._task.decision
         if decision.main == "reuse":
             return self._reuse()
-        if decision.lost_run:
-            lost = MainLost(run=decision.lost_run, reason="its process is gone and left no exit code")
-            self._context.log(lost, self._task)
+        log_lost(self._context, self._task)
         if len(self._costs) == len(self._chunks):  # nothing to make, yet POST wants a run of this task to look at
             del self._costs[self._chunks[-1].number]
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]
@@ -87,7 +87,7 @@ class _Chunks:
             if not self._goes_on(outcome):
                 return outcome
             if chunk.number not in self._costs:
-                outcome = self._tried_again(chunk, *self._attempt(chunk))
+                outcome = see_through(self._context, self._task, _ChunkRunner(self, chunk))
         return self._all_there() if outcome.passed else outcome
 
     def _goes_on(self, outcome: Outcome) -> bool:
@@ -117,10 +117,9 @@ class _Chunks:
         return Outcome(Verdict.FAILED, why)
 
     def _reuse(self) -> Outcome:
-        there, decision = self._all_there(), self._task.decision
+        there = self._all_there()
         if there.passed:
-            reused = MainReused(main_task=decision.main_task, run=decision.main_run, why=decision.why)
-            self._context.log(reused, self._task)
+            log_reused(self._context, self._task)
         return there
 
     def _adopt(self, left: list[Chunk]) -> Outcome:
@@ -133,22 +132,15 @@ class _Chunks:
         if chunk is None:
             self._context.end_strays(self._task, run)
             return PASSED
-        seen = runs.look_at(self._context.root, self._task.task_id, run)
-        self._context.log(MainAdopted(run=run, pid=seen.pid, why=self._task.decision.why), self._task)
+        return see_through(self._context, self._task, _ChunkRunner(self, chunk), adopting=run)
+
+    def adopt(self, chunk: Chunk, run: str) -> Judged:
+        """Watch a run of a chunk to its end that an earlier executor began, and judge it."""
         done = adopt(self._context, self._task, run=run, limit_s=self._main.limit_s)
-        return self._tried_again(chunk, *self._judge(chunk, run, done))
+        return self._judge(chunk, run, done)
 
-    def _tried_again(self, chunk: Chunk, outcome: Outcome, classes: tuple[str, ...]) -> Outcome:
-        """Try a chunk again for the classes that `retry` names."""
-        for tried in range(1, self._main.retry.attempts):
-            if outcome.passed or not is_retried(classes, self._main):
-                break
-            if not wait(self._context, self._task, classes[0], tried):
-                return Outcome(Verdict.INTERRUPTED, self._context.interrupts.name)
-            outcome, classes = self._attempt(chunk)
-        return outcome
-
-    def _attempt(self, chunk: Chunk) -> tuple[Outcome, tuple[str, ...]]:
+    def start(self, chunk: Chunk) -> Judged:
+        """Begin a run of a chunk, watch it to its end and judge it."""
         context, task = self._context, self._task
         context.hear()
         kept = self._ready(chunk)
@@ -190,22 +182,10 @@ class _Chunks:
         return {f"DO_TASKS_{name}": str(value) for name, value in told.items()}
 
     def _note(self, chunk: Chunk, run: str, pid: int) -> None:
-        """Log that a chunk is about to be let go, and make it survive a power cut."""
-        started = MainStarted(
-            run=run,
-            command=command.shown(command.main_argv(self._context, self._task), self._context.root),
-            runner="command",
-            pid=pid,
-            objective=self._main.objective or self._task.title,
-            limit_s=self._main.limit_s,
-            chunk=chunk.number,
-            chunks=chunk.count,
-            made_by=chunk.made_by,
-        )
-        self._context.log(started, self._task)
-        self._context.journal.sync()
+        said = {"chunk": chunk.number, "chunks": chunk.count, "made_by": chunk.made_by}
+        log_started(self._context, self._task, run, pid, **said)
 
-    def _judge(self, chunk: Chunk, run: str, done: Run, kept: int = 0) -> tuple[Outcome, tuple[str, ...]]:
+    def _judge(self, chunk: Chunk, run: str, done: Run, kept: int = 0) -> Judged:
         """Judge a chunk by its exit, its rows, its quality; log its end, which accepts it or does not."""
         context, task = self._context, self._task
         found = counted(chunk.path)
@@ -214,7 +194,12 @@ class _Chunks:
         if outcome.passed:
             begun = context.state(task.step.number).chunks_begun
             self._costs[chunk.number] = usd + spent_on(begun, f"{chunk.number} {chunk.made_by} ")
-        finished = ended(run, done, outcome, failure).replace(
+        judged = log_finished(
+            context,
+            task,
+            run,
+            done,
+            (outcome, failure),
             chunk=chunk.number,
             chunks=chunk.count,
             rows=found.rows,
@@ -223,15 +208,11 @@ class _Chunks:
             usd=usd,
             outlook=self._outlook(chunk, found.rows - kept, done.duration_s) if outcome.passed else "",
         )
-        context.log(finished, task)
-        context.journal.sync()
         context.hear()
-        return outcome, (failure, f"exit:{done.end.exit_code}")
+        return judged
 
     def _verdict(self, chunk: Chunk, done: Run, found: RowFile) -> tuple[Outcome, str]:
-        outcome, failure = command.judge(
-            done.end, verdict=done.verdict, reason=done.reason, stderr=done.long_stderr, output=done.long_stdout
-        )
+        outcome, failure = command.outcome_of(done)
         if not outcome.passed:
             return outcome, failure
         if (found.rows, found.whole) != (chunk.size, found.size):
@@ -250,6 +231,21 @@ class _Chunks:
         if left and made > 0:
             said.append(f"about {lasting(took_s / made * left)} left")
         return "; ".join(said)
+
+
+class _ChunkRunner(Record):
+    """The runner of one chunk."""
+
+    chunks: _Chunks
+    chunk: Chunk
+
+    def start(self) -> Judged:
+        """Begin a run of the chunk, watch it to its end and judge it."""
+        return self.chunks.start(self.chunk)
+
+    def adopt(self, run: str) -> Judged:
+        """Watch a run of the chunk to its end that an earlier executor began, and judge it."""
+        return self.chunks.adopt(self.chunk, run)
 
 
 def lasting(seconds: float) -> str:

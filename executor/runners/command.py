@@ -19,7 +19,9 @@ from executor.system.signals import signal_name
 
 if TYPE_CHECKING:
     from executor.plan.model import Main
-    from executor.store.context import RunContext, Task
+    from executor.runners.process_run import Run
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.run_records import Exit
 
 RATE_LIMIT_EXIT = 75
@@ -88,6 +90,11 @@ def judge(end: Exit, *, verdict: Verdict | None, reason: str, stderr: str, outpu
     kind = _class(end, stderr=stderr, output=output)
     how = killed_by(end.signal) if end.signal else f"exit {end.exit_code}"
     return Outcome(Verdict.FAILED, f"{how}{told}"), kind
+
+
+def outcome_of(run: Run) -> tuple[Outcome, str]:
+    """Return the outcome of a finished run with its retry class."""
+    return judge(run.end, verdict=run.verdict, reason=run.reason, stderr=run.long_stderr, output=run.long_stdout)
 
 
 def cause_of(end: Exit, *, stderr: str, output: str) -> str:

@@ -23,7 +23,8 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.roles import Skill
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 
 def host(context: RunContext, task: Task) -> Outcome:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.model import Step
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
     from executor.store.fingerprint_recipes import Made
+    from executor.store.task import Task
 
     Files = Mapping[str, Mapping[str, str]]
 

@@ -13,7 +13,8 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.time_limit import in_time
 
 if TYPE_CHECKING:
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 SCRIPT_MOST = 1 << 20
 LIMIT_S = 5.0

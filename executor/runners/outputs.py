@@ -12,7 +12,8 @@ from executor.system.run_records import PROGRESS
 if TYPE_CHECKING:
     from typing import Any
 
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.run_records import Exit
 
 PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for

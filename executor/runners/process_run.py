@@ -23,7 +23,8 @@ from executor.system.run_records import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.run_records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick

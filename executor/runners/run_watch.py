@@ -15,7 +15,8 @@ from executor.system.run_records import PROGRESS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.process import Running
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from executor.checks import kinds
 from executor.plan import env_files
 from executor.store import log_reader, masked_files, runs, spec_file
 from executor.store.events import StraysStopped
@@ -17,21 +16,19 @@ from executor.system.interrupts import Interrupts
 from executor.system.masking import VEIL
 from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.process_loop import ProcessLoop, end_strays
-from executor.system.records import TYPE_CHECKING, Record
+from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
-from executor.system.shell import simple_command
 from executor.system.text import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Protocol
 
-    from executor.engine.decide import Decision
-    from executor.monitoring.model import Monitor
-    from executor.plan.model import Check, Step
+    from executor.plan.model import Check
     from executor.plan.spec.spec_md import Mark
     from executor.store.events import Event
     from executor.store.log_writer import LogWriter
+    from executor.store.task import Task
     from executor.system.masking import Masker
 
     Progress = Callable[[int, int], None]
@@ -83,26 +80,6 @@ def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict
     return {name: value for name, value in environ.items() if name in BASICS or name in names}
 
 
-def _is_program(path: str) -> bool:
-    """Tell a binary that may be executed: a script without a first line needs a shell."""
-    if not (os.path.isfile(path) and os.access(path, os.X_OK)):
-        return False
-    with open(path, "rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
-class Task(Record):
-    """One attempt at a step, from PRE-FLIGHT to verdict."""
-
-    step: Step
-    task_id: str
-    digest: str
-    decision: Decision
-    title: str = ""
-    began: float = 0.0
-    runner: str = "command"
-
-
 class RunContext(ProjectView):
     """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
 
@@ -126,8 +103,7 @@ class RunContext(ProjectView):
         self.enclosure: Enclosure | None = None
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
         self.has_masked = False  # a file of a run or a check held a secret
-        self._programs: dict[str, str] = {}
-        self._bash_is_bent = any(name == "BASH_ENV" or name.startswith("BASH_FUNC_") for name in environ)
+        self.programs: dict[str, str] = {}  # paths of programs that checks start, by name
 
     def now(self) -> float:
         """Return monotonic seconds."""
@@ -197,18 +173,6 @@ class RunContext(ProjectView):
         """Return the environment with what these names stand for here, also when settings.env names others."""
         return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
 
-    def argv(self, check: Check | Monitor) -> tuple[str, ...]:
-        """Return what a check starts: the program itself where bash would only pass its words on."""
-        plain = simple_command.words(check.asks) if check.kind == "command" and not self._bash_is_bent else ()
-        program = self._program(plain[0]) if plain else ""
-        return (program, *plain[1:]) if program else kinds.argv(check, python=self.python)
-
-    def start_of(self, check: Check, env: Mapping[str, str]) -> tuple[Argv, Mapping[str, str]]:
-        """Return a check's command line and environment; in the sandbox where an agent did the work."""
-        if self.enclosure is None:
-            return self.argv(check), env
-        return self.enclosure.start_of(check, kinds.argv(check, python=self.python), env)
-
     def look_between(self, task: Task) -> str:
         """Put aside start-up files that the last check left, and return them; none without an agent."""
         return self.enclosure.look_between(task) if self.enclosure else ""
@@ -216,14 +180,6 @@ class RunContext(ProjectView):
     def hint(self, check: Check, output: str) -> str:
         """Return what a failed check may have lacked where it was held in, empty when nothing tells."""
         return self.enclosure.hint(check, output) if self.enclosure else ""
-
-    def _program(self, name: str) -> str:
-        """Return where the PATH of our children has this program, empty when nowhere."""
-        if name not in self._programs:
-            folders = [os.path.dirname(self.python), *self.environ.get("PATH", os.defpath).split(os.pathsep)]
-            paths = [os.path.join(self.root, folder, name) for folder in folders] if "/" not in name else []
-            self._programs[name] = next((path for path in paths if _is_program(path)), "")
-        return self._programs[name]
 
     def folder(self, task: Task, run: str) -> str:
         """Return the path of a run's folder."""

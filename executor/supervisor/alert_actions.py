@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from executor.monitoring.alerts import Alert
     from executor.monitoring.model import Memory, Monitor
     from executor.monitoring.monitor import Judged
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.process import Command, Ended
 
 OUTPUT = 1000  # characters of what was matched or seen that an alert carries

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from executor.monitoring.alerts import Alert
     from executor.monitoring.model import Monitor
     from executor.runners.process_run import Run
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.process import Running
 
 SOON_S = 2.0  # a job counts as started when it lives so long

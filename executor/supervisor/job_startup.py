@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from executor.checks.kinds import CheckResult
     from executor.plan.model import Check, Criterion
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.system.process import Command, Ended
 
 ALIVE_S = 2.0

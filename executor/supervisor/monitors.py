@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.checks.start import argv_of
 from executor.engine.verdict import BLIND
 from executor.monitoring.command_monitors import MonitorCommands
 from executor.monitoring.scheduler import MonitorScheduler, default_monitors
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Monitor
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.supervisor.alert_actions import AlertActions
 
 GRACE, END = "grace", "end"
@@ -30,7 +32,7 @@ def _commands(context: RunContext, task: Task) -> MonitorCommands:
     """Return the commands of a job's monitors: each gets no secret but those that it names."""
 
     def argv(monitor: Monitor) -> tuple[str, ...]:
-        return context.argv(monitor.replace(kind="call" if monitor.kind == "call" else "command"))
+        return argv_of(context, monitor.replace(kind="call" if monitor.kind == "call" else "command"))
 
     def environment(allow: tuple[str, ...]) -> dict[str, str]:
         return context.without_secrets(task, allow=allow)

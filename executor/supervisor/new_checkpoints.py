@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.monitoring.probes.checkpoints import Saved
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
 
 
 def saved_so_far(context: RunContext, task: Task) -> dict[str, list[int]]:

@@ -28,7 +28,8 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.runners.process_run import Run
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.supervisor.history import JobHistory
     from executor.system.process import Command, Ended, Running
 
@@ -36,8 +37,7 @@ BEAT_S, NEWS_S = 5.0, 0.9
 LAST_LOOK_S = 1.0
 LAST_WORDS_S = 65.0  # a notifier has 30, what an alert runs 60
 GRACE_S = 10.0
-OURS = ("monitor", "criterion")
-QUESTIONS = (*OURS, "post")
+OURS, QUESTIONS = ("monitor", "criterion"), ("monitor", "criterion", "post")
 TELLERS = ("notify", "act")
 
 

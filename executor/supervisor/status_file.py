@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory
     from executor.monitoring.monitor import MonitorState
     from executor.monitoring.scheduler import MonitorScheduler
-    from executor.store.context import RunContext, Task
+    from executor.store.context import RunContext
+    from executor.store.task import Task
     from executor.supervisor.job_status import AlertStatus
 
 MOST_METRICS = 12

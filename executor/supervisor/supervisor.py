@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import time
 
-from executor.engine.decide import Decision
 from executor.engine.finish import finish
-from executor.engine.main import MOST_WAIT_S, is_retried, judge, note_started
 from executor.engine.verdict import LEFT, shown_started
 from executor.errors import DoTasksError
 from executor.plan.model import Main
 from executor.runners import command
 from executor.runners.background import newest_checkpoint
+from executor.runners.command_run import judge_run
+from executor.runners.main_run import MOST_WAIT_S, is_retried, log_started
 from executor.runners.process_run import LaunchRequest, begin
 from executor.store import log_reader, runs
-from executor.store.context import Task
 from executor.store.events import MainRetried, StepFailed, SupervisorStarted, WarningRaised
+from executor.store.task import Decision, Task
 from executor.supervisor.history import AGAIN, OVER, past
 from executor.supervisor.job_end import judged_by_alerts
 from executor.supervisor.run_watcher import RunWatcher
@@ -113,7 +113,7 @@ class JobSupervisor:
             return None, ()
         self._trailing = done.trailing
         self._rounds.look_back()
-        outcome, classes = judge(self._context, self._task, run, done)
+        outcome, classes = judge_run(self._context, self._task, run, done)
         return self._in_words(outcome, done), classes
 
     def _closed_before(self) -> tuple[Outcome, tuple[str, ...]]:
@@ -190,7 +190,7 @@ class JobSupervisor:
         resume = newest_checkpoint(self._context, self._task)
 
         def note(pid: int) -> None:
-            note_started(self._context, self._task, run, pid)
+            log_started(self._context, self._task, run, pid)
 
         self._rounds.begin_anew()
         begin(self._context, self._task, LaunchRequest(run, argv, note, resume))

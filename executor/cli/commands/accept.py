@@ -7,15 +7,14 @@ import sys
 
 from executor.cli import agent_at_work, open_briefs
 from executor.cli.commands.run import open_context, under_lock
-from executor.engine.decide import Decision
 from executor.errors import UsageError
 from executor.guard import brief_memory, briefed_judges, person, protect, scan, snapshot
 from executor.plan.selection import ranges
 from executor.plan.spec.spec_md import clean
 from executor.store import log_reader, project
-from executor.store.context import Task
 from executor.store.events import JudgesAccepted
 from executor.store.project_view import ProjectView
+from executor.store.task import Decision, Task
 from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from executor.engine.decide import begun_again
+from executor.engine.step_view import outrun
 from executor.store import log_reader, project, runs
 from executor.store.changes import in_words, judged_by
-from executor.store.project_view import ProjectView, outrun
+from executor.store.project_view import ProjectView
 from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING

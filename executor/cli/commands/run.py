@@ -229,7 +229,7 @@ def _agent_alone(context: RunContext) -> int:
     gone = any(not os.path.isdir(context.project.path(runs.JOBS, task_id)) for task_id in begun)
     if not (pending or gone or any(runs.remembers(context.root, task_id) for task_id in begun)):
         return 0
-    from executor.guard.agent import left_alone
+    from executor.engine.agent_recovery import left_alone
 
     return left_alone(context)
 

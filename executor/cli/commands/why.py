@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from executor.engine.order import Survey
+from executor.engine.step_view import awaited, blocking, decide_or_refuse, outrun
 from executor.plan.selection import select
 from executor.store import log_reader, project
 from executor.store.changes import UNSAID, judged_by
 from executor.store.fingerprint import who
-from executor.store.project_view import ProjectView, awaited, blocking, box_of, decide_or_refuse, outrun
+from executor.store.project_view import ProjectView, box_of
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from executor.engine.decide import Decision
+    from executor.store.task import Decision
 
 SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "tick", "evidence", "alerts", "see")
 

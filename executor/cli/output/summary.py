@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from executor.cli.next_command import resume_command
+from executor.engine.step_view import outrun
 from executor.store import runs
-from executor.store.project_view import outrun
 from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.engine.decide import Decision, decide_box, decide_open
+from executor.engine.decide import decide_box, decide_open
 from executor.errors import SpecError
 from executor.plan.model import Check, Criterion, Main, Step, TestForm
 from executor.plan.spec.spec_md import Box, Mark
 from executor.store.fingerprint_recipes import first
 from executor.store.step_state import NEW, StepState
+from executor.store.task import Decision
 from executor.system.run_records import Seen
 
 NOW, THEN = "digest-now", "digest-then"

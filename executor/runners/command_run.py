@@ -1,0 +1,58 @@
+"""MAIN by a command of the project: a process of its own, judged by its exit code."""
+
+from __future__ import annotations
+
+from executor.plan.model import Main
+from executor.runners import command
+from executor.runners.made_of import note_task
+from executor.runners.main_run import log_finished, log_started
+from executor.runners.process_run import LaunchRequest, adopt, launch
+from executor.store import runs
+from executor.system.outcome import Outcome, Verdict
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from executor.runners.main_run import Judged
+    from executor.runners.process_run import Run
+    from executor.store.context import RunContext
+    from executor.store.task import Task
+
+
+class CommandRunner(Record):
+    """A script or a command does MAIN."""
+
+    context: RunContext
+    task: Task
+
+    def start(self) -> Judged:
+        """Begin a run, watch it to its end and judge it."""
+        context, task = self.context, self.task
+        run = runs.next_main(context.root, task.task_id)
+        argv = command.main_argv(context, task)
+        note_task(context, task, run)
+        request = LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid))
+        return judge_run(context, task, run, launch(context, task, request, limit_s=self._limit_s))
+
+    def adopt(self, run: str) -> Judged:
+        """Watch a run to its end that an earlier executor began, and judge it."""
+        done = adopt(self.context, self.task, run=run, limit_s=self._limit_s)
+        return judge_run(self.context, self.task, run, done)
+
+    @property
+    def _limit_s(self) -> float:
+        return (self.task.step.main or Main()).limit_s
+
+
+def judge_run(context: RunContext, task: Task, run: str, done: Run) -> Judged:
+    """Log the end of a run; return its outcome with the classes that `retry` may name it by."""
+    outcome, failure = command.outcome_of(done)
+    if outcome.passed and done.left:
+        outcome, failure = Outcome(Verdict.FAILED, _left_running(done)), "left"
+    return log_finished(context, task, run, done, (outcome, failure))
+
+
+def _left_running(done: Run) -> str:
+    """Return why a job that ended well at once is no success."""
+    more = f" and {len(done.left) - 1} more" if len(done.left) > 1 else ""
+    said = f"MAIN ended in {done.duration_s:.1f} s and left a process running: {done.left[0]}{more}"
+    return f"{said}; drop the `&`: do-tasks detaches it itself"

@@ -1,0 +1,44 @@
+"""One attempt at a step, with the decision that began it."""
+
+from __future__ import annotations
+
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from executor.plan.model import Step
+
+
+class Decision(Record):
+    """What to do with a step.
+
+    `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
+    yet), wait (its brief is out, and nobody has said that the work is done), ask (lost and on_lost: ask), elsewhere,
+    back (its line is as it was before its tick: a person says what counts), recheck (strict does not take its tick),
+    refused (it cannot run as it is written).
+    `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
+    `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
+    """
+
+    action: str
+    why: str
+    task_id: str = ""
+    main: str = "run"
+    main_task: str = ""
+    main_run: str = ""
+    lost_run: str = ""
+    stop_run: str = ""
+    reuse_test: bool = False
+    by_hand: str = ""
+    digest: str = ""
+
+
+class Task(Record):
+    """One attempt at a step, from PRE-FLIGHT to verdict."""
+
+    step: Step
+    task_id: str
+    digest: str
+    decision: Decision
+    title: str = ""
+    began: float = 0.0
+    runner: str = "command"
