@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 def dry_run(here: project.Project, args: Namespace) -> Verdict:
     """Print a line a step that the same words without --dry-run would take."""
     plan, _ = project.load(here)
-    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
-    desk.strict = desk.strict or args.strict
-    desk.asked_runner = args.runner
+    recalled = log_reader.recall(here.root)
+    desk = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner).for_reading()
     boxes = desk.boxes()
     numbers, notes = asked(desk, boxes, args)
     forecast = Forecast(desk, boxes, numbers)

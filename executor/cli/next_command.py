@@ -74,8 +74,8 @@ def brief_out(context: RunContext, reports: list[RunReport]) -> str:
     out = [report for report in waiting if context.state(report.number).verdict == "waiting"]
     for report in out:
         before, new = remembered(context.root, report.task_id), _new_givers(context, report)
-        if before is None or words_of(before) != context.asked or new:
-            asked_now = BriefRepeated(asked=shlex.join(context.asked), givers=new)
+        if before is None or words_of(before) != context.invocation.selection or new:
+            asked_now = BriefRepeated(asked=shlex.join(context.invocation.selection), givers=new)
             context.journal.write(asked_now, task_id=report.task_id, step=report.number)
     return out[0].task_id if out else ""
 

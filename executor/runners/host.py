@@ -72,7 +72,7 @@ def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
     brief_memory.add_givers(judges, givers)
     given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
     before = briefed_judges.digest_of_file(evidence.record(context.root, task.task_id, task.digest))
-    context.log(given.replace(before=before, asked=shlex.join(context.asked)), task)
+    context.log(given.replace(before=before, asked=shlex.join(context.invocation.selection)), task)
     context.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")
 

@@ -9,14 +9,17 @@ from executor.plan import env_files
 from executor.store import log_reader, masked_files, runs, spec_file
 from executor.store.events import StraysStopped
 from executor.store.known_secrets import notify_names
+from executor.store.log_writer import LogWriter
 from executor.store.project import STATE_FOLDER
 from executor.store.project_view import ProjectView
-from executor.system import project_identity, safe_open
+from executor.store.state import fold
+from executor.system import procfs, project_identity, safe_open
 from executor.system.interrupts import Interrupts
 from executor.system.masking import VEIL
 from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.process_loop import ProcessLoop, end_strays
-from executor.system.records import TYPE_CHECKING
+from executor.system.records import TYPE_CHECKING, Record
+from executor.system.run_records import LOG_NAME
 from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
 from executor.system.text import spelled
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from executor.plan.model import Check
     from executor.plan.spec.spec_md import Mark
     from executor.store.events import Event
-    from executor.store.log_writer import LogWriter
+    from executor.store.log_processors import Processor
+    from executor.store.log_writer import Follower
     from executor.store.task import Task
     from executor.system.masking import Masker
 
@@ -35,6 +39,17 @@ if TYPE_CHECKING:
     Waits = Callable[[str, str], None]
     Trace = Callable[..., None]
     Argv = tuple[str, ...]
+
+    class RunScreen(Protocol):
+        """Where a run shows its progress."""
+
+        @property
+        def bar(self) -> Progress:
+            """Return the call that shows rows done of a total."""
+
+        @property
+        def waits(self) -> Waits:
+            """Return the call that shows what is waited for, and until when."""
 
     class Enclosure(Protocol):
         """What holds the checks of a step that an agent did."""
@@ -80,30 +95,72 @@ def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict
     return {name: value for name, value in environ.items() if name in BASICS or name in names}
 
 
+class Invocation(Record):
+    """How do-tasks was called: the selection as arguments of the command line, and its --project."""
+
+    selection: tuple[str, ...] = ()
+    folder: str = "."
+
+
+def open_context(
+    view: ProjectView,
+    *,
+    masker: Masker,
+    python: str,
+    followers: tuple[Follower, ...] = (),
+    processors: tuple[Processor, ...] = (),
+    invocation: Invocation | None = None,
+    screen: RunScreen | None = None,
+) -> RunContext:
+    """Return the context of a run, with the log open for writing; the caller closes `journal`."""
+    procfs.adopt_orphans()
+    path = view.project.path(LOG_NAME)
+    return RunContext(
+        view,
+        journal=LogWriter(path, mask=masker.mask, followers=followers, processors=processors),
+        masker=masker,
+        python=python,
+        invocation=invocation,
+        screen=screen,
+    )
+
+
 class RunContext(ProjectView):
     """What phases touch the world through. `states` follows the journal; `environ` is what commands inherit."""
 
-    def __init__(self, desk: ProjectView, *, masker: Masker, environ: dict[str, str], python: str) -> None:
-        super().__init__(desk.project, desk.plan, desk.recalled)
-        self.journal: LogWriter
-        self._told = desk.recalled
-        self.moved = desk.moved
-        self.states = desk.states
+    def __init__(
+        self,
+        view: ProjectView,
+        *,
+        journal: LogWriter,
+        masker: Masker,
+        python: str,
+        invocation: Invocation | None = None,
+        screen: RunScreen | None = None,
+    ) -> None:
+        super().__init__(view.project, view.plan, view.recalled, strict=view.strict, asked_runner=view.asked_runner)
+        self.journal = journal
+        self._told = view.recalled
+        self.moved = view.moved
+        self.states = view.states
         self.masker = masker
-        self.environ = environ
+        self.environ = inherited(os.environ, view.plan.settings.env)
         self.python = python
         self.interrupts = Interrupts()
-        self.strict = desk.strict
-        self.asked_runner = desk.asked_runner
-        self.asked: tuple[str, ...] = ()  # the selection, as words of the command line
-        self.asked_in = "."  # the --project of this call
-        self.progress: Progress = _nobody_watches
-        self.waits: Waits = _nobody_waits
+        self.invocation = invocation or Invocation()
+        self.progress: Progress = screen.bar if screen else _nobody_watches
+        self.waits: Waits = screen.waits if screen else _nobody_waits
         self.trace: Trace = _no_trace  # `do-tasks -v` shows what it is given
         self.enclosure: Enclosure | None = None
         self.evidence: dict[str, bytes] = {}  # records of what was there before MAIN, by path, as they were written
         self.has_masked = False  # a file of a run or a check held a secret
         self.programs: dict[str, str] = {}  # paths of programs that checks start, by name
+
+        journal.follow(self._fold)
+
+    def _fold(self, line: dict[str, Any]) -> None:
+        """Bring `states` up to a line that was just written."""
+        self.states = fold(self.states, (line,))
 
     def now(self) -> float:
         """Return monotonic seconds."""

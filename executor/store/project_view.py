@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 class ProjectView:
     """A project as it lies there: reading it changes nothing."""
 
-    def __init__(self, here: Project, plan: Plan, recalled: LogState) -> None:
+    def __init__(
+        self, here: Project, plan: Plan, recalled: LogState, *, strict: bool = False, asked_runner: str = ""
+    ) -> None:
+        """`strict` adds to what the plan says; `asked_runner` is the runner that the command line names."""
         self.project = here
         self.plan = plan
         self.recalled = recalled
         self.states = recalled.states
-        self.strict = plan.settings.strict
-        self.asked_runner = ""
+        self.strict = strict or plan.settings.strict
+        self.asked_runner = asked_runner
         self.sources = Sources()
         self.made: dict[str, Made] = {}
         self._known: Known | None = None

@@ -10,23 +10,21 @@ import time
 from executor.errors import BusyError, DoTasksError, MachineError
 from executor.plan.plan import from_cache
 from executor.store import job_record, log_reader, runs
-from executor.store.context import RunContext, inherited
+from executor.store.context import open_context
 from executor.store.known_secrets import masker_here
-from executor.store.log_writer import LogWriter
 from executor.store.project import Project
 from executor.store.project_view import ProjectView
-from executor.store.state import fold
 from executor.store.step_state import of_task
 from executor.supervisor.supervisor import JobSupervisor
-from executor.system import degraded, locks, procfs
+from executor.system import degraded, locks
 from executor.system.masking import Masker
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import LOG_NAME
 from executor.system.secret_values import secrets
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from executor.store.context import RunContext
     from executor.store.log_processors import Processor
     from executor.system.locks import Lock
 
@@ -98,19 +96,9 @@ def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> R
     plan = from_cache(job["plan"])
     project = Project(root, str(job["definitions"]))
     masker = masker_here(root, os.environ, str(job["task_id"]))
-    procfs.adopt_orphans()
-
-    def remember(line: dict[str, Any]) -> None:
-        context.states = fold(context.states, (line,))
-
-    environ = inherited(os.environ, plan.settings.env)
-    context = RunContext(
-        ProjectView(project, plan, recalled), masker=masker, environ=environ, python=str(job["python"])
-    )
     processors = _processors(root, plan.settings.log_processors) if plan.settings.log_processors else ()
-    path = os.path.join(root, LOG_NAME)
-    context.journal = LogWriter(path, mask=masker.mask, followers=(remember,), processors=processors)
-    context.strict = bool(job["strict"])
+    view = ProjectView(project, plan, recalled, strict=bool(job["strict"]))
+    context = open_context(view, masker=masker, python=str(job["python"]), processors=processors)
     context.interrupts.listen()
     return context
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from executor.cli import agent_at_work, open_briefs
-from executor.cli.commands.run import open_context, under_lock
+from executor.cli.commands.run import open_run, under_lock
 from executor.errors import UsageError
 from executor.guard import brief_memory, briefed_judges, person, protect, scan, snapshot
 from executor.plan.selection import ranges
@@ -53,7 +53,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     desk.follow_numbers(desk.boxes())
     number = _number(desk, args.step)
     open_briefs.refuse_other(here.root, desk.states, f"accept {number}")
-    context: RunContext = open_context(here, desk, screen)
+    context: RunContext = open_run(desk, screen)
     try:
         return _asked(context, number, args, screen)
     finally:

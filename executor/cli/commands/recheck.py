@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.cli import agent_at_work
-from executor.cli.commands.run import open_context, under_lock, verbose_option
+from executor.cli.commands.run import open_run, under_lock, verbose_option
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
@@ -42,7 +42,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "recheck")
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
-    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen, verbose=args.verbose)
+    context: RunContext = open_run(ProjectView(here, plan, recalled), screen, verbose=args.verbose)
     try:
         boxes = context.boxes()
         judges_gate.refuse_changed(context)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from executor.cli import agent_at_work, next_command
-from executor.cli.commands.run import open_context, under_lock, verbose_option
+from executor.cli.commands.run import open_run, under_lock, verbose_option
 from executor.cli.output.summary import say_json, say_report
 from executor.errors import UsageError
 from executor.guard import judges_gate
 from executor.store import log_reader, project
+from executor.store.context import Invocation
 from executor.store.fingerprint import main_digest
 from executor.store.project_view import ProjectView
 from executor.system.records import TYPE_CHECKING
@@ -43,26 +44,25 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "resume")
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
-    desk = ProjectView(here, plan, recalled)
-    desk.follow_numbers(desk.boxes())
-    context: RunContext = open_context(here, desk, screen, verbose=args.verbose)
+    asked = next_command.remembered(here.root, args.task_id)
+    view = ProjectView(here, plan, recalled, strict=args.strict or bool(asked and asked.strict))
+    view.follow_numbers(view.boxes())
+    called = Invocation(next_command.words_of(asked) if asked else (), args.project)
+    context: RunContext = open_run(view, screen, verbose=args.verbose, invocation=called)
     try:
-        return _resumed(context, args, screen)
+        return _resumed(context, args, asked, screen)
     finally:
         judges_gate.settle(context)
         log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
         context.journal.close()
 
 
-def _resumed(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
+def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, screen: Screen) -> Verdict:
     from executor.engine.finish import already_passed, resume
     from executor.system.outcome import Verdict
 
     judges_gate.refuse_changed(context)
     number = _number(context, args.task_id)
-    asked = next_command.remembered(context.root, args.task_id)
-    context.strict = context.strict or args.strict or bool(asked and asked.strict)
-    context.asked, context.asked_in = next_command.words_of(asked) if asked else (), args.project
     context.interrupts.listen()
     passed = context.state(number).verdict == "passed"
     report = already_passed(context, number) if passed else resume(context, number)

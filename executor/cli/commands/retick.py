@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.cli import agent_at_work
-from executor.cli.commands.run import open_context, under_lock
+from executor.cli.commands.run import open_run, under_lock
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import tick_again
 from executor.errors import UsageError
@@ -38,7 +38,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     agent_at_work.refuse(here.root, "retick")
     plan, _ = project.load(here)
     recalled = log_reader.recall(here.root)
-    context: RunContext = open_context(here, ProjectView(here, plan, recalled), screen)
+    context: RunContext = open_run(ProjectView(here, plan, recalled), screen)
     try:
         boxes = context.boxes()
         judges_gate.refuse_changed(context)

@@ -13,21 +13,18 @@ from executor.guard import judges_gate, start_files
 from executor.store import caches, log_reader, project, runs
 from executor.store.events import VERSION
 from executor.store.project_view import ProjectView
-from executor.store.state import fold
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import LOG_NAME
 from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
-    from typing import Any
 
     from executor.cli.output.transcript import Screen
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import RunContext
+    from executor.store.context import Invocation, RunContext
     from executor.store.log_processors import Processor
 
 
@@ -109,15 +106,14 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
 def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
     from executor.cli.unrecorded_runs import refuse_unknown_living
+    from executor.store.context import Invocation
 
     plan, _ = project.load(here, for_run=True)
     recalled = log_reader.recall(here.root)
     refuse_unknown_living(here.root, recalled)
-    desk = ProjectView(here, plan, recalled)
-    desk.asked_runner = args.runner
-    context = open_context(here, desk, screen, verbose=args.verbose)
-    context.strict = context.strict or args.strict
-    context.asked, context.asked_in = next_command.words_of(args), args.project
+    view = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner)
+    called = Invocation(next_command.words_of(args), args.project)
+    context = open_run(view, screen, verbose=args.verbose, invocation=called)
     try:
         return _go(context, args, screen)
     finally:
@@ -126,34 +122,31 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
         context.journal.close()
 
 
-def open_context(here: project.Project, desk: ProjectView, screen: Screen, *, verbose: bool = False) -> RunContext:
+def open_run(
+    view: ProjectView, screen: Screen, *, verbose: bool = False, invocation: Invocation | None = None
+) -> RunContext:
     """Return the context of a run, its journal open, what it logs shown on the screen.
 
     `verbose` also shows each act of the executor on standard error.
     """
     from executor.cli.output.transcript import Transcript
-    from executor.store.context import RunContext, inherited
+    from executor.store.context import open_context
     from executor.store.known_secrets import masker_of
-    from executor.store.log_writer import LogWriter
-    from executor.system import own_environment, procfs
+    from executor.system import own_environment
 
-    processors = _processors(here, desk)
-
+    here = view.project
+    processors = _processors(here, view)
     own_environment.withhold()
     own_environment.close()
-    procfs.adopt_orphans()
-    masker = masker_of(desk.plan, here.root, os.environ)
-    transcript = Transcript(screen)
-
-    def remember(line: dict[str, Any]) -> None:
-        context.states = fold(context.states, (line,))
-
-    environ = inherited(os.environ, desk.plan.settings.env)
-    python = project.interpreter(here, desk.plan.settings.python, dict(os.environ))
-    context = RunContext(desk, masker=masker, environ=environ, python=python)
-    path, followers = here.path(LOG_NAME), (remember, transcript)
-    context.journal = LogWriter(path, mask=masker.mask, followers=followers, processors=processors)
-    context.progress, context.waits = screen.bar, screen.waits
+    context = open_context(
+        view,
+        masker=masker_of(view.plan, here.root, os.environ),
+        python=project.interpreter(here, view.plan.settings.python, dict(os.environ)),
+        followers=(Transcript(screen),),
+        processors=processors,
+        invocation=invocation,
+        screen=screen,
+    )
     if verbose:
         _trace(context)
     if log_reader.last_version(here.root) > VERSION:
@@ -262,7 +255,7 @@ def _close(context: RunContext, reports: list[RunReport], notes: list[str], args
     if args.step and all(report.done and report.outcome.passed for report in reports):
         screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
-        words = context.asked if args.step and not args.rerun else ("--continue",)
+        words = context.invocation.selection if args.step and not args.rerun else ("--continue",)
         again = safe(next_command.command(words, args.project))
         stopped = next(report.number for report in reports if report.outcome.verdict == worst)
         screen.say(f"Interrupted in step {stopped}; go on with: {again}")

@@ -74,7 +74,7 @@ def _say_brief(context: RunContext, report: RunReport, screen: Screen) -> None:
     path = os.path.join(runs.run_folder(context.root, report.task_id, run), "brief.md")
     screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
     screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
-    screen.say(safe(f"When the work is done: {resume_command(report.task_id, context.asked_in)}"))
+    screen.say(safe(f"When the work is done: {resume_command(report.task_id, context.invocation.folder)}"))
 
 
 def say_json(context: RunContext, reports: list[RunReport], notes: list[str], *, move: str) -> None:
