@@ -211,6 +211,6 @@ def _state(root: str, state: StepState, run: Seen, written: str | None) -> str:
 def _alerts(state: StepState, written: tuple[AlertStatus, ...], mask: Callable[[str], str]) -> tuple[AlertStatus, ...]:
     """Return the alerts that stand: those of the log, with their output from the supervisor, then its newest."""
     known = {one.key: one for one in written}
-    logged = {mask(key): action for action, _, key in (alert.partition(" ") for alert in state.alerts)}
+    logged = {mask(one.key): one.action for one in state.alerts}
     found = (known.get(key) or AlertStatus(key) for key in {**logged, **known})
     return tuple(one if one.action else one.replace(action=logged.get(one.key, "")) for one in found)

@@ -119,7 +119,7 @@ def _came(state: StepState, task_id: str, until: str) -> tuple[Verdict, str] | N
 
 def _alerted(state: StepState, *, ended: bool) -> tuple[Verdict, str] | None:
     if state.alerts:
-        return Verdict.ALERT, f"alert: {', '.join(alert.partition(' ')[2] for alert in state.alerts)}"
+        return Verdict.ALERT, f"alert: {', '.join(alert.key for alert in state.alerts)}"
     return (Verdict.PASSED, f"{_said(state.verdict)} without an alert") if ended else None
 
 

@@ -142,7 +142,7 @@ def blocking(desk: ProjectView, number: int) -> int:
     """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
     for before in desk.plan.numbers:
         state = desk.state(before)
-        if before < number and state.verdict == "started" and any(one.startswith("block ") for one in state.alerts):
+        if before < number and state.verdict == "started" and any(one.action == "block" for one in state.alerts):
             return before
     return 0
 

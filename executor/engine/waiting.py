@@ -91,4 +91,4 @@ def _is_unshown(context: RunContext, number: int) -> bool:
 
 def stall_of(state: StepState) -> str:
     """Return the key of a stall that stands, empty when the job gets on."""
-    return next((alert.partition(" ")[2] for alert in state.alerts if alert.endswith("/stall")), "")
+    return next((alert.key for alert in state.alerts if alert.key.endswith("/stall")), "")

@@ -50,7 +50,8 @@ def in_chunks(context: RunContext, task: Task) -> Outcome:
 def parts(context: RunContext, task: Task, main: Main) -> tuple[Chunk, ...]:
     """Return the chunks of a step."""
     state = context.state(task.step.number)
-    recorded = tuple(one.rpartition("@")[0].split()[-1] for one in (*state.chunks, *state.chunks_begun) if "@" in one)
+    known = (*(one.made_by for one in state.chunks), *(one.made_by for one in state.chunks_begun))
+    recorded = tuple(one.rpartition("@")[0] for one in known if "@" in one)
     made_by = digest_of_rows(context, task.step.replace(main=main.replace(chunks=())), recorded)
     found: list[Chunk] = []
     before = 0
@@ -97,12 +98,13 @@ class _Chunks:
     def _accepted(self) -> dict[int, float]:
         """Return what each chunk cost that was accepted and whose file is still what it was then."""
         state = self._context.state(self._task.step.number)
-        known = {int(words[0]): words[1:] for words in map(str.split, state.chunks)}
+        known = {one.number: one for one in state.chunks}
         found: dict[int, float] = {}
         for chunk in self._chunks:
-            rows, sha256, usd, made_by = known.get(chunk.number, ("", "", "0", ""))
-            if (rows, made_by) == (str(chunk.size), chunk.made_by) and counted(chunk.path).sha256 == sha256:
-                found[chunk.number] = float(usd)
+            one = known.get(chunk.number)
+            is_same = one is not None and (one.rows, one.made_by) == (chunk.size, chunk.made_by)
+            if one and is_same and counted(chunk.path).sha256 == one.sha256:
+                found[chunk.number] = one.usd
         return found
 
     def _all_there(self) -> Outcome:
@@ -164,10 +166,10 @@ class _Chunks:
     def _is_ours(self, chunk: Chunk) -> bool:
         """Tell whether what is in a chunk's file was begun as this chunk, or was accepted as the beginning of it."""
         state = self._context.state(self._task.step.number)
-        if any(one.startswith(f"{chunk.number} {chunk.made_by} ") for one in state.chunks_begun):
+        which = (chunk.number, chunk.made_by)
+        if any((one.number, one.made_by) == which for one in state.chunks_begun):
             return True
-        known = [words.split() for words in state.chunks]
-        shas = [words[2] for words in known if (words[0], words[-1]) == (str(chunk.number), chunk.made_by)]
+        shas = [one.sha256 for one in state.chunks if (one.number, one.made_by) == which]
         return counted(chunk.path).sha256 in shas
 
     def _told(self, chunk: Chunk, kept: int) -> dict[str, str]:
@@ -193,7 +195,7 @@ class _Chunks:
         usd = _usd(read_result(os.path.join(context.folder(task, run), "result.json")).metrics)
         if outcome.passed:
             begun = context.state(task.step.number).chunks_begun
-            self._costs[chunk.number] = usd + spent_on(begun, f"{chunk.number} {chunk.made_by} ")
+            self._costs[chunk.number] = usd + spent_on(begun, chunk.number, chunk.made_by)
         judged = log_finished(
             context,
             task,

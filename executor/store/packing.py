@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from executor.store.step_state import StepState
+from executor.store.step_state import AcceptedChunk, BegunChunk, StandingAlert, StepState
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,18 +13,33 @@ if TYPE_CHECKING:
 
 FIELDS = list(StepState._fields)
 TUPLES = [at for at, name in enumerate(FIELDS) if isinstance(getattr(StepState, name), tuple)]
+RECORDS = [
+    (FIELDS.index(name), kind)
+    for name, kind in (("alerts", StandingAlert), ("chunks", AcceptedChunk), ("chunks_begun", BegunChunk))
+]
+SHAPES = [kind._fields for _, kind in RECORDS]
 _values = itemgetter(*FIELDS)
 
 
 def packed(states: Mapping[int, StepState]) -> dict[str, Any]:
     """Return the names of the fields, then the values of each step by its number."""
-    steps = {str(number): _values(state.__dict__) for number, state in states.items()}
-    return {"fields": FIELDS, "steps": steps}
+    steps = {str(number): _row(state) for number, state in states.items()}
+    return {"fields": FIELDS, "records": SHAPES, "steps": steps}
+
+
+def _row(state: StepState) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = _values(state.__dict__)
+    if not (state.alerts or state.chunks or state.chunks_begun):
+        return values  # almost all of thousands
+    row = list(values)
+    for at, kind in RECORDS:
+        row[at] = [[getattr(one, name) for name in kind._fields] for one in row[at]]
+    return tuple(row)
 
 
 def unpacked(body: Mapping[str, Any]) -> dict[int, StepState]:
     """Return the states by step; ValueError, KeyError or TypeError for rows of another version or shape."""
-    if body["fields"] != FIELDS:
+    if body["fields"] != FIELDS or body["records"] != [list(names) for names in SHAPES]:
         raise ValueError("the states are of another version")
     return {int(number): _state_of(values) for number, values in body["steps"].items()}
 
@@ -34,6 +49,9 @@ def _state_of(values: list[Any]) -> StepState:
         values[at] = tuple(values[at])
     if len(values) != len(FIELDS):
         raise ValueError("a state has other fields")
+    for at, kind in RECORDS:
+        if values[at]:
+            values[at] = tuple(kind(*one) for one in values[at])
     state = object.__new__(StepState)  # its own way in checks each name, which thousands of states would feel
     state.__dict__.update(zip(FIELDS, values, strict=True))
     return state

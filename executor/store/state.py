@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from executor.store.step_state import NEW, StepState, last_place, renumbered
+from executor.store.step_state import (
+    NEW,
+    AcceptedChunk,
+    BegunChunk,
+    StandingAlert,
+    StepState,
+    last_place,
+    renumbered,
+)
 from executor.store.ticks import kind_of
 from executor.system.records import TYPE_CHECKING
 
@@ -62,15 +70,16 @@ def _main_started(state: StepState, line: Line) -> StepState:
 
 
 def _spent(state: StepState, line: Line, usd: float) -> StepState:
-    """Note that a chunk has run, and what all runs of it cost that made the same."""
-    which = f"{line['chunk']} {line.get('made_by', '')} "
-    others = tuple(one for one in state.chunks_begun if one.split()[0] != str(line["chunk"]))
-    return state.replace(chunks_begun=(*others, f"{which}{spent_on(state.chunks_begun, which) + usd}"))
+    """Note that a chunk has run, and what all runs of it cost that made the same rows."""
+    number, made_by = line["chunk"], line.get("made_by", "")
+    others = tuple(one for one in state.chunks_begun if one.number != number)
+    spent = BegunChunk(number, made_by, spent_on(state.chunks_begun, number, made_by) + usd)
+    return state.replace(chunks_begun=(*others, spent))
 
 
-def spent_on(begun: tuple[str, ...], which: str) -> float:
-    """Return what the runs of a chunk cost so far, `which` being `number made_by `; 0 when none has run."""
-    return next((float(one.removeprefix(which)) for one in begun if one.startswith(which)), 0.0)
+def spent_on(begun: tuple[BegunChunk, ...], number: int, made_by: str) -> float:
+    """Return what the runs of a chunk cost so far (US dollars), 0 when none has run."""
+    return next((one.spent_usd for one in begun if (one.number, one.made_by) == (number, made_by)), 0.0)
 
 
 def _main_ended(state: StepState, line: Line) -> StepState:
@@ -80,10 +89,7 @@ def _main_ended(state: StepState, line: Line) -> StepState:
     if line.get("status") != "passed":
         return closed
     if line.get("chunk"):
-        usd = spent_on(closed.chunks_begun, f"{line['chunk']} {line.get('made_by', '')} ")
-        words = (line["chunk"], line.get("rows"), line.get("sha256"), usd, line.get("made_by"))
-        others = tuple(one for one in closed.chunks if one.split()[0] != str(line["chunk"]))
-        closed = closed.replace(chunks=(*others, " ".join(map(str, words))))
+        closed = _accepted_chunk(closed, line)
     if line.get("chunk", 0) != line.get("chunks", 0):
         return closed
     return closed.replace(
@@ -93,6 +99,13 @@ def _main_ended(state: StepState, line: Line) -> StepState:
         main_at=line["timestamp"],
         main_place=line.get("place", 0),
     )
+
+
+def _accepted_chunk(state: StepState, line: Line) -> StepState:
+    number, made_by = line["chunk"], line.get("made_by", "")
+    usd = spent_on(state.chunks_begun, number, made_by)
+    accepted = AcceptedChunk(number, line.get("rows", 0), line.get("sha256", ""), usd, made_by)
+    return state.replace(chunks=(*(one for one in state.chunks if one.number != number), accepted))
 
 
 def _passed(state: StepState, line: Line) -> StepState:
@@ -160,8 +173,8 @@ def _checkpoint(state: StepState, line: Line) -> StepState:
 
 def _alert(state: StepState, line: Line) -> StepState:
     key = line.get("key", "")
-    others = tuple(alert for alert in state.alerts if alert.partition(" ")[2] != key)
-    raised = (f"{line.get('action', '')} {key}",) if line["event"] == "AlertRaised" else ()
+    others = tuple(alert for alert in state.alerts if alert.key != key)
+    raised = (StandingAlert(key, line.get("action", "")),) if line["event"] == "AlertRaised" else ()
     return state.replace(alerts=(*others, *raised))
 
 

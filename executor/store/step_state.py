@@ -8,6 +8,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class StandingAlert(Record):
+    """An alert that stands: its key (monitor/rule) and what its monitor asks for."""
+
+    key: str
+    action: str
+
+
+class AcceptedChunk(Record):
+    """A chunk that passed: its rows, their digest, what all its runs cost (US dollars), and what makes its rows."""
+
+    number: int
+    rows: int
+    sha256: str
+    usd: float
+    made_by: str
+
+
+class BegunChunk(Record):
+    """A chunk that ran: what makes its rows, and what its runs cost so far (US dollars)."""
+
+    number: int
+    made_by: str
+    spent_usd: float
+
+
 class StepState(Record):
     """What the log says of one step.
 
@@ -15,10 +40,10 @@ class StepState(Record):
     may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
     times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
     `job` says that the newest task is a background job; it has the
-    verdict started while it runs, `checkpoint` once its first one is there, `alerts` that stand, as `action key`.
+    verdict started while it runs, `checkpoint` once its first one is there, and the `alerts` that stand.
     `passed_digest`, `passed_judged_by` and `passed_outputs` are digests of what the last task that passed did, of what
     judged it, and of what it left.
-    `chunks` were accepted, as `number rows sha256 usd made_by`; `chunks_begun` ran, as `number made_by spent_usd`.
+    `chunks` were accepted, `chunks_begun` ran.
     `passed_place` and `main_place` are places in the log, counted over all steps: the clock may be set back.
     `older` are the last tasks that passed before `passed_task`. `lines` are fingerprints of the step's line as it was
     before each change of it; `line_lost` means that a run found no line. `proven`, `claimed` and `checks` are the
@@ -48,10 +73,10 @@ class StepState(Record):
     passed_task: str = ""
     job: bool = False
     checkpoint: str = ""
-    alerts: tuple[str, ...] = ()
+    alerts: tuple[StandingAlert, ...] = ()
     asked_runner: str = ""
-    chunks: tuple[str, ...] = ()
-    chunks_begun: tuple[str, ...] = ()
+    chunks: tuple[AcceptedChunk, ...] = ()
+    chunks_begun: tuple[BegunChunk, ...] = ()
     passed_digest: str = ""
     passed_judged_by: str = ""
     passed_outputs: str = ""

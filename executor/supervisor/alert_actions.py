@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Monitor
     from executor.monitoring.monitor import Judged
     from executor.store.context import RunContext
+    from executor.store.step_state import StandingAlert
     from executor.store.task import Task
     from executor.system.process import Command, Ended
 
@@ -89,12 +90,11 @@ class AlertActions:
         commands, self._commands = self._commands, []
         return commands
 
-    def recall(self, standing: Iterable[str], kept: Mapping[str, Any]) -> None:
-        """Go on with the alerts that the log says stand, as `action key`; `kept` is what was seen of each."""
+    def recall(self, standing: Iterable[StandingAlert], kept: Mapping[str, Any]) -> None:
+        """Go on with the alerts that stand by the log; `kept` is what was seen of each."""
         for one in standing:
-            action, _, key = one.partition(" ")
-            said = kept.get(key, {})
-            self._stand(key, str(said.get("output", "")), action, since=str(said.get("since", "")))
+            said = kept.get(one.key, {})
+            self._stand(one.key, str(said.get("output", "")), one.action, since=str(said.get("since", "")))
 
     def _stand(self, key: str, output: str, action: str, *, since: str) -> None:
         self.standing = {

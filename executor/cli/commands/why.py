@@ -87,7 +87,7 @@ def _told(desk: ProjectView, number: int) -> dict[str, Any]:
         "evidence": state.note,
         "tick": tick_of(box, state) or None,
         "uncontained": is_uncontained(box, state),
-        "alerts": ", ".join(f"{key} [{action}]" for action, _, key in (one.partition(" ") for one in state.alerts)),
+        "alerts": ", ".join(f"{one.key} [{one.action}]" for one in state.alerts),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": outrun(desk, number),
         "changed": [*desk.changed(number, box)],

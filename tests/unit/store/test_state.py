@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.store.events import EVENTS
+from executor.store.packing import packed, unpacked
 from executor.store.state import FOLDS, fold
-from executor.store.step_state import NEW
+from executor.store.step_state import NEW, AcceptedChunk, BegunChunk, StandingAlert, StepState
 
 STATUSES = ("passed", "failed", "timed_out", "cancelled", "skipped", "interrupted", "lost")
 TASKS = ("task_1_00000001", "task_1_00000002", "task_2_00000001")
@@ -128,3 +131,21 @@ def test_the_verdict_of_a_failure_is_its_status(status):
 def test_a_tick_by_hand_is_noted_until_the_step_runs():
     assert after(line("HandTickSeen", "info", task_id="")).hand_seen
     assert not after(line("HandTickSeen", "info", task_id=""), STARTED).hand_seen
+
+
+def test_a_state_with_records_is_read_back_from_the_cache_as_it_was():
+    state = StepState(
+        task_id="task_1_0000000a",
+        alerts=(StandingAlert("loss/nan", "stop"),),
+        chunks=(AcceptedChunk(1, 100, "ab", 0.5, "2:made@0"),),
+        chunks_begun=(BegunChunk(2, "2:made@100", 0.25),),
+    )
+    states = {1: state, 2: StepState(task_id="task_2_0000000b")}
+    assert unpacked(json.loads(json.dumps(packed(states)))) == states
+
+
+def test_a_cache_whose_records_have_other_fields_is_not_read():
+    body = json.loads(json.dumps(packed({1: StepState()})))
+    body["records"][0] = ["key"]
+    with pytest.raises(ValueError, match="another version"):
+        unpacked(body)
