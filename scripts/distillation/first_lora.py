@@ -90,7 +90,7 @@ def turns() -> list[tuple[str, str]]:
     from distillation.base_model import make
     from small_lm import settings
 
-    read = make.stock(make.plan(settings.load(make.PROFILE), make.PROFILE))
+    read = make.stock(make.plan(settings.load(make.PROFILE, configs=make.PROFILES), make.PROFILE))
     said = [person.turns for person in read.learned.people if person.name == WHO]
     if not said:
         raise Trouble(f"no speeches of {WHO} in data/plays: remove that folder, it is fetched again")

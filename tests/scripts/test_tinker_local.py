@@ -13,6 +13,7 @@ import pytest
 from common.errors import Trouble
 from distillation import tinker_client
 from tinker_local import server
+from tinker_local.errors import Trouble as ServiceTrouble
 
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 tinker = pytest.importorskip("tinker")
@@ -117,7 +118,7 @@ def test_a_url_that_is_given_wins(running):
 
 
 def test_two_services_do_not_share_a_state_folder(running):
-    with pytest.raises(Trouble, match="another service"):
+    with pytest.raises(ServiceTrouble, match="another service"):
         server.Embedded(SumsEngine(), server.STATE)
 
 
@@ -155,12 +156,12 @@ def test_a_key_of_the_environment_is_kept_nowhere():
 
 
 def test_a_taken_port_is_one_clear_line():
-    with server.bound(0) as taken, pytest.raises(Trouble, match="--port"):
+    with server.bound(0) as taken, pytest.raises(ServiceTrouble, match="--port"):
         server.bound(taken.getsockname()[1])
 
 
 def test_a_port_that_is_none_is_one_clear_line():
-    with pytest.raises(Trouble, match="--port"):
+    with pytest.raises(ServiceTrouble, match="--port"):
         server.bound(70_000)
 
 

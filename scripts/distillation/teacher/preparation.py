@@ -65,7 +65,7 @@ def prompt_of(stage: Stage, model: str) -> str:
     from distillation.base_model.documents import Desk
     from small_lm import hf_format, settings
 
-    read = make.stock(make.plan(settings.load(make.PROFILE, ()), make.PROFILE))
+    read = make.stock(make.plan(settings.load(make.PROFILE, configs=make.PROFILES), make.PROFILE))
     folder = chat_template.folder_of(model)
     if folder is None:
         raise Trouble(f"{model} reads no sheet: set teacher.voice to chat or plain", USAGE)
