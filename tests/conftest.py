@@ -1,4 +1,4 @@
-"""Chooses how long Hypothesis looks: HYPOTHESIS_PROFILE=default or deep; compiles us before anybody is cut short."""
+"""Chooses how long Hypothesis searches, compiles the executor before the tests, makes further rows of a claim deep."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import compileall
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", max_examples=50, deadline=None)
@@ -13,3 +14,10 @@ settings.register_profile("deep", max_examples=2_000, deadline=None, suppress_he
 # A process on a full disk, or under a limit of file sizes, would leave half a .pyc that all after it stumble over.
 compileall.compile_dir(Path(__file__).resolve().parent.parent / "executor", quiet=2)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_itemcollected(item):
+    """Mark the rows of a parametrized test beyond those that `first_rows` names as deep."""
+    limit = item.get_closest_marker("first_rows")
+    if limit and max(item.callspec.indices.values()) >= limit.args[0]:
+        item.add_marker(pytest.mark.deep)

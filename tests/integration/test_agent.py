@@ -143,6 +143,7 @@ def test_two_calls_of_one_turn_are_answered_in_order(project):
         scene.server.check()
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -194,6 +195,7 @@ def test_one_that_goes_round_in_circles_is_warned_and_then_ended(project):
         assert len(scene.requests) == 6
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize(
     ("limits", "billed", "says"),
     [
@@ -315,6 +317,7 @@ LOST_ITS_PLACE = RAN.replace(b'"index": 0', b'"index": 7')
 BROKEN_CALL = RAN.replace(b'd\\": \\"tou', b'd\\": }}}tou')
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "garbled",
     [NO_END, LOST_ITS_PLACE, BROKEN_CALL, b"", b"<html>hello</html>", b"\xff\xfe\n\n", b"event: ping\ndata: [1]\n\n"],
@@ -331,6 +334,7 @@ def test_half_an_answer_or_none_is_asked_for_again_and_nothing_of_it_is_run(proj
 CALL = b'{"type": "tool_use", "id": "toolu_0001_00", "name": "bash", "input": {}}'
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "flawed",
     [

@@ -35,6 +35,7 @@ def play(project, *script):
     return Play(project, list(script))
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "path", ["SPEC.md", "step_definitions.yaml", "tests/test_a.py", "./SPEC.md", "link.md", ".task_execution.log"]
 )
@@ -51,6 +52,7 @@ def test_the_editor_refuses_what_judges(project, path):
         assert project.text("step_definitions.yaml") == before["step_definitions.yaml"]
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     ("forge", "path"),
     [
@@ -250,6 +252,7 @@ def test_without_credentials_its_script_runs_and_that_is_said(project):
 FORGE = "sed -i 's/test 4/test 1/' step_definitions.yaml; "
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "wipe",
     [

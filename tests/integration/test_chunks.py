@@ -129,6 +129,7 @@ def test_a_chunk_more_goes_on_where_it_was(project):
 JUDGED = [{"task": "judged", "command": "test -e good"}]
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("sizes", [(3, 6, 5), (3, 2, 5), (5, 4, 5), (3, 4)])
 def test_another_size_doubles_no_row_and_loses_none(project, sizes):
     assert project.plan(s1={**step(), "post_validation": JUDGED}).run("--step", "1").code == 1
@@ -296,6 +297,7 @@ def killed_round(project, seed):
     until(lambda: not those_of(project), "somebody was left running")
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_no_row_is_lost_or_doubled(project, seed):
     killed_round(project, seed)

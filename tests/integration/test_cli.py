@@ -606,6 +606,7 @@ def test_state_of_somebody_else_does_not_stop_a_reader(project, words):
     assert done.code == 0, done
 
 
+@pytest.mark.first_rows(4)
 @pytest.mark.parametrize("name", ["SPEC.md", "step_definitions.yaml"])
 @pytest.mark.parametrize("words", [["list"], ["validate"], ["--continue"], ["--dry-run", "--all"], ["why", "1"]])
 def test_an_empty_file_gives_no_traceback(project, name, words):

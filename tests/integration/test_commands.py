@@ -34,6 +34,7 @@ def living(word):
 # What is left behind
 
 
+@pytest.mark.first_rows(8)
 @pytest.mark.parametrize("mode", ["normal", "background"])
 @pytest.mark.parametrize(
     "command",
@@ -63,6 +64,7 @@ def test_a_chunked_command_that_detaches_itself_is_refused(project):
     assert project.run("validate").code == 2
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     "command",
     [
@@ -102,6 +104,7 @@ def test_a_helper_that_ends_a_moment_later_is_no_process_left(project):
 # Every line counts
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     "command",
     [
@@ -119,6 +122,7 @@ def test_a_line_that_fails_fails_the_step(project, command):
     assert (project.run("--step", "1").code, ticked(project)) == (1, False)
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     "command",
     [
@@ -163,6 +167,7 @@ def test_what_hides_a_failure_is_named(project, command, said):
 # The writer of a pipe
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "listing",
     [
@@ -204,6 +209,7 @@ def test_a_word_that_is_found_at_once_is_not_taken_for_none(project):
 SHOW = "import sys\nopen('seen.txt', 'a').write(' '.join(sys.argv[1:]) + ';')\n"
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     "command",
     [
@@ -346,6 +352,7 @@ def test_a_reason_is_the_cause(project, said, reason):
     assert project.spec.rstrip().endswith(f"MAIN: exit 1: {reason}".replace("[", "(").replace("]", ")"))
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("stream", ["stderr", "stdout"])
 def test_memory_that_ran_out_far_above_the_end_is_retried(project, stream):
     lines = f"{TRACEBACK}torch.OutOfMemoryError: CUDA out of memory.\\n"

@@ -94,6 +94,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.first_rows(4)
 @pytest.mark.parametrize("kind", CHANGES)
 def test_what_judges_is_not_changed_between_brief_and_resume(project, kind):
     task_id = briefed(project, words=5)
@@ -221,6 +222,7 @@ FORGERIES = {
 }
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("kind", FORGERIES)
 def test_a_memory_that_is_gone_or_another_is_a_refusal_of_its_own(project, kind):
     task_id = briefed(project)
@@ -464,6 +466,7 @@ def forged(project, event, **fields):
         log.write(json.dumps(line) + "\n")
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("event", ["StepPassed", "JudgesAccepted", "StepReopened", "SpecTicked"])
 def test_a_line_that_do_tasks_did_not_write_is_no_fact(project, event):
     task_id = briefed(project, words=5)

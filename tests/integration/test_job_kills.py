@@ -64,6 +64,7 @@ def killed_round(root, seed):
                 os.killpg(os.getpgid(row[1]), signal.SIGKILL)
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_killed_at_random_one_job_comes_to_its_end(tmp_path, seed):
     killed_round(tmp_path / "p", seed)

@@ -55,6 +55,7 @@ def test_a_criterion_of_the_end_holds_neither_the_start_nor_the_next_step(projec
     assert over(project) == ["proven"]
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("at", [{"at": "start"}, {"at": "end"}, {}])
 def test_only_what_is_said_to_be_of_the_start_holds_it(project, at):
     project.write("hold", "")
@@ -76,6 +77,7 @@ def test_the_first_checkpoint_that_is_watched_makes_the_start_and_all_are_judged
     assert over(project) == ["unproven"]
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(("criterion", "monitors"), [(SAVED | {"at": "end"}, WATCHED), (SAVED, [])])
 def test_a_checkpoint_of_the_end_or_one_that_is_not_watched_does_not_hold_the_start(project, criterion, monitors):
     project.write("hold", "")

@@ -282,6 +282,7 @@ HIDDEN_SO = {
 }
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize("way", HIDDEN_SO)
 def test_no_way_of_hiding_it_lets_a_file_steer_a_judge(project, way):
     command, checked, path = HIDDEN_SO[way]

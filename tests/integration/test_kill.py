@@ -46,6 +46,7 @@ def whole_run_s(tmp_path_factory):
 # Random instants
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize("turn", range(10))
 def test_five_steps_keep_the_promise_through_random_kills(tmp_path, whole_run_s, turn):
     survive(Project(tmp_path, sleeps_s=SLEEPS_S), whole_run_s)
@@ -476,6 +477,7 @@ def beyond_the_log(cache):
     return json.dumps({**json.loads(cache), "offset": 10**9}).encode()
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("spoilt", [no_cache, garbage, of_another_log, of_other_bytes, beyond_the_log])
 def test_what_the_cache_says_changes_nothing(project, spoilt):
     project.path("fail_post").touch()

@@ -152,6 +152,7 @@ def test_a_failing_step_says_so_and_why(project):
     assert "Mend the cause" in told["next"]
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("step", ["99", "nonsense", "1-x", "--help", "--monitor"])
 def test_a_step_that_there_is_not_is_one_clear_answer(project, step):
     told = answer(project.plan(s1=command("true")), "run", step=step)
@@ -293,6 +294,7 @@ def test_a_run_that_did_all_says_that_nothing_is_left(project):
     assert (told["exit_code"], call_in(told), "Nothing is left" in told["next"]) == (0, None, True)
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("which", ["", "1", "task"])
 def test_a_brief_that_waits_can_be_read_again(project, which):
     given = answer(hosted(project), "run", runner="host")
@@ -415,6 +417,7 @@ def test_a_client_that_stopped_reading_ends_it_without_a_bug_report(project):
         assert (server.wait(PATIENCE_S), said.read()) == (0, b"")
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("end", ["stdin closed", "SIGKILL", "SIGTERM"])
 def test_what_it_runs_ends_with_the_server_and_goes_on_later(project, end):
     server = server_at_work(waiting_main(project))

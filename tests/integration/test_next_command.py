@@ -75,6 +75,7 @@ def to_the_end(project, *words, most=12):
     return ran
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "words",
     [

@@ -279,6 +279,7 @@ def killed_launcher(project, text):
     os.kill(started(project)["pid"], signal.SIGKILL)
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize(
     "text",
     [
@@ -335,6 +336,7 @@ def test_the_own_folder_is_left_alone_by_git(project):
     assert project.has(".do-tasks/.gitignore")
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("names", [(".do-tasks",), (".do-tasks", ".task_execution.log")])
 def test_a_run_whose_records_were_taken_away_is_found_and_stopped(project, names):
     task = begin(project)

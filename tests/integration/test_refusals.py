@@ -51,6 +51,7 @@ def told(project, word):
     return [line["message"] for line in project.events("WarningRaised") if word in line["message"]]
 
 
+@pytest.mark.first_rows(2)
 @pytest.mark.parametrize("number", NO_LOCKS)
 @pytest.mark.parametrize("calls", ["flock={0}", "flock={0} range={0}"], ids=["flock", "both"])
 def test_a_plan_runs_where_there_are_no_locks_of_a_kind(project, fake, calls, number):
@@ -61,6 +62,7 @@ def test_a_plan_runs_where_there_are_no_locks_of_a_kind(project, fake, calls, nu
     assert len(told(project, "has no locks")) == ("range" in calls)
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize("first", ["", RANGES, FILES], ids=["flock", "ranges", "files"])
 @pytest.mark.parametrize("second", ["", RANGES, FILES], ids=["flock", "ranges", "files"])
 def test_a_second_executor_is_refused_however_each_of_the_two_locks(project, fake, first, second):
@@ -108,6 +110,7 @@ def test_a_background_job_is_watched_to_its_end_in_any_way_of_locking(project, f
     assert len(told(project, "has no locks")) == (words == FILES)
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize("number", [22, 38, 95])
 @pytest.mark.parametrize("call", ["fsync_folder", "fsync", "fdatasync"])
 def test_what_cannot_be_synced_is_told_once_and_work_goes_on(project, fake, call, number):

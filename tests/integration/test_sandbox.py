@@ -203,6 +203,7 @@ def test_no_mount_can_be_taken_away(held, how):
     assert (held.root / "SPEC.md").read_text() == "- [ ] **STEP 1**: a\n"
 
 
+@pytest.mark.first_rows(2)
 @held_in
 @pytest.mark.parametrize(
     "name",
@@ -509,6 +510,7 @@ def test_devices_are_the_harmless_ones(held):
 # Odd places
 
 
+@pytest.mark.first_rows(3)
 @held_in
 @pytest.mark.parametrize("name", ["with space", "quo'te\"s", "new\nline", "back\\slash", "é€", "-dash", "$(id)"])
 def test_a_project_with_an_odd_name_is_held_in(tmp_path, name):

@@ -21,6 +21,7 @@ def project(tmp_path):
 # Spellings
 
 
+@pytest.mark.first_rows(3)
 @pytest.mark.parametrize(
     "line",
     [
@@ -102,6 +103,7 @@ def test_a_formatted_plan_keeps_its_ticks_and_its_next_tick_leaves_no_old_mark(p
     assert ("✗" in project.spec, "exit 3" in project.spec, "✓ [task_id: task_2_" in line) == (False, False, True)
 
 
+@pytest.mark.first_rows(5)
 @pytest.mark.parametrize("name", sorted(path.name for path in FORMATTED.glob("*.md")))
 def test_list_says_the_same_of_a_plan_that_a_formatter_wrote(project, name):
     steps = {f"s{number}": PASSES for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12)}

@@ -37,6 +37,7 @@ def test_an_evaluation_that_draws_its_own_bar_is_no_stall(project):
     assert not project.events("AlertRaised")
 
 
+@pytest.mark.first_rows(1)
 @pytest.mark.parametrize("script", [SPAM, WAIT], ids=["repeated-lines", "nothing"])
 def test_a_job_that_hangs_is_stopped(project, script):
     plan(project, script).run("--step", "13")

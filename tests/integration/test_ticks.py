@@ -254,6 +254,7 @@ def back_by_copy(project):
     project.write("SPEC.md", f"# Plan\r\n\r\n{boxes}".replace("- [", "* [").replace("\n", "\r\n"))
 
 
+@pytest.mark.first_rows(4)
 @pytest.mark.parametrize(
     "back",
     [back_by_stash, back_by_checkout, back_by_restore, back_by_reset, back_by_switch, back_by_copy],

@@ -52,7 +52,7 @@ def tokenizer_in(hub):
     return fast
 
 
-class SpeakingEngine(fake.SumsEngine):
+class SpeakingEngine(fake.SumsEngine):  # type: ignore[name-defined]
     """Says one of some lines, whole, by the seed: never the same to two questions."""
 
     def __init__(self, tokenizer, lines):
