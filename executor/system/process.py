@@ -32,6 +32,7 @@ RESET = (
     *(signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ),
 )
 CHECK_OUTPUT = 64 * 1024**2
+MOST_FILE_BYTES = 1 << 30  # of one file of a command whose stderr is a file
 EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
@@ -275,4 +276,16 @@ def start(command: Command) -> Running:
         raise
     finally:
         os.close(writing)
+    if command.errors:
+        _bound_files(pid)
     return Running(command, pid, pipe=reading)
+
+
+def _bound_files(pid: int) -> None:
+    """Bound what a child may write to one file: the loop that reads its size may die before the child does."""
+    import resource
+
+    try:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (MOST_FILE_BYTES, MOST_FILE_BYTES))
+    except (OSError, AttributeError):  # it has ended already; macOS has no prlimit
+        return

@@ -122,6 +122,23 @@ def test_the_questions_of_a_killed_supervisor_do_not_outlive_it(project):
     until_ticked(project)
 
 
+def test_a_monitor_fills_no_disk_when_its_supervisor_is_gone(project):
+    grows = (
+        "echo $$ >grower.txt; until test -e gone; do sleep 0.1; done; truncate -s 2G big || touch refused; echo >tried"
+    )
+    project.write("hold", "")
+    slow = {"task": "slow", "command": grows, "interval": 1, "timeout": 60}
+    plan(project, steps=2, after=False, background=[slow]).run("--step", "13")
+    project.until_there("grower.txt")
+    kill_supervisor(project)
+    project.write("gone", "")
+    project.until_there("tried")
+    assert project.has("refused")
+    project.run("--monitor")
+    (project.root / "hold").unlink()
+    until_ticked(project)
+
+
 @pytest.mark.deep
 def test_a_monitor_that_floods_stderr_is_stopped(project):
     flood = {"task": "flood", "command": "yes >&2", "interval": 3, "timeout": 20}
