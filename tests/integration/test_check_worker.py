@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from executor.checks.kinds import argv
+from executor.checks.kinds import CHECKS, Place, argv
 from executor.plan.model import Check
 
 CHILD = Path(__file__).resolve().parents[2] / "executor" / "checks" / "project_worker.py"
 HOUR_S = 3600
-KINDS = ["file", "disk_free", "gpu_free", "port", "url", "python_import", "matches", "metric", "result", "call"]
+KINDS = [kind for kind, row in CHECKS.items() if row.place in (Place.CHILD_OURS, Place.CHILD_PROJECT)]
 
 
 @pytest.fixture(autouse=True)
