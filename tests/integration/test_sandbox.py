@@ -30,12 +30,12 @@ sys.path.insert(0, {house!r})
 from executor.system import process
 from executor.system.interrupts import Interrupts
 from executor.guard.sandbox import contained, containment
-from executor.system.process_loop import Watch
+from executor.system.process_loop import ProcessLoop
 root, token = sys.argv[1:]
 held = containment("required", network=False, path=os.environ["PATH"])
 wait = ("/bin/sh", "-c", "(setsid sleep 300 & sleep 300 & echo up >up; wait)")
 argv = contained(held, wait, root=root, scratch=root + "/.do-tasks/run/scratch", home="")
-watch = Watch(Interrupts())
+watch = ProcessLoop(Interrupts())
 watch.add(process.start(process.Command(name="a", argv=argv, env=dict(os.environ), token=token, limit_s=300)))
 while not watch.turn():
     pass
