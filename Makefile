@@ -40,7 +40,7 @@ test: $(VENV)/.stamp-dev
 
 test-deep: $(VENV)/.stamp-deep
 	@$(MAKE) -s .venv-cookbook || echo "make: tinker-cookbook could not be installed: its tests are skipped" >&2
-	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "deep and not live" tests/unit tests/integration tests/golden
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 3 --dist worksteal -m "deep and not live" tests/unit tests/integration tests/golden
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live" tests/scripts tests/test_architecture.py
 	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
 
