@@ -37,7 +37,7 @@ PURE = {
     " patterns roles runner_choice selection spec structure test_support yaml_events yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
-    "guard": "judge_files judge_parts make_targets path_patterns",
+    "guard": "config_parts judge_programs make_targets path_patterns",
     "runners": "agent_events brief",
     "engine": "decide",
 }

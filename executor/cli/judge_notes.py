@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from executor.guard import judge_files, path_patterns
-from executor.guard.judge_places import made_by
-from executor.guard.judge_reach import inside
+from executor.guard import judge_programs, path_patterns
+from executor.guard.check_reach import inside
+from executor.guard.startup_places import made_by
 from executor.plan.issues import ValidationIssue
 from executor.plan.lint.agents import is_for_agent
 from executor.store.sources import Sources, behind
@@ -63,7 +63,7 @@ def _command(kind: str, asks: object) -> str:
 
 def _tests_in(root: str, command: str) -> Iterator[str]:
     """Yield the Python files of the folders that pytest is given, at most MOST_TESTS a folder."""
-    if not judge_files.words_of(command) & judge_files.PYTESTS:
+    if not judge_programs.words_of(command) & judge_programs.PYTESTS:
         return
     for folder in filter(None, (inside(root, word) for word in _WORD.findall(command))):
         names = [name for name in _names(os.path.join(root, folder)) if name.endswith(".py")]
@@ -95,7 +95,7 @@ def _told(name: str, how: str, paths: list[str]) -> str:
 
 def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note when tests count that nothing protects: a new one may end the whole run."""
-    if not judge_files.words_of(command) & judge_files.PYTESTS:
+    if not judge_programs.words_of(command) & judge_programs.PYTESTS:
         return
     named = [one for word in _WORD.findall(command) if (one := inside(root, word)) and _is_there(root, one)]
     free = [one for one in named if not path_patterns.matches(one, globs) and not _is_foreign(one)]
@@ -120,7 +120,7 @@ def _is_foreign(path: str) -> bool:
 
 def _made(step: Step, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note for each output that judging programs start with."""
-    known = [name for tool in judge_files.TOOLS for name in (*tool.near, *tool.anywhere)]
+    known = [name for tool in judge_programs.TOOLS for name in (*tool.near, *tool.anywhere)]
     for place, one in enumerate(step.main.outputs if step.main else ()):
         if path_patterns.matches(os.path.basename(one), known) and not path_patterns.matches(one, globs):
             said = f"{one} is what judging programs start with: as an output it is the agent's to make"

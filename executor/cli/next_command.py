@@ -82,12 +82,12 @@ def brief_out(context: RunContext, reports: list[RunReport]) -> str:
 
 def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
     """Return the processes that are given this brief now, and were not before; they are remembered from here on."""
-    from executor.guard import brief_memory, person  # few runs have a brief out
+    from executor.guard import brief_snapshot, person  # few runs have a brief out
 
     known = {one for line in log_reader.task_lines(context.root, report.task_id) for one in line.get("givers") or ()}
     given = person.givers()
     new = given if any(person.is_process(one) and one not in known for one in given) else ()
-    brief_memory.add_givers(context.state(report.number).judges, new)
+    brief_snapshot.add_givers(context.state(report.number).judges, new)
     return new
 
 

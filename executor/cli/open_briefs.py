@@ -28,12 +28,12 @@ def waiting(states: Mapping[int, StepState]) -> list[int]:
 
 def refuse_other(root: str, states: Mapping[int, StepState], words: str) -> None:
     """Raise UsageError unless a person may type these words: not the process of a brief, not without a terminal."""
-    from executor.guard import brief_memory  # only where a brief may be out
+    from executor.guard import brief_snapshot  # only where a brief may be out
 
     briefed = [state for state in states.values() if state.judges or state.verdict == "waiting"]
     lines = [line for state in briefed for line in _given(root, state)]
     given = {str(one) for line in lines for one in line.get("givers") or ()}
-    given.update(one for state in briefed for one in brief_memory.givers_of(state.judges))
+    given.update(one for state in briefed for one in brief_snapshot.givers_of(state.judges))
     person.refuse_other(words, root=root, given=[one for one in given if GIVER.fullmatch(one)])
 
 

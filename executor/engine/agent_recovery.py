@@ -1,4 +1,4 @@
-"""Agents that lost their executor: what judges them is put back before a box is read."""
+"""Agents whose executor died: their judges are restored before a box is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from executor.engine.verdict import tick
 from executor.errors import UsageError
 from executor.guard import protect
-from executor.guard.agent import GONE, at_work, folder_of, settle
+from executor.guard.agent_baseline import GONE, at_work, folder_of, settle
 from executor.store import log_reader, runs
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 
-def left_alone(context: RunContext) -> int:
-    """See to agents whose executor died, before a box is read; return the step of one that still works, else 0."""
+def settle_left_agents(context: RunContext) -> int:
+    """Settle the agents whose executor died, before a box is read; return the step of one that is alive, else 0."""
     _refuse_unrecorded(context)
     living = 0
     for number, task_id in _unsettled(context):
-        run = runs.newest_main(context.root, task_id)
-        decision = Decision("run", "its executor was gone")
-        digest = context.state(number).digest
-        task = Task(context.step(number), task_id, digest, decision, began=context.now(), runner="agent")
+        run, task = runs.newest_main(context.root, task_id), _task_of(context, number, task_id)
         if settle(context, task, run):
             context.read_again()
         if runs.look_at(context.root, task_id, run).status == "alive":
@@ -37,20 +34,23 @@ def left_alone(context: RunContext) -> int:
 
 
 def _refuse_unrecorded(context: RunContext) -> None:
-    """Fail the task of an agent whose record went while no executor watched, and have a person look first."""
+    """Fail the task of an agent whose record is gone; UsageError, so that a person looks first."""
     for number, state in context.states.items():
         lines = log_reader.task_lines(context.root, state.task_id) if _has_no_folder(context, state) else ()
-        let_go = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
-        if not let_go or state.run_closed == f"{state.task_id}/{let_go[-1]}":
+        started = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
+        if not started or state.run_closed == f"{state.task_id}/{started[-1]}":
             continue
         end_strays(f"{state.task_id}/", context.interrupts, root=context.root)
-        decision = Decision("run", "its executor was gone")
-        task = Task(context.step(number), state.task_id, state.digest, decision, began=context.now(), runner="agent")
-        tick(context, task, Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
+        tick(context, _task_of(context, number, state.task_id), Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
         raise UsageError(
             f"step {number}: {GONE}; look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"
             f" then: do-tasks --step {number}"
         )
+
+
+def _task_of(context: RunContext, number: int, task_id: str) -> Task:
+    digest, decision = context.state(number).digest, Decision("run", "its executor was gone")
+    return Task(context.step(number), task_id, digest, decision, began=context.now(), runner="agent")
 
 
 def _has_no_folder(context: RunContext, state: StepState) -> bool:
@@ -60,7 +60,7 @@ def _has_no_folder(context: RunContext, state: StepState) -> bool:
 
 
 def _unsettled(context: RunContext) -> list[tuple[int, str]]:
-    """Return the steps with their tasks whose agent nobody has looked after yet."""
+    """Return the steps, with their tasks, whose agent was not settled yet."""
     folder = protect.unfinished(context.root)
     pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
     open_tasks = [(number, state.task_id) for number, state in context.states.items() if at_work(context.root, state)]

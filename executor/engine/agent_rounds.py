@@ -19,29 +19,18 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 
-def equip(context: RunContext, task: Task) -> Outcome:
-    """Check, before any process starts, that the agent can be started."""
+def check_setup(context: RunContext, task: Task) -> Outcome:
+    """Check, before any process starts, that the agent can be started; log the result."""
     wrong = agent_setup.misfit(context, task)
-    name = "agent"
+    checked = CheckFinished(phase="PRE-FLIGHT", status="passed", name="agent", command=f"runner {task.runner}")
     if wrong is None:
-        context.log(
-            CheckFinished(phase="PRE-FLIGHT", status="passed", name=name, command=f"runner {task.runner}"), task
-        )
+        context.log(checked, task)
         return PASSED
-    failed = CheckFinished(
-        phase="PRE-FLIGHT",
-        status="failed",
-        name=name,
-        command=f"runner {task.runner}",
-        expected=wrong.expected,
-        got=wrong.got,
-        fix=wrong.fix,
-    )
-    context.log(failed, task)
-    return Outcome(Verdict.FAILED, f"{name}: expected {wrong.expected}, got {wrong.got}")
+    context.log(checked.replace(status="failed", expected=wrong.expected, got=wrong.got, fix=wrong.fix), task)
+    return Outcome(Verdict.FAILED, f"agent: expected {wrong.expected}, got {wrong.got}")
 
 
-FIRST_OF_AGENTS = (("PRE-FLIGHT", preflight), ("PRE-FLIGHT", equip), ("TEST", try_first))
+FIRST_OF_AGENTS = (("PRE-FLIGHT", preflight), ("PRE-FLIGHT", check_setup), ("TEST", try_first))
 ROUND = (("MAIN", main), ("POST", post))
 
 

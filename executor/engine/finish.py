@@ -6,7 +6,7 @@ from executor.engine.decide import decide_box
 from executor.engine.post import post
 from executor.engine.step import RunReport, heeding_people
 from executor.engine.verdict import tick, tick_again
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.runners.host import ask, rounds_left
 from executor.store import runs
 from executor.store.project_view import box_of
@@ -26,7 +26,7 @@ def resume(context: RunContext, number: int) -> RunReport:
     task = Task(step, state.task_id, state.digest, decision, title=box.title, began=context.now(), runner="host")
     outcome = heeding_people(context, task, post(context, task))
     if outcome.passed:
-        judges_gate.refuse_changed(context)  # what the agent left running may have waited for the first look
+        brief_gate.refuse_changed(context)  # what the agent left running may have waited for the first look
     again = not outcome.passed and outcome.verdict in (Verdict.FAILED, Verdict.TIMED_OUT)
     if again and rounds_left(context, task) > 0:
         outcome = ask(context, task, runs.newest_main(context.root, task.task_id), outcome.reason)
@@ -50,7 +50,7 @@ def finish(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str 
     """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
     if outcome.passed:
         judged, failed_in = heeding_people(context, task, post(context, task)), "POST"
-        told = judges_gate.changed_meanwhile(context) if judged.passed else ""
+        told = brief_gate.changed_meanwhile(context) if judged.passed else ""
         judged = Outcome(Verdict.FAILED, told) if told else judged
         outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
     if not context.interrupts.count:

@@ -44,7 +44,7 @@ def _changed_by_agent(context: RunContext, task: Task) -> str:
     """Return what an agent that did this task changed of what judges it; empty for a command."""
     if task.runner == "command":
         return ""
-    from executor.guard.agent import offended_before
+    from executor.guard.agent_baseline import offended_before
 
     return offended_before(context, task)
 

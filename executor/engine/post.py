@@ -44,9 +44,9 @@ def post(context: RunContext, task: Task) -> Outcome:
     if task.runner not in AGENTS:
         return _post(context, task)
     from executor.engine import check_outputs
-    from executor.guard.contained_checks import enclosed
+    from executor.guard.contained_checks import contained_checks
 
-    with enclosed(context, task) as held:
+    with contained_checks(context, task) as held:
         if held and held.refusal:
             return Outcome(Verdict.FAILED, held.refusal)
         check_outputs.begin(context, task)

@@ -8,7 +8,7 @@ from executor.engine.order import hold
 from executor.engine.phases import phases_of
 from executor.engine.step_view import decide
 from executor.engine.verdict import tick
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.plan.runner_choice import OURS
 from executor.store import masked_files, runs, twins
 from executor.store.changes import in_words
@@ -118,7 +118,7 @@ def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunRe
     task = _open(context, step, box, decision)
     outcome, failed_in = _phases(context, task)
     if outcome.passed and failed_in != "BACKGROUND":
-        judges_gate.refuse_changed(context)
+        brief_gate.refuse_changed(context)
     if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
         tick(context, task, outcome, failed_in=failed_in)
     return RunReport(step.number, task.title, outcome, task.task_id, duration_s=context.now() - task.began)

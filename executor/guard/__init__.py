@@ -1,1 +1,1 @@
-"""Files that judge an agent's work: remembered, compared, restored; what contains an agent."""
+"""The guard of an agent's judges: snapshot, comparison, restoration, and the containment of an agent."""

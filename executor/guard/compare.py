@@ -1,79 +1,96 @@
-"""What judges an agent as it is now beside what was remembered of it."""
+"""The changes between a snapshot and the files now."""
 
 from __future__ import annotations
 
 import os
 
-from executor.guard import ignore_files, path_patterns, scan, snapshot, startup_files
-from executor.guard.judge_parts import has_parts, part_of
-from executor.guard.restore import ADDED, CHANGED, MODE, REMOVED, REPLACED, Change
-from executor.guard.scan import FILE, FOLDER, LINK, ancestors
+from executor.guard import ignore_files, path_patterns, snapshot, startup_files, tree_scan
+from executor.guard.config_parts import has_parts, part_of
+from executor.guard.file_state import (
+    ADDED,
+    CHANGED,
+    FILE,
+    FOLDER,
+    LINK,
+    MODE,
+    REMOVED,
+    REPLACED,
+    Change,
+    ancestors,
+    is_unchanged,
+    state_of,
+)
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from executor.guard.scan import FileStat
-    from executor.guard.snapshot import Entry, Snapshot
+    from executor.guard.file_state import FileState
+    from executor.guard.snapshot import Snapshot
 
 
-class Compared:
-    """What is there now beside what was remembered."""
+class Comparison:
+    """The files of a project now, compared with a snapshot.
+
+    `explained` are the states that boxes of SPEC.md may have, as `path_patterns.allowed_spec` takes them.
+    """
 
     def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
         self._root = root
         self._folder = folder
         self._kept = kept
         self._explained = explained
-        self._real = {"": True}
+        self._is_real = {"": True}
 
-    def entries(self) -> list[Change]:
-        """Return what became of each remembered path."""
-        every = ((path, self._became(path, entry)) for path, entry in self._kept.entries.items())
-        return [Change(path, kind) for path, kind in every if kind]
+    def changes(self) -> tuple[Change, ...]:
+        """Return the changes of the files in the snapshot, then the files that were added."""
+        every = ((path, self._change_of(path, was)) for path, was in self._kept.files.items())
+        return (*(Change(path, kind) for path, kind in every if kind), *self._added())
 
-    def added(self) -> list[Change]:
-        """Return what is there that was not; of a folder with all in it, the folder alone."""
-        known = self._kept.entries
-        now = scan.survey(self._root, self._kept.globs, self._kept.survey)
-        there = startup_files.find(self._root, self._kept.startup)
-        steering = {path for path in there.files if not _has_parts(path) or self._part(path)}
-        new = {path for path in (*now.looks, *steering, *there.hiding) if path not in known}
-        gone = {path for path, entry in known.items() if entry.look.kind != FOLDER}
+    def _added(self) -> list[Change]:
+        """Return the files that were added; of a folder that was added the folder alone."""
+        known = self._kept.files
+        scan = tree_scan.scan(self._root, self._kept.globs, self._kept)
+        found = startup_files.find(self._root, self._kept.startup)
+        steering = {path for path in found.files if not _has_parts(path) or self._part(path)}
+        new = {path for path in (*scan.files, *steering, *found.hiding) if path not in known}
+        gone = {path for path, was in known.items() if was.kind != FOLDER}
         return [Change(path, ADDED) for path in sorted(new) if not (new | gone).intersection(ancestors(path))]
 
-    def _became(self, path: str, entry: Entry) -> str:
+    def _change_of(self, path: str, was: FileState) -> str:
+        """Return the kind of a change, empty for none."""
         try:
-            now = scan.look(os.path.join(self._root, path)) if self._leads(path) else None
-        except PermissionError:  # a folder above is closed, which is a change itself; the next pass sees this one
+            now = state_of(os.path.join(self._root, path)) if self._is_reached(path) else None
+        except PermissionError:  # a folder above is closed, a change itself; the next pass sees this path
             return ""
-        if self._is_shared(path) and (now is None or now.kind == entry.look.kind == FILE):
-            return "" if self._reads_the_same(path, now, entry) else CHANGED if now else REMOVED
+        return self._kind_of(path, now, was)
+
+    def _kind_of(self, path: str, now: FileState | None, was: FileState) -> str:
+        if self._is_shared(path) and (now is None or now.kind == was.kind == FILE):
+            return "" if self._has_the_same_part(path, now, was) else CHANGED if now else REMOVED
         if now is None:
             return REMOVED
-        return REPLACED if now.kind != entry.look.kind else self._differs(path, now, entry)
-
-    def _differs(self, path: str, now: FileStat, entry: Entry) -> str:
-        was = entry.look
+        if now.kind != was.kind:
+            return REPLACED
         if was.kind == LINK:
             return CHANGED if now.target != was.target else ""
-        if was.kind == FILE and not is_same(now, was) and not self._holds_the_same(path, now, entry):
+        if was.kind == FILE and not is_unchanged(now, was) and not self._has_the_same_content(path, now, was):
             return CHANGED
         return MODE if now.mode != was.mode else ""
 
     def _is_shared(self, path: str) -> bool:
-        """Return True for a file of which only parts judge, unless a glob guards it as a whole."""
+        """Return True for a file of which only parts judge, unless a glob guards all of it."""
         return _has_parts(path) and not path_patterns.matches(path, self._kept.globs)
 
-    def _reads_the_same(self, path: str, now: FileStat | None, entry: Entry) -> bool:
-        if now and is_same(now, entry.look):
+    def _has_the_same_part(self, path: str, now: FileState | None, was: FileState) -> bool:
+        if now and is_unchanged(now, was):
             return True
-        before = snapshot.content(self._folder, entry)
+        before = snapshot.content(self._folder, was)
         return before is not None and self._part_in(path, before) == (self._part(path) if now else "")
 
     def _part(self, path: str) -> str:
-        """Return what of a file judges, empty when nothing does."""
+        """Return the part of a file that judges, empty for none."""
         try:
             data = safe_open.start_of(os.path.join(self._root, path), snapshot.MOST_OF_ONE)
         except OSError:
@@ -85,49 +102,41 @@ class Compared:
             return ignore_files.part_of(self._root, path, data)
         return part_of(path, data, self._kept.startup.sections)
 
-    def _leads(self, path: str) -> bool:
-        """Tell whether every folder above is still one, and no link."""
+    def _is_reached(self, path: str) -> bool:
+        """Return True when every folder above is a folder, and no link."""
         if os.path.isabs(path):
             return True
         for folder in ancestors(path):
-            if folder not in self._real:
-                self._real[folder] = self._is_folder(folder)
-            if not self._real[folder]:
+            if folder not in self._is_real:
+                self._is_real[folder] = self._is_folder(folder)
+            if not self._is_real[folder]:
                 return False
         return True
 
     def _is_folder(self, folder: str) -> bool:
         try:
-            now = scan.look(os.path.join(self._root, folder))
+            now = state_of(os.path.join(self._root, folder))
         except PermissionError:
             return True
         return now is not None and now.kind == FOLDER
 
-    def _holds_the_same(self, path: str, now: FileStat, entry: Entry) -> bool:
+    def _has_the_same_content(self, path: str, now: FileState, was: FileState) -> bool:
         here = os.path.join(self._root, path)
         if path == self._kept.spec:
-            before = snapshot.content(self._folder, entry)
-            return _holds(here, before, self._explained) if before is not None else False
-        if now.size != entry.look.size or not entry.digest:
+            before = snapshot.content(self._folder, was)
+            return before is not None and _is_allowed_spec(here, before, self._explained)
+        if now.size != was.size or not was.digest:
             return False
-        return snapshot.digest_of(here) in (entry.digest, "")  # what cannot be read has another mode
+        return snapshot.digest_of(here) in (was.digest, "")  # a file that cannot be read has another mode
 
 
 def _has_parts(path: str) -> bool:
     return has_parts(path) or ignore_files.is_one(path)
 
 
-def _holds(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
+def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
     try:
         now = files.read(spec)
     except PermissionError:
         return True
     return path_patterns.allowed_spec(before, now, explained) == now
-
-
-def is_same(now: FileStat, was: FileStat | None) -> bool:
-    """Tell by the looks alone that nobody wrote to it: a change time cannot be set back."""
-    if was is None or now.kind != was.kind:
-        return False
-    times = (now.size, now.mtime_ns, now.ctime_ns, now.inode) == (was.size, was.mtime_ns, was.ctime_ns, was.inode)
-    return now.kind == FOLDER or times

@@ -1,4 +1,4 @@
-"""How a check of an agent's step is started: held in, with no secret and no network but those that it names."""
+"""The checks of an agent's step, contained: without secrets and network, except those that a check names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 from executor.checks import kinds
 from executor.checks.kinds import Place
-from executor.guard import agent, ignore_files, locked, protect, sandbox, start_files, startup_files
-from executor.guard.confine import (
+from executor.guard import agent_baseline, autostart_files, ignore_files, locked_paths, protect, sandbox, startup_files
+from executor.guard.file_state import listed
+from executor.guard.surroundings import (
     allowed,
     clear_bits,
+    file_clock_ns,
     known_before,
-    now_ns,
     put_aside,
-    surroundings,
+    surroundings_of,
     wanted_of,
 )
 from executor.monitoring.model import path_of
@@ -27,7 +28,7 @@ from executor.system.shell.bash_command import prepared
 from executor.system.text import spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from executor.guard.mounts import Containment
     from executor.plan.model import Check
@@ -37,13 +38,12 @@ if TYPE_CHECKING:
     Start = tuple[tuple[str, ...], dict[str, str]]
 
 SCRATCH = "checks"
-MOST_NAMED = 5
 GIT = ".git"
 OTHERS_START = "which other checks start with; what the plan wants stands in outputs"
-ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read what an agent has made
-# What leads to keys that are no variable's value.
+ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read files of the agent
+# Variables that lead to keys.
 LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
-# Caches that lie in the project, where the agent could have written them, are not believed.
+# Caches in the project are not used: the agent could have written them.
 NO_CACHE = {"MYPY_CACHE_DIR": os.devnull, "RUFF_NO_CACHE": "true"}
 NO_NETWORK = (
     *("Network is unreachable", "name resolution", "Name or service not known", "Could not resolve host"),
@@ -52,43 +52,43 @@ NO_NETWORK = (
 
 
 class CheckContainment:
-    """One for all checks of a task's POST."""
+    """The containment of all checks of a task's POST."""
 
     def __init__(self, context: RunContext, task: Task, containment: Containment) -> None:
         self.containment = containment
         self._context = context
         self._mode = wanted_of(context, task).mode
         self._named = context.named_secrets(task)
-        self._around = surroundings(context, task, private=task.runner == "agent")
+        self._around = surroundings_of(context, task, private=task.runner == "agent")
         self._safe = self._safe_folders(task)
         if containment.kind != "none":
-            start_files.make_way(context.root, self._around.locks.placeholders)
-        judges = (*agent.globs_of(context), GIT)
-        self._startup = agent.startup_of(context, task)
+            autostart_files.make_placeholders(context.root, self._around.locks.placeholders)
+        judges = (*agent_baseline.globs_of(context), GIT)
+        self._startup = agent_baseline.startup_of(context, task)
         self._steering = self._steered_by()
         self._left: list[str] = []
-        self._began_ns = now_ns()
+        self._began_ns = file_clock_ns()
         self._read_only = (*protect.present(context.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(context.root, runs.JOBS, task.task_id, SCRATCH, "scratch")
 
     @property
     def refusal(self) -> str:
-        """Why no check is started, empty when they may be: a sandbox that the plan requires cannot be had."""
+        """The reason why no check is started, empty for none: the sandbox that the plan requires is missing."""
         if self.containment.kind != "none" or self._mode != "required":
             return ""
         return f"sandbox: required: {self.containment.why}; install bubblewrap, or say sandbox: {{mode: auto}}"
 
     def _safe_folders(self, task: Task) -> tuple[str, ...]:
-        """Return the folders of the project whose programs a check may start: those that no agent has written to."""
+        """Return the folders of the project whose programs a check may start: no agent wrote to them."""
         context = self._context
         if wanted_of(context, task).environment == "writable":
-            return locked.environments(context.root, {**os.environ, **context.environ}, context.python)
+            return locked_paths.environments(context.root, {**os.environ, **context.environ}, context.python)
         before = known_before(context, task)
         return tuple(one for one in self._around.locks.read_only if before is None or one in before)
 
     def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return the command line of a check inside the sandbox, and its environment."""
-        plain = {**env, "PATH": locked.safe_path(self._context.root, env["PATH"], self._safe)}
+        plain = {**env, "PATH": locked_paths.safe_path(self._context.root, env["PATH"], self._safe)}
         if kinds.CHECKS[check.kind].place is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
@@ -97,22 +97,22 @@ class CheckContainment:
 
     @staticmethod
     def runs_code(check: Check) -> bool:
-        """Return True for a check that may run code of the agent: no other one runs beside it."""
+        """Return True for a check that may run code of the agent: no other check runs beside it."""
         return kinds.CHECKS[check.kind].place is not Place.CHILD_OURS and not kinds.in_process(check)
 
     def look_between(self, task: Task) -> str:
-        """Put aside what came since the last look and other checks would start with; return what, empty for nothing."""
+        """Move new files aside that other checks would start with; return their names, empty for none."""
         steering = tuple(path for path in self._steered_by() if path not in self._steering)
         steering = tuple(path for path in steering if ignore_files.steers(self._context.root, path))
         put_aside(self._context, task, self._context.folder(task, SCRATCH), steering, when="its checks ran")
         self._left += [path for path in steering if path not in self._left]
-        return _named(steering)
+        return spelled(listed(steering))
 
     def look_over(self, task: Task) -> str:
-        """Put aside what came while the checks ran and starts by itself; return why they do not count, if so."""
+        """Move autostart files aside that appeared; return why the checks do not count, else empty."""
         self.look_between(task)
         around = self._around
-        started = start_files.appeared(
+        started = autostart_files.appeared(
             self._context.root,
             around.locks.before,
             allowed=allowed(wanted_of(self._context, task)),
@@ -120,7 +120,7 @@ class CheckContainment:
         )
         put_aside(self._context, task, self._context.folder(task, SCRATCH), started, when="its checks ran")
         clear_bits(self._context, task, self._began_ns, when="its checks ran")
-        named = _named(self._left)
+        named = spelled(listed(self._left))
         return f"a check left {named}, {OTHERS_START}" if named else ""
 
     def _steered_by(self) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ class CheckContainment:
         )
 
     def _outside(self, check: Check) -> tuple[str, ...]:
-        """Return the folder outside the project where a check looks: the plan names it, so it is read."""
+        """Return the folder outside the project that a check reads: the plan names it, so it is visible."""
         asks = check.asks
         glob = os.path.expanduser(str(asks.get("file") or path_of(asks)) if isinstance(asks, dict) else str(asks))
         if not os.path.isabs(glob):
@@ -158,24 +158,19 @@ class CheckContainment:
         return (glob,) if os.path.exists(glob) else (folder,) if folder.count(os.sep) > 1 else ()
 
     def hint(self, check: Check, output: str) -> str:
-        """Return what a failed check may lack in here, empty when nothing tells."""
+        """Return a hint at a lack of the sandbox for a failed check, empty for none."""
         if self.containment.kind == "none":
             return ""
-        if not check.network and any(said in output for said in NO_NETWORK):
+        if not check.network and any(error in output for error in NO_NETWORK):
             return "it ran without a network: add network: true to the check where it needs one"
         if "Read-only file system" in output:
             return "it ran contained: the environment, .git and what judges are read-only for it"
         return ""
 
 
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-    return spelled(f"{', '.join(paths[:MOST_NAMED])}{more}")
-
-
 @contextmanager
-def enclosed(context: RunContext, task: Task) -> Iterator[CheckContainment | None]:
-    """Have the checks of a step that an agent did held in meanwhile; sandbox: off holds none."""
+def contained_checks(context: RunContext, task: Task) -> Iterator[CheckContainment | None]:
+    """Contain the checks of an agent's step meanwhile; with `sandbox: off` none."""
     wanted = wanted_of(context, task)
     if wanted.mode == "off":
         yield None
@@ -187,4 +182,4 @@ def enclosed(context: RunContext, task: Task) -> Iterator[CheckContainment | Non
         yield held
     finally:
         context.enclosure = None
-        start_files.clear(context.root)
+        autostart_files.clear_placeholders(context.root)

@@ -1,15 +1,16 @@
-"""What a contained process sees of a home folder: toolchains and caches by name, no key, no history, no rc file."""
+"""The visible part of a home folder in the sandbox: toolchains and caches by name, no key, history or rc file."""
 
 from __future__ import annotations
 
 import os
 
+from executor.guard.file_state import is_within, names_in
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Folders of programs and of what they have fetched. Files with tokens lie beside these, or are in HIDDEN.
+# Folders of programs and of their downloads. Files with tokens lie beside these, or are in HIDDEN_NAMES.
 TOOLS = (
     *(".local/bin", ".local/lib", ".local/pipx", ".local/share/pipx", ".local/share/uv", ".local/share/virtualenvs"),
     *(".local/share/mise/installs", ".local/share/mise/shims", ".local/share/pnpm", ".local/share/jupyter/kernels"),
@@ -32,35 +33,35 @@ NAMED = (
 )
 LISTS = ("PYTHONPATH", "LD_LIBRARY_PATH", "NODE_PATH")
 BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg", "conda-meta", "etc")
-# Never a toolchain, though a variable or PATH may lead there.
+# Files with tokens, in a folder that is shown.
 HIDDEN_NAMES = ("token", "stored_tokens", "credentials", "credentials.toml", "auth.json")
 MOST_LINES = 200
 OTHERS = "/home"
 
 
 def homes(home: str) -> tuple[str, ...]:
-    """Return the real folders that are homes here: HOME, that of our user, root's, and the folder of all others.
+    """Return the real paths of the homes: HOME, those of this user and of root, and the folder of all others.
 
-    That one is not listed: a home on a dead mount must not be asked for.
+    That folder is not listed, since a home on a dead mount would block.
     """
-    named = [home, _of_our_user(), "/root", OTHERS] if os.path.isabs(home) else []
+    named = [home, _of_this_user(), "/root", OTHERS] if os.path.isabs(home) else []
     real = [os.path.realpath(path) for path in named if path and os.access(path, os.R_OK | os.X_OK)]
     return tuple(dict.fromkeys(path for path in real if os.path.isdir(path) and is_veiled(path)))
 
 
 def links_to(home: str) -> dict[str, str]:
-    """Return the links on the way to a home that lie where all homes do, with what they say."""
+    """Return the link that a home in the folder of all homes is, with its target."""
     place = os.path.normpath(home)
     inside = place.startswith(f"{OTHERS}/") and os.path.islink(place)
     return {place: os.readlink(place)} if inside else {}
 
 
 def is_veiled(home: str) -> bool:
-    """Return True for a folder that can be taken away whole: one that holds the system cannot."""
-    return not any(_within(folder, home) for folder in ("/usr", "/etc", "/bin", "/lib", "/dev", "/proc"))
+    """Return True for a folder that can be hidden whole: one with the system in it cannot."""
+    return not any(is_within(folder, home) for folder in ("/usr", "/etc", "/bin", "/lib", "/dev", "/proc"))
 
 
-def _of_our_user() -> str:
+def _of_this_user() -> str:
     try:
         import pwd
 
@@ -70,13 +71,13 @@ def _of_our_user() -> str:
 
 
 def allowed(home: str) -> tuple[str, ...]:
-    """Return what of the allow list is there, as absolute paths."""
+    """Return the existing paths of the allow list, absolute."""
     paths = (os.path.join(home, name) for name in ALLOWED)
     return tuple(path for path in paths if os.path.exists(path))
 
 
 def hidden(folder: str) -> Iterator[str]:
-    """Yield the files with tokens that lie right inside an allowed folder."""
+    """Yield the files with tokens in an allowed folder, not below."""
     for name in HIDDEN_NAMES:
         path = os.path.join(folder, name)
         if os.path.exists(path):
@@ -84,7 +85,7 @@ def hidden(folder: str) -> Iterator[str]:
 
 
 def tools(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that PATH and the variables of toolchains name; of a `bin` what stands beside it."""
+    """Return the folders that PATH and the variables of toolchains name, with the libraries beside a `bin`."""
     path = [part for folder in _split(environ.get("PATH", "")) for part in around(folder)]
     named = [environ.get(name, "") for name in NAMED]
     listed = [folder for name in LISTS for folder in _split(environ.get(name, ""))]
@@ -93,7 +94,7 @@ def tools(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def around(folder: str) -> tuple[str, ...]:
-    """Return a folder of programs with the libraries beside it, where that is one toolchain's own place."""
+    """Return a folder of programs with the libraries beside it, if it belongs to one toolchain."""
     prefix, name = os.path.split(os.path.normpath(folder))
     if name != "bin" or os.path.basename(prefix) in (".local", ".cargo"):
         return (folder,)
@@ -103,9 +104,9 @@ def around(folder: str) -> tuple[str, ...]:
 def editable(prefix: str) -> tuple[str, ...]:
     """Return the folders that an environment's packages are imported from by a .pth file: `pip install -e`."""
     lib = os.path.join(prefix, "lib")
-    sites = (os.path.join(lib, name, "site-packages") for name in _names(lib) if name.startswith("python"))
+    sites = (os.path.join(lib, name, "site-packages") for name in names_in(lib) if name.startswith("python"))
     pths = (
-        os.path.join(site, name) for site in sites for name in _names(site) if name.endswith((".pth", "_finder.py"))
+        os.path.join(site, name) for site in sites for name in names_in(site) if name.endswith((".pth", "_finder.py"))
     )
     found = [path for pth in pths for path in _paths_in(pth)]
     return tuple(dict.fromkeys(found))
@@ -127,15 +128,13 @@ def _paths_in(file: str) -> list[str]:
 
 
 def repository(root: str) -> tuple[str, ...]:
-    """Return what git reads outside the project: the repository that it is a folder of, or a worktree's own."""
-    folder, found = root, []
-    for _ in range(root.count("/")):
-        marker = os.path.join(folder, ".git")
-        if os.path.lexists(marker):
-            found = [*([folder] if folder != root else []), *_git_folder(marker)]
-            break
+    """Return the paths that git reads outside the project: the repository above, or that of a worktree."""
+    folder = root
+    while folder != os.sep and not os.path.lexists(os.path.join(folder, ".git")):
         folder = os.path.dirname(folder)
-    return tuple(path for path in found if path not in (os.sep, ""))
+    if folder == os.sep:
+        return ()
+    return (*([folder] if folder != root else []), *_git_folder(os.path.join(folder, ".git")))
 
 
 def _git_folder(marker: str) -> tuple[str, ...]:
@@ -144,24 +143,13 @@ def _git_folder(marker: str) -> tuple[str, ...]:
         return ()
     try:
         with open(marker, encoding="utf-8", errors="replace") as stream:
-            said = stream.read(4096).strip()
+            text = stream.read(4096).strip()
     except OSError:
         return ()
-    path = os.path.realpath(os.path.join(os.path.dirname(marker), said.removeprefix("gitdir:").strip()))
+    path = os.path.realpath(os.path.join(os.path.dirname(marker), text.removeprefix("gitdir:").strip()))
     common, _, rest = path.partition("/.git/")
     return (os.path.join(common, ".git"),) if rest else ()
 
 
 def _split(path: str) -> list[str]:
     return [one for one in path.split(os.pathsep) if os.path.isabs(one)]
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))

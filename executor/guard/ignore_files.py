@@ -1,4 +1,4 @@
-"""Files that say what checkers of style leave out: which of their lines leave out source files that are there."""
+"""Ignore files of style checkers, and the lines of them that exclude existing source files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import fnmatch
 import os
 import re
 
+from executor.guard.file_state import joined, walk
 from executor.guard.startup_files import PRUNED
+from executor.guard.tree_scan import VENV_MARKER
 from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING
 
@@ -18,19 +20,19 @@ SOURCES = (
     *(".py", ".pyi", ".ipynb", ".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"),
     *(".rs", ".go", ".c", ".h", ".cc", ".cpp", ".java", ".rb", ".php", ".sh"),
 )
-# Reports and builds bring an ignore file of their own, and no checker looks into them.
+# Reports and builds have an ignore file of their own; checkers skip them.
 MADE = frozenset(("htmlcov", "coverage", "build", "dist"))
-MOST_FILES = 5000  # source files that are looked at
+MOST_FILES = 5000  # source files
 MOST_BYTES = 1 << 20
 
 
 def is_one(path: str) -> bool:
-    """Return True for a file that leaves out others."""
+    """Return True for an ignore file."""
     return os.path.basename(path) in NAMES
 
 
 def steers(root: str, path: str) -> bool:
-    """Return True for any file but one that leaves out others, and leaves out no source file that is there."""
+    """Return False for an ignore file that excludes no existing source file, True for any other file."""
     if not is_one(path):
         return True
     try:
@@ -41,7 +43,7 @@ def steers(root: str, path: str) -> bool:
 
 
 def part_of(root: str, path: str, data: bytes) -> str:
-    """Return the lines that match source files which are there now, empty for none."""
+    """Return the lines of an ignore file that match existing source files, empty for none."""
     lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
     asked = [line for line in lines if line and not line.startswith("#")]
     if not asked or not MADE.isdisjoint(path.split("/")):
@@ -53,7 +55,7 @@ def part_of(root: str, path: str, data: bytes) -> str:
 
 
 def _matches(line: str, names: set[str], paths: set[str]) -> bool:
-    """Return True when a line matches a name, or where it has a slash a path; rather too often than not."""
+    """Return True when a line matches a name, or with a slash a path; in doubt True."""
     pattern = line.removeprefix("!").replace("\\", "").rstrip("/").replace("/**/", "/*").removesuffix("/**")
     is_path = "/" in pattern and not pattern.startswith("**/")
     asked = pattern.lstrip("/") if is_path else pattern.removeprefix("**/")
@@ -63,21 +65,18 @@ def _matches(line: str, names: set[str], paths: set[str]) -> bool:
 
 def _sources(folder: str) -> Iterator[str]:
     """Yield the source files below a folder, as paths from it."""
-    waiting, left = [""], MOST_FILES
-    while waiting and left > 0:
-        below = waiting.pop(0)
-        for name, is_folder in _entries(os.path.join(folder, below)):
-            if is_folder:
-                waiting += [] if name in PRUNED or name in MADE else [f"{below}{name}/"]
-            elif name.lower().endswith(SOURCES):
+    left = MOST_FILES
+    if os.path.lexists(os.path.join(folder, VENV_MARKER)):
+        return
+
+    def is_entered(path: str, one: os.DirEntry[str]) -> bool:
+        is_skipped = one.name in PRUNED or one.name in MADE
+        return not is_skipped and not os.path.lexists(os.path.join(folder, path, VENV_MARKER))
+
+    for below, found in walk(folder, is_entered):
+        for path in (joined(below, one.name) for one in found if not one.is_dir(follow_symlinks=False)):
+            if path.lower().endswith(SOURCES):
                 left -= 1
-                yield f"{below}{name}"
-
-
-def _entries(folder: str) -> list[tuple[str, bool]]:
-    try:
-        with os.scandir(folder) as found:
-            entries = [(one.name, one.is_dir(follow_symlinks=False)) for one in found]
-    except OSError:
-        return []
-    return [] if ("pyvenv.cfg", False) in entries else entries
+                yield path
+        if left <= 0:
+            return

@@ -1,4 +1,4 @@
-"""Targets of make that name an action: a file of such a name would have make say that all is done."""
+"""Targets of make that name an action: a file of such a name would make the target up to date."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ MOST = 200
 
 
 def included(texts: Iterable[str]) -> list[str]:
-    """Return the files that makefiles include, as they name them."""
+    """Return the names of the files that makefiles include."""
     return [name for text in texts for line in _INCLUDE.findall(text) for name in line.split()]
 
 
 def actions(text: str) -> tuple[str, ...]:
-    """Return the targets that the calls of make in this text ask for, with those that they need.
+    """Return the targets that calls of make in `text`, commands and makefiles, ask for, with their prerequisites.
 
-    `text` holds commands and makefiles. What `.PHONY` names is run whatever lies there; names with a dot or a slash are
-    files that somebody makes.
+    Targets of `.PHONY` run in any case; names with a dot or a slash are real files.
     """
     rules: dict[str, list[str]] = {}
     for targets, needs in _RULE.findall(text):
         for one in targets.split():
             rules.setdefault(one, []).extend(needs.split())
-    called = [[word for word in said.split() if _ACTION.fullmatch(word)] for said in _CALL.findall(text)]
+    called = [[word for word in call.split() if _ACTION.fullmatch(word)] for call in _CALL.findall(text)]
     first = next((one for one in rules if not one.startswith(".")), "")
     waiting = [one for words in called for one in (words or [first])]
     found: dict[str, None] = {}

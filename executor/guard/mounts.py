@@ -1,4 +1,4 @@
-"""How a command is started inside bubblewrap: what it sees, what of that it may write."""
+"""The command line of bubblewrap: the paths that a command sees, and those that it may write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 
 from executor.errors import MachineError
 from executor.guard import home_view
+from executor.guard.file_state import is_below, is_within, is_within_any
 from executor.system import files, own_program
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -15,17 +16,16 @@ if TYPE_CHECKING:
 
     Mounts = dict[str, tuple[str, ...]]
 
-OURS = ".do-tasks"
-# Read-only inside the project: what records the work, and what others run of it later.
-RECORDS = (OURS, ".task_execution.log", ".git/hooks", ".git/config", ".claude")
+# Read-only inside the project: the records of the work, and files that others run later.
+RECORDS = (files.STATE_FOLDER, ".task_execution.log", ".git/hooks", ".git/config", ".claude")
 GPUS = ("nvidia", "kfd", "dri", "dxg")
-# Root may write these without any capability, and bwrap covers them only for others.
+# Root may write these without any capability; bwrap covers them for other users only.
 KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/mtrr", "/proc/irq", "/proc/bus")
-TMP = "/tmp"  # noqa: S108 - the very folder that others share is kept from the shell
+TMP = "/tmp"  # noqa: S108 - the folder that others share is hidden from the shell
 SOCKETS = ("/run", "/var/run")  # docker, dbus and others listen there
 VOLATILE = (*SOCKETS, "/var/tmp")  # noqa: S108 - as above
 NIX = ("/run/current-system", "/run/opengl-driver")
-# What a home that is the project too must not show.
+# Hidden in a home that is the project too.
 SECRETS = (
     *(".ssh", ".gnupg", ".password-store", ".local/share/keyrings", ".age", ".vault-token", ".config"),
     *(".aws", ".azure", ".kube", ".docker", ".oci", ".boto", ".s3cfg", ".databrickscfg", ".modal.toml"),
@@ -38,7 +38,7 @@ SECRETS = (
 
 
 class Containment(Record):
-    """What holds the shell: `kind` is bubblewrap, claude-code (its own) or none, `why` there is none.
+    """The containment of a shell: `kind` is bubblewrap, claude-code (its own) or none, `why` is the reason for none.
 
     `program` is the path of bwrap.
     """
@@ -50,7 +50,7 @@ class Containment(Record):
 
     @property
     def words(self) -> str:
-        """Return what a person reads of it, in one line."""
+        """The containment in one line for a person."""
         if self.kind == "none":
             return f"none{self.why and f' ({self.why})'}: the shell can do what you can"
         network = "network shared" if self.network else "no network"
@@ -59,10 +59,10 @@ class Containment(Record):
 
 
 class Sight(Record):
-    """What a contained command sees; all paths are absolute.
+    """The view of a contained command, as absolute paths.
 
-    `private`: homes show the allow list alone, /tmp is its own, sockets are out of reach; else it sees what we see.
-    `read` is shown all the same, `hidden` are files of the project that read as empty, `sockets` lead nowhere.
+    `private`: homes show the allow list only, /tmp is its own, sockets are out of reach; else all is visible. `read`
+    is visible anyway, `hidden` are files of the project that read as empty, `sockets` lead nowhere.
     """
 
     private: bool = True
@@ -71,7 +71,7 @@ class Sight(Record):
     sockets: tuple[str, ...] = ()
 
 
-def contained(  # noqa: PLR0913 - a shell is held in by all of these
+def contained(  # noqa: PLR0913 - keywords, one a kind of path
     containment: Containment,
     argv: tuple[str, ...],
     *,
@@ -83,11 +83,11 @@ def contained(  # noqa: PLR0913 - a shell is held in by all of these
     keep: Iterable[str] = (),
     sight: Sight | None = None,
 ) -> tuple[str, ...]:
-    """Return how to start `argv` held in; as it is when nothing holds. The caller starts it from its main thread.
+    """Return the contained command line of `argv`, or `argv` without containment; start it from the main thread.
 
-    `scratch` is a folder of the run below the project's own folder; what stands beside it must not be the shell's.
-    `read_only` names paths of the project; `writable` and `keep` are absolute, the latter stay visible in a home or
-    under /tmp. MachineError when the scratch folder is not a real folder there.
+    `scratch` is a folder of the run, below .do-tasks; the shell must not write beside it. `read_only` are paths of the
+    project; `writable` and `keep` are absolute, the latter stay visible in a home or under /tmp. MachineError when the
+    scratch folder is not a real folder there.
     """
     if containment.kind == "none":
         return argv
@@ -95,44 +95,45 @@ def contained(  # noqa: PLR0913 - a shell is held in by all of these
     root = os.path.realpath(root)
     scratch = _real_scratch(root, scratch)
     inner = (*RECORDS, *_git_file(root), *read_only, own_program.PACKAGE, containment.program)
-    hidden = [path for path in map(os.path.realpath, sight.hidden) if _below(path, root) and os.path.exists(path)]
+    hidden = [path for path in map(os.path.realpath, sight.hidden) if is_below(path, root) and os.path.exists(path)]
     mounts = {
         **_inside(root, _read_only(root, inner), pinned=hidden),
         **_around(scratch, root, home, keep=keep, sight=sight, network=containment.network),
         **_writable(writable, root),
         root: ("--bind", root, root),
         scratch: ("--bind", scratch, scratch),
-        # Pinned: else a link in its place would be what the next command finds at /tmp.
+        # A mount of its own: a link in its place would be /tmp of the next command.
         os.path.join(scratch, "tmp"): ("--bind", os.path.join(scratch, "tmp"), os.path.join(scratch, "tmp")),
     }
     words = [word for place in sorted(mounts, key=_depth) for word in mounts[place]]
     return (containment.program, *words, *_namespaces(network=containment.network), "--chdir", root, "--", *argv)
 
 
-def _inside(root: str, jealous: Iterable[str], *, pinned: Iterable[str]) -> Mounts:
-    """Return what is read-only in the project; folders above it and above what is pinned cannot be moved away."""
-    kept = tuple(jealous)
-    return {**_pins(root, (*kept, *pinned)), **{path: ("--ro-bind", path, path) for path in kept}}
+def _inside(root: str, read_only: list[str], *, pinned: list[str]) -> Mounts:
+    """Return the mounts in the project; the folders above these paths cannot be renamed."""
+    above = {folder for path in (*read_only, *pinned) for folder in _above(path, root)}
+    pins: Mounts = {folder: ("--bind", folder, folder) for folder in above}
+    return {**pins, **{path: ("--ro-bind", path, path) for path in read_only}}
 
 
 def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: Sight, network: bool) -> Mounts:
-    """Return what is seen outside the project, and what is not seen inside it."""
+    """Return the mounts around the project, and those that hide files in it."""
     empty = _empty(os.path.join(os.path.dirname(scratch), "empty"))
     base = _base(scratch, network=network, private=sight.private)
     homes = home_view.homes(home) if sight.private else ()
-    veiled = [one for one in homes if not _within(one, root)]
-    base |= {one: ("--tmpfs", one) for one in veiled}
-    links = home_view.links_to(home) if veiled else {}
+    emptied = [one for one in homes if not is_within(one, root)]
+    base |= {one: ("--tmpfs", one) for one in emptied}
+    links = home_view.links_to(home) if emptied else {}
     veils = {place for place, words in base.items() if words[0] != "--ro-bind"} - {"/"}
     kept = _kept((*keep, *sight.read), root, veils, whole=sight.read)
-    kept |= {path: ("--ro-bind", path, path) for one in veiled for path in home_view.allowed(one)}
+    kept |= {path: ("--ro-bind", path, path) for one in emptied for path in home_view.allowed(one)}
     hidden = _covered(_secret(home, homes, kept, root, sight), empty)
     relinked = {place: ("--symlink", target, place) for place, target in links.items()}
     return {**hidden, **_silent(sight.sockets, root, veils), **base, **relinked, **kept}
 
 
 def _depth(place: str) -> int:
-    """A place is mounted after those above it, which would else cover it."""
+    """Return the depth of a place: one is mounted after those above it, which would cover it."""
     return place.rstrip("/").count("/")
 
 
@@ -145,18 +146,16 @@ def _namespaces(*, network: bool) -> tuple[str, ...]:
 
 
 def _real_scratch(root: str, scratch: str) -> str:
-    """Return the scratch folder, with its tmp, as it really is: a link would hand out what it leads to."""
+    """Return the real path of the scratch folder, with its tmp; a link would expose its target."""
     files.private_folder(os.path.join(scratch, "tmp"))
-    real = os.path.realpath(scratch)
-    if not _below(real, os.path.join(root, OURS)) or os.path.islink(os.path.join(real, "tmp")):
-        raise MachineError(
-            f"{scratch} is not a folder below {os.path.join(root, OURS)}: a link is in the way; remove it, then go on"
-        )
+    real, above = os.path.realpath(scratch), os.path.join(root, files.STATE_FOLDER)
+    if not is_below(real, above) or os.path.islink(os.path.join(real, "tmp")):
+        raise MachineError(f"{scratch} is not a folder below {above}: a link is in the way; remove it, then go on")
     return real
 
 
 def _empty(path: str) -> str:
-    """Return a file that is empty, made where there is none: it is what a hidden file reads as."""
+    """Return an empty file, made where there is none: a hidden file reads as this."""
     if not os.path.isfile(path) or os.path.islink(path) or os.path.getsize(path):
         files.replace(path, b"", mode=0o400)
     return path
@@ -164,7 +163,7 @@ def _empty(path: str) -> str:
 
 def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
     tmp = os.path.realpath(TMP)
-    shared = {path: ("--bind", path, path) for path in ("/var/tmp", tmp) if _is_folder(path)}  # noqa: S108 - seen as it is
+    shared = {path: ("--bind", path, path) for path in ("/var/tmp", tmp) if _is_folder(path)}  # noqa: S108 - visible as it is
     own: Mounts = {tmp: ("--bind", os.path.join(scratch, "tmp"), tmp)}
     mounts: Mounts = {
         "/": ("--ro-bind", "/", "/"),
@@ -179,25 +178,25 @@ def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
         if name.startswith(GPUS):
             mounts[f"/dev/{name}"] = ("--dev-bind-try", f"/dev/{name}", f"/dev/{name}")
     resolver = os.path.realpath("/etc/resolv.conf")
-    if network and _below(resolver, "/run") and os.path.isfile(resolver):
+    if network and is_below(resolver, "/run") and os.path.isfile(resolver):
         mounts[resolver] = ("--ro-bind", resolver, resolver)
     return mounts
 
 
 def _secret(home: str, homes: Iterable[str], kept: Iterable[str], root: str, sight: Sight) -> Iterator[str]:
-    """Yield what must read as empty: tokens beside a cache, `.env` of the project, the secrets of a home inside it."""
+    """Yield the paths that must read as empty: tokens beside a cache, `.env`, secrets of a home in the project."""
     places = [*homes, *([home] if os.path.isabs(home) and sight.private else [])]
     places += [root] if sight.private and os.path.dirname(root) == home_view.OTHERS else []
-    shown = [path for path in kept if any(_below(path, one) for one in places)]
+    shown = [path for path in kept if any(is_below(path, one) for one in places)]
     found = [file for folder in shown for file in home_view.hidden(folder)]
     inside = {os.path.realpath(one) for one in places}
     for one in inside:
-        if _within(one, root) or not home_view.is_veiled(one):
+        if is_within(one, root) or not home_view.is_veiled(one):
             found += [path for name in SECRETS for path in _matching(one, name)]
     read = [os.path.realpath(one) for one in sight.read]
-    asked = [path for path in map(os.path.realpath, found) if not any(_within(path, one) for one in read)]
+    asked = [path for path in map(os.path.realpath, found) if not is_within_any(path, read)]
     for path in (*asked, *map(os.path.realpath, sight.hidden)):
-        if not any(_within(one, path) for one in (root, *inside)):
+        if not any(is_within(one, path) for one in (root, *inside)):
             yield path
 
 
@@ -211,7 +210,7 @@ def _matching(home: str, name: str) -> list[str]:
 
 
 def _covered(paths: Iterable[str], empty: str) -> Mounts:
-    """Return an empty folder or file over each: one without rights breaks programs."""
+    """Return an empty folder or file over each path: one without rights breaks programs."""
     mounts: Mounts = {}
     for path in paths:
         if os.path.isdir(path):
@@ -222,40 +221,34 @@ def _covered(paths: Iterable[str], empty: str) -> Mounts:
 
 
 def _silent(sockets: Iterable[str], root: str, veils: Iterable[str]) -> Mounts:
-    """Return what answers in the place of sockets that a command would see."""
-    seen = (one for one in sockets if _below(one, root) or not any(_below(one, veil) for veil in veils))
+    """Return mounts of /dev/null over the sockets that a command would see."""
+    seen = (one for one in sockets if is_below(one, root) or not any(is_below(one, veil) for veil in veils))
     return {one: ("--ro-bind", "/dev/null", one) for one in seen if os.path.exists(one)}
 
 
 def _git_file(root: str) -> tuple[str, ...]:
-    """A worktree's .git is a file that says where its hooks are."""
+    """Return the .git file of a worktree, which names the folder of its hooks."""
     return (".git",) if os.path.isfile(os.path.join(root, ".git")) else ()
 
 
 def _read_only(root: str, paths: Iterable[str]) -> list[str]:
-    """Return those that are in the project, without those that lie in another one of them."""
+    """Return the paths that are in the project and in no other one of them."""
     named = (os.path.join(root, path.removesuffix("/**")) for path in paths if path)
-    found = {real for real in map(os.path.realpath, named) if _below(real, root) and os.path.exists(real)}
-    return [path for path in sorted(found) if not any(_below(path, other) for other in found)]
-
-
-def _pins(root: str, paths: Iterable[str]) -> Mounts:
-    """Return mounts of the folders between the project and these: a folder that is one cannot be moved away."""
-    folders = {folder for path in paths for folder in _above(path, root)}
-    return {folder: ("--bind", folder, folder) for folder in folders}
+    found = {real for real in map(os.path.realpath, named) if is_below(real, root) and os.path.exists(real)}
+    return [path for path in sorted(found) if not any(is_below(path, other) for other in found)]
 
 
 def _above(path: str, root: str) -> Iterator[str]:
     folder = os.path.dirname(path)
-    while _below(folder, root):
+    while is_below(folder, root):
         yield folder
         folder = os.path.dirname(folder)
 
 
 def _kept(keep: Iterable[str], root: str, veils: Iterable[str], whole: Iterable[str]) -> Mounts:
-    """Return what lies under a veil and must be seen; the project itself is seen as it is.
+    """Return mounts of the paths under an emptied folder (`veils`) that stay visible; the project is visible anyway.
 
-    Of a folder that is a veil itself, or holds one, only what an environment has beside its programs is kept.
+    Of a folder that is emptied, or has an emptied one in it, only the parts of an environment are shown.
     """
     asked = [path for path in filter(os.path.isabs, keep) if os.path.exists(path)]
     parts = [part for path in asked for part in _parts(path, veils, whole=path in whole)]
@@ -263,38 +256,29 @@ def _kept(keep: Iterable[str], root: str, veils: Iterable[str], whole: Iterable[
     return {
         place: ("--ro-bind", path, place)
         for place, path in places.items()
-        if not _within(place, root) and any(_below(place, veil) for veil in veils)
+        if not is_within(place, root) and any(is_below(place, veil) for veil in veils)
     }
 
 
 def _parts(path: str, veils: Iterable[str], *, whole: bool) -> list[str]:
     place = _place(path)
-    if whole or not any(_within(veil, place) for veil in veils):
+    if whole or not any(is_within(veil, place) for veil in veils):
         return [path]
     return [os.path.join(path, name) for name in home_view.BESIDE_BIN]
 
 
 def _writable(paths: Iterable[str], root: str) -> Mounts:
-    """Return what may be written beside the project; a path inside it could be a link that the shell made."""
-    outside = [path for path in filter(os.path.isabs, paths) if not _within(_place(path), root)]
-    real = [path for path in map(os.path.realpath, outside) if os.path.exists(path) and not _within(path, root)]
+    """Return mounts of writable paths outside the project; one inside could be a link that the shell made."""
+    outside = [path for path in filter(os.path.isabs, paths) if not is_within(_place(path), root)]
+    real = [path for path in map(os.path.realpath, outside) if os.path.exists(path) and not is_within(path, root)]
     return {path: ("--bind", path, path) for path in real}
 
 
 def _place(path: str) -> str:
-    """Return where a path stands, itself not followed."""
+    """Return the real path of a path, itself not followed."""
     folder, name = os.path.split(os.path.normpath(path))
     return os.path.join(os.path.realpath(folder), name)
 
 
 def _is_folder(path: str) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
-
-
-def _within(path: str, folder: str) -> bool:
-    return path == folder or _below(path, folder)
-
-
-def _below(path: str, folder: str) -> bool:
-    """Tell whether a path lies in a folder, by its words alone."""
-    return path != folder and path.startswith(os.path.join(folder, ""))

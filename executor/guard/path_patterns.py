@@ -1,4 +1,4 @@
-"""Which paths an agent must leave alone, as patterns over paths."""
+"""Patterns of the paths that an agent must not change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     States = frozenset[int]
 
-# Judges of every plan, beside what its settings protect.
+# Judges of every plan, beside the globs of its settings.
 JUDGES = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**")
 ANY = "**"
 WILD = re.compile(r"[*?\[]")
@@ -24,19 +24,19 @@ START: States = frozenset((0,))
 
 
 def globs(protect: Iterable[str], definitions: str) -> tuple[str, ...]:
-    """Return the globs of what judges an agent, each once, relative to the project.
+    """Return the globs of the judges of an agent, each once, relative to the project.
 
-    A path outside the project, or an absolute one, is none of ours and is left out.
+    Absolute paths, and paths outside the project, are left out.
     """
     written = (*JUDGES, definitions, *protect)
     return tuple(dict.fromkeys(filter(None, map(_normal, written))))
 
 
 def matches(path: str, globs: Iterable[str]) -> str:
-    """Return the glob that guards this path of the project, empty when none does.
+    """Return the glob that matches this path of the project, empty for none.
 
-    `**` stands for any folders or none, `*`, `?` and `[...]` stay within a name and take a leading dot; a glob without
-    any of them guards all below it too. Upper and lower case differ.
+    `**` matches any folders or none, `*`, `?` and `[...]` match within a name and a leading dot too; a glob without any
+    of them matches all below it too. Upper and lower case differ.
     """
     names = path.split("/") if _is_plain(path) else _normal(path).split("/")
     for glob in globs if names != [""] else ():
@@ -46,43 +46,43 @@ def matches(path: str, globs: Iterable[str]) -> str:
 
 
 def is_cache(path: str) -> bool:
-    """Tell what running the tests makes by itself."""
+    """Return True for a cache that test runs make."""
     return path.endswith(".pyc") or not CACHES.isdisjoint(path.split("/"))
 
 
 def allowed_spec(before: bytes, now: bytes, explained: Mapping[int, str]) -> bytes:
-    """Return what SPEC.md must be: as it was, but for the boxes and marks of the steps that our log explains.
+    """Return the content that SPEC.md must have: `before` with the boxes and marks that the log explains.
 
-    `explained` has the states that a step's box may have come to, as the characters between its brackets. Of its line
-    only what do-tasks writes is taken from `now`: the state, the mark, a line that was not there.
+    `explained` has the states that the box of a step may have, as the characters between its brackets. Only the parts
+    that do-tasks writes are taken from `now`: the state, the mark, a new line.
     """
     wanted = before
     for number in sorted(explained):
         try:
             wanted = _taken_over(wanted, now, number, explained[number])
-        except SpecError:  # it is there twice, or not at all, or no mark of ours: as it was
+        except SpecError:  # a line that is missing, double or has a foreign mark stays as it was
             continue
     return wanted
 
 
 def _taken_over(before: bytes, now: bytes, number: int, states: str) -> bytes:
-    told = spec_md.find(now, number)
-    if told.state not in states:
+    box = spec_md.find(now, number)
+    if box.state not in states:
         return before
-    if number not in (box.number for box in spec_md.boxes(before)):
-        before = spec_md.append_line(before, number, told.title)
-    return spec_md.patch(before, spec_md.find(before, number), state=told.state, mark=told.mark)
+    if number not in (one.number for one in spec_md.boxes(before)):
+        before = spec_md.append_line(before, number, box.title)
+    return spec_md.patch(before, spec_md.find(before, number), state=box.state, mark=box.mark)
 
 
 def base(glob: str) -> tuple[str, ...]:
-    """Return the names that a glob begins with before anything in it is wild."""
+    """Return the names at the start of a glob that have no wildcard."""
     names = _parts(glob)
     first = next(at for at, name in enumerate((*names, ANY)) if WILD.search(name))
     return names[:first]
 
 
 def reached(glob: str, names: Iterable[str], states: States | None = None) -> States:
-    """Return where these names lead in the glob; no state left means that nothing below them matches."""
+    """Return the states of the glob after these names; without a state nothing below matches."""
     parts = _parts(glob)
     now = _closed(parts, START) if states is None else states
     for name in names:
@@ -91,7 +91,7 @@ def reached(glob: str, names: Iterable[str], states: States | None = None) -> St
 
 
 def accepts(glob: str, states: States) -> bool:
-    """Tell whether what led to these states is guarded by the glob."""
+    """Return True when the names that led to these states match the glob."""
     return len(_parts(glob)) in states
 
 
@@ -108,7 +108,7 @@ def _step(parts: tuple[str, ...], states: States, name: str) -> States:
 
 
 def _closed(parts: tuple[str, ...], states: Iterable[int]) -> States:
-    """Return the states with those behind each `**`, which may stand for nothing."""
+    """Return the states with those after each `**`, which matches nothing too."""
     every = set(states)
     for at in sorted(every):
         while at < len(parts) and parts[at] == ANY:

@@ -1,4 +1,4 @@
-"""Whether a person types this, at a terminal of their own: told by processes, terminals and agents' marks."""
+"""Tests whether a person gave a command at a terminal, by processes, terminals and marks of agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from executor.system.procfs import ProcessStat
 
-# What agents put into the environment of the commands that they run.
+# Variables that agents set for the commands that they run.
 MARKS = {
     "DO_TASKS_TASK_ID": "a task of do-tasks",
     "CLAUDECODE": "Claude Code",
@@ -41,7 +41,7 @@ WITH_VALUE = frozenset(("--init-file", "--rcfile", "-o", "+o", "-O", "+O", "--in
 
 
 def user() -> str:
-    """Return the name of whoever runs this, as the system has it."""
+    """Return the name of the user."""
     import pwd
 
     try:
@@ -51,9 +51,9 @@ def user() -> str:
 
 
 def givers() -> tuple[str, ...]:
-    """Return the ancestors of this process that an agent may be, as `pid start boot name`: below a person's shell.
+    """Return the ancestors below a person's shell, one of which may be an agent, as `pid start boot name`.
 
-    The first ones have the pid 0, and say when this was, where, and who was there.
+    The first ones have the pid 0 and describe time, place and sessions.
     """
     chain = ancestry.ancestors()
     above = chain[1:]
@@ -62,29 +62,28 @@ def givers() -> tuple[str, ...]:
 
 
 def is_process(giver: str) -> bool:
-    """Return False for those of `givers` that say when they were asked for."""
+    """Return False for the `givers` with the pid 0."""
     return not giver.startswith("0 ")
 
 
 def refuse_other(what: str, *, root: str, given: Collection[str]) -> None:
-    """Raise UsageError unless a person may type these words; `given` are the `givers` of the briefs that are out."""
-    why = _other(set(given))
+    """Raise UsageError unless a person gave this command; `given` are the `givers` of the briefs that are out."""
+    why = _doubt(set(given))
     if why:
         way = f"in another terminal, which no agent opened, type: cd {shlex.quote(root)} && do-tasks {what}"
         raise UsageError(f"{what} is for a person: {why}; {way}")
 
 
-def _other(given: set[str]) -> str:
-    """Return what speaks against a person, empty when nothing does."""
+def _doubt(given: set[str]) -> str:
+    """Return the reason against a person, empty for none."""
     chain = ancestry.ancestors()
-    ours = {name for name in MARKS if os.environ.get(name)}
-    marked = next((f"{name} is set here ({MARKS[name]})" for name in MARKS if name in ours), "")
+    marked = next((f"{name} is set here ({MARKS[name]})" for name in MARKS if os.environ.get(name)), "")
     if marked:
         return marked
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return "standard input and standard error are no terminal"
-    known = {*map(_same, given)}
-    shared = next((line for line in chain if _same(_identity(line)) in known), None)
+    known = {*map(_without_name, given)}
+    shared = next((line for line in chain if _without_name(_identity(line)) in known), None)
     if shared:
         return f"{ancestry.named(shared)} started this, and a brief of this project was given to it"
     below = chain[1 : 1 + _below_a_person(chain[1:])]
@@ -95,7 +94,7 @@ def _other(given: set[str]) -> str:
 
 
 def _below_a_person(chain: Sequence[ProcessStat]) -> int:
-    """Return how many of a chain are below the outermost shell of a person, else below what starts sessions."""
+    """Return the number of processes below the outermost shell of a person, else below the program of the session."""
     for at in range(len(chain) - 1, -1, -1):
         if _is_a_persons_shell(chain[at]):
             return at
@@ -103,7 +102,7 @@ def _below_a_person(chain: Sequence[ProcessStat]) -> int:
 
 
 def _is_a_persons_shell(line: ProcessStat) -> bool:
-    """Return True for an interactive shell that leads the session of a terminal, and that no agent has marked."""
+    """Return True for an interactive shell that leads the session of a terminal, without marks of agents."""
     if line.session != line.pid or not line.terminal:
         return False
     first, *rest = procfs.words(line.pid) or ("",)
@@ -124,13 +123,13 @@ def _is_interactive(words: list[str]) -> bool:
 
 
 def _marks(pid: int) -> list[str]:
-    """Return the marks of agents in the environment that a process was started with."""
+    """Return the marks of agents in the first environment of a process."""
     names = {word.partition(b"=")[0].decode("utf-8", "replace") for word in procfs.environ(pid)}
     return [name for name in MARKS if name in names]
 
 
-def _same(giver: str) -> str:
-    """Return what stays of an identity when the process runs another program: all but its name."""
+def _without_name(giver: str) -> str:
+    """Return an identity without its name, which changes when the process runs another program."""
     return giver[: -len(giver.split(" ", 3)[-1])]
 
 

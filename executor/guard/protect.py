@@ -1,14 +1,26 @@
-"""What judges an agent is remembered before its work, so that it can be put back after it."""
+"""Keeps the files that judge an agent before its work, and restores them after it."""
 
 from __future__ import annotations
 
 import json
 import os
 
-from executor.guard import path_patterns, scan, snapshot, startup_files
-from executor.guard.compare import Compared, is_same
-from executor.guard.restore import CHANGED, LOST, MODE, OWNER_ALL, REMOVED, REPLACED, TAKEN, Change, Restorer
-from executor.guard.scan import FILE, FOLDER, RECORDS, ancestors
+from executor.guard import path_patterns, snapshot, startup_files, tree_scan
+from executor.guard.compare import Comparison
+from executor.guard.file_state import (
+    CHANGED,
+    FILE,
+    FOLDER,
+    LOST,
+    MODE,
+    REMOVED,
+    REPLACED,
+    Change,
+    ancestors,
+    is_unchanged,
+    state_of,
+)
+from executor.guard.restore import OWNER_ALL, TAKEN, Restorer
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING
 
@@ -19,19 +31,19 @@ if TYPE_CHECKING:
     from executor.guard.startup_files import Startup
 
 FOUND = "found.json"
-PENDING = "guarding"  # in .do-tasks: the folder of what was remembered and not looked at since
-PASSES = 4  # a folder that was closed is opened by the first, what is in it is seen by the next
+PENDING = "guarding"  # in .do-tasks: the folder of a snapshot that was not compared yet
+PASSES = 4  # the first opens a closed folder, the next sees its files
 MOST_SHOWN = 1000
 NOTHING: Mapping[int, str] = {}
-# Files that we read while an agent works or after it: in .do-tasks, and in the folder of its run.
+# Files that do-tasks reads while an agent works or after it: in .do-tasks, and in the folder of its run.
 SHARED = ("state.json", "spec.lock", PENDING)
 OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
 
 
 def remember(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP) -> Memory:
-    """Keep all that judges in a folder of the run: what globs guard, and what judging programs start with.
+    """Write a snapshot of the files of the globs and of `wanted` to a folder of the run.
 
-    The answer knows the small of it while we live.
+    Return the small part of it that this process keeps.
     """
     memory = snapshot.write(root, folder, globs, wanted)
     pend(root, folder)
@@ -39,27 +51,27 @@ def remember(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = s
 
 
 def pend(root: str, folder: str) -> None:
-    """Leave word that the agent of this folder works: `undo` takes it back."""
+    """Note that the agent of this folder is at work, until `undo`."""
     files.replace(_pending(root), os.path.relpath(folder, root).encode("utf-8", "surrogateescape"))
 
 
-def remembered(folder: str) -> bool:
-    """Tell whether something was kept there."""
+def has_snapshot(folder: str) -> bool:
+    """Return True when the folder has a snapshot."""
     return os.path.lexists(os.path.join(folder, snapshot.MANIFEST))
 
 
 def unfinished(root: str) -> str:
-    """Return the folder of what was remembered when an executor died before it looked; empty when there is none."""
+    """Return the folder of a snapshot that a dead executor did not compare any more; empty when there is none."""
     folder = files.read(_pending(root)).decode("utf-8", "surrogateescape")
     path = os.path.join(root, folder)
-    is_ours = folder.startswith(f"{RECORDS}/jobs/") and ".." not in folder.split("/")
-    return path if is_ours and remembered(path) else ""
+    is_ours = folder.startswith(f"{files.STATE_FOLDER}/jobs/") and ".." not in folder.split("/")
+    return path if is_ours and has_snapshot(path) else ""
 
 
 def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths of the project that a sandbox can make read-only: whole folders where a glob guards one.
+    """Return the paths that a sandbox can make read-only: a folder where a glob covers all of it.
 
-    At most 1,000 of those that a wild glob finds.
+    At most 1,000 of those that wild globs find.
     """
     plain: list[str] = []
     wild: list[str] = []
@@ -68,18 +80,18 @@ def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:
         whole = start and path_patterns.accepts(glob, path_patterns.reached(glob, start.split("/")))
         (plain if whole else wild).append(start if whole else glob)
     there = [path for path in plain if os.path.lexists(os.path.join(root, path))]
-    found = [path for path, one in scan.survey(root, wild).looks.items() if one.kind in (FILE, FOLDER)]
+    found = [path for path, one in tree_scan.scan(root, wild).files.items() if one.kind in (FILE, FOLDER)]
     return tuple(dict.fromkeys((*there, *sorted(found)[:MOST_SHOWN])))
 
 
 def undo(
     root: str, folder: str, *, explained: Mapping[int, str] = NOTHING, memory: Memory | None = None
 ) -> tuple[Change, ...]:
-    """Put back all that is not as it was remembered, and return it; call it when nothing of the agent lives.
+    """Undo all changes since the snapshot and return them; call it when no process of the agent lives.
 
-    `explained` are states that boxes of SPEC.md may have come to, by step, as `guarded.allowed_spec` takes them. With
-    the `memory` that `remember` gave, what was kept is whole again first. A second call finds nothing; what any call
-    found stays in `offences`.
+    `explained` are the states that boxes of SPEC.md may have, by step, as `path_patterns.allowed_spec` takes them. With
+    the `memory` that `remember` returned, the snapshot is repaired first. A second call finds nothing; all changes
+    that were ever found stay in `offences`.
     """
     done = {one.path: one for one in heal(root, folder, memory)} if memory else {}
     note(folder, done.values())
@@ -100,7 +112,7 @@ def undo(
 
 
 def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -> tuple[Change, ...]:
-    """Return what is not as it was remembered: nothing when nothing was."""
+    """Return the changes since the snapshot, none without one."""
     try:
         kept = snapshot.read(folder)
     except snapshot.BrokenError as error:
@@ -108,73 +120,70 @@ def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -
         return (Change(path, LOST, why=f"what was remembered cannot be read ({error}): look at all by hand"),)
     if kept is None:
         return ()
-    compared = Compared(root, folder, kept, explained)
-    return (*compared.entries(), *compared.added())
+    return Comparison(root, folder, kept, explained).changes()
 
 
 def put_back(
     root: str, folder: str, found: Collection[Change], *, explained: Mapping[int, str] = NOTHING
 ) -> tuple[Change, ...]:
-    """Put these changes back, what was added aside; return each with whether it is as it was."""
+    """Undo these changes; return each with `restored` or `why` not."""
     kept = snapshot.read(folder) if any(one.kind != LOST for one in found) else None
-    return Restorer(root, folder, kept, explained).mend(found) if kept else tuple(found)
+    return Restorer(root, folder, kept, explained).restore(found) if kept else tuple(found)
 
 
 def sweep(root: str, folder: str) -> tuple[Change, ...]:
-    """Delete the caches that were made or changed since, as running the tests does; return those that stayed."""
+    """Delete the caches that were made or changed since, as test runs do; return those that could not be deleted."""
     try:
         kept = snapshot.read(folder)
     except snapshot.BrokenError:
         return ()
     if kept is None:
         return ()
-    own = {path: one.look for path, one in kept.entries.items()}
-    now = {**scan.survey(root, kept.globs, kept.survey).caches, **startup_files.compiled(root, own)}
-    before = kept.survey.caches
-    stale = [path for path, one in now.items() if not is_same(one, before.get(path))]
-    return Restorer(root, folder, kept, NOTHING).sweep([path for path in stale if path not in kept.entries])
+    now = {**tree_scan.scan(root, kept.globs, kept).caches, **startup_files.compiled(root, kept.files)}
+    stale = [path for path, one in now.items() if not is_unchanged(one, kept.caches.get(path))]
+    return Restorer(root, folder, kept, NOTHING).delete([path for path in stale if path not in kept.files])
 
 
 def heal(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:
-    """Make what was kept whole again from what we know ourselves; return what was not."""
+    """Repair the snapshot from memory; return the files of it that were broken."""
     if os.path.islink(folder):
         os.unlink(folder)
     for name in ("", snapshot.MANIFEST, snapshot.CONTENTS, FOUND, TAKEN):
-        _clear(os.path.join(folder, name), wanted=FOLDER if name in ("", TAKEN) else FILE)
+        _move_away(os.path.join(folder, name), wanted=FOLDER if name in ("", TAKEN) else FILE)
     return tuple(Change(os.path.relpath(path, root), CHANGED, restored=True) for path in snapshot.heal(folder, memory))
 
 
-def stand_up(root: str, folder: str) -> tuple[Change, ...]:
-    """Make our folders down to this one of a run real ones, with nothing but files where we read; return what was not.
+def repair_folders(root: str, folder: str) -> tuple[Change, ...]:
+    """Make the folders down to this one of a run real folders, and the records in them files; return the changes.
 
-    What stands in the way is kept beside its place, under another name.
+    Anything in the way is kept beside its place under another name.
     """
     run = os.path.dirname(folder)
     names = [*ancestors(os.path.relpath(folder, root)), os.path.relpath(folder, root)]
-    found = [one for one in (_stand_up(root, name) for name in names) if one][:1]  # what was below went with it
-    shared = [os.path.join(root, RECORDS, name) for name in SHARED]
+    found = [one for one in (_repair_folder(root, name) for name in names) if one][:1]  # those below went with it
+    shared = [os.path.join(root, files.STATE_FOLDER, name) for name in SHARED]
     for path in (*shared, *(os.path.join(run, name) for name in OF_A_RUN)):
-        if (now := scan.look(path)) and now.kind != FILE:
-            _clear(path, wanted=FILE)
+        if (now := state_of(path)) and now.kind != FILE:
+            _move_away(path, wanted=FILE)
             found.append(Change(os.path.relpath(path, root), REPLACED, restored=True))
     return tuple(found)
 
 
-def _stand_up(root: str, name: str) -> Change | None:
+def _repair_folder(root: str, name: str) -> Change | None:
     path = os.path.join(root, name)
-    now = scan.look(path)
+    now = state_of(path)
     if now and now.kind == FOLDER and now.mode & OWNER_ALL == OWNER_ALL:
         return None
     if now and now.kind == FOLDER:
         os.chmod(path, now.mode | OWNER_ALL)
-        return Change(name, MODE, restored=True) if name else None  # the project's own is seen to with what is in it
-    _clear(path, wanted=FOLDER)
+        return Change(name, MODE, restored=True) if name else None  # the root is restored with its files
+    _move_away(path, wanted=FOLDER)
     os.mkdir(path, OWNER_ALL)
     return Change(name, REPLACED if now else REMOVED, restored=True)
 
 
 def offences(folder: str) -> tuple[Change, ...]:
-    """Return all that was ever found changed, also by an executor that died before it could say so."""
+    """Return all changes that were ever found, also by an executor that died since."""
     try:
         body = safe_open.parsed(files.read(os.path.join(folder, FOUND)) or b"[]")
         return tuple(Change(*one) for one in body)
@@ -183,7 +192,7 @@ def offences(folder: str) -> tuple[Change, ...]:
 
 
 def note(folder: str, found: Iterable[Change]) -> None:
-    """Leave word of what was found, for `offences`."""
+    """Record changes for `offences`."""
     before = {one.path: one for one in offences(folder)}
     after = {**before, **{one.path: one for one in found}}
     if after != before:
@@ -192,19 +201,19 @@ def note(folder: str, found: Iterable[Change]) -> None:
 
 
 def forget(path: str) -> None:
-    """Delete a file of ours that may be gone."""
+    """Delete a file that may be gone."""
     try:
         os.unlink(path)
     except FileNotFoundError:
         return
 
 
-def _clear(path: str, *, wanted: str) -> None:
-    """Take away what stands where a file or folder of ours does."""
-    now = scan.look(path)
+def _move_away(path: str, *, wanted: str) -> None:
+    """Rename a path that is not of the wanted kind."""
+    now = state_of(path)
     if now and now.kind != wanted:
         os.rename(path, f"{path}.{os.urandom(4).hex()}")
 
 
 def _pending(root: str) -> str:
-    return os.path.join(files.private_folder(os.path.join(root, RECORDS)), PENDING)
+    return os.path.join(files.private_folder(os.path.join(root, files.STATE_FOLDER)), PENDING)

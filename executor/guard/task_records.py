@@ -1,11 +1,12 @@
-"""Records of other tasks, which an agent may forge: who ran, how it ended, how it is judged."""
+"""Records of other tasks that an agent could forge: starts, ends and results."""
 
 from __future__ import annotations
 
 import os
 import time
 
-from executor.guard.restore import ADDED, TAKEN, Change
+from executor.guard.file_state import ADDED, Change
+from executor.guard.restore import TAKEN
 from executor.store import runs as jobs
 from executor.system import files, procfs
 from executor.system.records import TYPE_CHECKING
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 OF_A_TASK = ("job.json", "task.json")
 OF_A_RUN = ("started.json", "exit.json", "result.json", "brief.json")
 RUNS = ("main.*", "test")
-GONE_S = 1.0  # a launcher that wrote the end of its run is gone by then
+GONE_S = 1.0  # a launcher ends within this time after it wrote the end of its run
 
 
 def places(
     root: str, states: Iterable[StepState], *, without: str, running: Collection[str]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield folders and names of the records that decide how steps go on which have not passed.
+    """Yield folders with the names of records of steps that have not passed.
 
-    Those of the task `without` are its own agent's; of `running` jobs supervisors write runs and ends meanwhile.
+    The task `without` belongs to the agent itself; of `running` jobs supervisors write runs and ends meanwhile.
     """
     open_ones = [state for state in states if state.verdict != "passed"]
     for task_id in dict.fromkeys(one for state in open_ones for one in (state.task_id, state.main_task)):
@@ -42,16 +43,16 @@ def _of_task(root: str, task_id: str, *, runs: bool) -> Iterator[tuple[str, tupl
 
 
 def forged_ends(root: str, task_ids: Collection[str], folder: str) -> tuple[Change, ...]:
-    """Move the records of ends aside that stand beside a launcher which lives; it writes its own as it goes."""
-    doubtful = [path for task_id in task_ids if (path := _end_beside_life(root, task_id))]
+    """Move the records of ends aside whose launcher is alive: it writes its own as it ends."""
+    doubtful = [path for task_id in task_ids if (path := _early_end(root, task_id))]
     until = time.monotonic() + GONE_S
     while doubtful and time.monotonic() < until:
         time.sleep(0.02)
-        doubtful = [path for task_id in task_ids if (path := _end_beside_life(root, task_id))]
+        doubtful = [path for task_id in task_ids if (path := _early_end(root, task_id))]
     return tuple(_taken(root, path, folder) for path in doubtful)
 
 
-def _end_beside_life(root: str, task_id: str) -> str:
+def _early_end(root: str, task_id: str) -> str:
     run = jobs.newest_main(root, task_id)
     path = os.path.join(jobs.run_folder(root, task_id, run), "exit.json")
     if not os.path.exists(path) or jobs.exit_of(os.path.dirname(path)) is None:
@@ -61,7 +62,7 @@ def _end_beside_life(root: str, task_id: str) -> str:
 
 
 def _taken(root: str, path: str, folder: str) -> Change:
-    room = os.path.join(folder, TAKEN, os.path.relpath(path, root))
-    files.private_folder(os.path.dirname(room))
-    os.replace(path, room)
+    place = os.path.join(folder, TAKEN, os.path.relpath(path, root))
+    files.private_folder(os.path.dirname(place))
+    os.replace(path, place)
     return Change(os.path.relpath(path, root), ADDED, restored=True)

@@ -1,4 +1,4 @@
-"""What an agent prints while it works, read as turns: Claude Code's stream-json, which our own agent speaks too."""
+"""The stream of an agent, read as turns: Claude Code's stream-json, which the built-in agent prints too."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-MOST_LINE = 8 * 1024**2  # bytes; a longer line is skipped, so that nobody fills our memory
+MOST_LINE = 8 * 1024**2  # bytes; a longer line is skipped, to bound memory
 MOST_SAID = 4000  # characters of a turn that are kept
 MOST_CALL = 200
 MOST_LISTED = 100
 MOST_COUNT = 10**12
-# How a message and the end count tokens, and how the end counts those of one model: no token is in two of four.
+# The counts of tokens of a message and of the end, and of the end by model: no token is in two of the four.
 _USAGE = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _MODEL_USAGE = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
-_SYNTHETIC = "<synthetic>"  # the model of a message that Claude Code made up itself, to tell of an error
+_SYNTHETIC = "<synthetic>"  # the model of a message that Claude Code made itself, for an error
 _KINDS = {
     "success": "done",
     "error_max_turns": "turns",
     "error_max_budget_usd": "usd",
     "error_during_execution": "error",
 }
-_DIAGNOSTIC = "[ede_diagnostic]"  # of an abort: it says nothing to anybody
+_DIAGNOSTIC = "[ede_diagnostic]"  # of an abort, without information
 _LIMITED = (429, 529)
 _REFUSED = (401, 403)
 _SHORT = {"str_replace_based_edit_tool": "editor"}
@@ -37,9 +37,9 @@ _SESSION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
 
 class Turned(Record):
-    """A turn of the agent; `calls` are one line a tool call, `failed` the first line of each result that is an error.
+    """A turn of the agent; `calls` has a line for each tool call, `failed` the first line of each error.
 
-    `tokens` are of all turns so far, cached ones too; `usd` is 0 until a result tells what was spent.
+    `tokens` are of all turns so far, cached ones too; `usd` is 0 until a result has the cost.
     """
 
     turn: int
@@ -51,9 +51,9 @@ class Turned(Record):
 
 
 class Closed(Record):
-    """The last word of an agent.
+    """The result event of an agent.
 
-    `kind`: done, turns, usd, rate_limit, denied (by the service), interrupted, error, or another of our own agent.
+    `kind`: done, turns, usd, rate_limit, denied (by the service), interrupted, error, or another of the built-in agent.
     `usd` is of the whole session, rounds before this one included; `tokens` of this process alone.
     """
 
@@ -68,7 +68,7 @@ class Closed(Record):
 
 
 class Stream:
-    """Reads the stream in pieces, cut anywhere; what it does not know it passes over."""
+    """Reads the stream in pieces, cut anywhere; unknown events are skipped."""
 
     def __init__(self, most_line: int = MOST_LINE) -> None:
         self.session = ""
@@ -82,7 +82,7 @@ class Stream:
         self._usd = 0.0
 
     def feed(self, data: bytes) -> list[Turned | Closed]:
-        """Return the turns that are complete by now, with the last word when it is there."""
+        """Return the turns that are complete, and the result event if there is one."""
         found: list[Turned | Closed] = []
         for at, piece in enumerate(data.split(b"\n")):
             if at:
@@ -91,7 +91,7 @@ class Stream:
         return found
 
     def close(self) -> list[Turned | Closed]:
-        """Return what is left when nothing more comes: a last line without its end, a turn without its results."""
+        """Return the rest at the end: a last line without line end, a turn without results."""
         return [*self._line(), *self._flush()]
 
     def _hold(self, piece: bytes) -> None:
@@ -172,10 +172,10 @@ class Stream:
         )
 
     def _tokens(self, event: Mapping[str, Any]) -> int:
-        """Return the most that is told: events count output as it begins, `usage` leaves out what subagents spent."""
+        """Return the largest count: events count output as it begins, `usage` lacks the tokens of subagents."""
         models = _dict(event.get("model_usage_since_last_result")).values()
-        told = _sum(_dict(event.get("usage")), _USAGE)
-        return max(sum(self._spent.values()), told, sum(_sum(_dict(one), _MODEL_USAGE) for one in models))
+        usage = _sum(_dict(event.get("usage")), _USAGE)
+        return max(sum(self._spent.values()), usage, sum(_sum(_dict(one), _MODEL_USAGE) for one in models))
 
     def _denials(self, event: Mapping[str, Any]) -> Iterator[str]:
         for one in _dicts(event.get("permission_denials"))[:MOST_LISTED]:
@@ -215,13 +215,13 @@ def _object(line: bytes) -> Mapping[str, Any]:
 
 
 def _session(event: Mapping[str, Any]) -> str:
-    """Return the id by which the session goes on; it becomes a word of a command line, so nothing else will do."""
-    told = _text(event.get("session_id"))
-    return told if event.get("type") in ("system", "result") and _SESSION.fullmatch(told) else ""
+    """Return the id to resume the session, empty when it is no safe word for a command line."""
+    session = _text(event.get("session_id"))
+    return session if event.get("type") in ("system", "result") and _SESSION.fullmatch(session) else ""
 
 
 def _trouble(event: Mapping[str, Any]) -> str:
-    """Return the kind of an end that is none: Claude Code calls a refused request a success that is an error."""
+    """Return the kind of an end without success: Claude Code calls a refused request a success that is an error."""
     status, subtype = event.get("api_error_status"), _text(event.get("subtype"))
     if _text(event.get("terminal_reason")).startswith("aborted"):
         return "interrupted"
@@ -239,7 +239,7 @@ def _last_word(event: Mapping[str, Any]) -> str:
 
 
 def _call(name: object, given: object, root: str) -> str:
-    """Return a tool call in one line: its name, with what it is about; paths as seen from the project."""
+    """Return a tool call in one line: its name and subject; paths relative to the project."""
     called = _SHORT.get(_text(name), _text(name)) or "a tool without a name"
     fields = _dict(given)
     asked = [_text(fields.get(key)) for key in _ASKED]
@@ -280,7 +280,7 @@ def _sum(usage: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def _number(value: object) -> float:
-    """Return a count or an amount; 0 for what is none."""
+    """Return a count or an amount, 0 for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST_COUNT:
         return float(value)
     return 0.0

@@ -1,4 +1,4 @@
-"""What an agent says while it works, as lines of the log."""
+"""The output of an agent as lines of the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = 1 << 22
 
 
 class AgentOutput:
-    """What an agent says while it works, a line of the log for each turn."""
+    """Reads the output of an agent while it works and logs each turn."""
 
     def __init__(self, context: RunContext, task: Task, run: str, bounds: AgentLimits | None = None) -> None:
         self._context = context
@@ -39,13 +39,13 @@ class AgentOutput:
         self.closed: Closed | None = None
 
     def __call__(self) -> str:
-        """Take in what came since; return why the agent must be ended, where its limits are ours to watch."""
+        """Read new output; return the limit that is reached, empty for none or without `bounds`."""
         self._read()
         if self._bounds is None:
             return ""
         lasted_s = self._before.seconds + self._context.now() - self._began
-        spent = Usage(input=self._before.input + self._tokens, seconds=lasted_s)
-        return limit_reached(spent, self._bounds)[1]
+        usage = Usage(input=self._before.input + self._tokens, seconds=lasted_s)
+        return limit_reached(usage, self._bounds)[1]
 
     def _read(self) -> None:
         if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
@@ -56,7 +56,7 @@ class AgentOutput:
             self._take(self._stream.feed(data))
 
     def end(self) -> Closed | None:
-        """Take in the rest; return the last word, None when there was none."""
+        """Read the rest; return the result event, None without one."""
         before = -1
         while self._offset != before:
             before = self._offset
@@ -75,7 +75,7 @@ class AgentOutput:
 
 
 def used(context: RunContext, task: Task) -> Usage:
-    """Return what the runs of a task have used so far, as the log has it: turns, tokens (as input), seconds."""
+    """Return the usage of the runs of a task by the log: turns, tokens (as input), seconds."""
     lines = log_reader.task_lines(context.root, task.task_id)
     turns = [line for line in lines if line.get("event") == "AgentTurned"]
     tokens = {str(line.get("run")): int(line.get("tokens", 0)) for line in turns}
@@ -83,15 +83,15 @@ def used(context: RunContext, task: Task) -> Usage:
     return Usage(turns=len(turns), input=sum(tokens.values()), seconds=sum(lasted))
 
 
-def said_before(context: RunContext, task: Task) -> tuple[str, int, float]:
-    """Return the session that Claude Code has with this task, empty for none, the run that spoke last, what it cost."""
+def session_before(context: RunContext, task: Task) -> tuple[str, int, float]:
+    """Return the session of Claude Code with this task, empty for none, the number of its last run, and its cost."""
     newest = runs.main_number(runs.newest_main(context.root, task.task_id))
-    session, spoke, usd = "", 0, 0.0
+    session, last, usd = "", 0, 0.0
     for number in range(1, newest + 1):
         stream = Stream()
         path = os.path.join(context.folder(task, f"main.{number}"), "stdout.log")
-        said = (stream.feed(data) for data in safe_open.blocks(path))
-        closed = [one for found in (*said, stream.close()) for one in found if isinstance(one, Closed)]
-        spoke = number if stream.session else spoke
+        fed = (stream.feed(data) for data in safe_open.blocks(path))
+        closed = [one for found in (*fed, stream.close()) for one in found if isinstance(one, Closed)]
+        last = number if stream.session else last
         session, usd = stream.session or session, max((usd, *(one.usd for one in closed)))
-    return session, spoke, usd
+    return session, last, usd

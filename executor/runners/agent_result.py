@@ -1,7 +1,8 @@
-"""What the end of an agent means that speaks the stream: its last word, its exit code, what we did to it."""
+"""The outcome of an agent's run: from its result event, its exit code, and the end by do-tasks."""
 
 from __future__ import annotations
 
+from executor.guard.file_state import listed
 from executor.runners import command
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from executor.system.run_records import Exit
 
 MOST_REASON = 500
-MOST_DENIALS = 5
 _WORDS = {
     "turns": "its turns are used up",
     "usd": "its US dollars are used up",
@@ -27,42 +27,39 @@ _NEXT = {
 
 
 def judge(
-    closed: Closed | None, end: Exit, *, verdict: Verdict | None, reason: str, stderr: str, output: str = ""
+    closed: Closed | None, end: Exit, *, verdict: Verdict | None, reason: str, stderr: str
 ) -> tuple[Outcome, str]:
-    """Return the outcome of an agent's run with its retry class: timeout, oom, rate_limit, exit:N, or the kind told.
+    """Return the outcome of an agent's run and its retry class: timeout, oom, rate_limit, exit:N or that of its end.
 
-    A last word that is no success fails whatever the exit code: Claude Code exits 0 when SIGINT cuts a tool off.
-    `output` is the stream, which holds any word by chance, so nothing is looked for in it.
+    A result event without success fails with any exit code: Claude Code exits 0 when SIGINT stops a tool.
     """
     died = command.judge(end, verdict=verdict, reason=reason, stderr=stderr, output="")
     if verdict is not None:
         return died
     if closed is None:
-        return died if end.exit_code else (Outcome(Verdict.FAILED, _speechless(end, stderr)), "exit:0")
+        return died if end.exit_code else (Outcome(Verdict.FAILED, _no_result(end, stderr)), "exit:0")
     if not closed.ok:
-        return Outcome(Verdict.FAILED, _told(closed)), closed.kind
+        return Outcome(Verdict.FAILED, _reason(closed)), closed.kind
     if end.exit_code == 0:
         return Outcome(Verdict.PASSED, _denied(closed)), ""
     return died
 
 
-def _speechless(end: Exit, stderr: str) -> str:
+def _no_result(end: Exit, stderr: str) -> str:
     if end.signal:
         return command.killed_by(end.signal)
     last = command.last_line(stderr)
     return f"it ended without a last word{last and f': {last}'}; see its stdout.log and stderr.log"
 
 
-def _told(closed: Closed) -> str:
-    """Return why the agent failed, what to do about it, and what it was not allowed."""
-    said = " ".join(closed.text.split()) or _WORDS.get(closed.kind, f"it ended with {closed.kind}")
+def _reason(closed: Closed) -> str:
+    """Return why the agent failed, what to do, and the calls that were denied."""
+    reason = " ".join(closed.text.split()) or _WORDS.get(closed.kind, f"it ended with {closed.kind}")
     then = _NEXT.get(closed.kind, "")
-    parts = [said[:MOST_REASON], "" if "limits." in said else then, _denied(closed)]
+    parts = [reason[:MOST_REASON], "" if "limits." in reason else then, _denied(closed)]
     return "; ".join(filter(None, parts))
 
 
 def _denied(closed: Closed) -> str:
     """Return the calls that Claude Code's rules refused, empty without any."""
-    calls = tuple(dict.fromkeys(closed.denials))
-    more = f" and {len(calls) - MOST_DENIALS} more" if len(calls) > MOST_DENIALS else ""
-    return f"not allowed: {', '.join(calls[:MOST_DENIALS])}{more}" if calls else ""
+    return f"not allowed: {listed(dict.fromkeys(closed.denials))}" if closed.denials else ""

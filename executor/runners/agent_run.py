@@ -1,16 +1,16 @@
-"""MAIN by an agent that we start: sent out with a brief, heard turn by turn, never believed."""
+"""MAIN by an agent that do-tasks starts: its turns are logged, its claims are checked."""
 
 from __future__ import annotations
 
 import os
 
 from executor.errors import DoTasksError
-from executor.guard import agent, confine
+from executor.guard import agent_baseline, surroundings
+from executor.guard.orphans import end_orphans, names_a_run
 from executor.plan.limits import bounds_of
 from executor.plan.model import Main
-from executor.runners import agent_result, process_run
-from executor.runners import agent_setup as kits
-from executor.runners.agent import request as orders
+from executor.runners import agent_result, agent_setup, process_run
+from executor.runners.agent.request import TRAJECTORY
 from executor.runners.agent_launch import AgentLaunch
 from executor.runners.agent_output import AgentOutput
 from executor.runners.made_of import note_task
@@ -21,7 +21,7 @@ from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from executor.guard.agent import Baseline
+    from executor.guard.agent_baseline import Baseline
     from executor.runners.main_run import Judged
     from executor.runners.process_run import Run
     from executor.store.context import RunContext
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class AgentRunner(Record):
-    """An agent does MAIN: its first round, the next, or one that goes on after a crash."""
+    """An agent does MAIN: its first round, the next, or one that continues after a crash."""
 
     context: RunContext
     task: Task
@@ -41,63 +41,63 @@ class AgentRunner(Record):
     def adopt(self, run: str) -> Judged:
         """Watch a run to its end that an earlier executor began; one that is lost is started again, as the step says.
 
-        Turns that are in the log are not shown again.
+        Turns that are in the log are not logged again.
         """
         spec = self.task.step.main or Main()
         bounds = bounds_of(spec, self.context.plan.settings) if self.task.runner == "claude-code" else None
-        heard = AgentOutput(self.context, self.task, run, bounds)
-        done = process_run.adopt(self.context, self.task, run=run, limit_s=spec.limit_s, hear=heard)
-        outcome, classes = _judge(self.context, self.task, run, done, heard)
+        output = AgentOutput(self.context, self.task, run, bounds)
+        done = process_run.adopt(self.context, self.task, run=run, limit_s=spec.limit_s, hear=output)
+        outcome, classes = _judge(self.context, self.task, run, done, output)
         if outcome.verdict != Verdict.LOST or spec.on_lost == "ask" or self.context.interrupts.count:
             return outcome, classes
         return self.start()
 
 
 def _start(context: RunContext, task: Task, spec: Main) -> Judged:
-    offended = agent.offended_before(context, task)
+    offended = agent_baseline.offended_before(context, task)
     if offended:
         return Outcome(Verdict.FAILED, offended), ("tampered",)
-    kit = kits.kit_of(context, task)
-    if isinstance(kit, kits.SetupError):
-        return Outcome(Verdict.FAILED, f"expected {kit.expected}, got {kit.got}; {kit.fix}"), ("unfit",)
+    setup = agent_setup.setup_of(context, task)
+    if isinstance(setup, agent_setup.SetupError):
+        return Outcome(Verdict.FAILED, f"expected {setup.expected}, got {setup.got}; {setup.fix}"), ("unfit",)
     run = runs.next_main(context.root, task.task_id)
     note_task(context, task, run)
-    sent = AgentLaunch(context, task, run, kit)
-    if sent.spent_out:
-        return Outcome(Verdict.FAILED, sent.spent_out), ("spent",)
-    heard = AgentOutput(context, task, run, kit.bounds if kit.program else None)
-    errand = process_run.LaunchRequest(run, sent.argv(), sent.note, environ=sent.environ())
-    kin = procfs.children()
+    launch = AgentLaunch(context, task, run, setup)
+    if launch.limit_reached:
+        return Outcome(Verdict.FAILED, launch.limit_reached), ("spent",)
+    output = AgentOutput(context, task, run, setup.bounds if setup.program else None)
+    request = process_run.LaunchRequest(run, launch.argv(), launch.prepare, environ=launch.environ())
+    children = procfs.children()
 
     def after() -> None:
-        agent.end_orphans(kin)
-        agent.stand_up(context, task, run)
+        end_orphans(children, names_a_run)
+        agent_baseline.repair_folders(context, task, run)
 
     try:
-        done = process_run.launch(context, task, errand, limit_s=spec.limit_s, hear=heard, after=after)
+        done = process_run.launch(context, task, request, limit_s=spec.limit_s, hear=output, after=after)
     except (DoTasksError, OSError):
-        agent.rescue(context, task, run, sent.watched)
+        agent_baseline.end_and_restore(context, task, run, launch.baseline)
         raise
-    return _judge(context, task, run, done, heard, sent.watched)
+    return _judge(context, task, run, done, output, launch.baseline)
 
 
 def _judge(
-    context: RunContext, task: Task, run: str, done: Run, heard: AgentOutput, watched: Baseline | None = None
+    context: RunContext, task: Task, run: str, done: Run, output: AgentOutput, baseline: Baseline | None = None
 ) -> Judged:
-    """Log the end of an agent's run; what judges it is put back first, whatever it says."""
-    closed = heard.end()
+    """Restore the judges of an agent's run, then log its end."""
+    closed = output.end()
     outcome, failure = agent_result.judge(
-        closed, done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr, output=done.stdout
+        closed, done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr
     )
-    # Killed by nobody whom we know (those have a verdict of their own), be it just after it handed in.
+    # Killed by an unknown process (the others have a verdict), perhaps just after it handed in.
     cut_off = not closed or closed.ok or closed.kind == "interrupted"
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
-    tampered = agent.settle(context, task, run, watched)
-    confine.look_over(context, task, run)
+    tampered = agent_baseline.settle(context, task, run, baseline)
+    surroundings.check_after(context, task, run)
     if tampered:
         outcome, failure = Outcome(Verdict.FAILED, tampered), "tampered"
-    talk = os.path.join(context.folder(task, run), orders.TRAJECTORY)
+    trajectory = os.path.join(context.folder(task, run), TRAJECTORY)
     return log_finished(
         context,
         task,
@@ -105,5 +105,5 @@ def _judge(
         done,
         (outcome, failure),
         output=closed.text if closed else done.stderr,
-        output_file=context.relative(talk) if os.path.exists(talk) else done.output_file,
+        output_file=context.relative(trajectory) if os.path.exists(trajectory) else done.output_file,
     )

@@ -1,4 +1,4 @@
-"""What an agent is sent out with: its role, its skills, its model, its limits, what contains it."""
+"""The set-up of an agent: role, skills, model, limits, containment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USUAL_MODEL = "sonnet"  # the newest of that family, as the service lists it
 
 
 class AgentSetup(Record):
-    """All that an agent's run is made of; `program` is that of Claude Code, empty for our own loop."""
+    """The parts of an agent's run; `program` is that of Claude Code, empty for the built-in agent."""
 
     role: Role
     skills: tuple[Skill, ...]
@@ -37,15 +37,15 @@ class AgentSetup(Record):
 
 
 class SetupError(Record):
-    """Why no agent can be sent out: what was expected, what is there, and the next move."""
+    """Why no agent can be started: what was expected, what is there, and what to do."""
 
     expected: str
     got: str
     fix: str
 
 
-def kit_of(context: RunContext, task: Task) -> AgentSetup | SetupError:
-    """Return the kit of a task whose MAIN an agent of ours does."""
+def setup_of(context: RunContext, task: Task) -> AgentSetup | SetupError:
+    """Return the set-up of a task whose MAIN an agent does."""
     try:
         return _gathered(context, task)
     except (DefinitionError, UsageError) as error:
@@ -62,15 +62,15 @@ def _gathered(context: RunContext, task: Task) -> AgentSetup | SetupError:
     if trouble:
         return SetupError("its skills", trouble, "write it, or take its name out of main.skills")
     wanted = sandbox_of(main, settings)
-    held = sandbox.containment(wanted.mode, network=wanted.network, path=context.environ.get("PATH", os.defpath))
-    if wanted.mode == "required" and held.kind == "none":
-        return SetupError("sandbox: required", held.why, "install bubblewrap, or say sandbox: {mode: auto}")
+    containment = sandbox.containment(wanted.mode, network=wanted.network, path=context.environ.get("PATH", os.defpath))
+    if wanted.mode == "required" and containment.kind == "none":
+        return SetupError("sandbox: required", containment.why, "install bubblewrap, or say sandbox: {mode: auto}")
     model = main.model or role.model or settings.model or os.environ.get(MODEL, "")
-    kit = AgentSetup(role, skills, model, bounds_of(main, settings, role), held)
-    return _of_claude_code(kit, wanted.mode) if task.runner == "claude-code" else _of_ours(kit)
+    setup = AgentSetup(role, skills, model, bounds_of(main, settings, role), containment)
+    return _of_claude_code(setup, wanted.mode) if task.runner == "claude-code" else _of_built_in(setup)
 
 
-def _of_ours(kit: AgentSetup) -> AgentSetup | SetupError:
+def _of_built_in(setup: AgentSetup) -> AgentSetup | SetupError:
     from importlib.util import find_spec
 
     from executor.plan.runner_choice import CREDENTIALS
@@ -80,36 +80,36 @@ def _of_ours(kit: AgentSetup) -> AgentSetup | SetupError:
     if not any(map(os.environ.get, CREDENTIALS)):
         fix = "set ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL for a service of your own; or say --runner host"
         return SetupError("credentials for a model", "none in the environment", fix)
-    if kit.bounds.usd and not kit.bounds.prices:
+    if setup.bounds.usd and not setup.bounds.prices:
         fix = "say what a million tokens cost: limits: {prices: {input: ..., output: ...}}, or drop limits.usd"
         return SetupError("prices for limits.usd", "none", fix)
-    return kit.replace(model=kit.model or USUAL_MODEL)
+    return setup.replace(model=setup.model or USUAL_MODEL)
 
 
-def _of_claude_code(kit: AgentSetup, mode: str) -> AgentSetup | SetupError:
+def _of_claude_code(setup: AgentSetup, mode: str) -> AgentSetup | SetupError:
     program = claude_files.program(os.environ.get("PATH", os.defpath))
     if not program:
         fix = "install Claude Code, or say another runner: agent, host, command"
         return SetupError("the program claude on the PATH", "it is not there", fix)
-    lacks = _lacks_of_claude_code(kit.containment)
+    lacks = _lacks_of_claude_code(setup.containment)
     if mode == "required" and lacks:
         fix = "install socat, say runner: agent, or sandbox: {mode: auto}"
         return SetupError("sandbox: required, which is Claude Code's own sandbox here", lacks, fix)
     own = Containment(why=f"Claude Code's own permission rules; {lacks}")
-    return kit.replace(program=program, containment=own if lacks else kit.containment.replace(kind="claude-code"))
+    return setup.replace(program=program, containment=own if lacks else setup.containment.replace(kind="claude-code"))
 
 
-def _lacks_of_claude_code(held: Containment) -> str:
-    """Return what its own sandbox lacks here, empty when it can be had."""
-    if held.kind == "none":
-        return held.why
+def _lacks_of_claude_code(containment: Containment) -> str:
+    """Return what its own sandbox lacks here, empty for nothing."""
+    if containment.kind == "none":
+        return containment.why
     return "" if claude_files.has_socat(os.environ.get("PATH", os.defpath)) else "socat is not installed"
 
 
-def told(context: RunContext, task: Task, kit: AgentSetup, *, finish: str) -> str:
-    """Return the whole first word to an agent: its skills, then the brief. Masked."""
-    body = brief.text(brief_for(context, task, kit.skills, limits=kit.bounds, finish=finish))
-    return context.masker.mask("\n\n".join(filter(None, (brief.skills_text(kit.skills), body))))
+def prompt(context: RunContext, task: Task, setup: AgentSetup, *, finish: str) -> str:
+    """Return the first prompt of an agent, masked: its skills, then the brief."""
+    body = brief.text(brief_for(context, task, setup.skills, limits=setup.bounds, finish=finish))
+    return context.masker.mask("\n\n".join(filter(None, (brief.skills_text(setup.skills), body))))
 
 
 def brief_for(
@@ -136,12 +136,12 @@ def _test_result(context: RunContext, task: Task) -> brief.PhaseResult:
 
 
 def misfit(context: RunContext, task: Task) -> SetupError | None:
-    """Return what is wrong with what an agent would be sent out with, None when nothing is."""
-    kit = kit_of(context, task)
-    if isinstance(kit, SetupError):
-        return kit
-    absent = roles.not_offered(kit.role) if not kit.program else ()
-    if absent and len(roles.tools_of(kit.role)) == 1:
+    """Return what is wrong with the set-up of a task, None for nothing."""
+    setup = setup_of(context, task)
+    if isinstance(setup, SetupError):
+        return setup
+    absent = roles.not_offered(setup.role) if not setup.program else ()
+    if absent and len(roles.tools_of(setup.role)) == 1:
         return SetupError(
             "a tool of ours", f"the role names only {', '.join(absent)}", "give it Bash, Read, Edit or Write"
         )

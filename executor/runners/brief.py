@@ -1,4 +1,4 @@
-"""What an agent is told: its task, how it is judged, what it must leave alone."""
+"""The brief of an agent: its task, how it is judged, what it must not change."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 VERSION = 1
 TAIL_CHARS = 4000
 RECORDS = (".task_execution.log", ".do-tasks/**")
-LIMITS = ("turns", "tokens", "usd", "seconds")  # those that an agent is told
+LIMITS = ("turns", "tokens", "usd", "seconds")  # limits in the brief
 NO_LIMITS = AgentLimits(turns=0)
 
 
 class Judged(Record):
-    """A criterion, whether a check of ours is bound to it, and the words for how it is judged."""
+    """A criterion: `bound` to a check of do-tasks or not, and `how` it is judged."""
 
     text: str
     bound: bool
@@ -34,7 +34,7 @@ class Judged(Record):
 
 
 class PhaseResult(Record):
-    """What TEST showed: `verdict` as in outcome.Verdict, empty when it was not run; `tail` is the end of its output."""
+    """The result of TEST: `verdict` as in outcome.Verdict, empty without a run; `tail` is the end of its output."""
 
     verdict: str = ""
     reason: str = ""
@@ -43,7 +43,7 @@ class PhaseResult(Record):
 
 
 class Brief(Record):
-    """All that an agent is told of its task: no value of the environment, and no command of ours, which others run."""
+    """The brief of a task, without values of the environment and without commands of do-tasks, which others run."""
 
     task_id: str
     step: int
@@ -102,7 +102,7 @@ def judged(criterion: Criterion) -> Judged:
 
 
 def rules(protect: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return what an agent must not touch: what judges it, the record of it, and the globs of the settings."""
+    """Return the rules: do not change the judges, the records and the globs of the settings."""
     judges = ", ".join(map(_code, dict.fromkeys((*JUDGES, *protect))))
     return (
         f"Do not change what judges you: {judges}. Such a change is no way to pass.",
@@ -114,7 +114,7 @@ def rules(protect: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def finish_of(runner: str, *, result_path: str = "") -> str:
-    """Return how an agent of the runner agent, claude-code or host reports what it did."""
+    """Return how an agent of the runner agent, claude-code or host hands in its work."""
     if runner == "agent":
         return "Call the tool `done`, alone, with a claim and quoted evidence for each criterion."
     claim = '{"criteria": {"TEXT OF THE CRITERION": {"met": true, "evidence": "QUOTED"}}}'
@@ -130,41 +130,50 @@ def text(brief: Brief) -> str:
 
 
 def skills_text(skills: Iterable[Skill]) -> str:
-    """Return the skills as an agent is given them before its work; companion files are named, not quoted."""
+    """Return the skills as part of the prompt; companion files are named, not quoted."""
     return clean_control("\n\n".join(map(_taught, skills)))
 
 
 def as_json(brief: Brief) -> dict[str, Any]:
     """Return the brief with the same keys always; a limit that is not set is None. The caller masks it."""
-    return {
+    body = {
         "v": VERSION,
         "task_id": brief.task_id,
         "step": brief.step,
-        "title": clean_control(brief.title),
-        "objective": clean_control(brief.objective),
-        "script": clean_control(brief.script),
-        "command": clean_control(brief.command),
-        "criteria": [
-            {"criterion": clean_control(one.text), "bound": one.bound, "judged": one.how} for one in brief.criteria
-        ],
-        "checks": list(map(clean_control, brief.checks)),
-        "test": {key: clean_control(value) for key, value in _cut(brief.test).asdict().items()},
+        "title": brief.title,
+        "objective": brief.objective,
+        "script": brief.script,
+        "command": brief.command,
+        "criteria": [{"criterion": one.text, "bound": one.bound, "judged": one.how} for one in brief.criteria],
+        "checks": brief.checks,
+        "test": _cut(brief.test).asdict(),
         "limits": {name: getattr(brief.limits, name) or None for name in LIMITS},
-        "rules": list(map(clean_control, brief.rules)),
+        "rules": brief.rules,
         "skills": [_named(skill) for skill in brief.skills],
-        "finish": clean_control(brief.finish),
-        "found": clean_control(brief.found),
+        "finish": brief.finish,
+        "found": brief.found,
     }
+    cleaned: dict[str, Any] = _clean(body)
+    return cleaned
+
+
+def _clean(value: Any) -> Any:
+    """Return a JSON value without control characters in its texts."""
+    if isinstance(value, dict):
+        return {key: _clean(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(one) for one in value]
+    return clean_control(value) if isinstance(value, str) else value
 
 
 def limits_in_words(limits: AgentLimits) -> str:
     """`at most 50 turns, 200,000 tokens, 2.00 US dollars, 30 minutes`; empty without any."""
-    said = [f"{value:,} {unit}" for value, unit in ((limits.turns, "turns"), (limits.tokens, "tokens")) if value]
+    parts = [f"{value:,} {unit}" for value, unit in ((limits.turns, "turns"), (limits.tokens, "tokens")) if value]
     if limits.usd:
-        said.append(f"{limits.usd:,.2f} US dollars")
+        parts.append(f"{limits.usd:,.2f} US dollars")
     if limits.seconds:
-        said.append(_duration(limits.seconds))
-    return f"at most {', '.join(said)}" if said else ""
+        parts.append(_duration(limits.seconds))
+    return f"at most {', '.join(parts)}" if parts else ""
 
 
 def _sections(brief: Brief) -> Iterator[tuple[str, list[str]]]:
@@ -200,10 +209,10 @@ def _checks(checks: tuple[str, ...]) -> list[str]:
 def _test(test: PhaseResult) -> list[str]:
     if not test.verdict:
         return []
-    said = f"{test.verdict}: {_line(test.reason)}" if test.reason else test.verdict
+    result = f"{test.verdict}: {_line(test.reason)}" if test.reason else test.verdict
     ran = f" ({_code(test.command)})" if test.command else ""
     tail = _cut(test).tail
-    return [f"{said}{ran}", *(_fenced(tail, "text") if tail.strip() else ())]
+    return [f"{result}{ran}", *(_fenced(tail, "text") if tail.strip() else ())]
 
 
 def _cut(test: PhaseResult) -> PhaseResult:
@@ -245,12 +254,8 @@ def _taught(skill: Skill) -> str:
 
 
 def _named(skill: Skill) -> dict[str, Any]:
-    return {
-        "name": clean_control(skill.name),
-        "description": clean_control(skill.description),
-        "file": clean_control(f"{skill.folder}/{SKILL_FILE}"),
-        "files": list(map(clean_control, skill.files)),
-    }
+    file = f"{skill.folder}/{SKILL_FILE}"
+    return {"name": skill.name, "description": skill.description, "file": file, "files": skill.files}
 
 
 def _with_args(script: str, args: tuple[str, ...]) -> str:
@@ -264,7 +269,7 @@ def _asked(check: Check) -> str:
 
 
 def _flat(asks: Any) -> str:
-    """Return what stands in the YAML on one line."""
+    """Return the YAML of a check on one line."""
     if isinstance(asks, dict):
         return ", ".join(f"{key}: {_flat(value)}" for key, value in asks.items())
     return ", ".join(map(_flat, asks)) if isinstance(asks, (list, tuple)) else str(asks)

@@ -1,4 +1,4 @@
-"""MAIN by Claude Code without a person: what is started, in which environment."""
+"""MAIN by Claude Code without a person: its command line and environment."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
     from executor.plan.roles import Role
 
-OWN = ("ANTHROPIC_", "CLAUDE_")  # how the names begin of what Claude Code reads for itself
+OWN = ("ANTHROPIC_", "CLAUDE_")  # prefixes of the variables of Claude Code
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 WITHHOLD = own_program.path_of("runners", "withhold.sh")
 
-# What a session tells its own shell (2.1.330). With CLAUDECODE older versions refuse to start within one another; the
-# rest would lead to the sockets and the folders of the session that called us.
+# Variables that a session sets for its shell (2.1.330). With CLAUDECODE older versions refuse to start; the others lead
+# to the sockets and folders of the session that started do-tasks.
 SESSION = (
     *("CLAUDECODE", "CLAUDE_PID", "CLAUDE_EFFORT", "CLAUDE_ENV_FILE", "AI_AGENT"),
     *("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT", "CLAUDE_CODE_EXECPATH", "CLAUDE_CODE_AGENT"),
     *("CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ATTENDED"),
     *("CLAUDE_CODE_CHILD_NOTES_DIR", "CLAUDE_CODE_MESSAGING_SOCKET", "CLAUDE_CODE_MESSAGING_TOKEN"),
 )
-# Ten retries, the default, take minutes over a wrong key. A task in its background would outlive the answer about it.
+# The default of ten retries takes minutes with a wrong key. A background task would outlive the answer.
 USUAL = {
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_MAX_RETRIES": "4",
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
 }
-# Reads inside the project need no leave, writes there have that of acceptEdits, and neither has any outside it. Named
-# in --allowedTools these would be allowed everywhere.
+# These need no permission in the project: reads never, writes with acceptEdits. In --allowedTools they would be allowed
+# everywhere.
 PLACED = frozenset(("Read", "Edit", "Write", "MultiEdit", "NotebookEdit", "NotebookRead", "Glob", "Grep", "LS"))
-UNNAMED = ("Bash", "Skill", "Agent")  # what a role may use beside those when it names no tools
-# do-tasks puts back what judges the work; the record it only keeps.
+UNNAMED = ("Bash", "Skill", "Agent")  # tools of a role that names none, beside those
+# Judges are restored by do-tasks, the record is only kept.
 RECORD = ".task_execution.log*"
 FROM_FILE = 'prompt=$1; shift; exec "$@" <"$prompt"'
 
@@ -53,12 +53,11 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
     hidden: tuple[str, ...] = (),
     settings: Mapping[str, object] | None = None,
 ) -> tuple[str, ...]:
-    """Return what is started, in the project's folder: Claude Code in a role, its prompt read from a file.
+    """Return the command line of Claude Code in a role, with its prompt from a file, for the project's folder.
 
-    `resume` is the session to go on with, `deny` the globs, from the project's folder, of what it may not write,
-    `hidden` absolute paths that it may not read. `settings` are of this run alone, as those of `sandboxed`.
-    The role's `skills` are not loaded when it is the main agent, so the prompt brings them. `usd` is counted from
-    the start of the process: a session that goes on has it anew.
+    `resume` is the session to continue, `deny` globs, from the project's folder, that it may not write, `hidden`
+    absolute paths that it may not read. `settings` are those of this run, as `sandboxed` returns them. The skills of a
+    main agent's role are not loaded, so the prompt has them. `usd` counts from the start of the process.
     """
     return (
         *("/bin/sh", "-c", FROM_FILE, "do-tasks", prompt_file),
@@ -75,9 +74,9 @@ def argv(  # noqa: PLR0913 - keywords, one a flag
 
 
 def sandboxed(*, network: bool, hidden: Iterable[str], shown: Iterable[str]) -> dict[str, object]:
-    """Return the settings that hold its shell in by its own sandbox, or end it where that cannot be had.
+    """Return the settings of its own sandbox, without which it must not start.
 
-    `hidden` are what its shell does not read, but for `shown` among it. It writes below the project's folder alone.
+    Its shell does not read the `hidden` paths, except `shown` in them, and writes below the project's folder only.
     """
     files = {"denyRead": [*hidden], "allowRead": [*shown]}
     reach = {"network": {"allowedDomains": ["*"]}} if network else {}
@@ -88,19 +87,19 @@ def sandboxed(*, network: bool, hidden: Iterable[str], shown: Iterable[str]) -> 
 def environment(
     environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NOBODY
 ) -> dict[str, str]:
-    """Return what Claude Code is given: of the secrets those it signs in with, and those in `allow`.
+    """Return the environment of Claude Code: its secrets are its credentials and those in `allow`.
 
-    Its shell gets only the latter. CLAUDE_CODE_SUBPROCESS_ENV_SCRUB would do that too, but puts empty .npmrc, .env and
+    Its shell gets the latter only. CLAUDE_CODE_SUBPROCESS_ENV_SCRUB would do that too, but puts empty .npmrc, .env and
     the like into the project, needs bubblewrap with socat, and forces its permission mode back to default.
     """
     kept = without_secrets(environ, (*KEYS, *allow), named)
-    told = {name: value for name, value in kept.items() if name not in SESSION}
-    withheld = " ".join(name for name in KEYS if name in told and name not in allow)
-    return {**USUAL, **told, "CLAUDE_ENV_FILE": WITHHOLD, "DO_TASKS_WITHHELD": withheld}
+    outer = {name: value for name, value in kept.items() if name not in SESSION}
+    withheld = " ".join(name for name in KEYS if name in outer and name not in allow)
+    return {**USUAL, **outer, "CLAUDE_ENV_FILE": WITHHOLD, "DO_TASKS_WITHHELD": withheld}
 
 
 def _allowed(role: Role) -> tuple[str, ...]:
-    """Return the tools that need no leave; without this list each use of theirs would be denied."""
+    """Return the tools that need no permission; each use of others would be denied."""
     named = UNNAMED if role.tools is None else role.tools
     return tuple(tool for tool in named if tool not in PLACED and tool not in role.disallowed)
 
@@ -110,18 +109,18 @@ def _denied(deny: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _unwritable(glob: str) -> str:
-    """Return the rule against writing there, by tools or by `>` in the shell; `/` is the folder it is started in.
+    """Return the rule against writes, by tools or by `>` in the shell; `/` is the folder of its start.
 
-    Only on the command line: in --settings the same rule is about the folder of the settings, and holds nothing here.
+    It works on the command line only: in --settings it is relative to the folder of the settings.
     """
     return f"Edit(/{glob.removeprefix('./')})"
 
 
 def _unreadable(path: str) -> str:
-    """Return the rule against reading a file; `//` is the root of the file system."""
+    """Return the rule against reads of a file; `//` is the root of the file system."""
     return f"Read(/{path})"
 
 
 def _listed(flag: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a flag with its words, each an argument of its own: they may hold blanks and commas."""
+    """Return a flag with its words, each as an argument, since they may have blanks and commas."""
     return (flag, *words) if words else ()

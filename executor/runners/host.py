@@ -8,7 +8,7 @@ import shlex
 
 from executor.checks import evidence
 from executor.checks.criteria import wants_fresh
-from executor.guard import brief_memory, briefed_judges, person
+from executor.guard import brief_changes, brief_snapshot, person
 from executor.plan.limits import rounds_of
 from executor.plan.model import Main
 from executor.runners import brief
@@ -68,10 +68,10 @@ def _write(context: RunContext, task: Task, run: str, skills: tuple[Skill, ...],
 def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
     """Log that the task waits; `reason` is what POST found of the last answer."""
     path = context.relative(os.path.join(context.folder(task, run), "brief.md"))
-    judges, givers = briefed_judges.remember(context, task), person.givers()
-    brief_memory.add_givers(judges, givers)
+    judges, givers = brief_changes.remember(context, task), person.givers()
+    brief_snapshot.add_givers(judges, givers)
     given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
-    before = briefed_judges.digest_of_file(evidence.record(context.root, task.task_id, task.digest))
+    before = brief_changes.digest_of_file(evidence.record(context.root, task.task_id, task.digest))
     context.log(given.replace(before=before, asked=shlex.join(context.invocation.selection)), task)
     context.journal.sync()
     return Outcome(Verdict.WAITING, reason or "its brief is out")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.guard import start_files
+from executor.guard import autostart_files
 from executor.guard.sandbox import containment
 from executor.testing import bash, done, edit
 from tests.integration.agents import Play, project_in
@@ -349,15 +349,15 @@ def test_in_a_project_too_large_to_be_seen_whole_nothing_old_is_put_aside(tmp_pa
     for name in ("a", "b", "c/.envrc", "d"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    seen = start_files.survey(str(tmp_path), most=3)
+    seen = autostart_files.scan(str(tmp_path), most=3)
     assert (seen.is_cut, seen.starts) == (True, ())
     time.sleep(0.05)  # the clock of files goes in steps of some milliseconds
     since_ns = time.clock_gettime_ns(5)
     (tmp_path / "a").unlink()
     (tmp_path / "b").unlink()
-    assert start_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ()
+    assert autostart_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ()
     (tmp_path / "c" / ".envrc").chmod(0o600)
-    assert start_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ("c/.envrc",)
+    assert autostart_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ("c/.envrc",)
 
 
 @held_in

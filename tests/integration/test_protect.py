@@ -288,7 +288,7 @@ def test_nothing_changed_is_nothing_found(place):
 def test_nothing_remembered_is_nothing_found(place):
     place.sh("echo >>SPEC.md")
     assert place.undo() == {}
-    assert not protect.remembered(place.folder)
+    assert not protect.has_snapshot(place.folder)
 
 
 @pytest.mark.parametrize(
@@ -471,7 +471,7 @@ def test_killed_at_any_point_and_called_again_it_ends_in_the_same_state(place, t
 def test_a_death_while_remembering_leaves_nothing_remembered(place):
     code = DIES.replace("protect.undo(sys.argv[1], sys.argv[2])", "protect.remember(*sys.argv[1:3], ('tests/**',))")
     assert place.child(code, "6").returncode == -signal.SIGKILL
-    assert not protect.remembered(place.folder)
+    assert not protect.has_snapshot(place.folder)
     assert place.undo() == {}
 
 

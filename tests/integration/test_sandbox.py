@@ -16,7 +16,7 @@ import pytest
 
 from executor.errors import MachineError
 from executor.guard.mounts import Sight
-from executor.guard.sandbox import Containment, _trouble, contained, containment
+from executor.guard.sandbox import Containment, _problem, contained, containment
 from executor.system import files, own_program, procfs
 from tests.integration.projects import ROOT, until
 
@@ -156,11 +156,11 @@ def test_a_bwrap_that_an_agent_could_have_put_on_the_path_is_not_preferred(tmp_p
 )
 def test_a_bwrap_that_does_not_hold_is_none_with_the_reason(tmp_path, text, why):
     # The usual folders hold a bwrap that works, so this one is asked directly.
-    assert why in _trouble(program(tmp_path, text))
+    assert why in _problem(program(tmp_path, text))
 
 
 def test_a_bwrap_that_is_no_program_is_none_with_the_reason(tmp_path):
-    assert "cannot start" in _trouble(Containment("bubblewrap", network=False, program=str(tmp_path)))
+    assert "cannot start" in _problem(Containment("bubblewrap", network=False, program=str(tmp_path)))
 
 
 # Files

@@ -8,7 +8,8 @@ import sys
 from executor.cli import agent_at_work, open_briefs
 from executor.cli.commands.run import open_run, under_lock
 from executor.errors import UsageError
-from executor.guard import brief_memory, briefed_judges, person, protect, scan, snapshot
+from executor.guard import brief_changes, brief_snapshot, person, protect, snapshot
+from executor.guard.file_state import state_of
 from executor.plan.selection import ranges
 from executor.plan.spec.spec_md import clean
 from executor.store import log_reader, project
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from executor.cli.output.transcript import Screen
-    from executor.guard.briefed_judges import Found
+    from executor.guard.brief_changes import BriefChanges
     from executor.store.context import RunContext
 
 MOST_LINES = 60  # of a changed file that are shown
@@ -63,16 +64,16 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
 
 def _number(desk: ProjectView, word: str) -> int:
     """Return the step that is meant; UsageError for one of which nothing was remembered."""
-    known = briefed_judges.briefed(desk.states)
+    known = brief_changes.briefed(desk.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
-    if number in known or (not known and desk.plan.defines(number) and brief_memory.is_kept(desk.root)):
+    if number in known or (not known and desk.plan.defines(number) and brief_snapshot.is_kept(desk.root)):
         return number
     there = f"step {ranges([*known])}" if known else "no step"
     raise UsageError(f"step {safe(word)} has no brief whose judges are remembered; {there} has; see: do-tasks list")
 
 
 def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) -> Verdict:
-    found = briefed_judges.changed(context)
+    found = brief_changes.changed(context)
     if found is None:
         screen.say(f"Nothing that judges step {number} changed since its brief: there is nothing to accept.")
         return Verdict.PASSED
@@ -81,13 +82,13 @@ def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) ->
     if not open_briefs.typed(number, "Do you accept this, as what judges from now on?"):
         print("Nothing was accepted.", file=sys.stderr)
         return Verdict.WAITING
-    if briefed_judges.changed(context) != found:
+    if brief_changes.changed(context) != found:
         raise UsageError(f"more changed while this was read, so nothing was accepted; again: do-tasks accept {number}")
     _accept(context, number, found, args)
     return Verdict.PASSED
 
 
-def _shown(context: RunContext, found: Found) -> Iterator[str]:
+def _shown(context: RunContext, found: BriefChanges) -> Iterator[str]:
     if found.unknown:
         yield f"Nobody can tell what changed since the brief of step {found.step}: {found.unknown}."
         yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
@@ -98,13 +99,13 @@ def _shown(context: RunContext, found: Found) -> Iterator[str]:
     yield ""
 
 
-def _differences(context: RunContext, found: Found) -> Iterator[str]:
+def _differences(context: RunContext, found: BriefChanges) -> Iterator[str]:
     """Yield what changed in the text of files that were kept, as a diff."""
-    folder = brief_memory.read(context.root, context.state(found.step).judges).folder
+    folder = brief_snapshot.read(context.root, context.state(found.step).judges).folder
     kept = snapshot.read(folder)
     names = {one.path for one in protect.changes(context.root, folder)} if kept else set()
-    for name in sorted(names & set(kept.entries if kept else ())):
-        before = snapshot.content(folder, kept.entries[name]) if kept else None
+    for name in sorted(names & set(kept.files if kept else ())):
+        before = snapshot.content(folder, kept.files[name]) if kept else None
         now = _text_of(os.path.join(context.root, name))
         if before is not None and len(before) + len(now) <= MOST_BYTES:
             yield from _diff(name, before, now)
@@ -127,24 +128,24 @@ def _text_of(path: str) -> bytes:
         return b""
 
 
-def _accept(context: RunContext, number: int, found: Found, args: Namespace) -> None:
+def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespace) -> None:
     """Log who accepted what for each step that it concerns, and remember anew while a brief is out."""
     by = clean(args.by or person.user())
-    briefed = briefed_judges.briefed(context.states)
+    briefed = brief_changes.briefed(context.states)
     waiting = [one for one, state in briefed.items() if state.verdict == "waiting"]
     digests = _digests(context, found)
-    before = {brief_memory.ident_of(state.judges): state.judges for state in briefed.values()}
-    givers = [giver for one in before.values() for giver in brief_memory.givers_of(one)]
-    reference = briefed_judges.renew(context, _task(context, waiting[0])) if waiting else ""
-    for step in sorted({number, *briefed, *briefed_judges.steps_in(found)}):
+    before = {brief_snapshot.ident_of(state.judges): state.judges for state in briefed.values()}
+    givers = [giver for one in before.values() for giver in brief_snapshot.givers_of(one)]
+    reference = brief_changes.renew(context, _task(context, waiting[0])) if waiting else ""
+    for step in sorted({number, *briefed, *brief_changes.steps_in(found)}):
         fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
         judges_now = reference if step in waiting else ""
         context.journal.write(fact.replace(judges=judges_now), task_id=_task_of(context, step), step=step)
     context.journal.sync()
     if reference:
-        brief_memory.add_givers(reference, givers)
+        brief_snapshot.add_givers(reference, givers)
     else:
-        brief_memory.forget(context.root, *before)
+        brief_snapshot.forget(context.root, *before)
     _say_next(context, waiting, by)
 
 
@@ -158,10 +159,10 @@ def _task_of(context: RunContext, step: int) -> str:
     return state.task_id if state.judges else ""
 
 
-def _digests(context: RunContext, found: Found) -> dict[str, str]:
+def _digests(context: RunContext, found: BriefChanges) -> dict[str, str]:
     """Return the digest of each changed file as it is now, empty for one that is gone."""
     names = {one.partition(": ")[0] for one in found.changes}
-    there = [name for name in sorted(names) if scan.look(os.path.join(context.root, name))]
+    there = [name for name in sorted(names) if state_of(os.path.join(context.root, name))]
     return {name: snapshot.digest_of(os.path.realpath(os.path.join(context.root, name))) for name in there}
 
 

@@ -121,16 +121,16 @@ def _agents(here: project.Project, plan: Plan, python: str) -> list[Row]:
 
 def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat: bool) -> list[Row]:
     """Say who is contained, what of homes is shown, what of the project is locked."""
-    from executor.guard import home_view, locked, start_files
+    from executor.guard import autostart_files, home_view, locked_paths
 
-    seen = start_files.survey(here.root)
-    locks = locked.locked(here.root, os.environ, python, wanted, seen)
+    seen = autostart_files.scan(here.root)
+    locks = locked_paths.find(here.root, os.environ, python, wanted, seen)
     homes = home_view.homes(os.path.expanduser("~"))
-    shown = locked.shown(here.root, os.environ, python, environment=wanted.environment)
+    shown = locked_paths.shown(here.root, os.environ, python, environment=wanted.environment)
     named = [path for home in homes for path in (*home_view.allowed(home), *_inside(home, shown))]
     claude = "its own sandbox holds its shell" if has_socat else "its shell is not contained: socat is not installed"
-    read = locked.readable(here.root, wanted.read)
-    hidden = [os.path.relpath(path, here.root) for path in locked.hidden(here.root, seen, read)]
+    read = locked_paths.readable(here.root, wanted.read)
+    hidden = [os.path.relpath(path, here.root) for path in locked_paths.hidden(here.root, seen, read)]
     known = ", ".join(dict.fromkeys((*named, *read))) or "nothing"
     of_checks = "checks of agents' steps, with the keys of their own env alone"
     kept = f"what judges them{''.join(f', {path}' for path in locks.read_only)}"

@@ -9,7 +9,7 @@ import time
 
 from executor.cli import agent_at_work, open_briefs
 from executor.errors import UsageError
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
 from executor.plan.spec import spec_md
 from executor.plan.spec.spec_md import Mark, clean
@@ -55,7 +55,7 @@ def run(args: Namespace) -> Verdict:
 
 def _person_vouches(root: str, args: Namespace, number: int) -> bool:
     """Refuse whoever is no person; return True when a step was given a brief and a person sits at a terminal."""
-    judges_gate.distrust_caches(root)
+    brief_gate.distrust_caches(root)
     states = log_reader.recall(root).states
     out = open_briefs.waiting(states)
     if not out:

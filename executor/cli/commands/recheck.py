@@ -9,7 +9,7 @@ from executor.cli.commands.run import open_run, under_lock, verbose_option
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
 from executor.store import log_reader, project
 from executor.store.project_view import ProjectView
@@ -45,7 +45,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     context: RunContext = open_run(ProjectView(here, plan, recalled), screen, verbose=args.verbose)
     try:
         boxes = context.boxes()
-        judges_gate.refuse_changed(context)
+        brief_gate.refuse_changed(context)
         note_spec(context, boxes)
         context.interrupts.listen()
         return _rechecked(context, boxes, args, screen)

@@ -8,7 +8,7 @@ from executor.cli import agent_at_work, next_command
 from executor.cli.commands.run import open_run, under_lock, verbose_option
 from executor.cli.output.summary import say_json, say_report
 from executor.errors import UsageError
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.store import log_reader, project
 from executor.store.context import Invocation
 from executor.store.fingerprint import main_digest
@@ -52,7 +52,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     try:
         return _resumed(context, args, asked, screen)
     finally:
-        judges_gate.settle(context)
+        brief_gate.settle(context)
         log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
         context.journal.close()
 
@@ -61,7 +61,7 @@ def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, scre
     from executor.engine.finish import already_passed, resume
     from executor.system.outcome import Verdict
 
-    judges_gate.refuse_changed(context)
+    brief_gate.refuse_changed(context)
     number = _number(context, args.task_id)
     context.interrupts.listen()
     passed = context.state(number).verdict == "passed"

@@ -7,7 +7,7 @@ from executor.cli.commands.run import open_run, under_lock
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import tick_again
 from executor.errors import UsageError
-from executor.guard import judges_gate
+from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
 from executor.store import log_reader, project
 from executor.store.project_view import ProjectView
@@ -41,7 +41,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     context: RunContext = open_run(ProjectView(here, plan, recalled), screen)
     try:
         boxes = context.boxes()
-        judges_gate.refuse_changed(context)
+        brief_gate.refuse_changed(context)
         note_spec(context, boxes)
         numbers = _asked(context, boxes, args.steps)
         for number in numbers:

@@ -9,7 +9,7 @@ import sys
 
 from executor.cli.step_arguments import asked, ranges
 from executor.errors import BusyError, UsageError
-from executor.guard import judges_gate, start_files
+from executor.guard import autostart_files, brief_gate
 from executor.store import caches, log_reader, project, runs
 from executor.store.events import VERSION
 from executor.store.project_view import ProjectView
@@ -94,7 +94,7 @@ def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, asid
     os.chdir(here.root)
     lock = locks.take(here.state("run.lock"))
     caches.distrust(here.root)
-    judges_gate.distrust_caches(here.root)
+    brief_gate.distrust_caches(here.root)
     screen = Screen(2 if aside else 1)
     try:
         return work(screen)
@@ -117,7 +117,7 @@ def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
     try:
         return _go(context, args, screen)
     finally:
-        judges_gate.settle(context)
+        brief_gate.settle(context)
         log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
         context.journal.close()
 
@@ -193,9 +193,9 @@ def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     gc.enable()
     alone = _agent_alone(context)
     if not alone:
-        start_files.clear(context.root)
+        autostart_files.clear_placeholders(context.root)
     spec_file.refuse_read_only(context.project.spec)
-    judges_gate.refuse_changed(context)
+    brief_gate.refuse_changed(context)
     note_spec(context, context.boxes())
     boxes = _with_appended(context, args)
     context.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
@@ -222,9 +222,9 @@ def _agent_alone(context: RunContext) -> int:
     gone = any(not os.path.isdir(context.project.path(runs.JOBS, task_id)) for task_id in begun)
     if not (pending or gone or any(runs.remembers(context.root, task_id) for task_id in begun)):
         return 0
-    from executor.engine.agent_recovery import left_alone
+    from executor.engine.agent_recovery import settle_left_agents
 
-    return left_alone(context)
+    return settle_left_agents(context)
 
 
 def _first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:

@@ -178,9 +178,9 @@ def _put_back(here: project.Project, journal: LogWriter, task_id: str, number: i
     """Put back what an agent changed of what judges it, when it lost its executor and nobody else will."""
     if not runs.remembers(here.root, task_id):
         return
-    from executor.guard.agent import put_back
+    from executor.guard.agent_baseline import restore
 
     folder = os.path.join(runs.run_folder(here.root, task_id, runs.newest_main(here.root, task_id)), runs.GUARDED)
-    told = put_back(journal, folder, task_id=task_id)
+    told = restore(journal, folder, task_id=task_id)
     if told:
         journal.write(told, task_id=task_id, step=number)

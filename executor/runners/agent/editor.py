@@ -1,4 +1,4 @@
-"""The text editor of an agent: files of the project, whole or not changed."""
+"""The text editor of an agent: a file of the project is replaced whole, or not changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import stat
 
 from executor.errors import MachineError
+from executor.guard.file_state import is_within
 from executor.runners.agent import edits
 from executor.runners.agent.edits import RefusedError
 from executor.runners.agent.tools import ToolResult
@@ -28,10 +29,9 @@ WANTED = 'command must be "view", "create", "str_replace" or "insert"'
 
 
 class Editor:
-    """Views and changes files below `root`; folders in `readable` may be viewed too.
+    """Views and changes files below `root`, except the `hidden` ones.
 
-    `hidden` are files that are neither viewed nor written.
-    `refuses` gives the reason why a path of the project, relative to it, must not be written; empty when it may.
+    `refuses` returns the reason why a path, relative to the project, must not be written; empty when it may be.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Editor:
         refuses: Callable[[str], str],
         views_only: bool,
         masker: Masker,
-        readable: Iterable[str] = (),
         hidden: Iterable[str] = (),
     ) -> None:
         self._root = os.path.realpath(root)
@@ -50,20 +49,19 @@ class Editor:
         self._views_only = views_only
         self._masker = masker
         self._hidden = tuple(map(os.path.realpath, hidden))
-        self._readable = tuple(os.path.realpath(folder) for folder in readable)
 
     def __call__(self, given: Mapping[str, Any]) -> ToolResult:
-        """Do what the model sent; an answer for whatever that is."""
+        """Do the input of the model; any input gets a result."""
         try:
-            return self._said(self._done(given))
+            return self._result(self._done(given))
         except RefusedError as refused:
-            return self._said(str(refused), failed=True)
+            return self._result(str(refused), failed=True)
         except (OSError, MachineError) as error:
-            return self._said(f"not done: {getattr(error, 'strerror', None) or error}", failed=True)
+            return self._result(f"not done: {getattr(error, 'strerror', None) or error}", failed=True)
         except RecursionError:
-            return self._said("not done: the path has too many folders or links", failed=True)
+            return self._result("not done: the path has too many folders or links", failed=True)
 
-    def _said(self, text: str, *, failed: bool = False) -> ToolResult:
+    def _result(self, text: str, *, failed: bool = False) -> ToolResult:
         return ToolResult(self._masker.mask(clean_control(text)), failed=failed)
 
     def _done(self, given: Mapping[str, Any]) -> str:
@@ -78,7 +76,7 @@ class Editor:
         return writes[command](given, self._for_writing(edits.text_in(given, "path")))
 
     def _view(self, given: Mapping[str, Any]) -> str:
-        path = self._resolved(edits.text_in(given, "path"), self._root, *self._readable)
+        path = self._resolved(edits.text_in(given, "path"))
         if os.path.isdir(path):
             return self._listed(path)
         lines = edits.lines_of(self._veiled(self._text(path)))
@@ -114,8 +112,8 @@ class Editor:
         near = edits.numbered(lines, max(1, first - AROUND), min(len(lines), last + AROUND))
         return f"{self._named(path)} changed:\n{near}" if near else f"{self._named(path)} is empty now"
 
-    def _resolved(self, path: str, *folders: str) -> str:
-        """Return where a path leads, links followed, when that is in one of these folders."""
+    def _resolved(self, path: str) -> str:
+        """Return the real path; RefusedError when it is hidden or outside the project."""
         if not _is_path(path):
             raise RefusedError("path must be that of a file or folder, from the project's folder")
         real = os.path.realpath(os.path.join(self._root, path))
@@ -123,15 +121,13 @@ class Editor:
             raise RefusedError(
                 f"{path} may hold secrets, which no agent is shown, unless sandbox: {{read: [...]}} names it"
             )
-        if not any(_within(real, folder) for folder in folders):
-            raise RefusedError(
-                f"{path} is not in the project, or leads out of it; give a path in {' or '.join(folders)}"
-            )
+        if not is_within(real, self._root):
+            raise RefusedError(f"{path} is not in the project, or leads out of it; give a path in {self._root}")
         return real
 
     def _for_writing(self, path: str) -> str:
-        """Return where to write, when neither the path as it is written nor where it leads is protected."""
-        real = self._resolved(path, self._root)
+        """Return the real path to write; RefusedError when it, or the path as written, is protected."""
+        real = self._resolved(path)
         for place in (self._as_written(path), os.path.relpath(real, self._root)):
             reason = self._refuses(place) if place else ""
             if reason:
@@ -141,15 +137,15 @@ class Editor:
         return real
 
     def _as_written(self, path: str) -> str:
-        """Return a path relative to the project, no link followed; empty when it is written as one outside."""
+        """Return a path relative to the project, links not followed; empty for one outside."""
         for root in (self._root, self._written):
             plain = os.path.normpath(os.path.join(root, path))
-            if _within(plain, root):
+            if is_within(plain, root):
                 return os.path.relpath(plain, root)
         return ""
 
     def _named(self, path: str) -> str:
-        return os.path.relpath(path, self._root) if _within(path, self._root) else path
+        return os.path.relpath(path, self._root) if is_within(path, self._root) else path
 
     def _text(self, path: str) -> str:
         """Return the text of a file that can be viewed or changed."""
@@ -160,12 +156,12 @@ class Editor:
         return edits.decoded(files.read(path), self._named(path))
 
     def _text_before(self, path: str) -> str:
-        """Return the text that a new one replaces, empty when nobody could have viewed it."""
+        """Return the text that is replaced, empty for one that could not be viewed."""
         data = files.read(path) if _size(path, self._named(path)) <= MOST_BYTES else b"\0"
         return "" if b"\0" in data else edits.decoded(data, path)
 
     def _write(self, path: str, text: str) -> None:
-        """Replace a file whole, its rights and owner kept."""
+        """Replace a file whole; keep its mode and owner."""
         try:
             data = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
@@ -180,7 +176,7 @@ class Editor:
             files.replace(path, data, mode=0o666 & ~_umask())
 
     def _keep_secrets(self, before: str, new: str) -> None:
-        """Refuse to put the veil where a secret stands: the file was shown with it."""
+        """Refuse a text that would overwrite a secret with the veil that was shown for it."""
         if VEIL in new and self._masker.mask(before).count(VEIL) > before.count(VEIL):
             raise RefusedError(
                 f"this file holds a secret, which is shown as {VEIL}; a text with {VEIL} would overwrite it:"
@@ -188,7 +184,7 @@ class Editor:
             )
 
     def _veiled(self, text: str) -> str:
-        """Return the text as it may be shown, with as many lines as it has."""
+        """Return the text without secrets, with the same number of lines."""
         plain = clean_control(text.replace("\r\n", "\n"))
         masked = self._masker.mask(plain)
         if masked.count("\n") == plain.count("\n"):
@@ -199,14 +195,14 @@ class Editor:
         return kept.decode("utf-8", "replace")
 
     def _listed(self, folder: str) -> str:
-        """Return what is in a folder, two levels deep, hidden names left out."""
+        """Return the entries of a folder, two levels deep, without hidden names."""
         found = list(_entries(folder, "", LEVELS))
         more = [f"[{len(found) - ENTRIES:,} more: view a folder in it]"] if len(found) > ENTRIES else []
         return "\n".join((f"{self._named(folder)}/", *found[:ENTRIES], *more))
 
 
 def _entries(folder: str, prefix: str, levels: int) -> Iterator[str]:
-    """Yield what is in a folder, links not followed; one that may not be read is as if empty."""
+    """Yield the entries of a folder, links not followed; one that may not be read counts as empty."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except PermissionError:
@@ -220,7 +216,7 @@ def _entries(folder: str, prefix: str, levels: int) -> Iterator[str]:
 
 
 def _size(path: str, name: str) -> int:
-    """Return the size of a regular file; what is none would block whoever opens it."""
+    """Return the size of a regular file; RefusedError for any other, which could block."""
     seen = os.stat(path)
     if not stat.S_ISREG(seen.st_mode):
         raise RefusedError(f"{name} is no regular file: it may be a pipe or a device, which nobody edits")
@@ -235,12 +231,8 @@ def _is_path(path: str) -> bool:
     return bool(path) and "\0" not in path
 
 
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
-
-
 def _umask() -> int:
-    """Return the rights that new files are not given; it can only be read by setting it."""
+    """Return the umask; it can only be read by setting it."""
     now = os.umask(0o077)
     os.umask(now)
     return now

@@ -1,4 +1,4 @@
-"""The text of a file as an editor sees it: lines with numbers, line ends, the one place that is meant."""
+"""Edits of a text: numbered lines, line ends, replacement of the one place that matches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_PLACES = 100
 
 
 class RefusedError(Exception):
-    """What the model asked for is not done; the words say what would be."""
+    """A refused edit; the message says what would be accepted."""
 
 
 def text_in(given: Mapping[str, Any], name: str) -> str:
@@ -26,25 +26,25 @@ def text_in(given: Mapping[str, Any], name: str) -> str:
 
 
 def decoded(data: bytes, name: str) -> str:
-    """Return the bytes of a file as text that encodes to the same bytes again."""
+    """Return the bytes of a file as a text that encodes to the same bytes."""
     if b"\0" in data:
         raise RefusedError(f"{name} is binary: look at it with bash, with file or xxd")
     return data.decode("utf-8", "surrogateescape")
 
 
 def eol_of(text: str) -> str:
-    """Return how the lines of a text end: CRLF when all of them do."""
+    """Return the line end of a text: CRLF when all lines have it, else LF."""
     crlf = text.count("\r\n")
     return "\r\n" if crlf and crlf == text.count("\n") else "\n"
 
 
 def with_eol(text: str, eol: str) -> str:
-    """Return the text with its lines ended so; where LF is the custom nothing is changed."""
+    """Return the text with these line ends; with LF the text stays as it is."""
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if eol == "\r\n" else text
 
 
 def replaced(text: str, old: str, new: str) -> tuple[str, int]:
-    """Return the text with its one `old` made `new`, and the line of the change."""
+    """Return the text with its single `old` replaced by `new`, and the line of the change."""
     if not old or old == new:
         raise RefusedError("old_str must be a text that is there now, new_str a different one")
     places = list(_places(text, old))
@@ -68,7 +68,7 @@ def inserted(text: str, added: str, after: object) -> tuple[str, int]:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines; the end of the last one begins no further line."""
+    """Return the lines; a line end at the end begins no further line."""
     lines = text.split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -88,7 +88,7 @@ def span(view_range: object, count: int) -> tuple[int, int]:
 
 
 def numbered(lines: Sequence[str], first: int, last: int) -> str:
-    """Return these lines with their numbers, as many as are shown at once, and where the rest is."""
+    """Return these lines with their numbers, up to the limit of a view, and the range of the rest."""
     shown: list[str] = []
     size = 0
     for number in range(first, last + 1):
@@ -107,7 +107,7 @@ def _short(line: str) -> str:
 
 
 def _places(text: str, old: str) -> Iterator[int]:
-    """Yield where it is found, overlaps too, a bounded number of times."""
+    """Yield the places of `old`, overlaps too, at most MOST_PLACES."""
     at = text.find(old)
     for _ in range(MOST_PLACES):
         if at < 0:

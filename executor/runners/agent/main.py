@@ -8,9 +8,9 @@ import signal
 import sys
 
 from executor.checks.criteria import read_result
+from executor.guard.autostart_files import ANYWHERE
 from executor.guard.mounts import contained
 from executor.guard.path_patterns import matches
-from executor.guard.start_files import ANYWHERE
 from executor.plan.roles import BASH, EDITOR
 from executor.runners.agent import request as requests
 from executor.runners.agent import tools as tool_list
@@ -223,7 +223,6 @@ def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
         refuses=refuses,
         views_only=request.views_only,
         masker=masker,
-        readable=(),
         hidden=(*request.hidden, *request.sight.hidden),
     )
     return lambda given, **_: editor(given)

@@ -1,4 +1,4 @@
-"""The model's service: one question, one whole answer, however often it has to be asked."""
+"""The model's service: one request, one complete answer, with retries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_TOKENS = 16_000  # of one answer
 ATTEMPTS = 6
 LONGEST_WAIT_S = 60.0
-LONGEST_OBEYED_S = 300.0  # a service that says a longer retry-after is not waited for
+LONGEST_OBEYED_S = 300.0  # a longer retry-after ends the work
 CONNECT_S = 20.0
 MOST_COUNT = 10**12
 AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
@@ -36,15 +36,15 @@ class Answer(Record):
 
 
 class ServiceError(Exception):
-    """The service gave no answer, and asking again is no use; `kind` is a row of ENDS, or `context`."""
+    """The service gave no answer, and a retry is no use; `kind` is that of an End, or `context`."""
 
-    def __init__(self, kind: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
         self.kind = kind
 
 
 class Model:
-    """A model behind an Anthropic-compatible service; `note` is told of each wait, `sleep` waits seconds."""
+    """A model behind an Anthropic-compatible service; `note` gets a message for each wait, `sleep` waits seconds."""
 
     def __init__(
         self,
@@ -62,20 +62,20 @@ class Model:
         self._sleep = sleep
 
     def ask(self, *, system: str, tools: list[dict[str, Any]], messages: list[dict[str, Any]], left_s: float) -> Answer:
-        """Return the next turn; ServiceError when there is none to be had within `left_s` seconds."""
+        """Return the next turn; ServiceError when there is none within `left_s` seconds."""
         until = time.monotonic() + left_s
         for tried in range(1, ATTEMPTS + 1):
             try:
                 return self._once(system, tools, messages)
-            except Exception as error:  # the SDK lets errors of its transport through, which are of another package
-                trouble = _trouble(error)
-                if trouble is None:
+            except Exception as error:  # errors of the SDK and of its transport, another package
+                failure = _failure(error)
+                if failure is None:
                     raise
-                wait_s = trouble.wait_s if trouble.wait_s is not None else _backoff_s(tried)
+                wait_s = failure.wait_s if failure.wait_s is not None else _backoff_s(tried)
                 over = tried == ATTEMPTS or time.monotonic() + wait_s > until or wait_s > LONGEST_OBEYED_S
-                if trouble.kind != "again" or over:
-                    raise _final(trouble, tried) from None
-                self._note(f"{trouble.told}; asked again in {wait_s:.1f} s")
+                if failure.kind != "again" or over:
+                    raise _final(failure, tried) from None
+                self._note(f"{failure.message}; asked again in {wait_s:.1f} s")
                 self._sleep(wait_s)
         raise AssertionError("unreachable")  # pragma: no cover
 
@@ -98,11 +98,11 @@ class Model:
 
 
 class _GarbledError(Exception):
-    """What came is no answer, or not the whole of one."""
+    """The answer cannot be read, or is not complete."""
 
 
 def _whole(stream: Any) -> Any:
-    """Return the message when its end has come: half of one holds calls that nobody made."""
+    """Return the message after its end: an incomplete one has calls that the model did not make."""
     try:
         for event in stream:
             if event.type == "message_stop":
@@ -113,17 +113,17 @@ def _whole(stream: Any) -> Any:
 
 
 def client(environ: Mapping[str, str], bounds: AgentLimits) -> Any:
-    """Return the SDK's client: silence longer than the bound ends a request, asking again is ours."""
+    """Return the client of the SDK, without its own retries; silence longer than `stall_s` ends a request."""
     import anthropic
     import httpx2
 
     timeout = httpx2.Timeout(bounds.stall_s, connect=min(CONNECT_S, bounds.stall_s))
     named = any(environ.get(name) for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
-    # A service on one's own machine wants no key, the SDK wants one.
+    # The SDK wants a key, also for a local service without one.
     key = None if named else "none"
     try:
         return anthropic.Anthropic(max_retries=0, timeout=timeout, api_key=key)
-    except ValueError as error:  # a proxy, or an address, that is none
+    except ValueError as error:  # a bad proxy or address
         raise ServiceError(
             "error", f"{_line(error)}; look at ANTHROPIC_BASE_URL and the variables of your proxy"
         ) from None
@@ -136,71 +136,73 @@ def resolve(client: Any, name: str) -> str:
     try:
         known = [one.id for one in client.models.list(limit=100)]
     except Exception as error:
-        trouble = _trouble(error)
-        if trouble is None:
+        failure = _failure(error)
+        if failure is None:
             raise
-        raise ServiceError("error", f"which model is {name!r}? {trouble.told}; name one in full: model: ...") from None
+        raise ServiceError(
+            "error", f"which model is {name!r}? {failure.message}; name one in full: model: ..."
+        ) from None
     found = next((one for one in known if name.lower() in one.lower()), "")
     if not found:
         raise ServiceError("error", f"no model here is called {name!r}; there are {', '.join(known) or 'none'}")
     return found
 
 
-class _Trouble(Record):
-    """Why a request failed: `kind` is again, or what it ends with; `wait_s` is what the service asks for."""
+class _Failure(Record):
+    """Why a request failed: `kind` is again, or that of the end; `wait_s` is the wait that the service asks for."""
 
     kind: str
-    told: str
+    message: str
     limited: bool = False
     wait_s: float | None = None
 
 
-def _trouble(error: Exception) -> _Trouble | None:
-    """Return what an exception of the SDK, or of its transport, means; None for one that is none of theirs."""
+def _failure(error: Exception) -> _Failure | None:
+    """Return the meaning of an exception of the SDK or its transport, None for any other."""
     import anthropic
 
     if isinstance(error, _GarbledError):
-        return _Trouble("again", f"the model's service {error}")
+        return _Failure("again", f"the model's service {error}")
     if isinstance(error, anthropic.APIStatusError):
-        return _status_trouble(error)
-    return _way_trouble(error)
+        return _status_failure(error)
+    return _transport_failure(error)
 
 
-def _way_trouble(error: Exception) -> _Trouble | None:
-    """Return what kept the question or the answer from its way; None for an error of neither package."""
+def _transport_failure(error: Exception) -> _Failure | None:
+    """Return the meaning of an error of the transport, None for an error of neither package."""
     import anthropic
     import httpx2
 
     unaskable = httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.InvalidURL
     if isinstance(error.__cause__ or error, unaskable):
-        told = f"the model's service cannot be asked: {error.__cause__ or error}"
-        return _Trouble("error", f"{told}; look at ANTHROPIC_BASE_URL and the key")
+        message = f"the model's service cannot be asked: {error.__cause__ or error}"
+        return _Failure("error", f"{message}; look at ANTHROPIC_BASE_URL and the key")
     if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
-        return _Trouble("again", "the model's service fell silent")
+        return _Failure("again", "the model's service fell silent")
     if isinstance(error, anthropic.APIConnectionError | httpx2.RequestError):
-        return _Trouble("again", f"the model's service cannot be reached: {error.__cause__ or error}")
-    if isinstance(error, anthropic.APIError):  # an error event within a stream, or an answer that is none
-        return _Trouble("again", f"the model's service broke off: {_line(error)}")
+        return _Failure("again", f"the model's service cannot be reached: {error.__cause__ or error}")
+    if isinstance(error, anthropic.APIError):  # an error event in a stream, or a bad answer
+        return _Failure("again", f"the model's service broke off: {_line(error)}")
     if isinstance(error, anthropic.AnthropicError):
-        return _Trouble("error", _line(error))
+        return _Failure("error", _line(error))
     return None
 
 
-def _status_trouble(error: Any) -> _Trouble:
+def _status_failure(error: Any) -> _Failure:
     status, headers = int(error.status_code), error.response.headers
-    told = f"the model's service says {status}: {_message(error)}"
+    message = f"the model's service says {status}: {_message(error)}"
     if status == 401:
-        return _Trouble("denied", f"{told}; look at ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL")
-    if status in (400, 413) and (status == 413 or any(words in told.lower() for words in TOO_LONG)):
-        return _Trouble("context", told)
-    said = headers.get("x-should-retry")
-    again = said == "true" or (said != "false" and status in AGAIN) or (said is None and status == 200)
+        return _Failure("denied", f"{message}; look at ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL")
+    if status in (400, 413) and (status == 413 or any(words in message.lower() for words in TOO_LONG)):
+        return _Failure("context", message)
+    retry = headers.get("x-should-retry")
+    again = retry == "true" or (retry != "false" and status in AGAIN) or (retry is None and status == 200)
     kind = "again" if again else "error"
-    return _Trouble(kind, told, limited=status in LIMITED, wait_s=_retry_after_s(headers))
+    return _Failure(kind, message, limited=status in LIMITED, wait_s=_retry_after_s(headers))
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the service asks for, None when it says nothing that is a number."""
+    """Return the seconds of wait that the service asks for, None without a number."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers.get(name, "")) * unit)
@@ -213,18 +215,18 @@ def _backoff_s(tried: int) -> float:
     return min(LONGEST_WAIT_S, 2.0 ** (tried - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests
 
 
-def _final(trouble: _Trouble, tried: int) -> ServiceError:
-    if trouble.kind != "again":
-        return ServiceError(trouble.kind, trouble.told)
-    kind = "rate_limit" if trouble.limited else "error"
-    return ServiceError(kind, f"{trouble.told} (asked {tried} times)")
+def _final(failure: _Failure, tried: int) -> ServiceError:
+    if failure.kind != "again":
+        return ServiceError(failure.kind, failure.message)
+    kind = "rate_limit" if failure.limited else "error"
+    return ServiceError(kind, f"{failure.message} (asked {tried} times)")
 
 
 def _message(error: Any) -> str:
     body = error.body if isinstance(error.body, dict) else {}
     inner = body.get("error")
-    told = inner.get("message") if isinstance(inner, dict) else None
-    return _line(told or error)
+    message = inner.get("message") if isinstance(inner, dict) else None
+    return _line(message or error)
 
 
 def _line(what: object) -> str:
@@ -232,12 +234,12 @@ def _line(what: object) -> str:
 
 
 def _sendable(block: dict[str, Any]) -> dict[str, Any]:
-    """Return a block as it may be sent back: the SDK adds fields that only answers have."""
+    """Return a block without the fields that only answers have."""
     return {key: value for key, value in block.items() if value is not None and key not in ("parsed_output", "caller")}
 
 
 def _answerable(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the blocks, each call with what its answer and the next request need: a name, an object, its own id."""
+    """Return the blocks, each call with a name, an object as input and an id of its own."""
     found: dict[str, dict[str, Any]] = {}
     for at, block in enumerate(map(_spelled, blocks)):
         key, given = block.get("id"), block.get("input")
@@ -251,7 +253,7 @@ def _answerable(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _spelled(block: dict[str, Any]) -> dict[str, Any]:
-    """Return a block as JSON that any service takes: no NaN, no half characters."""
+    """Return a block as JSON that any service accepts: no NaN, no lone surrogates."""
     data = json.dumps(block, ensure_ascii=False, default=str).encode("utf-8", "replace")
     plain: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)
     return plain
@@ -267,6 +269,6 @@ def _usage(usage: Any) -> dict[str, int]:
     return {kind: _count(getattr(usage, name, 0)) for kind, name in names.items()}
 
 
-def _count(told: object) -> int:
-    """Return a number of tokens; 0 for what is none, or would give some back."""
-    return int(told) if isinstance(told, int | float) and 0 < told < MOST_COUNT else 0
+def _count(value: object) -> int:
+    """Return a number of tokens, 0 for anything else."""
+    return int(value) if isinstance(value, int | float) and 0 < value < MOST_COUNT else 0

@@ -1,17 +1,16 @@
-"""The shell of an agent: a fresh one for each command, dead with all it started when the command ends."""
+"""The shell of an agent: a fresh one for each command, ended with all its children."""
 
 from __future__ import annotations
 
 import os
-import time
 
+from executor.guard.orphans import end_orphans
 from executor.runners.agent.tools import ToolResult
 from executor.system import files, process, procfs
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
-from executor.system.signals import signal_one
 from executor.system.text import clean_control
 
 if TYPE_CHECKING:
@@ -25,28 +24,27 @@ if TYPE_CHECKING:
     Wrap = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 SHOWN = 8000  # characters of each end
-WINDOW = 256 * 1024  # bytes of each end that are looked at
+WINDOW = 256 * 1024  # bytes of each end that are read
 MOST_OUTPUT = 64 * 1024**2
-ORPHANS_S = 5.0
 WANTED = 'bash takes {"command": "..."}: a text, not empty, without NUL characters'
-# The lock of the run (run_lock.FD) is no command's: it could be let go, and its file written.
+# The lock of the run (run_lock.FD) is closed: a command could release it, or write to its file.
 START = 'exec 29>&-; cd -- "$0" && exec /bin/bash --norc --noprofile -o pipefail -c "$1"'
 OF_OTHERS = ("ANTHROPIC_", "CLAUDE")
-# What leads to keys that are no variable's value: agents of ssh and gpg, a file that each shell reads.
+# Variables that lead to keys: agents of ssh and gpg, a file that each shell reads.
 LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
 QUIET = {
     "PAGER": "cat",
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
     "PIP_PROGRESS_BAR": "off",
-    "TQDM_MININTERVAL": "10",  # not TQDM_DISABLE: scripts read what a bar has counted
+    "TQDM_MININTERVAL": "10",  # not TQDM_DISABLE: scripts read the count of a bar
 }
 
 
 def environment(
     environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: NamedSecrets = NOBODY
 ) -> dict[str, str]:
-    """Return what an agent's shell is given: no secret but those in `names`, nothing that is the agent's own."""
+    """Return the environment of an agent's shell: no secrets but `names`, no variables of the agent itself."""
     allowed = tuple(names)
     plain = {
         name: value
@@ -57,13 +55,13 @@ def environment(
 
 
 class Shell:
-    """Runs the commands of an agent one by one, and answers with what they said.
+    """Runs the commands of an agent one by one and returns their output.
 
-    `token` is the run's DO_TASKS_RUN; each command bears `TOKEN/bash.N`. Output over 4 KiB is whole, masked, in
-    `bash.N.log` of `folder`, which must be no place that a command may write to. `wrap` holds a command in.
+    `token` is the run's DO_TASKS_RUN; each command has `TOKEN/bash.N`. Output over 4 KiB is kept, masked, in
+    `bash.N.log` of `folder`, where no command may write. `wrap` returns the contained command line.
     """
 
-    def __init__(  # noqa: PLR0913 - what a shell is made of, all by name
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         *,
         root: str,
@@ -87,7 +85,7 @@ class Shell:
         procfs.adopt_orphans()
 
     def __call__(self, given: Mapping[str, Any], *, left_s: float) -> ToolResult:
-        """Run what the model sent; its answer for whatever that is. `left_s` is what the run has left."""
+        """Run the input of the model; any input gets a result. `left_s` are the seconds left of the run."""
         command = given.get("command") if isinstance(given, dict) else None
         if command is None and isinstance(given, dict) and given.get("restart") is True:
             return ToolResult("each command has a fresh shell: nothing to restart")
@@ -101,12 +99,12 @@ class Shell:
         self._count += 1
         before = procfs.children()
         try:
-            ended = self._tend(process.start(self._command(text, limit_s)))
+            ended = self._wait(process.start(self._command(text, limit_s)))
         except process.CannotStartError as error:
             hint = "a long text belongs in a file: write it with the editor, then run that"
             return ToolResult(f"{error}; {hint}", failed=True)
         finally:
-            _end_orphans(before)
+            end_orphans(before)
         return ToolResult(self._answer(ended), failed=ended.verdict != Verdict.PASSED)
 
     def _command(self, text: str, limit_s: float) -> process.Command:
@@ -122,26 +120,26 @@ class Shell:
             max_output=MOST_OUTPUT,
         )
 
-    def _tend(self, running: process.Running) -> Ended:
-        watch = ProcessLoop(self._interrupts)
-        watch.add(running)
+    def _wait(self, running: process.Running) -> Ended:
+        loop = ProcessLoop(self._interrupts)
+        loop.add(running)
         ended: list[Ended] = []
         try:
             while not ended:
-                ended = watch.turn()
+                ended = loop.turn()
         except BaseException:
-            watch.abandon()
+            loop.abandon()
             raise
         return ended[0]
 
     def _answer(self, ended: Ended) -> str:
-        said = self._output(ended)
-        how = _how(ended, silent=not said.strip())
-        between = "\n" if said and how and not said.endswith("\n") else ""
-        return f"{said}{between}{how}"
+        output = self._output(ended)
+        end = _last_line(ended, silent=not output.strip())
+        between = "\n" if output and end and not output.endswith("\n") else ""
+        return f"{output}{between}{end}"
 
     def _output(self, ended: Ended) -> str:
-        """Return both ends of what it said, masked before they are cut."""
+        """Return both ends of the output, masked before they are cut."""
         if not ended.output_file:
             return self._cut(ended.output, b"", len(ended.output), "")
         if self._masker:
@@ -155,22 +153,22 @@ class Shell:
             return self._cut(head, file.read(), size, ended.output_file)
 
     def _cut(self, head: bytes, tail: bytes, size: int, path: str) -> str:
-        """Return the text of an output, the middle left out when it is long; an empty tail: the head is all."""
+        """Return the text of an output without the middle of a long one; an empty tail: the head is all of it."""
         first = self._plain(head)
         if not tail and len(first) <= 2 * SHOWN:
             return first
         start, end = first[:SHOWN], (self._plain(tail) if tail else first)[-SHOWN:]
         left = max(0, size - len(start.encode()) - len(end.encode()))
-        where = f": all of it is in {self._shown(path)}" if path else ""
+        where = f": all of it is in {self._relative(path)}" if path else ""
         return f"{start}\n[... {left:,} of {size:,} bytes left out here{where} ...]\n{end}"
 
     def _plain(self, data: bytes) -> str:
-        """Return output as text: of a line that was overwritten what a terminal shows, no control characters."""
+        """Return output as text without control characters; of an overwritten line the last state."""
         lines = data.decode("utf-8", "replace").split("\n")
-        seen = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
-        return self._masker.mask(clean_control(seen))
+        visible = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+        return self._masker.mask(clean_control(visible))
 
-    def _shown(self, path: str) -> str:
+    def _relative(self, path: str) -> str:
         real = os.path.realpath(path)
         return os.path.relpath(real, self._root) if real.startswith(os.path.join(self._root, "")) else real
 
@@ -185,33 +183,13 @@ def _is_command(command: object) -> bool:
     return True
 
 
-def _how(ended: Ended, *, silent: bool) -> str:
-    """Return the last line of an answer, empty for a success that said something."""
-    took = f"{ended.duration_s:.1f} s"
+def _last_line(ended: Ended, *, silent: bool) -> str:
+    """Return the last line of a result, empty for a success with output."""
+    duration = f"{ended.duration_s:.1f} s"
     if ended.reason:
-        return f"[stopped: {ended.reason}; {took}]"
+        return f"[stopped: {ended.reason}; {duration}]"
     if ended.signal:
-        return f"[killed by signal {ended.signal}, {took}]"
+        return f"[killed by signal {ended.signal}, {duration}]"
     if ended.exit_code == 0 and not silent:
         return ""
-    return f"[{'no output, ' if silent else ''}exit {ended.exit_code}, {took}]"
-
-
-def _end_orphans(before: set[int] | None) -> None:
-    """Kill what came to us from a command that ended: a daemon that shed its group and its environment too."""
-    until = time.monotonic() + ORPHANS_S
-    while before is not None and time.monotonic() < until:
-        orphans = (procfs.children() or set()) - before
-        if not orphans:
-            return
-        for pid in orphans:
-            signal_one(pid, 9)
-            _reap(pid)
-        time.sleep(0.005)
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+    return f"[{'no output, ' if silent else ''}exit {ended.exit_code}, {duration}]"

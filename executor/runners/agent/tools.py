@@ -93,13 +93,15 @@ def claims_of(given: object, criteria: Iterable[str]) -> Claims:
     texts = list(criteria)
     if not isinstance(given, dict):
         return Claims(trouble='done takes {"criteria": {...}, "summary": "..."}')
-    said, summary = given.get("criteria", {}), given.get("summary", "")
-    if not isinstance(said, dict) or not isinstance(summary, str):
+    given_claims, summary = given.get("criteria", {}), given.get("summary", "")
+    if not isinstance(given_claims, dict) or not isinstance(summary, str):
         return Claims(trouble="criteria must be an object by criterion text, summary a text")
-    claims = {text: one for text, one in said.items() if isinstance(one, dict) and isinstance(one.get("met"), bool)}
-    broken = [text for text in said if text not in claims]
+    claims = {
+        text: one for text, one in given_claims.items() if isinstance(one, dict) and isinstance(one.get("met"), bool)
+    }
+    broken = [text for text in given_claims if text not in claims]
     unknown = [text for text in claims if text not in texts]
-    missing = [text for text in texts if text not in said]
+    missing = [text for text in texts if text not in given_claims]
     for trouble, named in (
         ('each criterion takes {"met": true or false, "evidence": "..."}, not so', broken),
         ("no criterion of the brief has this text", unknown),

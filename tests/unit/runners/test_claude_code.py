@@ -124,7 +124,7 @@ def test_a_path_without_the_program_gives_nothing(tmp_path) -> None:
 
 def judged(closed, code=0, *, number=0, verdict=None, reason="", stderr=""):
     end = Exit(code, signal=number)
-    return agent_result.judge(closed, end, verdict=verdict, reason=reason, stderr=stderr, output='{"x": 429}')
+    return agent_result.judge(closed, end, verdict=verdict, reason=reason, stderr=stderr)
 
 
 def test_a_good_last_word_and_exit_0_pass() -> None:

@@ -131,15 +131,6 @@ def test_control_characters_are_spelled_out(desk):
     assert desk("view", "a").text == "     1\tred\\x07\\u202e"
 
 
-def test_a_folder_that_is_readable_may_be_viewed_not_written(tmp_path):
-    desk = Desk(tmp_path / "project", readable=(str(tmp_path / "skills"),))
-    (tmp_path / "skills").mkdir()
-    (tmp_path / "skills" / "a").write_text("one\n")
-    assert desk("view", tmp_path / "skills" / "a").text == "     1\tone"
-    assert desk("create", tmp_path / "skills" / "a", file_text="two").failed
-    assert (tmp_path / "skills" / "a").read_text() == "one\n"
-
-
 # Write
 
 

@@ -1,4 +1,4 @@
-"""What judges a step that an agent outside works on: remembered at its brief, compared before anything runs."""
+"""Changes of the judges since the brief of a step, found before anything runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 
 from executor.checks import evidence
 from executor.errors import PersonWantedError
-from executor.guard import brief_memory, protect
-from executor.guard.agent import globs_of, startup_of
-from executor.guard.restore import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
+from executor.guard import brief_snapshot, protect
+from executor.guard.agent_baseline import globs_of, startup_of
+from executor.guard.file_state import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
 from executor.plan.parts import changed_parts, parts_of
 from executor.plan.spec import spec_md
 from executor.store import caches, log_files, log_reader
@@ -23,8 +23,8 @@ from executor.system.text import spelled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from executor.guard.brief_memory import Kept, Remembered
-    from executor.guard.restore import Change
+    from executor.guard.brief_snapshot import BriefState, StoredBrief
+    from executor.guard.file_state import Change
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
     from executor.store.context import RunContext
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Shown = tuple[str, ...]
 
 STEP = re.compile(r"(?:: |of )step (\d{1,9})")
-PART = 16  # hex digits that tell a part from what it was
+PART = 16  # hex digits of the digest of a part
 NO_BOX: Shown = ()
 MOST_TOLD = 20
 MOST_NAMED = 3
@@ -44,7 +44,7 @@ PUT_BACK = (
     " and gives the same command again;"
 )
 HOW = {ADDED: "is new", CHANGED: "changed", MODE: "has another mode", REMOVED: "is gone", REPLACED: "was replaced"}
-# The state of a box that a line of the log accounts for; of SpecMarked its status says it.
+# The state of a box that an event explains; for SpecMarked its status does.
 STATES = {
     "StepPassed": "x",
     "SpecTicked": "x",
@@ -59,8 +59,8 @@ STATES = {
 MARKED = {"started": "~", "passed": "x"}
 
 
-class Found(Record):
-    """What changed since the brief of a step: `changes` in words, `unknown` when nobody can tell."""
+class BriefChanges(Record):
+    """The changes since the brief of a step in words; `unknown` is the reason why they cannot be found."""
 
     step: int
     task_id: str
@@ -69,32 +69,32 @@ class Found(Record):
 
 
 def distrust_caches(root: str) -> None:
-    """Throw away what an agent outside may have written for us to read, while a brief is out or was."""
-    if brief_memory.is_kept(root):
+    """Delete the caches that an agent may have written while a brief is or was out."""
+    if brief_snapshot.is_kept(root):
         caches.drop(root)
 
 
 def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
-    """Return the steps that were given a brief and have not passed since: what judges them is remembered."""
+    """Return the steps that were given a brief and have not passed since."""
     return {number: state for number, state in sorted(states.items()) if state.judges}
 
 
 def remember(context: RunContext, task: Task) -> str:
-    """Remember what judges the plan now, unless an earlier brief did; return the reference for the log."""
+    """Write the state of the judges, unless an earlier brief did; return the reference for the log."""
     known = next((state.judges for state in briefed(context.states).values()), "")
     return known or renew(context, task)
 
 
 def renew(context: RunContext, task: Task) -> str:
-    """Remember what judges the plan now, in place of what was; return the reference for the log.
+    """Write the state of the judges in place of an earlier one; return the reference for the log.
 
-    What the step of this task is to make, it may make, be it a file that judging programs start with.
+    The files that the step of this task is to make are left out.
     """
     definitions = context.relative(context.project.definitions)
-    before = [brief_memory.ident_of(state.judges) for state in briefed(context.states).values()]
-    brief_memory.forget(context.root, *before)
-    what = brief_memory.Remembered(definitions, _parts(context.plan), _boxes(context))
-    reference, trouble = brief_memory.keep(context.root, what, globs_of(context), startup_of(context, task))
+    before = [brief_snapshot.ident_of(state.judges) for state in briefed(context.states).values()]
+    brief_snapshot.forget(context.root, *before)
+    what = brief_snapshot.BriefState(definitions, _parts(context.plan), _boxes(context))
+    reference, trouble = brief_snapshot.write(context.root, what, globs_of(context), startup_of(context, task))
     if trouble:
         context.journal.write(
             WarningRaised(message=f"what judges the step is remembered in .do-tasks alone: {trouble}")
@@ -103,16 +103,16 @@ def renew(context: RunContext, task: Task) -> str:
 
 
 def refuse_changed(context: RunContext) -> None:
-    """Raise PersonWantedError when what judges a step changed since its brief, or when nobody can tell."""
+    """Raise PersonWantedError when a judge changed since the brief of a step, or when that is unknown."""
     found = changed(context)
     if found is None:
         return
     _log_once(context, found)
-    raise PersonWantedError(told(found))
+    raise PersonWantedError(message(found))
 
 
 def changed_meanwhile(context: RunContext) -> str:
-    """Return in one line that what judges changed while a brief is out; a job's plan is that of its start anyway."""
+    """Return in one line that judges changed while a brief is out, else empty; the plan is not compared."""
     found = _compared(context, None)
     if found is None:
         return ""
@@ -121,33 +121,33 @@ def changed_meanwhile(context: RunContext) -> str:
     return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
 
 
-def changed(context: RunContext) -> Found | None:
-    """Return what changed since the first brief that is out, None when nothing did, or none is."""
+def changed(context: RunContext) -> BriefChanges | None:
+    """Return the changes since the first brief that is out, None without changes or briefs."""
     return _compared(context, _parts(context.plan))
 
 
-def _compared(context: RunContext, parts: Mapping[str, str] | None) -> Found | None:
-    """Return what changed; of the plan, when its parts are given."""
+def _compared(context: RunContext, parts: Mapping[str, str] | None) -> BriefChanges | None:
+    """Return the changes; those of the plan when its parts are given."""
     out = briefed(context.states)
-    kept = {number: brief_memory.read(context.root, state.judges) for number, state in out.items()}
+    kept = {number: brief_snapshot.read(context.root, state.judges) for number, state in out.items()}
     lost = next((number for number, one in kept.items() if one.what is None), 0)
     first = lost or next(iter(out), next(iter(context.plan.numbers), 0))
     task_id = out[first].task_id if first in out else ""
     if lost:
-        return Found(first, task_id, unknown=kept[lost].why)
-    if _strange(context, {brief_memory.ident_of(state.judges) for state in out.values()}):
-        return Found(first, task_id, unknown=UNLOGGED)
+        return BriefChanges(first, task_id, unknown=kept[lost].why)
+    if _unlogged(context, {brief_snapshot.ident_of(state.judges) for state in out.values()}):
+        return BriefChanges(first, task_id, unknown=UNLOGGED)
     changes = (*_of_log(context), *_of_evidence(context, out), *_of_judges(context, kept, parts))
-    return Found(first, task_id, tuple(dict.fromkeys(changes))) if changes else None
+    return BriefChanges(first, task_id, tuple(dict.fromkeys(changes))) if changes else None
 
 
 def _of_log(context: RunContext) -> Iterator[str]:
-    """Yield what is wrong with the log, also where it says that no brief is out any more."""
-    for ident in brief_memory.kept(context.root):
-        yield from (f"{LOG_NAME}: {one}" for one in brief_memory.log_changes(context.root, ident))
+    """Yield the changes of the log, also when it has no brief any more."""
+    for ident in brief_snapshot.idents(context.root):
+        yield from (f"{LOG_NAME}: {one}" for one in brief_snapshot.log_changes(context.root, ident))
 
 
-def _of_judges(context: RunContext, kept: Mapping[int, Kept], parts: Mapping[str, str] | None) -> Iterator[str]:
+def _of_judges(context: RunContext, kept: Mapping[int, StoredBrief], parts: Mapping[str, str] | None) -> Iterator[str]:
     for one in {one.reference: one for one in kept.values()}.values():
         if one.what:
             names = changed_parts(one.what.parts, parts, briefed=set(kept)) if parts is not None else []
@@ -157,17 +157,17 @@ def _of_judges(context: RunContext, kept: Mapping[int, Kept], parts: Mapping[str
 
 
 def _of_evidence(context: RunContext, out: Mapping[int, StepState]) -> Iterator[str]:
-    """Yield the records of what lay there before MAIN that are not as they were when a brief was given."""
+    """Yield the records of evidence before MAIN that changed since the brief."""
     for state in (one for one in out.values() if one.verdict == "waiting"):
         lines = log_reader.task_lines(context.root, state.task_id)
-        said = next((str(line.get("before") or "") for line in lines if line.get("event") == BriefGiven.__name__), "")
+        before = next((str(line.get("before") or "") for line in lines if line.get("event") == BriefGiven.__name__), "")
         path = evidence.record(context.root, state.task_id, state.digest)
-        if said != digest_of_file(path):
+        if before != digest_of_file(path):
             yield f"{context.relative(path)}: changed; it says what lay there before MAIN"
 
 
 def digest_of_file(path: str) -> str:
-    """Return a short digest of a file of ours, empty when it cannot be read."""
+    """Return a short digest of a record, `?` when it cannot be read, empty when it is missing."""
     try:
         data = files.read(path)
     except OSError:
@@ -175,25 +175,25 @@ def digest_of_file(path: str) -> str:
     return files.digest(data)[:PART] if data else ""
 
 
-def steps_in(found: Found) -> set[int]:
-    """Return the steps that the changes name."""
+def steps_in(found: BriefChanges) -> set[int]:
+    """Return the numbers of the steps in the changes."""
     return {int(number) for one in found.changes for number in STEP.findall(one)}
 
 
-def _strange(context: RunContext, named: set[str]) -> list[str]:
-    """Return what is remembered of briefs that the log does not know."""
-    unnamed = [one for one in brief_memory.kept(context.root) if one not in named]
-    return [one for one in unnamed if not _is_in_log(context.root, one) and brief_memory.went_out(context.root, one)]
+def _unlogged(context: RunContext, named: set[str]) -> list[str]:
+    """Return the idents of briefs that the log does not have."""
+    unnamed = [one for one in brief_snapshot.idents(context.root) if one not in named]
+    return [one for one in unnamed if not _is_in_log(context.root, one) and brief_snapshot.was_given(context.root, one)]
 
 
 def forget_settled(context: RunContext) -> None:
-    """Forget what was remembered when every step that had a brief has passed, or a person has seen to it."""
-    if not briefed(context.states) and brief_memory.is_kept(context.root) and changed(context) is None:
-        brief_memory.forget(context.root)
+    """Delete the states when no step needs them: each passed, or a person accepted its changes."""
+    if not briefed(context.states) and brief_snapshot.is_kept(context.root) and changed(context) is None:
+        brief_snapshot.forget(context.root)
 
 
-def told(found: Found) -> str:
-    """Return what is wrong, each change on a line, and the ways on."""
+def message(found: BriefChanges) -> str:
+    """Return the message for a person: each change on a line, then the next commands."""
     accept = f"in a terminal of their own a person accepts it: do-tasks accept {found.step}"
     if found.unknown:
         return (
@@ -212,8 +212,8 @@ def told(found: Found) -> str:
     )
 
 
-def _log_once(context: RunContext, found: Found) -> None:
-    """Log what was found, once for the same."""
+def _log_once(context: RunContext, found: BriefChanges) -> None:
+    """Log the changes, once for the same ones."""
     changes = found.changes or (found.unknown,)
     lines = log_reader.task_lines(context.root, found.task_id) if found.task_id else []
     last = next((line.get("changes") for line in reversed(lines) if line.get("event") == JudgesChanged.__name__), None)
@@ -221,7 +221,7 @@ def _log_once(context: RunContext, found: Found) -> None:
         context.journal.write(JudgesChanged(changes=changes), task_id=found.task_id, step=found.step)
 
 
-def _of_plan(context: RunContext, was: Remembered, names: list[str]) -> Iterator[str]:
+def _of_plan(context: RunContext, was: BriefState, names: list[str]) -> Iterator[str]:
     definitions = context.relative(context.project.definitions)
     if was.definitions != definitions:
         yield f"{definitions}: the plan is read from here now, it was {was.definitions}"
@@ -229,7 +229,7 @@ def _of_plan(context: RunContext, was: Remembered, names: list[str]) -> Iterator
 
 
 def _of_files(context: RunContext, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
-    """Yield what became of the protected files; of SPEC.md and definitions the text alone is compared elsewhere."""
+    """Yield the changes of protected files; the texts of SPEC.md and definitions are compared elsewhere."""
     real_spec = os.path.relpath(os.path.realpath(context.project.spec), os.path.realpath(context.root))
     for one in protect.changes(context.root, folder):
         if one.path.startswith(LOG_NAME):
@@ -243,8 +243,8 @@ def _in_words(one: Change) -> str:
     return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {HOW.get(one.kind, one.kind)}"
 
 
-def _of_boxes(context: RunContext, was: Remembered) -> Iterator[str]:
-    """Yield the boxes that are not as they were and that no line of the log since then accounts for."""
+def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
+    """Yield the boxes that changed without a line of the log that explains it."""
     now = _boxes(context)
     numbers = [number for number in sorted({*was.boxes, *now}) if was.boxes.get(number) != now.get(number)]
     explained = _explained(context.root, was.log_bytes) if numbers else {}
@@ -262,7 +262,7 @@ def _box_in_words(shown: Shown | None) -> str:
 
 
 def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
-    """Return the states of boxes that the log behind so many bytes accounts for, with the task, by step."""
+    """Return the states of boxes, with the task, that the log after these bytes explains, by step."""
     found: dict[int, set[tuple[str, str]]] = {}
     for line in filter(None, map(log_reader.parse, log_files.lines_behind(root, log_bytes))):
         event, step = line.get("event"), line.get("step")

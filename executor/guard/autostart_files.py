@@ -1,4 +1,4 @@
-"""Files of a project that other programs run or obey unasked: none that an agent made may stand there."""
+"""Autostart files of a project: other programs run or obey them unasked, so an agent may not add any."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import os
 import re
 import stat
 
+from executor.guard.file_state import ancestors, entries_in, is_within_any, joined, walk
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Git, editors, agents and shells look for these by themselves, and run what they say.
+    from executor.guard.file_state import Entries
+
+# Git, editors, agents and shells read these by themselves and run the commands in them.
 ENVIRONMENTS = (".venv", "venv")
 PACKAGES = "node_modules"
 FOLDERS = (".git", ".claude", ".vscode", ".idea", ".cursor", ".codex", ".gemini", ".zed", ".devcontainer", ".agents")
@@ -24,7 +27,7 @@ FILES = (
     *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".inputrc"),
     *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".gdbinit", ".lldbinit"),
 )
-# Inside a repository: they say where git finds the settings that it obeys.
+# Inside a repository: they name the settings that git obeys.
 OF_GIT = ("commondir", "config", "config.worktree", "hooks")
 ANYWHERE = frozenset((*FOLDERS, *FILES))
 AT_ROOT = frozenset((*ANYWHERE, *ENVIRONMENTS))
@@ -41,13 +44,13 @@ SKIPPED = frozenset(
     ("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox", "site-packages", "dist-packages")
 )
 RECORD = "placeholders.json"
-MOST = 20_000  # entries of a project that are looked at
+MOST = 20_000  # entries of a project
 LEVELS = 40
-MOST_PLAIN = 1000  # of one folder: files whose names say nothing
+MOST_PLAIN = 1000  # other files of one folder
 
 
-class Survey(Record):
-    """What a walk over a project found, as paths relative to it; `is_cut` when it did not look at all of it."""
+class StartScan(Record):
+    """The result of a scan, as paths relative to the project; `is_cut` when the project was too large for it."""
 
     starts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -56,12 +59,12 @@ class Survey(Record):
     environments: tuple[str, ...] = ()
 
 
-def survey(root: str, *, most: int = MOST) -> Survey:
-    """Return the start files, the `.env` files and the sockets of a project, of so many entries."""
+def scan(root: str, *, most: int = MOST) -> StartScan:
+    """Return the autostart files, `.env` files, sockets and environments among the first `most` entries."""
     starts, secrets, sockets, homes, count = [], [], [], [], 0
-    for count, (path, entry, names) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is asked afterwards
+    for count, (path, entry, beside) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is read afterwards
         level = path.count("/")
-        if entry.name in (AT_ROOT if not level else ANYWHERE) or _is_bare(entry.name, names):
+        if entry.name in (AT_ROOT if not level else ANYWHERE) or _is_bare(entry.name, beside):
             starts.append(path)
         elif entry.name == "pyvenv.cfg" and level:
             homes.append(os.path.dirname(path))
@@ -76,7 +79,7 @@ def survey(root: str, *, most: int = MOST) -> Survey:
         if entry.name == ".envrc" and entry.is_file():
             secrets.append(path)
     found = (tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)))
-    return Survey(*found, is_cut=count >= most, environments=tuple(homes))
+    return StartScan(*found, is_cut=count >= most, environments=tuple(homes))
 
 
 def _is_environment(name: str) -> bool:
@@ -86,53 +89,44 @@ def _is_environment(name: str) -> bool:
 
 
 def environment_files(folder: str) -> tuple[str, ...]:
-    """Return the names of the `.env` files right in a folder."""
-    return tuple(one.name for one in _entries(folder) if _is_environment(one.name) and one.is_file())
+    """Return the names of the `.env` files in a folder, not below."""
+    return tuple(sorted(one.name for one in entries_in(folder) if _is_environment(one.name) and one.is_file()))
 
 
 def _is_bare(name: str, names: frozenset[str]) -> bool:
-    """Return True for HEAD of a folder that git takes for a repository without one of its own."""
+    """Return True for HEAD of a bare repository."""
     return name == "HEAD" and {"objects", "refs"} <= names
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False) or entry.is_symlink()
+    return _is_folder(entry) or entry.is_file(follow_symlinks=False) or entry.is_symlink()
 
 
 def _walk(root: str, most: int) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
     """Yield each entry with its path and the names beside it, the nearest to the root first."""
-    folders, seen = [""], 0
-    for folder in folders:
-        entries = _entries(os.path.join(root, folder))
-        names = frozenset(entry.name for entry in entries)
-        for entry in _told(entries):
-            seen += 1
-            if seen > most:
-                return
-            path = f"{folder}{entry.name}"
-            yield path, entry, names
-            if _is_entered(entry, path):
-                folders.append(f"{path}/")
+    left = most
+    for folder, found in walk(root, _is_entered):
+        beside = frozenset(entry.name for entry in found)
+        for entry in _sorted(found)[:left]:
+            yield joined(folder, entry.name), entry, beside
+            left -= 1
+        if left <= 0:
+            return
 
 
-def _is_entered(entry: os.DirEntry[str], path: str) -> bool:
-    return entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED and path.count("/") < LEVELS - 1
+def _is_entered(path: str, entry: os.DirEntry[str]) -> bool:
+    return entry.name not in SKIPPED and path.count("/") < LEVELS - 1
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return []
+def _sorted(found: Entries) -> Entries:
+    """Return the entries of a folder, those that matter first, without most of the plain files."""
+    ordered = sorted(found, key=lambda one: (not _matters(one.name), not _is_folder(one), one.name))
+    first = next((at for at, one in enumerate(ordered) if not _matters(one.name) and not _is_folder(one)), len(ordered))
+    return ordered[: first + MOST_PLAIN]
 
 
-def _told(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder that tell, names that matter first: thousands of plain files hide no other."""
-    matter = [entry for entry in entries if _matters(entry.name)]
-    folders = [entry for entry in entries if not _matters(entry.name) and entry.is_dir(follow_symlinks=False)]
-    known = {entry.name for entry in (*matter, *folders)}
-    return [*matter, *folders, *[entry for entry in entries if entry.name not in known][:MOST_PLAIN]]
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
 
 
 def _matters(name: str) -> bool:
@@ -140,17 +134,17 @@ def _matters(name: str) -> bool:
 
 
 def links(root: str, paths: Iterable[str]) -> dict[str, str]:
-    """Return where those of these that are links lead: who replaces one replaces what stands behind it."""
+    """Return the targets of those paths that are links: a link that is replaced replaces its target."""
     return {path: os.readlink(os.path.join(root, path)) for path in paths if os.path.islink(os.path.join(root, path))}
 
 
 # Placeholders
 
 
-def make_way(root: str, names: Iterable[str]) -> None:
-    """Put an empty folder where none of these is yet, so that a mount can hold the place; `clear` takes them away."""
+def make_placeholders(root: str, paths: Iterable[str]) -> None:
+    """Make an empty folder at each missing path, for a mount to cover; `clear_placeholders` removes them."""
     made = list(_recorded(root))
-    for name in (part for one in names for part in _parts(one)):
+    for name in (part for one in paths for part in (*ancestors(one), one) if part):
         path = os.path.join(root, name)
         if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
             made.append(name)
@@ -158,46 +152,40 @@ def make_way(root: str, names: Iterable[str]) -> None:
             os.mkdir(path)
 
 
-def _parts(name: str) -> list[str]:
-    """Return a path with those above it, the first first."""
-    names = name.split("/")
-    return ["/".join(names[: at + 1]) for at in range(len(names))]
-
-
-def clear(root: str) -> None:
-    """Take away the placeholders that are still empty."""
+def clear_placeholders(root: str) -> None:
+    """Remove the placeholders that are still empty."""
     for name in reversed(_recorded(root)):
         try:
             os.rmdir(os.path.join(root, name))
-        except OSError:  # somebody has put something there, or has taken it away
+        except OSError:  # it is not empty, or gone
             continue
     if os.path.lexists(record := os.path.join(root, files.STATE_FOLDER, RECORD)):
         os.unlink(record)
 
 
 def _recorded(root: str) -> tuple[str, ...]:
-    names = safe_open.record(os.path.join(root, files.STATE_FOLDER, RECORD)).get("made")
-    plain = (str(name) for name in names) if isinstance(names, list) else ()
+    made = safe_open.record(os.path.join(root, files.STATE_FOLDER, RECORD)).get("made")
+    plain = (str(name) for name in made) if isinstance(made, list) else ()
     return tuple(name for name in plain if not name.startswith("/") and ".." not in name.split("/"))
 
 
-def _record(root: str, names: list[str]) -> None:
-    body = json.dumps({"made": names}).encode("utf-8", "surrogateescape")
+def _record(root: str, made: list[str]) -> None:
+    body = json.dumps({"made": made}).encode("utf-8", "surrogateescape")
     files.replace(os.path.join(root, files.STATE_FOLDER, RECORD), body)
 
 
-# What appeared
+# New files
 
 
 def appeared(
     root: str, before: Iterable[str], *, allowed: Iterable[str] = (), changed_since_ns: int = 0
 ) -> tuple[str, ...]:
-    """Return the start files that were not there before; of a folder with what is in it, the folder alone.
+    """Return the autostart files that are new; of a new folder the folder alone.
 
-    Where the look before did not see all, only what changed since then counts: `changed_since_ns`.
+    Where the scan before was cut, only files that changed since then count: `changed_since_ns`.
     """
-    known, ours = set(before), (*_recorded(root), *allowed)
-    new = [path for path in survey(root).starts if path not in known and not _is_in(path, ours)]
+    known, ignored = set(before), (*_recorded(root), *allowed)
+    new = [path for path in scan(root).starts if path not in known and not is_within_any(path, ignored)]
     new = [path for path in new if _changed_ns(os.path.join(root, path)) >= changed_since_ns]
     return tuple(path for path in new if not any(path.startswith(f"{other}/") for other in new))
 
@@ -205,23 +193,17 @@ def appeared(
 def _changed_ns(path: str) -> int:
     try:
         return os.lstat(path).st_ctime_ns
-    except OSError:  # it is gone by now
+    except OSError:  # it is gone
         return -1
 
 
 def start_of(path: str) -> str:
-    """Return the start file or folder that a path is, or is in; empty when it is in none."""
-    names = path.split("/")
-    at = next((at for at, name in enumerate(names, 1) if name in ANYWHERE), 0)
-    return "/".join(names[:at])
-
-
-def _is_in(path: str, folders: Iterable[str]) -> bool:
-    return any(path == one or path.startswith(f"{one}/") for one in folders)
+    """Return the autostart file or folder that a path is, or is in; empty when it is in none."""
+    return next((one for one in (*ancestors(path), path) if one.rpartition("/")[2] in ANYWHERE), "")
 
 
 def put_aside(root: str, paths: Iterable[str], folder: str) -> tuple[str, ...]:
-    """Move these into a folder of a run; return those that are gone from their place."""
+    """Move these into a folder of a run; return those that were moved."""
     moved = []
     for path in paths:
         place = os.path.join(files.private_folder(folder), path.replace("/", "%"))

@@ -1,4 +1,4 @@
-"""Parts of a file with several readers: what of it a judging program reads, the rest being anybody's."""
+"""The parts of a configuration file with several readers that a judging program reads."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def has_parts(path: str) -> bool:
 
 
 def part_of(path: str, data: bytes, sections: Iterable[str]) -> str:
-    """Return what of a file judges, in one spelling; empty when nothing does. One that cannot be read counts whole."""
+    """Return the part of a file that judges, in one spelling, empty for none; a broken file counts whole."""
     reader = _reader(path)
     if reader is None:
         return repr(data)
     try:
-        told = reader(data.decode("utf-8-sig"), tuple(sections))
+        part = reader(data.decode("utf-8-sig"), tuple(sections))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return repr(data)
-    return repr(told) if told else ""
+    return repr(part) if part else ""
 
 
 def _reader(path: str) -> Callable[[str, tuple[str, ...]], object] | None:
@@ -70,19 +70,19 @@ def _of_entry_points(text: str, _: tuple[str, ...]) -> object:
 def _readings(text: str) -> Iterator[tuple[set[str], str]]:
     """Yield each line with the sections that it may be in.
 
-    For some programs an indented line goes on with the one before, whatever it looks like; some take what stands
-    between the outermost brackets, and overlook what follows.
+    For some programs an indented line continues the one before, whatever it looks like; some take the text between the
+    outermost brackets and ignore the rest.
     """
     plain, outer = "", ""
     for line in text.splitlines():
-        said = line.strip()
-        if not said or said.startswith(("#", ";")):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(("#", ";")):
             continue
-        match = _SECTION.match(said)
+        match = _SECTION.match(stripped)
         plain = match[1] if match else plain
-        if said.startswith("[") and "]" in said and not line[0].isspace():
-            outer = said[: said.rindex("]")].strip("[] ")
-        yield {plain, outer}, said
+        if stripped.startswith("[") and "]" in stripped and not line[0].isspace():
+            outer = stripped[: stripped.rindex("]")].strip("[] ")
+        yield {plain, outer}, stripped
 
 
 def _of_package(text: str, _: tuple[str, ...]) -> object:
@@ -114,7 +114,7 @@ def _settings(text: str) -> Iterator[str]:
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (section, line) of an INI file, without what is empty or a comment; a section's own line too."""
+    """Yield (section, line) of an INI file, without empty lines and comments, with the lines of sections."""
     section = ""
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith(("#", ";")):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from executor.guard import judge_files
-from executor.guard.judge_files import NODES, PYTESTS
+from executor.guard import judge_programs
+from executor.guard.file_state import ancestors
+from executor.guard.judge_programs import NODES, PYTESTS
 from executor.guard.make_targets import included
 from executor.store.imports import kind_of, named_in_words
 from executor.store.sources import FOREIGN, behind
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from executor.guard.judge_files import Tool
+    from executor.guard.judge_programs import Tool
     from executor.store.sources import Sources
 
     Texts = dict[str, str]
@@ -26,7 +27,7 @@ MOST_TEXT = 1 << 18  # bytes of a script that is read for the programs in it
 MOST_FOLDERS = 50
 ASKED = (("pre_flight",), ("post_validation",), ("main", "quality_check"), ("main", "success_criteria"))
 CODE_KINDS = frozenset(("python_import", "call"))
-# Files that name further programs, with the words of those that read them.
+# Files that name further programs, with the words of their readers.
 STEERING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("GNUmakefile", "makefile", "Makefile"), frozenset(("make", "gmake"))),
     **dict.fromkeys(("justfile", "Justfile", ".justfile"), frozenset(("just",))),
@@ -38,7 +39,7 @@ STEERING: Mapping[str, frozenset[str]] = {
 }
 _WORD = re.compile(r"[^\s'\"`;&|()<>$={}\[\],]+")
 _FOLDER = re.compile(r"(?:\bcd|\bpushd|\s-C|--directory|--prefix|--project|--cwd|--rootdir)[= ]\s*['\"]?([\w./-]+)")
-# What a shell is given to run, whatever its name ends in.
+# The script that a shell is given, whatever its suffix.
 _GIVEN = re.compile(r"(?:^|[\s;&|(/])(?:(?:ba|da|z|k)?sh|source|\.)(?:\s+-\w+)*\s+([\w./~-]+)")
 _FROM_HERE = re.compile(r"\bpython[\d.]*\b[^|;&\n]*\s-(?:m|c|(?=[\s\"';)<]|$))|<<")
 _QUOTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
@@ -46,10 +47,10 @@ _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
 
 
 class Reach(Record):
-    """What checks lead to: the words in them and in their scripts, those files, the folders where they start.
+    """The words in checks and their scripts, those files, and the folders where they start.
 
-    `direct` are the Python files that are started by name, `here` is True when Python looks for modules where it is
-    started, `python` when it runs at all.
+    `direct` are the Python files that are started by name; `here` is True when Python looks for modules in the folder
+    where it is started, `python` when it runs at all.
     """
 
     words: frozenset[str] = frozenset()
@@ -62,12 +63,12 @@ class Reach(Record):
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """The programs that are started, as far as words tell."""
-        return judge_files.tools_in(self.words)
+        """The programs that the words name."""
+        return judge_programs.tools_in(self.words)
 
 
 def commands_of(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the checks and criteria of a step, as it is written, run: commands, and modules that are imported."""
+    """Yield the commands and imported modules of the checks and criteria of a step."""
     for path in ASKED:
         at: Any = data
         for key in path:
@@ -86,28 +87,28 @@ def _asked(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
-    """Return what these commands lead to in a project, from file to file."""
+    """Return the reach of these commands in a project, from file to file."""
     asked = "\n".join(commands)
     asked = "\n".join((asked, *_moved(root, asked)))
     texts = _texts(root, [*_behind(root, asked, sources), *_programs(root, asked)])
     known = _words(asked, texts)
     texts |= _steering(root, known, _folders(root, asked), sources)
     known = _words(asked, texts)
-    said = "\n".join((asked, *(text for path, text in texts.items() if not path.endswith(".py"))))
+    started = "\n".join((asked, *(text for path, text in texts.items() if not path.endswith(".py"))))
     code = any(kind in asked for kind in CODE_KINDS)
     return Reach(
         words=known,
         files=tuple(texts),
         direct=_direct(root, asked, texts),
-        folders=_folders(root, said),
-        text=said,
-        here=code or bool(known & PYTESTS) or bool(_FROM_HERE.search(said)),
+        folders=_folders(root, started),
+        text=started,
+        here=code or bool(known & PYTESTS) or bool(_FROM_HERE.search(started)),
         python=code or bool(known & {"python", *PYTESTS}) or any(path.endswith(".py") for path in texts),
     )
 
 
 def _moved(root: str, asked: str) -> list[str]:
-    """Return the scripts that commands name from a folder that they go to first, as they are from the root."""
+    """Return the scripts that commands name after a change of folder, as paths from the root."""
     names = [name for name in named_in_words(asked) if not name.startswith("-m ")]
     paths = (os.path.join(folder, name) for folder in _folders(root, asked)[1:] for name in names)
     return [path for path in paths if os.path.isfile(os.path.join(root, path))]
@@ -118,7 +119,7 @@ def _behind(root: str, words: str, sources: Sources) -> list[str]:
 
 
 def _programs(root: str, asked: str) -> Iterator[str]:
-    """Yield the scripts that commands start by their path, whatever they are called."""
+    """Yield the scripts that commands start by path, with any suffix."""
     for word in dict.fromkeys(_WORD.findall(asked)):
         path = inside(root, word)
         if path and _is_script(root, path) and os.path.isfile(os.path.join(root, path)):
@@ -142,7 +143,7 @@ def _text(root: str, path: str) -> str:
 
 
 def _steering(root: str, known: frozenset[str], folders: Iterable[str], sources: Sources) -> Texts:
-    """Return the files that tell the programs which these words name what to run, with what that leads to."""
+    """Return the files that name the work of these programs, with the scripts in them."""
     names = [name for name, words in STEERING.items() if words & known]
     texts = _texts(root, (os.path.join(folder, name) for folder in folders for name in names))
     more = (inside(root, os.path.join(folder, name)) for name in included(texts.values()) for folder in folders)
@@ -151,14 +152,14 @@ def _steering(root: str, known: frozenset[str], folders: Iterable[str], sources:
 
 
 def _words(asked: str, texts: Mapping[str, str]) -> frozenset[str]:
-    """Return the words of commands and scripts; of Python what stands in quotes, and what is imported."""
-    said = [asked]
+    """Return the words of commands and scripts; of Python the quoted texts and the imported modules."""
+    found = [asked]
     for path, text in texts.items():
         if _is_python(path, text):
-            said += [*map("".join, _QUOTED.findall(text)), *_IMPORTED.findall(text)]
+            found += [*map("".join, _QUOTED.findall(text)), *_IMPORTED.findall(text)]
         else:
-            said.append(text)
-    return judge_files.words_of("\n".join(said))
+            found.append(text)
+    return judge_programs.words_of("\n".join(found))
 
 
 def _is_python(path: str, text: str) -> bool:
@@ -174,14 +175,13 @@ def _direct(root: str, asked: str, texts: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _folders(root: str, text: str) -> tuple[str, ...]:
-    """Return the folders of the project where commands start or look, with those above them."""
+    """Return the folders of the project that commands name, with those above them."""
     named = [*_FOLDER.findall(text), *(word for word in _WORD.findall(text) if "/" in word or word.isidentifier())]
     found = [""]
     for name in dict.fromkeys(named):
         path = inside(root, name)
         if path and not _is_foreign(path) and os.path.isdir(os.path.join(root, path)):
-            names = path.split("/")
-            found += ["/".join(names[:count]) for count in range(1, len(names) + 1)]
+            found += [*ancestors(path), path]
     return tuple(dict.fromkeys(found))[:MOST_FOLDERS]
 
 
@@ -190,7 +190,7 @@ def _is_foreign(path: str) -> bool:
 
 
 def inside(root: str, word: str) -> str:
-    """Return a path below the root as it is from there, empty for one that is elsewhere or is the root."""
+    """Return a path relative to the root, empty for the root itself and for one elsewhere."""
     path = os.path.normpath(os.path.join(root, os.path.expanduser(word)))
     below = path.removeprefix(os.path.join(root, ""))
     return below if below != path and len(below) < 4096 and "\0" not in below else ""

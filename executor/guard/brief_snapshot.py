@@ -1,4 +1,4 @@
-"""What judges the steps whose brief is out, as it was at the brief: kept in the project, and beside it outside."""
+"""The judges of briefed steps as they were at the brief: a copy in the project, and one outside."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ VERSION = 1
 BODY = "judges.json"
 WRITING_S = 0.002
 STATX_BTIME = 0x800
-# Events whose lines may not be taken away while a brief is out: what they say is counted.
+# Events whose lines must stay in the log while a brief is out: they are counted.
 KEPT_EVENTS = frozenset(("BriefGiven", "StepFailed", "JudgesAccepted", "StepReopened"))
-INSIDE = "inside"  # of a reference: no place outside could be written
+INSIDE = "inside"  # marks a reference without a copy outside
 
 
-class Remembered(Record):
-    """What was remembered. `parts` are digests by name, `boxes` what each step's line showed, by number.
+class BriefState(Record):
+    """The state at a brief: `parts` are digests by name, `boxes` the marks of each step's line, by number.
 
     `definitions` is the path of the plan, `log_bytes` how long the log was, rotated pieces included.
     """
@@ -40,19 +40,19 @@ class Remembered(Record):
     log_bytes: int = 0
 
 
-class Kept(Record):
-    """Where something is remembered, and why it cannot be told; `what` is None then."""
+class StoredBrief(Record):
+    """A state that was read: `what` is None when it cannot be trusted, `why` the reason."""
 
     reference: str
     folder: str
-    what: Remembered | None = None
+    what: BriefState | None = None
     why: str = ""
 
 
-def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) -> tuple[str, str]:
-    """Remember this, what the globs guard, and what judging programs start with.
+def write(root: str, what: BriefState, globs: tuple[str, ...], startup: Startup) -> tuple[str, str]:
+    """Write this state, with a snapshot of the files of the globs and of `startup`.
 
-    Returned are the reference for the log, and what the system refused to have written outside.
+    Return the reference for the log, and the system's error when nothing could be written outside, else empty.
     """
     ident = os.urandom(6).hex()
     outside = os.path.join(state_home.of_project(root), f"{ident}.json")
@@ -61,7 +61,7 @@ def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) 
     if not trouble:
         files.replace(os.path.join(folder, PLACE), os.fsencode(outside))
     log_witness.begin(root, ident)
-    time.sleep(WRITING_S)  # a supervisor that was about to write, before lines are noted, has written
+    time.sleep(WRITING_S)  # a supervisor that has not seen the witness yet ends its write
     snapshot.write(root, folder, globs, startup)
     body = _body(root, what, files.digest(files.read(os.path.join(folder, snapshot.MANIFEST))))
     trouble = trouble or _write_outside(outside, body)
@@ -70,80 +70,82 @@ def keep(root: str, what: Remembered, globs: tuple[str, ...], startup: Startup) 
     return f"{where}{ident}:{files.digest(body)[:32]}", trouble
 
 
-def read(root: str, reference: str) -> Kept:
-    """Return what a reference of the log names, compared with both copies of it."""
+def read(root: str, reference: str) -> StoredBrief:
+    """Return the state that a reference of the log names, after a comparison of both copies."""
     ident, digest = ident_of(reference), reference.rpartition(":")[2]
     if not (ident.isalnum() and ":" in reference):
-        return Kept(reference, "", why="its line in the log does not say what was remembered")
+        return StoredBrief(reference, "", why="its line in the log does not say what was remembered")
     folder = os.path.join(root, state_home.BRIEFS, ident)
     inside = _read(os.path.join(folder, BODY))
     outside = inside if reference.startswith(f"{INSIDE}:") else _outside(folder, ident)
     for name, body in (("in .do-tasks/briefs", inside), (f"in {state_home.folder()}", outside)):
         if not body:
-            return Kept(reference, folder, why=f"what was remembered {name} is gone")
+            return StoredBrief(reference, folder, why=f"what was remembered {name} is gone")
         if files.digest(body)[:32] != digest:
-            return Kept(reference, folder, why=f"what was remembered {name} is not as it was written")
+            return StoredBrief(reference, folder, why=f"what was remembered {name} is not as it was written")
     manifest = files.digest(_read(os.path.join(folder, snapshot.MANIFEST)))
-    said = safe_open.parsed(inside)
-    if manifest != said["files"]:
-        return Kept(reference, folder, why="what was remembered of the protected files is not as it was written")
-    boxes = {int(number): tuple(map(str, shown)) for number, shown in said["boxes"].items()}
-    return Kept(reference, folder, Remembered(said["definitions"], said["parts"], boxes, said["log_bytes"]))
+    fields = safe_open.parsed(inside)
+    if manifest != fields["files"]:
+        return StoredBrief(reference, folder, why="what was remembered of the protected files is not as it was written")
+    boxes = {int(number): tuple(map(str, shown)) for number, shown in fields["boxes"].items()}
+    return StoredBrief(
+        reference, folder, BriefState(fields["definitions"], fields["parts"], boxes, fields["log_bytes"])
+    )
 
 
-def kept(root: str) -> list[str]:
-    """Return the idents that are remembered for this project, here or outside."""
+def idents(root: str) -> list[str]:
+    """Return the idents of the states of this project, in it or outside."""
     return [*dict.fromkeys((*log_witness.idents(root), *_outside_of(root)))]
 
 
-def went_out(root: str, ident: str) -> bool:
-    """Return False for what was remembered when an executor died before the brief was given."""
+def was_given(root: str, ident: str) -> bool:
+    """Return False for a state of an executor that died before the brief was given."""
     paths = (state_home.path_of(f"{ident}.json.{log_witness.LINES}"), log_witness.place_of(root, ident))
     there = [path for path in paths if os.path.exists(path)]
     return not there or any("BriefGiven" in log_witness.noted(path).values() for path in there)
 
 
 def log_changes(root: str, ident: str) -> list[str]:
-    """Return what of the log is not as it was at a brief, or was written since by somebody else, in words."""
+    """Return the changes of the log since a brief that do-tasks did not write, in words."""
     folder = os.path.join(root, state_home.BRIEFS, ident)
-    said = _parsed(_outside(folder, ident) or _read(os.path.join(folder, BODY)))
-    size, digest = said.get("log_bytes"), said.get("log_digest")
+    fields = _parsed(_outside(folder, ident) or _read(os.path.join(folder, BODY)))
+    size, digest = fields.get("log_bytes"), fields.get("log_digest")
     if not isinstance(size, int) or not isinstance(digest, str):
         return ["what was remembered of it is gone"]
     if log_files.digest_before(root, size) != digest:
         return ["lines from before the brief changed"]
     noted = log_witness.noted(state_home.path_of(f"{ident}.json.{log_witness.LINES}"))
-    return [*_told_lines(root, size, noted or log_witness.noted(log_witness.place_of(root, ident)))]
+    return [*_line_changes(root, size, noted or log_witness.noted(log_witness.place_of(root, ident)))]
 
 
-def _told_lines(root: str, size: int, noted: Mapping[str, str]) -> Iterator[str]:
+def _line_changes(root: str, size: int, noted: Mapping[str, str]) -> Iterator[str]:
     missing = {digest for digest, event in noted.items() if event in KEPT_EVENTS}
     for line in log_files.lines_behind(root, size):
         digest = log_witness.digest_of(line)
         missing.discard(digest)
-        said = log_reader.parse(line) if digest not in noted else None
-        if said is not None:  # what is no object says nothing to anybody
-            yield f"a line that do-tasks did not write ({said.get('event')} of step {said.get('step')})"
+        event = log_reader.parse(line) if digest not in noted else None
+        if event is not None:  # a line that is no object is no event
+            yield f"a line that do-tasks did not write ({event.get('event')} of step {event.get('step')})"
     yield from (f"a line that do-tasks wrote is gone ({noted[digest]})" for digest in sorted(missing))
 
 
 def is_kept(root: str) -> bool:
-    """Return True when something may be remembered for this project, here or outside."""
+    """Return True when this project may have a state, in it or outside."""
     return os.path.lexists(os.path.join(root, state_home.BRIEFS)) or bool(_outside_of(root))
 
 
-def forget(root: str, *idents: str) -> None:
-    """Forget what is remembered for this project, and outside what these idents name."""
+def forget(root: str, *names: str) -> None:
+    """Delete the states of this project, and those outside with these names."""
     from shutil import rmtree
 
-    for ident in {*idents, *kept(root)}:
+    for ident in {*names, *idents(root)}:
         for kind in ("json", "givers", f"json.{log_witness.LINES}"):
             _unlink(state_home.path_of(f"{ident}.{kind}"))
     rmtree(os.path.join(root, state_home.BRIEFS), ignore_errors=True)
 
 
 def add_givers(reference: str, givers: Collection[str]) -> None:
-    """Remember outside to which processes a brief was given; where that cannot be written, the log alone has them."""
+    """Write outside which processes were given a brief; where that fails, only the log has them."""
     path = _givers_of(reference)
     known = _read(path)
     more = "".join(f"{one}\n" for one in givers if one.encode() not in known.split(b"\n"))
@@ -152,7 +154,7 @@ def add_givers(reference: str, givers: Collection[str]) -> None:
 
 
 def givers_of(reference: str) -> tuple[str, ...]:
-    """Return the processes that `add_givers` was told of."""
+    """Return the processes that `add_givers` wrote."""
     path = _givers_of(reference)
     return tuple(filter(None, _read(path).decode("utf-8", "replace").split("\n")))
 
@@ -163,31 +165,31 @@ def ident_of(reference: str) -> str:
 
 
 def _outside_of(root: str) -> list[str]:
-    """Return the idents outside that were written for this folder: this very one, not another made in its place."""
-    every = [(ident, said) for ident, said in _all_outside(root) if said.get("root") == os.path.realpath(root)]
-    here = (procfs.machine_id(), whereabouts_of(root)) if every else ("", "")
-    return [ident for ident, said in every if (said.get("machine"), said.get("place")) == here]
+    """Return the idents outside that belong to this folder, and not to another one made in its place."""
+    every = [(ident, one) for ident, one in _all_outside(root) if one.get("root") == os.path.realpath(root)]
+    here = (procfs.machine_id(), folder_identity(root)) if every else ("", "")
+    return [ident for ident, one in every if (one.get("machine"), one.get("place")) == here]
 
 
-def whereabouts_of(root: str) -> str:
-    """Return what tells a folder from one made in its place later: its inode, and the time of its birth if known."""
+def folder_identity(root: str) -> str:
+    """Return the inode of a folder and, if known, its time of birth: another one in its place differs."""
     import ctypes
 
-    told = ctypes.create_string_buffer(256)
+    result = ctypes.create_string_buffer(256)
     statx = getattr(ctypes.CDLL(None), "statx", None)
     born = b""
-    if statx and statx(-100, os.fsencode(root), 0, STATX_BTIME, told) == 0:
-        born = told.raw[80:96]  # struct statx: stx_btime
+    if statx and statx(-100, os.fsencode(root), 0, STATX_BTIME, result) == 0:
+        born = result.raw[80:96]  # struct statx: stx_btime
     return f"{os.stat(root).st_ino}:{born.hex()}"
 
 
-def _body(root: str, what: Remembered, manifest: str) -> bytes:
+def _body(root: str, what: BriefState, manifest: str) -> bytes:
     size = log_files.size_of(root)
-    said = {
+    fields = {
         "v": VERSION,
         "root": os.path.realpath(root),
         "machine": procfs.machine_id(),
-        "place": whereabouts_of(root),
+        "place": folder_identity(root),
         "definitions": what.definitions,
         "parts": what.parts,
         "boxes": {str(number): shown for number, shown in what.boxes.items()},
@@ -195,11 +197,11 @@ def _body(root: str, what: Remembered, manifest: str) -> bytes:
         "log_digest": log_files.digest_before(root, size),
         "files": manifest,
     }
-    return json.dumps(said, separators=(",", ":")).encode()
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def _write_outside(path: str, body: bytes) -> str:
-    """Write the copy; return what the system refused, empty when nothing."""
+    """Write the copy; return the error of the system, empty for none."""
     try:
         files.private_folder(os.path.dirname(path))
         files.replace(path, body)
@@ -209,7 +211,7 @@ def _write_outside(path: str, body: bytes) -> str:
 
 
 def _outside(folder: str, ident: str) -> bytes:
-    """Return the copy outside: where the environment says, else where it was written."""
+    """Return the copy outside, from the place of the environment, else from where it was written."""
     place = os.fsdecode(_read(os.path.join(folder, PLACE)))
     return _read(state_home.path_of(f"{ident}.json")) or (_read(place) if os.path.isabs(place) else b"")
 
@@ -229,10 +231,10 @@ def _givers_of(reference: str) -> str:
 
 def _parsed(data: bytes) -> Mapping[str, Any]:
     try:
-        said = safe_open.parsed(data)
+        body = safe_open.parsed(data)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
 def _read(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Files that a judging program reads as it starts, by the program that reads them."""
+"""The programs that judge, with the files that each reads as it starts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ VERSION = re.compile(r"[\d.]+$")
 
 
 class Tool(Record):
-    """A program, and the names of files that steer it.
+    """A program with the names of the files that configure it.
 
-    `words` are those of a command or a script by which it is known. `near` counts in the folders where judges start,
-    `anywhere` in each folder of the project; both are names or patterns. Of a file with sections only those count that
-    `sections` name: tables of pyproject.toml below `tool`, sections of setup.cfg and tox.ini.
+    `words` in a command or a script stand for it. `near` counts in the folders where judges start, `anywhere` in each
+    folder of the project; both are names or patterns. `sections` are those that count in files with sections: tables
+    of pyproject.toml below `tool`, sections of setup.cfg and tox.ini.
     """
 
     words: frozenset[str]
@@ -31,10 +31,9 @@ def _tool(words: str, *, near: str = "", anywhere: str = "", sections: str = "")
     return Tool(frozenset(words.split()), tuple(near.split()), tuple(anywhere.split()), tuple(sections.split()))
 
 
-PYTHON = "python"
 PYTESTS = frozenset(("pytest", "py.test", "unittest", "nose2", "nosetests"))
 NODES = frozenset("npm npx pnpm pnpx yarn bun bunx node nodejs jest vitest mocha".split())  # noqa: SIM905 - a list
-# Read by the shell of whoever works here next, and by the shells of checks where HOME lies in the project.
+# Read by the next shell in this folder, and by the shells of checks if HOME is in the project.
 ALWAYS = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zshrc", ".envrc")
 SECTIONED = ("pyproject.toml", "setup.cfg", "tox.ini")
 
@@ -108,12 +107,12 @@ OF_PYTHON = _tool(
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Return the words of commands and scripts, those of a path apart; `python3.11` is `python` too."""
+    """Return the words of commands and scripts, paths split; `python3.11` is `python` too."""
     found = {word.rstrip(".,") for word in WORD.findall(text)}
     return frozenset((*found, *(VERSION.sub("", word) for word in found)))
 
 
 def tools_in(words: Iterable[str]) -> tuple[Tool, ...]:
-    """Return the programs that these words name."""
+    """Return the programs with these words."""
     known = frozenset(words)
     return tuple(tool for tool in TOOLS if known & tool.words)

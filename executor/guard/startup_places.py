@@ -1,4 +1,4 @@
-"""Places of a project where a file would change what the checks of a plan say, by being there."""
+"""The places of a project where a new file would change the results of checks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 import sys
 
 from executor.guard import ignore_files, path_patterns
-from executor.guard.judge_files import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
-from executor.guard.judge_parts import has_parts
-from executor.guard.judge_reach import commands_of, inside, reach_of
+from executor.guard.check_reach import commands_of, inside, reach_of
+from executor.guard.config_parts import has_parts
+from executor.guard.file_state import ancestors, is_within_any, names_in
+from executor.guard.judge_programs import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
 from executor.guard.make_targets import actions
 from executor.guard.startup_files import Startup
 from executor.system import files
@@ -18,8 +19,8 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from executor.guard.judge_files import Tool
-    from executor.guard.judge_reach import Reach
+    from executor.guard.check_reach import Reach
+    from executor.guard.judge_programs import Tool
     from executor.plan.model import Step
     from executor.plan.plan import Plan
     from executor.store.sources import Sources
@@ -33,7 +34,7 @@ BASICS = frozenset(
     )
 )
 INIT = "__init__"
-# Packages leave such folders among the modules by mistake; nobody imports them by these names.
+# Packages install such folders among the modules by mistake; no program imports these names.
 GENERIC = frozenset(("tests", "test", "docs", "doc", "examples", "scripts", "benchmarks", "src", "tools", "setup"))
 _PATHS = re.compile(r"\bPYTHONPATH=['\"]?([^\s'\";]+)")
 _HERE = re.compile(r"\$\{?PWD\}?|\$\(pwd\)")
@@ -50,10 +51,9 @@ def startup_of(
     sources: Sources,
     writable: tuple[str, ...] = (),
 ) -> Startup:
-    """Return what must not appear or change in a project while an agent does this step.
+    """Return the files that must not appear or change in a project while an agent does this step.
 
-    The checks of all steps count: what an agent leaves now would judge a later step too. In `writable` files and
-    folders it may.
+    The checks of all steps count, since a file stays for later steps; `writable` files and folders are free.
     """
     commands = [text for _, data in plan.raw.values() for text in commands_of(data)]
     reach = reach_of(root, commands, sources)
@@ -74,7 +74,7 @@ def startup_of(
 
 
 def globs_of(wanted: Startup) -> tuple[str, ...]:
-    """Return globs of the files that count as a whole, which an editor may refuse."""
+    """Return globs of the files that count whole, for an editor to refuse."""
     near = [os.path.join(folder, name) for folder, names in wanted.folders.items() for name in names]
     every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
     freed = {os.path.basename(path) for path in wanted.free}
@@ -84,7 +84,7 @@ def globs_of(wanted: Startup) -> tuple[str, ...]:
 
 
 def made_by(step: Step) -> tuple[str, ...]:
-    """Return the files that a step is to make by name: its outputs, its script, what a criterion looks for."""
+    """Return the files that a step is to make by name: its outputs, its script, the files of its criteria."""
     main = step.main
     if main is None:
         return ()
@@ -96,10 +96,10 @@ def made_by(step: Step) -> tuple[str, ...]:
 
 
 def _joined(*places: Iterable[Place], without: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the names of each folder, once; folders below those `without` are left out."""
+    """Return the names of each folder, once, without the folders below `without`."""
     found: dict[str, list[str]] = {}
     for folder, names in (place for each in places for place in each):
-        if not any(folder == one or folder.startswith(f"{one}/") for one in without):
+        if not is_within_any(folder, without):
             found.setdefault(folder, []).extend(names)
     return {folder: tuple(dict.fromkeys(names)) for folder, names in found.items()}
 
@@ -117,7 +117,7 @@ def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
 
 
 def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[Place]:
-    """Yield what steers the project's Python and its shells by lying where they look."""
+    """Yield the places where the project's Python and its shells look for files."""
     own = {inside(root, os.path.dirname(os.path.dirname(python))), inside(root, environ.get("VIRTUAL_ENV", ""))}
     for home in {".venv", *filter(None, own)}:
         yield home, ("pyvenv.cfg",)
@@ -131,7 +131,7 @@ def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[
 
 
 def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterator[Place]:
-    """Yield, for folders of the project on the PATH, the programs of checks that one in it would hide, or is."""
+    """Yield the folders of the project on the PATH, with the programs of checks that exist or would be hidden there."""
     path = [one or "." for one in environ.get("PATH", os.defpath).split(os.pathsep)]
     path = ["node_modules/.bin", *path] if reach.words & NODES else path
     asked = reach.words | BASICS
@@ -139,22 +139,22 @@ def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterato
         here = inside(root, folder)
         if here:
             later = (one for one in path[place + 1 :] if not inside(root, one))
-            hidden = {name for one in later for name in _names(one)}
-            yield here, tuple(sorted(asked & {*hidden, *_names(os.path.join(root, here))}))
+            hidden = {name for one in later for name in names_in(one)}
+            yield here, tuple(sorted(asked & {*hidden, *names_in(os.path.join(root, here))}))
 
 
 def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders of the project that come first where the Python of a check looks for modules."""
+    """Return the folders of the project on the module path of the checks."""
     beside = [os.path.dirname(path) for path in reach.direct]
     real = [inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
-    told = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
-    paths = [lead for text in told for one in text.split(os.pathsep) for lead in _of_path(root, one)]
+    named = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
+    paths = [lead for text in named for one in text.split(os.pathsep) for lead in _of_path(root, one)]
     here = reach.folders if reach.here else ()
     return tuple(dict.fromkeys((*beside, *filter(None, real), *paths, *here)))
 
 
 def _of_path(root: str, one: str) -> Iterator[str]:
-    """Yield the folder of the project that a part of PYTHONPATH names, if it names one."""
+    """Yield the folder of the project that an entry of PYTHONPATH names, if any."""
     here = _HERE.sub(".", one)
     path = inside(root, here)
     if path or (here and os.path.normpath(os.path.join(root, here)) == os.path.normpath(root)):
@@ -162,17 +162,16 @@ def _of_path(root: str, one: str) -> Iterator[str]:
 
 
 def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
-    """Yield the folders whose `__init__` Python would load before a protected module that a check names with dots."""
+    """Yield the packages of a protected module that a check names with dots: Python loads their `__init__` first."""
     globs = path_patterns.globs(plan.settings.protected, plan.file)
     for word in reach.words:
         path = f"{word.replace('.', '/')}.py" if "." in word else ""
         if path and path_patterns.matches(path, globs) and os.path.isfile(os.path.join(root, path)):
-            names = path.split("/")[:-1]
-            yield from ("/".join(names[:count]) for count in range(1, len(names) + 1))
+            yield from filter(None, ancestors(path))
 
 
 def _modules(root: str, python: str) -> tuple[str, ...]:
-    """Return the names of modules that a file of the project would hide: Python's own, and those installed."""
+    """Return the names of modules that a file of the project would hide: the standard library and packages."""
     found = {*sys.stdlib_module_names, *_build_data(python)}
     for folder in _packages(os.path.dirname(os.path.dirname(python))):
         found |= _modules_in(folder, root)
@@ -180,27 +179,27 @@ def _modules(root: str, python: str) -> tuple[str, ...]:
 
 
 def _build_data(python: str) -> Iterator[str]:
-    """Yield the modules that hold how Python was built: of its own, and in no list of these."""
+    """Yield the modules with the build settings of Python, which `stdlib_module_names` lacks."""
     lib = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(python))), "lib")
-    for folder in (name for name in _names(lib) if name.startswith("python")):
-        named = (name for name in _names(os.path.join(lib, folder)) if name.startswith("_sysconfigdata"))
+    for folder in (name for name in names_in(lib) if name.startswith("python")):
+        named = (name for name in names_in(os.path.join(lib, folder)) if name.startswith("_sysconfigdata"))
         yield from (name.removesuffix(".py") for name in named)
 
 
 def _packages(prefix: str) -> list[str]:
     """Return the folders of packages below an environment."""
     lib = os.path.join(prefix, "lib")
-    folders = [os.path.join(lib, name) for name in _names(lib) if name.startswith("python")]
+    folders = [os.path.join(lib, name) for name in names_in(lib) if name.startswith("python")]
     each = (os.path.join(folder, kind) for folder in folders for kind in ("site-packages", "dist-packages"))
     return [folder for folder in each if os.path.isdir(folder)]
 
 
 def _modules_in(folder: str, root: str) -> set[str]:
-    """Return the modules of a folder of packages, with those of the folders that its .pth files add."""
-    names = _names(folder)
+    """Return the modules of a folder of packages, and of the folders that its .pth files add."""
+    names = names_in(folder)
     added = [line for name in names if name.endswith(".pth") for line in _lines(os.path.join(folder, name))]
     foreign = [one for one in added if os.path.isabs(one) and os.path.join(one, "") != os.path.join(root, "")]
-    every = [*names, *(name for one in foreign if not inside(root, one) for name in _names(one))]
+    every = [*names, *(name for one in foreign if not inside(root, one) for name in names_in(one))]
     stems = (name.partition(".") for name in every)
     return {stem for stem, _, end in stems if stem.isidentifier() and (end in ("", "py") or end.endswith("so"))}
 
@@ -208,12 +207,5 @@ def _modules_in(folder: str, root: str) -> set[str]:
 def _lines(path: str) -> list[str]:
     try:
         return files.read(path).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
     except OSError:
         return []

@@ -1,0 +1,49 @@
+"""The check before anything runs: the judges of a briefed step must be as they were at its brief.
+
+The comparison is loaded only where a brief may be out.
+"""
+
+from __future__ import annotations
+
+from executor.system import state_home
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.store.context import RunContext
+
+
+def distrust_caches(root: str) -> None:
+    """Delete caches that an agent may have written while a brief is out."""
+    if state_home.may_remember(root):
+        from executor.guard import brief_changes
+
+        brief_changes.distrust_caches(root)
+
+
+def refuse_changed(context: RunContext) -> None:
+    """Raise PersonWantedError when a judge changed since the brief of a step, or when that is unknown."""
+    if _concerns(context):
+        from executor.guard import brief_changes
+
+        brief_changes.refuse_changed(context)
+
+
+def changed_meanwhile(context: RunContext) -> str:
+    """Return in one line that judges changed while a brief is out, empty when they did not."""
+    if not _concerns(context):
+        return ""
+    from executor.guard import brief_changes
+
+    return brief_changes.changed_meanwhile(context)
+
+
+def settle(context: RunContext) -> None:
+    """Delete the states that no brief needs any more."""
+    if _concerns(context):
+        from executor.guard import brief_changes
+
+        brief_changes.forget_settled(context)
+
+
+def _concerns(context: RunContext) -> bool:
+    return any(state.judges for state in context.states.values()) or state_home.may_remember(context.root)
