@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 
 from executor.checks.project_worker import UnmetError, kind_of, text
 from executor.system.earlier_files import EarlierFiles, read_earlier
 from executor.system.file_search import expanded, matching
+from executor.system.quantities import A_SIZE, A_TIME, bytes_of, seconds_of
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import decimal_size, duration, one_line, several
 from executor.system.text_files import checksum_of_piece
@@ -38,18 +38,22 @@ def whole(fields: Fields, name: str, default: int | None = None) -> int:
     return int(number(fields, name, default))
 
 
-def octets(fields: Fields, name: str) -> int:
-    """Return a size in bytes: a number, or 10MB (decimal), 10MiB or 10M (binary), as the core utilities do."""
-    value = fields.get(name, 0)
-    if not isinstance(value, str):
-        return int(number(fields, name, 0))
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)\s*", value.lower())
-    if not found:
+def octets(fields: Fields, name: str, *, unit: float = 1) -> float:
+    """Return a size in bytes; `unit` is that of a number without one."""
+    size = bytes_of(fields.get(name, 0), unit=unit)
+    if size is None:
         raise UnmetError(
-            f"{name}: a size such as 10MB", f"{name}: {one_line(value, 120)}", "write it as 512, 10MB or 1.5GiB"
+            f"{name}: a size such as 10MB", f"{name}: {one_line(str(fields[name]), 120)}", f"write {A_SIZE}"
         )
-    base = 1000 if found[4] and not found[3] else 1024
-    return int(float(found[1]) * base ** ("kmgt".find(found[2]) + 1 if found[2] else 0))
+    return size
+
+
+def seconds(fields: Fields, name: str, default: float) -> float:
+    """Return a time in seconds."""
+    value = seconds_of(fields.get(name, default))
+    if value is None:
+        raise UnmetError(f"{name}: a time", f"{name}: {one_line(str(fields[name]), 120)}", f"write {A_TIME}")
+    return value
 
 
 def words(error: BaseException) -> str:

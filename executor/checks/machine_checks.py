@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from executor.checks.fresh_files import number, whole, words
+from executor.checks.fresh_files import number, octets, seconds, whole, words
 from executor.checks.project_worker import UnmetError, asked, no, text, yes
 from executor.system.file_search import expanded
 from executor.system.records import TYPE_CHECKING
@@ -26,7 +26,7 @@ CARD = "index,memory.free,utilization.gpu"
 def disk_free(asks: Any) -> Answer:
     """Asks: GB, or path, min_gb; free means free for this user, with a real write."""
     fields = asked(asks, "min_gb", ("path", "min_gb"))
-    path, least = text(fields, "path", "."), number(fields, "min_gb", 0)
+    path, least = text(fields, "path", "."), octets(fields, "min_gb", unit=GB) / GB
     expected = f"{least:g} GB free and writable in {path}"
     try:
         space = os.statvfs(expanded(path))
@@ -57,7 +57,7 @@ def gpu_free(asks: Any) -> Answer:
     """Asks: GB, or min_gb, count, max_utilization (percent)."""
     bare = asks is None or asks is True
     fields = asked({} if bare else asks, "min_gb", ("min_gb", "count", "max_utilization"))
-    least, most = number(fields, "min_gb", 0), number(fields, "max_utilization", 100)
+    least, most = octets(fields, "min_gb", unit=GB) / GB, number(fields, "max_utilization", 100)
     wanted = whole(fields, "count", 1)
     expected = f"{several(wanted, 'GPU')} with {least:g} GB free, {most:g} % busy at most"
     cards = gpus(expected)
@@ -137,7 +137,7 @@ def url(asks: Any) -> Answer:
     """Asks: an address, or url, status, contains, timeout (s); no secret part of the address is told."""
     fields = asked(asks, "url", ("url", "status", "contains", "timeout"))
     address, sought = text(fields, "url"), str(fields.get("contains", ""))
-    wanted, limit_s = whole(fields, "status", 200), number(fields, "timeout", 10)
+    wanted, limit_s = whole(fields, "status", 200), seconds(fields, "timeout", 10)
     expected = f"status {wanted} from {shown(address)}" + f" with {sought!r}" * bool(sought)
     try:
         status, body = fetched(address, limit_s)

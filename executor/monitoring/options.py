@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from executor.system.messages import did_you_mean, shown
+from executor.system.quantities import A_SIZE, bytes_of
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def _amount(value: object) -> str:
     return "" if whole else "a number above 0"
 
 
-def _whole(value: object) -> str:
-    return "" if isinstance(value, int) and not _amount(value) else "a whole number above 0"
+def _size(value: object) -> str:
+    return "" if (bytes_of(value) or 0) >= 1 and not isinstance(value, float) else f"{A_SIZE}, above 0"
 
 
 def _switch(value: object) -> str:
@@ -91,7 +92,7 @@ FORMS = {
         {"file": _path, "step": _text, "total": _amount, "columns": _texts, "format": _format},
         "a file name, or {file, step, total, columns, format}",
     ),
-    "checkpoints": Form("path", {"path": _path, "min_bytes": _whole}, "a glob, or {path, min_bytes}"),
+    "checkpoints": Form("path", {"path": _path, "min_bytes": _size}, "a glob, or {path, min_bytes}"),
     "log": Form("file", {"file": _path, "match": _pattern}, "a file name, or {file, match}"),
     "disk": Form("path", {"path": _path, "write": _switch}, "a path, or {path, write}"),
 }

@@ -74,7 +74,8 @@ def build_settings(data: object) -> Settings:
         max_parallel=spot["max_parallel"].whole(Settings.max_parallel),
         max_output=spot["max_output"].size(GIB),
         notify=_notifiers(spot["notify"]),
-        **{key: spot[key].data for key in ("judge", "sandbox", "limits")},
+        **{key: spot[key].data for key in ("judge", "sandbox")},
+        limits=_limits(spot["limits"]),
     )
 
 
@@ -154,8 +155,15 @@ def _main(spot: Field, max_output: int) -> Main | None:
         inputs=spot["inputs"].texts(),
         outputs=spot["outputs"].texts(),
         env_file=(spot["env_file"].text(),) if isinstance(spot["env_file"].data, str) else spot["env_file"].texts(),
-        **{key: spot[key].mapping() or None for key in ("judge", "sandbox", "limits")},
+        **{key: spot[key].mapping() or None for key in ("judge", "sandbox")},
+        limits=_limits(spot["limits"]) or None,
     )
+
+
+def _limits(spot: Field) -> Mapping[str, Any] | None:
+    """Return the limits with their times in seconds."""
+    times = {key: spot[key].seconds(0.0) for key in ("seconds", "stall", "command") if spot[key].data is not None}
+    return None if spot.data is None else {**spot.mapping(), **times}
 
 
 def _command(spot: Field) -> str:
@@ -210,9 +218,8 @@ def _sample(spot: Field) -> TestForm:
 
 
 def _retry(spot: Field) -> Retry:
-    on = spot["on"]
     attempts = spot["attempts"].whole(Retry.attempts)
-    return Retry(attempts) if on.data is None else Retry(attempts, on.texts())
+    return Retry(attempts) if spot["on"].data is None else Retry(attempts, spot["on"].texts())
 
 
 def _criterion(spot: Field, mode: object) -> Criterion:

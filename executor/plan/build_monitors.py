@@ -75,7 +75,7 @@ def _unused(name: str, taken: list[str]) -> str:
 def _monitor(spot: Field, name: str, *, resumable: bool) -> Monitor:
     key = _key(spot)
     kind = COMMANDS.get(key, key)
-    interval_s = spot["interval"].span(Monitor.interval_s, least=SOONEST_S)
+    interval_s = max(spot["interval"].seconds(Monitor.interval_s), SOONEST_S)
     return Monitor(
         name=name,
         kind=kind,
@@ -85,7 +85,7 @@ def _monitor(spot: Field, name: str, *, resumable: bool) -> Monitor:
         alert_on=_alert_on(spot, key),
         rules=_rules(spot["rules"], kind, interval_s),
         action=_action(spot["on_alert"], resumable=resumable),
-        grace_s=None if spot["grace"].data is None else spot["grace"].span(0.0, least=0.0),
+        grace_s=None if spot["grace"].data is None else spot["grace"].wait(0.0),
         at_end=spot["at_end"].choice(AT_END),
         env=spot["env"].texts(),
     )
@@ -106,7 +106,7 @@ def _asks(spot: Field, kind: str) -> Any:
 
 
 def _limit_s(spot: Field, kind: str) -> float:
-    limit_s = spot.span(Monitor.limit_s, least=SOONEST_S)
+    limit_s = max(spot.seconds(Monitor.limit_s), SOONEST_S)
     return limit_s if kind in PROBED else min(limit_s, CHECK_LIMIT_S)
 
 
@@ -156,8 +156,8 @@ def _action(spot: Field, *, resumable: bool) -> Action:
     return Action(
         kind,
         attempts=bounds["attempts"].whole(Action.attempts),
-        backoff_s=bounds["backoff"].span(Action.backoff_s, least=0.0),
-        grace_s=bounds["grace"].span(Action.grace_s, least=0.0),
+        backoff_s=bounds["backoff"].wait(Action.backoff_s),
+        grace_s=bounds["grace"].wait(Action.grace_s),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from executor.plan.issues import ValidationIssue, ValidationIssueError
-from executor.plan.patterns import SIZE, SPAN, YEAR_S
 from executor.system.messages import did_you_mean, shown
+from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, seconds_of
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 NAME_CHARS = 60
-_UNITS_S = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Field:
@@ -62,30 +62,25 @@ class Field:
         return number
 
     def seconds(self, default: float) -> float:
-        number = self._typed((int, float), "seconds, as a number", default)
-        if isinstance(number, bool) or not 0 < number <= YEAR_S:
-            self.refuse(f"must be seconds, above 0, got {shown(number)}")
-        return float(number)
+        """Return a time above 0, in seconds."""
+        return self._within_a_year(default, math.ulp(0.0), f"{A_TIME}, above 0 and at most 365d")
 
-    def span(self, default: float, *, least: float) -> float:
-        """Return seconds: a number, or text such as 90, 90s, 5m, 2h, 1d; `least` and a year are its bounds."""
-        written: Any = default if self.data is None else self.data
-        found = re.fullmatch(SPAN, written) if isinstance(written, str) and len(written) <= NAME_CHARS else None
-        number = float(found[1]) * _UNITS_S[found[2]] if found else written
-        plain = isinstance(number, int | float) and not isinstance(number, bool)
-        if not plain or not least <= number <= YEAR_S:
-            self.refuse(f"must be a time of at least {least:g} s, such as 90, 90s, 5m or 2h, got {shown(written)}")
+    def wait(self, default: float) -> float:
+        """Return a time, in seconds; 0 is one."""
+        return self._within_a_year(default, 0.0, f"{A_TIME}, at most 365d")
+
+    def _within_a_year(self, default: float, least: float, noun: str) -> float:
+        number = seconds_of(default if self.data is None else self.data)
+        if number is None or not least <= number <= YEAR_S:
+            self.refuse(f"must be {noun}, got {shown(self.data)}")
         return float(number)
 
     def size(self, default: int) -> int:
-        """Return bytes: a number, or 10MB (decimal), 10MiB or 10M (binary), as the core utilities count."""
-        if not isinstance(self.data, str):
-            return self.whole(default)
-        found = re.fullmatch(SIZE, self.data)
-        if not found or len(self.data) > NAME_CHARS:
-            self.refuse(f"{shown(self.data)} is no size: write, for example, 100MB or 1GiB")
-        base = 1000 if found[4] and not found[3] else 1024
-        return int(float(found[1]) * base ** ("kmgt".find(found[2].lower()) + 1 if found[2] else 0))
+        """Return bytes, at least 1."""
+        number = bytes_of(default if self.data is None else self.data)
+        if number is None or number < 1 or (number != int(number) and not isinstance(self.data, str)):
+            self.refuse(f"must be {A_SIZE}, above 0, got {shown(self.data)}")
+        return int(number)
 
     def items(self) -> list[Field]:
         return [Field(item, (*self.path, place)) for place, item in enumerate(self._typed(list, "a list", []))]

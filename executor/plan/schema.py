@@ -52,7 +52,10 @@ def schema_flaws(data: object) -> list[ValidationIssue]:
 
 
 def _flaws(error: ValidationError) -> Iterator[ValidationIssue]:
-    if error.validator == "anyOf":
+    schema: Any = error.schema
+    if error.validator == "anyOf" and "title" in schema:
+        yield ValidationIssue(tuple(error.absolute_path), f"must be {schema['title']}, got {shown(error.instance)}")
+    elif error.validator == "anyOf":
         yield from _flaws_of_the_branch_meant(error)
     elif error.validator == "additionalProperties":
         yield from _unknown_keys(error)

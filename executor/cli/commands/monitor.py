@@ -16,6 +16,7 @@ from executor.errors import UsageError
 from executor.store import project
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
+from executor.system.quantities import time_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import joined_lines as one_line
 from executor.system.text import spelled_json
@@ -39,7 +40,9 @@ def options(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument(
         "--until", choices=AWAITED, default="", help="wait for this of one job: exit 0, or 4 if it died"
     )
-    parser.add_argument("--timeout", type=_seconds, metavar="S", help="with --until: wait no longer than this: exit 3")
+    parser.add_argument(
+        "--timeout", type=time_argument, metavar="TIME", help="with --until: wait no longer than this: exit 3"
+    )
 
 
 def run(args: Namespace) -> Verdict:
@@ -58,13 +61,6 @@ def run(args: Namespace) -> Verdict:
     chosen = _chosen(here, args.which, seen)
     _show(chosen, as_json=args.json)
     return _verdict(seen, chosen)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(text)
-    return seconds
 
 
 def _chosen(here: project.Project, which: str, seen: Look) -> list[JobStatus]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 
-from executor.cli.commands.run import seconds
 from executor.errors import UsageError
 from executor.monitoring.notices import notify, notify_checks
 from executor.store import project
@@ -14,6 +13,7 @@ from executor.system import process
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
+from executor.system.quantities import time_argument
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import clean_control, spelled_json
 
@@ -42,7 +42,11 @@ def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of notify."""
     parser.add_argument("--test", action="store_true", help="send one test notice through each entry")
     parser.add_argument(
-        "--timeout", type=seconds, default=notify.LIMIT_S, metavar="S", help="seconds that each entry has (default 30)"
+        "--timeout",
+        type=time_argument,
+        default=notify.LIMIT_S,
+        metavar="TIME",
+        help="for each entry (default 30 s)",
     )
     parser.add_argument("--json", action="store_true", help="the same as JSON")
 

@@ -14,6 +14,7 @@ from executor.store import caches, log_reader, project, runs
 from executor.store.events import VERSION
 from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
+from executor.system.quantities import time_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
@@ -42,9 +43,9 @@ def options(parser: ArgumentParser, verb: str) -> None:
     waiting = parser.add_mutually_exclusive_group()
     waiting.add_argument(
         "--wait",
-        type=seconds,
-        metavar="S",
-        help="seconds to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
+        type=time_argument,
+        metavar="TIME",
+        help="how long to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
     )
     waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
     parser.add_argument(
@@ -61,14 +62,6 @@ def options(parser: ArgumentParser, verb: str) -> None:
 def verbose_option(parser: ArgumentParser) -> None:
     """Declare -v."""
     parser.add_argument("-v", "--verbose", action="store_true", help="each act of the executor, on stderr")
-
-
-def seconds(text: str) -> float:
-    """Return a number of seconds that can be waited; ValueError, as argparse wants it, for what is none."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise ValueError(text)
-    return value
 
 
 def run(args: Namespace) -> Verdict:

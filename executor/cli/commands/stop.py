@@ -20,6 +20,7 @@ from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process import STOP
 from executor.system.process_loop import await_gone, end_strays
+from executor.system.quantities import time_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
 from executor.system.text import clean_control as safe
@@ -44,19 +45,17 @@ def options(parser: ArgumentParser, verb: str) -> None:
     """Declare the words of stop."""
     parser.add_argument("task_id", help="as in the transcript, SPEC.md or the log")
     parser.add_argument(
-        "--grace", type=_seconds, metavar="S", help="between TERM and KILL; default 10 for a background job, else 2"
+        "--grace",
+        type=time_argument,
+        metavar="TIME",
+        help="between TERM and KILL; default 10 for a background job, else 2",
     )
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= MOST_GRACE_S:
-        raise ValueError(text)
-    return seconds
 
 
 def run(args: Namespace) -> Verdict:
     """TERM, grace, KILL for every process of the task; an executor or supervisor that watches it gives the verdict."""
+    if (args.grace or 0) > MOST_GRACE_S:
+        raise UsageError(f"--grace is {MOST_GRACE_S:g} s at most")
     here = project.find(args.project)
     task_id = args.task_id
     match = TASK.fullmatch(task_id)

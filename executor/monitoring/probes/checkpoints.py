@@ -10,6 +10,7 @@ from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
 from executor.system.earlier_files import read_earlier
+from executor.system.quantities import bytes_of
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import one_line, several, size
 
@@ -45,7 +46,7 @@ def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     the run's start when there is none. With a record of what was there before no clock is asked.
     """
     wants = fields(asks, "path")
-    least = wants.get("min_bytes", 1)
+    least = bytes_of(wants.get("min_bytes", 1)) or 1
     found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
     present = [one for one in found_now if one.bytes >= least]
     _meet_all(present[:MOST_KEPT], memory, place)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from executor.monitoring.model import Rule
 from executor.system.messages import did_you_mean, shown
+from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, number_of, seconds_of
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
     from executor.monitoring.rules.registry import RuleKind
 
-YEAR_S = 31_536_000
 FLOOR_S = 60.0
 MOST_ROWS = 10**15
 _NUMBER = r"\s*([0-9]+(?:\.[0-9]+)?)\s*"
-_SPAN_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 60
 
 
@@ -32,21 +30,20 @@ class Unit(Record):
 
 def _number(value: object, tail: str = "") -> tuple[float, str] | None:
     """Return a number with what may follow it, a pattern; a bare number is followed by nothing."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (float(value), "") if math.isfinite(value) else None
-    found = re.fullmatch(f"{_NUMBER}({tail})\\s*", value) if isinstance(value, str) and len(value) <= _LONGEST else None
+    if not isinstance(value, str):
+        number = number_of(value)
+        return None if number is None else (float(number), "")
+    found = re.fullmatch(f"{_NUMBER}({tail})\\s*", value) if len(value) <= _LONGEST else None
     return (float(found[1]), found[2]) if found else None
 
 
-def _seconds(value: object) -> float | None:
-    found = _number(value, "[smhd]?")
-    span_s = found[0] * _SPAN_S[found[1]] if found else -1.0
-    return span_s if 0 < span_s <= YEAR_S else None
+def _seconds(value: object, *, unit_s: float = 1) -> float | None:
+    span_s = seconds_of(value, unit_s=unit_s)
+    return span_s if span_s and 0 < span_s <= YEAR_S else None
 
 
 def _hours(value: object) -> float | None:
-    found = _number(value, "[smhd]?")
-    return _seconds(value if found and found[1] else f"{found[0]}h" if found else "")
+    return _seconds(value, unit_s=3600)
 
 
 def _factor(value: object) -> float | None:
@@ -77,12 +74,8 @@ def _rows(value: object) -> int | None:
 
 
 def _size(value: object) -> float | None:
-    found = _number(value, "[kKmMgGtT]?i?[bB]?")
-    if found is None or found[0] <= 0:
-        return None
-    unit = found[1].lower()
-    base = 1000.0 if unit.endswith("b") and "i" not in unit else 1024.0  # as the core utilities count
-    return found[0] * base ** ("kmgt".find(unit[0]) + 1 if unit else 0)
+    size = bytes_of(value)
+    return size if size and size > 0 else None
 
 
 def _name(value: object) -> str | None:
@@ -94,14 +87,14 @@ def _better(value: object) -> str | None:
 
 
 UNITS = {
-    "seconds": Unit(_seconds, "a time such as 90, 90s, 5m, 2h or 1d"),
-    "hours": Unit(_hours, "hours as a number, or a time such as 30m, 4h or 1d"),
+    "seconds": Unit(_seconds, A_TIME),
+    "hours": Unit(_hours, f"hours as a number, or {A_TIME}"),
     "factor": Unit(_factor, "a factor above 1, such as 6x"),
     "spreads": Unit(_spreads, "a number above 0"),
     "portion": Unit(_portion, "a share above 0 and below 1, such as 50% or 0.5"),
     "growth": Unit(_growth, "a share such as 50% or 0.5"),
     "rows": Unit(_rows, "a whole number of at least 1"),
-    "size": Unit(_size, "a size such as 500MB or 2GiB"),
+    "size": Unit(_size, A_SIZE),
     "name": Unit(_name, "the name of a column"),
     "better": Unit(_better, "lower or higher"),
 }

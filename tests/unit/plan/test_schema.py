@@ -7,8 +7,11 @@ import json
 import jsonschema
 import pytest
 
-from executor.plan.patterns import SIZE, SPAN, STEP_KEY
+from executor.plan.patterns import STEP_KEY
 from executor.plan.schema import plan_schema, schema_problems
+from executor.system.quantities import A_SIZE, A_TIME, SIZE_FORM, TIME_FORM
+
+A_SPAN = "must be a time such as 90, 90s, 10m or 1h30m, above 0 and at most 365d"
 
 STEP = "step_1_a"
 
@@ -117,8 +120,14 @@ def test_a_full_step_is_well_formed() -> None:
             {"pre_flight": [{"parallel": "yes"}]},
             "step_1_a.pre_flight[0].parallel: must be true or false, got 'yes'; write true",
         ),
-        ({"pre_flight": [{"timeout": "5"}]}, "step_1_a.pre_flight[0].timeout: must be a number, got '5'"),
-        ({"pre_flight": [{"timeout": 0}]}, "step_1_a.pre_flight[0].timeout: must be above 0, got 0"),
+        (
+            {"pre_flight": [{"timeout": "5 x"}]},
+            f"step_1_a.pre_flight[0].timeout: {A_SPAN}, got '5 x'",
+        ),
+        (
+            {"pre_flight": [{"timeout": 0}]},
+            f"step_1_a.pre_flight[0].timeout: {A_SPAN}, got 0",
+        ),
         ({"pre_flight": None}, "step_1_a.pre_flight: must be a list, got nothing"),
         ({"title": ""}, "step_1_a.title: must not be empty"),
         ({"main": {"test": 5}}, "step_1_a.main.test: must be text or a mapping, got 5"),
@@ -126,7 +135,7 @@ def test_a_full_step_is_well_formed() -> None:
         ({"main": {"chunks": [{}]}}, "step_1_a.main.chunks[0]: needs size"),
         (
             {"main": {"max_output": "10 bananas"}},
-            "step_1_a.main.max_output: '10 bananas' has not the right form: write, for example, 100MB or 1GiB",
+            "step_1_a.main.max_output: must be a size such as 512, 10MB or 1.5GiB, above 0, got '10 bananas'",
         ),
         (
             {"background": [{"metrcs": "x"}]},
@@ -134,7 +143,7 @@ def test_a_full_step_is_well_formed() -> None:
         ),
         (
             {"background": [{"gpu": 0, "interval": "soon"}]},
-            "step_1_a.background[0].interval: 'soon' has not the right form: write, for example, 90s or 5m or 2h",
+            f"step_1_a.background[0].interval: {A_SPAN}, got 'soon'",
         ),
         ({"background": [{"gpu": -1}]}, "step_1_a.background[0].gpu: must be at least 0, got -1"),
         (
@@ -195,4 +204,4 @@ def test_a_plan_that_is_a_list_is_refused() -> None:
 
 def test_forms_are_the_same_in_the_schema_as_in_code():
     text = json.dumps(plan_schema())
-    assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE, SPAN))
+    assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE_FORM, TIME_FORM, A_TIME, A_SIZE))

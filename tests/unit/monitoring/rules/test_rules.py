@@ -794,7 +794,7 @@ def test_an_argument_is_read_in_its_unit(written, kind, key, value):
         ("stal", "metrics", "no rule is named 'stal'; did you mean stall; there are nan, "),
         ({"stall": {"flor": 1}}, "metrics", "stall takes no 'flor'; did you mean floor; it takes times, floor, warmup"),
         ({"stall": "60s"}, "metrics", "stall: times is '60s', must be a factor above 1, such as 6x: {stall: 6x}"),
-        ({"stall": {"floor": "6x"}}, "metrics", "stall: floor is '6x', must be a time such as 90, 90s, 5m"),
+        ({"stall": {"floor": "6x"}}, "metrics", "stall: floor is '6x', must be a time such as 90, 90s, 10m or 1h30m"),
         ({"stall": True, "nan": True}, "metrics", "got a mapping with 'stall', 'nan'"),
         (["stall"], "metrics", "a rule is its name, or one name with its arguments: nan, or {stall: 6x}; got a list"),
         (math.nan, "metrics", "a rule is its name"),
@@ -807,7 +807,7 @@ def test_an_argument_is_read_in_its_unit(written, kind, key, value):
         ({"stall": {"times": True}}, "metrics", "times is true"),
         ({"stall": {"times": math.inf}}, "metrics", "times is inf"),
         ({"stall": {"floor": 0}}, "metrics", "floor is 0"),
-        ({"disk_hours_left": {"floor": "2s"}}, "disk", "must be a size such as 500MB or 2GiB"),
+        ({"disk_hours_left": {"floor": "2s"}}, "disk", "must be a size such as 512, 10MB or 1.5GiB"),
         ({"nan": ""}, "metrics", "must be the name of a column"),
         (
             "stall",
