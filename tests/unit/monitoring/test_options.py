@@ -47,7 +47,7 @@ def test_what_the_manual_shows_is_well_asked(kind, asks):
         ("metrics", {"file": "a\0b"}, "file must be a path"),
         ("metrics", {3: "a"}, "metrics knows no 3"),
         ("checkpoints", ["a"], "checkpoints must be a glob, or {path, min_bytes}, got a list"),
-        ("checkpoints", {"path": "a", "min_bytes": 1.5}, "min_bytes must be a whole number above 0"),
+        ("checkpoints", {"path": "a", "min_bytes": 1.5}, "min_bytes must be a size such as 512, 10MB"),
         ("log", {"file": "a", "match": "("}, "match must be a regular expression (missing )"),
         ("disk", {"path": ".", "write": "no"}, "write must be true or false"),
         ("progress", "stdout", "progress must be true"),
