@@ -85,7 +85,7 @@ def good_files(fields: Fields, expected: str) -> Found:
 
 
 def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]:
-    """Return what tells by how many seconds a file is too old; 0 or less is new enough."""
+    """Return a function that gives the seconds by which a file is too old; 0 or less is new enough."""
     if "newer_than_ns" in fields and before(fields) is None:
         start = whole(fields, "newer_than_ns")
         return lambda status: (start - changed_ns(status)) / NS
@@ -152,7 +152,7 @@ _read: dict[tuple[str, str], EarlierFiles | None] = {}
 
 
 def before(fields: Fields) -> EarlierFiles | None:
-    """Return what is known of the time before MAIN under the glob that is asked for."""
+    """Return the record made before MAIN of the files under the glob in question."""
     if "before" not in fields:
         return None
     key = (text(fields, "before"), text(fields, "path" if "path" in fields else "file"))

@@ -69,7 +69,7 @@ def text(fields: Fields, name: str, default: str | None = None) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Return what a value is, never what a text holds: it may be an address with a password."""
+    """Return the type and size of a value; the content of a text is left out: it may be an address with a password."""
     nouns = {"str": "a text", "list": "a list", "dict": "a mapping", "NoneType": "nothing"}
     return nouns.get(type(value).__name__) or f"{type(value).__name__} {value!r}"[:WIDTH]
 
@@ -258,7 +258,7 @@ def replied(answer: Callable[[Any], Answer], kind: str, asks: Any) -> Answer:
 
 
 def main(arguments: list[str], kinds: Mapping[str, Callable[[Any], Answer]] = KINDS) -> int:
-    """Answer on the stdout we began with; return 0 = ok, 1 = not, 2 = bad arguments."""
+    """Answer on the stdout of the start; return 0 = ok, 1 = not, 2 = bad arguments."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what imported code prints goes to stderr, so the answer stays the last line
     try:

@@ -159,7 +159,7 @@ def statuses(seen: Look) -> list[JobStatus]:
 
 
 def _status(seen: Look, number: int) -> JobStatus:
-    """Return what the supervisor of a job wrote last, completed by the log and by the folder of its run."""
+    """Return the status that the supervisor of a job wrote last, completed by the log and by the folder of its run."""
     state = seen.state(number)
     task_id, is_open = state.task_id, state.verdict in OPEN
     run = runs.look(seen.root, task_id) if is_open else Seen()

@@ -47,7 +47,7 @@ def already_passed(context: RunContext, number: int) -> RunReport:
 
 
 def finish(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
-    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none when we must stop."""
+    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none after an interrupt."""
     if outcome.passed:
         judged, failed_in = heeding_people(context, task, post(context, task)), "POST"
         told = brief_gate.changed_meanwhile(context) if judged.passed else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from executor.errors import SpecError
@@ -57,6 +57,12 @@ FAILED = Mark("failed", "task_8_a1b2c3d4", "2026-11-22 11:00", "```eval``` <!-- 
 TICKED = " ✓ [task_id: task_8_a1b2c3d4] [2026-11-22 11:00] (1 proven really , 1 claimed)".encode()
 CROSSED = " ✗ Failed [task_id: task_8_a1b2c3d4] [2026-11-22 11:00]: ```eval``` <!-- (exit) 3 ×".encode()
 
+WHEN = b" [2026-11-22 11:00]"
+# The reason of a tick would be read as one with the brackets that stand in the title.
+WITHOUT_REASON = (
+    b"# Spec\n\n### Task Tracking\n- [x] **STEP 1**:[ [task_id: task_3_a1b2c3d4] [2026-11-22 10:30]: exit 3: no model\n"
+    b" Nested \xe2\x8f\xb3 started [task_id: task_4_a1b2c3d4] [2026-11-22 10:30]\n**STEP 3**:*\n"
+)
 GLYPHS = ("✓".encode(), "✗".encode(), "⏳".encode())
 
 
@@ -79,6 +85,10 @@ def only_the_line_changed(data: bytes, box: Box, patched: bytes, state: bytes, s
     assert patched.endswith(data[box.end :])
     old, new = data[box.start : box.end], patched[box.start : len(patched) - after]
     bracket = old.index(b"[") + 1
+    # A box that an editor has escaped is written as one that is not.
+    old, new = (text[:bracket] + text[bracket:].removeprefix(b"\\") for text in (old, new))
+    if suffix not in new:  # it would not read back beside this text: the reason is in the log alone
+        suffix = suffix.partition(WHEN)[0] + WHEN
     kept, _, tail = new.rpartition(suffix)
     if box.mark and not old.startswith(kept[bracket + 1 :], bracket + 1):
         # A mark within a line is replaced by one at its end: all that stood around it stays.
@@ -122,6 +132,8 @@ def one_line_is_added(data: bytes) -> None:
 
 
 @given(mutated())
+@example(WITHOUT_REASON)
+@example(b"- [\\ ] **STEP 3**: Explore")
 @settings(max_examples=300, deadline=None)
 def test_any_spec_changes_only_in_the_ticked_line(data: bytes) -> None:
     one_line_is_ticked(data)
@@ -136,7 +148,7 @@ def test_any_spec_takes_one_more_line(data: bytes) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(900)
 @given(mutated())
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_ten_thousand_specs_change_only_in_the_ticked_line(data: bytes) -> None:
     one_line_is_ticked(data)
     one_line_is_added(data)

@@ -191,7 +191,7 @@ def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     brief_gate.refuse_changed(context)
     note_spec(context, context.boxes())
     boxes = _with_appended(context, args)
-    context.interrupts.listen()  # Ctrl-C at a question ends us, from here on it ends children
+    context.interrupts.listen()  # Ctrl-C during the questions above ends do-tasks; from here on it ends children first
     numbers, notes = asked(context, boxes, args)
     numbers = _first(context, alone, numbers)
     how = RunOptions(
