@@ -30,7 +30,7 @@ PACKAGES = (
 # Modules that touch no file, clock, process or environment.
 PURE = {
     "": "errors",
-    "system": "dotenv lazy_regex masking masking_index messages outcome quantities records regex_safety run_records"
+    "system": "dotenv lazy_regex masking masking_index outcome quantities records regex_safety run_records"
     " secret_names shell text",
     "monitoring": "alerts eta model options unseen rules",
     "plan": "build build_monitors dependencies fields frontmatter issues limits lint model parts plan"

@@ -13,7 +13,7 @@ from executor.monitoring.model import checkpoint_glob, path_of
 from executor.store import runs as jobs
 from executor.system import earlier_files, files, text_files
 from executor.system.earlier_files import EarlierFiles
-from executor.system.file_search import matching
+from executor.system.folders import matching, names_in
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def glob_of(criterion: Criterion) -> str:
 def begun_before(root: str, task_id: str, digest: str) -> bool:
     """Return True when a run of a task's MAIN under this digest was started, or its brief was given."""
     folder = os.path.join(root, jobs.JOBS, task_id)
-    runs = [os.path.join(folder, name) for name in _names(folder) if name.startswith("main.")]
+    runs = [os.path.join(folder, name) for name in names_in(folder) if name.startswith("main.")]
     briefs = any(os.path.exists(os.path.join(run, "brief.json")) for run in runs)
     return briefs or digest in [jobs.digest_of(run) for run in runs]
 
@@ -67,8 +67,8 @@ def begun_before(root: str, task_id: str, digest: str) -> bool:
 def newest_record(root: str, number: int, but: str) -> str:
     """Return the newest record that a task of a step left, `but` left out; empty when there is none."""
     folder = os.path.join(root, jobs.JOBS)
-    tasks = [os.path.join(folder, name) for name in _names(folder) if name.startswith(f"task_{number}_")]
-    records = [os.path.join(task, name) for task in tasks for name in _names(task) if _is_record(name)]
+    tasks = [os.path.join(folder, name) for name in names_in(folder) if name.startswith(f"task_{number}_")]
+    records = [os.path.join(task, name) for task in tasks for name in names_in(task) if _is_record(name)]
     dated = {path: _mtime_ns(path) for path in records if path != but}
     return max(dated, key=lambda path: dated[path], default="")
 
@@ -201,10 +201,3 @@ def _as_before(found: Any) -> EarlierFiles | None:
         return None
     names = {name: [*entry[:6], 0] for name, entry in found["names"].items() if not entry[6]}
     return EarlierFiles(names, 0, is_cut=False)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

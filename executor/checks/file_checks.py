@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.checks.project_worker import Answer, Fields
-    from executor.system.file_search import Found
+    from executor.system.folders import Found
 
 WIDTH = 120
 SEARCH_S = 5.0  # of CPU time that a pattern may take

@@ -7,7 +7,7 @@ import time
 
 from executor.checks.project_worker import UnmetError, kind_of, text
 from executor.system.earlier_files import EarlierFiles, read_earlier
-from executor.system.file_search import expanded, matching
+from executor.system.folders import expanded, matching
 from executor.system.quantities import A_SIZE, A_TIME, bytes_of, seconds_of
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import decimal_size, duration, one_line, several
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.checks.project_worker import Fields
-    from executor.system.file_search import Found
+    from executor.system.folders import Found
 
 SINCE = ("before", "newer_than_ns")  # fields of a check of evidence
 NS = 10**9

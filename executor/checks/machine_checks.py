@@ -7,7 +7,7 @@ import time
 
 from executor.checks.fresh_files import number, octets, seconds, whole, words
 from executor.checks.project_worker import UnmetError, asked, no, text, yes
-from executor.system.file_search import expanded
+from executor.system.folders import expanded
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import several
 

@@ -11,6 +11,7 @@ from executor.guard.startup_places import made_by
 from executor.plan.issues import ValidationIssue
 from executor.plan.lint.agents import is_for_agent
 from executor.store.sources import Sources, behind
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,15 +67,8 @@ def _tests_in(root: str, command: str) -> Iterator[str]:
     if not judge_programs.words_of(command) & judge_programs.PYTESTS:
         return
     for folder in filter(None, (inside(root, word) for word in _WORD.findall(command))):
-        names = [name for name in _names(os.path.join(root, folder)) if name.endswith(".py")]
+        names = [name for name in names_in(os.path.join(root, folder)) if name.endswith(".py")]
         yield from (os.path.join(folder, name) for name in sorted(names)[:MOST_TESTS])
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
 
 
 def _is_named(path: str, command: str) -> bool:

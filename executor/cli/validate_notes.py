@@ -11,8 +11,8 @@ from executor.store import input_files, log_reader, project
 from executor.store.changes import in_words
 from executor.store.project_view import ProjectView
 from executor.store.sources import MOST_FILES, Sources, behind
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

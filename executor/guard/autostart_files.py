@@ -8,14 +8,15 @@ import os
 import re
 import stat
 
-from executor.guard.file_state import ancestors, entries_in, is_within_any, joined, walk
+from executor.guard.file_state import ancestors, is_within_any, joined
 from executor.system import files, safe_open
+from executor.system.folders import entries_in, walk_breadth_first
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from executor.guard.file_state import Entries
+    from executor.system.folders import Entries
 
 # Git, editors, agents and shells read these by themselves and run the commands in them.
 ENVIRONMENTS = (".venv", "venv")
@@ -105,7 +106,7 @@ def _is_plain(entry: os.DirEntry[str]) -> bool:
 def _walk(root: str, most: int) -> Iterator[tuple[str, os.DirEntry[str], frozenset[str]]]:
     """Yield each entry with its path and the names beside it, the nearest to the root first."""
     left = most
-    for folder, found in walk(root, _is_entered):
+    for folder, found in walk_breadth_first(root, _is_entered):
         beside = frozenset(entry.name for entry in found)
         for entry in _sorted(found)[:left]:
             yield joined(folder, entry.name), entry, beside

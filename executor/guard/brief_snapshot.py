@@ -140,7 +140,7 @@ def forget(root: str, *names: str) -> None:
 
     for ident in {*names, *idents(root)}:
         for kind in ("json", "givers", f"json.{log_witness.LINES}"):
-            _unlink(state_home.path_of(f"{ident}.{kind}"))
+            files.remove(state_home.path_of(f"{ident}.{kind}"))
     rmtree(os.path.join(root, state_home.BRIEFS), ignore_errors=True)
 
 
@@ -242,10 +242,3 @@ def _read(path: str) -> bytes:
         return files.read(path)
     except OSError:
         return b""
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return

@@ -1,4 +1,4 @@
-"""The state of a file, a change of it, and the walk over folders: one model for all of the guard."""
+"""The state of a file, and a change of it: one model for all of the guard."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import stat
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    Entries = list[os.DirEntry[str]]
+    from collections.abc import Iterable, Iterator
 
 FILE, LINK, FOLDER, OTHER = "file", "link", "folder", "other"
 KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: LINK, stat.S_IFDIR: FOLDER}
@@ -84,39 +82,6 @@ def is_unchanged(now: FileState, was: FileState | None) -> bool:
         return False
     same = (now.size, now.mtime_ns, now.ctime_ns, now.inode) == (was.size, was.mtime_ns, was.ctime_ns, was.inode)
     return now.kind == FOLDER or same
-
-
-# Folders
-
-
-def entries_in(folder: str) -> Entries:
-    """Return the entries of a folder, none when it is missing, closed or no folder."""
-    try:
-        with os.scandir(folder) as found:
-            return [*found]
-    except OSError:
-        return []
-
-
-def names_in(folder: str) -> list[str]:
-    """Return the sorted names in a folder, none when it is missing, closed or no folder."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def walk(root: str, is_entered: Callable[[str, os.DirEntry[str]], bool]) -> Iterator[tuple[str, Entries]]:
-    """Yield each folder, relative to the root, with its entries, breadth first; links are not followed.
-
-    `is_entered` decides, by path and entry, on each folder below.
-    """
-    folders = [""]
-    for folder in folders:
-        found = entries_in(os.path.join(root, folder) if folder else root)
-        yield folder, found
-        below = ((joined(folder, one.name), one) for one in found if one.is_dir(follow_symlinks=False))
-        folders += sorted(path for path, one in below if is_entered(path, one))
 
 
 # Paths, compared as texts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from executor.guard.file_state import is_within, names_in
+from executor.guard.file_state import is_within
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import fnmatch
 import os
 import re
 
-from executor.guard.file_state import joined, walk
+from executor.guard.file_state import joined
 from executor.guard.startup_files import PRUNED
 from executor.guard.tree_scan import VENV_MARKER
 from executor.system import safe_open
+from executor.system.folders import walk_breadth_first
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _sources(folder: str) -> Iterator[str]:
         is_skipped = one.name in PRUNED or one.name in MADE
         return not is_skipped and not os.path.lexists(os.path.join(folder, path, VENV_MARKER))
 
-    for below, found in walk(folder, is_entered):
+    for below, found in walk_breadth_first(folder, is_entered):
         for path in (joined(below, one.name) for one in found if not one.is_dir(follow_symlinks=False)):
             if path.lower().endswith(SOURCES):
                 left -= 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from executor.guard import autostart_files, home_view
-from executor.guard.file_state import is_within, is_within_any, names_in
+from executor.guard.file_state import is_within, is_within_any
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -6,17 +6,19 @@ import fnmatch
 import os
 import re
 
-from executor.guard.file_state import FILE, FOLDER, LINK, entries_in, joined, names_in, state_of, walk
+from executor.guard.file_state import FILE, FOLDER, LINK, joined, state_of
 from executor.guard.path_patterns import CACHES, WILD
 from executor.guard.tree_scan import SKIPPED
 from executor.system import files
+from executor.system.folders import entries_in, names_in, walk_breadth_first
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
-    from executor.guard.file_state import Entries, FileState
+    from executor.guard.file_state import FileState
+    from executor.system.folders import Entries
 
     Matcher = Callable[[str], bool]
 
@@ -137,7 +139,7 @@ class _Search:
         def is_entered(_: str, one: os.DirEntry[str]) -> bool:
             return one.name not in PRUNED and not (is_one(one.name) and _counts(one))
 
-        for folder, found in walk(self._root, is_entered):
+        for folder, found in walk_breadth_first(self._root, is_entered):
             self._in_folder(folder, found, is_one)
             left -= len(found)
             if left <= 0:

@@ -9,11 +9,12 @@ import sys
 from executor.guard import ignore_files, path_patterns
 from executor.guard.check_reach import commands_of, inside, reach_of
 from executor.guard.config_parts import has_parts
-from executor.guard.file_state import ancestors, is_within_any, names_in
+from executor.guard.file_state import ancestors, is_within_any
 from executor.guard.judge_programs import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
 from executor.guard.make_targets import actions
 from executor.guard.startup_files import Startup
 from executor.system import files
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

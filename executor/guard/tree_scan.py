@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from executor.guard import path_patterns
-from executor.guard.file_state import FILE, FOLDER, LINK, ancestors, entries_in, joined, state_of
+from executor.guard.file_state import FILE, FOLDER, LINK, ancestors, joined, state_of
 from executor.system import files
+from executor.system.folders import entries_in
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 

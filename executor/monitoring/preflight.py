@@ -9,7 +9,7 @@ from fnmatch import translate
 
 from executor.monitoring.options import fields
 from executor.monitoring.probes.paths import MAGIC, placed
-from executor.system.file_search import expanded
+from executor.system.folders import expanded
 from executor.system.records import TYPE_CHECKING
 from executor.system.shell import bash_command, simple_command
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from executor.monitoring.rules.columns import TRAIN, is_loss, is_validation
-from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -17,8 +17,8 @@ from executor.plan.model import (
     Step,
     TestForm,
 )
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

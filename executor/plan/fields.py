@@ -6,9 +6,9 @@ import math
 import re
 
 from executor.plan.issues import ValidationIssue, ValidationIssueError
-from executor.system.messages import did_you_mean, shown
 from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, seconds_of
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.errors import DefinitionError, Problem
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import clean_control
+from executor.system.text import clean_control, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

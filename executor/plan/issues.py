@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from executor.errors import Problem
-from executor.system.messages import SHOWN_CHARS, shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import SHOWN_CHARS, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from executor.monitoring.model import Notifier
 from executor.plan.build import build_settings, build_step, title_of
 from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of
 from executor.plan.model import Settings
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -6,9 +6,8 @@ import re
 
 from executor.errors import DefinitionError, Problem
 from executor.plan import frontmatter
-from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import clean_control
+from executor.system.text import clean_control, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

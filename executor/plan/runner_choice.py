@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from executor.errors import UsageError
-from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from executor.plan.model import Main, Settings

@@ -7,8 +7,8 @@ from functools import cache
 
 from executor.plan.issues import ValidationIssue, problem_of
 from executor.system import own_program
-from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,8 +6,8 @@ import re
 
 from executor.errors import UsageError
 from executor.plan.issues import not_defined
-from executor.system.messages import did_you_mean, shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from executor.plan.fields import Field
 from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined
 from executor.plan.patterns import STEP_KEY
 from executor.plan.schema import unknown_key
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,8 +6,8 @@ import re
 
 from executor.errors import DefinitionError, Problem
 from executor.plan.issues import spelled
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

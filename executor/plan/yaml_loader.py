@@ -12,8 +12,8 @@ import gc
 
 from executor.errors import DefinitionError, Problem
 from executor.plan.yaml_events import ODD, Builder, Placer, odd_character
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from typing import NoReturn

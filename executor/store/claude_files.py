@@ -7,8 +7,8 @@ import os
 from executor.errors import DefinitionError, Problem, way_out
 from executor.plan import roles
 from executor.system import files
-from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.store.sources import look_at
-from executor.system import files
+from executor.system.folders import walk
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _files(root: str, name: str) -> Iterator[str]:
     if not os.path.isdir(path):
         yield name
         return
-    for below, folders, names in files.walk(path):
+    for below, folders, names in walk(path):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for one in sorted(names):
             yield os.path.normpath(os.path.join(name, os.path.relpath(below, path), one))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.system import files, state_home
+from executor.system.folders import names_in
 
 PLACE = "outside"  # of what is remembered of a brief: where the copy outside is
 LINES = "lines"
@@ -31,10 +32,7 @@ def begin(root: str, ident: str) -> None:
 
 def idents(root: str) -> list[str]:
     """Return the names under which something is remembered in a project."""
-    try:
-        return sorted(os.listdir(os.path.join(root, state_home.BRIEFS)))
-    except OSError:
-        return []
+    return names_in(os.path.join(root, state_home.BRIEFS))
 
 
 def place_of(root: str, ident: str) -> str:

@@ -7,7 +7,7 @@ from json import loads
 
 from executor.errors import MachineError
 from executor.store import runs
-from executor.system import files, safe_open
+from executor.system import files, folders, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def mask_result(path: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
 
 def mask_task(root: str, task_id: str, masker: Masker, *, spare: Iterable[str] = (), sparing: str = "") -> None:
     """Mask what a task's dead runs and checks wrote, when who watched them died first; `sparing` names a living run."""
-    for below, _, names in files.walk(os.path.join(root, runs.JOBS, task_id)) if masker else ():
+    for below, _, names in folders.walk(os.path.join(root, runs.JOBS, task_id)) if masker else ():
         for name in names if not sparing or os.path.basename(below) != sparing else ():
             if name.endswith((".log", ".err")):
                 mask_file(os.path.join(below, name), masker)
@@ -53,7 +53,7 @@ def mask_task(root: str, task_id: str, masker: Masker, *, spare: Iterable[str] =
 
 def mask_results(root: str, task_id: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
     """Mask the result files of all runs of a task, once they are judged; tell whether anything was masked."""
-    found = files.walk(os.path.join(root, runs.JOBS, task_id)) if masker else ()
+    found = folders.walk(os.path.join(root, runs.JOBS, task_id)) if masker else ()
     paths = [os.path.join(below, RESULT) for below, _, names in found if RESULT in names]
     return sum(mask_result(path, masker, spare) for path in paths) > 0
 

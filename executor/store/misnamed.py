@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from executor.system.folders import names_in
+
 SPEC = "SPEC.md"
 DEFINITIONS = "step_definitions.yaml"
 TASKS = os.path.join(".claude", "tasks")
@@ -16,7 +18,7 @@ _YAML_ENDS = (".yaml", ".yml", "", ".json")
 def definitions_in(folder: str) -> str:
     """Return what to say of a file here that was meant to be the definitions; empty when there is none."""
     for below in ("", TASKS, ".claude", "tasks"):
-        names = _names(os.path.join(folder, below))
+        names = names_in(os.path.join(folder, below))
         at_home = below in ("", TASKS)
         right = [name for name in names if name == DEFINITIONS]
         if right:
@@ -30,7 +32,7 @@ def definitions_in(folder: str) -> str:
 def spec_in(folder: str) -> str:
     """Return what to say of a file here that was meant to be SPEC.md; empty when there is none."""
     for below in ("", TASKS, ".claude"):
-        found = [name for name in _names(os.path.join(folder, below)) if _is_nearly_spec(name)]
+        found = [name for name in names_in(os.path.join(folder, below)) if _is_nearly_spec(name)]
         found = [name for name in found if below or name != SPEC]
         if found:
             return _told(folder, os.path.join(below, found[0]), SPEC)
@@ -62,11 +64,3 @@ def _told(folder: str, found: str, wanted: str) -> str:
     if not os.path.exists(path):
         return f"{found} is a link that leads nowhere"
     return f"found {found}: rename it (mv {quote(found)} {quote(wanted)})" if wanted else ""
-
-
-def _names(folder: str) -> list[str]:
-    """Return the names in a folder that may be looked into, sorted; none when it may not."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []

@@ -6,6 +6,7 @@ import json
 import os
 
 from executor.system import files, procfs, safe_open
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import Exit, Identity, Seen
 
@@ -249,21 +250,13 @@ def remembers(root: str, task_id: str) -> bool:
 def living_tasks(root: str) -> list[str]:
     """Return the ids of tasks with a run that lives here, whatever the log says."""
     folder = os.path.join(root, JOBS)
-    return sorted(task_id for task_id in _names(folder) if look(root, task_id).status == "alive")
+    return sorted(task_id for task_id in names_in(folder) if look(root, task_id).status == "alive")
 
 
 def mains(root: str, task_id: str) -> list[int]:
     """Return the numbers of a task's MAIN runs, in no order."""
     folder = os.path.join(root, JOBS, task_id)
-    return [int(name[5:]) for name in _names(folder) if name.startswith("main.") and name[5:].isdecimal()]
-
-
-def _names(folder: str) -> list[str]:
-    """Return what lies in a folder, nothing for one that is not there or cannot be read."""
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+    return [int(name[5:]) for name in names_in(folder) if name.startswith("main.") and name[5:].isdecimal()]
 
 
 def _json(path: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.system.file_search import Found
+    from executor.system.folders import Found
 
     # inode, size, mtime_ns, ctime_ns, checksum, 1 when of samples, 1 when an earlier MAIN of the step made it
     Entry = list[int]

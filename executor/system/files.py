@@ -10,7 +10,7 @@ from executor.system import degraded, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 try:  # hashlib loads OpenSSL, 3 ms of every start; this is the same function without it
     from _sha256 import sha256  # type: ignore[import-not-found]
@@ -65,7 +65,7 @@ def replace(
             degraded.set_owner(beside, owner)
         _rename(beside, path)
     except OSError as error:
-        _forget(beside)
+        remove(beside)
         raise MachineError(f"cannot write {path}: {error.strerror}; {way_out(error)}, then go on") from error
     if durable:
         sync_folder(os.path.dirname(path) or ".")
@@ -126,7 +126,8 @@ def _rename(beside: str, path: str) -> None:
         os.rename(beside, path)
 
 
-def _forget(path: str) -> None:
+def remove(path: str) -> None:
+    """Delete a file, as far as that is possible."""
     try:
         os.unlink(path)
     except OSError:
@@ -145,21 +146,6 @@ def sync_folder(path: str) -> None:
         raise MachineError(f"cannot sync the folder {path}: {error.strerror}; see to the disk, then go on") from error
     finally:
         os.close(fd)
-
-
-def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield what os.walk does, from the top, however deep the folders are: agents make them as deep as they like."""
-    waiting = [folder]
-    while waiting:
-        below = waiting.pop()
-        try:
-            with os.scandir(below) as found:
-                entries = [(one.name, one.is_dir(follow_symlinks=False)) for one in found]
-        except OSError:  # not there, closed, or too deep for a path
-            continue
-        folders = [name for name, is_folder in entries if is_folder]
-        yield below, folders, [name for name, is_folder in entries if not is_folder]
-        waiting += [os.path.join(below, name) for name in reversed(folders)]
 
 
 def private_folder(path: str) -> str:

@@ -1,15 +1,86 @@
-"""Lock files: whose turn it is, where the file system has no locks."""
+"""Text of a lock that names its holder, and lock files for a file system without locks."""
 
 from __future__ import annotations
 
 import os
 import time
 
-from executor.system import degraded, lock_holder, safe_open
-from executor.system.lock_holder import FILE, Holder
+from executor.system import degraded, procfs, safe_open
+from executor.system.records import Record
 
+RECORD = 512  # bytes
+CLOCKS_S = 2.0  # by so much the clock of a file system may differ
+FLOCK, RANGE, FILE = "flock", "fcntl", "file"
 MAKING_S = 60.0  # a lock file without a name is one that is being made, for so long
 FREE = b"free\n"
+
+
+class Holder(Record):
+    """The process that a lock's text names, and the way in which it took the lock."""
+
+    pid: int
+    start: int = 0
+    boot: str = ""
+    machine: str = ""
+    namespace: str = ""
+    way: str = FLOCK
+
+    @property
+    def lives(self) -> bool:
+        """True while the process lives, and when this process cannot know: it is of another machine or container."""
+        if self.machine != procfs.machine_id():
+            return True
+        if self.boot != procfs.boot_id():
+            return False
+        if self.namespace != _namespace():
+            return True
+        found = procfs.identify(self.pid)
+        return found is not None and found.start == self.start
+
+
+def record(way: str) -> bytes:
+    """Return what is written into a lock: the pid, and what tells its process from others where the kernel does not."""
+    if way == FLOCK:
+        return f"{os.getpid()}\n".encode()
+    me = procfs.identify(os.getpid())
+    start = me.start if me else 0
+    return f"{os.getpid()}\n{start} {procfs.boot_id()} {procfs.machine_id()} {_namespace()} {way}\n".encode()
+
+
+def read_holder(fd: int) -> Holder | None:
+    """Return the holder that a lock's text names, None for another text."""
+    found = words(fd)
+    try:
+        if len(found) == 1:
+            return _plain(int(found[0]), os.fstat(fd).st_mtime)
+        pid, start, boot, machine, namespace, way = found
+        return Holder(int(pid), int(start), boot, machine, namespace, way)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _plain(pid: int, written_s: float) -> Holder | None:
+    """Return the process of a pid alone, None when it began after that was written."""
+    found = procfs.identify(pid)
+    if found is None or procfs.age_s(found) + CLOCKS_S < time.time() - written_s:
+        return None
+    return Holder(pid, found.start, found.boot, found.machine, _namespace())
+
+
+def words(fd: int) -> list[str]:
+    """Return the words of a lock's text, the pid first."""
+    return os.pread(fd, RECORD, 0).decode("utf-8", "replace").split()
+
+
+def _namespace() -> str:
+    """Return the name of the pid namespace of this process."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "-"
+
+
+# Lock files
 
 
 def turn(path: str) -> str:
@@ -57,11 +128,11 @@ def newest(path: str) -> tuple[int, Holder | None]:
     except OSError:
         return numbers[-1], None
     try:
-        said = lock_holder.said(fd)
+        holder = read_holder(fd)
         is_being_made = not os.fstat(fd).st_size and time.time() - os.fstat(fd).st_mtime < MAKING_S
     finally:
         os.close(fd)
-    return numbers[-1], Holder(0, way=FILE) if is_being_made else said if said and said.lives else None
+    return numbers[-1], Holder(0, way=FILE) if is_being_made else holder if holder and holder.lives else None
 
 
 def _numbers(path: str) -> list[int]:
@@ -75,6 +146,6 @@ def _made(path: str) -> bool:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
-    os.write(fd, lock_holder.record(FILE))
+    os.write(fd, record(FILE))
     os.close(fd)
     return True

@@ -9,14 +9,14 @@ import sys
 import time
 
 from executor.errors import BusyError, MachineError, way_out
-from executor.system import lock_files, lock_holder, safe_open
-from executor.system.lock_holder import FILE, FLOCK, RANGE
+from executor.system import lock_files, safe_open
+from executor.system.lock_files import FILE, FLOCK, RANGE
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.system.lock_holder import Holder
+    from executor.system.lock_files import Holder
 
 WAIT_S = 10.0
 LOOK_S = 0.05
@@ -84,8 +84,8 @@ def holder(path: str) -> str:
     try:
         way, is_free = _asked(fd, LOOKS)
         if not is_free:
-            return (lock_holder.words(fd) or ["unknown"])[0]
-        other = _other(lock_holder.said(fd), way) or (lock_files.newest(path)[1] if way == FILE else None)
+            return (lock_files.words(fd) or ["unknown"])[0]
+        other = _other(lock_files.read_holder(fd), way) or (lock_files.newest(path)[1] if way == FILE else None)
         return str(other.pid) if other else ""
     finally:
         os.close(fd)
@@ -95,7 +95,7 @@ def _pid(path: str) -> str:
     """Return the pid that a lock's text names, whether it holds the lock or not."""
     fd = _opened(path)
     try:
-        return (lock_holder.words(fd) or ["unknown"])[0]
+        return (lock_files.words(fd) or ["unknown"])[0]
     finally:
         os.close(fd)
 
@@ -106,11 +106,11 @@ def _taken(path: str) -> Lock | None:
     try:
         way, is_free = _asked(fd, TAKES)
         turn = ""
-        if is_free and not _other(lock_holder.said(fd), way):
+        if is_free and not _other(lock_files.read_holder(fd), way):
             turn = _turn_or_refuse(path) if way == FILE else path
         if turn:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, lock_holder.record(way), 0)
+            os.pwrite(fd, lock_files.record(way), 0)
             return Lock(fd, turn if way == FILE else "")
     except OSError as error:
         os.close(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.system import files, procfs, project_identity, run_lock, safe_open
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ def _folders(wanted: Wanted) -> list[str]:
         return []
     if run:
         return [os.path.join(folder, run)]
-    try:
-        return [os.path.join(folder, name) for name in os.listdir(folder)]
-    except OSError:
-        return []
+    return [os.path.join(folder, name) for name in names_in(folder)]
 
 
 def _launchers(wanted: Wanted) -> Iterable[tuple[int, int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from executor.system.folders import walk_breadth_first
+
 MOST = 1_000_000  # entries that are looked at
 BITS = stat.S_ISUID | stat.S_ISGID
 
@@ -14,16 +16,13 @@ def cleared(root: str, since_ns: int) -> tuple[str, ...]:
 
     A folder keeps its own: a file in it belongs to its group, and no more.
     """
-    found, waiting, left = [], [""], MOST
-    while waiting and left > 0:
-        entries = _entries(os.path.join(root, below := waiting.pop()))
+    found, left = [], MOST
+    for folder, entries in walk_breadth_first(root):
+        changed = [one for one in entries if _has_bits(one, since_ns) and _take_off(one.path)]
+        found += [os.path.join(folder, one.name) for one in changed]
         left -= len(entries)
-        for one in entries:
-            path = f"{below}{one.name}"
-            if one.is_dir(follow_symlinks=False):
-                waiting.append(f"{path}/")
-            elif _has_bits(one, since_ns) and _take_off(one.path):
-                found.append(path)
+        if left <= 0:
+            break
     return tuple(sorted(found))
 
 
@@ -42,11 +41,3 @@ def _take_off(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return [*found]
-    except OSError:  # closed, gone, or too deep for a path
-        return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from executor.system.folders import entries_in
+
 LISTED = "/proc/net/unix"
 PLACES = ("/var/lib", "/var/snap", "/srv", "/opt", "/mnt", "/data")
 LEVELS = 3
@@ -28,7 +30,7 @@ def in_places() -> tuple[str, ...]:
     seen = 0
     folders = [(place, 0) for place in PLACES if os.path.isdir(place) and not os.path.islink(place)]
     for folder, level in folders:
-        for entry in _entries(folder):
+        for entry in entries_in(folder):
             seen += 1
             if seen > MOST:
                 return tuple(found)
@@ -45,11 +47,3 @@ def is_socket(path: str) -> bool:
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.system.files import STATE_FOLDER, digest
+from executor.system.folders import names_in
 
 BRIEFS = os.path.join(STATE_FOLDER, "briefs")  # in the project: what was remembered when a brief was given
 
@@ -22,7 +23,7 @@ def of_project(root: str) -> str:
 
 def path_of(name: str) -> str:
     """Return the path of a file there, whatever project it was written for: one that was moved has another folder."""
-    for one in _names(folder()):
+    for one in names_in(folder()):
         path = os.path.join(folder(), one, name)
         if os.path.lexists(path):
             return path
@@ -31,14 +32,7 @@ def path_of(name: str) -> str:
 
 def names(root: str) -> list[str]:
     """Return the names of what is kept there for a project, sorted."""
-    return _names(of_project(root))
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except OSError:
-        return []
+    return names_in(of_project(root))
 
 
 def may_remember(root: str) -> bool:

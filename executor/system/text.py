@@ -1,4 +1,4 @@
-"""Text for people: one safe line, counts, sizes, durations."""
+"""Text for people: safe lines, numbers with units, parts of messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WIDTH = 160
+SHOWN_CHARS = 40  # of a value that a message quotes
 LONG_WIDTH = 300  # of a line that explains a failed check
 _ESCAPES = (
     # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
@@ -126,3 +127,26 @@ def pairs(values: Iterable[tuple[str, float]]) -> str:
 def figure(value: float) -> str:
     """Return a number: whole ones in full, others with four digits."""
     return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"
+
+
+# Parts of messages
+
+
+def shown(value: object) -> str:
+    """Return a value as a message quotes it: short, on one line, without control characters."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean X` for the nearest known word, or nothing when none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word[: 2 * SHOWN_CHARS], list(known), n=1)
+    return f"; did you mean {near[0]}" if near else ""

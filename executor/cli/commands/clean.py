@@ -10,7 +10,7 @@ from executor.cli.output.job_table import told_bytes
 from executor.errors import BusyError, MachineError
 from executor.store import log_reader, project, spec_file
 from executor.store import runs as jobs
-from executor.system import files, locks, run_processes
+from executor.system import folders, locks, run_processes
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
@@ -162,7 +162,7 @@ def _removed(path: str, stuck: list[str]) -> int:
 def _size(path: str) -> int:
     """Return what a folder takes on the disk, in bytes: of a file with two names nothing, for it stays."""
     found = 0
-    for below, _, names in files.walk(path):
+    for below, _, names in folders.walk(path):
         for name in names:
             status = os.lstat(os.path.join(below, name))
             found += status.st_blocks * BLOCK if status.st_nlink == 1 else 0

@@ -8,9 +8,9 @@ import re
 from executor.errors import UsageError
 from executor.store import log_reader, project, runs
 from executor.system import files, safe_open
-from executor.system.messages import shown
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import clean_control as safe
+from executor.system.text import shown
 
 if TYPE_CHECKING:
     from typing import Any

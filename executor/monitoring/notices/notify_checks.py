@@ -6,8 +6,8 @@ import os
 from importlib.util import find_spec
 
 from executor.monitoring.notices.schemes import SCHEMES
-from executor.system.messages import did_you_mean
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,9 @@ import os
 import stat
 from fnmatch import fnmatchcase
 
-from executor.system.file_search import expanded
-from executor.system.messages import did_you_mean
+from executor.system.folders import expanded
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from executor.monitoring.model import Rule
-from executor.system.messages import did_you_mean, shown
 from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, number_of, seconds_of
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
