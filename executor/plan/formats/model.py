@@ -1,0 +1,108 @@
+"""Tasks, findings and marks, as every format reads and writes them."""
+
+from __future__ import annotations
+
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    Files = Mapping[str, bytes]
+
+    class PlanFormat(Protocol):
+        """A format of plan files: pure functions from bytes to tasks, and from a mark to changed bytes.
+
+        `Files` maps paths relative to the plan's folder to bytes. The plan's own file, the one that a person names,
+        is always there; `companions` names the others that the format reads.
+        """
+
+        name: str
+        marks: Mapping[str, str]  # for docs and refusals: done, failed, started -> the mark that is written
+
+        def matches(self, path: str, data: bytes) -> bool:
+            """Return True when a file with this path and content is a plan of this format."""
+
+        def companions(self, path: str, data: bytes) -> tuple[str, ...]:
+            """Return glob patterns, relative to the plan's folder, of further files that the format reads."""
+
+        def read(self, path: str, files: Files) -> PlanDocument:
+            """Return the tasks of a plan and what contradicts itself in it; never raise for odd content."""
+
+        def write(self, path: str, files: Files, task: PlanTask, mark: TaskMark) -> Files:
+            """Return the changed files in the order of their writing, none when the mark stands already.
+
+            Every byte outside the task's own line or value stays. Raises MarkError where the format has no place
+            for the mark, or the task is ambiguous, or its line is no longer the one that was read.
+            """
+
+
+OPEN, STARTED, DONE, FAILED, BLOCKED, CANCELLED = "open", "started", "done", "failed", "blocked", "cancelled"
+STATES = (OPEN, STARTED, DONE, FAILED, BLOCKED, CANCELLED)
+
+
+class MarkError(Exception):
+    """A mark that cannot be written, with the reason: the state stays in the side file."""
+
+
+class PlanTask(Record):
+    """A task of a plan.
+
+    `id` is as the plan writes it, or made where it writes none; `nth` counts tasks with the same id from 1. `line` is
+    the 1-based line in `file` that a mark changes, 0 when no line is the task's own; `digest` is the SHA-256 (16 hex
+    digits) of that line's text without its state, by which a changed line is refused. `text` is what the task asks for:
+    when it changes, the task has changed. `order` places the task in the document.
+    `ambiguous` says why a task is never marked: a doubled id, an unclosed fence, an unknown mark.
+    `priority` is 1 for the most urgent, 0 for none; `estimate_h` are hours, 0.0 for none. `after_phase` says that all
+    tasks of earlier phases come first; `parallel` that the plan allows the task beside its neighbours.
+    """
+
+    id: str
+    title: str
+    state: str = OPEN
+    file: str = ""
+    line: int = 0
+    digest: str = ""
+    nth: int = 1
+    order: int = 0
+    depends_on: tuple[str, ...] = ()
+    parent: str = ""
+    phase: str = ""
+    section: str = ""
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    parallel: bool = False
+    after_phase: bool = False
+    estimate_h: float = 0.0
+    files: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    text: str = ""
+    ambiguous: str = ""
+
+
+class Finding(Record):
+    """A contradiction in a plan: where, of which kind, and what would have to be true."""
+
+    file: str
+    line: int
+    kind: str
+    message: str
+
+
+class PlanDocument(Record):
+    """A plan as it was read: its tasks in document order and what its own parts say against each other."""
+
+    format: str
+    tasks: tuple[PlanTask, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    title: str = ""
+
+
+class TaskMark(Record):
+    """What is written for a task: done, failed or started, with the task id and local time `YYYY-MM-DD HH:MM`."""
+
+    state: str
+    task_id: str = ""
+    time: str = ""
+    note: str = ""

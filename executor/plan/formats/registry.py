@@ -1,0 +1,21 @@
+"""The table of formats; a plan's format is told by its content."""
+
+from __future__ import annotations
+
+from executor.errors import SpecError
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.plan.formats.model import PlanFormat
+
+# The first that matches is taken: a format with a plainer sign stands before one with a looser.
+FORMATS: tuple[PlanFormat, ...] = ()
+
+
+def format_of(path: str, data: bytes) -> PlanFormat:
+    """Return the format of a plan file; SpecError when none fits."""
+    found = next((one for one in FORMATS if one.matches(path, data)), None)
+    if found is None:
+        names = ", ".join(one.name for one in FORMATS)
+        raise SpecError(f"{path}: its content fits no format of plans; known are {names}")
+    return found
