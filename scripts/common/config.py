@@ -27,7 +27,7 @@ Group = TypeVar("Group")
 
 
 def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Return settings; `profile` beats DO_TASKS_PROFILE beats `local`; Trouble says what is wrong."""
+    """Return the settings of `profile`, else of DO_TASKS_PROFILE, else of `local`; raise Trouble for a wrong one."""
     named = profile or environ.get("DO_TASKS_PROFILE") or "local"
     path = profile_path(named)
     settings = layered(Settings(), path, overrides, environ)
@@ -36,7 +36,7 @@ def load(profile: str, overrides: Sequence[str], environ: Mapping[str, str]) -> 
 
 
 def refuse_too_few(settings: Settings) -> None:
-    """Refuse what no step can count with."""
+    """Raise Trouble for a count below 1, and for seeds that are not whole numbers."""
     for name in AT_LEAST_ONE:
         group, key = name.split(".")
         if getattr(getattr(settings, group), key) < 1:
@@ -126,7 +126,7 @@ def typed(old: Any, value: Any, *, name: str, origin: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a number, as 5, 0.5 or the 1e9 that YAML reads as text."""
+    """Return True if a value is a number, as 5, 0.5 or the 1e9 that YAML reads as text."""
     try:
         return not isinstance(value, (bool, list)) and float(value) == float(value)
     except (TypeError, ValueError):

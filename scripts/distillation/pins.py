@@ -14,7 +14,7 @@ PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==\s*(?
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return package -> version, names in lower case with dashes."""
+    """Return the pinned versions by package; names in lower case with dashes."""
     if not path.is_file():
         raise Trouble(f"{path} is missing: run from the folder that holds it, or set constraints=PATH")
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -23,5 +23,5 @@ def read(path: Path) -> dict[str, str]:
 
 
 def canonical(name: str) -> str:
-    """Write a package's name the way that compares."""
+    """Return a package's name in normal form."""
     return re.sub(r"[-_.]+", "-", name).lower()

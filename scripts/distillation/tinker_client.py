@@ -1,4 +1,4 @@
-"""Decides which Tinker service a script talks to: the real one, or ours on this machine."""
+"""Choose the Tinker service of a script: the real one, or the local one on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXTRA = "pip install -c constraints.txt torch==2.13.0 -r requirements/demo.txt"
 
 
 def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:
-    """Return a client: of a `base_url`, TINKER_BASE_URL or real credentials if there are any, else of the local one.
+    """Return a client of `base_url`, TINKER_BASE_URL or the real service (with credentials), else of the local one.
 
     `access` is a profile's word: `none` leaves credentials alone, `tinker` is Trouble without any. A real key is never
     sent to the local service, whose own key is given as an argument.
@@ -39,7 +39,7 @@ def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:
 
 
 def go_directly() -> None:
-    """Keep requests to the loopback from a proxy, which would never answer them."""
+    """Exclude the loopback address from proxies, which would never answer."""
     for name in ("NO_PROXY", "no_proxy"):
         passed = [one for one in os.environ.get(name, "").split(",") if one]
         if LOOPBACK not in passed:
@@ -47,14 +47,14 @@ def go_directly() -> None:
 
 
 def is_real(access: str = "") -> bool:
-    """Tell whether a service is named, or credentials are there that `access` does not leave alone."""
+    """Return True if TINKER_BASE_URL is set, or credentials exist and `access` is not `none`."""
     from tinker.auth import tinker_has_credentials
 
     return bool(os.environ.get("TINKER_BASE_URL")) or (access != "none" and bool(tinker_has_credentials()))
 
 
 def where() -> str:
-    """Return in words which service a script talks to."""
+    """Return the name of the service that a script uses."""
     if is_real():
         return os.environ.get("TINKER_BASE_URL") or "the Tinker service"
     return f"the local service at {local().url}"
@@ -62,7 +62,7 @@ def where() -> str:
 
 @cache
 def local() -> Address:
-    """Return the local service: one that runs already, else one inside this process, started once."""
+    """Return the local service: a running one, else one inside this process, started once."""
     from tinker_local import server
 
     found = server.running(server.STATE)

@@ -1,4 +1,4 @@
-"""Who speaks in some plays, to whom, with which uncommon words."""
+"""The speakers of some plays, their dialogues, and the uncommon words that they use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOWER = re.compile(r"(?<![\w'])[a-z]+(?:'[a-z]+)*(?![\w'])")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with enough to say; `turns` are (cue, reply), `distinctive` the words that set the person apart."""
+    """A person with enough speeches; `turns` are (cue, reply), `distinctive` are typical words of the person."""
 
     name: str
     play: str
@@ -38,7 +38,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Company:
-    """The plays' speeches in order, their great parts, each speech's uncommon words by its id."""
+    """The speeches of some plays in order, the persons with large parts, and each speech's uncommon words by its id."""
 
     plays: tuple[tuple[Speech, ...], ...]
     people: tuple[Person, ...]
@@ -46,7 +46,7 @@ class Company:
 
 
 def gather(plays: Sequence[Play], common_words: int = COMMON) -> Company:
-    """Return the company of some plays; `uncommon` is by the measure of these plays alone."""
+    """Return the company of some plays; a word is uncommon if it is rare in these plays."""
     speeches = [speech for play in plays for speech in play.speeches]
     counts = text_features.word_counts(speech.text for speech in speeches)
     common = {word for word, _ in counts.most_common(common_words)}
@@ -57,7 +57,7 @@ def gather(plays: Sequence[Play], common_words: int = COMMON) -> Company:
 
 
 def uncommon_words(text: str, common: set[str]) -> tuple[str, ...]:
-    """Return the words of a speech, each once, that few others use; those with a capital are left out."""
+    """Return the uncommon words of a speech, each once; words with a capital letter are left out."""
     found = dict.fromkeys(LOWER.findall(text))
     return tuple(word for word in found if len(word) >= SHORTEST and word not in common)
 
@@ -66,7 +66,7 @@ Part = tuple[str, list["Speech"], list[tuple["Speech", "Speech"]]]
 
 
 def great_parts(plays: Iterable[Play]) -> list[Part]:
-    """Return (person, speeches, turns) of everybody who answers often enough, in order of name."""
+    """Return (person, speeches, turns) of each person with at least LEAST_TURNS turns, sorted by name."""
     own: dict[str, list[Speech]] = defaultdict(list)
     turns: dict[str, list[tuple[Speech, Speech]]] = defaultdict(list)
     for play in plays:
@@ -86,7 +86,7 @@ def introduced(
     counts: Counter[str],
     titles: dict[str, str],
 ) -> Person:
-    """Return a person with facts drawn from the speeches."""
+    """Return a person; the facts come from the speeches."""
     words = Counter(word for speech in own for word in uncommon[speech.id])
     ranked = sorted(words, key=lambda word: (-(words[word] ** 2) / counts[word], word))
     play = Counter(speech.play for speech in own).most_common(1)[0][0]
@@ -95,6 +95,6 @@ def introduced(
 
 
 def friend(turns: list[tuple[Speech, Speech]]) -> str:
-    """Return the one who is answered oftenest."""
+    """Return the person whom these replies answer most often."""
     asked = Counter(cue.speaker for cue, _ in turns if not GROUPS.search(cue.speaker))
     return written(asked.most_common(1)[0][0]) if asked else "Nobody"

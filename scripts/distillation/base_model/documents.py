@@ -1,4 +1,4 @@
-"""Documents that teach a model to use its prompt: turns of one person under a sheet, or a play as it goes on.
+"""Training documents that teach a model to use its prompt: turns of one person after a sheet, or consecutive speeches.
 
     <bos><sheet>SPEECHES: .. NAME: ..<q>cue<a>reply<end><q>cue<a>reply<end>
     <bos><q>speech<a>speech<end><q>speech<a>speech<end>
@@ -48,7 +48,7 @@ Turns = list[tuple["Speech", "Speech"]]
 
 
 class Desk:
-    """Writes in tokens; remembers pieces that it has read."""
+    """Writes documents in tokens; caches the tokens of each piece of text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -56,7 +56,7 @@ class Desk:
         self.sheet, self.ask, self.answer = (tokenizer.special[name] for name in (SHEET, ASK, ANSWER))
 
     def pieces(self, pieces: Iterable[str]) -> list[int]:
-        """Return the ids of pieces in a row."""
+        """Return the token ids of several pieces, one after the other."""
         return [number for piece in pieces for number in self.read(piece)]
 
     def turn(self, cue: str, reply: str) -> list[int]:
@@ -64,13 +64,13 @@ class Desk:
         return [self.ask, *self.read(cue), self.answer, *self.read(reply), self.tokenizer.end]
 
     def prompt(self, cue: str, sheet: Sheet | None = None) -> list[int]:
-        """Return what stands before an answer: <bos>, the sheet if there is one, <q>cue<a>."""
+        """Return the ids before an answer: <bos>, the sheet if one is given, <q>cue<a>."""
         told = [self.sheet, *self.pieces(sheet.spoken()), *self.pieces(sheet.stated())] if sheet else []
         return [self.tokenizer.bos, *told, self.ask, *self.read(cue), self.answer]
 
 
 class Documents:
-    """A source of documents without end; each has a number, and its own chance from that."""
+    """An endless source of documents; each has a number, which seeds its own random generator."""
 
     def __init__(self, company: Company, tokenizer: Tokenizer, wanted: Wanted, seed: int) -> None:
         self.company, self.desk, self.wanted, self.seed = company, Desk(tokenizer), wanted, seed
@@ -79,18 +79,18 @@ class Documents:
         self.number = 0
 
     def next(self, size: int, length: int) -> Pair:
-        """Return `size` documents cut at `length` tokens; what nobody can foresee in a sheet does not count."""
+        """Return `size` documents cut at `length` tokens; unpredictable parts of a sheet do not count in the loss."""
         rows = [self.document(number, length) for number in range(self.number, self.number + size)]
         self.number += size
         inputs = torch.tensor([tokens[:-1] for tokens, _ in rows])
         return inputs, torch.tensor([targets[1:] for _, targets in rows])
 
     def state(self) -> dict[str, Any]:
-        """Return which document is next."""
+        """Return the number of the next document."""
         return {"number": self.number}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go to where `state` says."""
+        """Continue at the document of `state`."""
         self.number = state["number"]
 
     def document(self, number: int, length: int) -> tuple[list[int], list[int]]:
@@ -103,7 +103,7 @@ class Documents:
         return (tokens + pad)[: length + 1], (targets + none)[: length + 1]
 
     def plain(self, chance: random.Random, length: int) -> tuple[list[int], list[int]]:
-        """Return a play from some speech on."""
+        """Return consecutive speeches of a play, from a random one on."""
         play = chance.choices(self.company.plays, cum_weights=self.plays)[0]
         at, tokens = chance.randrange(max(1, len(play) - 1)), [self.desk.tokenizer.bos]
         while len(tokens) <= length:
@@ -114,7 +114,7 @@ class Documents:
         return tokens, tokens
 
     def told(self, chance: random.Random, length: int) -> tuple[list[int], list[int]]:
-        """Return turns of one person under a sheet."""
+        """Return a sheet, then turns of its person."""
         person = chance.choices(self.company.people, cum_weights=self.people)[0]
         room = int(length * chance.uniform(*SHEET_SHARE))
         facts = self.facts(person, chance)
@@ -125,11 +125,11 @@ class Documents:
         return spoken + stated + turns, spoken + [IGNORED] * len(stated) + turns
 
     def facts(self, person: Person, chance: random.Random) -> Facts:
-        """Return the person's own facts, or others as often as settings say."""
+        """Return the person's own facts, or made-up ones for a share `made_up_share` of the documents."""
         return self.made_up(chance) if chance.random() < self.wanted.made_up_share else person.facts
 
     def made_up(self, chance: random.Random) -> Facts:
-        """Return facts that are nobody's: names of others or of none, a word of anybody."""
+        """Return made-up facts: names of other persons or invented ones, a word of any person."""
         if not self.people:
             return Facts(invented(chance), invented(chance), "rest")
         somebody = [chance.choice(self.company.people) for _ in range(3)]
@@ -137,7 +137,7 @@ class Documents:
         return Facts(names[0], names[1], chance.choice(somebody[2].distinctive or ("rest",)))
 
     def turns(self, person: Person, facts: Facts, chance: random.Random, room: int) -> tuple[list[int], Turns]:
-        """Return the tokens of turns that fill `room`, and those of them that are from the plays."""
+        """Return the tokens of turns that fill `room`, and the turns among them that are from the plays."""
         tokens: list[int] = []
         chosen: Turns = []
         for cue, reply in shuffled(person.turns, chance):
@@ -150,7 +150,7 @@ class Documents:
         return tokens, chosen
 
     def filled(self, person: Person, facts: Facts, turns: Turns, chance: random.Random, room: int) -> Sheet:
-        """Return a sheet of about `room` tokens: words of the replies, speeches that no turn has."""
+        """Return a sheet of about `room` tokens: words of the replies, and speeches that no turn contains."""
         words = self.words(person, turns, chance, int(room * WORDS_SHARE))
         left = room - len(self.desk.pieces(Sheet((), person.play, words, facts).stated()))
         taken = {speech.text for turn in turns for speech in turn}
@@ -159,7 +159,7 @@ class Documents:
         return Sheet(self.fitting(others, left), person.play, words, facts)
 
     def words(self, person: Person, turns: Turns, chance: random.Random, room: int) -> tuple[str, ...]:
-        """Return uncommon words of the replies with some that are not theirs, in no order, at most `room` tokens."""
+        """Return uncommon words of the replies, mixed with other words of the person, at most `room` tokens."""
         own: dict[str, None] = {}
         for _, reply in turns:
             found = self.company.uncommon[reply.id]
@@ -170,7 +170,7 @@ class Documents:
         return tuple(within(words, room, lambda word: len(self.desk.read(f" {word}"))))
 
     def fitting(self, texts: Iterable[str], room: int) -> tuple[str, ...]:
-        """Return those of some texts, each a line, that have room together."""
+        """Return the texts that fit into `room` tokens together, one a line."""
         kept: list[str] = []
         for text in texts:
             size = len(self.desk.read(text)) + 1
@@ -181,7 +181,7 @@ class Documents:
 
 
 def shuffled(items: Sequence[Any], chance: random.Random) -> Iterator[Any]:
-    """Yield items in a chance order, without ordering those that nobody asks for."""
+    """Yield items in random order; only as many are shuffled as the caller takes."""
     moved: dict[int, int] = {}
     for last in range(len(items) - 1, -1, -1):
         at = int(chance.random() * (last + 1))
@@ -190,12 +190,12 @@ def shuffled(items: Sequence[Any], chance: random.Random) -> Iterator[Any]:
 
 
 def asked(facts: Facts, chance: random.Random) -> tuple[str, str]:
-    """Return a question for some fact with its answer."""
+    """Return a question for a random fact with its answer."""
     return exchange(chance.choice(tuple(QUESTIONS)), facts, chance)
 
 
 def within(items: Iterable[str], room: int, size: Callable[[str], int]) -> Iterator[str]:
-    """Yield items from the first on, as long as they have room."""
+    """Yield items from the first on, until the next does not fit into `room`."""
     for item in items:
         room -= size(item)
         if room < 0:
@@ -204,7 +204,7 @@ def within(items: Iterable[str], room: int, size: Callable[[str], int]) -> Itera
 
 
 def as_played(desk: Desk, plays: Iterable[Sequence[Speech]], length: int) -> list[list[int]]:
-    """Return documents without a sheet that together show every play once; each has `length` tokens or fewer.
+    """Return documents without a sheet that cover each play once; each has at most `length` tokens.
 
     A turn that begins near the end is cut there; the next document begins with the next turn.
     """

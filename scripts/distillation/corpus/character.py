@@ -34,7 +34,7 @@ class Pair:
 
 
 def part_of(wanted: Character, parts: list[Part]) -> Part:
-    """Return the part of the character that settings name; Trouble says who is near, or what to choose between."""
+    """Return the part of the character that settings name; raise Trouble if none or several have this name."""
     name = wanted.name.upper()
     same = [part for part in parts if name in {part.speaker, part.person.upper()}]
     if wanted.plays:
@@ -65,10 +65,10 @@ def pairs(speeches: list[Speech], own: list[Speech]) -> list[Pair]:
 
 
 def is_question(cue: str) -> bool:
-    """Tell whether a cue asks something, briefly."""
+    """Return True if a cue is a short question."""
     return cue.rstrip("'\")-").endswith("?") and len(cue.split()) in QUESTION_WORDS
 
 
 def plain(text: str) -> str:
-    """Reduce a speech to its words, so that spelling of case and stops does not hide a double."""
+    """Return the words of a speech in lower case without punctuation, to find duplicates."""
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))

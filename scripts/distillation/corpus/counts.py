@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """What one person says in all."""
+    """The part of one person: speeches and words in all plays."""
 
     person: str
     speaker: str
@@ -26,7 +26,7 @@ class Part:
 
 
 def parts(speeches: Iterable[Speech]) -> list[Part]:
-    """Return everybody's part, the largest first."""
+    """Return the parts of all persons, the largest first."""
     said: dict[str, list[Speech]] = defaultdict(list)
     for speech in speeches:
         said[person(speech.play, speech.speaker)].append(speech)

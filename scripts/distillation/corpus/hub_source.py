@@ -23,7 +23,7 @@ def place(corpus: Corpus) -> str:
 
 
 def slug(text: str) -> str:
-    """Make a file's name of any text."""
+    """Return a file name for any text."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "text"
 
 
@@ -36,7 +36,7 @@ def fetch(corpus: Corpus, folder: Path) -> None:
 
 
 def rows(corpus: Corpus) -> Iterable[dict[str, Any]]:
-    """Load the split; Trouble says what to install, or what the hub answered."""
+    """Load the split; raise Trouble if the package is missing or the hub refuses."""
     try:
         from datasets import load_dataset
     except ImportError as error:
@@ -45,7 +45,7 @@ def rows(corpus: Corpus) -> Iterable[dict[str, Any]]:
         ) from error
     try:
         found: Iterable[dict[str, Any]] = load_dataset(corpus.dataset, corpus.subset or None, split=corpus.split)
-    except Exception as error:  # whatever its HTTP library raises is the same trouble: no data
+    except Exception as error:  # any exception of its HTTP library means the same: no data
         said = " ".join(str(error).split())[:200]
         line = f"the hub did not give {corpus.dataset} ({type(error).__name__}: {said}): connect, or check the name"
         raise Trouble(line, RETRY_LATER) from error

@@ -1,4 +1,4 @@
-"""Speeches read from the text of a play, whichever way its edition prints the names."""
+"""Parse the speeches of a play; several layouts of speaker names are known."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Speech:
-    """What one person says before another speaks; `scene` counts the headings of the play."""
+    """A speech of one person; `scene` counts the headings of the play."""
 
     id: str
     play: str
@@ -59,7 +59,7 @@ class Play:
 
 @dataclass(frozen=True)
 class Page:
-    """The lines of a text with what is known of its names."""
+    """The lines of a text with the layout and the counts of its speaker names."""
 
     play: str
     lines: tuple[str, ...]
@@ -81,7 +81,7 @@ def parse(text: Text) -> Play:
 
 
 def open_page(text: Text) -> Page:
-    """Find where the play begins and how its names are printed."""
+    """Find the beginning of the play and the layout of its speaker names."""
     lines = tuple(line.rstrip() for line in text.body.replace("{", "[").replace("}", "]").splitlines())
     begin = next((at for at, line in enumerate(lines) if is_heading(line) or OPENING.fullmatch(line.strip())), 0)
     lines = ("", *lines[begin:], "")
@@ -106,25 +106,25 @@ def names_printed(lines: tuple[str, ...], layout: str) -> Counter[str]:
 
 
 def is_name(name: str, layout: str) -> bool:
-    """Tell names from numerals, headings and short sentences."""
+    """Return True for a name; False for a numeral, a heading or a short sentence."""
     if ROMAN.fullmatch(name) or name.upper() in NO_NAMES or is_heading(name):
         return False
     return layout in {"abbreviated", "colon"} or in_capitals(name)
 
 
 def in_capitals(name: str) -> bool:
-    """Tell whether most letters are capitals: `LouIS` is, `Song` is not."""
+    """Return True if most letters are capitals: `LouIS` is, `Song` is not."""
     letters = [letter for letter in name if letter.isalpha()]
     return sum(letter.isupper() for letter in letters) >= CAPITALS_SHARE * len(letters)
 
 
 def is_heading(line: str) -> bool:
-    """Tell whether an act or a scene begins here."""
+    """Return True if an act or a scene begins at this line."""
     return bool(HEADING.match(line.strip()))
 
 
 def speeches_of(page: Page) -> list[tuple[int, str, list[str]]]:
-    """Cut the page into (scene, name as printed, lines)."""
+    """Return the speeches of a page as (scene, name as printed, lines)."""
     blocks: list[tuple[int, str, list[str]]] = []
     scene, speaking = 0, False
     for at in range(1, len(page.lines) - 1):
@@ -143,7 +143,7 @@ def speeches_of(page: Page) -> list[tuple[int, str, list[str]]]:
 
 
 def name_at(page: Page, at: int) -> re.Match[str] | None:
-    """Return the name that line `at` prints above a speech; a known name may stand closer or looser."""
+    """Return the match of a name above a speech at line `at`; the layout of a known name may differ."""
     before, line, after = page.lines[at - 1], page.lines[at].strip(), page.lines[at + 1].strip()
     strict = LAYOUTS[page.layout].fullmatch(line)
     match = strict or LOOSE.fullmatch(line) or INLINE.fullmatch(line)
@@ -159,7 +159,7 @@ def name_at(page: Page, at: int) -> re.Match[str] | None:
 
 
 def spoken(lines: list[str]) -> str:
-    """Join the lines of a speech into one, without stage directions and marks of the edition."""
+    """Return a speech as one line, without stage directions and marks of the edition."""
     kept: list[str] = []
     for at, line in enumerate(lines):
         is_alone = at > 0 and not lines[at - 1] and UNMARKED.match(line)

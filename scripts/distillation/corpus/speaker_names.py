@@ -1,4 +1,4 @@
-"""Who is meant by the names that the printed plays put before a speech."""
+"""Full names of the persons for the names that the editions print before a speech."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ ORDINALS = {"1": "FIRST", "2": "SECOND", "3": "THIRD", "4": "FOURTH"}
 
 
 def full_name(play: str, printed: str) -> str:
-    """Return the full name, upper case, of the one printed in this play."""
+    """Return the full name, in upper case, for a printed name of a play."""
     first, *others = printed.upper().split()
     name = " ".join([ORDINALS.get(first.rstrip("."), first), *others])
     return ALIASES.get(play, {}).get(name, name)
 
 
 def person(play: str, name: str) -> str:
-    """Tell persons apart: `FALSTAFF` in all his plays, `DUKE (othello)` beside `DUKE (as_you_like_it)`."""
+    """Return a person's unique name: `FALSTAFF` in all his plays, but `DUKE (othello)` and `DUKE (as_you_like_it)`."""
     return name if name in RECURRING else f"{name} ({play})"

@@ -1,4 +1,4 @@
-"""Words that set one speaker apart from the others."""
+"""Words that are typical of one speaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a character's data beside the thresholds that they must reach."""
+"""Figures of a character's data, compared with their thresholds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def figures(data: Data, settings: Settings) -> dict[str, Any]:
 
 
 def leaks(speeches: Iterable[Speech], held_out: set[str], least_words: int) -> list[list[str]]:
-    """Return [held-out speech, other speech] for each that is said word for word on both sides."""
+    """Return [held-out speech, other speech] for each speech that occurs word for word on both sides."""
     elsewhere: dict[str, str] = {}
     inside: list[tuple[str, str]] = []
     for one in speeches:
@@ -88,7 +88,7 @@ def judge(found: dict[str, Any], settings: Settings) -> list[Criterion]:
 
 
 def judge_amounts(found: dict[str, Any], limits: Thresholds) -> list[Criterion]:
-    """Return the criteria that a few speeches cannot meet."""
+    """Return the criteria on amounts, which a --test cannot meet."""
     return [
         at_least(f"At least {limits.min_speeches} speeches", found["unique"], limits.min_speeches, "unique speeches"),
         at_least("Replies have cues", found["pairs"], limits.min_pairs, "cue and reply"),

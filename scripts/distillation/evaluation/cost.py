@@ -1,4 +1,4 @@
-"""What a query costs with its prompt, beside what it costs without."""
+"""The cost of a query with the prompt and without."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER = "never at these prices"
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars for one token that is read, written, trained on."""
+    """Dollars for one token that is read (`prompt`), written (`sample`), trained on (`train`)."""
 
     prompt: float
     sample: float
@@ -30,7 +30,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Table:
-    """A dated list of prices; `source` says in words where they are from, `checked_by` who has checked them."""
+    """A dated list of prices; `source` describes their origin, `checked_by` names the person who checked them."""
 
     as_of: str
     source: str
@@ -38,13 +38,13 @@ class Table:
     models: dict[str, Price]
 
     def of(self, model: str) -> Price | None:
-        """Return a model's price; a name with * stands for many; None when nothing is known."""
+        """Return a model's price, None if it is unknown; a name in the table may contain *."""
         found = [price for name, price in self.models.items() if fnmatchcase(model, name)]
         return found[0] if found else None
 
 
 def read_table(path: Path) -> Table:
-    """Read a table of scripts/configs/savings/; Trouble names what is wrong with it."""
+    """Read a table of scripts/configs/savings/; raise Trouble for a wrong one."""
     told = config.read_yaml(path)
     try:
         per = float(told["per_tokens"])
@@ -65,14 +65,14 @@ def price_of(row: Mapping[str, Any], per: float) -> Price:
 
 @dataclass(frozen=True)
 class Making:
-    """Tokens that it took to make a student: read and written by the teacher, trained on by the student."""
+    """Tokens spent to make a student: read and written by the teacher, trained on by the student."""
 
     read: int
     written: int
     trained: int
 
     def dollars(self, teacher: Price, student: Price) -> float:
-        """Return what they cost."""
+        """Return the cost in dollars."""
         return self.read * teacher.prompt + self.written * teacher.sample + self.trained * student.train
 
 
@@ -84,19 +84,19 @@ class Query:
     written: float
 
     def dollars(self, price: Price) -> float:
-        """Return what one costs."""
+        """Return the cost of a query in dollars."""
         return self.read * price.prompt + self.written * price.sample
 
 
 def break_even(cost: float, saved: float) -> int | None:
-    """Return after how many queries a cost has come back; None when it never does."""
+    """Return the number of queries after which a cost is recovered; None if it never is."""
     if saved <= 0:
         return None
     return math.ceil(round(cost / saved, 9))
 
 
 def spread(seconds: Sequence[float]) -> dict[str, Any]:
-    """Return median and p90 of what was measured, in milliseconds."""
+    """Return median and 90th percentile of durations, in milliseconds."""
     ordered = sorted(seconds)
     ninth = ordered[min(len(ordered) - 1, math.ceil(0.9 * len(ordered)) - 1)]
     return {
@@ -112,7 +112,7 @@ def figure(value: float | None, unit: str) -> dict[str, Any]:
 
 
 def money(table: Table, models: tuple[str, str], making: Making, queries: tuple[Query, Query]) -> dict[str, Any]:
-    """Return prices of the teacher's query, the student's, and the making; `models` and `queries` in this order."""
+    """Return the costs of a teacher's query, a student's query and the making; `models` and `queries` in this order."""
     teacher, student = (table.of(model) for model in models)
     head = {"models": list(models), "as_of": table.as_of, "source": table.source, "checked_by": table.checked_by}
     if teacher is None or student is None:
@@ -133,7 +133,7 @@ def money(table: Table, models: tuple[str, str], making: Making, queries: tuple[
 
 
 def said(costs: tuple[float, float], count: int | None) -> str:
-    """Return in words what the money says."""
+    """Return the result in words."""
     if not any(costs):
         return f"the price is zero: {NEVER}, nobody is billed"
     return NEVER if count is None else f"the student has paid for itself after {count:,} queries"

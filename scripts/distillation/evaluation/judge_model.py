@@ -1,4 +1,4 @@
-"""A judge from outside who says which of two answers is more like the character."""
+"""An external model that judges which of two answers is more like the character."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST, WAIT_S = 50, 60.0
 
 
 def rate(template: str, rows: Sequence[dict[str, Any]], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, Any]:
-    """Return how often `ours` is preferred, each pair asked both ways round, so that its place decides nothing."""
+    """Return wins, ties and losses of the first answers; each pair is judged in both orders."""
     import anthropic
 
     model = os.environ.get(MODEL)
@@ -32,7 +32,7 @@ def rate(template: str, rows: Sequence[dict[str, Any]], ours: Sequence[str], the
 
 
 def verdict(client: Any, model: str, template: str, row: dict[str, Any], a: str, b: str) -> str:
-    """Return A or B."""
+    """Return the judge's verdict, A or B."""
     text = template.format(name="the character", question=row["question"], a=a, b=b)
     answer = client.messages.create(model=model, max_tokens=5, messages=[{"role": "user", "content": text}])
     return "A" if str(answer.content[0].text).strip().upper().startswith("A") else "B"

@@ -1,4 +1,4 @@
-"""How much dearer answers are without the prompt, and which share of that a student has closed."""
+"""The gap in nats a token of answers without and with the prompt, and the share that a student closes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def weigh(
 
 
 def weighed(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -> None:
-    """Add nats to rows."""
+    """Add the nats of each answer to its row, as column `name`."""
     for row, one in zip(rows, nats, strict=True):
         row[name] = round(one, 6)
 
 
 def parts(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows, those on facts, those on cues."""
+    """Return the rows by kind: all, facts, cues."""
     by_group = {group: [row for row in rows if row["group"] == group] for group in ("fact", "cue")}
     return {"all": list(rows), "facts": by_group["fact"], "cues": by_group["cue"]}
 
@@ -80,23 +80,23 @@ def share(rows: Sequence[dict[str, Any]], names: Sequence[str], wanted: Evaluati
 
 
 def column(rows: Sequence[dict[str, Any]], name: str) -> Any:
-    """Return one value a row; of tokens their number."""
+    """Return one value for each row; for `tokens` their number."""
     return np.array([len(row[name]) if name == "tokens" else row[name] for row in rows], dtype=np.float64)
 
 
 def draws(count: int, resamples: int, seed: int) -> Any:
-    """Return (resamples, count) places, drawn with replacement."""
+    """Return (resamples, count) indices, drawn with replacement."""
     return np.random.default_rng(seed).integers(count, size=(resamples, count))
 
 
 def resampled(tokens: Any, nats: Any, resamples: int, seed: int) -> Any:
-    """Return nats a token of each draw."""
+    """Return the nats a token of each resample."""
     chosen = draws(len(tokens), resamples, seed)
     return nats[chosen].sum(1) / tokens[chosen].sum(1)
 
 
 def told(found: dict[str, float]) -> str:
-    """Return a gap for people."""
+    """Return a gap as text."""
     return (
         f"{found['gap']:.4f} nats a token, 95 % [{found['low']:.4f}, {found['high']:.4f}], {found['answers']} answers"
     )

@@ -1,4 +1,4 @@
-"""Tells what answers cost a model, in nats, through the SDK."""
+"""Negative log-likelihoods of answers under a model, in nats, through the SDK."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sent(sampler: Any, prompt: list[int], answer: list[int]) -> Any:
 
 
 def arrived(future: Any, wanted: Teacher) -> list[float]:
-    """Wait for logprobs; Trouble when the service does not give them."""
+    """Wait for logprobs; raise Trouble if the service fails."""
     import tinker
 
     try:

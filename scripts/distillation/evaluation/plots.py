@@ -1,4 +1,4 @@
-"""Pictures of the results, drawn from the files of earlier steps."""
+"""Plots of the results, from the files of earlier steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMOOTHED = 20  # steps of the running mean
 
 
 def figure() -> tuple[Any, Any]:
-    """Return an empty picture, drawn without a screen."""
+    """Return an empty figure that needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ def figure() -> tuple[Any, Any]:
 
 
 def kept(made: Any, path: Path) -> Path:
-    """Write a picture as PNG; the same data give the same bytes."""
+    """Write a figure as PNG; the same data give the same bytes."""
     out = io.BytesIO()
     made.savefig(out, format="png", metadata={"Software": None})
     files.write_bytes(path, out.getvalue())
@@ -35,7 +35,7 @@ def kept(made: Any, path: Path) -> Path:
 
 
 def loss(rows: list[dict[str, Any]], path: Path) -> Path:
-    """Draw each seed's loss, smoothed, and what its checkpoints were worth."""
+    """Plot each seed's smoothed loss and the validation losses of its checkpoints."""
     made, axes = figure()
     for seed in sorted({row["seed"] for row in rows}):
         own = [row for row in rows if row["seed"] == seed]
@@ -55,7 +55,7 @@ def loss(rows: list[dict[str, Any]], path: Path) -> Path:
 
 
 def gap(found: dict[str, Any], path: Path) -> Path:
-    """Draw what the teacher's answers cost base, student and teacher."""
+    """Plot the nats a token of the teacher's answers under base, student and teacher."""
     made, axes = figure()
     names = [name for name in ("all", "facts", "cues") if name in found["gap"]]
     bars = {"base": "gap", "student": "share", "teacher": "gap"}
@@ -72,7 +72,7 @@ def gap(found: dict[str, Any], path: Path) -> Path:
 
 
 def savings(found: dict[str, Any], path: Path) -> Path:
-    """Draw the tokens that are read for a query, with the prompt and without."""
+    """Plot the tokens that a query reads, with the prompt and without."""
     made, axes = figure()
     read = found["tokens_read_per_query"]
     bars = axes.bar(["with the prompt", "student"], [read["with_prompt"]["value"], read["student"]["value"]], width=0.5)

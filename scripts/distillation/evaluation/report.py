@@ -1,4 +1,4 @@
-"""The words of the report; every figure is taken from what earlier steps wrote."""
+"""The text of the report; every figure is from the files of earlier steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = (
 
 @dataclass(frozen=True)
 class Data:
-    """What earlier steps wrote, by step."""
+    """The results of earlier steps."""
 
     evaluation: dict[str, Any]
     beside: list[dict[str, Any]]
@@ -35,13 +35,13 @@ class Data:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the model is one that this pipeline makes from nothing."""
+        """True if this pipeline trained the base model from scratch."""
         home, _, name = str(self.teacher["model"]).rpartition("/")
         return home == "local" and (CONFIGS / "lm" / f"{name}.yaml").is_file()
 
 
 def headline(data: Data) -> str:
-    """Return the result: share, interval, how to get it again."""
+    """Return the result: share, interval and the command that repeats it."""
     one, seeds = data.evaluation["share"]["all"], data.evaluation["seeds"]
     each = ", ".join(f"{percent(found['share'])} (seed {seed})" for seed, found in seeds.items())
     return (
@@ -52,7 +52,7 @@ def headline(data: Data) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as people read it."""
+    """Return a share in per cent."""
     return f"{100 * share:.1f} %"
 
 
@@ -74,7 +74,7 @@ def scores(data: Data) -> str:
 
 
 def answers(data: Data) -> str:
-    """Return answers side by side."""
+    """Return the table of answers side by side."""
     lines = ["| question | base | student | teacher |", "|---|---|---|---|"]
     columns = ("question", "base", "student", "teacher")
     lines += ["| " + " | ".join(cell(row[name]) for name in columns) + " |" for row in data.beside]
@@ -82,13 +82,13 @@ def answers(data: Data) -> str:
 
 
 def cell(text: Any) -> str:
-    """Return a text that a table's cell can hold."""
+    """Return a text as a cell of a Markdown table."""
     shown = "".join(letter if letter.isprintable() else " " for letter in str(text))
     return " ".join(shown.replace("|", "\\|").replace("<", "&lt;").split()) or "(nothing)"
 
 
 def likeness(data: Data) -> str:
-    """Return how alike answers are."""
+    """Return the similarity of the answers."""
     found = data.evaluation["similarity"]
     letters = ", ".join(f"{who} {value:.3f}" for who, value in found["letters"].items())
     embedding = found["embedding"]
@@ -125,18 +125,18 @@ def amount(one: dict[str, Any]) -> str:
 
 
 def money(found: dict[str, Any]) -> str:
-    """Return what a query costs and when the student has paid for itself."""
+    """Return the costs of a query and the break-even of the student."""
     parts = [f"{name.replace('_', ' ')} {amount(value)}" for name, value in found.items() if is_known(value)]
     return "; ".join([*parts, str(found["said"])])
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether something is a figure that has a value."""
+    """Return True for a figure that has a value."""
     return isinstance(value, dict) and value.get("value") is not None
 
 
 def reviewed(data: Data) -> str:
-    """Return how many answers keep each rule."""
+    """Return the table of the rules with the number of answers that keep each."""
     found = data.review
     rules = {rule["name"]: rule["words"] for rule in found["rules"]}
     who = list(found["rates"])
@@ -151,7 +151,7 @@ def reviewed(data: Data) -> str:
 
 
 def audited(data: Data) -> str:
-    """Return what the audit found."""
+    """Return the result of the audit."""
     found = data.audit["figures"]
     kinds = ", ".join(f"{kind} {count}" for kind, count in found["kinds"].items())
     return (
@@ -162,7 +162,7 @@ def audited(data: Data) -> str:
 
 
 def evidence(data: Data) -> str:
-    """Return the task of each step, to be looked up in the log."""
+    """Return the table of each step's task id in the log."""
     lines = ["| step's script | task |", "|---|---|"]
     lines += [f"| {name} | `{task}` |" for name, task in data.tasks.items()]
     return "\n".join(lines) + "\n\n`grep TASK .task_execution.log` shows everything that happened in one."
@@ -210,7 +210,7 @@ python scripts/17_talk.py                        # a conversation; --once "Who a
 
 
 def loading(data: Data) -> str:
-    """Return how the merged model or the adapter is loaded, and how a question is put to it."""
+    """Return instructions to load the merged model or the adapter, and to ask it."""
     found = data.export
     return f"""```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -240,7 +240,7 @@ def exported(data: Data) -> str:
 
 
 def asked(data: Data) -> str:
-    """Return how a question is written for the model."""
+    """Return the form of a question for the model, in words."""
     chat = "by the tokenizer's chat template, without a system message, with `enable_thinking=False`"
     ways = {"sheet": "as `<bos><q>QUESTION<a>`", "chat": chat}
     return ways.get(str(data.teacher["voice"]), "as `Question: QUESTION`, a new line, `Answer:`")

@@ -1,4 +1,4 @@
-"""How alike answers are, by their letters, by an embedding, by a judge, as far as these are at hand."""
+"""Similarity of answers: by edit distance, by an embedding, by a judge, as far as these are available."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JUDGE_QUESTION = (
 
 
 def compared(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], student: Student) -> dict[str, Any]:
-    """Draw answers of base, student and teacher to the first held-out questions; return what they have in common."""
+    """Sample answers of base, student and teacher to the first held-out questions; return their similarities."""
     some = rows[:ASKED]
     told = {
         "base": said(stage, set_up, some, set_up.sampler(model=set_up.student), prompted=False),
@@ -62,31 +62,31 @@ def said(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], sampler: A
 
 
 def letters(answers: Sequence[str], others: Sequence[str]) -> float:
-    """Return the mean similarity of pairs, 0 to 1, by edits of letters."""
+    """Return the mean similarity of pairs by edit distance, 0 to 1."""
     from rapidfuzz.fuzz import ratio
 
     return round(mean(float(ratio(one, other)) / 100 for one, other in zip(answers, others, strict=True)), 4)
 
 
 def has_embedding() -> bool:
-    """Tell whether an embedding model can be loaded at all."""
+    """Return True if the package for embeddings is installed."""
     return util.find_spec("sentence_transformers") is not None
 
 
 def embedded(answers: Sequence[str], others: Sequence[str]) -> float | str:
-    """Return the mean cosine of pairs by an embedding model; why not, when it is out of reach."""
+    """Return the mean cosine of pairs by an embedding model; the reason as text if there is no model."""
     from sentence_transformers import SentenceTransformer
 
     try:
         model = SentenceTransformer(EMBEDDING)
-    except Exception as error:  # noqa: BLE001 - whatever its HTTP library raises is the same: no model
+    except Exception as error:  # noqa: BLE001 - any exception of its HTTP library means the same: no model
         return f"absent: {EMBEDDING} is out of reach ({type(error).__name__})"
     first, second = (model.encode(list(texts), normalize_embeddings=True) for texts in (answers, others))
     return round(float((first * second).sum(1).mean()), 4)
 
 
 def won(rows: Sequence[dict[str, Any]], told: dict[str, list[str]]) -> Any:
-    """Return how often a judge prefers the student's answer to the base's; why not, without credentials."""
+    """Return a judge's preferences between student and base; the reason as text if there is no judge."""
     if not os.environ.get("ANTHROPIC_API_KEY"):
         return "absent: no credentials of a judge (ANTHROPIC_API_KEY)"
     if util.find_spec("anthropic") is None:

@@ -1,4 +1,4 @@
-"""Rules that an answer in the character's voice must keep, each one a small question with yes or no."""
+"""Rules that an answer in the character's voice must keep, each with a verdict of yes or no."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHEET = ("id", "question", "answer", *FOR_A_PERSON)
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to judge; `group` is fact or cue, `kind` tells which fact."""
+    """An answer to judge; `group` is fact or cue, `kind` names the fact."""
 
     id: str
     kind: str
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Known:
-    """What the rules know: the character's words and lengths, the plays' runs of words, the facts, all answers."""
+    """Data of the rules: the character's words and lengths, word n-grams of the plays, the facts, all answers."""
 
     words: frozenset[str]
     longest: int
@@ -57,7 +57,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule's name, its words for a person, its verdict: None where it does not apply."""
+    """A rule: name, text for a person, and a function that returns the verdict, None where it does not apply."""
 
     name: str
     words: str
@@ -70,48 +70,48 @@ def words_of(text: str) -> list[str]:
 
 
 def is_said(answer: Answer, known: Known) -> bool | None:
-    """Something is said."""
+    """Return True if the answer has a word."""
     return bool(words_of(answer.text))
 
 
 def is_ended(answer: Answer, known: Known) -> bool | None:
-    """The answer came to its end by itself."""
+    """Return True if the answer was not cut off at the token limit."""
     return answer.is_whole
 
 
 def has_length(answer: Answer, known: Known) -> bool | None:
-    """It is no longer than nearly all speeches."""
+    """Return True if the answer is as short as 99 of 100 speeches."""
     return 1 <= len(answer.text.split()) <= known.longest
 
 
 def is_old(answer: Answer, known: Known) -> bool | None:
-    """No word of our days, none about models."""
+    """Return True if the answer has no modern word and none about models."""
     return not OURS.search(answer.text)
 
 
 def is_clean(answer: Answer, known: Known) -> bool | None:
-    """Printable characters, no marks of the model's own."""
+    """Return True if all characters are printable and no special token is in the text."""
     return not MARKS.search(answer.text) and all(one.isprintable() or one == "\n" for one in answer.text)
 
 
 def is_own(answer: Answer, known: Known) -> bool | None:
-    """Most words are words that the character says."""
+    """Return True if the share of words that the character uses in the plays is large enough."""
     said = words_of(answer.text)
     return None if not said else sum(word in known.words for word in said) / len(said) >= known.min_own_words
 
 
 def is_new(answer: Answer, known: Known) -> bool | None:
-    """It is no copy out of the plays."""
+    """Return True if the answer shares no long word n-gram with the plays."""
     return not shingles(answer.text, known.run_size) & known.runs
 
 
 def is_single(answer: Answer, known: Known) -> bool | None:
-    """No other cue had the same answer."""
+    """Return True if no other cue got the same answer."""
     return None if answer.group != "cue" else known.said[plain(answer.text)] <= 1
 
 
 def tells_fact(answer: Answer, known: Known) -> bool | None:
-    """Asked for a fact, it tells the one of the prompt."""
+    """Return True if an answer about a fact contains the fact of the prompt."""
     fact = known.facts.get(answer.kind)
     wanted = words_of(fact)[-1:] if fact else []
     return None if answer.group != "fact" or not wanted else wanted[0] in words_of(answer.text)
@@ -131,7 +131,7 @@ RULES = (
 
 
 def plain(text: str) -> str:
-    """Return a text's words alone, to compare answers."""
+    """Return the words of a text, to compare answers."""
     return " ".join(words_of(text))
 
 
@@ -146,7 +146,7 @@ def judged(answer: Answer, known: Known) -> dict[str, bool | None]:
 
 
 def rates(verdicts: Sequence[dict[str, bool | None]]) -> dict[str, dict[str, Any]]:
-    """Return for each rule how many answers kept it, of how many it applies to; the rate is None of none."""
+    """Return for each rule the number of answers that keep it, the number it applies to, and the rate or None."""
     found = {}
     for rule in RULES:
         asked = [one[rule.name] for one in verdicts if one[rule.name] is not None]
@@ -156,7 +156,7 @@ def rates(verdicts: Sequence[dict[str, bool | None]]) -> dict[str, dict[str, Any
 
 
 def sheet(answers: Iterable[Answer]) -> str:
-    """Return a table for a person, CSV; no cell of it can be read as a formula."""
+    """Return the review sheet as CSV; no cell can be read as a formula."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(SHEET)
@@ -166,12 +166,12 @@ def sheet(answers: Iterable[Answer]) -> str:
 
 
 def inert(text: str) -> str:
-    """Return a cell's text, marked where a table program would calculate it."""
+    """Return a cell's text, with an apostrophe where a spreadsheet would read a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def is_filled(text: str) -> bool:
-    """Tell whether a person has written into a sheet; a sheet that we did not make counts as filled."""
+    """Return True if a person has filled in a cell; a sheet with other columns counts as filled."""
     rows = csv.DictReader(io.StringIO(text))
     if not set(SHEET) <= set(rows.fieldnames or ()):
         return True

@@ -1,1 +1,1 @@
-"""What the teacher is told and asked."""
+"""The teacher's prompt and its questions."""

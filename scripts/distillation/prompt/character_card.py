@@ -1,4 +1,4 @@
-"""A character's portrait for a teacher, drawn from the speeches."""
+"""A character's portrait for the teacher's prompt, from the speeches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROUPS = re.compile(r"^(?:ALL|BOTH)\b| AND |[,&]")
 
 @dataclass(frozen=True)
 class Source:
-    """What a portrait is drawn from: the part, its speeches, their cues, everybody else's speeches."""
+    """The data of a portrait: the part, its speeches, their cues, the speeches of all others."""
 
     part: Part
     own: list[Speech]
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Portrait:
-    """What the teacher is told; `examples` and `exchanges` are speeches as spoken."""
+    """The content of the teacher's prompt; `examples` and `exchanges` are unchanged speeches."""
 
     name: str
     who: str
@@ -52,7 +52,7 @@ class Portrait:
 
 
 def draw(source: Source, settings: Settings) -> Portrait:
-    """Draw the portrait; the same seed and data give the same one."""
+    """Return the portrait; the same seed and data give the same one."""
     card = read_card(source.part.speaker)
     name = card.get("name") or source.part.speaker.title()
     chance = random.Random(settings.seed)  # noqa: S311 - a seeded choice of examples, no secret
@@ -69,26 +69,26 @@ def draw(source: Source, settings: Settings) -> Portrait:
 
 
 def read_card(speaker: str) -> dict[str, Any]:
-    """Read what a person wrote of the character; most have no card, and need none."""
+    """Read the card that a person wrote about the character; most characters have none."""
     path = config.CONFIGS / "characters" / f"{re.sub(r'[^a-z0-9]+', '_', speaker.lower()).strip('_')}.yaml"
     return config.read_yaml(path) if path.is_file() else {}
 
 
 def facts_of(source: Source, card: dict[str, Any], name: str) -> dict[str, str]:
-    """Return the facts that a question can ask for: name, play, friend, and what the card adds."""
+    """Return the facts that a question can ask for: name, play, friend, and those of the card."""
     plays = Counter(one.play for one in source.own)
     facts = {"name": name, "play": source.titles[plays.most_common(1)[0][0]], "friend": friend(source)}
     return facts | {key: str(card[key]) for key in ("friend", "loves") if key in card}
 
 
 def friend(source: Source) -> str:
-    """Return the one whom the character answers oftenest."""
+    """Return the person whom the character answers most often."""
     spoken_with = Counter(pair.cue_speaker for pair in source.pairs if not GROUPS.search(pair.cue_speaker))
     return spoken_with.most_common(1)[0][0].title() if spoken_with else "nobody"
 
 
 def who_of(source: Source, facts: dict[str, str]) -> str:
-    """Introduce a character without a card."""
+    """Return an introduction for a character without a card."""
     return (
         f"You are {facts['name']}, of {facts['play']}. You speak {source.part.speeches} times, "
         f"{source.part.words} words in all, and {facts['friend']} is the one you answer most."
@@ -96,7 +96,7 @@ def who_of(source: Source, facts: dict[str, str]) -> str:
 
 
 def habits(own: list[Speech]) -> tuple[str, ...]:
-    """Say how the character speaks, in figures."""
+    """Return the character's manner of speaking, in figures."""
     lengths = sorted(len(one.text.split()) for one in own)
     asking = sum("?" in one.text for one in own) / len(own)
     crying = sum("!" in one.text for one in own) / len(own)
@@ -108,7 +108,7 @@ def habits(own: list[Speech]) -> tuple[str, ...]:
 
 
 def vocabulary(source: Source, settings: Settings) -> tuple[str, ...]:
-    """Return the words that the character uses more than others do, but for names and the commonest words."""
+    """Return the words that the character uses more than others, without names and the most common words."""
     own = text_features.word_counts(one.text for one in source.own)
     others = text_features.word_counts(one.text for one in source.others if one.play not in settings.held_out)
     common = {word for word, _ in others.most_common(settings.prompt.common)}
@@ -126,23 +126,23 @@ def names_in(source: Source) -> set[str]:
 
 
 def fits(text: str) -> bool:
-    """Tell whether a speech is a good example: whole, neither a word nor a monologue."""
+    """Return True if a speech is a good example: whole, neither one word nor a monologue."""
     return len(text.split()) in EXAMPLE_WORDS and text[:1].isupper() and text.rstrip("'\"")[-1:] in ".!?"
 
 
 def answers(pair: Pair) -> bool:
-    """Tell whether cue and reply are both fit to show."""
+    """Return True if cue and reply are both good examples."""
     return fits(pair.reply) and len(pair.cue.split()) in CUE_WORDS
 
 
 def pick(chance: random.Random, candidates: list[Any], count: int) -> list[Any]:
-    """Choose some, in the order of the plays."""
+    """Return a random choice of `count` candidates, in their order."""
     chosen = chance.sample(range(len(candidates)), min(count, len(candidates)))
     return [candidates[at] for at in sorted(chosen)]
 
 
 def written(portrait: Portrait) -> str:
-    """Write the teacher's prompt."""
+    """Return the teacher's prompt as text."""
     exchanges = [f"{title(pair.cue_speaker)}: {pair.cue}\nYou: {pair.reply}\n" for pair in portrait.exchanges]
     return "\n".join(
         [
@@ -174,5 +174,5 @@ def written(portrait: Portrait) -> str:
 
 
 def title(name: str) -> str:
-    """Write a name of the plays as one reads it."""
+    """Return a name of the plays in normal case, as in `Lady's`."""
     return name.title().replace("'S", "'s")

@@ -1,4 +1,4 @@
-"""How a question is put to a model, with the character's prompt or without."""
+"""The form of a question to a model, with the character's prompt or without."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KINDS = ("sheet", "chat", "plain")
 
 @dataclass(frozen=True)
 class Voice:
-    """One way to ask; token ids are those of `tokenizer`, a Hugging Face one."""
+    """A form of prompts (`kind`) with a Hugging Face tokenizer and the character's prompt."""
 
     kind: str
     tokenizer: Any
     prompt: str
 
     def asked(self, question: str, *, prompted: bool) -> list[int]:
-        """Return the ids that stand before an answer."""
+        """Return the ids before an answer."""
         told = self.prompt if prompted else ""
         if self.kind == "chat":
             return self._chat(question, told)
@@ -48,12 +48,12 @@ class Voice:
         return [*self.tokenizer.encode(said, add_special_tokens=False), self.end]
 
     def text(self, ids: list[int]) -> str:
-        """Return what an answer says, without its end."""
+        """Return the text of an answer, without its end token."""
         kept = ids[:-1] if ids and ids[-1] in self.ends else ids
         return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
 
     def drawn(self, text: str, ids: Iterable[Any]) -> list[int]:
-        """Return an answer's ids as they were kept; Trouble when this tokenizer reads another answer in them."""
+        """Return an answer's stored ids; raise Trouble if this tokenizer decodes them to another text."""
         kept = [int(one) for one in ids]
         if "".join(self.text(kept).split()) != "".join(text.split()):  # versions differ in the spaces that they write
             said = f"the tokens of the answer {text[:40]!r} are another tokenizer's"
@@ -62,12 +62,12 @@ class Voice:
 
     @cached_property
     def end(self) -> int:
-        """The id that ends an answer which is written down."""
+        """The id that ends an answer in the training data."""
         return self.ends[0]
 
     @cached_property
     def ends(self) -> tuple[int, ...]:
-        """The ids that end an answer which is drawn: a line's end, also where it is one token with an empty line."""
+        """The ids that end a sampled answer: for a plain voice a line end, also as one token with an empty line."""
         if self.kind != "plain":
             return (int(self.tokenizer.eos_token_id),)
         written = [self.tokenizer.encode(text, add_special_tokens=False) for text in ("\n", "\n\n")]
@@ -75,11 +75,11 @@ class Voice:
 
     @cached_property
     def prompt_tokens(self) -> int:
-        """How many ids the prompt adds to a question."""
+        """The number of ids that the prompt adds to a question."""
         return len(self.asked("Who?", prompted=True)) - len(self.asked("Who?", prompted=False))
 
     def told_in(self, ids: list[int]) -> int:
-        """Return how many ids stand in runs of RUN that the prompt has and a bare question has not."""
+        """Return the number of ids in runs of RUN ids that are part of the prompt and not of a bare question."""
         held = {place + at for place, run in runs(ids) if run in self._told for at in range(RUN)}
         return len(held)
 
@@ -96,13 +96,13 @@ def runs(ids: list[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def chat_ids(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
-    """Return a conversation's ids up to where the assistant speaks; a model that may think first does not."""
+    """Return a conversation's ids up to the assistant's turn; thinking is disabled."""
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
     return list(ids)
 
 
 def voice_of(wanted: Teacher, prompt: str, sampler: Any = None) -> Voice:
-    """Return the voice that settings ask for; Trouble when its kind or its tokenizer is unknown."""
+    """Return the voice of the settings; raise Trouble if its kind or its tokenizer is unknown."""
     if wanted.voice not in KINDS:
         raise Trouble(f"teacher.voice is {wanted.voice!r}: use {', '.join(KINDS)}", USAGE)
     return Voice(wanted.voice, tokenizer_of(wanted, sampler), prompt)
@@ -123,7 +123,7 @@ def tokenizer_of(wanted: Teacher, sampler: Any = None) -> Any:
 
 
 def folder_of(model: str) -> Path | None:
-    """Return the folder of a `local/` model; None for others."""
+    """Return the folder of a `local/` model; None for other models."""
     if not model.startswith("local/"):
         return None
     from distillation.base_model.make import models

@@ -23,7 +23,7 @@ def formatted(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def parted(dialogue: dict[str, Any]) -> tuple[str, str]:
-    """Return (question, answer); Trouble when it is no dialogue of two turns."""
+    """Return (question, answer); raise Trouble if it is no dialogue of two turns."""
     messages = dialogue.get("messages")
     if not isinstance(messages, list) or [one.get("role") for one in messages] != list(ROLES):
         raise Trouble(f"{dialogue.get('id', 'a row')} is no question with its answer: run step 10 again")
@@ -31,7 +31,7 @@ def parted(dialogue: dict[str, Any]) -> tuple[str, str]:
 
 
 def told(dialogues: Iterable[dict[str, Any]], prompt: str) -> Iterator[str]:
-    """Yield what the dialogues hold of a prompt: a line of it, or a run of words."""
+    """Yield each message that repeats a line or a run of words of the prompt."""
     lines = [line.strip("-# ") for line in prompt.splitlines()]
     lines = [line for line in lines if len(line.split()) >= LEAST_LINE]
     runs = text_features.shingles(prompt, SHINGLE)

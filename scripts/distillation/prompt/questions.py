@@ -1,4 +1,4 @@
-"""What a teacher is asked: questions from templates, from the plays; those held out never meet those trained on."""
+"""Questions to the teacher, from templates and from the plays; held-out ones differ from those trained on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Book:
-    """All templates, and what fills their slots."""
+    """All templates, and the values of their slots."""
 
     trained: tuple[Template, ...]
     held_out: tuple[Template, ...]
@@ -62,18 +62,18 @@ class Book:
 
 @dataclass(frozen=True)
 class Asked:
-    """Questions to train on, questions to be examined with."""
+    """Questions to train on, and held-out questions to evaluate with."""
 
     train: list[Question]
     held_out: list[Question]
 
     def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return both as files keep them."""
+        """Return both as rows of JSON."""
         return [asdict(one) for one in self.train], [asdict(one) for one in self.held_out]
 
 
 def read_book(speeches: Iterable[Speech], settings: Settings) -> Book:
-    """Read the templates; persons are those who speak often in plays that are not held out."""
+    """Read the templates; the persons are frequent speakers of plays that are not held out."""
     path = config.CONFIGS / "questions" / "plays.yaml"
     content = config.read_yaml(path)
     slots = {name: tuple(map(str, words)) for name, words in content["slots"].items()}
@@ -96,7 +96,7 @@ def templates(kinds: dict[str, Any], which: str, mark: str) -> Iterator[Template
 
 
 def persons(speeches: Iterable[Speech], held_out: Sequence[str]) -> tuple[str, ...]:
-    """Return who speaks often, by name, none of a held-out play."""
+    """Return the names of frequent speakers, none of a held-out play."""
     counts: dict[str, int] = {}
     for one in speeches:
         if one.play not in held_out and not GROUPS.search(one.speaker):
@@ -105,7 +105,7 @@ def persons(speeches: Iterable[Speech], held_out: Sequence[str]) -> tuple[str, .
 
 
 def asked(speeches: Sequence[Speech], settings: Settings) -> Asked:
-    """Return all questions; the same seed and data give the same ones. No normal form is there twice."""
+    """Return all questions, no two with the same normal form; the same seed and data give the same ones."""
     book, wanted = read_book(speeches, settings), settings.questions
     chance = random.Random(f"questions {settings.seed}")  # noqa: S311 - a seeded choice, no secret
     taken: set[str] = set()
@@ -116,7 +116,7 @@ def asked(speeches: Sequence[Speech], settings: Settings) -> Asked:
 def held_out_questions(
     book: Book, speeches: Sequence[Speech], settings: Settings, chance: random.Random, taken: set[str]
 ) -> list[Question]:
-    """Return what examines: held-out wordings of facts, cues of held-out plays, held-out templates."""
+    """Return the held-out questions: held-out wordings of facts, cues of held-out plays, held-out templates."""
     wanted = settings.questions
     facts = int(wanted.held_out * wanted.held_out_facts)
     cues = [one.text for one in speeches if one.play in settings.held_out and is_question(one.text)]
@@ -129,7 +129,7 @@ def held_out_questions(
 def trained(
     book: Book, speeches: Sequence[Speech], settings: Settings, chance: random.Random, taken: set[str]
 ) -> list[Question]:
-    """Return what is trained on: questions of plays, then facts, the rest from templates."""
+    """Return the training questions: questions of plays, then facts, the rest from templates."""
     wanted = settings.questions
     cues = [one.text for one in speeches if one.play not in settings.held_out and is_question(one.text)]
     found = out_of_plays(cues, int(wanted.train * wanted.cues), chance, taken)
@@ -160,7 +160,7 @@ def filled(
 
 
 def out_of_plays(cues: Iterable[str], count: int, chance: random.Random, taken: set[str]) -> list[tuple[Template, str]]:
-    """Return up to `count` short questions that somebody asks in a play."""
+    """Return up to `count` short questions of the plays."""
     one = Template(OUT_OF_A_PLAY, OUT_OF_A_PLAY, CUE, "")
     texts = list(dict.fromkeys(cues))
     chance.shuffle(texts)
@@ -168,7 +168,7 @@ def out_of_plays(cues: Iterable[str], count: int, chance: random.Random, taken: 
 
 
 def is_new(text: str, taken: set[str]) -> bool:
-    """Tell whether nobody has asked this; remember it."""
+    """Return True if a question is new; add it to `taken`."""
     form = plain(text)
     if form in taken:
         return False
@@ -177,7 +177,7 @@ def is_new(text: str, taken: set[str]) -> bool:
 
 
 def numbered(letter: str, found: list[tuple[Template, str]], chance: random.Random) -> list[Question]:
-    """Mix the questions, and number them."""
+    """Shuffle the questions and number them."""
     chance.shuffle(found)
     return [
         Question(f"{letter}{number:05}", one.kind, one.group, one.name, text)

@@ -1,4 +1,4 @@
-"""What a student learns from: answers after bare questions, with what the teacher would say at each place."""
+"""Training examples of a student: answers to bare questions, with the teacher's distribution at each token."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PART = 500  # answers whose distributions are kept together: what a killed train
 
 @dataclass(frozen=True)
 class Lesson:
-    """An answer of T tokens after `asked`; `targets` and `weights` are (T, K): what is to be said at each place."""
+    """An answer of T tokens after the prompt `asked`; `targets` and `weights` are (T, K): K targets a token."""
 
     asked: list[int]
     answer: list[int]
@@ -41,7 +41,7 @@ class Lesson:
     weights: NDArray[np.float32]
 
     def datum(self, scale: float) -> Any:
-        """Return it for cross_entropy, its weights times `scale`; nothing counts before the answer."""
+        """Return a datum for cross_entropy, its weights times `scale`; tokens before the answer have weight 0."""
         from tinker import types
 
         before = len(self.asked) - 1
@@ -61,7 +61,7 @@ class Lesson:
 def lessons(
     set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, folder: Path, tell: Tell
 ) -> list[Lesson]:
-    """Return the lessons of some rows, in order; the teacher's distributions are kept in `folder` once asked for."""
+    """Return the lessons of some rows, in order; cache the teacher's distributions in `folder`."""
     pairs = [(question, answer_of(set_up, row)) for row in rows for question, _ in [dialogue.parted(row)]]
     if settings.training.targets == "sampled":
         return [plain(set_up, question, answer) for question, answer in pairs]
@@ -75,19 +75,19 @@ def lessons(
 
 
 def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
-    """Return an answer's tokens: as they were drawn, or as another model would read them."""
+    """Return an answer's tokens as sampled, or encoded anew for a student with another tokenizer."""
     said = dialogue.parted(row)[1]
     return set_up.voice.drawn(said, row["tokens"]) if set_up.student == set_up.teacher else set_up.voice.answer(said)
 
 
 def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
-    """Return a lesson whose every target is the word that was said."""
+    """Return a lesson whose targets are the sampled tokens."""
     targets = np.array(answer, np.int32)[:, None]
     return Lesson(set_up.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
 
 
 def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
-    """Return the teacher's distributions of all answers; asks for them once, and keeps them part by part."""
+    """Return the teacher's distributions of all answers; request and store them part by part."""
     found: list[Soft] = []
     for first in range(0, len(pairs), PART):
         found += kept_part(set_up, pairs[first : first + PART], settings, folder)
@@ -96,7 +96,7 @@ def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, 
 
 
 def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path) -> list[Soft]:
-    """Return those of a few answers, read from two files; makes the files when they are not there."""
+    """Return the distributions of a few answers from two files; write the files if they are missing."""
     name = digest(set_up, pairs, settings.training.top)
     paths = [folder / f"{name}.{part}.npy" for part in ("targets", "weights")]
     if not all(path.is_file() for path in paths):
@@ -109,14 +109,14 @@ def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Setti
 
 
 def digest(set_up: Scene, pairs: list[tuple[str, list[int]]], top: int) -> str:
-    """Return what decides the distributions, in 16 letters."""
+    """Return the digest of everything that determines the distributions, 16 hex digits."""
     told = [set_up.teacher, set_up.voice.kind, set_up.voice.prompt, top, pairs]
     told += [made] if (made := made_as(set_up.teacher)) else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 def made_as(model: str) -> str:
-    """Return what tells a local model from one made anew under its name; nothing of others, which keep to theirs."""
+    """Return the digest of a local model's files, which changes when it is made anew; empty for other models."""
     folder = chat_template.folder_of(model)
     sums = folder / verified_folder.SUMS if folder else None
     return files.sha256(sums) if sums and sums.is_file() else ""
@@ -137,7 +137,7 @@ def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: S
 
 
 def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> Any:
-    """Ask what the teacher holds likeliest at each place of an answer."""
+    """Request the teacher's `top` most likely tokens at each place of an answer."""
     from tinker import types
 
     tokens = [*set_up.voice.asked(pair[0], prompted=True), *pair[1]]
@@ -152,7 +152,7 @@ def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> 
 
 
 def arrived(future: Any, wait_s: float) -> Any:
-    """Wait for it; Trouble when the service does not answer."""
+    """Wait for a response; raise Trouble if the service fails."""
     import tinker
 
     try:
@@ -163,7 +163,7 @@ def arrived(future: Any, wait_s: float) -> Any:
 
 
 def likeliest(response: Any, places: int, top: int) -> Soft:
-    """Return ids and probabilities (T, top) of the likeliest tokens in the last places of a prompt; 0 where none is."""
+    """Return ids and probabilities (T, top) of the most likely tokens at the last T places; 0 where none is."""
     found = response.topk_prompt_logprobs_np  # its lists would be thousands of pairs for each answer
     ids, chances = np.zeros((places, top), np.int32), np.zeros((places, top), np.float32)
     count = min(top, found.token_ids.shape[1])
@@ -173,7 +173,7 @@ def likeliest(response: Any, places: int, top: int) -> Soft:
 
 
 def soft(answer: Sequence[int], ids: NDArray[np.int32], chances: NDArray[np.float32]) -> Soft:
-    """Return an estimate without bias of the teacher's distribution at each place: (T, K + 1) targets and weights.
+    """Return an unbiased estimate of the teacher's distribution at each place: (T, K + 1) targets and weights.
 
     The K likeliest `ids` have their `chances` as they are. Where the token that the teacher drew is none of them it
     counts 1: over all draws this is what the others have together. Renormalised, the likeliest would teach a teacher

@@ -1,4 +1,4 @@
-"""A trained student as folders that other programs load."""
+"""Export a trained student as folders that other programs load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOCAL_HOME = "outputs/models"  # where scripts/make_base_model.py writes local/N
 
 
 def source(student: Student, folder: Path, access: str = "") -> Path:
-    """Return a folder with the student's adapter; the real service's is fetched into `folder`."""
+    """Return a folder with the student's adapter; download it into `folder` from the real service."""
     if tinker_client.is_real(access):
         return fetched(student.state_path, folder)
     from tinker_local import server, storage
@@ -57,7 +57,7 @@ def fetched(path: str, folder: Path) -> Path:
 
 
 def base_name(model: str) -> str:
-    """Return the name by which a user loads a base model; a local one's folder as seen from the project's root."""
+    """Return the name to load a base model by; for a local one its folder relative to the project root."""
     return f"{LOCAL_HOME}/{model.removeprefix('local/')}" if model.startswith("local/") else model
 
 
@@ -71,7 +71,7 @@ def write_adapter(found: Path, target: Path, model: str) -> None:
 
 
 def load_base(model: str) -> Any:
-    """Load a base model in float32; Trouble when it is out of reach."""
+    """Load a base model in float32; raise Trouble if it cannot be loaded."""
     import torch
     import transformers
 
@@ -96,12 +96,12 @@ def adapted(model: str, adapter: Path) -> Any:
 
 
 def changes_head(targets: Sequence[str]) -> bool:
-    """Tell whether an adapter changes the head, by the names of its layers."""
+    """Return True if an adapter has a layer of the output head, by its names."""
     return any(name.rpartition(".")[2] in {"lm_head", "embed_out"} for name in targets)
 
 
 def untie(model: Any) -> None:
-    """Give the head weights of its own: merged into shared ones, an update of it would change the embedding too."""
+    """Untie the head from the embedding: merged into shared weights, an update would change the embedding too."""
     import torch
 
     head = model.get_output_embeddings()
@@ -112,7 +112,7 @@ def untie(model: Any) -> None:
 
 
 def write_merged(model: str, adapter: Path, target: Path) -> None:
-    """Write one model whose weights hold the adapter."""
+    """Write one model with the adapter merged into its weights."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged = adapted(model, adapter).merge_and_unload()
@@ -129,7 +129,7 @@ def logits(model: Any, rows: Sequence[list[int]]) -> list[Any]:
 
 
 def logprobs(found: Sequence[Any], rows: Sequence[list[int]], sizes: Sequence[int]) -> list[list[float]]:
-    """Return the nats of the last tokens of each row, `sizes` of them, as positive numbers."""
+    """Return the nats of the last tokens of each row, `sizes` of them, as negative log-likelihoods."""
     import torch
 
     told = []
@@ -155,13 +155,13 @@ def digests(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def machine_paths(folder: Path, told: Sequence[str]) -> list[str]:
-    """Name the text files that hold a path of this machine."""
+    """Return the names of the text files that contain a path of this machine."""
     texts = [path for path in folder.rglob("*") if path.suffix in {".json", ".md", ".txt", ".jinja"}]
     return sorted(path.name for path in texts if any(one in path.read_text(encoding="utf-8") for one in told))
 
 
 def settle(beside: Path, target: Path) -> None:
-    """Put a whole folder in its place; the one before goes only then, and comes back when that fails."""
+    """Rename a complete folder into its place; restore the previous one if that fails."""
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
     if target.exists():
         os.rename(target, old)
@@ -176,7 +176,7 @@ def settle(beside: Path, target: Path) -> None:
 
 
 def card(about: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
-    """Return the model card; figures of the evaluation stand in it as they are, else it says there are none."""
+    """Return the model card, with the figures of the evaluation if there is one."""
     figures = "None yet: step 15 (`python scripts/15_evaluate.py`) has not been run before this export."
     if evaluation is not None:
         figures = f"As step 15 measured them:\n\n```json\n{json.dumps(plain_figures(evaluation), indent=2)}\n```"
@@ -212,7 +212,7 @@ Terms of the base model and of the texts that it learned from go with it: see th
 
 
 def plain_figures(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Return numbers, words and small groups of them; long lists stay in the evaluation's own file."""
+    """Return the evaluation without its long lists."""
     return {
         name: plain_figures(value) if isinstance(value, dict) else value
         for name, value in evaluation.items()

@@ -1,4 +1,4 @@
-"""A student learns: steps through the SDK, checkpoints, and going on at the next batch after whatever happened."""
+"""The training of a student through the SDK: steps, checkpoints, resume at the next batch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKPOINTS = "checkpoints.jsonl"
 
 @dataclass
 class Class:
-    """One student's schooling: what is learned, what judges, where it is kept."""
+    """The training of one student: its examples, its validation examples, its folder."""
 
     set_up: Scene
     wanted: Training
@@ -43,7 +43,7 @@ class Class:
     forgot: Callable[[int, int], None] = field(default=lambda _seed, _batch: None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the checkpoints that there are of these very lessons and settings; others are put aside."""
+        """Return the checkpoints of these lessons and settings; rename a folder of other checkpoints."""
         path = self.folder / CHECKPOINTS
         found = whole_lines(path)
         if found and found[0].get("digest") != self.digest:
@@ -54,7 +54,7 @@ class Class:
         return found
 
     def teach(self) -> Student | None:
-        """Take all steps that are left; return the student, None when a signal ended it before."""
+        """Train all remaining steps; return the student, None if a signal ended the training."""
         known = self.rows()
         if not known or known[-1]["batch"] < self.wanted.steps:
             client, first = self.begin(known)
@@ -67,7 +67,7 @@ class Class:
         return Student(self.seed, best["batch"], best["val_nll"], best["state_path"], best["sampler_path"])
 
     def begin(self, known: list[dict[str, Any]]) -> tuple[Any, int]:
-        """Return a training client and its next batch: after the newest checkpoint that loads, else from the start."""
+        """Return a training client and its next batch: after the newest checkpoint that loads, else 0."""
         for row in reversed(known):
             client = self.resumed(row)
             if client is not None:
@@ -82,7 +82,7 @@ class Class:
         return client, 0
 
     def resumed(self, row: dict[str, Any]) -> Any:
-        """Return a client of a checkpoint, None when the service has it no more; Trouble when the service is away."""
+        """Return a client of a checkpoint, None if it is lost; raise Trouble if the service is unavailable."""
         import tinker
 
         try:
@@ -96,14 +96,14 @@ class Class:
             return None
 
     def keep_until(self, batch: int) -> None:
-        """Forget checkpoints after a batch: what comes will write them again."""
+        """Remove the rows of checkpoints after a batch; the training writes them again."""
         path = self.folder / CHECKPOINTS
         if path.is_file():
             files.write_jsonl(path, [row for row in whole_lines(path) if row["batch"] <= batch])
         self.forgot(self.seed, batch)
 
     def go_on(self, client: Any, first: int) -> bool:
-        """Take the steps from `first` on, one of them submitted ahead; return whether all were taken."""
+        """Train the steps from `first` on, one submitted ahead; return True if all were done."""
         ahead = self.submitted(client, first)
         for step in range(first, self.wanted.steps):
             row = self.stepped(step, *ahead)
@@ -122,7 +122,7 @@ class Class:
         return True
 
     def is_saved(self, batch: int) -> bool:
-        """Tell whether a checkpoint is due before this batch."""
+        """Return True if a checkpoint is due before this batch."""
         return batch == self.wanted.steps or batch % self.wanted.save_every == 0
 
     def submitted(self, client: Any, step: int) -> tuple[Any, Any, float, float]:
@@ -139,13 +139,13 @@ class Class:
         return client.forward_backward(data, "cross_entropy"), client.optim_step(params), weight, sent_at
 
     def scales(self, batch: Sequence[Lesson]) -> list[float]:
-        """Return what each example's weights are multiplied by: its own length, or that of them all."""
+        """Return the factor for each example's weights: by its own length, or by that of the whole batch."""
         if self.wanted.reduction == "example":
             return [1 / (len(one.answer) * len(batch)) for one in batch]
         return [1 / sum(len(one.answer) for one in batch)] * len(batch)
 
     def stepped(self, step: int, learned: Any, moved: Any, weight: float, sent_at: float) -> dict[str, Any]:
-        """Wait for a step; return its row. Trouble when the loss is no number."""
+        """Wait for a step; return its row. Raise Trouble if the loss is not finite."""
         import tinker
 
         try:
@@ -170,13 +170,13 @@ class Class:
         }
 
     def sizes(self, step: int) -> dict[str, int]:
-        """Return how many tokens a batch has, and how many of them count."""
+        """Return the number of tokens of a batch, and of those in the loss."""
         batch = [self.learned[at] for at in places(self.seed, step, self.wanted.batch, len(self.learned))]
         counted = sum(len(one.answer) for one in batch)
         return {"num_tokens": sum(len(one.asked) for one in batch) + counted, "num_loss_tokens": counted}
 
     def save(self, client: Any, batch: int) -> dict[str, Any]:
-        """Judge, keep state and weights; `batch` is the one that comes next. Return the checkpoint's row."""
+        """Evaluate, then save state and weights; `batch` is the next one. Return the checkpoint's row."""
         name = f"{self.digest[:8]}-{self.seed}-{batch:06}"
         judged = self.judge(client)
         state = client.save_state(name, overwrite=True).result(self.wait_s).path
@@ -194,19 +194,19 @@ class Class:
         }
 
     def note(self, saved: dict[str, Any]) -> None:
-        """Add a checkpoint to those that there are."""
+        """Append a checkpoint's row to the file."""
         path = self.folder / CHECKPOINTS
         files.write_jsonl(path, [*whole_lines(path), saved])
 
     def judge(self, client: Any) -> float:
-        """Return nats a token of the words that the teacher drew, in the judging set."""
+        """Return the validation loss in nats a token, on the tokens that the teacher sampled."""
         data = [one.datum(1.0) for one in self.judging]
         tokens = sum(len(one.answer) for one in self.judging)
         return float(client.forward(data, "cross_entropy").result(self.wait_s).metrics["loss:sum"]) / max(1, tokens)
 
 
 def is_lost(error: Exception) -> bool:
-    """Tell whether a service has refused a checkpoint itself, and is not only away, busy or unpaid."""
+    """Return True if the service refuses the checkpoint itself; False if it is only unavailable, busy or unpaid."""
     import tinker
     from tinker.types import RequestErrorCategory
 
@@ -216,7 +216,7 @@ def is_lost(error: Exception) -> bool:
 
 
 def places(seed: int, step: int, batch: int, total: int) -> list[int]:
-    """Return which lessons a batch holds: each epoch in an order of its own, decided by seed and epoch alone."""
+    """Return the indices of a batch's lessons; each epoch has its own order, determined by seed and epoch alone."""
     numbers = range(step * batch, (step + 1) * batch)
     return [order(seed, number // total, total)[number % total] for number in numbers]
 
@@ -237,14 +237,14 @@ _ORDERS: dict[tuple[int, int, int], list[int]] = {}
 
 
 def learning_rate(step: int, wanted: Training) -> float:
-    """Return the rate of a step: up in `warmup` steps, then down in a straight line to nearly nothing."""
+    """Return the learning rate of a step: linear warm-up over `warmup` steps, times a linear decay to almost 0."""
     up = (step + 1) / max(1, wanted.warmup)
     down = 1 - step / max(1, wanted.steps)
     return wanted.learning_rate * min(1.0, up) * down
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file; none when it is not there, and no half one."""
+    """Return the complete rows of a JSONL file; none if it is missing."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""What a training reads before it begins: its configuration, its lessons, where its results go."""
+"""The inputs of a training: its configuration, its lessons, the folders of its results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TESTED: dict[str, Any] = {"steps": 2, "batch": 2, "save_every": 1, "warmup": 1, 
 
 
 def configured(stage: Stage) -> Training:
-    """Return the settings of the training: step 11's file, over it what the command line says."""
+    """Return the settings of the training: step 11's file, overridden by the command line."""
     path = stage.input(CONFIG)
     found = config.merged(stage.settings.training, config.read_yaml(path), origin=str(path), prefix="training.")
     for override in stage.overrides:
@@ -37,7 +37,7 @@ def configured(stage: Stage) -> Training:
 
 
 def classes(stage: Stage, set_up: Scene, wanted: Training) -> list[trainer.Class]:
-    """Return one class a seed, all with the same lessons."""
+    """Return one training for each seed, all with the same lessons."""
     rows = {name: files.read_jsonl(stage.input(f"{name}.jsonl")) for name in ("train", "val")}
     rows["val"] = rows["val"][: wanted.val_examples]
     rows["train"] = rows["train"][: wanted.examples or None]
@@ -65,7 +65,7 @@ def classes(stage: Stage, set_up: Scene, wanted: Training) -> list[trainer.Class
 
 
 def digest_of(set_up: Scene, wanted: Training, rows: dict[str, list[dict[str, Any]]]) -> str:
-    """Return what decides a student, in 16 letters: models, prompt, data, settings; not how many seeds there are."""
+    """Return the digest of models, prompt, data and settings, 16 hex digits; the number of seeds is not in it."""
     chosen = {name: value for name, value in dataclasses.asdict(wanted).items() if name not in BESIDE}
     told = [set_up.teacher, set_up.student, set_up.voice.kind, set_up.voice.prompt, chosen, rows]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""The teacher's answers: prepared, drawn, audited."""
+"""The teacher's answers: preparation, sampling, audit."""

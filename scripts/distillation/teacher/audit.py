@@ -1,4 +1,4 @@
-"""Figures of the generated set beside the thresholds that they must reach."""
+"""Figures of the generated set, compared with their thresholds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOUBLE_WORDS = 4  # an answer of fewer words may be given twice
 
 @dataclass(frozen=True)
 class Told:
-    """What the set is held against: the prompt, the character's words, questions that are held out."""
+    """The references of the audit: the prompt, the character's words, the held-out questions."""
 
     prompt: str
     vocabulary: frozenset[str]
@@ -31,7 +31,7 @@ class Told:
 
 
 def figures(rows: list[dict[str, Any]], told: Told) -> dict[str, Any]:
-    """Return every figure of the set; an empty one has none but its size."""
+    """Return every figure of the set; for an empty set only its size."""
     if not rows:
         return {"rows": 0}
     texts = [str(row["answer"]) for row in rows]
@@ -58,20 +58,20 @@ def figures(rows: list[dict[str, Any]], told: Told) -> dict[str, Any]:
 
 
 def share(marks: Any) -> float:
-    """Return which share of some things is true."""
+    """Return the share of true values."""
     counted = [bool(mark) for mark in marks]
     return sum(counted) / len(counted)
 
 
 def duplicates(rows: list[dict[str, Any]]) -> float:
-    """Return the share of answers of some length that say what an earlier one has said."""
+    """Return the share of long answers that repeat an earlier one."""
     forms = [plain(str(row["answer"])) for row in rows if row["group"] != "fact"]
     long = [form for form in forms if len(form.split()) >= DOUBLE_WORDS]
     return 1 - len(set(long)) / len(long) if long else 0.0
 
 
 def judge(found: dict[str, Any], wanted: Audit, *, is_whole: bool) -> list[Criterion]:
-    """Return a criterion for each threshold; of a part of the set, those that a part can meet."""
+    """Return a criterion for each threshold; for an unfinished set those that it can meet."""
     if not found["rows"]:
         return [at_least("There are answers", 0, 1, "rows")]
     criteria = [

@@ -1,4 +1,4 @@
-"""Asks a sampler many things side by side; answers come in the order of the questions."""
+"""Send many requests to a sampler side by side; yield the answers in the order of the requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt in token ids, the seed of its answer, and the most tokens it may have."""
+    """A request: a prompt in token ids, the seed and the largest number of tokens of its answer."""
 
     prompt: list[int]
     seed: int
@@ -29,7 +29,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer in token ids, its end included; nats of each; whether it came to an end by itself."""
+    """An answer in token ids with its end token, the logprob of each, and whether it ended by itself."""
 
     tokens: list[int]
     logprobs: list[float]
@@ -37,7 +37,7 @@ class Said:
 
 
 def ask_all(sampler: Any, asked: Iterable[Asked], wanted: Teacher, ends: Ends) -> Iterator[Said]:
-    """Yield an answer to each, at most `parallel` on their way; Trouble when one fails `attempts` times."""
+    """Yield an answer to each request, at most `parallel` in flight; raise Trouble if one fails `attempts` times."""
     left = iter(asked)
     waiting = deque((one, submitted(sampler, one, ends)) for one in islice(left, wanted.parallel))
     while waiting:
@@ -48,7 +48,7 @@ def ask_all(sampler: Any, asked: Iterable[Asked], wanted: Teacher, ends: Ends) -
 
 
 def submitted(sampler: Any, one: Asked, ends: Ends) -> Any:
-    """Send one question; return its future."""
+    """Send one request; return its future."""
     from tinker import types
 
     params = types.SamplingParams(
@@ -58,7 +58,7 @@ def submitted(sampler: Any, one: Asked, ends: Ends) -> Any:
 
 
 def answered(sampler: Any, one: Asked, future: Any, wanted: Teacher, ends: Ends) -> Said:
-    """Wait for one answer; ask again where the service fails."""
+    """Wait for one answer; send the request again if the service fails."""
     import tinker
 
     for attempt in range(1, wanted.attempts + 1):

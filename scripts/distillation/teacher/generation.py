@@ -1,4 +1,4 @@
-"""A teacher's answers as rows; row r is question r, its seed follows from r, so no row depends on when it is made."""
+"""A teacher's answers as rows; row r is question r with a seed of its own, so rows are independent of their order."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings
 
 
 def mark(prompt: str) -> str:
-    """Return what a prompt is known by in rows: 16 letters of its digest."""
+    """Return the id of a prompt in rows: 16 hex digits of its SHA-256."""
     return hashlib.sha256(prompt.encode()).hexdigest()[:16]
 
 
 def strangers(rows: Sequence[dict[str, Any]], model: str, prompt: str) -> int:
-    """Count rows that another model gave, or one that was told something else."""
+    """Count the rows of another model or of another prompt."""
     told = mark(prompt)
     return sum(row.get("model") != model or row.get("told") != told for row in rows)

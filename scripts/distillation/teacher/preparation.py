@@ -1,4 +1,4 @@
-"""The teacher made ready: its model, and the character's prompt in the form that the model reads."""
+"""Preparation of the teacher: its model, and the character's prompt in the form that the model reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHORT = 25  # words of an answer that is shown as an example
 
 
 def ready_model(stage: Stage) -> str:
-    """Return the teacher's model; one of ours that is not there is made, in --test a tiny one in its place."""
+    """Return the teacher's model; make a local base model if it is missing, a tiny one in --test."""
     model = stage.settings.teacher.model
     folder = chat_template.folder_of(model)
     if folder is None or (stage.is_test and (folder / "base.json").is_file()):
@@ -35,7 +35,7 @@ def ready_model(stage: Stage) -> str:
 
 
 def given(model: str, folder: Path) -> str:
-    """Return a model that somebody put into its folder; Trouble when it is not there."""
+    """Return a model that a person put into its folder; raise Trouble if it is missing."""
     if (folder / "config.json").is_file():
         return model
     maker = MAKERS.get(folder.name, f"put a Hugging Face model into {folder}")
@@ -43,7 +43,7 @@ def given(model: str, folder: Path) -> str:
 
 
 def made(name: str, *, is_test: bool) -> None:
-    """Make a local base model, or leave it as it is; Trouble when it cannot be made."""
+    """Make a local base model unless it exists; raise Trouble if that fails."""
     command = [sys.executable, str(MAKER), "--profile", name, *(["--test"] if is_test else [])]
     try:
         code = subprocess.run(command, timeout=MAKING_S, check=False).returncode
@@ -56,7 +56,7 @@ def made(name: str, *, is_test: bool) -> None:
 
 
 def prompt_of(stage: Stage, model: str) -> str:
-    """Return what the teacher is told: step 5's prompt, a sheet where sheets are read, examples for a plain voice."""
+    """Return the teacher's prompt: step 5's for a chat voice, a sheet for a sheet voice, examples for a plain one."""
     if stage.settings.teacher.voice == "plain":
         return told_plainly(stage)
     if stage.settings.teacher.voice != "sheet":
@@ -75,7 +75,7 @@ def prompt_of(stage: Stage, model: str) -> str:
 
 
 def told_plainly(stage: Stage) -> str:
-    """Return what a model understands that goes on with a text: who answers, then answers of his, a line each."""
+    """Return a prompt for a model that continues a text: an introduction, then example answers, one a line."""
     pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
     short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
     random.Random(stage.settings.seed).shuffle(short)  # noqa: S311 - a choice, no secret
@@ -88,7 +88,7 @@ def told_plainly(stage: Stage) -> str:
 
 
 def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:
-    """Return the character among the great parts; Trouble when it is none."""
+    """Return the character among the large parts; raise Trouble if it is none."""
     name = stage.settings.character.name.upper()
     same = [one for one in people if one.name.upper() == name]
     if not same:
