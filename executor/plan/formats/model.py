@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -100,9 +102,24 @@ class PlanDocument(Record):
 
 
 class TaskMark(Record):
-    """What is written for a task: done, failed or started, with the task id and local time `YYYY-MM-DD HH:MM`."""
+    """The state that is written for a task: done, failed or started, with the task id and its time.
+
+    `time` is local, `YYYY-MM-DD HH:MM`; `time_utc` the same moment as `YYYY-MM-DDTHH:MM:SS.mmmZ`. `proven` are the
+    criteria that were proven, by their place in the task's `criteria`, from 1. `by` is the agent or person at work.
+    `hours` and `tokens` are what the task took, 0 where neither was counted.
+    """
 
     state: str
     task_id: str = ""
     time: str = ""
     note: str = ""
+    time_utc: str = ""
+    by: str = ""
+    proven: tuple[int, ...] = ()
+    hours: float = 0.0
+    tokens: int = 0
+
+
+def text_digest(text: str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a text."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
