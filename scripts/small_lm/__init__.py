@@ -1,4 +1,4 @@
-"""A small language model of our own: tokenizer, model, training, sampling."""
+"""A small language model: tokenizer, model, training, sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One checkpoint as a folder: written whole, read only where its digests hold."""
+"""One checkpoint as a folder: written whole, read only if its digests match."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, 
 
 
 class Broken(Exception):  # noqa: N818 - it is what a checkpoint is, not a bug
-    """Why a folder is no sound checkpoint, as an end of `it is skipped: `."""
+    """Raised for a folder that is no valid checkpoint; the message completes `it is skipped: `."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory; `full` is None where only weights were kept, or asked for."""
+    """A checkpoint in memory; `full` is None if only weights were saved or requested."""
 
     step: int
     weights: dict[str, Tensor]
@@ -43,7 +43,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint on disk as its manifest tells it; `offered` are the bytes of all saves of its run until then."""
+    """A checkpoint on disk, by its manifest; `offered` is the size in bytes of all saves of its run up to this one."""
 
     path: Path
     step: int
@@ -54,27 +54,27 @@ class Saved:
 
     @property
     def is_full(self) -> bool:
-        """Whether a training can go on from it."""
+        """True if a training can resume from it."""
         return STATE in self.files
 
     @property
     def light(self) -> Saved:
-        """The same with its weights alone."""
+        """This checkpoint with its weights alone."""
         return dataclasses.replace(self, files={WEIGHTS: self.files[WEIGHTS]})
 
     @property
     def bytes(self) -> int:
-        """What its files take."""
+        """The size of its files in bytes."""
         return sum(one["bytes"] for one in self.files.values())
 
 
 def name(step: int, *, is_full: bool) -> str:
-    """Return a checkpoint's name: `step_...` for what a training can go on from, `best_...` for weights alone."""
+    """Return a checkpoint's name: `step_...` for one that a training can resume from, `best_...` for weights alone."""
     return f"{'step' if is_full else 'best'}_{step:08d}"
 
 
 def hidden(path: Path, state: str) -> Path:
-    """Return where a checkpoint lies while it is no checkpoint: `writing`, `old` (a new one follows) or `removed`."""
+    """Return the temporary path of a checkpoint: `writing`, `old` (about to be replaced) or `removed`."""
     return path.with_name(f".{path.name}.{state}")
 
 
@@ -85,7 +85,7 @@ def step_of(name: str) -> int:
 
 
 def inside(folder: Path) -> list[Path]:
-    """Return what has a checkpoint's name, the newest first; one put aside counts until its follower is there."""
+    """Return the folders with a checkpoint's name, the newest first, and `old` ones without a replacement."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     aside = {named[1] for name in names if (named := HIDDEN.fullmatch(name)) and named[2] == "old"} - names
     paths = [folder / name for name in names if NAME.fullmatch(name)] + [hidden(folder / name, "old") for name in aside]
@@ -96,7 +96,7 @@ def inside(folder: Path) -> list[Path]:
 
 
 def write(one: Saved, weights: Mapping[str, Tensor], full: Mapping[str, Any] | None) -> Saved:
-    """Write a checkpoint beside its place and put it there; on any trouble no trace of it stays."""
+    """Write a checkpoint beside its place, then rename it; remove all of it on any error."""
     beside = hidden(one.path, "writing")
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -114,7 +114,7 @@ def write(one: Saved, weights: Mapping[str, Tensor], full: Mapping[str, Any] | N
 
 
 def take_place(beside: Path, path: Path) -> None:
-    """Rename a finished folder; what was there is put aside first, for a folder cannot be replaced at once."""
+    """Rename a finished folder into its place; rename an existing one first, since folders cannot be replaced."""
     old = hidden(path, "old")
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -125,7 +125,7 @@ def take_place(beside: Path, path: Path) -> None:
 
 
 def write_manifest(folder: Path, one: Saved) -> None:
-    """Write what tells a checkpoint from other folders, sealed by a digest of itself."""
+    """Write the manifest, which marks a folder as a checkpoint, with a digest of itself."""
     about = {
         "format": FORMAT,
         "step": one.step,
@@ -146,7 +146,7 @@ def seal(about: dict[str, Any]) -> str:
 
 
 def look(path: Path) -> Saved:
-    """Return what a manifest says when the sizes agree; Broken otherwise. Cheap: digests are for `load`."""
+    """Return the checkpoint of a manifest; raise Broken if file sizes differ. Cheap: `load` checks the digests."""
     try:
         one = parse((path / MANIFEST).read_bytes(), path)
     except OSError as error:
@@ -157,7 +157,7 @@ def look(path: Path) -> Saved:
 
 
 def parse(content: bytes, path: Path) -> Saved:
-    """Return what the bytes of a manifest say; Broken when they are not those that were written for this name."""
+    """Return the checkpoint that a manifest describes; raise Broken if it is damaged or of another name."""
     try:
         about = json.loads(content)
         is_ours = about.pop("seal") == seal(about) and about["format"] == FORMAT
@@ -191,7 +191,7 @@ def check(one: Saved) -> None:
 
 
 def load(one: Saved) -> Loaded:
-    """Read a checkpoint to the CPU, after a look at its digests; Broken when it cannot be had."""
+    """Read a checkpoint to the CPU after a check of its digests; raise Broken if it is damaged."""
     check(one)
     try:
         weights = serialization.unpack(one.path / WEIGHTS)
@@ -201,11 +201,11 @@ def load(one: Saved) -> Loaded:
     return Loaded(one.step, weights, full, one.metrics, one.path)
 
 
-# Changing what is there
+# Changing checkpoints
 
 
 def lighten(one: Saved) -> None:
-    """Leave the weights alone; whenever this is cut off, what is there is sound."""
+    """Remove all but the weights; an interruption at any point leaves a valid checkpoint."""
     path = one.path.with_name(name(one.step, is_full=False))
     if path != one.path:
         one.path.rename(path)
@@ -215,7 +215,7 @@ def lighten(one: Saved) -> None:
 
 
 def remove(path: Path) -> None:
-    """Take a checkpoint out of sight at once, then off the disk."""
+    """Rename a checkpoint out of the way, then delete it."""
     gone = hidden(path, "removed")
     shutil.rmtree(gone, ignore_errors=True)
     path.rename(gone)
@@ -223,7 +223,7 @@ def remove(path: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Finish what a killed writer left: half-written folders go, one that was put aside without a follower returns."""
+    """Clean up after a killed writer: remove half-written folders, restore an `old` one without a replacement."""
     for path in sorted(folder.iterdir()):
         named = HIDDEN.fullmatch(path.name)
         if named and named[2] == "old" and not (folder / named[1]).exists():
@@ -235,7 +235,7 @@ def tidy(folder: Path) -> None:
 
 
 def drop_unlisted(folder: Path) -> None:
-    """Unlink what no manifest speaks of, where there is a sound one."""
+    """Remove the files that a valid manifest does not list."""
     try:
         listed = {MANIFEST, *look(folder).files}
     except Broken:

@@ -1,4 +1,4 @@
-"""Keeps the last N checkpoints in full, of the best K the weights."""
+"""Keep the last N checkpoints in full, and the weights of the best K."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["Checkpoints", "Loaded", "Patience", "Projection", "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Which of the checkpoints that are there stay."""
+    """The rule that selects the checkpoints to keep."""
 
     keep_last: int
     keep_best: int
@@ -36,24 +36,24 @@ class Rule:
     higher_is_better: bool = False
 
     def last(self, there: Iterable[Saved]) -> list[Saved]:
-        """Return the full ones that stay full, the newest first."""
+        """Return the full checkpoints that stay full, the newest first."""
         return sorted((one for one in there if one.is_full), key=lambda one: -one.step)[: self.keep_last]
 
     def best(self, there: Iterable[Saved]) -> list[Saved]:
-        """Return those whose weights stay for their metric, the best first; of equals the earlier is the better."""
+        """Return the checkpoints whose weights stay for their metric, the best first; of equals the earlier one."""
         return self.ranked(there)[: self.keep_best]
 
     def ranked(self, there: Iterable[Saved]) -> list[Saved]:
-        """Return all that have a finite metric, the best first."""
+        """Return the checkpoints with a finite metric, the best first."""
         sign = -1 if self.higher_is_better else 1
         measured = [one for one in there if math.isfinite(one.metrics.get(self.metric, math.nan))]
         return sorted(measured, key=lambda one: (sign * one.metrics[self.metric], one.step))
 
 
 class Checkpoints:
-    """A folder of checkpoints of one run: `step_...` can be gone on from, `best_...` are weights alone.
+    """A folder of checkpoints of one run: `step_...` are complete, `best_...` are weights alone.
 
-    Use it as a block, or call `close`, so that the second home has all at the end.
+    Use it as a context manager or call `close`, so that the second home gets everything at the end.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own
@@ -68,7 +68,7 @@ class Checkpoints:
         patience: Patience | None = None,
         alerts: Path | None = None,
     ) -> None:
-        """`alerts`: the .jsonl file for trouble with room and second home; ../training_logs/alerts.jsonl by default."""
+        """`alerts`: the .jsonl file for alerts, ../training_logs/alerts.jsonl by default."""
         if keep_last < 1 or keep_best < 0:
             raise Trouble("keep.last must be 1 or more, keep.best 0 or more", USAGE)
         self.folder, self.rule = Path(folder), Rule(keep_last, keep_best, metric, higher_is_better)
@@ -84,10 +84,10 @@ class Checkpoints:
     def save(
         self, step: int, *, weights: Mapping[str, Tensor], full: Mapping[str, Any] | None, metrics: Mapping[str, float]
     ) -> None:
-        """Keep a step: all of it when `full` is given, else its weights if their metric is among the best.
+        """Save a step: in full if `full` is given, else its weights if their metric is among the best.
 
-        It returns when the checkpoint is on the disk; a full disk is waited out. Nothing given is changed. Weights of a
-        step that is there in full are not written again, their metrics are added.
+        It returns when the checkpoint is on the disk; on a full disk it waits. No argument is changed. The weights of a
+        step that exists in full are not written again; their metrics are added.
         """
         if not self.run:
             self.room.insist(lambda: self.begin(step), step)
@@ -102,7 +102,7 @@ class Checkpoints:
             self.home.hear(step)
 
     def begin(self, step: int) -> None:
-        """Make the folder ready for a writer; Trouble when it, or the second home, belongs to another run."""
+        """Prepare the folder for a writer; raise Trouble if it, or the second home, belongs to another run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files.sync_folder(self.folder.parent)
         checkpoint_folder.tidy(self.folder)
@@ -117,7 +117,7 @@ class Checkpoints:
         self.run, self.offered = run, max((one.offered for one in there), default=0)
 
     def keep(self, one: Saved, weights: Mapping[str, Tensor], full: Mapping[str, Any] | None) -> None:
-        """Write what is worth it."""
+        """Write the checkpoint if the rule keeps it."""
         there = self.sound()
         twin = next((other for other in there if other.is_full and other.step == one.step), None)
         others = [other for other in there if other.step != one.step]
@@ -129,14 +129,14 @@ class Checkpoints:
             self.write(one, weights, None)
 
     def write(self, one: Saved, weights: Mapping[str, Tensor], full: Mapping[str, Any] | None) -> None:
-        """Write a checkpoint; the first full one is read back, for what `full` may hold is limited."""
+        """Write a checkpoint; read the first full one back, since `full` may hold tensors and plain values only."""
         written = checkpoint_folder.write(one, weights, full)
         self.broken.discard(one.path.name)
         if full is not None and not self.is_tried:
             self.try_to_load(written)
 
     def try_to_load(self, one: Saved) -> None:
-        """Raise Trouble when what was just written cannot be loaded."""
+        """Raise Trouble if a new checkpoint cannot be loaded."""
         try:
             checkpoint_folder.load(one)
         except Broken as broken:
@@ -147,7 +147,7 @@ class Checkpoints:
         self.is_tried = True
 
     def prune(self) -> None:
-        """Take away what no rule keeps; from what is only among the best, all but the weights."""
+        """Remove the checkpoints that the rule does not keep; reduce those kept as best to their weights."""
         with self.home.lock if self.home else contextlib.nullcontext():
             once, doubles = undouble(self.sound())
             last, best = self.rule.last(once), self.rule.best(once)
@@ -160,7 +160,7 @@ class Checkpoints:
                     checkpoint_folder.lighten(one)
 
     def close(self) -> None:
-        """Wait for the second home, for as long as patience says; remove what was kept for it."""
+        """Wait for the second home, at most as long as `patience` allows; remove checkpoints kept only for it."""
         if self.home and self.home.worker:
             is_done = self.home.wait()
             if is_done:
@@ -179,7 +179,7 @@ class Checkpoints:
     # Finding
 
     def sound(self) -> list[Saved]:
-        """Return what is there with a manifest and files of the right size, the newest first."""
+        """Return the checkpoints with a manifest and files of the right size, the newest first."""
         found = []
         for path in checkpoint_folder.inside(self.folder):
             try:
@@ -189,7 +189,7 @@ class Checkpoints:
         return [one for one in found if one.path.name not in self.broken]
 
     def newest_full(self) -> Loaded | None:
-        """Return the newest that a training can go on from; when there is none here, from the second home."""
+        """Return the newest full checkpoint; if there is none here, from the second home."""
         found = self.first_loading(self.full_ones())
         if found or not self.home:
             return found
@@ -197,17 +197,17 @@ class Checkpoints:
         return self.first_loading(self.full_ones())
 
     def full_ones(self) -> list[Saved]:
-        """Return the full ones, the newest first."""
+        """Return the full checkpoints, the newest first."""
         return [one for one in self.sound() if one.is_full]
 
     def best(self) -> Loaded | None:
-        """Return the best weights by the metric, `full` left out; from the second home when there are none here."""
+        """Return the best weights by the metric, without `full`; from the second home if there are none here."""
         if self.home and not checkpoint_folder.inside(self.folder):
             self.home.restore()
         return self.first_loading([one.light for one in self.rule.ranked(self.sound())])
 
     def first_loading(self, ones: Iterable[Saved]) -> Loaded | None:
-        """Return the first that can be loaded, with a warning for each before it."""
+        """Return the first checkpoint that loads, with a warning for each before it."""
         for one in ones:
             try:
                 return checkpoint_folder.load(one)
@@ -216,22 +216,22 @@ class Checkpoints:
         return None
 
     def warn(self, path: Path, broken: Broken) -> None:
-        """Say once that a checkpoint is skipped; from now on it counts for nothing."""
+        """Warn once that a checkpoint is skipped, and ignore it from now on."""
         if path.name not in self.broken:
             print(f"warning: checkpoint {path} is skipped: {broken}", file=sys.stderr, flush=True)
         self.broken.add(path.name)
 
-    # Room
+    # Disk space
 
     def projection(self, weights_bytes: int, full_bytes: int, saves: int) -> Projection:
-        """Return what `saves` full checkpoints of `full_bytes`, weights included, will take, for people with str()."""
+        """Return the disk space that `saves` full checkpoints of `full_bytes`, weights included, will take."""
         last = min(saves, self.rule.keep_last)
         kept = last * full_bytes + min(saves - last, self.rule.keep_best) * weights_bytes
         peak = kept + (full_bytes if saves > last else 0)
         return Projection(saves * full_bytes, kept, peak, disk_space.free(self.folder))
 
     def measured(self) -> Projection:
-        """Return what is on the disk, beside what all saves of this run would have taken."""
+        """Return the disk space in use, and that of all saves of this run had none been removed."""
         there = self.sound()
         offered = max([self.offered, *(one.offered for one in there)])
         kept = sum(one.bytes for one in there)
@@ -239,7 +239,7 @@ class Checkpoints:
 
 
 def undouble(there: list[Saved]) -> tuple[list[Saved], list[Saved]]:
-    """Return each step once, and weights of steps that are there in full as well."""
+    """Return the checkpoints, each step once, and the weights of steps that also exist in full."""
     full = {one.step for one in there if one.is_full}
     doubles = [one for one in there if not one.is_full and one.step in full]
     return [one for one in there if one not in doubles], doubles

@@ -66,7 +66,7 @@ def read_override(text: str) -> dict[str, Any]:
 def merged(
     group: Group, changes: Mapping[str, Any], *, origin: str, prefix: str = "", known: Sequence[str] = ()
 ) -> Group:
-    """Return `group` with `changes` laid over it; unknown keys and wrong types are Trouble; `known`: all keys."""
+    """Return `group` overridden by `changes`; raise Trouble for unknown keys and wrong types. `known`: all keys."""
     new, known = {}, known or every_key(group)
     for key, value in changes.items():
         name = f"{prefix}{key}"
@@ -98,7 +98,7 @@ def typed(old: Any, value: Any, *, name: str, origin: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value is a number, as 5, 0.5 or the 1e9 that YAML reads as text."""
+    """Return True if a value is a number, as 5, 0.5 or the 1e9 that YAML reads as text."""
     try:
         return not isinstance(value, (bool, list)) and float(value) == float(value)
     except (TypeError, ValueError):
@@ -106,7 +106,7 @@ def is_number(value: Any) -> bool:
 
 
 def every_key(group: Any, prefix: str = "") -> list[str]:
-    """Name every setting in dotted form."""
+    """Yield the name of every setting in dotted form."""
     names: list[str] = []
     for part in dataclasses.fields(group):
         value = getattr(group, part.name)

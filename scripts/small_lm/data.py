@@ -1,4 +1,4 @@
-"""Texts as one stream of tokens, cut into batches; the place in the stream is part of a training's state."""
+"""Texts as one stream of tokens, cut into batches; the position in the stream is part of a training's state."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ Pair = tuple[Tensor, Tensor]  # inputs and targets, both (B, T); a target of -10
 
 
 class Source(Protocol):
-    """Gives batches without end; goes on from a `state` as if it had never stopped."""
+    """An endless source of batches; it resumes from a `state` exactly."""
 
     def next(self, size: int, length: int) -> Pair:
         """Return `size` windows of `length` tokens."""
 
     def state(self) -> dict[str, Any]:
-        """Return where it stands."""
+        """Return the position."""
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go to where `state` says."""
+        """Go to the position of `state`."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a training learns from and is judged by; `digest` tells one corpus from another."""
+    """Training and validation data; `digest` identifies the corpus."""
 
     tokenizer: Tokenizer
     source: Source
@@ -50,14 +50,14 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Text:
-    """One file."""
+    """The text of one file."""
 
     path: Path
     body: str
 
 
 class Windows:
-    """Windows of a token stream, each once an epoch, in an order drawn anew for every epoch."""
+    """Windows of a token stream, each once an epoch, in a new random order for every epoch."""
 
     def __init__(self, tokens: Tensor, seed: int) -> None:
         self.tokens, self.seed = tokens, seed
@@ -65,14 +65,14 @@ class Windows:
         self.starts: list[int] = []
 
     def next(self, size: int, length: int) -> Pair:
-        """Return `size` windows, (size, length) each, with targets one token on."""
+        """Return inputs and targets of `size` windows, (size, length) each; targets are one token ahead."""
         if length != self.length:
             self.begin(self.epoch + (self.length > 0), length)
         rows = torch.stack([self.tokens[start : start + length + 1] for start in self.take(size)])
         return rows[:, :-1], rows[:, 1:]
 
     def take(self, size: int) -> Iterator[int]:
-        """Yield the next starts; an epoch that ends is followed by the next."""
+        """Yield the starts of the next windows, across epochs."""
         for _ in range(size):
             if self.taken == len(self.starts):
                 self.begin(self.epoch + 1, self.length)
@@ -80,7 +80,7 @@ class Windows:
             yield self.starts[self.taken - 1]
 
     def begin(self, epoch: int, length: int) -> None:
-        """Draw the order of an epoch; it depends on seed, epoch and length alone."""
+        """Shuffle the order of an epoch; it depends on seed, epoch and length alone."""
         if len(self.tokens) <= 2 * length:
             raise Trouble(f"{len(self.tokens)} tokens are too few for windows of {length}: add text or set run.length")
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -90,18 +90,18 @@ class Windows:
         self.starts = (order * length + offset).tolist()
 
     def state(self) -> dict[str, Any]:
-        """Return the place: epoch, windows taken of it, their length."""
+        """Return the position: epoch, number of windows used, their length."""
         return {"epoch": self.epoch, "taken": self.taken, "length": self.length}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go to a place."""
+        """Go to the position of `state`."""
         if state["length"]:
             self.begin(state["epoch"], state["length"])
         self.taken = state["taken"]
 
 
 def in_order(tokens: Tensor, *, size: int, length: int, batches: int) -> Iterator[Pair]:
-    """Yield at most `batches` batches from the beginning: the same ones each time; the last may be smaller."""
+    """Yield at most `batches` batches from the beginning, the same ones each time; the last may be smaller."""
     count = min((len(tokens) - 1) // length, size * batches)
     if count < 1:
         raise Trouble(f"{len(tokens)} held-out tokens are too few for windows of {length}: hold out more, or shorten")
@@ -111,7 +111,7 @@ def in_order(tokens: Tensor, *, size: int, length: int, batches: int) -> Iterato
 
 
 def prepare(settings: Settings, folder: Path) -> Corpus:
-    """Read the texts, hold some out, learn a tokenizer from the others; the same one in `folder` is used again."""
+    """Read the texts, hold some out, train a tokenizer on the others; reuse the tokenizer of `folder` if it fits."""
     learned, judged = split(read(settings), settings.text)
     tokenizer = tokenizer_folder.settle(folder, settings.tokenizer, [text.body for text in learned])
     tokens, held_out = (stream(tokenizer, [text.body for text in part]) for part in (learned, judged))
@@ -129,7 +129,7 @@ def read(settings: Settings) -> list[Text]:
 
 
 def split(texts: Sequence[Text], chosen: Chosen) -> tuple[list[Text], list[Text]]:
-    """Return what is learned from and what judges: whole files, or the end of each."""
+    """Return training texts and held-out texts: whole files, or the end of each."""
     if not chosen.held_out:
         cuts = [(text, int(len(text.body) * (1 - chosen.val_share))) for text in texts]
         return (
@@ -144,7 +144,7 @@ def split(texts: Sequence[Text], chosen: Chosen) -> tuple[list[Text], list[Text]
 
 
 def stream(tokenizer: Tokenizer, bodies: Iterable[str]) -> Tensor:
-    """Return all bodies as one row of tokens, each between <bos> and <end>."""
+    """Return all bodies as one tensor of tokens, each between <bos> and <end>."""
     ids: list[int] = []
     for body in bodies:
         ids += [tokenizer.bos, *tokenizer.encode(body), tokenizer.end]

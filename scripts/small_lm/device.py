@@ -1,4 +1,4 @@
-"""What the machine offers a training: device, threads, whether bfloat16 is quick here."""
+"""The machine of a training: device, threads, support of bfloat16."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
     from small_lm.settings import Run
 
-NATIVE = ("avx512_bf16", "amx_bf16", "bf16")  # what processors call it
+NATIVE = ("avx512_bf16", "amx_bf16", "bf16")  # capabilities of processors
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a training runs, and how precisely it multiplies; weights are float32 always."""
+    """The device and the precision of matrix products; weights are always float32."""
 
     device: str
     precision: str
     threads: int
 
     def autocast(self) -> Any:
-        """Return a block in which matrices multiply in the chosen precision."""
+        """Return a context manager that multiplies matrices in the chosen precision."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
 def choose(wanted: Run) -> Machine:
-    """Return what settings ask for; `auto` takes what is there."""
+    """Return the machine of these settings; `auto` takes the best that is available."""
     if wanted.precision not in PRECISIONS:
         raise Trouble(f"no run.precision {wanted.precision!r}: use {', '.join(PRECISIONS)}", USAGE)
     device = wanted.device if wanted.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,12 +45,12 @@ def choose(wanted: Run) -> Machine:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Tell whether the processor multiplies bfloat16 itself; emulated it would be slower than float32."""
+    """Return True if the device multiplies bfloat16 natively; emulation is slower than float32."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return is_native(torch.cpu.get_capabilities())
 
 
 def is_native(capabilities: Mapping[str, object]) -> bool:
-    """Tell whether a processor's list of capabilities has bfloat16."""
+    """Return True if a processor's list of flags has bfloat16."""
     return any(capabilities.get(name) for name in NATIVE)

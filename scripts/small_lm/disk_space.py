@@ -1,4 +1,4 @@
-"""Room on the disk: how much checkpoints will take, what happens when there is none."""
+"""Disk space: the amount that checkpoints will take, and the wait for it when the disk is full."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class Projection:
-    """Bytes on disk: if every save stayed, of those that do, at most (while one is written), and free now."""
+    """Sizes in bytes: of all saves, of those kept, the peak while one is written, and free now."""
 
     keep_all: int
     kept: int
@@ -35,23 +35,23 @@ class Projection:
 
     @property
     def saved_share(self) -> float:
-        """The part of `keep_all` that is not used; 0 when nothing is saved."""
+        """The share of `keep_all` that is saved by removing; 0 without saves."""
         return max(0.0, 1 - self.kept / self.keep_all) if self.keep_all else 0.0
 
     @property
     def lacking(self) -> int:
-        """Bytes that are not there."""
+        """The missing space in bytes."""
         return max(0, self.peak - self.free)
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return the projection as one line of text."""
         room = f"; {size(self.lacking)} too little room: free some, or lower keep.last" if self.lacking else ""
         took = f"checkpoints take {size(self.kept)} ({self.saved_share:.0%} saved: all would be {size(self.keep_all)})"
         return f"{took}, {size(self.peak)} while one is written, {size(self.free)} free{room}"
 
 
 def held(value: Any) -> int:
-    """Return the bytes of all tensors in nested dicts, lists, tuples."""
+    """Return the size in bytes of all tensors in nested dicts, lists and tuples."""
     if isinstance(value, Mapping):
         return sum(map(held, value.values()))
     if isinstance(value, (list, tuple)):
@@ -60,7 +60,7 @@ def held(value: Any) -> int:
 
 
 def size(count: float) -> str:
-    """Return bytes with three digits and a unit: 12.3 MB."""
+    """Return a size with three digits and a unit: 12.3 MB."""
     power = 0
     while count >= 999.5 and power < len(UNITS) - 1:
         count, power = count / 1000, power + 1
@@ -68,21 +68,21 @@ def size(count: float) -> str:
 
 
 def free(folder: Path) -> int:
-    """Return the bytes that may still be written where a folder is, or will be."""
+    """Return the free bytes on the file system of a folder, which need not exist yet."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     return shutil.disk_usage(there).free
 
 
 @dataclass
 class Alerts:
-    """Lines for people and monitors: on stderr at once, in a .jsonl file as soon as that can be written."""
+    """Alerts: written to stderr at once, to a .jsonl file as soon as the disk allows."""
 
     path: Path
     unwritten: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, kind: str, text: str, step: int) -> None:
-        """Alert, or tell that it is over."""
+        """Print an alert, or its end, and append it to the file."""
         print(f"alert: {text}", file=sys.stderr, flush=True)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self.lock:
@@ -90,7 +90,7 @@ class Alerts:
             self.write()
 
     def write(self) -> None:
-        """Append what is not in the file yet, whole lines or nothing; on a full disk it waits for the next one."""
+        """Append the pending lines, whole or not at all; on a full disk they wait for the next alert."""
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.unwritten).encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class Alerts:
 
 
 def is_whole(write: Callable[[bytes], int | None], lines: bytes) -> bool:
-    """Write; tell whether all of it went out."""
+    """Write the lines; return True if all of them were written."""
     try:
         return write(lines) == len(lines)
     except OSError:
@@ -114,7 +114,7 @@ def is_whole(write: Callable[[bytes], int | None], lines: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a save waits for room, how often it looks; how long the second home may take at the end."""
+    """Time limits in seconds: wait for disk space, interval of its checks, wait for the second home at the end."""
 
     limit_s: float = 3600.0
     retry_s: float = 10.0
@@ -123,14 +123,14 @@ class Patience:
 
 @dataclass(frozen=True)
 class Room:
-    """Lets an act that needs room wait for it."""
+    """Repeats an action until the disk has space for it."""
 
     folder: Path
     patience: Patience
     alerts: Alerts
 
     def insist(self, act: Callable[[], None], step: int) -> None:
-        """Act until the disk has room; Trouble when it has none for too long. Other trouble is not waited out."""
+        """Repeat `act` until the disk has space; raise Trouble after too long. Other errors are raised at once."""
         began = time.monotonic()
         is_paused = False
         while not does_fit(act):
@@ -148,12 +148,12 @@ class Room:
             )
 
     def said(self) -> str:
-        """Say how full it is."""
+        """Return the state of the disk in words."""
         return f"{self.folder} has no room for a checkpoint, {size(free(self.folder))} free"
 
 
 def does_fit(act: Callable[[], None]) -> bool:
-    """Act; tell whether the disk had room."""
+    """Call `act`; return False if the disk was full."""
     try:
         act()
     except OSError as error:

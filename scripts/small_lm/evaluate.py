@@ -1,4 +1,4 @@
-"""How well a model knows text that it never learned: loss, perplexity, accuracy."""
+"""Evaluation of a model on held-out text: loss, perplexity, accuracy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from small_lm.device import Machine
     from small_lm.model import Llama
 
-OVERFLOW = 700.0  # nats; exp of more is no number
+OVERFLOW = 700.0  # nats; exp of more overflows
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of a text: `loss` in nats a token, `accuracy` the share of tokens that were the likeliest."""
+    """Figures of a text: `loss` in nats a token, `accuracy` is the share of tokens that were the most likely."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class Scores:
 
     @property
     def perplexity(self) -> float:
-        """Among how many equal tokens the model would be as unsure."""
+        """The perplexity: exp of the loss."""
         return math.exp(min(self.loss, OVERFLOW))
 
 
@@ -46,7 +46,7 @@ def evaluate(model: Llama, batches: Iterable[Pair], machine: Machine) -> Scores:
 
 
 def token_scores(model: Llama, inputs: Tensor, targets: Tensor, machine: Machine) -> tuple[Tensor, Tensor]:
-    """Return for each token its loss, and whether it was the likeliest; both (B, T)."""
+    """Return for each token its loss, and True if it was the most likely; both (B, T)."""
     with torch.no_grad(), machine.autocast():
         logits = model(inputs).float()
     losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")

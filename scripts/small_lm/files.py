@@ -29,7 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write to that takes the place of `path` once it is whole and synced."""
+    """Yield a file to write to; it replaces `path` once it is complete and synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` last through a power cut."""
+    """Sync `folder`, so that a rename in it survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -55,12 +55,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document, indented, for people as well."""
+    """Write one JSON document, indented."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON document; Trouble names the file when it is no JSON."""
+    """Read one JSON document; raise Trouble if it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -74,7 +74,7 @@ def sha256(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8; Trouble names the file and the byte that is not."""
+    """Read UTF-8; raise Trouble with the file and the byte that is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Text from a model: one token after another, for several prompts at once."""
+"""Generate text token by token, for several prompts at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """How the next token is chosen; temperature 0: the likeliest; top_k 0, top_p 1, repetition_penalty 1: off."""
+    """Sampling parameters; temperature 0: the most likely token; top_k 0, top_p 1, repetition_penalty 1: off."""
 
     max_length: int = 60
     temperature: float = 1.0
@@ -34,7 +34,7 @@ class Choice:
 
 @dataclass
 class Answer:
-    """What has been generated for one prompt; its own chance, so that company does not change it."""
+    """The answer to one prompt so far, with its own random generator: other prompts do not change it."""
 
     prompt: list[int]
     chance: torch.Generator
@@ -44,9 +44,9 @@ class Answer:
 
 
 def generate(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice) -> list[str]:
-    """Return the text that follows each prompt, at most `how.max_length` tokens, without <end> or stop sequence.
+    """Return the continuation of each prompt, at most `how.max_length` tokens, without <end> or stop sequence.
 
-    A prompt may be empty. Answers end early where the model's window is full.
+    A prompt may be empty. Answers end early if the model's context is full.
     """
     refuse_odd(how)
     answers = [begun(tokenizer, prompt, how.seed + number) for number, prompt in enumerate(prompts)]
@@ -59,7 +59,7 @@ def generate(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], how: Ch
 
 
 def refuse_odd(how: Choice) -> None:
-    """Raise Trouble for a choice that means nothing."""
+    """Raise Trouble for invalid sampling parameters."""
     wrong = {
         "max_length must not be negative": how.max_length < 0,
         "temperature must not be negative": how.temperature < 0,
@@ -72,12 +72,12 @@ def refuse_odd(how: Choice) -> None:
 
 
 def begun(tokenizer: Tokenizer, prompt: str, seed: int) -> Answer:
-    """Return an answer to be, with its prompt read."""
+    """Return an empty answer with its encoded prompt."""
     return Answer([tokenizer.bos, *tokenizer.encode(prompt)], torch.Generator().manual_seed(seed % 2**63))
 
 
 def go_on(model: Llama, tokenizer: Tokenizer, answers: list[Answer], how: Choice) -> None:
-    """Generate until all answers are done; each token is read once, earlier ones are remembered."""
+    """Generate until all answers are done; keys and values of earlier tokens are cached."""
     device = model.model.embed_tokens.weight.device
     tokens, kept = padded([answer.prompt for answer in answers], tokenizer.pad)
     tokens, kept = tokens.to(device), kept.to(device)
@@ -96,7 +96,7 @@ def go_on(model: Llama, tokenizer: Tokenizer, answers: list[Answer], how: Choice
 
 
 def padded(prompts: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Return prompts of one length, padding on the left, and where they are no padding."""
+    """Return prompts of one length, padded on the left, and the mask of real tokens."""
     longest = max(len(prompt) for prompt in prompts)
     rows = [[pad] * (longest - len(prompt)) + prompt for prompt in prompts]
     kept = [[False] * (longest - len(prompt)) + [True] * len(prompt) for prompt in prompts]
@@ -104,7 +104,7 @@ def padded(prompts: Sequence[list[int]], pad: int) -> tuple[Tensor, Tensor]:
 
 
 def next_token(logits: Tensor, answer: Answer, how: Choice) -> int:
-    """Choose one token by its logits (vocabulary)."""
+    """Sample one token by its logits (vocabulary)."""
     logits = penalised(logits, answer.prompt + answer.ids, how.repetition_penalty)
     if how.temperature == 0:
         return int(logits.argmax())
@@ -113,7 +113,7 @@ def next_token(logits: Tensor, answer: Answer, how: Choice) -> int:
 
 
 def penalised(logits: Tensor, seen: list[int], penalty: float) -> Tensor:
-    """Make tokens that were seen less likely (penalty above 1)."""
+    """Return logits with seen tokens less likely (penalty above 1)."""
     if penalty == 1:
         return logits
     places = torch.tensor(sorted(set(seen)))
@@ -122,24 +122,24 @@ def penalised(logits: Tensor, seen: list[int], penalty: float) -> Tensor:
 
 
 def top(logits: Tensor, count: int) -> Tensor:
-    """Leave the `count` likeliest tokens; 0 leaves all."""
+    """Return logits with all but the `count` most likely tokens at minus infinity; 0 keeps all."""
     if not 0 < count < len(logits):
         return logits
     return logits.masked_fill(logits < logits.topk(count).values[-1], -math.inf)
 
 
 def nucleus(logits: Tensor, share: float) -> Tensor:
-    """Leave the fewest tokens, the likeliest first, that together have `share` of the chances."""
+    """Return the logits of the smallest set of tokens with `share` of the probability; others become minus infinity."""
     if share >= 1:
         return logits
     order = logits.argsort(descending=True, stable=True)
     chances = logits[order].softmax(-1)
-    beyond = chances.cumsum(-1) - chances >= share  # what came before is enough
+    beyond = chances.cumsum(-1) - chances >= share  # the tokens before have `share` already
     return logits.index_fill(0, order[beyond], -math.inf)
 
 
 def note(answer: Answer, token: int, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
-    """Add a token to an answer; <end> and stop sequences end it, and are left out."""
+    """Add a token to an answer; <end> and stop sequences end the answer and are left out."""
     if answer.is_done:
         return
     if token == tokenizer.end:

@@ -31,7 +31,7 @@ def save(folder: Path, model: Llama, tokenizer: Tokenizer) -> None:
 
 
 def load(folder: Path) -> tuple[Llama, Tokenizer]:
-    """Read such a folder of ours."""
+    """Read a folder that `save` wrote; return model and tokenizer."""
     from safetensors import torch as safetensors
 
     if not (folder / WEIGHTS).is_file():
@@ -49,12 +49,12 @@ def as_json(value: Any) -> bytes:
 
 
 def specials(tokenizer: Tokenizer) -> dict[str, int]:
-    """Return the ids that generation needs, by their Hugging Face names."""
+    """Return the ids of the special tokens by their Hugging Face names."""
     return {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
 
 
 def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return the shape in the words of `LlamaConfig`; rope_theta in both the old place and the new."""
+    """Return the shape as a `LlamaConfig`; rope_theta is in both its old and its new place."""
     return specials(tokenizer) | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -78,7 +78,7 @@ def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def shape(config: dict[str, Any]) -> Shape:
-    """Return the shape that a config.json of ours tells."""
+    """Return the shape of a config.json that `save` wrote."""
     return Shape(
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],

@@ -1,8 +1,8 @@
-"""A model that can read its prompt from the first step: an induction circuit set by hand, woken by copying.
+"""Initialize a model with an induction circuit, so that it can copy from its prompt after a short warm-up.
 
-With ordinary small random weights a model of this size does not learn to copy within minutes. The circuit: one head
-finds the token before, whatever it is; two others look for an earlier place that followed the present token, and repeat
-what stood there. Every weight is trained afterwards.
+With ordinary small random weights a model of this size does not learn to copy within minutes. In the circuit one head
+attends to the previous token; two others attend to the token that followed an earlier occurrence of the present one,
+and copy it. Every weight is trained afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IGNORED = -100
 
 
 def plant(model: Llama) -> None:
-    """Set the circuit into a fresh model; the rest stays random."""
+    """Write the circuit into the weights of a new model; the other weights stay random."""
     shape, layers = model.shape, [layer.self_attn for layer in model.model.layers]
     if shape.layers < 3 or shape.heads < 2:
         raise Trouble("model.init=induction needs 3 layers and 2 heads: choose a larger model.preset", USAGE)
@@ -43,12 +43,12 @@ def plant(model: Llama) -> None:
 
 
 def orthonormal(rows: int, columns: int) -> Tensor:
-    """Return random rows at right angles, each of length 1."""
+    """Return random orthonormal rows."""
     return nn.init.orthogonal_(torch.empty(rows, columns))
 
 
 def look_back(attention: Attention, content: Tensor, place: Tensor, turns: Tensor) -> None:
-    """Let head 0 see the token before, whatever stands there: keys all alike, queries turned back by one place."""
+    """Let head 0 attend to the previous position: constant keys, queries rotated back by one place."""
     size, half = len(content), len(turns)
     fast = torch.arange(half // 3)
     attention.q_proj.weight[:size] = 0
@@ -61,7 +61,7 @@ def look_back(attention: Attention, content: Tensor, place: Tensor, turns: Tenso
 
 
 def search(attention: Attention, content: Tensor, place: Tensor) -> None:
-    """Let head 0 look for a place that followed the present token, by slow pairs alone: near or far is the same."""
+    """Let head 0 attend to positions after an earlier equal token; slow rotary pairs make distance irrelevant."""
     size = len(content)
     slow = torch.arange(size).remainder(size // 2) >= size // 4
     attention.q_proj.weight[:size] = MATCH * content * slow[:, None]
@@ -70,16 +70,16 @@ def search(attention: Attention, content: Tensor, place: Tensor) -> None:
 
 
 def write(attention: Attention, head: int, basis: Tensor, strength: float) -> None:
-    """Let a head pass on the token that it looks at."""
+    """Let a head output the token that it attends to."""
     rows = slice(head * len(basis), (head + 1) * len(basis))
     attention.v_proj.weight[rows] = basis
     attention.o_proj.weight[:, rows] = strength * basis.T
 
 
 class Copying:
-    """Decides which steps copy: all until the copy loss is low, then some, late none.
+    """Schedule of copy steps: all steps until the copy loss is low, then some, late none.
 
-    Tokens from `first` on are copied; with `until_share` 0 no step ever copies.
+    Only tokens from `first` on are copied; with `until_share` 0 no step copies.
     """
 
     def __init__(self, wanted: Copy, *, vocab_size: int, first: int, seed: int) -> None:
@@ -88,13 +88,13 @@ class Copying:
         self.is_warm, self.steps = wanted.until_share == 0, 0
 
     def is_due(self, done: float) -> bool:
-        """Tell whether the next step copies, when `done` (0 to 1) of the text has been learned."""
+        """Return True if the next step copies; `done` is the share of the training that is over, 0 to 1."""
         if not self.is_warm or done >= self.wanted.until_share:
             return not self.is_warm
         return float(torch.rand((), generator=self.chance)) < self.wanted.share
 
     def next(self, size: int, length: int) -> Pair:
-        """Return random tokens that repeat; the first round cannot be known and does not count."""
+        """Return random tokens, repeated; the first occurrence cannot be predicted and does not count."""
         tokens = torch.randint(*self.tokens, (size, length + 1), generator=self.chance)
         most = max(PERIODS[0], min(PERIODS[1], length // 2))
         periods = torch.randint(PERIODS[0], most + 1, (size, 1), generator=self.chance)
@@ -103,7 +103,7 @@ class Copying:
         return tokens[:, :-1], tokens[:, 1:].masked_fill(places[1:] < periods, IGNORED)
 
     def heard(self, loss: float) -> None:
-        """Note the loss of a step that copied; the warm-up ends with a low one."""
+        """Record the loss of a copy step; a low one ends the warm-up."""
         if self.is_warm:
             return
         self.steps += 1
@@ -112,10 +112,10 @@ class Copying:
             raise Trouble(f"the copy loss is {loss:.2f} after {self.steps} steps: raise copy.max_steps or optimiser.lr")
 
     def state(self) -> dict[str, Any]:
-        """Return what the next step depends on."""
+        """Return the state of the schedule."""
         return {"is_warm": self.is_warm, "steps": self.steps, "chance": self.chance.get_state()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go to where `state` says."""
+        """Restore a state."""
         self.is_warm, self.steps = state["is_warm"], state["steps"]
         self.chance.set_state(state["chance"])

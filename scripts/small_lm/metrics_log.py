@@ -1,4 +1,4 @@
-"""What a training leaves for people and monitors: metrics, losses, samples, a manifest."""
+"""The log files of a training: metrics, losses, samples, a manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHARTED = ("loss", "copy_loss", "lr", "grad_norm", "tokens_per_s", "val_loss", "
 
 
 class Records:
-    """The files of training_logs/, a whole line at once; rows after `step`, of a run that was cut off, are dropped."""
+    """The files of training_logs/; rows after `step`, of an interrupted run, are removed first."""
 
     def __init__(self, folder: Path, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,23 +35,23 @@ class Records:
         self.board = board(folder / "tensorboard", step)
 
     def stepped(self, row: dict[str, Any]) -> None:
-        """Write one row of a step."""
+        """Write the row of a step."""
         self.metrics.write(json.dumps(row) + "\n")
         if "loss" in row:
             self.losses.write(f"step {row['step']} loss {row['loss']:.6f}\n")
         self.draw(row)
 
     def judged(self, row: dict[str, Any]) -> None:
-        """Write one row of a judgement."""
+        """Write the row of an evaluation."""
         self.metrics.write(json.dumps(row) + "\n")
         self.draw(row)
 
     def sampled(self, step: int, prompt: str, text: str) -> None:
-        """Write one generated text."""
+        """Write a generated text."""
         self.samples.write(json.dumps({"step": step, "prompt": prompt, "text": text}, ensure_ascii=False) + "\n")
 
     def draw(self, row: dict[str, Any]) -> None:
-        """Put a row's figures on the TensorBoard, where there is one."""
+        """Write a row's figures to TensorBoard, if tensorboardX is installed."""
         if self.board:
             for name in CHARTED:
                 if name in row:
@@ -73,7 +73,7 @@ def board(folder: Path, step: int) -> Any:
 
 
 def rewind(path: Path, step: int, step_of: Any) -> None:
-    """Drop the lines of steps after `step`, and one that was half written."""
+    """Remove the lines of steps after `step`, and an incomplete last line."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         files.write_text(path, "".join(line for line in lines if line.endswith("\n") and step_of(line) <= step))
@@ -90,7 +90,7 @@ def text_step(line: str) -> int:
 
 
 def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama) -> dict[str, Any]:
-    """Return what is needed to make the same model again."""
+    """Return settings, digests and versions that reproduce the model."""
     return {
         "settings": dataclasses.asdict(settings),
         "seeds": {"model, order, copies, samples": settings.seed},
@@ -105,7 +105,7 @@ def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama)
 
 
 def revision() -> str:
-    """Return git's name for this code, `-dirty` when it was changed since; empty outside of git."""
+    """Return git's description of this code, with `-dirty` if it was changed; empty outside of git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """A decoder-only Llama in plain torch.
 
-Modules carry the names of `LlamaForCausalLM`, so that its weights are ours and ours are its own; the output layer is
-the embedding (tied). Shapes: B sequences, T tokens, S tokens seen so far, H heads of D numbers, W the width.
+Modules have the names of `LlamaForCausalLM`, so that weights are interchangeable; the output layer is the embedding
+(tied). Shapes: B sequences, T tokens, S tokens seen so far, H heads of D numbers, W the width.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SPREAD = 0.02  # of a fresh weight
 
 @dataclass(frozen=True)
 class Shape:
-    """The numbers that fix a model; parameters follow from them."""
+    """The hyperparameters that determine a model's shape."""
 
     layers: int
     heads: int
@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def width(self) -> int:
-        """Numbers that stand for one token."""
+        """The width of a token's vector."""
         return self.heads * self.head_dim
 
 
@@ -60,14 +60,14 @@ def preset(name: str, *, vocab_size: int, context: int) -> Shape:
 
 
 class Memory:
-    """One layer's keys and values of the tokens read so far, (B, H, capacity, D)."""
+    """The key-value cache of one layer, (B, H, capacity, D)."""
 
     def __init__(self, shape: Shape, batch: int, capacity: int, like: Tensor) -> None:
         size = (batch, shape.heads, capacity, shape.head_dim)
         self.keys, self.values, self.length = like.new_empty(size), like.new_empty(size), 0
 
     def add(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Remember the new ones; return all."""
+        """Append new keys and values; return all."""
         start, self.length = self.length, self.length + keys.shape[2]
         self.keys[:, :, start : self.length] = keys
         self.values[:, :, start : self.length] = values
@@ -75,7 +75,7 @@ class Memory:
 
 
 class Attention(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
-    """Each token looks at those before it; where they are is told by turning pairs of numbers (RoPE)."""
+    """Causal self-attention with rotary position embedding (RoPE)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -95,12 +95,12 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is not installed wher
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, T, W) -> (B, H, T, D)."""
+        """Reshape (B, T, W) to (B, H, T, D)."""
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):  # type: ignore[misc]
-    """SwiGLU: one projection opens or closes the other."""
+    """SwiGLU: one projection gates the other."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class FeedForward(nn.Module):  # type: ignore[misc]
 
 
 class Layer(nn.Module):  # type: ignore[misc]
-    """Look at the others, then think; each adds to the stream."""
+    """Attention, then the feed-forward part; each is added to the residual stream."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Layer(nn.Module):  # type: ignore[misc]
 
 
 class Decoder(nn.Module):  # type: ignore[misc]
-    """Tokens in, the stream after all layers out."""
+    """Tokens to the residual stream after all layers."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Decoder(nn.Module):  # type: ignore[misc]
         return self.norm(x)
 
     def turn(self, past: int, length: int, kept: Tensor | None) -> Turn:
-        """Return how the new tokens turn by where they stand; padding does not count."""
+        """Return the rotations of the new tokens by their positions; padding does not count."""
         if kept is None:
             return Turn(self.cos[past : past + length], self.sin[past : past + length])
         places = (kept.long().cumsum(1) - 1).clamp(min=0)[:, None, past : past + length]
@@ -158,8 +158,8 @@ class Decoder(nn.Module):  # type: ignore[misc]
 class Llama(nn.Module):  # type: ignore[misc]
     """The model: tokens (B, T) in, logits (B, T, vocabulary) out.
 
-    `memories` (see `remember`) holds earlier tokens, so that only new ones are read; `kept` (B, S) is False at padding,
-    which stands on the left.
+    `memories` (see `remember`) caches earlier tokens, so that only new ones are read; `kept` (B, S) is False at
+    padding, which is on the left.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -174,21 +174,21 @@ class Llama(nn.Module):  # type: ignore[misc]
         return self.output(self.model(tokens, memories, kept))
 
     def output(self, stream: Tensor) -> Tensor:
-        """Return the logits of a stream (..., W): the embedding, the other way round."""
+        """Return the logits of a stream (..., W), by the transposed embedding."""
         return functional.linear(stream, self.model.embed_tokens.weight)
 
     def remember(self, batch: int, capacity: int) -> list[Memory]:
-        """Return an empty memory for each layer."""
+        """Return an empty key-value cache for each layer."""
         return [Memory(self.shape, batch, capacity, self.model.embed_tokens.weight) for _ in self.model.layers]
 
     @property
     def size(self) -> int:
-        """Number of parameters."""
+        """The number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def freshen(module: nn.Module) -> None:
-    """Give a module small random weights and no bias."""
+    """Initialize a module with small random weights and no bias."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=SPREAD)
     if isinstance(module, nn.Linear) and module.bias is not None:
@@ -197,7 +197,7 @@ def freshen(module: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """Turns pair i of a query or key by position * frequency i; pairs are (i, i + D/2)."""
+    """The rotation of pair i of a query or key by position * frequency i; pairs are (i, i + D/2)."""
 
     cos: Tensor
     sin: Tensor
@@ -213,7 +213,7 @@ def frequencies(shape: Shape) -> Tensor:
 
 
 def visible(past: int, length: int, kept: Tensor | None, device: torch.device) -> Tensor | None:
-    """Return which tokens each new one may see, (T, S) or (B, 1, T, S); None: all before it, and itself."""
+    """Return the attention mask of the new tokens, (T, S) or (B, 1, T, S); None: itself and all before it."""
     if kept is None and (past == 0 or length == 1):
         return None
     square = torch.ones(length, past + length, dtype=torch.bool, device=device)

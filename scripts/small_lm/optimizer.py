@@ -1,4 +1,4 @@
-"""How weights move: the optimizers and the learning rate of a step."""
+"""The optimizers, and the learning rate of a step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEWTON_SCHULZ, ROUNDS, TINY = (3.4445, -4.7750, 2.0315), 5, 1e-7  # as torch.opt
 
 
 class Optimisers:
-    """One optimizer or two that step together; `set_share` sets their rates as a share of their own peak."""
+    """One or two optimizers that step together; `set_share` sets each rate as a share of its peak."""
 
     def __init__(self, parts: Sequence[Any], parameters: Sequence[Tensor], clip: float) -> None:
         self.parts, self.parameters, self.clip = list(parts), list(parameters), clip
@@ -37,7 +37,7 @@ class Optimisers:
         return float(self.parts[0].param_groups[0]["lr"])
 
     def step(self) -> Tensor:
-        """Clip the gradient, move the weights, forget the gradient; return the norm before clipping."""
+        """Clip the gradient, update the weights, zero the gradient; return the norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf)
         for part in self.parts:
             part.step()
@@ -45,11 +45,11 @@ class Optimisers:
         return norm
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what the optimizers remember."""
+        """Return the state of the optimizers."""
         return [part.state_dict() for part in self.parts]
 
     def load(self, state: Sequence[dict[str, Any]]) -> None:
-        """Remember again."""
+        """Restore the state of the optimizers."""
         for part, remembered in zip(self.parts, state, strict=True):
             part.load_state_dict(remembered)
 
@@ -65,11 +65,11 @@ def build(model: Llama, wanted: Optimiser) -> Optimisers:
 
 
 class Muon(torch.optim.Muon):  # type: ignore[misc]
-    """The Muon of torch, with all matrices of one shape orthogonalised together: many small products become few."""
+    """The Muon of torch with all matrices of one shape orthogonalised in one batch, for speed."""
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: None = None) -> None:  # noqa: ARG002 - of torch; nobody gives one
-        """Move the weights once; those without a gradient stay."""
+        """Update the weights once; those without a gradient stay."""
         for group in self.param_groups:
             alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
@@ -92,12 +92,12 @@ class Muon(torch.optim.Muon):  # type: ignore[misc]
 
 
 def is_lying(matrix: Tensor) -> bool:
-    """Tell whether a matrix is as wide as it is high, or wider."""
+    """Return True if a matrix is as wide as it is high, or wider."""
     return bool(matrix.size(0) <= matrix.size(1))
 
 
 def lying(matrix: Tensor) -> Tensor:
-    """Return a matrix with its longer side across."""
+    """Return a matrix, transposed if it is higher than wide."""
     return matrix if is_lying(matrix) else matrix.mT
 
 
@@ -113,13 +113,13 @@ def orthogonal(wide: Tensor) -> Tensor:
 
 
 def muon(matrices: list[Tensor], others: list[Tensor], wanted: Optimiser) -> list[Any]:
-    """Return Muon for the layers' matrices, AdamW for the rest."""
+    """Return Muon for the layers' matrices and AdamW for the other weights."""
     first = Muon(matrices, lr=wanted.lr, weight_decay=wanted.weight_decay)
     return [first, torch.optim.AdamW(others, lr=wanted.adamw_lr, betas=BETAS, weight_decay=0.0, fused=True)]
 
 
 def adamw(matrices: list[Tensor], others: list[Tensor], wanted: Optimiser) -> list[Any]:
-    """Return AdamW for all; only the layers' matrices decay."""
+    """Return AdamW for all weights; only the layers' matrices decay."""
     groups = [
         {"params": matrices, "lr": wanted.lr, "weight_decay": wanted.weight_decay},
         {"params": others, "lr": wanted.adamw_lr, "weight_decay": 0.0},
@@ -131,7 +131,7 @@ MADE: dict[str, Callable[[list[Tensor], list[Tensor], Optimiser], list[Any]]] = 
 
 
 def share(step: int, steps: int, wanted: Optimiser) -> float:
-    """Return the share of the peak rate in `step` of `steps`, the first being 0: warm-up, then the schedule."""
+    """Return the share of the peak rate in `step` of `steps`, counted from 0: warm-up, then the schedule."""
     if wanted.schedule not in SCHEDULES:
         near = did_you_mean(wanted.schedule, SCHEDULES)
         raise Trouble(f"no optimiser.schedule {wanted.schedule!r}{near}; use {' or '.join(SCHEDULES)}", USAGE)
@@ -142,12 +142,12 @@ def share(step: int, steps: int, wanted: Optimiser) -> float:
 
 
 def cosine(done: float, wanted: Optimiser) -> float:
-    """Fall along half a wave to `min_share`."""
+    """Return the cosine decay from 1 to `min_share`."""
     return wanted.min_share + (1 - wanted.min_share) * (1 + math.cos(math.pi * done)) / 2
 
 
 def flat(done: float, wanted: Optimiser) -> float:
-    """Stay at the peak until `decay_from`, then fall in a line to `min_share`."""
+    """Return 1 until `decay_from`, then the linear decay to `min_share`."""
     fallen = max(0.0, done - wanted.decay_from) / max(1e-9, 1 - wanted.decay_from)
     return 1 - (1 - wanted.min_share) * fallen
 

@@ -26,7 +26,7 @@ LONGEST_PAUSE_S = 60.0
 class Home:
     """Mirrors a folder in the background: one checkpoint at a time, the newest first, its manifest last.
 
-    `lock` is held while one is chosen, and by whoever removes some: the one in `busy` is to be left alone.
+    `lock` is held while a checkpoint is chosen or removed; the checkpoint in `busy` must not be removed.
     """
 
     def __init__(self, url: str, folder: Path, *, patience: Patience, alerts: Alerts) -> None:
@@ -35,15 +35,15 @@ class Home:
         self.lock, self.changed = threading.Lock(), threading.Condition()
         self.busy, self.is_over = "", False
         self.step = self.heard = self.done = 0
-        self.copied: dict[str, bytes] = {}  # manifests of what is there and whole
+        self.copied: dict[str, bytes] = {}  # manifests of the complete checkpoints at the URL
         self.worker: threading.Thread | None = None
         self.run = ""
-        self.found = self.whole()  # asked now: that nobody answers is better known before hours of training than after
+        self.found = self.whole()  # connect now: an unreachable URL must fail before hours of training, not after
 
-    # What is there
+    # Reading the second home
 
     def names(self) -> list[str]:
-        """Return the names of all that may be a checkpoint there, the newest first."""
+        """Return the names of the possible checkpoints at the URL, the newest first."""
         self.files.invalidate_cache()
         try:
             listed = [str(path).rsplit("/", 1)[-1] for path in self.files.ls(self.root, detail=False)]
@@ -52,11 +52,11 @@ class Home:
         return sorted(filter(NAME.fullmatch, listed), key=checkpoint_folder.step_of, reverse=True)
 
     def at(self, *parts: str) -> str:
-        """Return a path there."""
+        """Return a path at the URL."""
         return "/".join((self.root.rstrip("/"), *parts))
 
     def manifest(self, name: str) -> bytes:
-        """Return the bytes of a manifest there; none when there is none, for then the copy is not whole."""
+        """Return the bytes of a manifest at the URL; empty if it is missing, which means an incomplete copy."""
         try:
             content: bytes = self.files.cat_file(self.at(name, MANIFEST))
         except FileNotFoundError:
@@ -64,7 +64,7 @@ class Home:
         return content
 
     def whole(self) -> list[Saved]:
-        """Return those there that have a manifest, the newest first; Trouble when nobody answers."""
+        """Return the complete checkpoints at the URL, the newest first; raise Trouble if it is unreachable."""
         try:
             contents = {name: self.manifest(name) for name in self.names()}
         except Exception as error:
@@ -73,7 +73,7 @@ class Home:
         return self.parsed(contents)
 
     def parsed(self, contents: Mapping[str, bytes]) -> list[Saved]:
-        """Return what manifests say, without those that are not ours."""
+        """Return the checkpoints of these manifests, without invalid ones."""
         found = []
         for name, content in contents.items():
             try:
@@ -83,21 +83,21 @@ class Home:
         return found
 
     def claim(self, run: str) -> None:
-        """Take the second home for a run; Trouble when another has it, whose checkpoints would be removed."""
+        """Claim the second home for a run; raise Trouble if another run uses it, whose checkpoints would be removed."""
         self.run = run
         self.refuse_others(self.found)
 
     def refuse_others(self, found: list[Saved]) -> None:
-        """Raise Trouble for what another run has left there."""
+        """Raise Trouble if there are checkpoints of another run."""
         for one in found:
             if one.run != self.run:
                 move = "go on from it (resume=always, an empty folder), or name another URL"
                 raise Trouble(f"{self.url} holds {one.path.name} of another training: {move}", USAGE)
 
-    # From here to there
+    # Upload
 
     def hear(self, step: int) -> None:
-        """Copy what is new in the folder, in the background."""
+        """Start to copy new checkpoints in the background."""
         if self.worker is None:
             self.worker = threading.Thread(target=self.work, name="second home", daemon=True)
             self.worker.start()
@@ -107,7 +107,7 @@ class Home:
             self.changed.notify_all()
 
     def work(self) -> None:
-        """Mirror whenever something changed, again after a failure, until all is over."""
+        """Mirror after each change and again after a failure, until `close`."""
         failures = 0
         while not self.is_over:
             with self.changed:
@@ -121,7 +121,7 @@ class Home:
                 self.changed.wait_for(lambda: self.is_over, pause_s if failures else 0)
 
     def attempt(self, failures: int) -> int:
-        """Mirror; return how often in a row that failed. What a file system raises is its own, so all is caught."""
+        """Mirror; return the number of failures in a row. File systems have their own exceptions, so all are caught."""
         try:
             self.mirror()
         except Exception as error:  # noqa: BLE001
@@ -134,7 +134,7 @@ class Home:
         return 0
 
     def mirror(self) -> None:
-        """Copy what is not there, then remove what is no longer here."""
+        """Copy missing checkpoints, then remove those that no longer exist here."""
         names = self.names()
         self.copied = {name: self.copied.get(name) or self.manifest(name) for name in names}
         self.refuse_others(self.parsed(self.copied))
@@ -148,11 +148,11 @@ class Home:
             del self.copied[name]
 
     def here(self) -> list[Path]:
-        """Return what there is to copy, the newest first."""
+        """Return the local checkpoints, the newest first."""
         return [path for path in checkpoint_folder.inside(self.folder) if NAME.fullmatch(path.name)]
 
     def choose(self) -> str:
-        """Return the newest that is here and not there, which is busy from now on; empty when there is none."""
+        """Return the newest checkpoint to copy and mark it as busy; empty if there is none."""
         with self.lock:
             for path in self.here():
                 content = manifest_here(path)
@@ -162,7 +162,7 @@ class Home:
         return ""
 
     def copy(self, name: str) -> bytes:
-        """Copy one checkpoint; while its manifest is away the copy there counts as half-written."""
+        """Copy one checkpoint; without its manifest the copy counts as incomplete."""
         path = self.folder / name
         content = manifest_here(path)
         self.forget(name)
@@ -173,19 +173,19 @@ class Home:
         return content
 
     def forget(self, name: str) -> None:
-        """Remove one there, its manifest first."""
+        """Remove a checkpoint at the URL, its manifest first."""
         for path in (self.at(name, MANIFEST), self.at(name)):
             if self.files.exists(path):
                 self.files.rm(path, recursive=True)
 
     def wait(self, limit_s: float | None = None) -> bool:
-        """Wait until all is copied; tell whether it is."""
+        """Wait until all is copied; return False if the limit ends the wait."""
         limit_s = self.patience.home_limit_s if limit_s is None else limit_s
         with self.changed:
             return self.changed.wait_for(lambda: self.done >= self.heard, limit_s)
 
     def close(self, limit_s: float | None = None) -> None:
-        """Wait, for as long as patience says unless told otherwise, then stop copying."""
+        """Wait for the copies, at most `limit_s` (by default that of `patience`), then stop."""
         atexit.unregister(self.close)
         if not self.wait(limit_s):
             self.alerts.say(
@@ -195,10 +195,10 @@ class Home:
             self.is_over, self.worker = True, None
             self.changed.notify_all()
 
-    # From there to here
+    # Download
 
     def restore(self) -> set[str]:
-        """Copy all that is whole there into the folder; return the names."""
+        """Copy all complete checkpoints into the folder; return their names."""
         restored = set()
         for one in self.whole():
             try:
@@ -210,7 +210,7 @@ class Home:
         return restored
 
     def fetch(self, one: Saved) -> None:
-        """Copy one here, whole or not at all; Broken when its digests do not hold."""
+        """Download one checkpoint, whole or not at all; raise Broken if its digests do not match."""
         beside = checkpoint_folder.hidden(one.path, "writing")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
@@ -223,7 +223,7 @@ class Home:
             shutil.rmtree(beside, ignore_errors=True)
 
     def download(self, there: str, path: Path) -> None:
-        """Copy one file here; Broken when it is not there, OSError when there is no room here."""
+        """Download one file; raise Broken if it is missing, OSError if the local disk is full."""
         try:
             self.files.get_file(there, str(path))
         except FileNotFoundError as error:
@@ -236,7 +236,7 @@ class Home:
 
 
 def manifest_here(path: Path) -> bytes:
-    """Return the bytes of a manifest here, none when it is gone."""
+    """Return the bytes of a local manifest, empty if it is missing."""
     try:
         return (path / MANIFEST).read_bytes()
     except OSError:
@@ -244,7 +244,7 @@ def manifest_here(path: Path) -> bytes:
 
 
 def reach(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system of a URL, with the path in it; Trouble names what is missing."""
+    """Return fsspec's file system of a URL with the path in it; raise Trouble for a missing package."""
     try:
         return opened(import_module("fsspec.core").url_to_fs, url)
     except ImportError as error:
@@ -254,7 +254,7 @@ def reach(url: str) -> tuple[Any, str]:
 
 
 def opened(url_to_fs: Callable[[str], tuple[Any, str]], url: str) -> tuple[Any, str]:
-    """Return what fsspec makes of a URL; Trouble when it knows no such protocol."""
+    """Return fsspec's file system and path of a URL; raise Trouble for an unknown protocol."""
     try:
         return url_to_fs(url)
     except ValueError as error:
@@ -262,5 +262,5 @@ def opened(url_to_fs: Callable[[str], tuple[Any, str]], url: str) -> tuple[Any, 
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of what an error says."""
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or [repr(error)])[0] or repr(error)

@@ -1,4 +1,4 @@
-"""What a training reports: the result file of do-tasks, one line of an error, digests, versions."""
+"""Reports of a training: the result file of do-tasks, one-line errors, digests, versions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def explain(error: Trouble | OSError) -> int:
 
 
 def digests(paths: list[Path]) -> dict[str, str]:
-    """Return path -> sha256."""
+    """Return the SHA-256 of each file by its path."""
     return {str(path): files.sha256(path) for path in sorted(paths)}
 
 
 def installed(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return package -> version for those that are installed."""
+    """Return the versions of the installed packages by name."""
     found = {}
     for package in packages:
         try:

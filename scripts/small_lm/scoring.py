@@ -1,4 +1,4 @@
-"""Answers of a model in tokens: drawn by chance, or weighed in nats."""
+"""Sample answers of a model, and compute the nats of answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Weight:
-    """What an answer costs: nats over its tokens, which are never none."""
+    """The negative log-likelihood of an answer in nats, and its number of tokens, at least 1."""
 
     nats: float
     tokens: int
@@ -33,7 +33,7 @@ class Weight:
 def draw(
     model: Llama, tokenizer: Tokenizer, prompts: Sequence[list[int]], *, longest: int, seed: int
 ) -> list[list[int]]:
-    """Return an answer to each prompt at temperature 1, nothing cut off its chances; <end> is its last, if it ended."""
+    """Sample an answer to each prompt at temperature 1; <end> is its last token if it ended by itself."""
     how, found = Choice(max_length=longest, temperature=1.0), []
     for first in range(0, len(prompts), BATCH):
         part = prompts[first : first + BATCH]
@@ -44,7 +44,7 @@ def draw(
 
 
 def weigh(model: Llama, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Weight]:
-    """Return what each answer costs after its prompt, in float32; pairs are (prompt, answer)."""
+    """Return the nats of each answer after its prompt, in float32; pairs are (prompt, answer)."""
     order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
     found: dict[int, Weight] = {}
     for places in batches(order, BATCH):
@@ -58,13 +58,13 @@ def weigh(model: Llama, pairs: Sequence[tuple[list[int], list[int]]]) -> list[We
 
 
 def batches(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Yield so many at once."""
+    """Yield lists of at most `size` items."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
 
 
 def padded(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets of one length, padding on the right; only answers are targets."""
+    """Return inputs and targets of one length, padded on the right; only answers are targets."""
     longest = max(len(prompt) + len(answer) for prompt, answer in pairs)
     inputs, targets = [], []
     for prompt, answer in pairs:
@@ -75,14 +75,14 @@ def padded(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor
 
 
 def mean(weights: Sequence[Weight]) -> float:
-    """Return nats a token, each token alike."""
+    """Return the mean in nats a token."""
     return sum(weight.nats for weight in weights) / max(1, sum(weight.tokens for weight in weights))
 
 
 def interval(
     first: Sequence[Weight], second: Sequence[Weight], *, draws: int = 2000, seed: int = 1
 ) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval, over answers, of how much more nats a token the first costs."""
+    """Return the 95 % bootstrap interval, over answers, of the difference first - second in nats a token."""
     lost = torch.tensor([one.nats - two.nats for one, two in zip(first, second, strict=True)], dtype=torch.double)
     sizes = torch.tensor([one.tokens for one in first], dtype=torch.double)
     places = torch.randint(len(first), (draws, len(first)), generator=torch.Generator().manual_seed(seed))
@@ -91,7 +91,7 @@ def interval(
 
 
 def some(items: Sequence[str], count: int, seed: int) -> list[str]:
-    """Return `count` items in a chance order, again from the first when there are too few."""
+    """Return `count` items in random order, repeated if there are too few."""
     chance = random.Random(seed)  # noqa: S311 - a seeded choice of questions, no secret
     order = chance.sample(list(items), len(items))
     return [order[at % len(order)] for at in range(count)]

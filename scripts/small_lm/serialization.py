@@ -1,4 +1,4 @@
-"""The files in a checkpoint: tensors to bytes, through to the disk, and back."""
+"""The files of a checkpoint: tensors to synced files and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sink:
-    """A file that is written to by others: counts and digests the bytes, keeps the first trouble for `put`."""
+    """A file that counts and digests the bytes written to it, and keeps the first error for `put`."""
 
     file: IO[bytes]
     digest: Any = field(default_factory=hashlib.sha256)
@@ -27,7 +27,7 @@ class Sink:
     trouble: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write; torch.save aborts on an exception in here, so that none leaves."""
+        """Write data; never raise, since torch.save aborts the process on an exception here."""
         size = memoryview(data).nbytes
         try:
             if not self.trouble:
@@ -43,7 +43,7 @@ class Sink:
 
 
 def put(path: Path, save: Callable[[Sink], object]) -> dict[str, Any]:
-    """Write one new file through to the disk; return its size and digest."""
+    """Write and sync one new file; return its size and digest."""
     with path.open("xb") as file:
         sink = Sink(file)
         save(sink)
@@ -55,13 +55,13 @@ def put(path: Path, save: Callable[[Sink], object]) -> dict[str, Any]:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's content last through a power cut."""
+    """Sync a file, so that its content survives a power cut."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def pack(weights: Mapping[str, Tensor]) -> bytes:
-    """Return weights as safetensors; a tensor of two names is held once."""
+    """Return weights as safetensors; a tensor with two names is stored once."""
     from safetensors import torch as safetensors
 
     first: dict[tuple[Any, ...], str] = {}
@@ -79,7 +79,7 @@ def pack(weights: Mapping[str, Tensor]) -> bytes:
 
 
 def apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of which none shares memory with another: parts of one are copied."""
+    """Return tensors that share no memory; views of one tensor are copied."""
     owners = {tensor.untyped_storage().data_ptr(): key for key, tensor in weights.items()}
     return {
         key: tensor if owners[tensor.untyped_storage().data_ptr()] == key else tensor.clone()
@@ -88,7 +88,7 @@ def apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
-    """Read weights; a name that stood for another's tensor does so again."""
+    """Read weights; restore names that shared a tensor."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -101,11 +101,11 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 
 def pack_state(state: Mapping[str, Any], sink: Sink) -> None:
-    """Write what a training goes on from."""
+    """Write the state of a training."""
     torch.save(dict(state), sink)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what a training goes on from; never more than tensors and plain values."""
+    """Read the state of a training; only tensors and plain values are accepted."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state

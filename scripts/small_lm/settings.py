@@ -19,9 +19,9 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 
 @dataclass(frozen=True)
 class Text:
-    """What is read: files (globs, under `data` unless absolute); `held_out` names those that only judge.
+    """The texts: `files` are globs, relative to `data` unless absolute; `held_out` names files for validation only.
 
-    Without `held_out` the last `val_share` of each file judges.
+    Without `held_out` the last `val_share` of each file is for validation.
     """
 
     files: tuple[str, ...] = ("plays/*/*.txt",)
@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """How weights move: `muon` (matrices; AdamW for the rest) or `adamw`; schedule: `cosine` or `flat` then linear."""
+    """The optimizer: `muon` (for matrices; AdamW for the rest) or `adamw`; schedule: `cosine` or `flat` then linear."""
 
     name: str = "muon"
     lr: float = 6e-3
@@ -66,7 +66,7 @@ class Optimiser:
 class Copy:
     """The copy warm-up of init=induction: copies alone until `until_loss`, then a `share` of the steps for a while.
 
-    The warm-up learns at `rate_share` of the peak rates: at the full ones the circuit is washed out.
+    The warm-up runs at `rate_share` of the peak rates: the full rates destroy the circuit.
     """
 
     until_loss: float = 0.6
@@ -78,7 +78,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Run:
-    """How long, how much at once, on what; `length` tokens a window, `long_length` (0: never) late in the run."""
+    """Steps, batch size and device; windows of `length` tokens, late in the run of `long_length` (0: never)."""
 
     steps: int = 1000
     batch_tokens: int = 2048
@@ -93,7 +93,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Judge:
-    """When held-out text judges; `patience` (0: no early stop) counts judgements without a better loss."""
+    """Evaluation on held-out text; `patience` is the number of evaluations without a better loss (0: no early stop)."""
 
     every: int = 100
     batches: int = 20
@@ -103,7 +103,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is generated every `every` steps (0: never); temperature 0 takes the likeliest token."""
+    """Text generated every `every` steps (0: never); temperature 0 takes the most likely token."""
 
     every: int = 200
     prompts: tuple[str, ...] = ("",)
@@ -117,7 +117,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Keep:
-    """Which checkpoints stay: the last N full ones, the best K with weights alone; `second_home`: any fsspec URL."""
+    """Checkpoints to keep: the last N in full, the weights of the best K; `second_home`: any fsspec URL."""
 
     every: int = 100
     last: int = 2
@@ -169,7 +169,7 @@ def load(
 
 
 def refuse_odd(settings: Settings) -> None:
-    """Raise Trouble for figures that cannot be trained with."""
+    """Raise Trouble for values that no training can run with."""
     run, longest = settings.run, max(settings.run.length, settings.run.long_length)
     needs = {
         "run.steps must be 1 or more": run.steps >= 1,

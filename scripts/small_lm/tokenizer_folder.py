@@ -1,4 +1,4 @@
-"""The tokenizer that a training keeps in its folder: used again only when it is the one that settings ask for."""
+"""The tokenizer in a training's folder: reused only if it is the one that settings ask for."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CHECKPOINTS = "checkpoints"  # beside the tokenizer's folder: a model there has 
 
 
 def settle(folder: Path, chosen: Chosen, texts: Sequence[str], extra: Sequence[str] = ()) -> Tokenizer:
-    """Return the tokenizer that is asked for: the one of `folder`, else learned and kept there.
+    """Return the tokenizer of `folder` if it fits, else train one and save it there.
 
-    Another one there is learned anew while no checkpoint stands on it; Trouble afterwards.
+    A different one in the folder is replaced if no checkpoint uses it; raise Trouble otherwise.
     """
     wanted = origin(chosen.kind, texts, chosen.vocab_size, (*SPECIALS, *extra))
     found = described(folder)
@@ -38,7 +38,7 @@ def settle(folder: Path, chosen: Chosen, texts: Sequence[str], extra: Sequence[s
 def learned_anew(
     folder: Path, chosen: Chosen, texts: Sequence[str], extra: Sequence[str], *, is_used: bool
 ) -> Tokenizer:
-    """Learn a tokenizer and keep it; one of unknown origin that checkpoints stand on must come out the same."""
+    """Train a tokenizer and save it; it must equal one of unknown origin that checkpoints use."""
     fresh = tokenizers.train(chosen.kind, texts, chosen.vocab_size, extra)
     there = folder / fresh.file
     if folder.exists():
@@ -51,7 +51,7 @@ def learned_anew(
 
 
 def described(folder: Path) -> Origin | None:
-    """Return what a tokenizer's folder says of its origin; None when it says nothing that can be read."""
+    """Return the origin in a tokenizer's folder; None if it is missing or unreadable."""
     try:
         about = files.read_json(folder / KIND)
     except (OSError, Trouble):
@@ -60,7 +60,7 @@ def described(folder: Path) -> Origin | None:
 
 
 def refused(folder: Path, why: str) -> Trouble:
-    """Return the trouble of a tokenizer that is not the one asked for, and that checkpoints stand on."""
+    """Return the Trouble for a different tokenizer that checkpoints use."""
     there = folder.parent / CHECKPOINTS
     return Trouble(
         f"{folder} was learned otherwise ({why}), and {there} stands on it: "
@@ -70,5 +70,5 @@ def refused(folder: Path, why: str) -> Trouble:
 
 
 def content_digest(tokenizer: Tokenizer) -> str:
-    """Return the SHA-256 of what a tokenizer learned, special tokens included."""
+    """Return the SHA-256 of a tokenizer's content, special tokens included."""
     return hashlib.sha256(" ".join(tokenizer.specials).encode() + b"\n" + tokenizer.content()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where a tokenizer comes from: what was asked for, and which texts it learned from."""
+"""The origin of a tokenizer: the requested kind and size, and the digest of its training texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAID = {"kind": "tokenizer.kind", "vocab_size": "tokenizer.vocab_size", "special
 
 @dataclass(frozen=True)
 class Origin:
-    """What decides a tokenizer: kind, vocabulary asked for, special tokens, SHA-256 of the texts in their order."""
+    """The inputs that determine a tokenizer: kind, requested size, special tokens, SHA-256 of the texts in order."""
 
     kind: str
     vocab_size: int
@@ -23,11 +23,11 @@ class Origin:
     texts: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the tokenizer's folder keeps it."""
+        """Return it as a JSON object."""
         return {"kind": self.kind, "vocab_size": self.vocab_size, "specials": list(self.specials), "texts": self.texts}
 
     def differs(self, other: Origin) -> list[str]:
-        """Return what is not as in `other`, as a person reads it."""
+        """Return the differences from `other` in words."""
         return [
             difference(name, getattr(other, name), getattr(self, name))
             for name in WISHED
@@ -36,12 +36,12 @@ class Origin:
 
 
 def is_other(name: str, one: Origin, other: Origin) -> bool:
-    """Return True when one field of two origins differs."""
+    """Return True if a field of two origins differs."""
     return bool(getattr(one, name) != getattr(other, name))
 
 
 def difference(name: str, was: Any, wanted: Any) -> str:
-    """Return one difference in words; digests say nothing to a person."""
+    """Return one difference in words; digests are not shown."""
     return "other texts" if name == "texts" else f"{SAID[name]} {shown(was)}, not {shown(wanted)}"
 
 
@@ -51,19 +51,19 @@ def shown(value: Any) -> str:
 
 
 def origin(kind: str, texts: Sequence[str], vocab_size: int, specials: Sequence[str]) -> Origin:
-    """Return the origin of a tokenizer that is, or would be, learned so."""
+    """Return the origin of a tokenizer with these inputs."""
     return Origin(kind, vocab_size, tuple(specials), digest(texts))
 
 
 def parsed(about: dict[str, Any]) -> Origin | None:
-    """Return the origin that a description tells; None for one of an older version, which tells none."""
+    """Return the origin in a description; None for one of an older version, which has none."""
     if any(name not in about for name in WISHED):
         return None
     return Origin(about["kind"], about["vocab_size"], tuple(about["specials"]), about["texts"])
 
 
 def digest(texts: Sequence[str]) -> str:
-    """Return the SHA-256 of texts in their order; where one ends counts."""
+    """Return the SHA-256 of texts in their order, including their boundaries."""
     found = hashlib.sha256()
     for text in texts:
         content = text.encode("utf-8", "surrogatepass")

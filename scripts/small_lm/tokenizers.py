@@ -1,7 +1,7 @@
-"""Text to numbers: tokenizers of several kinds behind one interface.
+"""Tokenizers of several kinds with one interface.
 
-Every kind numbers the special tokens first: <pad> 0, <bos> 1, <end> 2, <unk> 3, then those that were asked for. Text
-never becomes a special token, whatever it says; only `special` names them.
+Every kind numbers the special tokens first: <pad> 0, <bos> 1, <end> 2, <unk> 3, then the requested ones. No text is
+encoded to a special token; only `special` has their ids.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHUNK = 1000  # characters that SentencePiece is shown at once; it leaves longer
 
 
 class Tokenizer:
-    """What all kinds share; each adds `train`, `encode`, `decode`, `content` and `read`."""
+    """The base of all kinds; each adds `train`, `encode`, `decode`, `content` and `read`."""
 
     pad, bos, end, unknown = range(4)
     kind: ClassVar[str]
@@ -53,15 +53,15 @@ class Tokenizer:
         raise NotImplementedError
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, no special ones."""
+        """Return the ids of a text, without special tokens."""
         raise NotImplementedError
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids; special ones say nothing."""
+        """Return the text of ids; special tokens are left out."""
         raise NotImplementedError
 
     def content(self) -> bytes:
-        """Return the file that holds what was learned."""
+        """Return the content of the tokenizer's file."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Tokenizer:
 
 
 class Characters(Tokenizer):
-    """Each character is a token; the rarest beyond the vocabulary's size are unknown."""
+    """Characters as tokens; the rarest ones beyond the vocabulary's size are unknown."""
 
     kind, file = "char", "characters.json"
 
@@ -104,12 +104,12 @@ class Characters(Tokenizer):
 
 
 def known(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
-    """Return the ids that say something: no special ones, but the unknown."""
+    """Return the ids without special tokens, except <unk>."""
     return [number for number in ids if number >= len(tokenizer.specials) or number == tokenizer.unknown]
 
 
 class BytePairs(Tokenizer):
-    """Byte-level BPE of the `tokenizers` package: any text round-trips."""
+    """Byte-level BPE of the `tokenizers` package; any text is restored exactly."""
 
     kind, file = "bpe", "tokenizer.json"
 
@@ -148,7 +148,7 @@ class BytePairs(Tokenizer):
 
 
 class SentencePieces(Tokenizer):
-    """SentencePiece's BPE with byte fallback; text is taken as it is, spaces and lines too."""
+    """SentencePiece's BPE with byte fallback; text is not normalized, spaces and lines included."""
 
     kind, file, model_type = "sentencepiece", "tokenizer.model", "bpe"
 
@@ -204,7 +204,7 @@ VERBATIM = {
 
 
 class Unigram(SentencePieces):
-    """SentencePiece's unigram model: slow to learn, quick to encode."""
+    """SentencePiece's unigram model: slow to train, quick to encode."""
 
     kind, model_type = "unigram", "unigram"
 
@@ -213,7 +213,7 @@ KINDS: dict[str, type[Tokenizer]] = {cls.kind: cls for cls in (Characters, ByteP
 
 
 def train(kind: str, texts: Iterable[str], vocab_size: int, extra: Sequence[str] = ()) -> Tokenizer:
-    """Learn a tokenizer; `extra` names further special tokens, as <sheet>. It remembers what it was learned from."""
+    """Train a tokenizer that records its origin; `extra` names further special tokens."""
     read = list(texts)
     learned = kind_of(kind).train(read, vocab_size, (*SPECIALS, *extra))
     learned.origin, learned.is_fresh = origin(kind, read, vocab_size, learned.specials), True
@@ -265,7 +265,7 @@ def kind_of(name: str) -> type[Tokenizer]:
 
 
 def needed(package: str) -> Any:
-    """Import what a kind stands on."""
+    """Import the package of a kind; raise Trouble if it is missing."""
     try:
         return import_module(package)
     except ImportError as error:
@@ -273,6 +273,6 @@ def needed(package: str) -> Any:
 
 
 def refuse_small(vocab_size: int, least: int, kind: str) -> None:
-    """Raise Trouble for a vocabulary that has no room for the bytes."""
+    """Raise Trouble for a vocabulary that is too small for all bytes."""
     if vocab_size < least:
         raise Trouble(f"{kind} needs tokenizer.vocab_size={least} or more: every byte has a token", USAGE)

@@ -1,4 +1,4 @@
-"""Trains a language model: the plain loop, what comes before it, what comes after."""
+"""Train a language model: the loop, its preparation, the export."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from small_lm.settings import Settings
 
 
-LEFT = ("training_logs", "checkpoints", "model")  # what only a run that trained leaves
+LEFT = ("training_logs", "checkpoints", "model")  # files that only a run with training steps writes
 
 
 class Term:
-    """Set by SIGTERM or SIGINT, heeded between two steps."""
+    """A flag that SIGTERM or SIGINT sets; the loop checks it between two steps."""
 
     def __init__(self) -> None:
         self.code = 0
 
     def listen(self) -> None:
-        """Hear the signals from now on; a second SIGINT ends at once."""
+        """Install the signal handlers; a second SIGINT ends the process at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.hear)
 
     def hear(self, number: int, _frame: object) -> None:
-        """Note a signal."""
+        """Record a signal."""
         self.code = 128 + number
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def loop(training: Training, written: Records, kept: Checkpoints, term: Term) -> None:
-    """Step, judge, sample, save, until all is done or a signal asks to end."""
+    """Train, evaluate, sample and save until all steps are done or a signal arrives."""
     while not (training.is_over or term.code):
         row = training.advance()
         written.stepped(row)
@@ -59,7 +59,7 @@ def loop(training: Training, written: Records, kept: Checkpoints, term: Term) ->
 
 
 def judge(training: Training, written: Records) -> dict[str, Any]:
-    """Judge the model when that is due, not in the copy warm-up; return the row, else an empty one."""
+    """Evaluate the model when due, but not in the copy warm-up; return the row, else an empty one."""
     is_time = training.copying.is_warm and is_due(training.step, training.chosen.judge.every)
     if not (training.is_over or is_time):
         return {}
@@ -70,14 +70,14 @@ def judge(training: Training, written: Records) -> dict[str, Any]:
 
 
 def sample(training: Training, written: Records) -> None:
-    """Generate text when that is due."""
+    """Generate text when due."""
     if training.is_over or is_due(training.step, training.chosen.sample.every):
         for prompt, text in training.sample():
             written.sampled(training.step, prompt, text)
 
 
 def save(training: Training, kept: Checkpoints, judged: dict[str, Any], *, is_ending: bool) -> None:
-    """Keep a checkpoint when one is due: all of it, or after a judgement the weights with what they are worth."""
+    """Save a checkpoint when due: in full, or after an evaluation the weights with their metrics."""
     is_full = is_ending or training.is_over or is_due(training.step, training.chosen.keep.every)
     if is_full or judged:
         metrics = {METRIC: judged[METRIC]} if judged else {}
@@ -86,18 +86,18 @@ def save(training: Training, kept: Checkpoints, judged: dict[str, Any], *, is_en
 
 
 def is_due(step: int, every: int) -> bool:
-    """Tell whether something that is done every so many steps is due; 0 is never."""
+    """Return True every `every` steps; 0 is never."""
     return every > 0 and step % every == 0
 
 
 def refuse_broken(row: dict[str, Any]) -> None:
-    """Raise Trouble before broken weights are saved; the newest checkpoint is from before."""
+    """Raise Trouble for a loss that is not finite, before the broken weights are saved."""
     if not all(math.isfinite(row.get(name, 0.0)) for name in ("loss", "copy_loss", "grad_norm")):
         raise Trouble(f"step {row['step']}: the loss or its gradient is not finite: lower optimiser.lr")
 
 
 def tell(training: Training, row: dict[str, Any]) -> None:
-    """Print progress, for bars and for people."""
+    """Print progress, for progress bars and for people."""
     if is_due(training.step, training.chosen.run.log_every) or training.is_over:
         print(json.dumps({"progress": {"done": training.step, "total": training.total}}), flush=True)
         name = "loss" if "loss" in row else "copy_loss"
@@ -109,7 +109,7 @@ def tell(training: Training, row: dict[str, Any]) -> None:
 
 
 def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> int:
-    """Train, or go on; return the exit code. The best weights end up in `outputs`/model."""
+    """Train, or resume; return the exit code. The best weights are written to `outputs`/model."""
     here = device.choose(chosen.run)
     torch.set_num_threads(here.threads)
     training = Training(chosen, corpus, here)
@@ -129,23 +129,23 @@ def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> in
 
 
 def go_on(training: Training, found: Loaded) -> None:
-    """Go to where a checkpoint stands; one of another training takes the tokenizer away that was learned for it."""
+    """Resume from a checkpoint; if it is of another training, remove the new tokenizer and raise Trouble."""
     try:
         training.load(found)
     except Trouble:
-        if training.corpus.tokenizer.is_fresh:  # else it would seem to be what the checkpoints stand on
+        if training.corpus.tokenizer.is_fresh:  # else it would be taken for the tokenizer of the checkpoints
             shutil.rmtree(Path(training.chosen.outputs, "tokenizer"), ignore_errors=True)
         raise
     print(f"going on after step {training.step}", flush=True)
 
 
 def goes_on(chosen: Settings) -> bool:
-    """Tell whether to go on from the newest checkpoint: when do-tasks or the command line says so."""
+    """Return True to resume from the newest checkpoint: if do-tasks or the command line asks for it."""
     return chosen.resume == "always" or (chosen.resume == "auto" and bool(os.environ.get("DO_TASKS_RESUME")))
 
 
 def introduce(training: Training, kept: Checkpoints) -> None:
-    """Write the manifest; say what will be trained, and what it will take on disk."""
+    """Write the manifest; print the size of the model and of its checkpoints."""
     chosen, model, here = training.chosen, training.model, training.here
     about = metrics_log.manifest(chosen, training.corpus, here, model)
     files.write_json(Path(chosen.outputs, "manifest.json"), about)
@@ -157,7 +157,7 @@ def introduce(training: Training, kept: Checkpoints) -> None:
 
 
 def export(training: Training, kept: Checkpoints) -> None:
-    """Write the model's folder, with the best weights that a checkpoint has, else the last."""
+    """Write the model's folder with the best weights of the checkpoints, else the last weights."""
     best = kept.best()
     if best:
         training.model.load_state_dict(best.weights)
@@ -167,7 +167,7 @@ def export(training: Training, kept: Checkpoints) -> None:
 
 
 def put_aside(folder: Path) -> None:
-    """Rename the folder of an earlier run, so that a new one begins with an empty one; a tokenizer alone is no run."""
+    """Rename the folder of an earlier run, so that the new run starts empty; a tokenizer alone is no run."""
     if any((folder / name).exists() for name in LEFT):
         number = next(n for n in range(1, sys.maxsize) if not Path(f"{folder}.{n}").exists())
         folder.rename(f"{folder}.{number}")
@@ -175,7 +175,7 @@ def put_aside(folder: Path) -> None:
 
 
 def run(chosen: Settings) -> int:
-    """Train by settings alone; return the exit code."""
+    """Train with these settings; return the exit code."""
     folder, term = Path(chosen.outputs), Term()
     if not goes_on(chosen):
         put_aside(folder)

@@ -1,4 +1,4 @@
-"""Everything that decides the next step of a training."""
+"""The complete state of a training between two steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEARNED = "learned vocabulary"
 
 
 class Training:
-    """A training between two steps; `state` and the weights hold it all, so that it goes on bit for bit."""
+    """A training between two steps; `state` and the weights are complete, so that it resumes bit for bit."""
 
     def __init__(self, chosen: Settings, corpus: Corpus, here: Machine) -> None:
         self.chosen, self.corpus, self.here = chosen, corpus, here
@@ -42,17 +42,17 @@ class Training:
 
     @property
     def read(self) -> int:
-        """Steps without those of the copy warm-up: what schedules count."""
+        """The number of steps without the copy warm-up; schedules use it."""
         return self.step - self.copying.steps
 
     @property
     def total(self) -> int:
-        """The last step's number, as far as is known."""
+        """The expected number of the last step."""
         return self.chosen.run.steps + self.copying.steps
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps are done, or judgements have not improved for too long."""
+        """True if all steps are done, or evaluations have not improved for too long."""
         return self.read >= self.chosen.run.steps or 0 < self.chosen.judge.patience <= self.worse
 
     def advance(self) -> dict[str, Any]:
@@ -70,14 +70,14 @@ class Training:
         return {"step": self.step, name: loss, "lr": rate, "grad_norm": norm, "tokens_per_s": round(pace, 1)}
 
     def share(self, *, is_copy: bool) -> float:
-        """Return the next step's share of the peak rate; the copy warm-up rises and stays there."""
+        """Return the next step's share of the peak rate; in the copy warm-up it rises, then stays."""
         wanted = self.chosen.optimiser
         if is_copy and not self.copying.is_warm:
             return self.chosen.copy.rate_share * min(1.0, (self.copying.steps + 1) / max(1, wanted.warmup))
         return optimizer.share(self.read, self.chosen.run.steps, wanted)
 
     def learn(self, source: Source) -> float:
-        """Add one batch's gradient; return its loss in nats a token."""
+        """Add the gradient of one batch; return its loss in nats a token."""
         run = self.chosen.run
         length = run.long_length if run.long_length and self.read >= run.long_from * run.steps else run.length
         inputs, targets = (part.to(self.here.device) for part in source.next(run.batch_tokens // length, length))
@@ -87,7 +87,7 @@ class Training:
         return float(loss.detach())
 
     def judge(self) -> dict[str, Any]:
-        """Return the row of a judgement by held-out text; note whether it is the best yet."""
+        """Evaluate on held-out text; return the row, and record the best loss."""
         run, judge = self.chosen.run, self.chosen.judge
         size = run.batch_tokens // run.length
         batches = data.in_order(self.corpus.held_out, size=size, length=run.length, batches=judge.batches)
@@ -98,14 +98,14 @@ class Training:
         return {"step": self.step, **figures}
 
     def sample(self) -> list[tuple[str, str]]:
-        """Return (prompt, text) pairs; their chance is their own, so that training does not notice."""
+        """Return (prompt, text) pairs; they use their own random generator, so that training is not affected."""
         wanted = dataclasses.asdict(self.chosen.sample)
         prompts, _ = wanted.pop("prompts"), wanted.pop("every")
         choice = Choice(**wanted, seed=self.chosen.seed + self.step)
         return list(zip(prompts, generate(self.model, self.corpus.tokenizer, prompts, choice), strict=True))
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on, but the weights."""
+        """Return all of the state but the weights."""
         return {
             "run": {"step": self.step, "best": self.best, "worse": self.worse},
             "optimisers": self.optimisers.state(),
@@ -116,7 +116,7 @@ class Training:
         }
 
     def load(self, found: Loaded) -> None:
-        """Go to where a checkpoint stands; Trouble when it is of another training."""
+        """Restore a checkpoint; raise Trouble if it is of another training."""
         state = found.full or {}
         refuse_other(state["fits"], fits(self.chosen, self.corpus))
         self.model.load_state_dict(found.weights)
@@ -128,7 +128,7 @@ class Training:
 
 
 def fresh(chosen: Settings, corpus: Corpus) -> Llama:
-    """Return an untrained model as settings describe it."""
+    """Return an untrained model for these settings."""
     if chosen.model.init not in INITS:
         raise Trouble(f"no model.init {chosen.model.init!r}: use {' or '.join(INITS)}", USAGE)
     model = Llama(preset(chosen.model.preset, vocab_size=corpus.tokenizer.size, context=chosen.model.context))
@@ -138,7 +138,7 @@ def fresh(chosen: Settings, corpus: Corpus) -> Llama:
 
 
 def copying(chosen: Settings, corpus: Corpus) -> induction_init.Copying:
-    """Return what decides which steps copy: none without a circuit to wake."""
+    """Return the schedule of copy steps; without an induction circuit no step copies."""
     has_circuit = chosen.model.init == "induction"
     wanted = chosen.copy if has_circuit else dataclasses.replace(chosen.copy, until_share=0.0)
     first, size = len(corpus.tokenizer.specials), corpus.tokenizer.size
@@ -146,14 +146,14 @@ def copying(chosen: Settings, corpus: Corpus) -> induction_init.Copying:
 
 
 def fits(chosen: Settings, corpus: Corpus) -> dict[str, str]:
-    """Return what a checkpoint must share with a run that goes on from it."""
+    """Return the values that a checkpoint must share with a run that resumes from it."""
     shared = dataclasses.asdict(chosen)
     told = {"tokens": corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
     return {name: json.dumps(shared[name]) for name in FITTING} | told
 
 
 def refuse_other(theirs: dict[str, str], ours: dict[str, str]) -> None:
-    """Raise Trouble when a checkpoint belongs to another training."""
+    """Raise Trouble if a checkpoint belongs to another training."""
     known = [name for name in ours if name != LEARNED or name in theirs]  # an older version did not write that one
     differing = [name for name in known if theirs.get(name) != ours[name]]
     if differing:

@@ -31,7 +31,7 @@ def keep(folder: Path, content: dict[str, bytes]) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether the folder holds exactly the bytes that were kept."""
+    """Return True if the folder holds exactly the bytes that `keep` wrote."""
     try:
         wanted = json.loads((folder / SUMS).read_bytes())
     except (OSError, ValueError):  # absent, or cut off

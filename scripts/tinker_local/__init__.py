@@ -1,1 +1,1 @@
-"""A local service that speaks Tinker's protocol: the real SDK trains and samples here without a key or a network."""
+"""A local service with Tinker's protocol: the real SDK trains and samples here without a key or a network."""

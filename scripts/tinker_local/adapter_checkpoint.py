@@ -1,4 +1,4 @@
-"""An adapter as a folder that peft reads; beside it the optimizer, to the last bit."""
+"""An adapter as a folder that peft reads, and the exact state of its optimizer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 WEIGHTS, OPTIMIZER = "adapter_model.safetensors", "optimizer.safetensors"
 CONFIG, TRAINING = "adapter_config.json", "training.json"
-BEFORE = "base_model.model."  # what peft puts before a layer's name
+BEFORE = "base_model.model."  # the prefix of peft before a layer's name
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save(adapter: Adapter, parts: Mapping[str, LoraLinear], folder: Path, *, optimizer: bool) -> None:
-    """Write all files, each through to the disk; gradients that wait for a step are not kept."""
+    """Write and sync all files; pending gradients are not saved."""
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / WEIGHTS, named(adapter))
     if optimizer:
@@ -39,7 +39,7 @@ def save(adapter: Adapter, parts: Mapping[str, LoraLinear], folder: Path, *, opt
 
 
 def named(adapter: Adapter) -> dict[str, Tensor]:
-    """Return the matrices by the names that peft gives them."""
+    """Return the matrices by their peft names."""
     found = {}
     for name, (down, up) in adapter.pairs.items():
         found[f"{BEFORE}{name}.lora_A.weight"] = down
@@ -48,7 +48,7 @@ def named(adapter: Adapter) -> dict[str, Tensor]:
 
 
 def moments(adapter: Adapter) -> dict[str, Tensor]:
-    """Return what AdamW remembers; nothing before its first step."""
+    """Return the state of AdamW; empty before its first step."""
     state = adapter.optimizer.state.get(adapter.flat, {}) if adapter.optimizer else {}
     return {name: state[name] for name in MOMENTS if name in state}
 
@@ -68,7 +68,7 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def peft_config(adapter: Adapter, parts: Mapping[str, LoraLinear]) -> dict[str, Any]:
-    """Return adapter_config.json, in the words of `peft.LoraConfig`."""
+    """Return adapter_config.json, a `peft.LoraConfig`."""
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -83,14 +83,14 @@ def peft_config(adapter: Adapter, parts: Mapping[str, LoraLinear]) -> dict[str, 
 
 
 def targets(adapter: Adapter, parts: Mapping[str, LoraLinear]) -> list[str]:
-    """Return the last names of the trained layers where they name no other, else the whole names."""
+    """Return the last parts of the trained layers' names if they are unique, else the full names."""
     last = {name.rpartition(".")[2] for name in adapter.pairs}
     others = {name.rpartition(".")[2] for name in parts if name not in adapter.pairs}
     return sorted(adapter.pairs if last & others else last)
 
 
 def load(folder: Path, parts: Mapping[str, LoraLinear], *, optimizer: bool) -> Adapter:
-    """Return the adapter of a folder; RefusedError when the folder is broken or fits another base model."""
+    """Return the adapter of a folder; raise RefusedError if it is broken or of another base model."""
     told = training(folder)
     adapter = lora_layers.empty(told["base_model"], told["lora"], parts)
     found, wanted = read(folder / WEIGHTS), named(adapter)
@@ -106,7 +106,7 @@ def load(folder: Path, parts: Mapping[str, LoraLinear], *, optimizer: bool) -> A
 
 
 def training(folder: Path) -> dict[str, Any]:
-    """Return base_model, lora and steps of a folder; RefusedError when it is no adapter."""
+    """Return base_model, lora and steps of a folder; raise RefusedError if it is no adapter."""
     try:
         told = files.read_json(folder / TRAINING)
         return {"base_model": str(told["base_model"]), "lora": Lora(**told["lora"]), "steps": int(told["steps"])}
@@ -115,7 +115,7 @@ def training(folder: Path) -> dict[str, Any]:
 
 
 def remember(adapter: Adapter, folder: Path) -> None:
-    """Give an adapter the moments of the folder's optimizer."""
+    """Restore the adapter's optimizer from the folder."""
     if not (folder / OPTIMIZER).is_file():
         raise RefusedError(f"{folder} was saved without its optimizer: load its weights alone")
     state = {name: one.to(adapter.flat.device) for name, one in read(folder / OPTIMIZER).items()}
@@ -128,7 +128,7 @@ def remember(adapter: Adapter, folder: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file; RefusedError when it is broken."""
+    """Return the tensors of a file; raise RefusedError if it is broken."""
     from safetensors import SafetensorError
     from safetensors import torch as safetensors
 

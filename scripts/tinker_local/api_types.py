@@ -1,4 +1,4 @@
-"""What the wire and the engine say to each other."""
+"""Types between the routes and the engine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """A request that cannot be done as it was asked; the words say what would be. The client stays usable."""
+    """A request that the client must change; the message names a valid one. The client stays usable."""
 
 
 class AbsentError(RefusedError):
-    """What was asked for is not there."""
+    """A request for something that does not exist."""
 
 
 class StatusError(Exception):
@@ -33,7 +33,7 @@ class StatusError(Exception):
 
 @dataclass(frozen=True)
 class Lora:
-    """What is trained of a base model: low-rank updates of these parts."""
+    """The trained parts of a base model and the rank of their low-rank updates."""
 
     rank: int = 32
     seed: int | None = None
@@ -52,7 +52,7 @@ class Datum:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """What a forward gave: arrays for each datum (`logprobs` of its targets, float32), metrics as `name:reduction`."""
+    """The result of a forward: arrays for each datum (`logprobs` of targets, float32), metrics as `name:reduction`."""
 
     outputs: list[dict[str, Array]]
     metrics: dict[str, float]
@@ -60,7 +60,7 @@ class LossOutput:
 
 @dataclass(frozen=True)
 class Adam:
-    """One step of AdamW; `grad_clip_norm` 0 clips nothing."""
+    """The parameters of one step of AdamW; `grad_clip_norm` 0 disables clipping."""
 
     learning_rate: float = 1e-4
     beta1: float = 0.9
@@ -72,7 +72,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn; `stop` None: the end token of the model, (): nothing, else texts or token ids."""
+    """Sampling parameters; `stop` is None (the end token of the model), () (nothing), texts or token ids."""
 
     max_tokens: int | None = None
     seed: int | None = None
@@ -84,7 +84,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request for samples: `num_samples` answers to one prompt; `last`: score its last so many tokens alone."""
+    """A request for `num_samples` answers to one prompt; `last` is the number of its last tokens to score."""
 
     prompt: tuple[int, ...]
     num_samples: int = 1
@@ -96,7 +96,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: its tokens, the natural logarithm of each one's probability, `stop` or `length`."""
+    """An answer: its tokens, the natural logarithm of each one's probability, `stop` or `length`."""
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -105,7 +105,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Likeliest:
-    """The K likeliest tokens in each place of a prompt from `first` on, (T - first, K): int32 ids, float32 logprobs."""
+    """The K most likely tokens at each place of a prompt from `first` on: (T - first, K) ids and logprobs."""
 
     first: int
     ids: Array
@@ -114,7 +114,7 @@ class Likeliest:
 
 @dataclass(frozen=True)
 class Answered:
-    """Answers to one request; a prompt's first token has no logprob (None), nor any place that was not asked for."""
+    """Answers to one request; the logprob of a prompt's first token is None, as is that of each unrequested place."""
 
     answers: tuple[Answer, ...]
     prompt_logprobs: tuple[float | None, ...] | None = None
@@ -123,7 +123,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class About:
-    """A base model that is served; `tokenizer` is what `AutoTokenizer` loads from any folder; `folder`: its files."""
+    """A served base model; `tokenizer` is a name that `AutoTokenizer` loads from any folder; `folder` has its files."""
 
     name: str
     max_context: int
@@ -133,42 +133,42 @@ class About:
 
 
 class Engine(Protocol):
-    """All arithmetic. Called by one thread. An `adapter` is a name that the caller chose; base models stay frozen.
+    """The interface of the engine, called by one thread. An `adapter` is a name that the caller chose.
 
-    Every method raises RefusedError for what the client did wrong, and leaves everything as it was then.
+    Base models stay frozen. Every method raises RefusedError for a client's mistake, and then changes nothing.
     """
 
     def models(self) -> Sequence[About]:
-        """Return the base models that are served; nothing is loaded for it."""
+        """Return the served base models without loading them."""
 
     def about(self, base_model: str) -> About:
-        """Return one, also a folder or a hub name that `models` does not list."""
+        """Return one base model; it may be a folder or a hub name that `models` does not list."""
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
-        """Make a fresh adapter: equal seeds give equal weights; it changes nothing before it is trained."""
+        """Create an adapter: equal seeds give equal weights; before training it does not change the model."""
 
     def forward_backward(
         self, adapter: str, data: Sequence[Datum], loss: str, config: Mapping[str, float], *, forward_only: bool
     ) -> LossOutput:
-        """Add the gradient of a summed loss to those that wait for `optim_step`; `forward_only` adds none."""
+        """Compute a summed loss and add its gradient to the pending ones, but not with `forward_only`."""
 
     def optim_step(self, adapter: str, adam: Adam) -> dict[str, float]:
-        """Apply the gradients that wait; none waiting is a step with zero gradient."""
+        """Apply the pending gradients; without any, do a step with zero gradient."""
 
     def save(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
-        """Write an adapter into an empty folder (fsynced): a peft folder, plus `optimizer.safetensors` when asked."""
+        """Write and sync an adapter into an empty folder for peft; with `optimizer` also `optimizer.safetensors`."""
 
     def load(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
-        """Make an adapter as `folder` has it; with its optimizer the next steps are bit-equal to the first run's."""
+        """Load an adapter from `folder`; with its optimizer the next steps are bit-equal to those of the saved run."""
 
     def drop(self, adapter: str) -> None:
-        """Forget an adapter with all that it holds; one that is not there is no error."""
+        """Delete an adapter from memory; an unknown one is no error."""
 
     def sample(self, base_model: str, adapter: str, asked: Sequence[Asked]) -> list[Answered]:
-        """Answer requests together; `adapter` "" is the base alone.
+        """Answer requests in one batch; `adapter` "" is the base model alone.
 
-        With a seed answers are repeatable, whoever else is asked for at the same time.
+        With a seed answers are repeatable, independent of the other requests.
         """
 
     def described(self, adapter: str) -> dict[str, Any]:
-        """Return base_model, rank and what else a listing shows."""
+        """Return base_model, rank and the other values of a listing."""

@@ -1,4 +1,4 @@
-"""A base model in memory: frozen, its linear layers ready to wear an adapter."""
+"""A frozen base model in memory whose linear layers can use an adapter."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tinker_local.lora import LoraLinear
 
 KNOWN_LAYERS = {"full_attention", "sliding_attention"}
-FEW = 4  # tokens that tell whether the head alone gives the logits
+FEW = 4  # tokens to test that the logits are the head's output
 
 
 @dataclass(frozen=True)
 class Base:
-    """What training and sampling need to know of a model."""
+    """A loaded base model, as training and sampling need it."""
 
     about: About
     model: Any
@@ -34,22 +34,22 @@ class Base:
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         return self.model.device
 
     def hidden(self, ids: Tensor, **more: Any) -> Tensor:
-        """Return what `logits` needs for each token of `ids` (B, T): (B, T, width)."""
+        """Return the last hidden states (B, T, width) of `ids` (B, T)."""
         if self.is_plain:
             return self.model.base_model(input_ids=ids, **more).last_hidden_state
         return self.model(input_ids=ids, **more).logits
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return (..., vocabulary) in float32."""
+        """Return the logits (..., vocabulary) of hidden states, in float32."""
         return (self.model.get_output_embeddings()(hidden) if self.is_plain else hidden).float()
 
 
 def load(about: About, device: str, precision: str) -> Base:
-    """Load a model of Hugging Face form; RefusedError when it is none that can be trained and sampled here."""
+    """Load a Hugging Face model; raise RefusedError if it cannot be trained and sampled here."""
     folder = model_registry.folder(about.name)
     model, tokenizer = read(about, folder, precision)
     refuse_odd_layers(about.name, model.config.get_text_config())
@@ -63,7 +63,7 @@ def load(about: About, device: str, precision: str) -> Base:
 
 
 def read(about: About, folder: Path, precision: str) -> tuple[Any, Any]:
-    """Return model and tokenizer of a folder; nothing in the folder is run."""
+    """Return model and tokenizer of a folder; code in the folder is not run."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -73,21 +73,21 @@ def read(about: About, folder: Path, precision: str) -> tuple[Any, Any]:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, precision), use_safetensors=True, **safely
         )
-    except Exception as error:  # whatever a broken folder raises in there is the folder's fault
+    except Exception as error:  # any exception here comes from a broken folder
         said = " ".join(str(error).split())[:300]
         raise RefusedError(f"{about.name} cannot be loaded ({said}): it must be a causal language model") from error
     return model, tokenizer
 
 
 def refuse_odd_layers(name: str, config: Any) -> None:
-    """Refuse memories that are no list of keys with values."""
+    """Raise RefusedError for a model with layers other than attention."""
     odd = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS
     if odd:
         raise RefusedError(f"{name} has layers of {', '.join(sorted(odd))}: only attention is served here")
 
 
 def ends(model: nn.Module, tokenizer: Any) -> frozenset[int]:
-    """Return the ids of the model's end tokens; none when nobody names one."""
+    """Return the ids of the model's end tokens; empty if neither model nor tokenizer has one."""
     for told in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
         if told is not None:
             return frozenset(told if isinstance(told, list) else [told])
@@ -96,7 +96,7 @@ def ends(model: nn.Module, tokenizer: Any) -> frozenset[int]:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def is_plain(model: Any) -> bool:
-    """Tell whether the logits are the head's output, with nothing done to them after."""
+    """Return True if the logits are the head's unchanged output."""
     ids = torch.arange(FEW, device=model.device)[None] % model.get_input_embeddings().num_embeddings
     alone = model.get_output_embeddings()(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
     return bool(torch.equal(alone, model(input_ids=ids, use_cache=False).logits))

@@ -1,4 +1,4 @@
-"""Data of a client, checked before anything is computed, in batches of bounded size."""
+"""Check a client's data, and group it into batches of bounded size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TARGETS = "target_tokens"
 
 @dataclass(frozen=True)
 class Example:
-    """One datum as it is computed: T tokens, targets (T,) or (T, K), other inputs in the shape of the targets."""
+    """One datum as tensors: T tokens, targets (T,) or (T, K), other inputs in the shape of the targets."""
 
     place: int
     tokens: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of one forward: `ids` (B, T) padded at the right; all else one row for each real token, (N, ...)."""
+    """Examples of one forward: `ids` (B, T) padded on the right; all else has one row for each real token, (N, ...)."""
 
     examples: list[Example]
     ids: Tensor
@@ -44,26 +44,26 @@ class Batch:
     inputs: dict[str, Tensor]
 
     def flat(self, hidden: Tensor) -> Tensor:
-        """Return of (B, T, width) the real tokens, (N, width)."""
+        """Return the rows of the real tokens, (N, width), of (B, T, width)."""
         rows = hidden.reshape(-1, hidden.shape[-1])
         return rows if self.real is None else rows[self.real]
 
     def apart(self, rows: Tensor) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the place of each example with its part of `rows` (N, ...)."""
+        """Yield the index of each example with its part of `rows` (N, ...)."""
         parts = rows.split([len(one.tokens) for one in self.examples])
         for one, part in zip(self.examples, parts, strict=True):
             yield one.place, part.numpy()
 
 
 def checked(data: Sequence[Datum], loss: Loss, base: Base) -> list[Example]:
-    """Return the data as numbers; RefusedError says which datum is wrong, and how."""
+    """Return the data as tensors; raise RefusedError with the datum that is wrong."""
     if not data:
         raise RefusedError("no data: give one datum or more")
     return [example(place, datum, loss, base) for place, datum in enumerate(data)]
 
 
 def example(place: int, datum: Datum, loss: Loss, base: Base) -> Example:
-    """Return one datum as numbers."""
+    """Return one datum as tensors."""
     where = f"data[{place}]"
     tokens = ids(f"{where}.model_input", np.asarray(datum.tokens), base.vocabulary)
     if not 1 <= len(tokens) <= base.about.max_context:
@@ -77,7 +77,7 @@ def example(place: int, datum: Datum, loss: Loss, base: Base) -> Example:
 
 
 def names_fit(where: str, datum: Datum, loss: Loss) -> None:
-    """Refuse a datum that lacks inputs of its loss, or has others."""
+    """Raise RefusedError for a datum with missing or unknown inputs of its loss."""
     missing, odd = set(loss.inputs) - set(datum.inputs), set(datum.inputs) - set(loss.inputs)
     if missing or odd:
         fault = f"lacks {', '.join(sorted(missing))}" if missing else f"has {', '.join(sorted(odd))}"
@@ -85,7 +85,7 @@ def names_fit(where: str, datum: Datum, loss: Loss) -> None:
 
 
 def ids(where: str, given: Array, vocabulary: int) -> NDArray[np.int64]:
-    """Return token ids; each must be one of the vocabulary."""
+    """Return token ids; raise RefusedError for one outside of the vocabulary."""
     if given.size and given.dtype.kind not in "iu":
         raise RefusedError(f"{where} holds {given.dtype}: give token ids as integers")
     if given.size and not (given.min() >= 0 and given.max() < vocabulary):
@@ -94,7 +94,7 @@ def ids(where: str, given: Array, vocabulary: int) -> NDArray[np.int64]:
 
 
 def numbers(where: str, name: str, datum: Datum, targets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return one input of a loss; it must be finite, a number for each target."""
+    """Return one input of a loss; raise RefusedError unless it has a finite number for each target."""
     given = datum.inputs[name]
     if given.shape != targets.shape or given.dtype.kind not in "fiu":
         raise RefusedError(f"{where}.{name} is {given.dtype} {given.shape}: give float32 {targets.shape}")
@@ -105,7 +105,7 @@ def numbers(where: str, name: str, datum: Datum, targets: NDArray[np.int64]) -> 
 
 
 def batched(examples: Sequence[Example], most_tokens: int, device: torch.device) -> Iterator[Batch]:
-    """Yield all examples, the longest first, in batches of at most `most_tokens` (or of one), padding counted."""
+    """Yield all examples, the longest first, in batches of at most `most_tokens` with padding, or of one example."""
     waiting = sorted(examples, key=lambda one: (one.targets.shape[1:], -len(one.tokens)))
     while waiting:
         first = waiting[0]
@@ -116,7 +116,7 @@ def batched(examples: Sequence[Example], most_tokens: int, device: torch.device)
 
 
 def batch(examples: list[Example], device: torch.device) -> Batch:
-    """Return a batch; causal attention needs no mask for padding at the right."""
+    """Return a batch; causal attention needs no mask for padding on the right."""
     lengths = [len(one.tokens) for one in examples]
     padded = np.zeros((len(examples), max(lengths)), dtype=np.int64)
     for row, one in zip(padded, examples, strict=True):

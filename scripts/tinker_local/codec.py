@@ -1,4 +1,4 @@
-"""Requests and answers as the SDK writes and reads them: protobuf where it wants it, else JSON."""
+"""Decode requests and encode answers of the SDK, in protobuf or JSON."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 DTYPES: dict[int, Any] = {pb.DTYPE_FLOAT32: np.float32, pb.DTYPE_INT64: np.int64, pb.DTYPE_INT32: np.int32}
 STOP = {"stop": pb.STOP_REASON_STOP, "length": pb.STOP_REASON_LENGTH}
 MOST_NUMBERS = 1 << 24  # of one request
-NONE_THERE = -99999.0  # how the SDK marks a place without a token
+NONE_THERE = -99999.0  # the SDK's mark for a place without a token
 
 
 def loss_request(body: bytes) -> pb.ForwardBackwardRequest:
-    """Read the message of forward_backward; RefusedError when it is none."""
+    """Parse the message of forward_backward; raise RefusedError if it is none."""
     found = pb.ForwardBackwardRequest()
     try:
         found.ParseFromString(body)
@@ -36,14 +36,14 @@ def data_of(request: pb.ForwardBackwardRequest) -> list[Datum]:
 
 
 def refuse_large(request: pb.ForwardBackwardRequest) -> None:
-    """Refuse what would be large in memory: few bytes of a sparse tensor can stand for many numbers."""
+    """Raise RefusedError for a request too large for memory: a sparse tensor of few bytes can have many numbers."""
     shapes = [tuple(one.shape) for datum in request.data for one in datum.loss_fn_inputs.values()]
     if sum(float(np.prod(shape, dtype=float)) for shape in shapes if min(shape, default=0) >= 0) > MOST_NUMBERS:
         raise RefusedError(f"the tensors have more than {MOST_NUMBERS:,} numbers together: send less at once")
 
 
 def datum(where: str, given: pb.Datum) -> Datum:
-    """Return one example; only text can be read here."""
+    """Return one example; raise RefusedError for anything but text."""
     tokens: list[int] = []
     for chunk in given.model_input:
         if chunk.WhichOneof("chunk") != "encoded_text":
@@ -53,14 +53,14 @@ def datum(where: str, given: pb.Datum) -> Datum:
 
 
 def numbers(where: str, data: bytes, dtype: Any) -> Array:
-    """Return bytes as a row of numbers."""
+    """Return bytes as an array of numbers."""
     if len(data) % np.dtype(dtype).itemsize:
         raise RefusedError(f"{where} is cut off in the middle of a number")
     return np.frombuffer(data, dtype=dtype)
 
 
 def tensor(where: str, given: pb.Tensor) -> Array:
-    """Return a tensor, dense; RefusedError when its parts do not fit each other."""
+    """Return a tensor in dense form; raise RefusedError if its parts do not fit each other."""
     if given.dtype not in DTYPES:
         raise RefusedError(f"{where} has a type that is not served: give float32 or int64")
     dtype, shape = DTYPES[given.dtype], tuple(given.shape)
@@ -75,7 +75,7 @@ def tensor(where: str, given: pb.Tensor) -> Array:
 
 
 def dense(where: str, given: pb.SparseCsr, dtype: Any, shape: tuple[int, ...]) -> Array:
-    """Return rows of which only some places were given (CSR)."""
+    """Return a sparse tensor (CSR) in dense form."""
     values = numbers(where, given.values, dtype)
     rows, columns = (numbers(where, part, np.int64) for part in (given.crow_indices, given.col_indices))
     fits = len(shape) == 2 and rows.size == shape[0] + 1 and columns.size == values.size
@@ -89,7 +89,7 @@ def dense(where: str, given: pb.SparseCsr, dtype: Any, shape: tuple[int, ...]) -
 
 
 def config_of(request: pb.ForwardBackwardRequest) -> dict[str, float]:
-    """Return what tunes the loss, by name, in the newer form or the older; texts are for losses not served."""
+    """Return the loss's parameters by name, from the newer or the older field; texts belong to losses not served."""
     for name, value in request.loss_fn_config_v2.items():
         if value.WhichOneof("value") == "text":
             raise RefusedError(f"loss_fn_config.{name} is a text: the losses here take numbers alone")
@@ -98,7 +98,7 @@ def config_of(request: pb.ForwardBackwardRequest) -> dict[str, float]:
 
 
 def loss_output(found: LossOutput) -> bytes:
-    """Write what a forward gave."""
+    """Encode the result of a forward."""
     written = pb.ForwardBackwardOutput(loss_fn_output_type="ArrayRecord", metrics=found.metrics)
     record = written.loss_fn_outputs.add(type_tag="ArrayRecord", num_datums=len(found.outputs))
     for name in found.outputs[0] if found.outputs else ():
@@ -113,7 +113,7 @@ def loss_output(found: LossOutput) -> bytes:
 
 
 def asked(request: Any) -> Asked:
-    """Return a request for samples, which the SDK's own class has read."""
+    """Return a request for samples that the SDK's class has parsed."""
     try:
         prompt = tuple(int(token) for token in request.prompt.to_ints())
     except ValueError as error:
@@ -130,7 +130,7 @@ def asked(request: Any) -> Asked:
 
 
 def refuse_unserved(request: Any) -> None:
-    """Refuse what would be answered with less than was asked for."""
+    """Raise RefusedError for options that the service does not support."""
     unserved = ("topk_sample_logprobs", "target_prompt_logprobs", "prompt_alt_tokens_k", "record_stability_info")
     for name in unserved:
         if getattr(request, name, None):
@@ -143,13 +143,13 @@ def refuse_unserved(request: Any) -> None:
 
 
 def sampling(given: Any) -> Sampling:
-    """Return how tokens are drawn; a single stop text is a list of one."""
+    """Return the sampling parameters; a single stop text becomes a list."""
     stop = (given.stop,) if isinstance(given.stop, str) else None if given.stop is None else tuple(given.stop)
     return Sampling(given.max_tokens, given.seed, stop, given.temperature, given.top_k, given.top_p)
 
 
 def answered(found: Answered, length: int) -> bytes:
-    """Write samples of a prompt of `length` tokens."""
+    """Encode samples of a prompt of `length` tokens."""
     written = pb.SampleResponse(sequences=[sequence(one) for one in found.answers])
     if found.prompt_logprobs is not None:
         scores = [np.nan if one is None else one for one in found.prompt_logprobs]
@@ -160,13 +160,13 @@ def answered(found: Answered, length: int) -> bytes:
 
 
 def sequence(one: Answer) -> pb.SampledSequence:
-    """Write one answer."""
+    """Encode one answer."""
     tokens, scores = np.array(one.tokens, np.int32), np.array(one.logprobs, np.float32)
     return pb.SampledSequence(stop_reason=STOP[one.stop_reason], tokens=tokens.tobytes(), logprobs=scores.tobytes())
 
 
 def top(field: pb.TopkLogprobs, found: Likeliest, length: int) -> None:
-    """Write the likeliest tokens of each place of a prompt; a place without any is marked."""
+    """Encode the most likely tokens at each place of a prompt; mark places without any."""
     field.length, field.k = length, found.ids.shape[1]
     ids, scores = np.zeros((length, field.k), np.int32), np.full((length, field.k), NONE_THERE, np.float32)
     ids[found.first :], scores[found.first :] = found.ids, found.logprobs

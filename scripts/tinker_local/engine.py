@@ -1,4 +1,4 @@
-"""All arithmetic of the local service, by torch; torch is imported when the first model is used."""
+"""The computations of the local service with torch, which is imported at the first use of a model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 class TorchEngine:
-    """Base models, each loaded once and frozen, with the adapters that take turns on them. For one thread alone."""
+    """Base models, each loaded once and frozen, and the adapters that use them in turn. For one thread only."""
 
     def __init__(
         self, *, models: Sequence[str] = (), device: str = "auto", threads: int = 1, precision: str = "float32"
     ) -> None:
-        """`models`: served beside those at home. `threads`: of the processor, 0 for torch's own choice."""
+        """`models` are served beside those of the home folder; `threads` 0 leaves the choice to torch."""
         if precision not in PRECISIONS:
             raise RefusedError(f"no precision {precision!r}: use {' or '.join(PRECISIONS)}")
         self.extra, self.device, self.threads, self.precision = tuple(models), device, threads, precision
@@ -34,15 +34,15 @@ class TorchEngine:
         self.prefixes: dict[str, Prefixes] = {}
 
     def models(self) -> Sequence[About]:
-        """Return the base models that are served; nothing is loaded for it."""
+        """Return the served base models without loading them."""
         return model_registry.listed(self.extra)
 
     def about(self, base_model: str) -> About:
-        """Return one, also a folder or a hub name that `models` does not list."""
+        """Return one base model; it may be a folder or a hub name that `models` does not list."""
         return self.bases[base_model].about if base_model in self.bases else model_registry.about(base_model)
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
-        """Make a fresh adapter: equal seeds give equal weights; it changes nothing before it is trained."""
+        """Create an adapter: equal seeds give equal weights; before training it does not change the model."""
         from tinker_local import lora as lora_layers
 
         if adapter in self.adapters:
@@ -52,7 +52,7 @@ class TorchEngine:
     def forward_backward(
         self, adapter: str, data: Sequence[Datum], loss: str, config: Mapping[str, float], *, forward_only: bool
     ) -> LossOutput:
-        """Add the gradient of a summed loss to those that wait for `optim_step`; `forward_only` adds none."""
+        """Compute a summed loss and add its gradient to the pending ones, but not with `forward_only`."""
         from tinker_local import train_step
 
         found = self.found(adapter)
@@ -60,7 +60,7 @@ class TorchEngine:
         return train_step.forward_backward(base, found, data, loss, config, forward_only=forward_only)
 
     def optim_step(self, adapter: str, adam: Adam) -> dict[str, float]:
-        """Apply the gradients that wait; none waiting is a step with zero gradient."""
+        """Apply the pending gradients; without any, do a step with zero gradient."""
         from tinker_local import train_step
 
         found = self.found(adapter)
@@ -70,14 +70,14 @@ class TorchEngine:
         return metrics
 
     def save(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
-        """Write an adapter into an empty folder (fsynced): a peft folder, plus `optimizer.safetensors` when asked."""
+        """Write and sync an adapter into an empty folder for peft; with `optimizer` also `optimizer.safetensors`."""
         from tinker_local import adapter_checkpoint
 
         found = self.found(adapter)
         adapter_checkpoint.save(found, self.base(found.base_model).parts, folder, optimizer=optimizer)
 
     def load(self, adapter: str, folder: Path, *, optimizer: bool) -> None:
-        """Make an adapter as `folder` has it, new or in the place of one on the same base model."""
+        """Load an adapter from `folder`; it may replace one on the same base model."""
         from tinker_local import adapter_checkpoint
 
         base_model, old = adapter_checkpoint.training(folder)["base_model"], self.adapters.get(adapter)
@@ -88,7 +88,7 @@ class TorchEngine:
         self.adapters[adapter] = new
 
     def drop(self, adapter: str) -> None:
-        """Forget an adapter with all that it holds; one that is not there is no error."""
+        """Delete an adapter from memory; an unknown one is no error."""
         if adapter in self.adapters:
             found = self.adapters.pop(adapter)
             self.forget(key(found))
@@ -96,9 +96,9 @@ class TorchEngine:
                 part.worn = None
 
     def sample(self, base_model: str, adapter: str, asked: Sequence[Asked]) -> list[Answered]:
-        """Answer requests together; `adapter` "" is the base alone.
+        """Answer requests in one batch; `adapter` "" is the base model alone.
 
-        With a seed answers are repeatable, whoever else is asked for at the same time.
+        With a seed answers are repeatable, independent of the other requests.
         """
         from tinker_local import lora as lora_layers
         from tinker_local import sampler
@@ -114,19 +114,19 @@ class TorchEngine:
         return answered
 
     def described(self, adapter: str) -> dict[str, Any]:
-        """Return base_model, rank and what else a listing shows."""
+        """Return base_model, rank and the other values of a listing."""
         found = self.found(adapter)
         trained = {"numbers": found.flat.numel(), "steps": found.steps}
         return {"base_model": found.base_model, "rank": found.lora.rank, **vars(found.lora), **trained}
 
     def found(self, adapter: str) -> Adapter:
-        """Return an adapter; RefusedError when there is none by that name."""
+        """Return an adapter; raise RefusedError if there is none of this name."""
         if adapter not in self.adapters:
             raise RefusedError(f"no adapter {adapter!r}: create or load it first")
         return self.adapters[adapter]
 
     def base(self, name: str) -> Base:
-        """Return a base model, loaded at its first use."""
+        """Return a base model; load it at its first use."""
         if name not in self.bases:
             about = model_registry.about(name)
             from tinker_local import base_models, kv_cache
@@ -137,17 +137,17 @@ class TorchEngine:
         return self.bases[name]
 
     def forget(self, old: Key) -> None:
-        """Free the prefixes of weights that are no more."""
+        """Delete the cached prefixes of old weights."""
         self.prefixes[old[0]].forget(old)
 
 
 def key(adapter: Adapter) -> Key:
-    """Return what tells these weights from all others."""
+    """Return the key that identifies these weights."""
     return adapter.base_model, adapter.version
 
 
 def ready(device: str, threads: int) -> str:
-    """Return the device that is meant, with the threads set; RefusedError when it is not here."""
+    """Set the threads and return the device; raise RefusedError if it is not available."""
     import torch
 
     if threads:

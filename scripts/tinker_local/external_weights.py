@@ -1,4 +1,4 @@
-"""Weights for other programs: a peft folder saved beside the checkpoints, fetched file by file by signed addresses."""
+"""Weights for other programs: a peft folder beside the checkpoints, downloaded file by file by signed URLs."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ URLS = management_routes.CHECKPOINT + "/external_weights_urls"
 
 
 def save_external(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise an adapter in peft's form."""
+    """Start to save an adapter in peft's form; return its future."""
     if request.age_encryption_recipients:
         raise StatusError(422, "age_encryption_recipients is not served here: leave it out, and encrypt what you fetch")
     return training_routes.save(desk, request, KIND, request.path)
 
 
 async def urls(desk: Desk, request: Request) -> dict[str, Any]:
-    """Name an address for each file of external weights; whoever has it may fetch the file for an hour."""
+    """Return a URL for each file of external weights; it gives access to the file for an hour."""
     where = exported(desk, request)
     until = int(desk.store.clock()) + SIGNED_S
     found = {path.name: signed(desk, request, where, path.name, until) for path in parts(desk, where)}
@@ -44,7 +44,7 @@ async def urls(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 def exported(desk: Desk, request: Request) -> Place:
-    """Return the external weights that a path names; other checkpoints are refused."""
+    """Return the external weights at a path; raise RefusedError for other checkpoints."""
     where = management_routes.named(desk, request)
     if where.kind != KIND:
         raise RefusedError(
@@ -54,7 +54,7 @@ def exported(desk: Desk, request: Request) -> Place:
 
 
 def place(request: Request) -> Place:
-    """Return the external weights that an address names, there or not."""
+    """Return the external weights of a URL; they need not exist."""
     given = request.path_params
     return stored.place(f"{stored.PREFIX}{given['run']}/{KIND}/{given['name']}")
 
@@ -66,7 +66,7 @@ def parts(desk: Desk, where: Place) -> list[Path]:
 
 
 def signed(desk: Desk, request: Request, where: Place, file: str, until: int) -> str:
-    """Return the address of one file."""
+    """Return the signed URL of one file."""
     base = str(request.base_url).rstrip("/")
     path = "/".join(quote(one, safe="") for one in (where.run, "checkpoints", where.kind, where.name, "files", file))
     seal = signature(request.app.state.token, desk, where, file, str(until))
@@ -74,14 +74,14 @@ def signed(desk: Desk, request: Request, where: Place, file: str, until: int) ->
 
 
 def signature(token: str, desk: Desk, where: Place, file: str, until: str) -> str:
-    """Return what only this service can write: for one file of one save of one checkpoint, until a moment."""
+    """Return the signature that only this service can make, for one file of one save of a checkpoint until a time."""
     saved = (desk.store.checkpoint(where) or {}).get("time")
     said = f"{where}\n{saved}\n{file}\n{until}"
     return hmac.new(token.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
 async def fetch(desk: Desk, request: Request) -> FileResponse:
-    """Send one file, part by part; the signature of its address takes the place of the key."""
+    """Send one file, part by part; the signature of its URL replaces the API key."""
     where, file = place(request), str(request.path_params["file"])
     refuse_unsigned(desk, request, where, file)
     found = next((path for path in parts(desk, where) if path.name == file), None)
@@ -91,7 +91,7 @@ async def fetch(desk: Desk, request: Request) -> FileResponse:
 
 
 def refuse_unsigned(desk: Desk, request: Request, where: Place, file: str) -> None:
-    """Refuse an address that this service did not write, or wrote too long ago."""
+    """Raise StatusError for a URL that this service did not sign, or that has expired."""
     asked = request.query_params
     until, given = asked.get("expires", ""), asked.get("signature", "")
     wanted = signature(request.app.state.token, desk, where, file, until)

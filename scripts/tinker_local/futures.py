@@ -1,4 +1,4 @@
-"""Answers that come later: each is kept until it was fetched, then a while for whoever asks again."""
+"""Futures of requests: each reply is kept until it is fetched, then for a while in case of a repeated request."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent."""
+    """A response: body and media type."""
 
     body: bytes
     media: str = JSON
 
 
 def as_json(value: Any) -> Reply:
-    """Return a reply of one JSON document."""
+    """Return a value as a JSON reply."""
     return Reply(json.dumps(value).encode())
 
 
 def failed(words: str, category: str = "user") -> Reply:
-    """Return the reply of a request that could not be done; the client stays usable."""
+    """Return the reply of a failed request; the client stays usable."""
     return as_json({"error": words, "category": category})
 
 
 @dataclass(eq=False)
 class Promise:
-    """One answer that is awaited."""
+    """The future of one request."""
 
     name: str
     session: str
@@ -48,20 +48,20 @@ class Promise:
 
 
 class Promises:
-    """All that were given out, by name; asked for again by the same name, a request is the first one."""
+    """All futures by name; a repeated request of the same name gets the same future."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds, self.lock = bounds, threading.Lock()
         self.all: OrderedDict[str, Promise] = OrderedDict()
-        self.bytes, self.open, self.held = 0, 0, 0  # of answers; requests without one, with their bytes
-        self.of: Counter[str] = Counter()  # requests without an answer, by session
+        self.bytes, self.open, self.held = 0, 0, 0  # bytes of replies; pending requests; their bytes
+        self.of: Counter[str] = Counter()  # pending requests by session
 
     def get(self, name: str) -> Promise | None:
-        """Return one, None when it was never given or is no longer kept."""
+        """Return a future, None if it is unknown or no longer kept."""
         return self.all.get(name)
 
     def new(self, name: str, session: str, size: int = 0) -> Promise:
-        """Give one out; called in the loop that will wait for it. `size` is that of its request, in bytes."""
+        """Create a future, in the event loop that will wait for it. `size` is that of its request in bytes."""
         promise = Promise(name, session, asyncio.get_running_loop(), size)
         with self.lock:
             self.all[name] = promise
@@ -69,7 +69,7 @@ class Promises:
         return promise
 
     def count(self, promise: Promise, one: int) -> None:
-        """Note that one more waits, or one less."""
+        """Add `one` (1 or -1) to the counts of pending requests."""
         self.open += one
         self.held += one * promise.size
         self.of[promise.session] += one
@@ -77,11 +77,11 @@ class Promises:
             del self.of[promise.session]
 
     def waiting(self, session: str) -> int:
-        """Return how many of a session have no answer."""
+        """Return the number of pending requests of a session."""
         return self.of[session]
 
     def keep(self, promise: Promise, reply: Reply) -> None:
-        """Answer one, from any thread; old answers make room."""
+        """Set the reply of a future, from any thread; drop old replies if memory is short."""
         with self.lock:
             if promise.reply is not None:
                 return
@@ -91,11 +91,11 @@ class Promises:
             self.make_room()
         try:
             promise.loop.call_soon_threadsafe(promise.arrived.set)
-        except RuntimeError:  # the loop is closed: nobody waits
+        except RuntimeError:  # the event loop is closed
             return
 
     def make_room(self) -> None:
-        """Forget the oldest answers while they are too large together."""
+        """Drop the oldest fetched replies while all together are too large."""
         if self.bytes <= self.bounds.kept_bytes:
             return
         for name, one in list(self.all.items()):
@@ -105,12 +105,12 @@ class Promises:
                 self.drop(name)
 
     def drop(self, name: str) -> None:
-        """Forget one that has its answer."""
+        """Drop a future that has its reply."""
         gone = self.all.pop(name)
         self.bytes -= len(gone.reply.body) if gone.reply else 0
 
     def sweep(self) -> None:
-        """Forget what was answered long ago."""
+        """Drop the futures that got their reply long ago."""
         until = time.monotonic() - self.bounds.kept_s
         with self.lock:
             for name, one in list(self.all.items()):

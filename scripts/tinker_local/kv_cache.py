@@ -1,4 +1,4 @@
-"""Keys and values of tokens that were computed: rooms for a batch, prefixes kept from call to call."""
+"""Caches of keys and values: those of a batch, and prefixes kept between calls."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Key = tuple[str, int]  # a base model with the version of its adapter
-LEAST = 16  # tokens; a shorter prefix is not worth a pass of its own
+Key = tuple[str, int]  # a base model and the version of its adapter
+LEAST = 16  # tokens; a shorter prefix costs more than it saves
 KEPT_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
 
 class Lane(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values, (B, heads, capacity, width), filled from the left; nothing is copied to add one."""
+    """The keys and values of one layer, (B, heads, capacity, width), filled from the left without copies."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity, self.length, self.is_initialized = capacity, 0, False
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Write the new ones behind the old ones, and return all."""
+        """Append keys and values; return all."""
         end = self.length + key_states.shape[2]
         if not self.is_initialized:
             self.keys, self.values = (wide(one[:, :, :0], self.capacity) for one in (key_states, value_states))
@@ -41,12 +41,12 @@ class Lane(DynamicLayer):  # type: ignore[misc]
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def get_seq_length(self) -> int:
-        """Return how many tokens are in it."""
+        """Return the number of cached tokens."""
         return self.length
 
 
 def wide(filled: Tensor, capacity: int, rows: int = 0) -> Tensor:
-    """Return room for `capacity` tokens, which begins with `filled`; one row becomes `rows` equal ones."""
+    """Return a tensor for `capacity` tokens that begins with `filled`; a single row is repeated `rows` times."""
     heads, tokens, width = filled.shape[1:]
     new = filled.new_empty(rows or len(filled), heads, capacity, width)
     new[:, :, :tokens] = filled
@@ -54,23 +54,23 @@ def wide(filled: Tensor, capacity: int, rows: int = 0) -> Tensor:
 
 
 class Room(Cache):  # type: ignore[misc]
-    """The lanes of all layers, which transformers' models fill."""
+    """The cache of all layers, which models of transformers fill."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(layer_class_to_replicate=lambda: Lane(capacity))
 
     def select(self, rows: Tensor, capacity: int = 0) -> Room:
-        """Return a room with these rows, which may repeat."""
+        """Return a cache with these rows, which may repeat."""
         return filled([(one.keys[rows, :, : one.length], one.values[rows, :, : one.length]) for one in self.layers],
                       capacity or self.layers[0].capacity)  # fmt: skip
 
     def first(self, tokens: int) -> list[tuple[Tensor, Tensor]]:
-        """Return a copy of the first tokens of its first row, layer by layer."""
+        """Return a copy of the first tokens of the first row, layer by layer."""
         return [(one.keys[:1, :, :tokens].clone(), one.values[:1, :, :tokens].clone()) for one in self.layers]
 
 
 def filled(pairs: Sequence[tuple[Tensor, Tensor]], capacity: int, rows: int = 0) -> Room:
-    """Return a room that begins with these keys and values, in new memory."""
+    """Return a new cache that begins with a copy of these keys and values."""
     room = Room(capacity)
     for keys, values in pairs:
         lane = Lane(capacity)
@@ -82,7 +82,7 @@ def filled(pairs: Sequence[tuple[Tensor, Tensor]], capacity: int, rows: int = 0)
 
 @dataclass(frozen=True)
 class Prefix:
-    """Tokens that prompts begin with: keys and values (1, heads, P, width) of each layer, hidden (P, width)."""
+    """A prefix of prompts: keys and values (1, heads, P, width) of each layer, hidden states (P, width)."""
 
     tokens: tuple[int, ...]
     pairs: list[tuple[Tensor, Tensor]]
@@ -90,28 +90,28 @@ class Prefix:
 
     @property
     def size(self) -> int:
-        """Its size in bytes."""
+        """The size in bytes."""
         return int(sum(one.nbytes for pair in self.pairs for one in pair) + self.hidden.nbytes)
 
     def cut(self, length: int) -> Prefix:
-        """Return its beginning, as views."""
+        """Return its first tokens, as views."""
         pairs = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self.pairs]
         return Prefix(self.tokens[:length], pairs, self.hidden[:length])
 
     def room(self, rows: int, capacity: int) -> Room:
-        """Return a room in which each row begins with it."""
+        """Return a cache in which each row begins with this prefix."""
         return filled(self.pairs, capacity, rows)
 
 
 class Prefixes:
-    """The newest prefixes, as many as fit; those of old weights are never found again."""
+    """The newest prefixes, as many as fit; those of old weights never match."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.kept: OrderedDict[tuple[Key, tuple[int, ...]], Prefix] = OrderedDict()
 
     def best(self, key: Key, tokens: tuple[int, ...]) -> Prefix | None:
-        """Return the longest beginning of `tokens` that is kept; None when it is short."""
+        """Return the longest cached prefix of `tokens`; None if it is too short."""
         found = [(common([tokens, theirs]), spot) for spot in self.kept if spot[0] == key for theirs in [spot[1]]]
         length, spot = max(found, default=(0, (key, ())))
         if length < LEAST:
@@ -120,7 +120,7 @@ class Prefixes:
         return self.kept[spot].cut(length)
 
     def keep(self, key: Key, prefix: Prefix) -> None:
-        """Keep one, and as many of the newest others as fit beside it."""
+        """Add a prefix, and drop the oldest ones that no longer fit."""
         if prefix.size > self.most_bytes:
             return
         self.kept[key, prefix.tokens] = prefix
@@ -128,13 +128,13 @@ class Prefixes:
             self.kept.popitem(last=False)
 
     def forget(self, key: Key) -> None:
-        """Free what was kept for a version of an adapter."""
+        """Drop the prefixes of one version of an adapter."""
         for spot in [spot for spot in self.kept if spot[0] == key]:
             del self.kept[spot]
 
 
 def common(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Return with how many tokens all prompts begin alike."""
+    """Return the length of the longest common prefix of all prompts."""
     low, high = min(prompts), max(prompts)
     for place, (one, other) in enumerate(zip(low, high, strict=False)):
         if one != other:
@@ -143,5 +143,5 @@ def common(prompts: Sequence[tuple[int, ...]]) -> int:
 
 
 def prefixes_for(device: torch.device) -> Prefixes:
-    """Return an empty store of the size that fits a device."""
+    """Return an empty cache of a size that fits the device."""
     return Prefixes(KEPT_BYTES[device.type])

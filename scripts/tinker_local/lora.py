@@ -1,4 +1,4 @@
-"""Low-rank updates that take turns on one frozen base model."""
+"""Low-rank adapters that use one frozen base model in turn."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tinker_local.api_types import Lora, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ALPHA = 32.0  # the update is scaled by ALPHA / rank, so a learning rate fits all ranks
+ALPHA = 32.0  # the update is scaled by ALPHA / rank, so one learning rate fits all ranks
 MOST_RANK = 1024
 BLOCK = re.compile(r"(^|\.)(layers|h|blocks)\.\d+\.")
 VERSIONS = itertools.count(1)
 
 
 class LoraLinear(nn.Linear):  # type: ignore[misc]
-    """A linear layer that wears the update of at most one adapter: x W' + scale (x down') up'."""
+    """A linear layer with the update of at most one adapter: x W' + scale (x down') up'."""
 
     def __init__(self, around: nn.Linear) -> None:
-        """Share the weights of `around`: a tied embedding stays tied, and never feels the update."""
+        """Share the weights of `around`: a tied embedding stays tied, without the update."""
         nn.Module.__init__(self)
         self.in_features, self.out_features = around.in_features, around.out_features
         self.weight, self.bias = around.weight, around.bias
@@ -46,7 +46,7 @@ class LoraLinear(nn.Linear):  # type: ignore[misc]
 
 
 def open_parts(model: nn.Module) -> dict[str, LoraLinear]:
-    """Make each layer that may be trained a LoraLinear, in the model's order; return them by name."""
+    """Replace each trainable layer by a LoraLinear, in the model's order; return them by name."""
     head = model.get_output_embeddings()
     parts = {}
     for name, module in list(model.named_modules()):
@@ -58,7 +58,7 @@ def open_parts(model: nn.Module) -> dict[str, LoraLinear]:
 
 
 def kind(name: str) -> str:
-    """Return which of a Lora's three switches a layer belongs to."""
+    """Return the switch of a Lora that a layer belongs to: attention, MLP or unembedding."""
     block = BLOCK.search(name)
     if not block:
         return "unembed"
@@ -66,7 +66,7 @@ def kind(name: str) -> str:
 
 
 def chosen(parts: Mapping[str, LoraLinear], lora: Lora) -> dict[str, LoraLinear]:
-    """Return the layers that a Lora trains; RefusedError when it asks for none or for an odd rank."""
+    """Return the layers that a Lora trains; raise RefusedError for none or for an invalid rank."""
     if not 1 <= lora.rank <= MOST_RANK:
         raise RefusedError(f"no LoRA of rank {lora.rank}: use 1 to {MOST_RANK}")
     wanted = {"attn": lora.train_attn, "mlp": lora.train_mlp, "unembed": lora.train_unembed}
@@ -78,9 +78,9 @@ def chosen(parts: Mapping[str, LoraLinear], lora: Lora) -> dict[str, LoraLinear]
 
 @dataclass
 class Adapter:
-    """One LoRA: all its numbers lie in `flat` (float32), the matrices are views of it.
+    """One LoRA: all its parameters are in `flat` (float32), the matrices are views of it.
 
-    `pending` holds the gradients that wait for a step, None when none waits.
+    `pending` holds the gradients since the last step, None if there are none.
     """
 
     base_model: str
@@ -96,20 +96,20 @@ class Adapter:
 
     @property
     def scale(self) -> float:
-        """By what the product of the two matrices is multiplied."""
+        """The factor of the product of the two matrices."""
         return ALPHA / self.lora.rank
 
     def matrices(self) -> Iterator[Tensor]:
-        """Yield down and up of each layer, in the order of `flat`."""
+        """Yield the matrices down and up of each layer, in the order of `flat`."""
         for pair in self.pairs.values():
             yield from pair
 
     def changed(self) -> None:
-        """Note new weights: whatever was remembered of the old ones is stale."""
+        """Mark the weights as new, so that caches of the old ones no longer match."""
         self.version = next(VERSIONS)
 
     def open_gradients(self) -> Tensor:
-        """Return a zeroed buffer that backward fills, (numbers,): each matrix's gradient is a view of it."""
+        """Return a zeroed buffer for backward, (numbers,): each matrix's gradient is a view of it."""
         if self.scratch is None:
             self.scratch = torch.zeros_like(self.flat)
             for matrix, gradient in zip(self.matrices(), views(self.scratch, self.matrices()), strict=True):
@@ -119,7 +119,7 @@ class Adapter:
         return self.scratch
 
     def keep_gradients(self) -> None:
-        """Add what backward filled to the gradients that wait."""
+        """Add the buffer that backward has filled to the pending gradients."""
         if self.pending is None:
             self.pending = torch.zeros_like(self.flat)
         self.pending += self.scratch
@@ -134,7 +134,7 @@ def views(flat: Tensor, like: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 def empty(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapter:
-    """Return an adapter of zeros, which changes nothing."""
+    """Return an adapter of zeros, which does not change the model."""
     found = chosen(parts, lora)
     sizes = {name: lora.rank * (part.in_features + part.out_features) for name, part in found.items()}
     device = next(iter(found.values())).weight.device
@@ -149,7 +149,7 @@ def empty(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapt
 
 
 def fresh(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapter:
-    """Return an adapter as training begins: `down` uniform by its seed alone, `up` zero."""
+    """Return a new adapter: `down` is uniform and depends on the seed alone, `up` is zero."""
     adapter = empty(base_model, lora, parts)
     seed = lora.seed if lora.seed is not None else int.from_bytes(os.urandom(7), "little")
     drawn = torch.Generator().manual_seed(seed % 2**63)
@@ -161,7 +161,7 @@ def fresh(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapt
 
 
 def wear(parts: Mapping[str, LoraLinear], adapter: Adapter | None) -> None:
-    """Put an adapter on its base model, in the base's precision; None takes any off."""
+    """Attach an adapter to its base model, in the base's precision; None detaches any."""
     pairs = adapter.pairs if adapter else {}
     for name, part in parts.items():
         if adapter and name in pairs:

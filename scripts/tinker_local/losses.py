@@ -1,4 +1,4 @@
-"""The losses that forward_backward knows, token by token."""
+"""The losses of forward_backward, token by token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Config = dict[str, float]
 class Loss:
     """One loss: `each` gives it for tokens (N,), or (N, K) targets where `is_soft`, never reduced.
 
-    Tokens whose `silent` input is 0 add nothing to loss and gradient.
+    Tokens whose `silent` input is 0 do not count in loss and gradient.
     """
 
     each: Callable[[Tensor, Inputs, Config], Tensor]
@@ -37,18 +37,18 @@ def cross_entropy(logprobs: Tensor, inputs: Inputs, _: Config) -> Tensor:
 
 
 def importance_sampling(logprobs: Tensor, inputs: Inputs, _: Config) -> Tensor:
-    """Return -(p / q) advantage; q is what the sampler gave the token."""
+    """Return -(p / q) advantage; q is the sampler's probability of the token."""
     return -ratio(logprobs, inputs) * inputs["advantages"]
 
 
 def ppo(logprobs: Tensor, inputs: Inputs, config: Config) -> Tensor:
-    """Return the pessimistic one of the plain and the clipped objective, negative."""
+    """Return the negative minimum of the plain and the clipped objective."""
     moved, gains = ratio(logprobs, inputs), inputs["advantages"]
     return -torch.minimum(moved * gains, clipped(moved, config) * gains)
 
 
 def cispo(logprobs: Tensor, inputs: Inputs, config: Config) -> Tensor:
-    """Return -log p advantage, weighted by the clipped ratio as if it were a constant."""
+    """Return -log p advantage, weighted by the clipped ratio, which gets no gradient."""
     return -clipped(ratio(logprobs, inputs), config).detach() * logprobs * inputs["advantages"]
 
 
@@ -58,7 +58,7 @@ def ratio(logprobs: Tensor, inputs: Inputs) -> Tensor:
 
 
 def clipped(moved: Tensor, config: Config) -> Tensor:
-    """Return ratios within the two thresholds, which are ratios themselves."""
+    """Return the ratios clipped to the two thresholds."""
     return moved.clamp(config["clip_low_threshold"], config["clip_high_threshold"])
 
 
@@ -72,14 +72,14 @@ LOSSES = {
 
 
 def named(name: str) -> Loss:
-    """Return a loss; RefusedError lists those there are."""
+    """Return a loss by name; raise RefusedError with the known names."""
     if name not in LOSSES:
         raise RefusedError(f"no loss {name!r} here: use {', '.join(LOSSES)}")
     return LOSSES[name]
 
 
 def configured(loss: Loss, given: Mapping[str, float]) -> Config:
-    """Return a loss's thresholds, the given ones over its own; RefusedError for what it does not know."""
+    """Return a loss's parameters, defaults overridden by the given ones; raise RefusedError for unknown ones."""
     for key, value in given.items():
         if key not in loss.config:
             known = ", ".join(loss.config) or "none"

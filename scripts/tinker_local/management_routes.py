@@ -1,4 +1,4 @@
-"""What a client can list, describe, delete: models, training runs, checkpoints, sessions."""
+"""Routes that list, describe and delete models, training runs, checkpoints and sessions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page(request: Request) -> tuple[int, int]:
 
 
 def cut(request: Request, found: list[Any]) -> tuple[list[Any], dict[str, int]]:
-    """Return the part of a listing that is asked for, with where it is."""
+    """Return the requested page of a listing with its position."""
     offset, limit = page(request)
     return found[offset : offset + limit], {"offset": offset, "limit": limit, "total_count": len(found)}
 
@@ -49,7 +49,7 @@ async def training_runs(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 def known(desk: Desk, request: Request) -> str:
-    """Return the run that a path names; RefusedError when there is none."""
+    """Return the run of a path; raise AbsentError if there is none."""
     run = str(request.path_params["run"])
     if desk.store.run(run) is None:
         raise AbsentError(f"no training run {run!r}")
@@ -62,7 +62,7 @@ async def training_run(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 def described(desk: Desk, run: str) -> dict[str, Any]:
-    """Return a training run as listings show it."""
+    """Return a training run as a listing shows it."""
     about = desk.store.run(run) or {}
     there = shown_checkpoints(desk, run)
     newest = {
@@ -82,7 +82,7 @@ def described(desk: Desk, run: str) -> dict[str, Any]:
 
 
 def shown_checkpoints(desk: Desk, run: str) -> list[dict[str, Any]]:
-    """Return a run's checkpoints that have a name, the newest first."""
+    """Return the named checkpoints of a run, the newest first."""
     found = desk.store.checkpoints(run)
     return [stored.listed(where, about) for where, about in found if not about.get("ephemeral")]
 
@@ -100,7 +100,7 @@ async def all_checkpoints(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 def named(desk: Desk, request: Request) -> Place:
-    """Return the checkpoint that a path names, there for sure."""
+    """Return the checkpoint of a path; raise AbsentError if there is none."""
     where = stored.place(stored.PREFIX + "/".join(request.path_params[name] for name in ("run", "kind", "name")))
     if desk.store.checkpoint(where) is None:
         raise AbsentError(f"no checkpoint {where}")
@@ -114,7 +114,7 @@ async def delete_checkpoint(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 async def set_ttl(desk: Desk, request: Request) -> dict[str, Any]:
-    """Set or end the life of a checkpoint."""
+    """Set or remove the expiry of a checkpoint."""
     where, given = named(desk, request), await json_of(request, desk.bounds.body_bytes)
     seconds = given.get("ttl_seconds")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int)):
@@ -125,7 +125,7 @@ async def set_ttl(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 async def weights_info(desk: Desk, request: Request) -> dict[str, Any]:
-    """Describe a checkpoint so that a training can go on from it."""
+    """Describe a checkpoint for a client that resumes from it."""
     path = (await json_of(request, desk.bounds.body_bytes)).get("tinker_path")
     _, about = desk.store.found(path if isinstance(path, str) else "")
     lora = {name: about["lora"][name] for name in ("train_unembed", "train_mlp", "train_attn")}

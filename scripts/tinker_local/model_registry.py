@@ -1,4 +1,4 @@
-"""Which base models there are: folders here, by name or path, else the hub's."""
+"""The available base models: local folders, by name or path, and models of the hub."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LOCAL = "local/"
 CONFIG = "config.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-LEAST_CONTEXT = 1024  # tokens, where a config says nothing
+LEAST_CONTEXT = 1024  # tokens, if a config has no length
 TEXTS = ["*.json", "*.txt", "*.model", "*.jinja"]
 WEIGHTS = ["*.safetensors"]
 
 
 def home() -> Path:
-    """Return the folder whose folders are served as local/NAME."""
+    """Return the home folder, whose folders are served as local/NAME."""
     return Path(os.environ.get(HOME) or Path("outputs") / "models")
 
 
 def listed(extra: Sequence[str] = ()) -> list[About]:
-    """Return what is served: all in the home that can be read, and names given at the start; nothing is loaded."""
+    """Return the served models: all readable ones of the home, and those named at the start. None is loaded."""
     found = {}
     for name in names_at_home():
         with contextlib.suppress(RefusedError):
@@ -48,7 +48,7 @@ def names_at_home() -> Iterator[str]:
 
 
 def about(name: str) -> About:
-    """Describe one by its config.json alone; RefusedError when there is none by that name."""
+    """Describe a model by its config.json alone; raise RefusedError if there is none of this name."""
     where = folder(name, TEXTS)
     tokenizer_files.refuse_unreadable(name, where)
     config = read_config(where / CONFIG)
@@ -61,7 +61,7 @@ def about(name: str) -> About:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return a config.json; RefusedError names the file when it is none."""
+    """Return a config.json; raise RefusedError if it is none."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -72,7 +72,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def folder(name: str, wanted: Sequence[str] = (*TEXTS, *WEIGHTS)) -> Path:
-    """Return where a model lies; `wanted` are the files that the hub is asked for."""
+    """Return a model's folder; `wanted` are the files to download from the hub."""
     if name.startswith(LOCAL):
         return at_home(name)
     if name and "\0" not in name and (Path(name) / CONFIG).is_file():
@@ -83,7 +83,7 @@ def folder(name: str, wanted: Sequence[str] = (*TEXTS, *WEIGHTS)) -> Path:
 
 
 def at_home(name: str) -> Path:
-    """Return the folder of local/NAME; NAME is one folder, never a way out of the home."""
+    """Return the folder of local/NAME; raise RefusedError if there is none inside of the home folder."""
     rest = name.removeprefix(LOCAL)
     if not HUB_NAME.fullmatch(rest) or "/" in rest or not (home() / rest / CONFIG).is_file():
         raise RefusedError(f"no model {name!r}: {choice()}")
@@ -91,7 +91,7 @@ def at_home(name: str) -> Path:
 
 
 def from_hub(name: str, wanted: Sequence[str]) -> Path:
-    """Return the folder of a hub's model: what lies in the cache, else what the network brings."""
+    """Return the folder of a hub's model, from the cache or else by download."""
     import huggingface_hub
 
     for offline in (True, False):
@@ -110,7 +110,7 @@ def from_hub(name: str, wanted: Sequence[str]) -> Path:
 
 
 def choice() -> str:
-    """Return what can be named instead, as the end of a message."""
+    """Return the known models as the end of an error message."""
     there = list(names_at_home())
     offer = f"use one of {', '.join(there)}" if there else f"there is none in {home()}"
     return f"{offer}, or a folder with a {CONFIG}"

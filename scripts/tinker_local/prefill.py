@@ -1,4 +1,4 @@
-"""Reads prompts into keys and values: the beginning that they share once, the rest side by side."""
+"""Compute keys and values of prompts: once for the common prefix, then in a batch for the rest."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tinker_local.kv_cache import Key, Prefixes
 
 Prompt = tuple[int, ...]
-MOST_LOGITS = 2**24  # numbers held at once while prompts are scored
+MOST_LOGITS = 2**24  # largest number of logits in memory while prompts are scored
 
 
 @dataclass
 class Filled:
-    """A batch that was read: `last` (B, width) gives the next token, `places` (B, slots) say who is in which slot.
+    """The state after a batch of prompts: `last` (B, width) gives the next token.
 
-    A place is a token's position, -1 padding; None where no row has padding.
+    `places` (B, slots) are the positions of the tokens, -1 for padding; None if no row has padding.
     """
 
     room: Room
@@ -42,19 +42,19 @@ class Filled:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is scored of a prompt: its tokens from `first` on, 1 or more, with the `top` likeliest in their places."""
+    """The scores to compute: of a prompt's tokens from `first` (1 or more) on, and of the `top` most likely there."""
 
     first: int
     top: int
 
     def with_other(self, other: Wanted | None) -> Wanted:
-        """Return what serves both."""
+        """Return a request that covers both."""
         return Wanted(min(self.first, other.first), max(self.top, other.top)) if other else self
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the tokens of a prompt from `first` on log p (N,), and the K likeliest in their places (N, K)."""
+    """Scores of N tokens: log p (N,), and the K most likely tokens at their places (N, K)."""
 
     first: int
     own: Tensor
@@ -62,7 +62,7 @@ class Scores:
     values: Tensor
 
     def after(self, other: Scores | None) -> Scores:
-        """Return these behind those of earlier tokens."""
+        """Return the scores appended to those of earlier tokens."""
         if other is None:
             return self
         pairs = ((other.own, self.own), (other.ids, self.ids), (other.values, self.values))
@@ -73,14 +73,14 @@ class Scores:
         return (*[None] * first, *self.own[first - self.first :].tolist())
 
     def likeliest(self, first: int, count: int) -> Likeliest:
-        """Return the `count` likeliest in each place from `first` on."""
+        """Return the `count` most likely tokens at each place from `first` on."""
         ids, values = (part[first - self.first :, :count].numpy() for part in (self.ids, self.values))
         return Likeliest(first, ids, values)
 
 
 @dataclass
 class Reader:
-    """Reads prompts with one version of a model, and scores what is `wanted` of them."""
+    """Computes prompts with one version of a model, and the scores that are `wanted`."""
 
     base: Base
     key: Key
@@ -89,7 +89,7 @@ class Reader:
     scores: dict[Prompt, Scores] = field(default_factory=dict)
 
     def read(self, prompts: Sequence[Prompt], ahead: int) -> Filled:
-        """Return the state after each prompt, with place for `ahead` tokens more."""
+        """Return the state after each prompt, with room for `ahead` more tokens."""
         prefix = self.shared(prompts)
         known = len(prefix.tokens) if prefix else 0
         longest = max(map(len, prompts)) - known
@@ -108,7 +108,7 @@ class Reader:
         return Filled(room, hidden[:, -1], own[:, -1:], places)
 
     def go_on(self, state: Filled, tokens: Tensor) -> None:
-        """Read one more token of each row."""
+        """Append one token to each row."""
         state.position = (state.position + 1).clamp_max(self.base.about.max_context - 1)
         if state.places is not None:
             state.places = torch.cat([state.places, state.position], -1)
@@ -117,7 +117,7 @@ class Reader:
         state.last = self.base.hidden(tokens[:, None], position_ids=state.position, **more)[:, -1]
 
     def shared(self, prompts: Sequence[Prompt]) -> Prefix | None:
-        """Return what all prompts begin with, kept from before or computed now; at least one token of each is left."""
+        """Return the common prefix, cached or computed now; it leaves at least one token of each prompt."""
         length = min(common(prompts), min(map(len, prompts)) - 1)
         tokens = prompts[0][:length]
         known = self.prefixes.best(self.key, tokens)
@@ -133,14 +133,14 @@ class Reader:
         return prefix
 
     def forward(self, rows: Sequence[Prompt], room: Room, positions: Tensor, places: Tensor | None) -> Tensor:
-        """Return the hidden states of rows of equal length, (B, T, width); the room takes their keys and values."""
+        """Return the hidden states (B, T, width) of rows of equal length; the cache takes their keys and values."""
         ids = torch.tensor(rows, device=self.base.device)
         more = {"past_key_values": room, "use_cache": True, "attention_mask": masks(self.base, places, positions)}
         return self.base.hidden(ids, position_ids=positions, **more)
 
     def remember(self, prompts: Sequence[Prompt], prefix: Prefix | None, hidden: Tensor) -> None:
-        """Score those prompts that are wanted; what they share is scored once."""
-        known = len(prefix.tokens) if prefix else 1  # tokens that are shared; the first one has no score
+        """Score the requested prompts; the common prefix is scored once."""
+        known = len(prefix.tokens) if prefix else 1  # tokens of the common prefix; the first one has no score
         todo = {row: self.wanted[prompt] for row, prompt in enumerate(prompts) if prompt in self.wanted}
         top = max((one.top for one in todo.values()), default=0)
         first = min((one.first for one in todo.values()), default=known)
@@ -155,7 +155,7 @@ class Reader:
             self.scores[prompt] = found.after(start) if begin == known else found
 
     def score(self, first: int, hidden: Tensor, targets: Prompt, top: int) -> Scores:
-        """Return the scores of tokens (N,) from place `first` on, seen from the states (N, width) before each."""
+        """Return the scores of tokens (N,) from place `first` on, by the hidden states (N, width) before each."""
         size = max(1, MOST_LOGITS // self.base.vocabulary)
         asked = torch.tensor(targets, dtype=torch.long, device=self.base.device)
         parts = []
@@ -168,9 +168,9 @@ class Reader:
 
 
 def masks(base: Base, places: Tensor | None, positions: Tensor) -> Any:
-    """Return what each query may look at, in the form that the model takes; None where transformers knows by itself.
+    """Return the attention masks in the model's form; None if transformers makes them itself.
 
-    A query looks at places from 0 to its own; padding sits at the first place, where there is always somebody.
+    A query attends to places from 0 to its own; padding is at the first place, so that no row is empty.
     """
     if places is None:
         return None
@@ -185,7 +185,7 @@ def masks(base: Base, places: Tensor | None, positions: Tensor) -> Any:
 
 
 def added(base: Base, mask: Tensor) -> Tensor:
-    """Return a mask as the model's attention takes it: numbers to add, unless it takes truth."""
+    """Return a mask in the form of the model's attention: numbers to add, or booleans."""
     if base.model.config._attn_implementation == "sdpa":  # noqa: SLF001 - nowhere else is it told
         return mask
     zero = torch.zeros((), dtype=base.model.dtype, device=mask.device)

@@ -1,4 +1,4 @@
-"""What a request brings, read within bounds."""
+"""Parse the body of a request within limits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 DIGITS = 20  # of 64 bits and a sign
 DEPTH = 64
-SLICE = 1024  # of a packed body: even the most that it can unpack to fits in memory
+SLICE = 1024  # of a compressed body: the largest result fits in memory
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """Read a body within bounds, decompressed."""
+    """Read a body within limits, decompressed."""
     parts, length = [], 0
     async for part in request.stream():
         length += len(part)
@@ -31,7 +31,7 @@ async def body_of(request: Request, most: int) -> bytes:
 
 
 def unpacked(body: bytes, most: int) -> bytes:
-    """Decompress one whole zstd frame, slice by slice, so that a small body cannot become a large one at once."""
+    """Decompress one zstd frame slice by slice, so that a small body cannot fill the memory at once."""
     reader, parts, length = zstandard.ZstdDecompressor().decompressobj(), [], 0
     for start in range(0, len(body), SLICE):
         try:
@@ -60,14 +60,14 @@ async def json_of(request: Request, most: int) -> dict[str, Any]:
 
 
 def whole(text: str) -> int:
-    """Read a whole number; longer ones than any that is meant would break names of files and sums."""
+    """Return an integer; raise ValueError for one beyond 64 bits, which would break file names and sums."""
     if len(text) > DIGITS:
         raise ValueError(f"a number has {len(text)} digits, at most {DIGITS} are read")
     return int(text)
 
 
 def finite(text: str) -> float:
-    """Read a number that is neither NaN nor infinite."""
+    """Return a float; raise ValueError for NaN and infinity."""
     found = float(text)
     if not math.isfinite(found):
         raise ValueError(f"{text[:20]} is no number")
@@ -75,7 +75,7 @@ def finite(text: str) -> float:
 
 
 def refuse_unwritable(body: bytes, found: dict[str, Any]) -> None:
-    """Refuse what could not be kept in a file: nested too deep, or half a character."""
+    """Raise StatusError for a body that cannot be saved: nested too deep, or with a lone surrogate."""
     if body.count(b"[") + body.count(b"{") > DEPTH and is_deeper(found, DEPTH):
         raise StatusError(400, f"the body is nested deeper than {DEPTH}: make it flat")
     if b"\\u" in body:
@@ -86,7 +86,7 @@ def refuse_unwritable(body: bytes, found: dict[str, Any]) -> None:
 
 
 def is_deeper(value: Any, most: int) -> bool:
-    """Tell whether lists and objects are nested deeper than `most`, without recursion."""
+    """Return True if lists and objects are nested deeper than `most`; no recursion."""
     level = [value]
     for _ in range(most):
         level = [

@@ -1,4 +1,4 @@
-"""How the service's command reports an error: one line, also in the result file of do-tasks."""
+"""Error report of the service's command: one line, also in the result file of do-tasks."""
 
 from __future__ import annotations
 

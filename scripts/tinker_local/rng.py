@@ -1,4 +1,4 @@
-"""Draws one token for each row of a batch; a row's luck is its own, whoever else is in the batch."""
+"""Sample one token for each row of a batch; each row has its own random numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 64  # numbers drawn ahead for each row
 
 @dataclass
 class Draws:
-    """How the rows of a batch are drawn; tensors (B, 1), one stream of uniform numbers for each row."""
+    """Sampling parameters of a batch as tensors (B, 1), and one stream of uniform numbers for each row."""
 
     temperature: Tensor
     top_k: Tensor
@@ -29,7 +29,7 @@ class Draws:
     used: int = BLOCK
 
     def tokens(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a token for each row, and its log p under the model itself: no temperature, nothing cut; both (B,).
+        """Return a token for each row, and its log p at temperature 1 without top_k and top_p; both (B,).
 
         logits: (B, vocabulary), float32.
         """
@@ -41,7 +41,7 @@ class Draws:
         return drawn[:, 0], logprobs[:, 0]
 
     def by_chance(self, logits: Tensor) -> Tensor:
-        """Return (B, 1) tokens by the inverse of the distribution function, in the order of the vocabulary."""
+        """Return (B, 1) tokens by inverse transform sampling, in the order of the vocabulary."""
         scaled = logits / torch.where(self.temperature > 0, self.temperature, 1.0)
         sums = self.cut(scaled).softmax(-1, dtype=torch.float64).cumsum(-1)
         total = sums[:, -1:]
@@ -49,7 +49,7 @@ class Draws:
         return torch.searchsorted(sums, aim, right=True)
 
     def cut(self, scaled: Tensor) -> Tensor:
-        """Return the logits, those outside of top_k and top_p at minus infinity; top_p counts what top_k left."""
+        """Return the logits, with those outside of top_k and then top_p at minus infinity."""
         size = scaled.shape[-1]
         if bool(((self.top_k >= size) & (self.top_p >= 1)).all()):
             return scaled
@@ -60,7 +60,7 @@ class Draws:
         return torch.empty_like(scaled).scatter_(-1, order, ordered.masked_fill(outside, -torch.inf))
 
     def next_numbers(self) -> Tensor:
-        """Return a uniform number of [0, 1) for each row, (B, 1)."""
+        """Return a uniform number in [0, 1) for each row, (B, 1)."""
         if self.used == BLOCK:
             drawn = np.stack([stream.random(BLOCK) for stream in self.streams])
             self.numbers, self.used = torch.from_numpy(drawn).to(self.temperature.device), 0
@@ -68,7 +68,7 @@ class Draws:
         return self.numbers[:, self.used - 1 : self.used]
 
     def select(self, rows: Sequence[int]) -> Draws:
-        """Return the draws of some rows, each as far as it was."""
+        """Return the draws of some rows, with the positions of their streams."""
         spots = torch.tensor(rows, device=self.temperature.device)
         streams = [self.streams[row] for row in rows]
         numbers = self.numbers[spots] if len(self.numbers) else self.numbers
@@ -76,7 +76,7 @@ class Draws:
 
 
 def begin(rows: Sequence[tuple[Sampling, int]], vocabulary: int, device: torch.device) -> Draws:
-    """Return the draws of rows, each given by its parameters and its number among the samples of one request."""
+    """Return the draws of rows, each given by its parameters and its index among the samples of a request."""
     columns = [[one.temperature for one, _ in rows], [one.top_p for one, _ in rows]]
     temperature, top_p = (torch.tensor(one, dtype=torch.float32, device=device)[:, None] for one in columns)
     tops = [one.top_k if one.top_k > 0 else vocabulary for one, _ in rows]
@@ -86,6 +86,6 @@ def begin(rows: Sequence[tuple[Sampling, int]], vocabulary: int, device: torch.d
 
 
 def stream(seed: int | None, sample: int) -> np.random.Generator:
-    """Return the uniform numbers of one answer; without a seed they never come again."""
+    """Return the uniform numbers of one answer; without a seed they are not repeatable."""
     entropy = None if seed is None else [seed % 2**64, sample]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))

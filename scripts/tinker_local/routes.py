@@ -1,4 +1,4 @@
-"""The service's routes: who asks, what the body is, what is sent back."""
+"""The service's application: routes, the check of the key, errors as responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinker_local.storage import Store
 
 API = "/api/v1"
-SIMPLE = {  # keeps the SDK on one path: no tokens of its own, no compression, one future at a time
+SIMPLE = {  # options that keep the SDK simple: no tokens of its own, no compression, one future at a time
     "pjwt_auth_enabled": False,
     "parallel_fwdbwd_chunks": False,
     "proto_compress_fwdbwd": False,
@@ -39,7 +39,7 @@ SIMPLE = {  # keeps the SDK on one path: no tokens of its own, no compression, o
 
 
 def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fastapi.FastAPI:
-    """Return the service; its worker lives as long as it does."""
+    """Return the application; its worker lives as long as it does."""
     desk = Desk(engine, store, bounds)
 
     @contextlib.asynccontextmanager
@@ -50,7 +50,7 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
             yield
         finally:
             sweeping.cancel()
-            desk.worker.close()  # in this thread: at the end of a script no other one can be had
+            desk.worker.close()  # in this thread: at the end of a script no other can be started
 
     app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk, app.state.token = desk, token
@@ -62,12 +62,12 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
 
 
 async def healthy() -> dict[str, str]:
-    """Tell that the service is there; needs no token."""
+    """Return the health of the service; needs no token."""
     return {"status": "ok"}
 
 
 async def sweep(desk: Desk) -> None:
-    """Forget what is over, again and again."""
+    """Remove expired data at intervals, without end."""
     while True:
         await asyncio.sleep(desk.bounds.sweep_s)
         desk.sweep()
@@ -76,7 +76,7 @@ async def sweep(desk: Desk) -> None:
 def answering(
     act: Callable[..., Awaitable[Any]], desk: Desk, token: str | None
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return a route's function: checks the token if there is one, turns what is wrong into a status with words."""
+    """Return a route's function, which checks the token if there is one and turns errors into responses."""
 
     async def answer(request: Request) -> Response:
         given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -96,12 +96,12 @@ def answering(
 
 
 def said(status: int, words: str) -> Response:
-    """Return an error as the SDK shows it."""
+    """Return an error as a response that the SDK shows."""
     return Response(as_json({"detail": words}).body, status, media_type=JSON)
 
 
 def short(error: ValidationError) -> str:
-    """Return what is wrong with a body, the first three faults."""
+    """Return the first three errors of a body."""
     faults = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()[:3]]
     return "; ".join(faults)
 
@@ -116,19 +116,19 @@ def takes(kind: Any, act: Callable[[Desk, Any], Any]) -> Callable[[Desk, Request
 
 
 async def client_config(desk: Desk, request: Request) -> dict[str, Any]:
-    """Tell the SDK how to behave; it must be the one that this service was written for."""
+    """Return the SDK's configuration."""
     await json_of(request, desk.bounds.body_bytes)
     return SIMPLE
 
 
 async def dynamic_config(desk: Desk, request: Request) -> dict[str, Any]:
-    """Tell the SDK when to ask again."""
+    """Return the SDK's interval of refreshes."""
     await json_of(request, desk.bounds.body_bytes)
     return {"refresh_interval_sec": 600}
 
 
 async def telemetry(desk: Desk, request: Request) -> dict[str, Any]:
-    """Take what the SDK tells of itself, and forget it."""
+    """Accept the SDK's telemetry and ignore it."""
     await body_of(request, desk.bounds.body_bytes)
     return {"status": "accepted"}
 
@@ -143,12 +143,12 @@ async def finish(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 async def forward_backward(desk: Desk, request: Request) -> dict[str, Any]:
-    """Promise a loss."""
+    """Start a forward_backward; return its future."""
     return training_routes.forward_backward(desk, codec.loss_request(await body_of(request, desk.bounds.body_bytes)))
 
 
 async def retrieve_future(desk: Desk, request: Request) -> Response:
-    """Wait for an answer, within bounds; 408 asks to come again, 410 says that it is no longer kept."""
+    """Wait for a reply for a limited time; 408 asks the client to repeat, 410 means no longer kept."""
     wanted = types.FutureRetrieveRequest.model_validate(await json_of(request, desk.bounds.body_bytes))
     promise = desk.promises.get(wanted.request_id)
     if promise is None:

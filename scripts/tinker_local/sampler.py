@@ -1,4 +1,4 @@
-"""Answers to many requests at once: what prompts share is computed once, rows that have stopped leave."""
+"""Sample answers to many requests in a batch: common prefixes are computed once, finished rows are removed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 256  # in one batch
 MOST_BYTES = {"cpu": 2**30, "cuda": 2**34}  # of keys and values in one batch
-MOST_TOKENS = 2**16  # of prompts in one batch, what they share left out
-AHEAD = 256  # tokens that a room has place for before it must grow
-CROWDED = 0.75  # a batch shrinks when this share of it or less is alive
+MOST_TOKENS = 2**16  # of prompts in one batch, without the common prefix
+AHEAD = 256  # tokens that a cache holds before it must grow
+CROWDED = 0.75  # a batch shrinks when at most this share of its rows is unfinished
 
 
 @dataclass
 class Row:
-    """One answer on its way."""
+    """One answer in progress."""
 
     request: int
     sample: int
@@ -41,7 +41,7 @@ class Row:
     reason: str = ""
 
     def add(self, token: int, logprob: float) -> None:
-        """Take the next token, and note when it is the last."""
+        """Append a token, and mark the row as finished if it is the last."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
         if self.stops.end(self.tokens):
@@ -52,9 +52,9 @@ class Row:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def sample(base: Base, key: Key, asked: Sequence[Asked], prefixes: Prefixes) -> list[Answered]:
-    """Answer all requests; the base wears what `key` names. RefusedError, before anything is computed, names a fault.
+    """Answer all requests with the adapter of `key`. Raise RefusedError before any computation for an invalid one.
 
-    An answer's logprobs are those of the model itself (temperature 1, nothing cut), as the real service gives them.
+    An answer's logprobs are those of the model at temperature 1 without top_k and top_p, as of the real service.
     """
     for place, one in enumerate(asked):
         check(place, one, base)
@@ -66,7 +66,7 @@ def sample(base: Base, key: Key, asked: Sequence[Asked], prefixes: Prefixes) -> 
 
 
 def check(place: int, one: Asked, base: Base) -> None:
-    """Refuse what cannot be sampled."""
+    """Raise RefusedError for a request that cannot be sampled."""
     params, most = one.params, base.about.max_context
     longest = len(one.prompt) + (1 if params.max_tokens is None else params.max_tokens)
     texts_or_ids = params.stop or ()
@@ -89,7 +89,7 @@ def check(place: int, one: Asked, base: Base) -> None:
 
 
 def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], Wanted]:
-    """Return what is to be scored of each prompt whose logprobs are asked for."""
+    """Return the scores to compute for each prompt with requested logprobs."""
     found: dict[tuple[int, ...], Wanted] = {}
     for one in asked:
         if one.prompt_logprobs or one.topk_prompt_logprobs:
@@ -98,12 +98,12 @@ def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], Wanted]:
 
 
 def scored_from(one: Asked) -> int:
-    """Return the first place of a prompt that is scored; the very first token is not."""
+    """Return the first scored place of a prompt, at least 1."""
     return 1 if one.last is None else max(1, len(one.prompt) - one.last)
 
 
 def rows_of(place: int, one: Asked, base: Base) -> Iterator[Row]:
-    """Yield the answers that a request asks for."""
+    """Yield the rows of a request."""
     room = base.about.max_context - len(one.prompt)
     limit = room if one.params.max_tokens is None else one.params.max_tokens
     ends = stop_sequences.of(one.params, base.tokenizer, base.ends)
@@ -112,7 +112,7 @@ def rows_of(place: int, one: Asked, base: Base) -> Iterator[Row]:
 
 
 def waves(rows: Sequence[Row], base: Base) -> Iterator[list[Row]]:
-    """Yield rows in batches that memory holds, the longest together."""
+    """Yield rows in batches that fit in memory, sorted by length."""
     shared = common([row.asked.prompt for row in rows]) if rows else 0
     waiting = sorted(rows, key=lambda row: -len(row.asked.prompt) - row.limit)
     while waiting:
@@ -125,7 +125,7 @@ def waves(rows: Sequence[Row], base: Base) -> Iterator[list[Row]]:
 
 
 def token_bytes(base: Base) -> int:
-    """Return how many bytes a token's keys and values take, in all layers."""
+    """Return the bytes of a token's keys and values in all layers."""
     config = base.model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -133,7 +133,7 @@ def token_bytes(base: Base) -> int:
 
 
 def continue_all(base: Base, reader: Reader, rows: list[Row]) -> None:
-    """Draw tokens until each row has its end."""
+    """Sample tokens until each row is finished."""
     places: dict[tuple[int, ...], int] = {}
     spots = [places.setdefault(row.asked.prompt, len(places)) for row in rows]
     state = reader.read(list(places), min(AHEAD, max(row.limit for row in rows)))
@@ -155,7 +155,7 @@ def continue_all(base: Base, reader: Reader, rows: list[Row]) -> None:
 
 
 def answered(place: int, one: Asked, rows: Sequence[Row], reader: Reader) -> Answered:
-    """Return what a request gets: its answers in their order, and scores of its prompt when it asked for them."""
+    """Return the result of a request: its answers in order, and scores of its prompt if requested."""
     own = sorted((row for row in rows if row.request == place), key=lambda row: row.sample)
     answers = tuple(Answer(tuple(row.tokens), tuple(row.logprobs), row.reason) for row in own)
     first, count = scored_from(one), one.topk_prompt_logprobs

@@ -1,4 +1,4 @@
-"""What a client asks of a sampler: make one, draw from it."""
+"""Routes of samplers: create one, sample from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def add(desk: Desk, name: str, base: str, path: str | None, *, ephemeral: bool) -> None:
-    """Keep a sampler, for this service and the next; its tokenizer is put where the client will look."""
+    """Save a sampler on disk, and put its tokenizer where the client looks for it."""
     if base.startswith(tokenizer_files.LOCAL):
-        with contextlib.suppress(RefusedError):  # of a model that is gone: sampling says so
+        with contextlib.suppress(RefusedError):  # the model is gone: sampling reports it
             tokenizer_files.offer(desk.engine.about(base))
     desk.store.write("samplers", name, {"base_model": base, "model_path": path, "ephemeral": ephemeral})
     session = desk.sessions.get(name.split(":", maxsplit=1)[0])
@@ -26,7 +26,7 @@ def add(desk: Desk, name: str, base: str, path: str | None, *, ephemeral: bool) 
 
 
 def create_sampler(desk: Desk, request: Any) -> dict[str, Any]:
-    """Make a sampler of a base model or of a checkpoint."""
+    """Create a sampler of a base model or of a checkpoint."""
     desk.session(request.session_id)
     if request.model_path is not None:
         base = str(desk.store.found(request.model_path)[1]["base_model"])
@@ -48,7 +48,7 @@ def sampler(desk: Desk, name: str) -> dict[str, Any]:
 
 
 def sample(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise samples."""
+    """Start sampling; return its future."""
     if request.sampling_session_id is None or request.seq_id is None:
         raise StatusError(422, "asample needs sampling_session_id and seq_id")
     about = sampler(desk, request.sampling_session_id)
@@ -64,13 +64,13 @@ def sample(desk: Desk, request: Any) -> dict[str, Any]:
 
 
 def draw(desk: Desk, key: str, asked: list[Asked]) -> list[Answered]:
-    """Draw samples; in the worker's thread."""
+    """Sample, in the worker's thread."""
     base, path = key.split("\n")
     return desk.engine.sample(base, wear(desk, path) if path else "", asked)
 
 
 def wear(desk: Desk, path: str) -> str:
-    """Return the adapter of a checkpoint, loaded when it is not in memory."""
+    """Return the adapter of a checkpoint; load it if it is not in memory."""
     where, about = desk.store.found(path)
     adapter = f"{path} {about['time']}"
     if adapter not in desk.worn:

@@ -1,4 +1,4 @@
-"""Starts the service: by itself, or inside a script that has no other."""
+"""Start the service: by itself, or inside a script if no other runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Address:
-    """Where a service is, and its key."""
+    """The URL and the key of a service."""
 
     url: str
     token: str
@@ -46,7 +46,7 @@ class Address:
 
 @contextlib.contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Hold a state folder for one service; Trouble when another has it."""
+    """Lock a state folder; raise Trouble if another service has it."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / LOCK).open("w") as held:
         try:
@@ -60,7 +60,7 @@ def alone(state: Path) -> Iterator[None]:
 
 
 def token_of(state: Path, environ: str | None) -> str:
-    """Return the service's key: the environment's, else one of its own, kept where only its owner reads."""
+    """Return the service's key: from the environment, else its own one in a file that only the owner can read."""
     if environ:
         return environ
     path = state / TOKEN
@@ -75,7 +75,7 @@ def token_of(state: Path, environ: str | None) -> str:
 
 
 def bound(port: int) -> socket.socket:
-    """Return a listening socket on the loopback; Trouble when the port is taken."""
+    """Return a listening socket on the loopback; raise Trouble if the port is taken."""
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
@@ -83,7 +83,7 @@ def bound(port: int) -> socket.socket:
 
 
 def prepared(engine: Engine, state: Path, token: str) -> uvicorn.Server:
-    """Return the server, not yet running."""
+    """Return the server; it does not run yet."""
     import uvicorn
 
     from tinker_local.limits import Bounds
@@ -96,18 +96,18 @@ def prepared(engine: Engine, state: Path, token: str) -> uvicorn.Server:
 
 
 def note(state: Path, url: str, *, is_own_token: bool) -> None:
-    """Tell scripts that come later where the service is."""
+    """Write the URL, and whether there is a key file, for later scripts."""
     files.write_json(state / SERVICE, {"url": url, "pid": os.getpid(), "has_token": is_own_token})
 
 
 def running(state: Path) -> Address | None:
-    """Return the service that has a state folder, None when none answers there."""
+    """Return the service of a state folder, None if none answers."""
     import urllib.request
 
     try:
         about: dict[str, Any] = json.loads((state / SERVICE).read_text(encoding="utf-8"))
         token = (state / TOKEN).read_text(encoding="utf-8").strip() if about["has_token"] else ""
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for the loopback
         with direct.open(f"{about['url']}/api/v1/healthz", timeout=5) as answer:
             is_there = answer.status == 200
     except (OSError, ValueError, KeyError):
@@ -133,7 +133,7 @@ class Embedded:
         note(state, self.address.url, is_own_token=True)
 
     def wait(self) -> None:
-        """Wait until it answers; Trouble when it does not."""
+        """Wait until it answers; raise Trouble if it does not."""
         until = time.monotonic() + READY_S
         while not self.server.started:
             if not self.thread.is_alive() or time.monotonic() > until:
@@ -142,14 +142,14 @@ class Embedded:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """End it, within bounds."""
+        """Stop the service, and wait for its end for a limited time."""
         self.server.should_exit = True
         self.thread.join(END_S)
         self.held.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; return the exit code."""
+    """Serve until a signal; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0, the default, takes any")
     parser.add_argument("--state", type=Path, default=STATE, help="where checkpoints and sessions are kept")
@@ -168,12 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(given: argparse.Namespace) -> int:
-    """Hold the state, listen, say where, serve."""
+    """Lock the state folder, listen, print the URL, serve."""
     from tinker_local.api_types import RefusedError
     from tinker_local.engine import TorchEngine
 
     with contextlib.suppress(EndedError), alone(given.state), bound(given.port) as listener:
-        listen_for_end()  # before anybody is told of the service
+        listen_for_end()  # before the URL is written for other scripts
         key = os.environ.get("TINKER_API_KEY")
         token = token_of(given.state, key)
         try:
@@ -192,7 +192,7 @@ def serve(given: argparse.Namespace) -> int:
 
 
 def offered(engine: Engine) -> list[str]:
-    """Return the names of what is served, whose tokenizers clients can read from now on."""
+    """Return the names of the served models, and make their tokenizers available to clients."""
     from tinker_local import tokenizer_files
 
     served = engine.models()
@@ -202,11 +202,11 @@ def offered(engine: Engine) -> list[str]:
 
 
 class EndedError(BaseException):
-    """SIGTERM or Ctrl-C came, and the server has ended."""
+    """Raised when SIGTERM or Ctrl-C has ended the server."""
 
 
 def listen_for_end() -> None:
-    """Let signals that the server gives back after it has ended come out here."""
+    """Raise EndedError for signals that the server raises again after its end."""
 
     def ended(_number: int, _frame: object) -> None:
         raise EndedError

@@ -1,4 +1,4 @@
-"""Who is here and what was promised: sessions, promises, the models that live."""
+"""The state of the running service: sessions, futures, models in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """A client that is here: when it was last heard, what it holds."""
+    """A client: the time of its last request, its models and samplers."""
 
     heard: float
     models: set[str] = field(default_factory=set)
@@ -34,21 +34,21 @@ class Session:
 
 
 class Desk:
-    """All that is known of clients; called in the event loop, but for what the worker does."""
+    """The state of the service, used in the event loop, except for methods that name the worker's thread."""
 
     def __init__(self, engine: Engine, store: Store, bounds: Bounds) -> None:
         self.engine, self.store, self.bounds = engine, store, bounds
         self.promises = Promises(bounds)
         self.worker = Worker(self.promises, bounds, functools.partial(sampling_routes.draw, self))
         self.sessions: dict[str, Session] = {}
-        self.bases: dict[str, str] = {}  # of the models that live, by their ids
-        self.worn: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the longest unused first
+        self.bases: dict[str, str] = {}  # base models of the models in memory, by id
+        self.worn: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the least recently used first
         self.tidy_at = 0.0
 
     # Sessions
 
     def create_session(self, request: Any) -> dict[str, Any]:
-        """Let a client in."""
+        """Create a session."""
         if len(self.sessions) >= self.bounds.sessions:
             raise StatusError(429, f"{self.bounds.sessions} sessions are open: close one, or wait until one expires")
         name = uuid.uuid4().hex
@@ -58,7 +58,7 @@ class Desk:
         return {"type": "create_session", "session_id": name}
 
     def session(self, name: str) -> Session:
-        """Return a session that is open; one of before a restart is open again."""
+        """Return an open session; reopen one from before a restart."""
         about = self.store.read("sessions", name)
         if about is None:
             raise StatusError(404, f"no session {name!r}: make a new ServiceClient")
@@ -67,12 +67,12 @@ class Desk:
         return self.sessions.setdefault(name, Session(time.monotonic()))
 
     def heartbeat(self, name: str) -> dict[str, Any]:
-        """Note that a client is there."""
+        """Record a sign of life of a client."""
         self.session(name).heard = time.monotonic()
         return {"type": "session_heartbeat"}
 
     def finish(self, name: str, reason: str) -> None:
-        """End a session with all that it holds in memory; its checkpoints stay. The first reason stands."""
+        """End a session and free its memory; its checkpoints stay. The first reason is kept."""
         about = self.store.read("sessions", name)
         if about is None:
             raise StatusError(404, f"no session {name!r}")
@@ -85,18 +85,18 @@ class Desk:
             self.end_sampler(sampler)
 
     def end_model(self, model: str) -> None:
-        """Forget a model's adapter, after what is being done."""
+        """Drop a model's adapter after the running request."""
         self.worker.forget(model)
         self.bases.pop(model, None)
         self.worker.call(functools.partial(self.drop, model))
 
     def drop(self, model: str) -> None:
-        """Take a model out of memory, also one that was being made when it ended; in the worker's thread."""
+        """Remove a model from memory, also one that was being created; in the worker's thread."""
         self.bases.pop(model, None)
         self.engine.drop(model)
 
     def end_sampler(self, name: str) -> None:
-        """Forget a sampler whose weights nobody named."""
+        """Delete a sampler with unnamed weights."""
         about = self.store.read("samplers", name)
         if about and about.get("ephemeral"):
             self.store.remove("samplers", name)
@@ -104,7 +104,7 @@ class Desk:
             self.worker.call(lambda: self.store.delete(where))
 
     def sweep(self) -> None:
-        """End sessions that are silent, forget old answers, remove what has expired."""
+        """End silent sessions, drop old replies, remove expired checkpoints."""
         until = time.monotonic() - self.bounds.expiry_s
         for name in [name for name, one in self.sessions.items() if one.heard < until]:
             self.finish(name, f"no heartbeat for {self.bounds.expiry_s:g} s")
@@ -114,12 +114,12 @@ class Desk:
             self.tidy_at = time.monotonic() + self.bounds.tidy_s
             self.worker.call(self.store.sweep)
 
-    # Promises
+    # Futures
 
     def promise(self, name: str, session: str, begin: Callable[[Promise], None], size: int = 0) -> dict[str, Any]:
-        """Give out a promise and begin its work; asked for again by the same name, it is the first one.
+        """Create a future and start its work; a repeated request of the same name gets the first one.
 
-        `size` is that of its request in bytes, which is held until it is done.
+        `size` is that of its request in bytes, which counts until it is done.
         """
         if self.promises.get(name) is None:
             self.refuse_queue(session, size)
@@ -127,7 +127,7 @@ class Desk:
         return {"request_id": name}
 
     def refuse_queue(self, session: str, size: int) -> None:
-        """Refuse one more request while too many wait, or too large ones."""
+        """Raise StatusError while too many requests are pending, or too large ones."""
         if self.promises.open >= self.bounds.waiting:
             raise StatusError(429, f"{self.bounds.waiting} requests wait: try again later")
         if self.promises.waiting(session) >= self.bounds.waiting_of_one:
@@ -136,7 +136,7 @@ class Desk:
             raise StatusError(429, f"requests of {self.promises.held:,} bytes wait: try again later")
 
     def ordered(self, model: str, seq: int | None, act: Callable[[], Reply], size: int = 0) -> dict[str, Any]:
-        """Promise something of a model, in the order of its requests."""
+        """Create a future of a model's request; requests of a model run in their order."""
         self.refuse_dead(model)
         if seq is None or seq < 1:
             raise StatusError(422, "seq_id must be 1 or more: requests of a model are counted")
@@ -146,7 +146,7 @@ class Desk:
         return {**self.promise(f"{model}/{seq}", session, begin, size), "model_id": model}
 
     def refuse_dead(self, model: str) -> None:
-        """Refuse a model that does not live here, with what to do next."""
+        """Raise StatusError for a model that is not in memory, with the next move."""
         if model in self.bases:
             return
         if self.store.run(model) is None:
@@ -155,7 +155,7 @@ class Desk:
         raise StatusError(404, f"model {model} has ended, with its session or with a service before this one: {cure}")
 
     def refuse_crowd(self) -> None:
-        """Make room for one more adapter among those of samplers; RefusedError when trainings fill it all."""
+        """Drop samplers' adapters until one more fits; raise RefusedError if trainings use all of the memory."""
         while len(self.bases) + len(self.worn) >= self.bounds.adapters:
             if not self.worn:
                 words = f"{self.bounds.adapters} adapters are in memory: close a ServiceClient that is done"

@@ -1,4 +1,4 @@
-"""Tells when an answer is over: at a token, or at a text that spans tokens."""
+"""The ends of answers: a token, or a text that spans tokens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from tinker_local.api_types import Sampling
 
 MARGIN = 8  # tokens before the longest text, in case some are empty
-UNFINISHED = "\ufffd"  # what a decoder gives for bytes that are no whole character
+UNFINISHED = "\ufffd"  # a decoder's output for an incomplete character
 
 
 @dataclass
 class Stops:
-    """The ends of one request's answers."""
+    """The stop tokens and stop texts of one request."""
 
     tokenizer: Any
     ids: frozenset[int] = frozenset()
@@ -24,13 +24,13 @@ class Stops:
     endings: dict[int, bool] = field(default_factory=dict)
 
     def end(self, tokens: Sequence[int]) -> bool:
-        """Tell whether the newest token ends an answer."""
+        """Return True if the newest token ends an answer."""
         if tokens[-1] in self.ids:
             return True
         return bool(self.texts) and self.may_end(tokens[-1]) and self.spell_end(tokens)
 
     def may_end(self, token: int) -> bool:
-        """Tell, without looking back, whether a token can be the last of a stop text."""
+        """Return True if a token can be the last of a stop text, by this token alone."""
         if token not in self.endings:
             piece = self.decoded([token])
             odd = not piece.strip() or UNFINISHED in piece
@@ -38,19 +38,19 @@ class Stops:
         return self.endings[token]
 
     def spell_end(self, tokens: Sequence[int]) -> bool:
-        """Tell whether the last tokens spell a stop text; a token is at least one byte."""
+        """Return True if the last tokens contain a stop text; a token has at least one byte."""
         longest = max(len(text.encode()) for text in self.texts)
         tail = self.decoded(tokens[-longest - MARGIN :])
         return any(text in tail for text in self.texts)
 
     def decoded(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, marks such as the end of a turn with it."""
+        """Return the text of tokens, with special tokens."""
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
 
 def of(params: Sampling, tokenizer: Any, ends: frozenset[int]) -> Stops:
-    """Return the stops of a request: None is the model's end token, anything else replaces it."""
+    """Return the stops of a request; None stands for the model's end tokens."""
     if params.stop is None:
         return Stops(tokenizer, ends)
     texts = tuple(one for one in params.stop if isinstance(one, str))

@@ -1,4 +1,4 @@
-"""What outlives the service: sessions, runs, samplers, checkpoints, each in files of its own."""
+"""Files that outlive the service: sessions, runs, samplers, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
-LOADED = ("weights", "sampler_weights")  # the kinds that this service goes on from
+LOADED = ("weights", "sampler_weights")  # the kinds that this service loads
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,199}")
 ABOUT = "checkpoint.json"
@@ -31,7 +31,7 @@ PREFIX = "tinker://"
 
 @dataclass(frozen=True)
 class Place:
-    """A checkpoint's address: run, `weights`, `sampler_weights` or `external_weights`, name."""
+    """A checkpoint's address: run, kind (`weights`, `sampler_weights` or `external_weights`), name."""
 
     run: str
     kind: str
@@ -42,7 +42,7 @@ class Place:
 
 
 def place(path: str) -> Place:
-    """Read tinker://RUN/weights/NAME; RefusedError when it is none."""
+    """Parse tinker://RUN/weights/NAME; raise RefusedError for anything else."""
     parts = path.removeprefix(PREFIX).split("/")
     if not path.startswith(PREFIX) or len(parts) != 3 or parts[1] not in KINDS:
         raise RefusedError(f"{path!r} is no path of a checkpoint: write {PREFIX}RUN/weights/NAME")
@@ -52,19 +52,19 @@ def place(path: str) -> Place:
 
 
 def refuse_name(name: str) -> None:
-    """Refuse what cannot be a checkpoint's name."""
+    """Raise RefusedError for an invalid name of a checkpoint."""
     if not NAME.fullmatch(name):
         raise RefusedError(f"{name!r} cannot name a checkpoint: use up to 128 letters, digits, dots, dashes")
 
 
 def refuse_ttl(seconds: int | None) -> None:
-    """Refuse a life that is too short or too long."""
+    """Raise RefusedError for a time to live that is too short or too long."""
     if seconds is not None and not TTL_S[0] <= seconds <= TTL_S[1]:
         raise RefusedError(f"ttl_seconds is {seconds}: give {TTL_S[0]} (an hour) to {TTL_S[1]} (ten years)")
 
 
 class Store:
-    """A folder with all of it; `clock` gives seconds since 1970."""
+    """A folder with all files; `clock` returns seconds since 1970."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder, self.clock = folder, clock
@@ -74,11 +74,11 @@ class Store:
             mend(left)
 
     def write(self, part: str, name: str, about: Mapping[str, Any]) -> None:
-        """Keep what is known of a session or a sampler."""
+        """Write the description of a session or a sampler."""
         files.write_json(self.folder / part / f"{name}.json", dict(about))
 
     def read(self, part: str, name: str) -> dict[str, Any] | None:
-        """Return what is known of one, None when there is none."""
+        """Return a description, None if there is none."""
         return read(self.folder / part / f"{name}.json") if ID.fullmatch(name) else None
 
     def names(self, part: str) -> list[str]:
@@ -87,15 +87,15 @@ class Store:
         return [path.stem for path in found]
 
     def remove(self, part: str, name: str) -> None:
-        """Forget a session or a sampler."""
+        """Delete a session or a sampler."""
         (self.folder / part / f"{name}.json").unlink(missing_ok=True)
 
     def run(self, run: str) -> dict[str, Any] | None:
-        """Return what is known of a training run."""
+        """Return the description of a training run, None if there is none."""
         return read(self.folder / "runs" / run / "run.json") if ID.fullmatch(run) else None
 
     def write_run(self, run: str, about: Mapping[str, Any]) -> None:
-        """Keep what is known of a training run."""
+        """Write the description of a training run."""
         files.write_json(self.folder / "runs" / run / "run.json", dict(about))
 
     def runs(self) -> list[str]:
@@ -104,11 +104,11 @@ class Store:
         return [path.parent.name for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)]
 
     def at(self, where: Place) -> Path:
-        """Return the folder of a checkpoint, there or not."""
+        """Return the folder of a checkpoint, which need not exist."""
         return self.folder / "runs" / where.run / where.kind / where.name
 
     def checkpoint(self, where: Place) -> dict[str, Any] | None:
-        """Return what is known of a checkpoint; one whose life is over is removed."""
+        """Return the description of a checkpoint, None if there is none; remove an expired one."""
         about = read(self.at(where) / ABOUT)
         if about and about["expires"] is not None and about["expires"] <= self.clock():
             self.delete(where)
@@ -116,7 +116,7 @@ class Store:
         return about
 
     def found(self, path: str, kinds: tuple[str, ...] = LOADED) -> tuple[Place, dict[str, Any]]:
-        """Return a checkpoint by its path; RefusedError when it is not there."""
+        """Return a checkpoint by its path; raise an error if it does not exist."""
         where = place(path)
         about = self.checkpoint(where)
         if about is None:
@@ -141,7 +141,7 @@ class Store:
         return str(where)
 
     def settle(self, beside: Path, target: Path) -> None:
-        """Put a checkpoint in its place; the one before is gone only then."""
+        """Rename a checkpoint into its place; then remove the previous one."""
         old = target.parent / f".{target.name}{OLD}"
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -151,13 +151,13 @@ class Store:
         shutil.rmtree(old, ignore_errors=True)
 
     def change(self, where: Place, **changes: Any) -> None:
-        """Change what is known of a checkpoint."""
+        """Return the description of a checkpoint for changes, and write it afterwards."""
         about = self.checkpoint(where)
         if about is not None:
             files.write_json(self.at(where) / ABOUT, {**about, **changes})
 
     def delete(self, where: Place) -> bool:
-        """Remove a checkpoint; tell whether it was there."""
+        """Remove a checkpoint; return False if there was none."""
         if not (self.at(where) / ABOUT).exists():
             return False
         gone = self.at(where).parent / f".{where.name}.{uuid.uuid4().hex[:8]}"
@@ -174,14 +174,14 @@ class Store:
         yield from sorted(living, key=lambda one: -float(one[1]["time"]))
 
     def sweep(self) -> None:
-        """Remove all checkpoints whose life is over."""
+        """Remove all expired checkpoints."""
         for run in self.runs():
             for _ in self.checkpoints(run):
                 continue
 
 
 def mend(left: Path) -> None:
-    """Finish what a killed service had begun: one that was about to be replaced comes back, all else goes."""
+    """Clean up after a killed service: restore a checkpoint that was being replaced, remove other leftovers."""
     whole = left.with_name(left.name.removeprefix(".").removesuffix(OLD))
     if left.name.endswith(OLD) and not whole.exists() and (left / ABOUT).exists():
         os.rename(left, whole)
@@ -190,7 +190,7 @@ def mend(left: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, None when there is none."""
+    """Return a JSON object, None if the file is missing."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -199,17 +199,17 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of a folder's files."""
+    """Return the size of a folder's files in bytes."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def moment(seconds: float) -> str:
-    """Return a time as the SDK reads it."""
+    """Return a time in the SDK's format."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
 
 
 def listed(where: Place, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint as listings show it."""
+    """Return a checkpoint as a listing shows it."""
     return {
         "checkpoint_id": f"{where.kind}/{where.name}",
         "checkpoint_type": KINDS[where.kind],

@@ -1,4 +1,4 @@
-"""Tokenizers where the SDK looks for them: by a folder's whole path, and by a model's name in the hub's cache."""
+"""Put tokenizers where the SDK looks for them: a folder's absolute path, or the model's name in the hub's cache."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 LOCAL = "local/"
 SENT = ("*.json", "*.txt", "*.model", "*.jinja")
-READ = ("tokenizer.json", "tokenizer.model")  # one of ours is read by transformers from these
+READ = ("tokenizer.json", "tokenizer.model")  # transformers reads a tokenizer of small_lm from these
 OURS = "tokenizer_kind.json"
 MOST_BYTES = 64_000_000  # a tokenizer's file that is larger is none
 COMMIT = 40  # letters of a name in the cache
 VOCABULARY = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
-OFTEN_ABSENT = (  # what transformers asks the hub for, again and again, unless the cache says that there is none
+OFTEN_ABSENT = (  # transformers requests them from the hub each time, unless the cache marks them as missing
     *("added_tokens.json", "chat_template.jinja", "chat_template.json", "processor_config.json"),
     *("special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"),
 )
 
 
 def refuse_unreadable(name: str, folder: Path) -> None:
-    """Refuse a model of ours whose tokenizer transformers cannot read: no client could write to it."""
+    """Raise RefusedError for a model of small_lm whose tokenizer transformers cannot read, which no client can use."""
     if (folder / OURS).is_file() and not any((folder / one).is_file() for one in READ):
         kind = kind_of(files.read_json(folder / OURS))
         raise RefusedError(
@@ -42,21 +42,21 @@ def refuse_unreadable(name: str, folder: Path) -> None:
 
 
 def kind_of(about: Any) -> str:
-    """Return the kind that a tokenizer's description names."""
+    """Return the kind of a tokenizer by its description."""
     return str(about.get("kind")) if isinstance(about, dict) else "unknown"
 
 
 def place_of(name: str, folder: Path) -> str:
-    """Return what a client loads the tokenizer by, whatever folder it works in.
+    """Return the name by which a client loads the tokenizer from any working directory.
 
-    The SDK cuts at a colon; a folder with one in its path is asked for by the model's name.
+    The SDK splits at a colon; a folder with one in its path gets the model's name.
     """
     whole = str(folder.resolve())
     return name if ":" in whole and name.startswith(LOCAL) else whole
 
 
 def offer(about: About) -> None:
-    """Put the tokenizer of local/NAME into the hub's cache of this user: SamplingClient asks there, by name alone."""
+    """Copy the tokenizer of local/NAME into this user's cache of the hub, where SamplingClient looks for it by name."""
     if not about.name.startswith(LOCAL) or not about.folder:
         return
     try:
@@ -66,7 +66,7 @@ def offer(about: About) -> None:
 
 
 def cache_of(name: str) -> Path:
-    """Return the folder that the hub's cache has for a name."""
+    """Return the folder of a name in the hub's cache."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE, "models--" + name.replace("/", "--"))
@@ -79,7 +79,7 @@ def contents(folder: Path) -> dict[str, Path]:
 
 
 def keep(cache: Path, found: Mapping[str, Path]) -> None:
-    """Write one version and name it the newest; each is whole or absent, and one that is there stays."""
+    """Write one version, whole or not at all, and make it the newest; an existing one stays."""
     commit = digest(found)
     target = cache / "snapshots" / commit
     if not target.is_dir():
@@ -102,7 +102,7 @@ def keep(cache: Path, found: Mapping[str, Path]) -> None:
 
 
 def settle(beside: Path, target: Path) -> None:
-    """Put a version in its place; another thread or service may have done so a moment ago."""
+    """Rename a version into its place, unless another thread or service was faster."""
     try:
         os.replace(beside, target)
     except OSError:
@@ -111,37 +111,37 @@ def settle(beside: Path, target: Path) -> None:
 
 
 def digest(found: Mapping[str, Path]) -> str:
-    """Return the name of a version, as long as a commit's."""
+    """Return the id of a version, as long as a commit's."""
     told = [f"{name} {sum_of(path, *stamp(path))}" for name, path in sorted(found.items())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:COMMIT]
 
 
 def vocabulary(about: About) -> str:
-    """Return what tells a base model's tokenizer from another's; nothing where no file is to be read."""
+    """Return the digest of a base model's tokenizer; empty if it has no file."""
     paths = {name: Path(about.folder, name) for name in VOCABULARY} if about.folder else {}
     there = {name: path for name, path in paths.items() if path.is_file()}
     return digest(there) if there else ""
 
 
 def refuse_other(path: str, was: str | None, about: About) -> None:
-    """Refuse a checkpoint whose base model has another tokenizer by now: its adapter knows other tokens."""
+    """Raise RefusedError for a checkpoint whose base model has another tokenizer now."""
     if was and was != vocabulary(about):
         raise RefusedError(f"{path} was trained on {about.name} with another tokenizer: train it again on this one")
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written anew."""
+    """Return modification time and size of a file."""
     state = path.stat()
     return state.st_mtime_ns, state.st_size
 
 
 @functools.lru_cache(maxsize=1000)
 def sum_of(path: Path, _written_ns: int, _size: int) -> str:
-    """Return the SHA-256 of a file, read once for each time that it was written."""
+    """Return the SHA-256 of a file, cached by its modification time and size."""
     return files.sha256(path)
 
 
 @functools.cache
 def warn(line: str) -> None:
-    """Say something once."""
+    """Print a warning once."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Gradients of an adapter, summed up until a step applies them."""
+"""Gradients of an adapter, accumulated until an optimizer step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinker_local.losses import Config, Loss
 
 MOST_TOKENS = {"cpu": 4096, "cuda": 32768}  # in one forward
-MOST_LOGITS = {"cpu": 2**26, "cuda": 2**30}  # numbers; bounds the tokens of one forward where the vocabulary is large
+MOST_LOGITS = {"cpu": 2**26, "cuda": 2**30}  # logits; limits the tokens of one forward for a large vocabulary
 LEAST_TOKENS = 256
 
 
@@ -36,7 +36,7 @@ def forward_backward(
     *,
     forward_only: bool,
 ) -> LossOutput:
-    """Compute a summed loss, and add its gradient to those that wait; an error on the way leaves them as they were."""
+    """Compute a summed loss and add its gradient to the pending ones; after an error they are unchanged."""
     chosen = losses.named(loss)
     settings = losses.configured(chosen, config)
     examples = examples_.checked(data, chosen, base)
@@ -56,13 +56,13 @@ def forward_backward(
 
 
 def most_tokens(base: Base) -> int:
-    """Return how many tokens go through the model at once."""
+    """Return the largest number of tokens in one forward."""
     kind = base.device.type
     return max(LEAST_TOKENS, min(MOST_TOKENS[kind], MOST_LOGITS[kind] // base.vocabulary))
 
 
 def step_through(base: Base, adapter: Adapter, batch: Batch, loss: Loss, config: Config) -> tuple[float, Tensor]:
-    """Return the loss of one batch and its logprobs (N,) or (N, K); backward has run where gradients are on."""
+    """Return the loss of one batch and its logprobs (N,) or (N, K); run backward if gradients are enabled."""
     lora.wear(base.parts, adapter)
     hidden = batch.flat(base.hidden(batch.ids, use_cache=False))
     heard = batch.inputs[loss.silent] != 0
@@ -82,7 +82,7 @@ def step_through(base: Base, adapter: Adapter, batch: Batch, loss: Loss, config:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def quietly(base: Base, hidden: Tensor, targets: Tensor, rows: Tensor, logprobs: Tensor) -> None:
-    """Fill in the logprobs of tokens that nothing is learned from, a few at a time."""
+    """Fill in the logprobs of tokens without gradient, a few at a time."""
     for some in rows.split(most_tokens(base)) if len(rows) else ():
         logprobs[some] = score(base.logits(hidden[some]), targets[some])
 
@@ -95,9 +95,9 @@ def score(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def optim_step(adapter: Adapter, adam: Adam) -> dict[str, float]:
-    """Apply the gradients that wait by AdamW, and return their norm before clipping.
+    """Apply the pending gradients by AdamW; return their norm before clipping.
 
-    A gradient that is not finite is dropped, and the step refused: it would spoil weights and moments for good.
+    A gradient that is not finite is dropped and the step refused, since it would destroy weights and moments.
     """
     check_adam(adam)
     gradient = adapter.pending if adapter.pending is not None else torch.zeros_like(adapter.flat)
@@ -116,7 +116,7 @@ def optim_step(adapter: Adapter, adam: Adam) -> dict[str, float]:
 
 
 def check_adam(adam: Adam) -> None:
-    """Refuse what AdamW cannot compute with."""
+    """Raise RefusedError for invalid parameters of AdamW."""
     values = vars(adam)
     for name, value in values.items():
         below = 1.0 if name.startswith("beta") else math.inf
@@ -125,7 +125,7 @@ def check_adam(adam: Adam) -> None:
 
 
 def optimizer(adapter: Adapter, adam: Adam) -> Any:
-    """Return the adapter's optimizer, set to this step's values."""
+    """Return the adapter's optimizer with this step's parameters."""
     if adapter.optimizer is None:
         adapter.optimizer = torch.optim.AdamW([adapter.flat])
     adapter.optimizer.param_groups[0].update(

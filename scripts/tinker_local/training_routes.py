@@ -1,4 +1,4 @@
-"""What a client asks of a model that it trains: make, load, compute, step, save."""
+"""Routes of trained models: create, load, compute, step, save."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAVED = {
 
 
 def create_model(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise a fresh adapter."""
+    """Start to create an adapter; return its future."""
     lora = Lora(**request.lora_config.model_dump()) if request.lora_config else Lora()
 
     def make(model: str) -> Reply:
@@ -38,7 +38,7 @@ def create_model(desk: Desk, request: Any) -> dict[str, Any]:
 
 
 def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[str, Any]:
-    """Promise a model by its number in the session."""
+    """Start to create a model with its number in the session; return its future."""
     model = f"{request.session_id}:train:{request.model_seq_id}"
     session = desk.session(request.session_id)
     name = f"{model}/create"
@@ -61,14 +61,14 @@ def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[st
 
 
 def began(desk: Desk, model: str, base: str, lora: Lora, metadata: Any) -> None:
-    """Note a training run; in the worker's thread."""
+    """Record a training run, in the worker's thread."""
     desk.bases[model] = base
     known = {"vocabulary": tokenizer_files.vocabulary(desk.engine.about(base)), "begun": desk.store.clock()}
     desk.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
 
 
 def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise a model as a checkpoint has it: a new one, or one that has done nothing yet."""
+    """Start to load a checkpoint into a new model, or one without earlier requests; return its future."""
     if request.model_id is not None:
         return load_first(desk, request)
     if request.session_id is None or request.model_seq_id is None:
@@ -87,7 +87,7 @@ def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
 
 
 def load_first(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise to load into a model whose first request this is."""
+    """Start to load into a model whose first request this is; return its future."""
 
     def act() -> Reply:
         if request.seq_id != 1:
@@ -106,7 +106,7 @@ def load_first(desk: Desk, request: Any) -> dict[str, Any]:
 
 
 def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise a loss, with its gradient unless only the forward is asked for."""
+    """Start a loss, with its gradient unless `forward_only`; return its future."""
 
     def act() -> Reply:
         found = desk.engine.forward_backward(
@@ -122,7 +122,7 @@ def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
 
 
 def optim_step(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise a step of the optimizer."""
+    """Start an optimizer step; return its future."""
 
     def act() -> Reply:
         given = request.optim_params.model_dump()
@@ -145,13 +145,13 @@ def info(desk: Desk, model: str) -> dict[str, Any]:
 
 
 def save_weights(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise a checkpoint that a training goes on from."""
+    """Start to save a checkpoint to resume from; return its future."""
     name = request.path if request.path is not None else f"{request.seq_id or 0:06d}"
     return save(desk, request, "weights", name, overwrite=request.overwrite)
 
 
 def save_for_sampler(desk: Desk, request: Any) -> dict[str, Any]:
-    """Promise weights to sample from, by a name or for this session alone."""
+    """Start to save weights to sample from, named or for this session alone; return its future."""
     if request.path is not None:
         return save(desk, request, "sampler_weights", request.path)
     if request.sampling_session_seq_id is None:
@@ -164,7 +164,7 @@ def save_for_sampler(desk: Desk, request: Any) -> dict[str, Any]:
 def save(
     desk: Desk, request: Any, kind: str, name: str, *, overwrite: bool = False, sampler: str = ""
 ) -> dict[str, Any]:
-    """Promise a checkpoint; `sampler` is one that is to have it, and nobody else."""
+    """Start to save a checkpoint; return its future. Without a name only `sampler` uses it."""
     model = request.model_id
 
     def act() -> Reply:
@@ -186,7 +186,7 @@ def save(
 
 
 def about_checkpoint(desk: Desk, request: Any, *, ephemeral: bool) -> dict[str, Any]:
-    """Return what is kept beside a checkpoint's weights."""
+    """Return the description of a checkpoint."""
     run, life = desk.store.run(request.model_id) or {}, request.ttl_seconds
     return {
         "base_model": run["base_model"],

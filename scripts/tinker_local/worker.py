@@ -1,4 +1,4 @@
-"""One thread that does what is asked for: each model's requests in their order, samples together."""
+"""The thread that does all work: each model's requests in order, requests for samples in batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Job:
-    """Something to do that ends with a reply."""
+    """A task whose result is a reply."""
 
     promise: Promise
     act: Callable[[], Reply]
@@ -42,21 +42,21 @@ class Draw:
 
 @dataclass(eq=False)
 class Call:
-    """Something to do without a reply."""
+    """A task without a reply."""
 
     act: Callable[[], object]
 
 
 @dataclass
 class Lane:
-    """A model's requests: `next` is the number that is due, `waiting` those that came."""
+    """The queue of a model: `next` is the number of the next request, `waiting` the received ones."""
 
     next: int = 1
     waiting: dict[int, Job] = field(default_factory=dict)
 
 
 class Worker:
-    """The thread; `draw` answers requests of one sampler together."""
+    """The thread; `draw` answers requests of one sampler in a batch."""
 
     def __init__(self, promises: Promises, bounds: Bounds, draw: Callable[[str, list[Asked]], list[Answered]]) -> None:
         self.promises, self.bounds, self.draw = promises, bounds, draw
@@ -66,21 +66,21 @@ class Worker:
         self.thread = threading.Thread(target=self.run, name="tinker-engine", daemon=True)
 
     def do(self, promise: Promise, act: Callable[[], Reply]) -> None:
-        """Do something when its turn comes."""
+        """Queue a task with a reply."""
         self.put(Job(promise, act))
 
     def call(self, act: Callable[[], object]) -> None:
-        """Do something that nobody waits for."""
+        """Queue a task without a reply."""
         self.put(Call(act))
 
     def put(self, one: Job | Draw | Call) -> None:
-        """Queue something that is ready."""
+        """Add a task to the queue."""
         with self.bell:
             self.ready.append(one)
             self.bell.notify()
 
     def in_order(self, model: str, number: int, promise: Promise, act: Callable[[], Reply]) -> None:
-        """Do something of a model after all with a lower number."""
+        """Queue a model's task after those with lower numbers."""
         with self.bell:
             lane = self.lanes.setdefault(model, Lane())
             if number < lane.next:
@@ -92,20 +92,20 @@ class Worker:
             self.bell.notify()
 
     def release(self, lane: Lane) -> None:
-        """Make ready what is due."""
+        """Move the tasks whose turn it is to the common queue."""
         while lane.next in lane.waiting:
             self.ready.append(lane.waiting.pop(lane.next))
             lane.next += 1
 
     def forget(self, model: str) -> None:
-        """End a model's lane; what waits in it is answered."""
+        """Remove a model's queue; its waiting tasks get an error."""
         with self.bell:
             lane = self.lanes.pop(model, Lane())
         for job in lane.waiting.values():
             self.promises.keep(job.promise, failed(f"{model} has ended"))
 
     def pass_over(self) -> None:
-        """Go on without a request that was waited for too long."""
+        """Skip missing requests after too long a wait."""
         until = time.monotonic() - self.bounds.order_s
         with self.bell:
             for lane in self.lanes.values():
@@ -115,7 +115,7 @@ class Worker:
             self.bell.notify()
 
     def run(self) -> None:
-        """Work until told to end."""
+        """Work until `close`."""
         while True:
             with self.bell:
                 while not (self.ready or self.is_over):
@@ -133,7 +133,7 @@ class Worker:
                 self.promises.keep(first.promise, attempted(first.act))
 
     def like(self, first: Draw) -> list[Draw]:
-        """Take what can be drawn together with a request: those of the same sampler, up to a bound."""
+        """Take the requests of the same sampler from the queue, up to a limit."""
         taken, count = [first], first.asked.num_samples
         for one in [one for one in self.ready if isinstance(one, Draw) and one.sampler == first.sampler]:
             if count + one.asked.num_samples > self.bounds.batch:
@@ -144,7 +144,7 @@ class Worker:
         return taken
 
     def answer(self, sampler: str, draws: list[Draw]) -> None:
-        """Draw for all; when they cannot be done together, each by itself, so that one bad request harms no other."""
+        """Answer all requests in a batch; after an error each alone, so that one bad request harms no other."""
         try:
             found = self.draw(sampler, [one.asked for one in draws])
         except Exception:  # noqa: BLE001 - each gets its own words below
@@ -159,7 +159,7 @@ class Worker:
         return drawn(self.draw(one.sampler, [one.asked])[0], one.asked)
 
     def close(self) -> None:
-        """End after what is being done; what waits is answered."""
+        """Stop after the running task; waiting tasks get an error."""
         with self.bell:
             self.is_over = True
             self.bell.notify()
@@ -172,12 +172,12 @@ class Worker:
 
 
 def drawn(found: Answered, asked: Asked) -> Reply:
-    """Return samples as they are sent."""
+    """Return samples as a reply."""
     return Reply(codec.answered(found, len(asked.prompt)), PROTOBUF)
 
 
 def attempted(act: Callable[[], Reply]) -> Reply:
-    """Return a reply, whatever happens."""
+    """Return the reply of a task, or one with its error."""
     try:
         return act()
     except RefusedError as error:
