@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from executor.cli.step_arguments import asked, noted, will_outrun
+from executor.cli.requested_steps import requested, will_outrun
 from executor.engine.order import Survey, written
 from executor.engine.step_view import awaited, blocking, decide_or_refuse
 from executor.store import log_reader, project
+from executor.store.changes import in_words
 from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -14,6 +15,7 @@ from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
@@ -24,17 +26,17 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     """Print a line a step that the same words without --dry-run would take."""
     plan, _ = project.load(here)
     recalled = log_reader.recall(here.root)
-    desk = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner).for_reading()
-    boxes = desk.boxes()
-    numbers, notes = asked(desk, boxes, args)
-    forecast = Forecast(desk, boxes, numbers)
+    view = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner).for_reading()
+    boxes = view.boxes()
+    numbers, notes = requested(view, boxes, args)
+    forecast = Forecast(view, boxes, numbers)
     rows = []
     for number in numbers:
-        decision = _decided(desk, number, args, numbers)
+        decision = _decided(view, number, args, numbers)
         gate = "" if args.force else forecast.gate(number, decision)
         title = boxes[number].title if number in boxes else plan.title(number)
         row = {"step": number, "title": title, "action": decision.action, "main": decision.main}
-        rows.append(row | noted(desk, decision, boxes.get(number), gate))
+        rows.append(row | _noted(view, decision, boxes.get(number), gate))
     verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
     if args.json:
         import json
@@ -48,21 +50,28 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     return verdict
 
 
-def _decided(desk: ProjectView, number: int, args: Namespace, before: list[int]) -> Decision:
+def _decided(view: ProjectView, number: int, args: Namespace, before: list[int]) -> Decision:
     """Decide for one step as it will stand when those before it have run."""
-    decision = decide_or_refuse(desk, number, rerun=args.rerun, heed_stale=not args.step)
-    first = 0 if args.step or decision.action != "done" else will_outrun(desk, number, before)
+    decision = decide_or_refuse(view, number, rerun=args.rerun, heed_stale=not args.step)
+    first = 0 if args.step or decision.action != "done" else will_outrun(view, number, before)
     why = f"step {first}, which it depends on, runs before it"
     return decision.replace(action="run", why=why) if first else decision
+
+
+def _noted(view: ProjectView, decision: Decision, box: Box | None, gate: str) -> dict[str, Any]:
+    """Return the reason of a decision, and the parts of a step that changed since it passed."""
+    changed = view.changed(box.number, box) if box else ()
+    since = in_words(changed) if decision.action == "done" else ""
+    return {"why": "; ".join(filter(None, (decision.why, since))) + gate, "changed": [*changed]}
 
 
 class Forecast:
     """What each step of a run will wait for; `gate` is asked in the order of the run."""
 
-    def __init__(self, desk: ProjectView, boxes: dict[int, Box], numbers: list[int]) -> None:
-        self._desk = desk
+    def __init__(self, view: ProjectView, boxes: dict[int, Box], numbers: list[int]) -> None:
+        self._view = view
         self._numbers = numbers
-        self._survey = Survey(desk, boxes, order=())
+        self._survey = Survey(view, boxes, order=())
         self._late: list[int] = []
 
     def gate(self, number: int, decision: Decision) -> str:
@@ -80,17 +89,17 @@ class Forecast:
         return f"; it runs while step {self._late[0]} waits" if self._late else ""
 
     def _waits(self, number: int, edges: tuple[Edge, ...]) -> str:
-        blocker = blocking(self._desk, number)
+        blocker = blocking(self._view, number)
         if blocker:
             return f"; it waits for an alert of step {blocker} to clear"
-        if written(self._desk, number) is None:
+        if written(self._view, number) is None:
             return f"; it comes after step {self._late[0]}" if self._late else ""
         slow = [edge for edge in edges if edge.step in self._late or self._is_slow(edge)]
         return "".join(f"; it waits for {awaited(edge)} of step {edge.step}" for edge in slow)
 
     def _comes(self, edge: Edge) -> bool:
-        return edge.step in self._numbers or self._desk.state(edge.step).verdict == "started"
+        return edge.step in self._numbers or self._view.state(edge.step).verdict == "started"
 
     def _is_slow(self, edge: Edge) -> bool:
         """Return True for more than the start of a job: the run itself sees to the start."""
-        return edge.until != "started" and self._desk.plan.step(edge.step).is_job
+        return edge.until != "started" and self._view.plan.step(edge.step).is_job

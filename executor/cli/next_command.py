@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from argparse import ArgumentError, ArgumentParser, Namespace
 
-from executor.cli.step_arguments import asked, ranges
+from executor.cli import options
+from executor.cli.requested_steps import requested
 from executor.engine.step_view import decide
 from executor.errors import DefinitionError, DoTasksError, SpecError
+from executor.plan.selection import ranges
 from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
 from executor.system.outcome import Verdict
@@ -50,10 +52,10 @@ def _waiting_words(args: Namespace) -> tuple[str, ...]:
 
 def read_words(words: str) -> Namespace | None:
     """Return the options of a remembered selection, None when it is none that this version knows."""
-    from executor.cli.commands import run
+    from executor.cli.commands.run import OPTIONS
 
     parser = ArgumentParser(exit_on_error=False, add_help=False)
-    run.options(parser, "run")
+    options.add(parser, OPTIONS)
     try:
         args, unknown = parser.parse_known_args(shlex.split(words))
     except (ArgumentError, ValueError):
@@ -91,20 +93,20 @@ def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
     return new
 
 
-def remaining(desk: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
+def remaining(view: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
     """Return the selection to ask for next, None when nothing is left, with what to say of steps that cannot be taken.
 
     `behind` is the step that a --rerun has reached: nothing else shows what of it is done.
     """
     try:
-        boxes = desk.boxes()
-        desk.follow_numbers(boxes)
-        numbers, notes = asked(desk, boxes, args)
+        boxes = view.boxes()
+        view.follow_numbers(boxes)
+        numbers, notes = requested(view, boxes, args)
     except DoTasksError:  # the command itself says what is wrong with it
         return args, []
     if args.rerun:
         return _after(args, [number for number in numbers if number > behind]), notes
-    settled = all(_is_settled(desk, number, boxes.get(number), args) for number in numbers)
+    settled = all(_is_settled(view, number, boxes.get(number), args) for number in numbers)
     return None if settled else args, notes
 
 
@@ -114,14 +116,14 @@ def _after(args: Namespace, numbers: list[int]) -> Namespace | None:
     return Namespace(**{**vars(args), **which}) if numbers else None
 
 
-def _is_settled(desk: ProjectView, number: int, box: Box | None, args: Namespace) -> bool:
+def _is_settled(view: ProjectView, number: int, box: Box | None, args: Namespace) -> bool:
     """Return True for a step that would not run: it is done, or its job is running."""
     try:
-        decision = decide(desk, number, heed_stale=not args.step, box=box)
+        decision = decide(view, number, heed_stale=not args.step, box=box)
     except (DefinitionError, SpecError):
         return False
     if decision.action == "attend":
-        return runs.look(desk.root, decision.task_id).status == "alive"
+        return runs.look(view.root, decision.task_id).status == "alive"
     return decision.action == "done"
 
 
@@ -136,9 +138,9 @@ def resume_command(task_id: str, folder: str = HERE) -> str:
     return command(("resume", task_id), folder)
 
 
-def of_selection(desk: ProjectView, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
+def of_selection(view: ProjectView, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
     """Return the command that goes on with a selection; when nothing is left of it, the words for that."""
-    more, notes = remaining(desk, args, behind=behind)
+    more, notes = remaining(view, args, behind=behind)
     if more:
         return Move(command(words_of(more), folder))
     gaps = [note for note in notes if not note.startswith("Nothing is open")]
@@ -156,18 +158,18 @@ def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiti
 
 
 def of_resume(
-    desk: ProjectView, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
+    view: ProjectView, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
 ) -> Move:
     """Return what follows when a task was resumed; `args` is the selection that its brief remembers."""
-    verdict = desk.state(number).verdict
+    verdict = view.state(number).verdict
     if verdict == "waiting":
         again = resume_command(task_id, folder)
         return Move(again, f"Its brief is still out; judge it with: {again}" if interrupted else "")
     if args is None:
         return Move()
     passed = verdict == "passed"
-    desk.asked_runner = args.runner
-    move = of_selection(desk, args, behind=number if passed else number - 1, folder=folder)
+    view.asked_runner = args.runner
+    move = of_selection(view, args, behind=number if passed else number - 1, folder=folder)
     if not move.command:
         return move
     return move.replace(told=f"Next: {move.command}" if passed else f"When it is mended: {move.command}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.cli.output.waiting_line import Waiting
+from executor.cli.output.screen import Waiting
 from tests.integration.projects import Project, until
 
 TRAIN = """\

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from argparse import SUPPRESS, ArgumentParser
-from importlib import import_module
+from argparse import SUPPRESS
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from executor.cli import help as command_help
 from executor.cli.commands.schema import events_page, events_schema
-from executor.cli.main import VERBS
+from executor.cli.main import parser_of
 from executor.plan.plan import validate
 from executor.plan.schema import plan_schema
 from executor.store.events import EVENTS
@@ -40,13 +40,6 @@ def blocks(page, *languages):
     for found in re.finditer(r"^( *)```(\w*)\n(.*?)^ *```$", text_of(page), re.MULTILINE | re.DOTALL):
         if found[2] in languages:
             yield re.sub(rf"^{found[1]}", "", found[3], flags=re.MULTILINE)
-
-
-def parser_of(verb):
-    parser = ArgumentParser()
-    parser.add_argument("--project")
-    import_module(f"executor.cli.commands.{VERBS[verb][0]}").options(parser, verb)
-    return parser
 
 
 def options_of(verb):
@@ -78,7 +71,7 @@ def test_the_schema_of_events_refuses_what_is_none(tmp_path, change):
     assert not Draft202012Validator(events_schema()).is_valid(line | change)
 
 
-@pytest.mark.parametrize("verb", [*VERBS])
+@pytest.mark.parametrize("verb", [*command_help.COMMANDS])
 def test_the_page_of_the_command_line_has_every_verb_and_option(verb):
     page = text_of(CLI)
     assert verb == "run" or f"`{verb}" in page
@@ -86,7 +79,7 @@ def test_the_page_of_the_command_line_has_every_verb_and_option(verb):
 
 
 def test_the_page_of_the_command_line_has_no_option_that_is_not_there():
-    known = {"--version"}.union(*(options_of(verb) for verb in VERBS))
+    known = {"--version"}.union(*(options_of(verb) for verb in command_help.COMMANDS))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text_of(CLI))) <= known
 
 
@@ -163,7 +156,7 @@ def test_a_command_in_the_pages_is_one_that_there_is(page, line):
     if words[0] in ("VERB", "[VERB]", "--version", "--help"):
         return
     verb = "monitor" if "--monitor" in words else "run" if words[0].startswith("-") else words[0].rstrip(",")
-    assert verb in VERBS
+    assert verb in command_help.COMMANDS
     given = {word.strip("[],") for word in words if word.strip("[").startswith("--")} - {"--monitor"}
     assert given <= options_of(verb)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from executor.cli import agent_at_work, open_briefs
-from executor.cli.commands.run import open_run, under_lock
+from executor.cli import preconditions, session
+from executor.cli.options import option
 from executor.errors import UsageError
 from executor.guard import brief_changes, brief_snapshot, person, protect, snapshot
 from executor.guard.file_state import state_of
 from executor.plan.selection import ranges
 from executor.plan.spec.spec_md import clean
-from executor.store import log_reader, project
+from executor.store import project
 from executor.store.events import JudgesAccepted
-from executor.store.project_view import ProjectView
 from executor.store.task import Decision, Task
 from executor.system import files
 from executor.system.outcome import Verdict
@@ -23,50 +22,43 @@ from executor.system.text import clean_control as safe
 from executor.system.text import spelled
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterator
 
-    from executor.cli.output.transcript import Screen
+    from executor.cli.output.screen import Screen
     from executor.guard.brief_changes import BriefChanges
     from executor.store.context import RunContext
+    from executor.store.project_view import ProjectView
 
 MOST_LINES = 60  # of a changed file that are shown
 MOST_BYTES = 1 << 18
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of accept."""
-    parser.add_argument("step", help="the number of a step whose brief is out, or was")
-    parser.add_argument("--by", default="", metavar="NAME", help="who accepts, for SPEC.md and the log")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the log")
+OPTIONS = (
+    option("step", help="number of a step that has, or had, a brief"),
+    option("--by", default="", metavar="NAME", help="your name, for SPEC.md and the log"),
+    option("--reason", default="", metavar="TEXT", help="the reason, for the log"),
+)
 
 
 def run(args: Namespace) -> Verdict:
-    """Show what changed, have the number of the step typed back, and remember the judges as they are now."""
+    """Show what changed, ask for the number of the step, and remember the judges as they are now."""
     here = project.find(args.project)
-    return under_lock(here, lambda screen: _locked(here, args, screen))
+    with session.locked(here) as screen:
+        preconditions.refuse_while_agent_works(here.root, "accept")
+        view = session.view(here)
+        view.follow_numbers(view.boxes())
+        number = _number(view, args.step)
+        preconditions.refuse_briefed_process(here.root, view.states, f"accept {number}")
+        with session.opened(view, screen) as context:
+            return _asked(context, number, args, screen)
 
 
-def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    agent_at_work.refuse(here.root, "accept")
-    plan, _ = project.load(here, for_run=True)
-    desk = ProjectView(here, plan, log_reader.recall(here.root))
-    desk.follow_numbers(desk.boxes())
-    number = _number(desk, args.step)
-    open_briefs.refuse_other(here.root, desk.states, f"accept {number}")
-    context: RunContext = open_run(desk, screen)
-    try:
-        return _asked(context, number, args, screen)
-    finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
-        context.journal.close()
-
-
-def _number(desk: ProjectView, word: str) -> int:
+def _number(view: ProjectView, word: str) -> int:
     """Return the step that is meant; UsageError for one of which nothing was remembered."""
-    known = brief_changes.briefed(desk.states)
+    known = brief_changes.briefed(view.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
-    if number in known or (not known and desk.plan.defines(number) and brief_snapshot.is_kept(desk.root)):
+    if number in known or (not known and view.plan.defines(number) and brief_snapshot.is_kept(view.root)):
         return number
     there = f"step {ranges([*known])}" if known else "no step"
     raise UsageError(f"step {safe(word)} has no brief whose judges are remembered; {there} has; see: do-tasks list")
@@ -79,7 +71,7 @@ def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) ->
         return Verdict.PASSED
     screen.say(*_shown(context, found))
     screen.close()
-    if not open_briefs.typed(number, "Do you accept this, as what judges from now on?"):
+    if not preconditions.confirm(number, "Do you accept this, as what judges from now on?"):
         print("Nothing was accepted.", file=sys.stderr)
         return Verdict.WAITING
     if brief_changes.changed(context) != found:

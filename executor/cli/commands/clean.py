@@ -6,6 +6,7 @@ import os
 import re
 
 from executor.cli.job_reader import supervisor
+from executor.cli.options import flag, option
 from executor.cli.output.job_table import told_bytes
 from executor.errors import BusyError, MachineError
 from executor.store import log_reader, project, spec_file
@@ -16,7 +17,7 @@ from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 NAMED = re.compile(rb"task_\d+_[0-9a-f]{8}")
@@ -35,16 +36,16 @@ class Past(Record):
     verdict: str = ""
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of clean."""
-    parser.add_argument("--keep", type=_count, required=True, metavar="N", help="how many tasks of each step to keep")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
-
-
 def _count(text: str) -> int:
     if not text.isdigit():
         raise ValueError(text)
     return int(text)
+
+
+OPTIONS = (
+    option("--keep", type=_count, required=True, metavar="N", help="number of tasks to keep of each step"),
+    flag("--dry-run", "print what would be removed; remove nothing"),
+)
 
 
 def run(args: Namespace) -> Verdict:

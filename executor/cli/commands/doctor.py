@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 import sys
 
-from executor.cli.secret_access import who_gets_what
+from executor.cli.options import JSON
 from executor.errors import DoTasksError
 from executor.monitoring.notices import notify, notify_checks
+from executor.plan import env_files
 from executor.store import interpreter, log_reader, project, runs
+from executor.store.context import inherited
+from executor.store.known_secrets import notify_names
 from executor.system import locks, procfs
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.secret_values import NamedSecrets, secrets
 from executor.system.text import spelled
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
+    from argparse import Namespace
+    from collections.abc import Iterable, Iterator
 
     from executor.plan.limits import Sandbox
+    from executor.plan.model import Step
     from executor.plan.plan import Plan
 
 Row = tuple[str, bool | None, str]  # None: it is not there, and that is no fault
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of doctor."""
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+OPTIONS = (JSON,)
 
 
 def run(args: Namespace) -> Verdict:
@@ -75,7 +78,7 @@ def _project(start: str) -> list[Row]:
         ("lock", True, _lock(here)),
         ("log", True, _log(here.root)),
         ("running", True, ", ".join(runs.living_tasks(here.root)) or "no task"),
-        *who_gets_what(plan, here.root),
+        *_secrets(plan, here.root),
         *_notifiers(plan, here.root),
         *_agents(here, plan, python.path),
     ]
@@ -174,3 +177,42 @@ def _notifiers(plan: Plan, root: str) -> list[Row]:
     told = [(one, notify_checks.trouble(one, root=root, environ=os.environ)) for one in plan.settings.notify]
     ready = "ready, as far as is known without sending; try it: do-tasks notify --test"
     return [("notify", not why, f"{notify.label(one)}: {why or ready}") for one, why in told]
+
+
+def _secrets(plan: Plan, root: str) -> Iterator[Row]:
+    """Yield what commands are given, what env files add for a step, and what else is named by whom."""
+    named = NamedSecrets(urls=notify_names(plan.settings))
+    given = inherited(os.environ, plan.settings.env)
+    names = [name for name, value in given.items() if secrets({name: value}, named)]
+    commands = f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"
+    yield "secrets", True, commands
+    for number in plan.numbers:
+        try:
+            step = plan.step(number)
+        except DoTasksError:
+            continue
+        yield from _env_file_secrets(step, root)
+        yield from _named_secrets(step)
+    for one in plan.settings.notify:
+        if one.env:
+            yield "secrets", True, f"notifier {notify.label(one)} is given {', '.join(one.env)}"
+
+
+def _env_file_secrets(step: Step, root: str) -> Iterator[Row]:
+    paths = step.main.env_file if step.main else ()
+    if not paths:
+        return
+    found = env_files.load(root, paths, os.environ)
+    if found.trouble:
+        yield "secrets", False, f"step {step.number}: {'; '.join(found.trouble)}"
+        return
+    names = ", ".join(found.values) or "nothing"
+    yield "secrets", True, f"step {step.number}: {', '.join(paths)} sets {names}: for its checks, TEST and MAIN alone"
+
+
+def _named_secrets(step: Step) -> Iterator[Row]:
+    named = [("its agent's shell", step.main.env)] if step.main else []
+    named += [(f"monitor {one.name}", one.env) for one in step.background]
+    told = [f"{who} is given {', '.join(names)}" for who, names in named if names]
+    if told:
+        yield "secrets", True, f"step {step.number}: {'; '.join(told)}; others of its kind none"

@@ -6,6 +6,7 @@ import json
 import os
 from shlex import quote
 
+from executor.cli.options import flag, option
 from executor.errors import MachineError
 from executor.plan.plan import read_plan
 from executor.plan.schema import plan_schema
@@ -15,7 +16,7 @@ from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
 SPEC = """\
 # Plan
@@ -91,10 +92,10 @@ CLAUDE_FILES = (
 SOURCES = (own_program.path_of("claude"), os.path.join(own_program.FOLDER, CLAUDE))
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of init."""
-    parser.add_argument("folder", nargs="?", default="", help="default: this folder")
-    parser.add_argument("--no-claude", action="store_true", help="without the files for Claude Code")
+OPTIONS = (
+    option("folder", nargs="?", default="", help="default: this folder"),
+    flag("--no-claude", "leave out the files for Claude Code"),
+)
 
 
 def run(args: Namespace) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.cli.options import JSON, flag
 from executor.engine.decide import begun_again
 from executor.engine.step_view import outrun
 from executor.store import log_reader, project, runs
@@ -13,7 +14,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from typing import Any
 
     from executor.engine.order import Survey
@@ -25,10 +26,7 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
 }
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of list."""
-    parser.add_argument("--ready", action="store_true", help="only open steps that could start now")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+OPTIONS = (flag("--ready", "only open steps that can start now"), JSON)
 
 
 def run(args: Namespace) -> Verdict:

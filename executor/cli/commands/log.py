@@ -8,8 +8,10 @@ import stat
 import sys
 import time
 
-from executor.cli import agent_at_work
-from executor.cli.output.transcript import Screen, Transcript
+from executor.cli import preconditions
+from executor.cli.options import flag, option
+from executor.cli.output.screen import Screen
+from executor.cli.output.transcript import Transcript
 from executor.errors import BusyError, UsageError
 from executor.store import log_reader, project, runs
 from executor.store.events import LogRotated
@@ -25,7 +27,7 @@ from executor.system.text import joined_lines as one_line
 from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from typing import Any
 
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
@@ -37,14 +39,12 @@ BLOCK = 1 << 20
 LONGEST = 1 << 16
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of log."""
-    parser.add_argument("task_id", nargs="?", default="", help="default: the newest task")
-    parser.add_argument(
-        "--follow", action="store_true", help="wait for more until the task has its verdict; a job's output too"
-    )
-    parser.add_argument("--json", action="store_true", help="the lines as they are")
-    parser.add_argument("--rotate", action="store_true", help="move the log aside and begin a new one")
+OPTIONS = (
+    option("task_id", nargs="?", default="", help="default: the newest task"),
+    flag("--follow", "wait for more until the task has its verdict; shows a job's output too"),
+    flag("--json", "print the lines of the log as they are"),
+    flag("--rotate", "rename the log and start a new one"),
+)
 
 
 def run(args: Namespace) -> Verdict:
@@ -238,7 +238,7 @@ def _rotate(here: project.Project) -> Verdict:
         lock = locks.take(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; the log is not rotated under a run") from error
-    agent_at_work.refuse(here.root, "log --rotate")
+    preconditions.refuse_while_agent_works(here.root, "log --rotate")
     number = max((int(name.rsplit(".", 1)[1]) for name in log_reader.rotated(here.root)), default=0) + 1
     aside = f"{path}.{number}"
     os.rename(path, aside)

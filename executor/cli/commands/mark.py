@@ -7,7 +7,8 @@ import re
 import sys
 import time
 
-from executor.cli import agent_at_work, open_briefs
+from executor.cli import preconditions
+from executor.cli.options import option
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
@@ -22,18 +23,18 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from executor.plan.plan import Plan
 
 DOES = {"mark-done": "Tick", "reopen": "Open"}
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of mark-done and reopen."""
-    parser.add_argument("step", help="the number, or a name")
-    parser.add_argument("--by", default="", metavar="NAME", help="who says so, where no terminal vouches for a person")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for SPEC.md and the log")
+OPTIONS = (
+    option("step", help="number or name"),
+    option("--by", default="", metavar="NAME", help="your name; needed where no terminal proves a person"),
+    option("--reason", default="", metavar="TEXT", help="the reason, for SPEC.md and the log"),
+)
 
 
 def run(args: Namespace) -> Verdict:
@@ -44,12 +45,12 @@ def run(args: Namespace) -> Verdict:
     number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
     spec_md.find(spec_file.read(here.spec), number)
     at_terminal = _person_vouches(here.root, args, number)
-    agent_at_work.refuse(here.root, args.verb)
-    done = args.verb == "mark-done"
+    preconditions.refuse_while_agent_works(here.root, args.command)
+    done = args.command == "mark-done"
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")
         return Verdict.PASSED
-    _refuse_while_it_runs(here.root, number, args.verb)
+    _refuse_while_it_runs(here.root, number, args.command)
     return _mark(here, args, number, done=done, at_terminal=at_terminal)
 
 
@@ -57,13 +58,13 @@ def _person_vouches(root: str, args: Namespace, number: int) -> bool:
     """Refuse whoever is no person; return True when a step was given a brief and a person sits at a terminal."""
     brief_gate.distrust_caches(root)
     states = log_reader.recall(root).states
-    out = open_briefs.waiting(states)
+    out = preconditions.waiting(states)
     if not out:
         _refuse_without_person(args)
-        return any(state.judges for state in states.values()) and open_briefs.is_a_person(root, states)
-    open_briefs.refuse_other(root, states, f"{args.verb} {args.step}")
-    if not open_briefs.typed(
-        number, f"The brief of step {ranges(out)} is out. {DOES[args.verb]} step {number} by hand?"
+        return any(state.judges for state in states.values()) and preconditions.is_person(root, states)
+    preconditions.refuse_briefed_process(root, states, f"{args.command} {args.step}")
+    if not preconditions.confirm(
+        number, f"The brief of step {ranges(out)} is out. {DOES[args.command]} step {number} by hand?"
     ):
         raise UsageError(f"{number} was not typed back, so SPEC.md is as it was")
     return True
@@ -78,7 +79,7 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
     return chosen.numbers[0]
 
 
-def _refuse_while_it_runs(root: str, number: int, verb: str) -> None:
+def _refuse_while_it_runs(root: str, number: int, command: str) -> None:
     """Refuse to mark a step whose job lives.
 
     An opened box would make the next run end the training to begin anew; a tick by hand would be replaced at its end.
@@ -87,7 +88,7 @@ def _refuse_while_it_runs(root: str, number: int, verb: str) -> None:
     if runs.is_job(root, task_id) and runs.look(root, task_id).status == "alive":
         raise UsageError(
             f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
-            f" then: do-tasks {verb} {number}"
+            f" then: do-tasks {command} {number}"
         )
 
 
@@ -96,11 +97,11 @@ def _refuse_without_person(args: Namespace) -> None:
     inside = [name for name in ("DO_TASKS_TASK_ID", "CLAUDECODE") if os.environ.get(name)]
     vouched = bool(args.by and args.reason)
     if os.environ.get("DO_TASKS_TASK_ID"):
-        raise UsageError(f"{args.verb} is refused inside a task: a box is ticked for evidence, or by a person outside")
+        raise UsageError(f"{args.command} is refused inside a task; evidence ticks, or a person outside")
     if (inside or not sys.stdin.isatty()) and not vouched:
         where = f"with {inside[0]} set" if inside else "without a terminal"
         raise UsageError(
-            f"{args.verb} is refused {where}; a person may say: {args.verb} {args.step} --by NAME --reason TEXT"
+            f"{args.command} is refused {where}; a person may say: {args.command} {args.step} --by NAME --reason TEXT"
         )
 
 

@@ -11,13 +11,14 @@ from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
+
+    from executor.cli.options import Option
 
 SPEAKS = "do-tasks mcp speaks to a program on stdin and stdout, not to a person; an agent starts it. Ctrl-C ends it."
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of mcp: none of its own."""
+OPTIONS: tuple[Option, ...] = ()
 
 
 def run(args: Namespace) -> Verdict:

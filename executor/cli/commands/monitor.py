@@ -9,8 +9,9 @@ import signal
 import time
 
 from executor.cli.job_reader import DEATHS, TASK, Attendant, asked_numbers, look, statuses
+from executor.cli.options import JSON, flag, option
 from executor.cli.output import job_table
-from executor.cli.output.transcript import Screen
+from executor.cli.output.screen import Screen
 from executor.cli.wait_for_job import AWAITED, await_job
 from executor.errors import UsageError
 from executor.store import project
@@ -22,7 +23,7 @@ from executor.system.text import joined_lines as one_line
 from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from executor.cli.job_reader import Look
     from executor.supervisor.job_status import JobStatus
@@ -31,18 +32,14 @@ REDRAW_S = 2.0
 SHOW, HIDE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of monitor."""
-    parser.add_argument("which", nargs="?", default="", metavar="TASK_ID|STEP", help="default: every job")
-    parser.add_argument("--monitor", action="store_true", help="the same verb, as an option")
-    parser.add_argument("--watch", action="store_true", help="look again and again until no job runs, or Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
-    parser.add_argument(
-        "--until", choices=AWAITED, default="", help="wait for this of one job: exit 0, or 4 if it died"
-    )
-    parser.add_argument(
-        "--timeout", type=time_argument, metavar="TIME", help="with --until: wait no longer than this: exit 3"
-    )
+OPTIONS = (
+    option("which", nargs="?", default="", metavar="TASK_ID|STEP", help="default: every job"),
+    flag("--monitor", "the same command as an option"),
+    flag("--watch", "redraw until no job runs, or Ctrl-C"),
+    JSON,
+    option("--until", choices=AWAITED, default="", help="wait for this event of one job; exit 4 if the job died"),
+    option("--timeout", type=time_argument, metavar="TIME", help="with --until: wait at most this long; then exit 3"),
+)
 
 
 def run(args: Namespace) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from executor.cli.options import JSON, flag, option
 from executor.errors import UsageError
 from executor.monitoring.notices import notify, notify_checks
 from executor.store import project
@@ -18,7 +19,7 @@ from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Callable
 
     from executor.plan.plan import Plan
@@ -38,17 +39,13 @@ class Told(Record):
     duration_s: float = 0.0
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of notify."""
-    parser.add_argument("--test", action="store_true", help="send one test notice through each entry")
-    parser.add_argument(
-        "--timeout",
-        type=time_argument,
-        default=notify.LIMIT_S,
-        metavar="TIME",
-        help="for each entry (default 30 s)",
-    )
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+OPTIONS = (
+    flag("--test", "send one test notice through each entry"),
+    option(
+        "--timeout", type=time_argument, default=notify.LIMIT_S, metavar="TIME", help="for each entry (default 30 s)"
+    ),
+    JSON,
+)
 
 
 def run(args: Namespace) -> Verdict:

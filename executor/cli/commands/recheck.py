@@ -4,59 +4,49 @@ from __future__ import annotations
 
 import os
 
-from executor.cli import agent_at_work
-from executor.cli.commands.run import open_run, under_lock, verbose_option
+from executor.cli import preconditions, session
+from executor.cli.options import JSON_BESIDE, VERBOSE, option
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
-from executor.store import log_reader, project
-from executor.store.project_view import ProjectView
+from executor.store import project
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
-    from executor.cli.output.transcript import Screen
+    from executor.cli.output.screen import Screen
     from executor.plan.spec.spec_md import Box
     from executor.store.context import RunContext
     from executor.system.outcome import Outcome
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of recheck."""
-    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every ticked step")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
-    verbose_option(parser)
+OPTIONS = (
+    option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every ticked step"),
+    JSON_BESIDE,
+    VERBOSE,
+)
 
 
 def run(args: Namespace) -> Verdict:
-    """Check ticked steps again; a tick without evidence here becomes `rechecked` when all holds."""
+    """Check ticked steps again; a tick without evidence here becomes `rechecked` when every check passes."""
     here = project.find(args.project)
-    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
-
-
-def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    agent_at_work.refuse(here.root, "recheck")
-    plan, _ = project.load(here, for_run=True)
-    recalled = log_reader.recall(here.root)
-    context: RunContext = open_run(ProjectView(here, plan, recalled), screen, verbose=args.verbose)
-    try:
-        boxes = context.boxes()
-        brief_gate.refuse_changed(context)
-        note_spec(context, boxes)
-        context.interrupts.listen()
-        return _rechecked(context, boxes, args, screen)
-    finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
-        context.journal.close()
+    with session.locked(here, aside=args.json) as screen:
+        preconditions.refuse_while_agent_works(here.root, "recheck")
+        with session.opened(session.view(here), screen, verbose=args.verbose) as context:
+            boxes = context.boxes()
+            brief_gate.refuse_changed(context)
+            note_spec(context, boxes)
+            context.interrupts.listen()
+            return _rechecked(context, boxes, args, screen)
 
 
 def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
     rows: list[dict[str, object]] = []
-    for number in _asked(context, boxes, args.steps):
+    for number in _ticked(context, boxes, args.steps):
         rows.append(_row(context, boxes[number]))
         if context.interrupts.count:
             break
@@ -95,7 +85,7 @@ def _summarise(rows: list[dict[str, object]], screen: Screen) -> None:
         screen.say("Nothing to recheck: no step is ticked.")
 
 
-def _asked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _ticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
     """Return the ticked steps that are meant; UsageError for one that is open or not defined."""
     ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and context.plan.defines(number)]
     if not words:

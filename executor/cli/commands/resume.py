@@ -4,57 +4,42 @@ from __future__ import annotations
 
 import re
 
-from executor.cli import agent_at_work, next_command
-from executor.cli.commands.run import open_run, under_lock, verbose_option
+from executor.cli import next_command, preconditions, session
+from executor.cli.options import JSON_BESIDE, STRICT, VERBOSE, option
 from executor.cli.output.summary import say_json, say_report
 from executor.errors import UsageError
 from executor.guard import brief_gate
-from executor.store import log_reader, project
+from executor.store import project
 from executor.store.context import Invocation
 from executor.store.fingerprint import main_digest
-from executor.store.project_view import ProjectView
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
-    from executor.cli.output.transcript import Screen
+    from executor.cli.output.screen import Screen
     from executor.store.context import RunContext
+    from executor.store.project_view import ProjectView
     from executor.system.outcome import Verdict
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of resume."""
-    parser.add_argument("task_id", help="as the brief has it")
-    parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
-    verbose_option(parser)
+OPTIONS = (option("task_id", help="as in the brief"), STRICT, JSON_BESIDE, VERBOSE)
 
 
 def run(args: Namespace) -> Verdict:
-    """Run POST, judge the criteria, tick; or say what is missing and wait once more."""
+    """Run POST, judge the criteria, tick; or print what is missing and wait once more."""
     here = project.find(args.project)
-    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
-
-
-def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    agent_at_work.refuse(here.root, "resume")
-    plan, _ = project.load(here, for_run=True)
-    recalled = log_reader.recall(here.root)
-    asked = next_command.remembered(here.root, args.task_id)
-    view = ProjectView(here, plan, recalled, strict=args.strict or bool(asked and asked.strict))
-    view.follow_numbers(view.boxes())
-    called = Invocation(next_command.words_of(asked) if asked else (), args.project)
-    context: RunContext = open_run(view, screen, verbose=args.verbose, invocation=called)
-    try:
-        return _resumed(context, args, asked, screen)
-    finally:
-        brief_gate.settle(context)
-        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
-        context.journal.close()
+    with session.locked(here, aside=args.json) as screen:
+        preconditions.refuse_while_agent_works(here.root, "resume")
+        asked = next_command.remembered(here.root, args.task_id)
+        view = session.view(here, strict=args.strict or bool(asked and asked.strict))
+        view.follow_numbers(view.boxes())
+        called = Invocation(next_command.words_of(asked) if asked else (), args.project)
+        with session.opened(view, screen, verbose=args.verbose, invocation=called) as context:
+            return _resumed(context, args, asked, screen)
 
 
 def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, screen: Screen) -> Verdict:
@@ -76,17 +61,17 @@ def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, scre
     return report.outcome.verdict
 
 
-def _number(desk: ProjectView, task_id: str) -> int:
+def _number(view: ProjectView, task_id: str) -> int:
     """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
-    number = next((number for number, state in desk.states.items() if state.task_id == task_id), -1)
-    state = desk.state(number)
-    if not TASK.fullmatch(task_id) or not desk.plan.defines(number):
+    number = next((number for number, state in view.states.items() if state.task_id == task_id), -1)
+    state = view.state(number)
+    if not TASK.fullmatch(task_id) or not view.plan.defines(number):
         raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
     if state.verdict == "passed":
         return number
     if state.verdict != "waiting":
         told = state.verdict or "not at its end"
         raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")
-    if main_digest(desk, desk.step(number), like=state.digest) != state.digest:
+    if main_digest(view, view.step(number), like=state.digest) != state.digest:
         raise UsageError(f"what MAIN does has changed since the brief; a new one: do-tasks --step {number} --rerun")
     return number

@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-from executor.cli import agent_at_work
-from executor.cli.commands.run import open_run, under_lock
+from executor.cli import preconditions, session
+from executor.cli.options import option
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import tick_again
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
-from executor.store import log_reader, project
-from executor.store.project_view import ProjectView
+from executor.store import project
 from executor.store.ticks import went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
-    from executor.cli.output.transcript import Screen
     from executor.plan.spec.spec_md import Box
     from executor.store.context import RunContext
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of retick."""
-    parser.add_argument("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step whose tick went back")
+OPTIONS = (option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step that lost its tick"),)
 
 
 def run(args: Namespace) -> Verdict:
-    """Tick what the log says has passed; run nothing."""
+    """Tick the steps that passed by the log; run nothing."""
     here = project.find(args.project)
-    return under_lock(here, lambda screen: _locked(here, args, screen))
+    with session.locked(here) as screen:
+        preconditions.refuse_while_agent_works(here.root, "retick")
+        with session.opened(session.view(here, for_run=False), screen) as context:
+            boxes = context.boxes()
+            brief_gate.refuse_changed(context)
+            note_spec(context, boxes)
+            numbers = _unticked(context, boxes, args.steps)
+            for number in numbers:
+                state = context.state(number)
+                tick_again(context, number=number, task_id=state.task_id, note=state.note)
+            screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
+            return Verdict.PASSED
 
 
-def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    agent_at_work.refuse(here.root, "retick")
-    plan, _ = project.load(here)
-    recalled = log_reader.recall(here.root)
-    context: RunContext = open_run(ProjectView(here, plan, recalled), screen)
-    try:
-        boxes = context.boxes()
-        brief_gate.refuse_changed(context)
-        note_spec(context, boxes)
-        numbers = _asked(context, boxes, args.steps)
-        for number in numbers:
-            state = context.state(number)
-            tick_again(context, number=number, task_id=state.task_id, note=state.note)
-        screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
-        return Verdict.PASSED
-    finally:
-        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
-        context.journal.close()
-
-
-def _asked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _unticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
     """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
     if not words:
         return [number for number, box in boxes.items() if _lost_its_tick(context, box)]

@@ -7,193 +7,86 @@ import math
 import os
 import sys
 
-from executor.cli.step_arguments import asked, ranges
+from executor.cli.options import JSON_BESIDE, STRICT, VERBOSE, flag, option
+from executor.cli.preconditions import refuse_unrecorded_runs
+from executor.cli.requested_steps import requested
 from executor.errors import BusyError, UsageError
 from executor.guard import autostart_files, brief_gate
-from executor.store import caches, log_reader, project, runs
-from executor.store.events import VERSION
-from executor.store.project_view import ProjectView
+from executor.plan.selection import ranges
+from executor.store import project, runs
 from executor.system.outcome import Verdict
 from executor.system.quantities import time_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from argparse import Namespace
 
-    from executor.cli.output.transcript import Screen
+    from executor.cli.output.screen import Screen
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
-    from executor.store.context import Invocation, RunContext
-    from executor.store.log_processors import Processor
+    from executor.store.context import RunContext
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of a run."""
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--step", metavar="WHICH", help="1 | 1-5 | 1,3,7-9 | name")
-    what.add_argument("--continue", dest="resume", action="store_true", help="go on where it stopped")
-    what.add_argument("--all", action="store_true", help="every open step")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run and why; run nothing")
-    parser.add_argument("--keep-going", action="store_true", help="go on with later steps after a failure")
-    parser.add_argument("--rerun", action="store_true", help="run again what is ticked")
-    parser.add_argument("--force", action="store_true", help="run in spite of an open dependency")
-    parser.add_argument("--strict", action="store_true", help="want every criterion proven, none claimed")
-    waiting = parser.add_mutually_exclusive_group()
-    waiting.add_argument(
+OPTIONS = (
+    option("--step", metavar="WHICH", help="1 | 1-5 | 1,3,7-9 | name", group="which"),
+    flag("--continue", "continue where the last run stopped", dest="resume", group="which"),
+    flag("--all", "every open step", group="which"),
+    flag("--dry-run", "print what would run and why; run nothing"),
+    flag("--keep-going", "continue with later steps after a failure"),
+    flag("--rerun", "run ticked steps again"),
+    flag("--force", "ignore open dependencies"),
+    STRICT,
+    option(
         "--wait",
         type=time_argument,
         metavar="TIME",
-        help="how long to wait for a background job that holds a step (--continue, --all: until it ends or stalls)",
-    )
-    waiting.add_argument("--no-wait", action="store_true", help="wait for no background job: exit 3 instead")
-    parser.add_argument(
+        help="how long to wait for a background job that a step depends on"
+        " (default: none with --step; until it ends or stalls with --continue and --all)",
+        group="wait",
+    ),
+    flag("--no-wait", "wait for no background job; exit 3 instead", group="wait"),
+    option(
         "--runner",
         metavar="NAME",
         default="",
-        help="who does MAIN: command, agent, claude-code, or host (whoever calls)",
-    )
-    parser.add_argument("--append", action="store_true", help="give a defined step that SPEC.md lacks its line there")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout, what a person reads on stderr")
-    verbose_option(parser)
-
-
-def verbose_option(parser: ArgumentParser) -> None:
-    """Declare -v."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="each act of the executor, on stderr")
+        help="runner of MAIN: command, agent, claude-code, or host (the agent that called do-tasks)",
+    ),
+    flag("--append", "add a missing line to SPEC.md for each defined step"),
+    JSON_BESIDE,
+    VERBOSE,
+)
 
 
 def run(args: Namespace) -> Verdict:
-    """Run what was asked for."""
+    """Run the requested steps."""
     here = project.find(args.project)
     if not (args.step or args.resume or args.all or args.dry_run):
-        raise UsageError("say what to run: --step 1, --continue or --all; see: do-tasks --help")
+        raise UsageError("name the steps to run: --step 1, --continue or --all; see: do-tasks --help")
     if args.dry_run:
         from executor.cli.dry_run import dry_run
 
         return dry_run(here, args)
-    return under_lock(here, lambda screen: _locked(here, args, screen), aside=args.json)
-
-
-def under_lock(here: project.Project, work: Callable[[Screen], Verdict], *, aside: bool = False) -> Verdict:
-    """Do what only one executor may do at a time, in the project's folder, with a screen to say it on.
-
-    `aside`: standard output is for JSON, so that the screen is standard error.
-    """
-    from executor.cli.output.transcript import Screen
-    from executor.system import locks
-
-    os.chdir(here.root)
-    lock = locks.take(here.state("run.lock"))
-    caches.distrust(here.root)
-    brief_gate.distrust_caches(here.root)
-    screen = Screen(2 if aside else 1)
-    try:
-        return work(screen)
-    finally:
-        screen.close()
-        lock.release()
-
-
-def _locked(here: project.Project, args: Namespace, screen: Screen) -> Verdict:
-    from executor.cli import next_command
-    from executor.cli.unrecorded_runs import refuse_unknown_living
+    from executor.cli import next_command, session
     from executor.store.context import Invocation
 
-    plan, _ = project.load(here, for_run=True)
-    recalled = log_reader.recall(here.root)
-    refuse_unknown_living(here.root, recalled)
-    view = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner)
-    called = Invocation(next_command.words_of(args), args.project)
-    context = open_run(view, screen, verbose=args.verbose, invocation=called)
-    try:
-        return _go(context, args, screen)
-    finally:
-        brief_gate.settle(context)
-        log_reader.save(here.root, log_reader.catch_up(here.root, context.recalled))
-        context.journal.close()
+    with session.locked(here, aside=args.json) as screen:
+        view = session.view(here, strict=args.strict, asked_runner=args.runner)
+        refuse_unrecorded_runs(here.root, view.recalled)
+        called = Invocation(next_command.words_of(args), args.project)
+        with session.opened(view, screen, verbose=args.verbose, invocation=called) as context:
+            return _run_steps(context, args, screen)
 
 
-def open_run(
-    view: ProjectView, screen: Screen, *, verbose: bool = False, invocation: Invocation | None = None
-) -> RunContext:
-    """Return the context of a run, its journal open, what it logs shown on the screen.
-
-    `verbose` also shows each act of the executor on standard error.
-    """
-    from executor.cli.output.transcript import Transcript
-    from executor.store.context import open_context
-    from executor.store.known_secrets import masker_of
-    from executor.system import own_environment
-
-    here = view.project
-    processors = _processors(here, view)
-    own_environment.withhold()
-    own_environment.close()
-    context = open_context(
-        view,
-        masker=masker_of(view.plan, here.root, os.environ),
-        python=project.interpreter(here, view.plan.settings.python, dict(os.environ)),
-        followers=(Transcript(screen),),
-        processors=processors,
-        invocation=invocation,
-        screen=screen,
-    )
-    if verbose:
-        _trace(context)
-    if log_reader.last_version(here.root) > VERSION:
-        screen.say("Note: a newer do-tasks wrote this log; what it says that this one does not know is passed over")
-    if here.warning:
-        screen.say(f"Note: {here.warning}")
-    return context
-
-
-def _processors(here: project.Project, desk: ProjectView) -> tuple[Processor, ...]:
-    """Return the log processors of the plan; DefinitionError when one cannot be used."""
-    paths = desk.plan.settings.log_processors
-    if not paths:
-        return ()
-    from executor.store import log_processors
-
-    return log_processors.load(here.root, paths, here.definitions)
-
-
-def _trace(context: RunContext) -> None:
-    """Show each act of the executor and each line of the log on standard error."""
-    import atexit
-
-    from executor.cli.output.verbose import Verbose
-
-    verbose = Verbose(context.masker)
-    atexit.register(verbose.close)
-    context.trace = verbose
-    context.journal.follow(verbose.follow)
-    plan = context.plan
-    context.trace("hold lock", file=context.relative(context.project.state("run.lock")), pid=os.getpid())
-    context.trace("read plan", file=plan.file, steps=len(plan.numbers), python=context.python)
-
-
-def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
+def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
     from executor.cli.output.summary import at_the_end, say_json, say_report
-    from executor.engine.noticed import note_spec
     from executor.engine.sequence import run_many
     from executor.engine.step import RunOptions
-    from executor.store import spec_file
 
     gc.freeze()
     gc.enable()
-    alone = _agent_alone(context)
-    if not alone:
-        autostart_files.clear_placeholders(context.root)
-    spec_file.refuse_read_only(context.project.spec)
-    brief_gate.refuse_changed(context)
-    note_spec(context, context.boxes())
-    boxes = _with_appended(context, args)
-    context.interrupts.listen()  # Ctrl-C during the questions above ends do-tasks; from here on it ends children first
-    numbers, notes = asked(context, boxes, args)
-    numbers = _first(context, alone, numbers)
+    numbers, notes = _prepared(context, args)
     how = RunOptions(
         rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
     )
@@ -206,6 +99,23 @@ def _go(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     if args.json:
         say_json(context, reports, notes, move=next_command.of_run(context, args, reports, brief_out))
     return _close(context, reports, notes, args, screen)
+
+
+def _prepared(context: RunContext, args: Namespace) -> tuple[list[int], list[str]]:
+    """Return the steps to run and notes on those that cannot run, after SPEC.md and what judges are checked."""
+    from executor.engine.noticed import note_spec
+    from executor.store import spec_file
+
+    alone = _agent_alone(context)
+    if not alone:
+        autostart_files.clear_placeholders(context.root)
+    spec_file.refuse_read_only(context.project.spec)
+    brief_gate.refuse_changed(context)
+    note_spec(context, context.boxes())
+    boxes = _with_appended(context, args)
+    context.interrupts.listen()  # Ctrl-C during the questions above ends do-tasks; from here on it ends children first
+    numbers, notes = requested(context, boxes, args)
+    return _first(context, alone, numbers), notes
 
 
 def _agent_alone(context: RunContext) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from inspect import get_annotations
 
+from executor.cli.options import flag
 from executor.errors import UsageError
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from executor.store.events import Event
 
@@ -27,10 +28,10 @@ TYPES = {
 ITEMS = {"int": "integer", "str": "string", "float": ["number", "string"]}  # NaN is no JSON: it is the text "nan"
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of schema."""
-    parser.add_argument("--events", action="store_true", help="the schema of .task_execution.log instead")
-    parser.add_argument("--markdown", action="store_true", help="with --events: the page that people read")
+OPTIONS = (
+    flag("--events", "print the schema of .task_execution.log"),
+    flag("--markdown", "with --events: print the reference page"),
+)
 
 
 def run(args: Namespace) -> Verdict:

@@ -6,16 +6,16 @@ import os
 import re
 import time
 
-from executor.cli.ended_by import end_told
 from executor.cli.job_reader import caught_up
-from executor.errors import BusyError, UsageError
+from executor.cli.options import option
+from executor.errors import BusyError, MachineError, UsageError
 from executor.plan.spec.spec_md import Mark
-from executor.store import log_reader, masked_files, project, runs, spec_file
+from executor.store import log_reader, masked_files, project, runs, spec_file, twins
 from executor.store.events import SpecMarked, StepFailed, StraysStopped
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
 from executor.store.step_state import of_task
-from executor.system import locks, run_processes
+from executor.system import files, locks, run_lock, run_processes
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process import STOP
@@ -26,11 +26,12 @@ from executor.system.run_records import LOG_NAME
 from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from executor.store.log_reader import LogState
     from executor.system.masking import Masker
     from executor.system.process import Ladder
+    from executor.system.run_records import Seen
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 OPEN = ("", "started", "interrupted", "lost", "waiting")
@@ -39,17 +40,18 @@ MOST_GRACE_S = 3600.0
 VERDICT_S = 30.0
 BEGIN_S = 2.0
 LOOK_S = 0.05
+SUPERVISOR_S = 12.0  # a supervisor looks every 5 s at least
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of stop."""
-    parser.add_argument("task_id", help="as in the transcript, SPEC.md or the log")
-    parser.add_argument(
+OPTIONS = (
+    option("task_id", help="as in the transcript, SPEC.md or the log"),
+    option(
         "--grace",
         type=time_argument,
         metavar="TIME",
-        help="between TERM and KILL; default 10 for a background job, else 2",
-    )
+        help="between TERM and KILL (default: 10 s for a background job, else 2 s)",
+    ),
+)
 
 
 def run(args: Namespace) -> Verdict:
@@ -68,7 +70,7 @@ def run(args: Namespace) -> Verdict:
     masker = masker_here(here.root, os.environ, task_id)  # its processes tell what they were given while they live
     ended = end_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
     await_gone(ended, Interrupts())
-    told, is_over = end_told(here.root, task_id, ended, seen, grace_s=ladder[0][1])
+    told, is_over = _end_rest(here.root, task_id, ended, seen, grace_s=ladder[0][1])
     if is_over and is_job:
         told = f"{told}; {_settle(here, task_id, int(match[1]), ended, masker)}"
     elif is_over and not _is_run(here):  # an executor that holds it sees the end and writes the verdict itself
@@ -183,3 +185,53 @@ def _put_back(here: project.Project, journal: LogWriter, task_id: str, number: i
     told = restore(journal, folder, task_id=task_id)
     if told:
         journal.write(told, task_id=task_id, step=number)
+
+
+def _end_rest(root: str, task_id: str, ended: tuple[int, ...], seen: Seen, *, grace_s: float) -> tuple[str, bool]:
+    """Return what became of the task's processes, and whether none is left.
+
+    What is out of reach is ended by its supervisor or executor, when one lives. MachineError for another user's.
+    """
+    left = run_processes.living(run_processes.Wanted(f"{task_id}/", root))
+    told = f"ended {len(ended)} process{'es' * (len(ended) > 1)}" if ended else ""
+    if left and not _watching(root, task_id):
+        named = ", ".join(map(str, sorted(left)))
+        raise MachineError(f"{task_id}: {told or 'ended nothing'}; this user cannot end pid {named}; ask its owner")
+    if left:
+        return _by_another(
+            root, task_id, seen.run, "as another user", is_held=bool(twins.lives_on(root, task_id)), grace_s=grace_s
+        )
+    if seen.status == "foreign":
+        return f"it runs {seen.where}, and was left alone: this folder is a copy of that one", True
+    run = twins.lives_on(root, task_id)
+    if not run and seen.status != "elsewhere":
+        return told or "nothing of it was running", True
+    return _by_another(root, task_id, run or seen.run, seen.where or "out of sight", is_held=bool(run), grace_s=grace_s)
+
+
+def _by_another(root: str, task_id: str, run: str, where: str, *, is_held: bool, grace_s: float) -> tuple[str, bool]:
+    watcher = _watching(root, task_id)
+    if not watcher:
+        told = f"{run} runs {where}, where nobody watches it"
+        return (f"{told}; stop it there", False) if is_held else (f"{told}; it was not ended from here", True)
+    runs.ask_end(root, task_id, grace_s=grace_s)
+    folder = runs.run_folder(root, task_id, run)
+    until = time.monotonic() + grace_s + SUPERVISOR_S
+    while time.monotonic() < until and _lives(folder, is_held=is_held):
+        time.sleep(LOOK_S)
+    if _lives(folder, is_held=is_held):
+        return f"{run} runs {where}; {watcher} was asked to end it and has not yet", False
+    return f"{run}, which runs {where}, was ended by {watcher}", True
+
+
+def _watching(root: str, task_id: str) -> str:
+    """Return who watches the task and can end it, empty when nothing does."""
+    supervisor = runs.supervisor(root, task_id)
+    if supervisor:
+        return f"its supervisor (pid {supervisor})"
+    executor = locks.holder(os.path.join(root, files.STATE_FOLDER, "run.lock"))
+    return f"its executor (pid {executor})" if executor else ""
+
+
+def _lives(folder: str, *, is_held: bool) -> bool:
+    return run_lock.is_held(folder) if is_held else runs.exit_of(folder) is None

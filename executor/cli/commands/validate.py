@@ -6,6 +6,7 @@ import os
 import sys
 
 from executor.cli.judge_notes import unprotected
+from executor.cli.options import JSON
 from executor.cli.validate_notes import of_spec, too_many, uncovered
 from executor.engine.runnable import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
@@ -24,7 +25,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control, spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterator
 
     from executor.plan.lint.checks import ReadScript
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 SCRIPT_MOST = 1 << 20
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of validate."""
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+OPTIONS = (JSON,)
 
 
 def run(args: Namespace) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.cli.options import JSON, option
 from executor.engine.order import Survey
 from executor.engine.step_view import awaited, blocking, decide_or_refuse, outrun
 from executor.plan.selection import select
@@ -15,7 +16,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.text import spelled, spelled_json
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterator
     from typing import Any
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "tick", "evidence", "alerts", "see")
 
 
-def options(parser: ArgumentParser, verb: str) -> None:
-    """Declare the words of why."""
-    parser.add_argument("step", help="1, 1-5 or a name")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+OPTIONS = (option("step", help="1 | 1-5 | name"), JSON)
 
 
 def run(args: Namespace) -> Verdict:

@@ -16,7 +16,7 @@ from executor.system.text import spelled_json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from executor.cli.output.transcript import Screen
+    from executor.cli.output.screen import Screen
     from executor.engine.step import RunReport
     from executor.store.context import RunContext
 

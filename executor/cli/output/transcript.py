@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
-import time
 
-from executor.cli.output import chunk_lines, criteria_lines
-from executor.cli.output.progress_bar import columns, progress
-from executor.cli.output.waiting_line import Waiting
+from executor.cli.output import criteria_lines
 from executor.store.events import EVENTS
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS
@@ -21,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from executor.cli.output.screen import Screen
+
     Line = Mapping[str, Any]
 
 MARKS = {
@@ -32,69 +30,9 @@ MARKS = {
     "interrupted": "✗",
     "lost": "✗",
 }
-COLORS = {"✓": "32", "✗": "31", "–": "33", "?": "33"}
 PHASES = {"PRE-FLIGHT": "PRE"}
 STARTS = "watches it; it counts as started when the criteria of its start hold, or main.timeout is over"
 BEGUN = {"stop": "ending the job", "restart": "ending the job, to restart it", "command": "its command runs"}
-PATIENCE_S = 1.0
-
-
-class Screen:
-    """Standard output that can never slow a run: what it does not take now waits, at the end it is dropped."""
-
-    def __init__(self, fd: int = 1, *, color: bool | None = None) -> None:
-        self._fd = fd
-        self.live = os.isatty(fd) and not os.environ.get("CI")
-        self.color = self.live and "NO_COLOR" not in os.environ if color is None else color
-        self._pending = b""
-        self._bar = False
-        self.waits = Waiting(self)
-
-    def say(self, *texts: str) -> None:
-        """Show lines, all in one write."""
-        self._clear_bar()
-        self._pending += "".join(f"{self._painted(text)}\n" for text in texts).encode("utf-8", "replace")
-        self._push(0.0)
-
-    def bar(self, done: int, total: int) -> None:
-        """Show progress on one line that the next line replaces; only on a terminal."""
-        if self.live and total > 0:
-            self.passing(progress(done, total, columns(self._fd)))
-
-    def passing(self, text: str) -> None:
-        """Show a line that the next one replaces."""
-        shown = one_line(text)[: columns(self._fd) - 1]
-        self._pending += f"\r\x1b[K{shown}".encode("utf-8", "replace")
-        self._bar = True
-        self._push(0.0)
-
-    def close(self) -> None:
-        """Give what is pending a last chance."""
-        self._clear_bar()
-        self._push(PATIENCE_S)
-
-    def _clear_bar(self) -> None:
-        if self._bar:
-            self._pending += b"\r\x1b[K"
-            self._bar = False
-
-    def _painted(self, text: str) -> str:
-        if not self.color:
-            return text
-        for mark, code in COLORS.items():
-            text = text.replace(f" {mark} ", f" \x1b[{code}m{mark}\x1b[0m ", 1)
-        return text
-
-    def _push(self, patience_s: float) -> None:
-        until = time.monotonic() + patience_s
-        try:
-            while self._pending and self._takes(max(0.0, until - time.monotonic())):
-                self._pending = self._pending[os.write(self._fd, self._pending[:4096]) :]
-        except OSError:
-            self._pending = b""
-
-    def _takes(self, wait_s: float) -> bool:
-        return bool(select.select([], [self._fd], [], wait_s)[1])
 
 
 class Transcript:
@@ -169,7 +107,7 @@ def _test_skipped(line: Line) -> list[str]:
 def _main_started(line: Line) -> list[str]:
     return [
         "",
-        f"[MAIN] Executing: {brief(line['objective'] or line['command'])}{chunk_lines.which(line)}...",
+        f"[MAIN] Executing: {brief(line['objective'] or line['command'])}{_chunk(line)}...",
         f"[MAIN] Runner: {line['runner']} ({brief(line['command'])}){_of_agent(line)}",
         *([f"[MAIN] Containment: {line['containment']}"] if line.get("containment") else []),
     ]
@@ -179,12 +117,16 @@ def _of_agent(line: Line) -> str:
     return f", model {line['model']}" if line.get("model") else ""
 
 
+def _chunk(line: Line) -> str:
+    return f", chunk {line['chunk']} of {line['chunks']}" if line.get("chunk") else ""
+
+
 def _main(line: Line) -> list[str]:
     word = "exit 0" if line["status"] == "passed" else line["reason"]
-    head = f"[MAIN] {_mark(line)} {word}{chunk_lines.rows(line)}{_seconds(line)}"
+    rows = f"{_chunk(line)}: {line['rows']:,} rows" if line.get("chunk") else ""
     return [
-        head,
-        *chunk_lines.outlook(line),
+        f"[MAIN] {_mark(line)} {word}{rows}{_seconds(line)}",
+        *([f"[MAIN] · {brief(line['outlook'])}"] if line.get("outlook") else []),
         *_quoted(line),
         f"[MAIN] All outputs logged with ID: {line['task_id']}",
         "",
@@ -242,13 +184,21 @@ def _brief_given(line: Line) -> list[str]:
     return [f"[MAIN] ✗ sent back: {brief(line['reason'])}"] if line["reason"] else [f"[MAIN] · brief: {line['brief']}"]
 
 
-def _of_agents(name: str) -> Callable[[Line], list[str]]:
-    def said(line: Line) -> list[str]:
-        from executor.cli.output import agent_lines  # most runs have no agent
+def _turn(line: Line) -> list[str]:
+    said = [f"       | {brief(line['said'])}"] if line["said"] else []
+    head = f"[MAIN] · turn {line['turn']}: {brief('; '.join(line['calls'])) or 'no call'}"
+    return [head, *said, *(f"       ✗ {brief(text)}" for text in line["failed"])]
 
-        return list(getattr(agent_lines, name)(line))
 
-    return said
+def _retried(line: Line) -> list[str]:
+    if line["failure"] == "judged":
+        return [f"[MAIN] ✗ sent back to the agent: {brief(line.get('reason') or '')}"]
+    return [f"[MAIN] trying again in {line['wait_s']}s ({line['failure']}): {line['run']}"]
+
+
+def _restored(line: Line) -> list[str]:
+    lost = [f"       could not be restored: {text}" for text in line["lost"]]
+    return [f"[MAIN] ✗ the agent changed what judges it; restored: {', '.join(line['paths'])}", *lost]
 
 
 SAYINGS: dict[str, Callable[[Line], list[str]]] = {
@@ -263,9 +213,9 @@ SAYINGS: dict[str, Callable[[Line], list[str]]] = {
     "MainReused": lambda line: ["", f"[MAIN] – not repeated: it exited 0 as {line['main_task']}/{line['run']}", ""],
     "MainAdopted": lambda line: ["", f"[MAIN] {line['why']}: adopted {line['run']} (pid {line['pid']})"],
     "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {line['reason']}"],
-    "MainRetried": _of_agents("retried"),
-    "AgentTurned": _of_agents("turn"),
-    "ProtectedRestored": _of_agents("restored"),
+    "MainRetried": _retried,
+    "AgentTurned": _turn,
+    "ProtectedRestored": _restored,
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
     **criteria_lines.SAYINGS,
     "JobStarted": _job_started,

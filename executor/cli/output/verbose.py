@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from executor.cli.output.transcript import Screen
+from executor.cli.output.screen import Screen
 from executor.system.text import joined_lines as one_line
 
 if TYPE_CHECKING:

@@ -1,14 +1,16 @@
-"""Holds the command line: which verb, which words, which exit code."""
+"""Holds the command line: commands, options, exit codes."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 
 import pytest
 
 from executor import __version__
 from executor.cli import main
+from executor.cli.help import COMMANDS, Command
 from executor.errors import DoTasksError
 from executor.system.outcome import Verdict
 
@@ -38,18 +40,25 @@ def test_every_trouble_has_an_exit_code(kind):
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
-def test_help_names_every_verb(words, capsys):
+def test_help_names_every_command(words, capsys):
     assert main.main(words) == 0
     said = capsys.readouterr().out
-    assert all(f"\n  {verb} " in said for verb in main.VERBS if verb != "run")
+    assert all(f"\n  {verb} " in said for verb in COMMANDS if verb != "run")
 
 
-@pytest.mark.parametrize("verb", [*main.VERBS])
-def test_every_verb_explains_itself(verb, capsys):
+@pytest.mark.parametrize("verb", [*COMMANDS])
+def test_every_command_explains_itself(verb, capsys):
     assert main.main([verb, "--help"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: do-tasks{'' if verb == 'run' else f' {verb}'} ")
     assert "--project DIR" in said
+    assert "\nexample: do-tasks " in said
+
+
+@pytest.mark.parametrize(("command", "row"), COMMANDS.items(), ids=COMMANDS)
+def test_the_example_of_a_command_parses(command, row):
+    words = shlex.split(row.example)[1 if command == "run" else 2 :]
+    assert "project" in main.parser_of(command).parse_args(words)
 
 
 def test_the_version_is_told(capsys):
@@ -60,8 +69,8 @@ def test_the_version_is_told(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lst"], "'lst' is no verb of do-tasks; did you mean list?"),
-        (["qqq"], "'qqq' is no verb of do-tasks; see: do-tasks --help"),
+        (["lst"], "unknown command 'lst'; did you mean list?"),
+        (["qqq"], "unknown command 'qqq'; see: do-tasks --help"),
         (["resume", "task_1_0000000a"], "see: do-tasks list"),
         (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
         (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
@@ -123,10 +132,10 @@ def test_a_plan_with_a_mistake_is_exit_2_with_its_place(project, capsys, verb):
     assert "step_definitions.yaml:2:3: step_1_hello.preflight: unknown key" in capsys.readouterr().err
 
 
-def test_a_bug_of_ours_is_exit_70_with_a_report_that_holds_no_secret(capsys, monkeypatch):
+def test_an_internal_error_is_exit_70_with_a_report_that_holds_no_secret(capsys, monkeypatch):
     monkeypatch.setenv("SOME_TOKEN", "nosuchmodule77x")
-    monkeypatch.setitem(main.VERBS, "boom", ("nosuchmodule77x", ""))
-    assert main.main(["boom"]) == main.OUR_BUG
+    monkeypatch.setitem(COMMANDS, "boom", Command("", "", "nosuchmodule77x"))
+    assert main.main(["boom"]) == main.INTERNAL_ERROR
     said = capsys.readouterr().err
     path = re.search(r"please report it with (\S+)", said)[1]
     with open(path, encoding="utf-8") as file:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from argparse import SUPPRESS, ArgumentParser
-from importlib import import_module
+from argparse import SUPPRESS
 from pathlib import Path
 
 import pytest
 import yaml
 
-from executor.cli.main import VERBS
+from executor.cli.help import COMMANDS
+from executor.cli.main import parser_of
 from executor.runners.brief import rules
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -183,10 +183,7 @@ def test_a_page_names_no_place_of_one_machine(page):
 
 
 def options_of(verb):
-    parser = ArgumentParser()
-    parser.add_argument("--project")
-    import_module(f"executor.cli.commands.{VERBS[verb][0]}").options(parser, verb)
-    return {word for action in parser._actions if action.help != SUPPRESS for word in action.option_strings}
+    return {word for action in parser_of(verb)._actions if action.help != SUPPRESS for word in action.option_strings}
 
 
 def calls(page):
@@ -205,7 +202,7 @@ CALLS = [(page, line) for page in PAGES for line in calls(page)]
 def test_a_do_tasks_call_in_a_page_is_one_that_there_is(page, line):
     words = shlex.split(line)[1:]
     verb = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
-    assert verb in VERBS
+    assert verb in COMMANDS
     assert {word for word in words if word.startswith("-")} <= {*options_of(verb), "--monitor"}
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.cli.output.progress_bar import progress
-from executor.cli.output.transcript import SAYINGS, Screen, Transcript
+from executor.cli.output.screen import Screen, progress_bar
+from executor.cli.output.transcript import SAYINGS, Transcript
 from executor.store.events import EVENTS
 from executor.system.text import WIDTH
 from executor.system.text import clean_control as safe
@@ -235,11 +235,11 @@ def test_a_bar_without_a_total_is_not_drawn(terminal, done, total):
 
 @pytest.mark.parametrize("columns", [4, 12, 20, 40, 80])
 def test_a_bar_stays_on_its_line(columns):
-    assert len(progress(120, 5000, columns)) < columns
+    assert len(progress_bar(120, 5000, columns)) < columns
 
 
 def test_a_narrow_bar_keeps_its_count():
-    assert progress(25, 50, 24) == "       [####....] 25/50"
+    assert progress_bar(25, 50, 24) == "       [####....] 25/50"
 
 
 def test_the_last_words_of_a_failure_leave_progress_out():

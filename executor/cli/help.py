@@ -1,0 +1,81 @@
+"""The commands with their help texts, and the nearest match for a misspelt one."""
+
+from __future__ import annotations
+
+from executor.system.records import Record
+
+
+class Command(Record):
+    """One command: its line in the overview, one example, its module below `commands` when the names differ."""
+
+    summary: str
+    example: str
+    module: str = ""
+
+
+COMMANDS = {
+    "run": Command(
+        "run steps: --step 1 | 1-5 | 1,3,7-9 | name, --continue, --all, --dry-run", "do-tasks --step 3-5 --strict"
+    ),
+    "list": Command("steps with their state; --ready: only those that can start now", "do-tasks list --ready"),
+    "why": Command("what would run for a step, and why", "do-tasks why 3"),
+    "validate": Command("every problem of the plan at once, and checks that cannot fail", "do-tasks validate --json"),
+    "doctor": Command("machine, project, agents, and which process receives which secret", "do-tasks doctor"),
+    "init": Command("create a plan in a folder; overwrites nothing", "do-tasks init my-training --no-claude"),
+    "log": Command("events of a task; --follow, --rotate", "do-tasks log task_3_0123abcd --follow"),
+    "monitor": Command(
+        "background jobs; --watch, --json, --until EVENT; the same: --monitor",
+        "do-tasks monitor 3 --until first_checkpoint --timeout 600",
+    ),
+    "resume": Command("check the finished work of a brief, judge it, tick", "do-tasks resume task_3_0123abcd"),
+    "accept": Command(
+        "accept, as a person at a terminal, changed judges of a briefed step",
+        "do-tasks accept 3 --reason 'new threshold'",
+    ),
+    "stop": Command("end a task and every process it started", "do-tasks stop task_3_0123abcd --grace 30"),
+    "recheck": Command("check ticked steps again, without MAIN", "do-tasks recheck 1-5"),
+    "retick": Command("tick passed steps again from the log, after SPEC.md was reverted", "do-tasks retick"),
+    "mark-done": Command("tick a box by hand", "do-tasks mark-done 3 --reason 'done on the cluster'", "mark"),
+    "reopen": Command("open a box by hand", "do-tasks reopen 3 --reason 'new data'", "mark"),
+    "clean": Command("remove job folders of old tasks: --keep N, --dry-run", "do-tasks clean --keep 3 --dry-run"),
+    "notify": Command("recipients of alerts and ends; --test sends each a notice", "do-tasks notify --test"),
+    "mcp": Command("serve the plan as MCP tools over stdio", "do-tasks mcp --project /path/of/the/plan"),
+    "schema": Command("JSON Schema of the definitions; --events: of the log", "do-tasks schema --events"),
+}
+HEAD = """\
+do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only for what was seen.
+
+  do-tasks --step 1 | 1-5 | 1,3,7-9 | name   run these steps
+  do-tasks --continue                        continue where the last run stopped
+  do-tasks --all [--keep-going]              run every open step, with a summary
+  do-tasks --dry-run                         print what would run, and why
+  do-tasks --monitor [--watch | --until E]   background jobs; E: started first_checkpoint finished alert
+"""
+FOOT = """
+each takes --help and --project DIR; exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,
+4 alert or dead job, 5 another executor, 6 machine, 70 internal error, 130 interrupted"""
+
+
+def overview() -> str:
+    """Return the text of `do-tasks --help`."""
+    rows = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items() if name != "run"]
+    return "\n".join([HEAD, *rows, FOOT])
+
+
+def nearest(word: str) -> str:
+    """Return a suggestion for a misspelt command, empty without one."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def nearest_option(words: list[str], usage: str) -> str:
+    """Return a suggestion for the first misspelt option, empty without one."""
+    import re
+    from difflib import get_close_matches
+
+    known = re.findall(r"--[\w-]+", usage)
+    unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
+    near = [found for word in unknown if word not in known for found in get_close_matches(word, known, n=1)]
+    return f"did you mean {near[0]}? " if near else ""

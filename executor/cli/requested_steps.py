@@ -1,0 +1,64 @@
+"""The steps that a command line requests, in order, with notes on those that cannot run."""
+
+from __future__ import annotations
+
+from executor.engine.decide import begun_again, decide_box
+from executor.engine.noticed import remarks
+from executor.engine.step_view import finished_needs, not_enough, outrun, reopened
+from executor.errors import UsageError
+from executor.plan.selection import ranges, select
+from executor.system.records import TYPE_CHECKING
+from executor.system.text import clean_control as safe
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from executor.plan.spec.spec_md import Box
+    from executor.store.project_view import ProjectView
+
+
+def requested(view: ProjectView, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
+    """Return the requested steps in order, and notes on those that cannot run."""
+    view.follow_numbers(boxes)
+    if args.step:
+        titles = {number: box.title for number, box in boxes.items()}
+        chosen = select(args.step, view.plan, titles)
+        gaps = [f"Not defined, so not run: step {ranges(chosen.missing)}."] if chosen.missing else []
+        return list(chosen.numbers), gaps
+    if args.rerun and args.resume:
+        raise UsageError("--continue runs open steps; to run ticked ones again: do-tasks --step WHICH --rerun")
+    numbers, notes = _open_steps(view, boxes, stop_at_gap=args.resume)
+    notes = [*notes, *remarks(view, boxes)]
+    return (list(view.plan.numbers), notes) if args.rerun else (numbers, notes)
+
+
+def _open_steps(view: ProjectView, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
+    defined = set(view.plan.numbers)
+    undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
+    numbers: list[int] = []
+    for number in view.plan.numbers:
+        if _is_open(view, boxes.get(number), number) or will_outrun(view, number, numbers):
+            numbers.append(number)
+    if not undefined:
+        return numbers, [] if numbers else ["Nothing is open: every step is done."]
+    gap = undefined[0]
+    if stop_at_gap:
+        numbers = [number for number in numbers if number < gap]
+        before = "" if numbers else f"There is nothing open before step {gap}. "
+        return numbers, [f"{before}Stopped before step {gap}, which is not defined yet: {safe(boxes[gap].title)}"]
+    return numbers, [f"Not defined yet: step {ranges(undefined)}."]
+
+
+def _is_open(view: ProjectView, box: Box | None, number: int) -> bool:
+    """Return True for an open step; one without a line in SPEC.md is open, so that the run reports it."""
+    if box is None or box.state != "x" or begun_again(box, view.state(number)):
+        return True
+    decide_box(box, view.state(number), rerun=False)  # refuses a tick that the log contradicts
+    return not_enough(view, box) or bool(outrun(view, number) or reopened(view, number, box))
+
+
+def will_outrun(view: ProjectView, number: int, before: list[int]) -> int:
+    """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
+    if not (view.plan.gated(number) and view.state(number).passed_at):
+        return 0
+    return next((need for need in finished_needs(view.step(number)) if need in before), 0)

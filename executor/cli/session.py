@@ -1,0 +1,115 @@
+"""One executor at work on a project: its lock, its screen, its view of the plan, its run context."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from executor.cli.output.screen import Screen
+from executor.cli.output.transcript import Transcript
+from executor.guard import brief_gate
+from executor.store import caches, log_reader, project
+from executor.store.context import open_context
+from executor.store.events import VERSION
+from executor.store.known_secrets import masker_of
+from executor.store.project_view import ProjectView
+from executor.system import locks, own_environment
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from executor.store.context import Invocation, RunContext
+    from executor.store.log_processors import Processor
+    from executor.store.project import Project
+
+NEWER_LOG = "Note: a newer do-tasks wrote this log; events that this version does not know are ignored"
+
+
+@contextmanager
+def locked(here: Project, *, aside: bool = False) -> Iterator[Screen]:
+    """Hold the lock of the executor in the project's folder, with a screen; BusyError when another one holds it.
+
+    `aside`: standard output is for JSON, so that the screen is standard error.
+    """
+    os.chdir(here.root)
+    lock = locks.take(here.state("run.lock"))
+    caches.distrust(here.root)
+    brief_gate.distrust_caches(here.root)
+    screen = Screen(2 if aside else 1)
+    try:
+        yield screen
+    finally:
+        screen.close()
+        lock.release()
+
+
+def view(here: Project, *, for_run: bool = True, strict: bool = False, asked_runner: str = "") -> ProjectView:
+    """Return plan and log of a project, the plan validated `for_run`."""
+    plan, _ = project.load(here, for_run=for_run)
+    return ProjectView(here, plan, log_reader.recall(here.root), strict=strict, asked_runner=asked_runner)
+
+
+@contextmanager
+def opened(
+    seen: ProjectView, screen: Screen, *, verbose: bool = False, invocation: Invocation | None = None
+) -> Iterator[RunContext]:
+    """Open the log for writing; at the end save its fold and forget the judges that no brief needs.
+
+    `verbose` also shows each act of the executor on standard error.
+    """
+    context = _context(seen, screen, invocation)
+    if verbose:
+        _trace(context)
+    try:
+        yield context
+    finally:
+        brief_gate.settle(context)
+        log_reader.save(context.root, log_reader.catch_up(context.root, context.recalled))
+        context.journal.close()
+
+
+def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -> RunContext:
+    processors = _processors(seen)
+    own_environment.withhold()
+    own_environment.close()
+    here = seen.project
+    context = open_context(
+        seen,
+        masker=masker_of(seen.plan, here.root, os.environ),
+        python=project.interpreter(here, seen.plan.settings.python, dict(os.environ)),
+        followers=(Transcript(screen),),
+        processors=processors,
+        invocation=invocation,
+        screen=screen,
+    )
+    if log_reader.last_version(here.root) > VERSION:
+        screen.say(NEWER_LOG)
+    if here.warning:
+        screen.say(f"Note: {here.warning}")
+    return context
+
+
+def _processors(seen: ProjectView) -> tuple[Processor, ...]:
+    """Return the log processors of the plan; DefinitionError when one cannot be used."""
+    paths = seen.plan.settings.log_processors
+    if not paths:
+        return ()
+    from executor.store import log_processors
+
+    return log_processors.load(seen.root, paths, seen.project.definitions)
+
+
+def _trace(context: RunContext) -> None:
+    """Show each act of the executor and each line of the log on standard error."""
+    import atexit
+
+    from executor.cli.output.verbose import Verbose
+
+    verbose = Verbose(context.masker)
+    atexit.register(verbose.close)
+    context.trace = verbose
+    context.journal.follow(verbose.follow)
+    plan = context.plan
+    context.trace("hold lock", file=context.relative(context.project.state("run.lock")), pid=os.getpid())
+    context.trace("read plan", file=plan.file, steps=len(plan.numbers), python=context.python)
