@@ -68,7 +68,7 @@ def in_a_line(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start_of(path: str) -> bytes:
-    return safe_open.start_of(path, RESULT_LIMIT)
+    return safe_open.read_start(path, RESULT_LIMIT)
 
 
 def _too_deep(body: object) -> bool:

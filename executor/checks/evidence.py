@@ -13,7 +13,7 @@ from executor.monitoring.model import checkpoint_glob, path_of
 from executor.store import runs as jobs
 from executor.system import earlier_files, files, text_files
 from executor.system.earlier_files import EarlierFiles
-from executor.system.folders import matching, names_in
+from executor.system.folders import find_matching, names_in
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def read(path: str) -> dict[str, Any]:
 
 def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[str, Any]:
     """Return what a glob finds: of more than MOST_NAMES the newest."""
-    found = matching(pattern)
+    found = find_matching(pattern)
     is_cut = len(found) > MOST_NAMES
     if is_cut:
         found = sorted(found, key=lambda one: one[1].st_mtime_ns, reverse=True)[:MOST_NAMES]
@@ -163,7 +163,7 @@ def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
     if entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
         return []
     try:
-        found = [text_files.checksum_of_piece(piece) for piece in text_files.pieces_of(name)]
+        found = [text_files.row_checksum(piece) for piece in text_files.comparable_rows(name)]
     except OSError:
         return []
     left[0] -= len(found)

@@ -6,7 +6,7 @@ import re
 
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS
+from executor.system.run_records import PROGRESS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +165,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def _says_nothing(line: str) -> bool:
     """Return True for the bar's own lines, for rules and for the edges of boxes."""
-    return line.startswith(PROGRESS) or not any(char.isalnum() for char in line) or _is_titled_rule(line)
+    return line.startswith(PROGRESS_PREFIX) or not any(char.isalnum() for char in line) or _is_titled_rule(line)
 
 
 def _is_titled_rule(line: str) -> bool:

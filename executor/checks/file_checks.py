@@ -18,8 +18,8 @@ from executor.checks.fresh_files import (
 )
 from executor.checks.project_worker import UnmetError, asked, no, text, yes
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import decimal_size, duration, one_line, several
-from executor.system.text_files import read_end
+from executor.system.text import counted, decimal_size, duration, one_line
+from executor.system.text_files import read_text
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,7 +37,7 @@ def file(asks: Any) -> Answer:
     `before` is the record of what was there when MAIN began, `newer_than_ns` that time, for a glob not in the record.
     """
     fields = asked(asks, "path", ("path", "min_size", "min_count", "newer_than", "dir_ok", *SINCE))
-    wants = [f"{several(whole(fields, 'min_count', 1), 'file')} or more"]
+    wants = [f"{counted(whole(fields, 'min_count', 1), 'file')} or more"]
     if octets(fields, "min_size"):
         wants.append(f"{decimal_size(octets(fields, 'min_size'))} or more each")
     if "newer_than" in fields:
@@ -58,7 +58,7 @@ def described(files: Found) -> str:
         else f"{decimal_size(min(sizes))} to {decimal_size(max(sizes))}"
     )
     age = duration(time.time() - max(status.st_mtime for _, status in files))
-    return f"{several(len(files), 'file')}, {between}, {'newest ' * (len(files) > 1)}{age} old"
+    return f"{counted(len(files), 'file')}, {between}, {'newest ' * (len(files) > 1)}{age} old"
 
 
 def matches(asks: Any) -> Answer:
@@ -71,16 +71,16 @@ def matches(asks: Any) -> Answer:
     limit_cpu(expected)
     for name in names:
         behind = grown_from(fields, name)
-        said = new_lines(fields, name, read_end(name, behind))
+        said = new_lines(fields, name, read_text(name, behind))
         hit = sought.search(said)
         if hit:
             return yes(expected, line_at(said, hit.start()))
         lines += said.count("\n") + (not said.endswith("\n") and said != "")
         added += behind > 0
-    where = f" of {several(len(names), 'file')}" if len(names) > 1 else ""
+    where = f" of {counted(len(names), 'file')}" if len(names) > 1 else ""
     new = "new " if added == len(names) else ""
     return no(
-        expected, f"no match in {several(lines, f'{new}line')}{where}", f"read {names[0]}, or correct the pattern"
+        expected, f"no match in {counted(lines, f'{new}line')}{where}", f"read {names[0]}, or correct the pattern"
     )
 
 
@@ -128,7 +128,7 @@ def result(asks: Any) -> Answer:
     expected = f'"{name}" met, by {text(fields, "file")}'
     path = read_files(fields, expected)[0]
     try:
-        criteria = json.loads(read_end(path))["criteria"]
+        criteria = json.loads(read_text(path))["criteria"]
         entry = criteria.get(name)
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return no(expected, "no criteria in it", 'write {"criteria": {NAME: {"met": true, "evidence": "..."}}} there')

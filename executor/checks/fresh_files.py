@@ -7,11 +7,11 @@ import time
 
 from executor.checks.project_worker import UnmetError, kind_of, text
 from executor.system.earlier_files import EarlierFiles, read_earlier
-from executor.system.folders import expanded, matching
-from executor.system.quantities import A_SIZE, A_TIME, bytes_of, seconds_of
+from executor.system.folders import expand_home, find_matching
+from executor.system.quantities import SIZE_HINT, TIME_HINT, parse_duration, parse_size
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import decimal_size, duration, one_line, several
-from executor.system.text_files import checksum_of_piece
+from executor.system.text import counted, decimal_size, duration, one_line
+from executor.system.text_files import row_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,19 +40,19 @@ def whole(fields: Fields, name: str, default: int | None = None) -> int:
 
 def octets(fields: Fields, name: str, *, unit: float = 1) -> float:
     """Return a size in bytes; `unit` is that of a number without one."""
-    size = bytes_of(fields.get(name, 0), unit=unit)
+    size = parse_size(fields.get(name, 0), unit=unit)
     if size is None:
         raise UnmetError(
-            f"{name}: a size such as 10MB", f"{name}: {one_line(str(fields[name]), 120)}", f"write {A_SIZE}"
+            f"{name}: a size such as 10MB", f"{name}: {one_line(str(fields[name]), 120)}", f"write {SIZE_HINT}"
         )
     return size
 
 
 def seconds(fields: Fields, name: str, default: float) -> float:
     """Return a time in seconds."""
-    value = seconds_of(fields.get(name, default))
+    value = parse_duration(fields.get(name, default))
     if value is None:
-        raise UnmetError(f"{name}: a time", f"{name}: {one_line(str(fields[name]), 120)}", f"write {A_TIME}")
+        raise UnmetError(f"{name}: a time", f"{name}: {one_line(str(fields[name]), 120)}", f"write {TIME_HINT}")
     return value
 
 
@@ -69,7 +69,7 @@ def words(error: BaseException) -> str:
 
 def good_files(fields: Fields, expected: str) -> Found:
     """Return the files that are large and new enough; raises UnmetError when they are too few."""
-    found = matching(text(fields, "path"))
+    found = find_matching(text(fields, "path"))
     files = [entry for entry in found if entry[0].endswith("/") or fields.get("dir_ok") or not os.path.isdir(entry[0])]
     least, late_by = octets(fields, "min_size"), lateness(fields, expected)
     held = {name for name, status in files if was_there(fields, name, status)}
@@ -93,7 +93,7 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
         return lambda _: 0.0
     reference = text(fields, "newer_than")
     try:
-        than = os.stat(expanded(reference)).st_mtime_ns + 1
+        than = os.stat(expand_home(reference)).st_mtime_ns + 1
     except OSError as error:
         raise UnmetError(expected, f"{reference}: {words(error)}", f"make {reference}, or correct newer_than") from None
     return lambda status: (than - status.st_mtime_ns) / NS
@@ -106,14 +106,14 @@ def changed_ns(status: os.stat_result) -> int:
 
 def nothing_there(pattern: str, folders: int) -> tuple[str, str]:
     if folders:
-        return f"{several(folders, 'directory')}, no file", f"write {pattern}/ when a directory is what counts"
+        return f"{counted(folders, 'directory')}, no file", f"write {pattern}/ when a directory is what counts"
     if pattern.startswith(".do-tasks/"):
         return "nothing there", "let MAIN write it, to the path in DO_TASKS_RESULT"
     return "nothing there", f"make {pattern}, or correct the path: it starts in the project's root"
 
 
 def shortage(files: int, held: int, old: list[float], small: list[int]) -> str:
-    parts = [several(files, "file")]
+    parts = [counted(files, "file")]
     if held:
         parts.append(f"{share(held, files)}older than MAIN, unchanged")
     if old:
@@ -188,7 +188,7 @@ class Fresh:
         """Return True for a piece that stands there more often than it did; each is to be asked for once."""
         if not self._old:
             return True
-        mark = checksum_of_piece(piece)
+        mark = row_checksum(piece)
         left = self._old.get(mark, 0)
         self._old[mark] = left - 1
         return left <= 0

@@ -7,10 +7,10 @@ import re
 import sys
 from enum import StrEnum
 
-from executor.system import own_program, text
+from executor.system import installation, text
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import SHELL
-from executor.system.signals import SIGNALLED, ending
+from executor.system.signals import SIGNAL_OFFSET, describe_exit
 from executor.system.text import LONG_WIDTH
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ IMPORTED = (
     "import os, sys; sys.path.append(sys.argv.pop(1)); from executor.checks.project_worker import main; "
     "from executor.checks.{0} import {1}; os._exit(main(sys.argv[1:], {{'{1}': {1}}}))"
 )
-CHILD = own_program.path_of("checks", "project_worker.py")
+CHILD = installation.package_file("checks", "project_worker.py")
 
 
 class CheckResult(Record):
@@ -96,7 +96,16 @@ def imported_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
     As a script it would be compiled anew each time, 8 ms of 22.
     """
     code = IMPORTED.format(CHECKS[check.kind].module, check.kind)
-    return (sys.executable, "-I", "-S", "-c", code, own_program.FOLDER, check.kind, json.dumps(check.asks, default=str))
+    return (
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        code,
+        installation.IMPORT_FOLDER,
+        check.kind,
+        json.dumps(check.asks, default=str),
+    )
 
 
 ARGV: dict[Place, Callable[[Check | Monitor, str], tuple[str, ...]]] = {
@@ -194,12 +203,12 @@ def one_line(value: str) -> str:
 def ended(exit_code: int | None, output: str) -> str:
     """Return how a process ended, then the last line it said, if any."""
     last = next(filter(None, map(one_line, reversed(output.splitlines()))), "")
-    return f"{ending(exit_code)}: {last}" if last else ending(exit_code)
+    return f"{describe_exit(exit_code)}: {last}" if last else describe_exit(exit_code)
 
 
 def status_of(exit_code: int | None) -> int | None:
     """Return the exit code as a shell would give it: 128 + n for signal n."""
-    return SIGNALLED - exit_code if exit_code is not None and exit_code < 0 else exit_code
+    return SIGNAL_OFFSET - exit_code if exit_code is not None and exit_code < 0 else exit_code
 
 
 # The next move after an exit code

@@ -7,9 +7,9 @@ import time
 
 from executor.checks.fresh_files import number, octets, seconds, whole, words
 from executor.checks.project_worker import UnmetError, asked, no, text, yes
-from executor.system.folders import expanded
+from executor.system.folders import expand_home
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import several
+from executor.system.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ def disk_free(asks: Any) -> Answer:
     path, least = text(fields, "path", "."), octets(fields, "min_gb", unit=GB) / GB
     expected = f"{least:g} GB free and writable in {path}"
     try:
-        space = os.statvfs(expanded(path))
-        probe(expanded(path))
+        space = os.statvfs(expand_home(path))
+        probe(expand_home(path))
     except OSError as error:
         return no(expected, words(error), f"make {path} a directory with room that you may write to")
     free = space.f_bavail * space.f_frsize / GB
@@ -59,7 +59,7 @@ def gpu_free(asks: Any) -> Answer:
     fields = asked({} if bare else asks, "min_gb", ("min_gb", "count", "max_utilization"))
     least, most = octets(fields, "min_gb", unit=GB) / GB, number(fields, "max_utilization", 100)
     wanted = whole(fields, "count", 1)
-    expected = f"{several(wanted, 'GPU')} with {least:g} GB free, {most:g} % busy at most"
+    expected = f"{counted(wanted, 'GPU')} with {least:g} GB free, {most:g} % busy at most"
     cards = gpus(expected)
     good = [card for card in cards if card[1] >= least and (card[2] <= most or "max_utilization" not in fields)]
     got = "; ".join(f"GPU {name}: {free:.1f} GB free, {busy:g} % busy" for name, free, busy in cards) or "no GPU"
@@ -150,7 +150,7 @@ def url(asks: Any) -> Answer:
     if status != wanted:
         return no(expected, f"status {status}", "correct the address or its key, or ask for that status")
     if sought not in body:
-        return no(expected, f"status {status}, not in its {several(len(body), 'character')}", "look at what it answers")
+        return no(expected, f"status {status}, not in its {counted(len(body), 'character')}", "look at what it answers")
     return yes(expected, f"status {status}")
 
 

@@ -11,7 +11,7 @@ from executor.checks.project_worker import asked, no, text, yes
 from executor.monitoring.metrics import json_files, json_objects, mlflow, rows
 from executor.monitoring.metrics.log_text import plain
 from executor.system.records import TYPE_CHECKING
-from executor.system.text_files import MOST_BYTES, read_end
+from executor.system.text_files import MOST_BYTES, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,7 +77,7 @@ def parts_of(path: str, fields: Fields) -> Iterator[Iterable[Fields]]:
     size = os.stat(path).st_size
     behind = grown_from(fields, path)
     fresh = Fresh(fields, path)
-    whole = read_end(path, behind) if size - behind <= PARTS[1] else ""
+    whole = read_text(path, behind) if size - behind <= PARTS[1] else ""
     said = json_objects.loaded(whole) if whole else None
     if isinstance(said, list | dict):
         yield [row for row in reversed(json_files.rows_of(said)) if fresh.is_news(json.dumps(row, sort_keys=True))]
@@ -85,7 +85,7 @@ def parts_of(path: str, fields: Fields) -> Iterator[Iterable[Fields]]:
     head = first_lines(path)
     for length in PARTS:
         start = max(behind, size - length)
-        yield line_rows(path, head, read_end(path, start, cut=start > behind), fresh)
+        yield line_rows(path, head, read_text(path, start, cut=start > behind), fresh)
         if start == behind:
             return
 

@@ -12,7 +12,7 @@ from executor.checks.start import start_of
 from executor.monitoring.model import CHECK_LIMIT_S
 from executor.store.events import CheckFinished
 from executor.system import process
-from executor.system.masking import VEIL
+from executor.system.masking import MASK
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Check
     from executor.store.context import RunContext
     from executor.store.task import Task
-    from executor.system.process import Ended
+    from executor.system.process import ProcessResult
 
 
 def check_all(context: RunContext, task: Task, *, phase: str, asked: Sequence[Check], fail_fast: bool) -> Outcome:
@@ -131,7 +131,7 @@ class _Round:
         answer = kinds.env_set(check, self._env)
         self._note(check, Verdict.PASSED if answer.ok else Verdict.FAILED, answer)
 
-    def _take(self, ended: Ended) -> None:
+    def _take(self, ended: ProcessResult) -> None:
         check = self._known[ended.name]
         left = self._context.look_between(self._task)
         ended = self._masked(ended)
@@ -157,14 +157,14 @@ class _Round:
         hint = self._context.hint(check, output) if not answer.ok else ""
         return answer.replace(fix=f"{hint}; {answer.fix}") if hint else answer
 
-    def _masked(self, ended: Ended) -> Ended:
+    def _masked(self, ended: ProcessResult) -> ProcessResult:
         """Mask a long output in its file before its end is taken: a cut could leave the end of a secret."""
         if not (ended.output_file and self._context.masker):
             return ended
         self._context.mask_file(ended.output_file)
         return ended.replace(output=self._context.tail(ended.output_file).encode())
 
-    def _note(self, check: Check, verdict: Verdict, answer: CheckResult, ended: Ended | None = None) -> None:
+    def _note(self, check: Check, verdict: Verdict, answer: CheckResult, ended: ProcessResult | None = None) -> None:
         shown = CheckResult(ok=True) if verdict == Verdict.PASSED else answer
         self._context.log(
             CheckFinished(
@@ -231,8 +231,8 @@ def label(check: Check) -> str:
 
 
 def _veiled(part: str) -> str:
-    return f"//{VEIL}@" if part.startswith("//") else f"{part.partition('=')[0]}={VEIL}" if "=" in part else VEIL
+    return f"//{MASK}@" if part.startswith("//") else f"{part.partition('=')[0]}={MASK}" if "=" in part else MASK
 
 
-def _code(ended: Ended) -> int | None:
+def _code(ended: ProcessResult) -> int | None:
     return -ended.signal if ended.signal else ended.exit_code

@@ -28,7 +28,7 @@ def start_of(context: RunContext, check: Check, env: Mapping[str, str]) -> tuple
 def argv_of(context: RunContext, check: Check | Monitor) -> Argv:
     """Return the command line of a check: the program itself where bash would only pass its arguments on."""
     is_plain = check.kind == "command" and not _is_bash_changed(context.environ)
-    plain = simple_command.words(check.asks) if is_plain else ()
+    plain = simple_command.simple_words(check.asks) if is_plain else ()
     program = _program(context, plain[0]) if plain else ""
     return (program, *plain[1:]) if program else kinds.argv(check, python=context.python)
 

@@ -11,7 +11,7 @@ from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
-from executor.system.text import spelled_json
+from executor.system.text import escaped_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -41,7 +41,7 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(spelled_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
+        print(escaped_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
         return verdict
     for row in rows:
         how = "" if row["main"] == "run" else f", MAIN {row['main']}"

@@ -13,7 +13,7 @@ from executor.store.ticks import kind_of_pass
 from executor.supervisor.job_status import AlertStatus, JobStatus
 from executor.system import locks, procfs
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.run_records import Seen
+from executor.system.run_records import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +79,7 @@ class Attendant:
             return False
 
 
-def _is_old(root: str, task_id: str, seen: Seen) -> bool:
+def _is_old(root: str, task_id: str, seen: RunStatus) -> bool:
     """Return True for a job that lives longer than its executor takes to start a supervisor."""
     identity = runs.started(runs.run_folder(root, task_id, seen.run)) if seen.status == "alive" else None
     return identity is not None and procfs.age_s(identity) > BEGIN_S
@@ -96,7 +96,7 @@ def supervisor(root: str, task_id: str) -> str:
 def executor(root: str) -> str:
     """Return the pid of the executor that runs this plan, empty when there is none or its lock cannot be read."""
     try:
-        return locks.holder(os.path.join(root, ".do-tasks", "run.lock"))
+        return locks.holder_pid(os.path.join(root, ".do-tasks", "run.lock"))
     except MachineError:
         return ""
 
@@ -162,7 +162,7 @@ def _status(seen: Look, number: int) -> JobStatus:
     """Return the status that the supervisor of a job wrote last, completed by the log and by the folder of its run."""
     state = seen.state(number)
     task_id, is_open = state.task_id, state.verdict in OPEN
-    run = runs.look(seen.root, task_id) if is_open else Seen()
+    run = runs.look(seen.root, task_id) if is_open else RunStatus()
     body = runs.read_watch(seen.root, task_id)
     written = JobStatus.from_json(seen.masker.mask_all(body))
     is_supervised = is_open and bool(supervisor(seen.root, task_id))
@@ -187,7 +187,7 @@ def _status(seen: Look, number: int) -> JobStatus:
     )
 
 
-def _state(root: str, state: StepState, run: Seen, written: str | None) -> str:
+def _state(root: str, state: StepState, run: RunStatus, written: str | None) -> str:
     """Return the verdict of a job; before there is one its state.
 
     `written` is the state that its living supervisor wrote, None without one; else the run folder decides.

@@ -192,9 +192,9 @@ def _masker() -> Masker:
         return masker_here(os.getcwd(), os.environ)
     except Exception:  # noqa: BLE001 - an error is printed whatever else is broken
         from executor.system.masking import Masker
-        from executor.system.secret_values import secrets
+        from executor.system.secret_values import secrets_of
 
-        return Masker(secrets(os.environ))
+        return Masker(secrets_of(os.environ))
 
 
 def _report_bug(error: Exception) -> int:

@@ -64,10 +64,10 @@ def _refuse_unlogged(root: str, recalled: LogState) -> None:
 
 def _refuse_without_folder(root: str) -> None:
     """Raise UsageError for a living run without a folder; the locks of runs are read before the dearer /proc."""
-    if not run_processes.strangers(root):
+    if not run_processes.unrecorded_runs(root):
         return
     time.sleep(SETTLE_S)
-    for run, pid in run_processes.strangers(root).items():
+    for run, pid in run_processes.unrecorded_runs(root).items():
         task_id = run.partition("/")[0]
         raise UsageError(
             f"{run} is running (pid {pid}), but .do-tasks/ has no record of it: the folder was removed or replaced."

@@ -13,7 +13,7 @@ from executor.store.context import open_context
 from executor.store.events import VERSION
 from executor.store.known_secrets import masker_of
 from executor.store.project_view import ProjectView
-from executor.system import locks, own_environment
+from executor.system import locks, process_privacy
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def locked(here: Project, *, aside: bool = False) -> Iterator[Screen]:
     `aside`: standard output is for JSON, so that the screen is standard error.
     """
     os.chdir(here.root)
-    lock = locks.take(here.state("run.lock"))
+    lock = locks.acquire(here.state("run.lock"))
     caches.distrust(here.root)
     brief_gate.distrust_caches(here.root)
     screen = Screen(2 if aside else 1)
@@ -71,8 +71,8 @@ def opened(
 
 def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -> RunContext:
     processors = _processors(seen)
-    own_environment.withhold()
-    own_environment.close()
+    process_privacy.overwrite_secrets()
+    process_privacy.forbid_inspection()
     here = seen.project
     context = open_context(
         seen,

@@ -12,7 +12,7 @@ from executor.store.changes import in_words
 from executor.store.project_view import ProjectView
 from executor.store.sources import MOST_FILES, Sources, behind
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,7 +103,7 @@ def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iter
         box = boxes.get(number)
         title = plan.raw[number][1].get("title")
         if box and isinstance(title, str) and _plain(box.title) != _plain(title):
-            said = f"step {number} is called {shown(box.title)} here and {shown(title)} in {here.definitions}"
+            said = f"step {number} is called {quoted(box.title)} here and {quoted(title)} in {here.definitions}"
             yield Problem(project.SPEC_NAME, f"{said}: make them one", line=box.line, col=1, severity="warning")
         if box and told.get(number):
             yield Problem(project.SPEC_NAME, f"step {number} {told[number]}", line=box.line, col=1, severity="warning")

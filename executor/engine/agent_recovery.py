@@ -11,7 +11,7 @@ from executor.guard.agent_baseline import GONE, at_work, folder_of, settle
 from executor.store import log_reader, runs
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
-from executor.system.process_loop import end_strays
+from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _refuse_unrecorded(context: RunContext) -> None:
         started = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
         if not started or state.run_closed == f"{state.task_id}/{started[-1]}":
             continue
-        end_strays(f"{state.task_id}/", context.interrupts, root=context.root)
+        stop_strays(f"{state.task_id}/", context.interrupts, root=context.root)
         tick(context, _task_of(context, number, state.task_id), Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
         raise UsageError(
             f"step {number}: {GONE}; look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"

@@ -32,7 +32,7 @@ def begin(context: RunContext, task: Task) -> None:
 def end(context: RunContext, task: Task) -> None:
     """Note in the record of what there was before MAIN what has come since the first check."""
     path = os.path.join(main_folder(context, task), FILE)
-    was, globs = safe_open.record(path), _globs(context, task)
+    was, globs = safe_open.read_record(path), _globs(context, task)
     if not (was and globs):
         return
     from executor.checks import evidence

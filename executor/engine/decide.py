@@ -10,7 +10,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from executor.plan.spec.spec_md import Box
     from executor.store.step_state import StepState
-    from executor.system.run_records import Seen
+    from executor.system.run_records import RunStatus
 
 
 def decide_box(box: Box, state: StepState, *, rerun: bool) -> Decision | None:
@@ -103,7 +103,7 @@ def contradicted(box: Box, *, verdict: str, reason: str) -> SpecError:
 
 def decide_open(
     state: StepState,
-    seen: Seen,
+    seen: RunStatus,
     *,
     digest: str,
     on_lost: str,
@@ -126,7 +126,7 @@ def decide_open(
     return _after_failure(state, digest=digest, dependency_place=dependency_place, by_agent=by_agent)
 
 
-def told_elsewhere(task_id: str, seen: Seen) -> str:
+def told_elsewhere(task_id: str, seen: RunStatus) -> str:
     """Return where a run is that this folder, host and container can neither watch nor end, with the next moves."""
     which = f"{task_id}/{seen.run}"
     if seen.status == "foreign":
@@ -147,7 +147,7 @@ def decide_waiting(state: StepState, *, digest: str) -> Decision | None:
     return Decision("wait", why, task_id=state.task_id)
 
 
-def decide_job(state: StepState, seen: Seen, *, digest: str) -> Decision | None:
+def decide_job(state: StepState, seen: RunStatus, *, digest: str) -> Decision | None:
     """Return how a background job goes on that was let go and has no verdict; None when there is none."""
     if state.verdict not in ("", "started") or seen.status not in ("alive", "exited", "lost"):
         return None
@@ -165,7 +165,7 @@ def decide_job(state: StepState, seen: Seen, *, digest: str) -> Decision | None:
     return Decision("attend", f"{why[seen.status]}{changed}", task_id=state.task_id, main_run=seen.run)
 
 
-def _ended_unseen(state: StepState, seen: Seen) -> bool:
+def _ended_unseen(state: StepState, seen: RunStatus) -> bool:
     """Tell whether the newest MAIN was let go and its end is not in the log."""
     closed = state.run_closed == f"{state.task_id}/{seen.run}" or state.verdict == "cancelled"
     return seen.status not in ("none", "never_ran") and not closed
@@ -192,7 +192,7 @@ def _stale(state: StepState, *, digest: str, dependency_place: int) -> str:
     return ""
 
 
-def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependency_place: int) -> Decision:
+def _resume(state: StepState, seen: RunStatus, *, digest: str, on_lost: str, dependency_place: int) -> Decision:
     task = state.task_id
     same = (seen.digest or state.digest) == digest
     tested = state.digest == digest and state.test_digest == digest
@@ -214,7 +214,7 @@ def _resume(state: StepState, seen: Seen, *, digest: str, on_lost: str, dependen
     return _resume_run(seen, task=task, same=same, tested=tested, closed=state.run_closed, lost=lost)
 
 
-def _resume_run(seen: Seen, *, task: str, same: bool, tested: bool, closed: str, lost: bool) -> Decision:
+def _resume_run(seen: RunStatus, *, task: str, same: bool, tested: bool, closed: str, lost: bool) -> Decision:
     if seen.status in ("none", "never_ran") or closed == f"{task}/{seen.run}":
         why = "MAIN was lost" if lost else "interrupted before MAIN ended"
         return Decision("run", why, task_id=task, reuse_test=tested)

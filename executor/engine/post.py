@@ -133,7 +133,7 @@ def _asked(context: RunContext, task: Task, criterion: Criterion) -> kinds.Check
     watch = context.watch()
     context.look_between(task)
     watch.add(process.start(asked))
-    ended: list[process.Ended] = []
+    ended: list[process.ProcessResult] = []
     while not ended:
         ended = watch.turn()
     context.look_between(task)
@@ -170,7 +170,7 @@ def question(
     return check, asked
 
 
-def checks_answer(check: Check, ended: process.Ended) -> kinds.CheckResult:
+def checks_answer(check: Check, ended: process.ProcessResult) -> kinds.CheckResult:
     """Return the answer of an ended check, its own words when it did not end by itself."""
     if ended.reason:
         return kinds.CheckResult(ok=False, expected="an answer", got=ended.reason, fix="make the check quicker")

@@ -173,10 +173,10 @@ def _end_what_lives(context: RunContext, number: int, state: StepState, decision
     if not task_id or not (may_live or twins.lives_on(context.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
-    ended = process_loop.end_strays(f"{task_id}/", context.interrupts, root=context.root, sparing=spared)
+    ended = process_loop.stop_strays(f"{task_id}/", context.interrupts, root=context.root, sparing=spared)
     if ended:
         context.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
-        process_loop.await_gone(ended, context.interrupts)
+        process_loop.wait_until_reaped(ended, context.interrupts)
     twins.refuse_a_twin(context.root, task_id, before=decision.main_run)
     names = masked_files.public_names(context.step(number)) if context.plan.defines(number) else ()
     masked_files.mask_task(context.root, task_id, context.masker, spare=names, sparing=decision.main_run)

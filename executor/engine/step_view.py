@@ -21,7 +21,7 @@ from executor.store.project_view import box_of
 from executor.store.task import Decision
 from executor.store.ticks import is_enough_for_strict, tick_of
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import Seen
+from executor.system.run_records import RunStatus
 
 if TYPE_CHECKING:
     from executor.plan.model import Edge, Step
@@ -54,7 +54,7 @@ def _decide_unsettled(
 ) -> Decision:
     step = desk.step(box.number)
     state = _as_they_count_now(step, state) if state.stood else state
-    seen = runs.look(desk.root, state.task_id) if state.task_id else Seen()
+    seen = runs.look(desk.root, state.task_id) if state.task_id else RunStatus()
     runner = who(desk, step).runner
     digest = desk.make(step, runner).digest
     recorded = state
@@ -90,7 +90,7 @@ def _as_they_count_now(step: Step, state: StepState) -> StepState:
     return state if failing_alerts(state.stood, step.background) else state.replace(stood=())
 
 
-def _begun(desk: ProjectView, state: StepState, seen: Seen, digest: str) -> Decision | None:
+def _begun(desk: ProjectView, state: StepState, seen: RunStatus, digest: str) -> Decision | None:
     """Return how a task goes on that others have in hand: a job without a verdict, a brief that is out."""
     attended = decide_job(state, seen, digest=digest) if runs.is_job(desk.root, state.task_id) else None
     return attended or decide_waiting(state, digest=digest)

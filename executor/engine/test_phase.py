@@ -45,7 +45,7 @@ def _ran_in_full(context: RunContext, task: Task) -> str:
     if main is None or not main.script or main.sample.form != "default":
         return ""
     try:
-        text = safe_open.start_of(script_path(context.project, main.script), MOST_TEXT).decode("utf-8", "replace")
+        text = safe_open.read_start(script_path(context.project, main.script), MOST_TEXT).decode("utf-8", "replace")
     except OSError:  # TEST took it away, or it can be run and not read
         return ""
     if knows_test(text):

@@ -11,9 +11,9 @@ from executor.guard.file_state import ADDED, listed
 from executor.plan.limits import sandbox_of
 from executor.store import log_reader, runs
 from executor.store.events import ProtectedRestored
-from executor.system.process_loop import end_strays
+from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import spelled
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from executor.guard.file_state import Change
@@ -98,7 +98,7 @@ def end_and_restore(context: RunContext, task: Task, run: str, baseline: Baselin
     """End an agent after an error and restore its judges: the error may be its work."""
     if baseline is None:
         return
-    end_strays(f"{task.task_id}/{run}", context.interrupts, root=context.root)
+    stop_strays(f"{task.task_id}/{run}", context.interrupts, root=context.root)
     repair_folders(context, task, run)
     folder = folder_of(context, task, run)
     try:
@@ -127,7 +127,7 @@ def offended(context: RunContext, task: Task, run: str) -> str:
     if not found:
         return ""
     hint = "; a file that the step is to make stands in its outputs" if ADDED in (one.kind for one in found) else ""
-    paths = dict.fromkeys(spelled(one.path) for one in found)
+    paths = dict.fromkeys(escaped_line(one.path) for one in found)
     return f"the agent changed what judges it ({listed(paths)}); it was put back{hint}"
 
 
@@ -150,8 +150,8 @@ def folder_of(context: RunContext, task: Task, run: str) -> str:
 
 
 def _restored(root: str, folder: str, found: tuple[Change, ...]) -> ProtectedRestored:
-    back = [spelled(one.path) for one in found if one.restored]
-    lost = tuple(spelled(f"{one.path}: {one.why}") for one in found if not one.restored)
+    back = [escaped_line(one.path) for one in found if one.restored]
+    lost = tuple(escaped_line(f"{one.path}: {one.why}") for one in found if not one.restored)
     more = (f"and {len(back) - MOST_NAMED} more",) if len(back) > MOST_NAMED else ()
     kept = os.path.relpath(os.path.join(folder, "taken"), root)
     run = os.path.basename(os.path.dirname(folder))

@@ -165,7 +165,7 @@ def clear_placeholders(root: str) -> None:
 
 
 def _recorded(root: str) -> tuple[str, ...]:
-    made = safe_open.record(os.path.join(root, files.STATE_FOLDER, RECORD)).get("made")
+    made = safe_open.read_record(os.path.join(root, files.STATE_FOLDER, RECORD)).get("made")
     plain = (str(name) for name in made) if isinstance(made, list) else ()
     return tuple(name for name in plain if not name.startswith("/") and ".." not in name.split("/"))
 

@@ -18,7 +18,7 @@ from executor.store.project import DEFINITIONS, SPEC_NAME
 from executor.system import files
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
-from executor.system.text import spelled
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +116,7 @@ def changed_meanwhile(context: RunContext) -> str:
     found = _compared(context, None)
     if found is None:
         return ""
-    what = spelled(", ".join(found.changes[:MOST_NAMED])) or found.unknown
+    what = escaped_line(", ".join(found.changes[:MOST_NAMED])) or found.unknown
     then = f"put it back, or do-tasks accept {found.step}; then: do-tasks --continue (MAIN is not repeated)"
     return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
 
@@ -205,7 +205,7 @@ def message(found: BriefChanges) -> str:
     return "\n".join(
         (
             f"what judges step {found.step} changed since its brief ({found.task_id}), so nothing was run:",
-            *(f"  {spelled(line)}" for line in lines),
+            *(f"  {escaped_line(line)}" for line in lines),
             PUT_BACK,
             f"or {accept}",
         )

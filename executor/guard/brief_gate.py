@@ -5,7 +5,7 @@ The comparison is loaded only where a brief may be out.
 
 from __future__ import annotations
 
-from executor.system import state_home
+from executor.system import user_state
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def distrust_caches(root: str) -> None:
     """Delete caches that an agent may have written while a brief is out."""
-    if state_home.may_remember(root):
+    if user_state.may_have_briefs(root):
         from executor.guard import brief_changes
 
         brief_changes.distrust_caches(root)
@@ -46,4 +46,4 @@ def settle(context: RunContext) -> None:
 
 
 def _concerns(context: RunContext) -> bool:
-    return any(state.judges for state in context.states.values()) or state_home.may_remember(context.root)
+    return any(state.judges for state in context.states.values()) or user_state.may_have_briefs(context.root)

@@ -10,7 +10,7 @@ from executor.errors import MachineError
 from executor.guard import snapshot
 from executor.store import log_files, log_reader, log_witness
 from executor.store.log_witness import PLACE
-from executor.system import files, procfs, safe_open, state_home
+from executor.system import files, procfs, safe_open, user_state
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def write(root: str, what: BriefState, globs: tuple[str, ...], startup: Startup)
     Return the reference for the log, and the system's error when nothing could be written outside, else empty.
     """
     ident = os.urandom(6).hex()
-    outside = os.path.join(state_home.of_project(root), f"{ident}.json")
+    outside = os.path.join(user_state.project_folder(root), f"{ident}.json")
     trouble = _write_outside(outside, b"{}")
-    folder = files.private_folder(os.path.join(root, state_home.BRIEFS, ident))
+    folder = files.private_folder(os.path.join(root, user_state.BRIEFS, ident))
     if not trouble:
         files.replace(os.path.join(folder, PLACE), os.fsencode(outside))
     log_witness.begin(root, ident)
@@ -75,16 +75,16 @@ def read(root: str, reference: str) -> StoredBrief:
     ident, digest = ident_of(reference), reference.rpartition(":")[2]
     if not (ident.isalnum() and ":" in reference):
         return StoredBrief(reference, "", why="its line in the log does not say what was remembered")
-    folder = os.path.join(root, state_home.BRIEFS, ident)
+    folder = os.path.join(root, user_state.BRIEFS, ident)
     inside = _read(os.path.join(folder, BODY))
     outside = inside if reference.startswith(f"{INSIDE}:") else _outside(folder, ident)
-    for name, body in (("in .do-tasks/briefs", inside), (f"in {state_home.folder()}", outside)):
+    for name, body in (("in .do-tasks/briefs", inside), (f"in {user_state.folder()}", outside)):
         if not body:
             return StoredBrief(reference, folder, why=f"what was remembered {name} is gone")
         if files.digest(body)[:32] != digest:
             return StoredBrief(reference, folder, why=f"what was remembered {name} is not as it was written")
     manifest = files.digest(_read(os.path.join(folder, snapshot.MANIFEST)))
-    fields = safe_open.parsed(inside)
+    fields = safe_open.parse_json(inside)
     if manifest != fields["files"]:
         return StoredBrief(reference, folder, why="what was remembered of the protected files is not as it was written")
     boxes = {int(number): tuple(map(str, shown)) for number, shown in fields["boxes"].items()}
@@ -100,21 +100,21 @@ def idents(root: str) -> list[str]:
 
 def was_given(root: str, ident: str) -> bool:
     """Return False for a state of an executor that died before the brief was given."""
-    paths = (state_home.path_of(f"{ident}.json.{log_witness.LINES}"), log_witness.place_of(root, ident))
+    paths = (user_state.path_of(f"{ident}.json.{log_witness.LINES}"), log_witness.place_of(root, ident))
     there = [path for path in paths if os.path.exists(path)]
     return not there or any("BriefGiven" in log_witness.noted(path).values() for path in there)
 
 
 def log_changes(root: str, ident: str) -> list[str]:
     """Return the changes of the log since a brief that do-tasks did not write, in words."""
-    folder = os.path.join(root, state_home.BRIEFS, ident)
+    folder = os.path.join(root, user_state.BRIEFS, ident)
     fields = _parsed(_outside(folder, ident) or _read(os.path.join(folder, BODY)))
     size, digest = fields.get("log_bytes"), fields.get("log_digest")
     if not isinstance(size, int) or not isinstance(digest, str):
         return ["what was remembered of it is gone"]
     if log_files.digest_before(root, size) != digest:
         return ["lines from before the brief changed"]
-    noted = log_witness.noted(state_home.path_of(f"{ident}.json.{log_witness.LINES}"))
+    noted = log_witness.noted(user_state.path_of(f"{ident}.json.{log_witness.LINES}"))
     return [*_line_changes(root, size, noted or log_witness.noted(log_witness.place_of(root, ident)))]
 
 
@@ -131,7 +131,7 @@ def _line_changes(root: str, size: int, noted: Mapping[str, str]) -> Iterator[st
 
 def is_kept(root: str) -> bool:
     """Return True when this project may have a state, in it or outside."""
-    return os.path.lexists(os.path.join(root, state_home.BRIEFS)) or bool(_outside_of(root))
+    return os.path.lexists(os.path.join(root, user_state.BRIEFS)) or bool(_outside_of(root))
 
 
 def forget(root: str, *names: str) -> None:
@@ -140,8 +140,8 @@ def forget(root: str, *names: str) -> None:
 
     for ident in {*names, *idents(root)}:
         for kind in ("json", "givers", f"json.{log_witness.LINES}"):
-            files.remove(state_home.path_of(f"{ident}.{kind}"))
-    rmtree(os.path.join(root, state_home.BRIEFS), ignore_errors=True)
+            files.remove(user_state.path_of(f"{ident}.{kind}"))
+    rmtree(os.path.join(root, user_state.BRIEFS), ignore_errors=True)
 
 
 def add_givers(reference: str, givers: Collection[str]) -> None:
@@ -213,25 +213,25 @@ def _write_outside(path: str, body: bytes) -> str:
 def _outside(folder: str, ident: str) -> bytes:
     """Return the copy outside, from the place of the environment, else from where it was written."""
     place = os.fsdecode(_read(os.path.join(folder, PLACE)))
-    return _read(state_home.path_of(f"{ident}.json")) or (_read(place) if os.path.isabs(place) else b"")
+    return _read(user_state.path_of(f"{ident}.json")) or (_read(place) if os.path.isabs(place) else b"")
 
 
 def _all_outside(root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name in state_home.names(root):
+    for name in user_state.project_files(root):
         ident, dot, kind = name.rpartition(".")
         if dot and kind == "json":
-            yield ident, safe_open.record(os.path.join(state_home.of_project(root), name))
+            yield ident, safe_open.read_record(os.path.join(user_state.project_folder(root), name))
 
 
 def _givers_of(reference: str) -> str:
     """Return the path of the list of processes that a brief was given to: beside the copy outside."""
     ident = ident_of(reference)
-    return f"{state_home.path_of(f'{ident}.json').removesuffix('.json')}.givers"
+    return f"{user_state.path_of(f'{ident}.json').removesuffix('.json')}.givers"
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:
     try:
-        body = safe_open.parsed(data)
+        body = safe_open.parse_json(data)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -137,7 +137,7 @@ def _texts(root: str, paths: Iterable[str]) -> Texts:
 
 def _text(root: str, path: str) -> str:
     try:
-        return safe_open.start_of(os.path.join(root, path), MOST_TEXT).decode("utf-8", "replace")
+        return safe_open.read_start(os.path.join(root, path), MOST_TEXT).decode("utf-8", "replace")
     except OSError:
         return ""
 

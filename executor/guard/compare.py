@@ -92,7 +92,7 @@ class Comparison:
     def _part(self, path: str) -> str:
         """Return the part of a file that judges, empty for none."""
         try:
-            data = safe_open.start_of(os.path.join(self._root, path), snapshot.MOST_OF_ONE)
+            data = safe_open.read_start(os.path.join(self._root, path), snapshot.MOST_OF_ONE)
         except OSError:
             return ""
         return self._part_in(path, data)

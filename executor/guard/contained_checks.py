@@ -21,11 +21,11 @@ from executor.guard.surroundings import (
 )
 from executor.monitoring.model import path_of
 from executor.store import runs
-from executor.system import own_program
+from executor.system import installation
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import without_secrets
-from executor.system.shell.bash_command import prepared
-from executor.system.text import spelled
+from executor.system.shell.bash_command import guarded_argv
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +93,7 @@ class CheckContainment:
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
         given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
-        return self._held(check, prepared(argv)), {**given, **NO_CACHE}
+        return self._held(check, guarded_argv(argv)), {**given, **NO_CACHE}
 
     @staticmethod
     def runs_code(check: Check) -> bool:
@@ -106,7 +106,7 @@ class CheckContainment:
         steering = tuple(path for path in steering if ignore_files.steers(self._context.root, path))
         put_aside(self._context, task, self._context.folder(task, SCRATCH), steering, when="its checks ran")
         self._left += [path for path in steering if path not in self._left]
-        return spelled(listed(steering))
+        return escaped_line(listed(steering))
 
     def look_over(self, task: Task) -> str:
         """Move autostart files aside that appeared; return why the checks do not count, else empty."""
@@ -120,7 +120,7 @@ class CheckContainment:
         )
         put_aside(self._context, task, self._context.folder(task, SCRATCH), started, when="its checks ran")
         clear_bits(self._context, task, self._began_ns, when="its checks ran")
-        named = spelled(listed(self._left))
+        named = escaped_line(listed(self._left))
         return f"a check left {named}, {OTHERS_START}" if named else ""
 
     def _steered_by(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class CheckContainment:
             scratch=self._scratch,
             home=os.path.expanduser("~"),
             read_only=self._read_only,
-            keep=(*self._around.keep, sys.prefix, sys.base_prefix, own_program.FOLDER),
+            keep=(*self._around.keep, sys.prefix, sys.base_prefix, installation.IMPORT_FOLDER),
             sight=sight.replace(read=(*sight.read, *asked)),
         )
 

@@ -37,7 +37,7 @@ def steers(root: str, path: str) -> bool:
     if not is_one(path):
         return True
     try:
-        data = safe_open.start_of(os.path.join(root, path), MOST_BYTES)
+        data = safe_open.read_start(os.path.join(root, path), MOST_BYTES)
     except OSError:
         return True
     return bool(part_of(root, path, data))

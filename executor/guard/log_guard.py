@@ -289,7 +289,7 @@ def _blocks(path: str, start: int, end: int = sys.maxsize) -> Iterator[bytes]:
 
 def _read_mark(folder: str) -> Mark | None:
     try:
-        body = safe_open.parsed(files.read(os.path.join(folder, MARK)) or b"null")
+        body = safe_open.parse_json(files.read(os.path.join(folder, MARK)) or b"null")
         return Mark(**{**body, "jobs": tuple(map(str, body["jobs"]))}) if body else None
     except (OSError, ValueError, TypeError, KeyError) as error:
         return Mark(size=1, start=1, digest=str(error))  # it fits no log, so the mark counts as lost

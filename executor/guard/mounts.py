@@ -8,7 +8,7 @@ import os
 from executor.errors import MachineError
 from executor.guard import home_view
 from executor.guard.file_state import is_below, is_within, is_within_any
-from executor.system import files, own_program
+from executor.system import files, installation
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def contained(  # noqa: PLR0913 - keywords, one a kind of path
     sight = sight or Sight()
     root = os.path.realpath(root)
     scratch = _real_scratch(root, scratch)
-    inner = (*RECORDS, *_git_file(root), *read_only, own_program.PACKAGE, containment.program)
+    inner = (*RECORDS, *_git_file(root), *read_only, installation.PACKAGE_FOLDER, containment.program)
     hidden = [path for path in map(os.path.realpath, sight.hidden) if is_below(path, root) and os.path.exists(path)]
     mounts = {
         **_inside(root, _read_only(root, inner), pinned=hidden),

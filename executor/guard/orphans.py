@@ -6,7 +6,7 @@ import time
 
 from executor.system import process, procfs
 from executor.system.records import TYPE_CHECKING
-from executor.system.signals import signal_one
+from executor.system.signals import signal_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ def end_orphans(before: set[int] | None, is_spared: Callable[[int], bool] = lamb
         if not orphans:
             return
         for pid in orphans:
-            signal_one(pid, 9)
-        process.unknown_children()  # this reaps them
+            signal_process(pid, 9)
+        process.has_unknown_children()  # this reaps them
         time.sleep(0.005)
 
 

@@ -57,7 +57,7 @@ def givers() -> tuple[str, ...]:
     """
     chain = ancestry.ancestors()
     above = chain[1:]
-    moment = ancestry.moment(chain, of_a_shell=any(map(_is_a_persons_shell, above)))
+    moment = ancestry.describe_moment(chain, of_a_shell=any(map(_is_a_persons_shell, above)))
     return (*moment, *(_identity(line) for line in above[: _below_a_person(above)]))
 
 
@@ -85,12 +85,12 @@ def _doubt(given: set[str]) -> str:
     known = {*map(_without_name, given)}
     shared = next((line for line in chain if _without_name(_identity(line)) in known), None)
     if shared:
-        return f"{ancestry.named(shared)} started this, and a brief of this project was given to it"
+        return f"{ancestry.describe(shared)} started this, and a brief of this project was given to it"
     below = chain[1 : 1 + _below_a_person(chain[1:])]
     found = next(
-        (f"{ancestry.named(line)} has {name} ({MARKS[name]})" for line in below for name in _marks(line.pid)), ""
+        (f"{ancestry.describe(line)} has {name} ({MARKS[name]})" for line in below for name in _marks(line.pid)), ""
     )
-    return found or ancestry.doubt(chain, given)
+    return found or ancestry.reason_to_doubt(chain, given)
 
 
 def _below_a_person(chain: Sequence[ProcessStat]) -> int:
@@ -98,7 +98,7 @@ def _below_a_person(chain: Sequence[ProcessStat]) -> int:
     for at in range(len(chain) - 1, -1, -1):
         if _is_a_persons_shell(chain[at]):
             return at
-    return next((at for at, line in enumerate(chain) if procfs.name(line.pid) in ancestry.SESSIONS), len(chain))
+    return next((at for at, line in enumerate(chain) if procfs.name(line.pid) in ancestry.SESSION_PROGRAMS), len(chain))
 
 
 def _is_a_persons_shell(line: ProcessStat) -> bool:
@@ -134,4 +134,4 @@ def _without_name(giver: str) -> str:
 
 
 def _identity(line: ProcessStat) -> str:
-    return f"{line.pid} {line.start} {ancestry.boot()} {procfs.name(line.pid)}"
+    return f"{line.pid} {line.start} {ancestry.short_boot_id()} {procfs.name(line.pid)}"

@@ -185,7 +185,7 @@ def _repair_folder(root: str, name: str) -> Change | None:
 def offences(folder: str) -> tuple[Change, ...]:
     """Return all changes that were ever found, also by an executor that died since."""
     try:
-        body = safe_open.parsed(files.read(os.path.join(folder, FOUND)) or b"[]")
+        body = safe_open.parse_json(files.read(os.path.join(folder, FOUND)) or b"[]")
         return tuple(Change(*one) for one in body)
     except (OSError, ValueError, TypeError):
         return (Change(FOUND, LOST, why="what was found changed cannot be read"),)

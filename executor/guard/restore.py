@@ -91,7 +91,7 @@ class Restorer:
     def _put_back(self, change: Change, was: FileState) -> None:
         path, here = change.path, os.path.join(self._root, change.path)
         if path == self._kept.spec:
-            with locks.Brief(
+            with locks.ShortLock(
                 os.path.join(files.private_folder(os.path.join(self._root, files.STATE_FOLDER)), "spec.lock")
             ):
                 self._write(path, here, was)

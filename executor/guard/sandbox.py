@@ -68,7 +68,7 @@ def _output(argv: tuple[str, ...], *, token: str) -> str:
     """Return the first line of output within the time limit."""
     loop = ProcessLoop(Interrupts())
     loop.add(process.start(process.Command(name="bwrap", argv=argv, env={}, token=token, limit_s=PROBE_S)))
-    ended: list[process.Ended] = []
+    ended: list[process.ProcessResult] = []
     while not ended:
         ended = loop.turn()
     lines = clean_control(ended[0].output.decode("utf-8", "replace")).split("\n")

@@ -15,9 +15,9 @@ from executor.plan.limits import sandbox_of
 from executor.store import project
 from executor.store import runs as jobs
 from executor.store.events import WarningRaised
-from executor.system import files, own_program, safe_open, setuid_bits, sockets
+from executor.system import files, installation, safe_open, setuid_bits, sockets
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import spelled
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ def sight(root: str, wanted: Sandbox, seen: StartScan, *, private: bool) -> Sigh
         return Sight(private=False)
     read = locked_paths.readable(root, wanted.read)
     inside = (os.path.join(root, path) for path in seen.sockets)
-    found = tuple(dict.fromkeys((*inside, *sockets.in_places(), *sockets.listening())))
+    found = tuple(dict.fromkeys((*inside, *sockets.service_sockets(), *sockets.listening_sockets())))
     return Sight(read=read, hidden=locked_paths.hidden(root, seen, read), sockets=found)
 
 
@@ -101,7 +101,7 @@ def hidden_homes(context: RunContext, around: Surroundings) -> tuple[tuple[str, 
     """Return the homes and `.env` files that a sandbox by paths hides, then the paths in them that it shows."""
     homes = home_view.homes(os.path.expanduser("~"))
     tools = (path for home in homes for path in home_view.allowed(home))
-    shown = (context.root, *around.sight.read, *around.keep, sys.prefix, own_program.FOLDER, *tools)
+    shown = (context.root, *around.sight.read, *around.keep, sys.prefix, installation.IMPORT_FOLDER, *tools)
     kept = [path for path in shown if not any(is_within(home, path) for home in homes)]
     tokens = (path for folder in kept for path in home_view.hidden(folder) if folder != context.root)
     return (*homes, *around.sight.hidden, *tokens), tuple(dict.fromkeys(kept))
@@ -109,7 +109,7 @@ def hidden_homes(context: RunContext, around: Surroundings) -> tuple[tuple[str, 
 
 def check_after(context: RunContext, task: Task, run: str) -> None:
     """Move autostart files and environments aside that appeared while an agent worked, and log them."""
-    body = safe_open.record(_record(context, task, run))
+    body = safe_open.read_record(_record(context, task, run))
     wanted = wanted_of(context, task)
     if body and wanted.mode != "off":
         since = body.get("changed_since_ns")
@@ -133,11 +133,11 @@ def file_clock_ns() -> int:
 
 def clear_bits(context: RunContext, task: Task, since_ns: int, *, when: str) -> None:
     """Remove setuid and setgid from files that changed since then, and log them."""
-    taken = setuid_bits.cleared(context.root, since_ns)
+    taken = setuid_bits.clear_bits(context.root, since_ns)
     if taken:
         got = f"{listed(taken)} got setuid or setgid while {when}"
         message = f"{got}: it was taken off, for who runs it would have your rights"
-        context.log(WarningRaised(message=spelled(message)), task)
+        context.log(WarningRaised(message=escaped_line(message)), task)
 
 
 def allowed(wanted: Sandbox) -> tuple[str, ...]:
@@ -148,13 +148,13 @@ def allowed(wanted: Sandbox) -> tuple[str, ...]:
 def known_before(context: RunContext, task: Task) -> frozenset[str] | None:
     """Return the autostart files and environments before the first agent of a task, None when it had none."""
     runs = (f"main.{number}" for number in range(1, jobs.main_number(jobs.newest_main(context.root, task.task_id)) + 1))
-    bodies = (safe_open.record(_record(context, task, run)) for run in runs)
+    bodies = (safe_open.read_record(_record(context, task, run)) for run in runs)
     return next((frozenset(_texts(body.get("before"))) for body in bodies if body), None)
 
 
 def _hidden_before(context: RunContext, task: Task) -> tuple[str, ...]:
     """Return the paths that were hidden from the first agent of a task; they stay hidden."""
-    first = safe_open.record(_record(context, task, "main.1"))
+    first = safe_open.read_record(_record(context, task, "main.1"))
     return _texts(first.get("hidden"))
 
 
@@ -180,7 +180,7 @@ def put_aside(context: RunContext, task: Task, folder: str, paths: tuple[str, ..
         return
     reason = f"other programs would run or obey it unasked; what the plan wants: sandbox: {{write: [{moved[0]}]}}"
     message = f"{listed(moved)} appeared while {when} and was put aside in {context.relative(aside)}: {reason}"
-    context.log(WarningRaised(message=spelled(message)), task)
+    context.log(WarningRaised(message=escaped_line(message)), task)
 
 
 def _record(context: RunContext, task: Task, run: str) -> str:

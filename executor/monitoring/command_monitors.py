@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from executor.monitoring.model import Monitor
     from executor.system.masking import Masker
-    from executor.system.process import Ended
+    from executor.system.process import ProcessResult
 
 KEPT_ERRORS, SHOWN_ERRORS = 4096, 300  # of the stderr of a command: bytes that are kept, characters that are shown
 MOST_OUTPUT = 1 << 20
 
 
-def index_of(ended: Ended) -> int:
+def index_of(ended: ProcessResult) -> int:
     """Return the place of the monitor whose command has ended."""
     return int(ended.name.partition(".")[2])
 
@@ -40,7 +40,7 @@ class MonitorCommands:
     ) -> None:
         """`folder` gets the stderr of each; `environment` returns the variables without secrets but those named."""
         self._task_id = task_id
-        self._folder = files.own_folder(folder)
+        self._folder = files.claim_folder(folder)
         self._masker = masker
         self._argv = argv
         self._environment = environment
@@ -59,7 +59,7 @@ class MonitorCommands:
             max_output=MOST_OUTPUT,
         )
 
-    def outcome(self, at: int, ended: Ended) -> tuple[int | None, str, str]:
+    def outcome(self, at: int, ended: ProcessResult) -> tuple[int | None, str, str]:
         """Return exit code (negative for a signal, None at a time limit), output and error of a command, masked."""
         said = self.errors(at)[-SHOWN_ERRORS:]
         code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
@@ -85,6 +85,6 @@ class MonitorCommands:
 
 def _end_of(path: str, size: int) -> bytes:
     try:
-        return safe_open.end_of(path, size)
+        return safe_open.read_end(path, size)
     except OSError:
         return b""

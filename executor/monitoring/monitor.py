@@ -11,8 +11,8 @@ from executor.monitoring.options import fields
 from executor.monitoring.rules.registry import RULES
 from executor.monitoring.unseen import grace_s, unseen
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.regex_search import LIMIT_S, Bounded, TooSlowError
-from executor.system.signals import ending
+from executor.system.regex_search import LIMIT_S, TimedPattern, TooSlowError
+from executor.system.signals import describe_exit
 from executor.system.text import LONG_WIDTH, one_line
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ GIVEN_UP = 2  # slow searches, after which a pattern is left out
 QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
 
 
-def _pattern(monitor: Monitor) -> Bounded | None:
+def _pattern(monitor: Monitor) -> TimedPattern | None:
     """Return what the output of a command, or the lines of a log, are searched for."""
     match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     if monitor.alert_on:
-        return Bounded(alerts.match(monitor.alert_on))
-    return Bounded(re.compile(match, re.IGNORECASE)) if match else None
+        return TimedPattern(alerts.match(monitor.alert_on))
+    return TimedPattern(re.compile(match, re.IGNORECASE)) if match else None
 
 
 def _ends_of(lines: list[str]) -> str:
@@ -162,7 +162,7 @@ class MonitorState:
         self.busy, self.looked_s = False, now_s
         asks = self.monitor.kind in ANSWERED and exit_code not in NOT_RUN
         there = exit_code == 0 or (asks and not errors)
-        ended = ": ".join(filter(None, (ending(exit_code), errors or last)))
+        ended = ": ".join(filter(None, (describe_exit(exit_code), errors or last)))
         self.troubled = "" if there else one_line(ended, LONG_WIDTH)
         self.reading = Sample(at_s=now_s, there=there, text=_ends_of(lines))
         self.ever_there = self.ever_there or there or asks

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from executor.system.quantities import A_SIZE, bytes_of
+from executor.system.quantities import SIZE_HINT, parse_size
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,15 +35,15 @@ def fields(asks: object, main: str) -> dict[str, Any]:
 def flaw(kind: str, form: Form, asks: object) -> str:
     """Return what is wrong with what stands under a kind, empty when nothing is."""
     if not isinstance(asks, str | dict) or not asks:
-        return f"{kind} must be {form.spelled}, got {shown(asks)}"
+        return f"{kind} must be {form.spelled}, got {quoted(asks)}"
     written = fields(asks, form.main)
     odd = next((key for key in written if key not in form.fields), None)
     if odd is not None:
-        return f"{kind} knows no {shown(odd)}{did_you_mean(str(odd), form.fields)}; it must be {form.spelled}"
+        return f"{kind} knows no {quoted(odd)}{did_you_mean(str(odd), form.fields)}; it must be {form.spelled}"
     if form.main not in written:
         return f"{kind} needs {form.main}; it must be {form.spelled}"
     wrong = ((key, form.fields[key](value)) for key, value in written.items())
-    return next((f"{kind}: {key} must be {said}, got {shown(written[key])}" for key, said in wrong if said), "")
+    return next((f"{kind}: {key} must be {said}, got {quoted(written[key])}" for key, said in wrong if said), "")
 
 
 def _text(value: object) -> str:
@@ -69,7 +69,7 @@ def _amount(value: object) -> str:
 
 
 def _size(value: object) -> str:
-    return "" if (bytes_of(value) or 0) >= 1 and not isinstance(value, float) else f"{A_SIZE}, above 0"
+    return "" if (parse_size(value) or 0) >= 1 and not isinstance(value, float) else f"{SIZE_HINT}, above 0"
 
 
 def _switch(value: object) -> str:
@@ -103,12 +103,12 @@ def _written(kind: str) -> Callable[[object], str]:
 
 
 def _only_true(kind: str) -> Callable[[object], str]:
-    return lambda asks: "" if asks is True else f"{kind} must be true, got {shown(asks)}"
+    return lambda asks: "" if asks is True else f"{kind} must be true, got {quoted(asks)}"
 
 
 def _gpu(asks: object) -> str:
     whole = asks is True or (isinstance(asks, int) and not isinstance(asks, bool) and asks >= 0)
-    return "" if whole else f"gpu must be true, or the number of one, got {shown(asks)}"
+    return "" if whole else f"gpu must be true, or the number of one, got {quoted(asks)}"
 
 
 ASKS: Mapping[str, Callable[[object], str]] = {

@@ -9,7 +9,7 @@ from fnmatch import translate
 
 from executor.monitoring.options import fields
 from executor.monitoring.probes.paths import MAGIC, placed
-from executor.system.folders import expanded
+from executor.system.folders import expand_home
 from executor.system.records import TYPE_CHECKING
 from executor.system.shell import bash_command, simple_command
 
@@ -133,7 +133,7 @@ def _path(pattern: str, root: str) -> str:
 def _spelling(pattern: str) -> str:
     if re.match(r"\w+://", pattern):
         return f"{pattern} is an address: monitors read files of this machine"
-    if _VARIABLE.search(expanded(pattern)):
+    if _VARIABLE.search(expand_home(pattern)):
         return f"{pattern} is taken as it stands: no variable but $HOME at its start is expanded in it"
     if hit := _PLACEHOLDER.search(pattern):
         return f"{hit[0]} in {pattern} stands for itself: write * for what varies"
@@ -210,8 +210,8 @@ def _no_program(monitor: Monitor, path: str) -> str:
 
 def first_program(command: str) -> str:
     """Return the program that a command surely starts first, empty when bash itself or something else may do it."""
-    name = next(iter(simple_command.words(command)), "")
-    if not name and (script := bash_command.syntax(command)) and script.parts:
+    name = next(iter(simple_command.simple_words(command)), "")
+    if not name and (script := bash_command.parse(command)) and script.parts:
         first = script.parts[0].pipelines[0].commands[0]
         name = str(first.values[0] or "") if first.kind == "simple" and first.values else ""
     is_plain = bool(_WORD.fullmatch(name)) and not simple_command.is_builtin(name) and "function" not in command

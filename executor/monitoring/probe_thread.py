@@ -13,7 +13,7 @@ from executor.monitoring.probes.log import OWN
 from executor.monitoring.probes.paths import nearest
 from executor.monitoring.probes.registry import PROBES
 from executor.system.records import TYPE_CHECKING
-from executor.system.regex_safety import is_plain
+from executor.system.regex_safety import is_linear
 
 if TYPE_CHECKING:
     from threading import Semaphore
@@ -108,4 +108,4 @@ def asked(monitor: Monitor) -> Any:
     pattern = alerts.match(monitor.alert_on).pattern if monitor.alert_on else str(asks.get("match") or "")
     if not pattern:
         return monitor.asks
-    return {**asks, "match": pattern} if is_plain(pattern) else {"file": asks["file"], "hand_out": True}
+    return {**asks, "match": pattern} if is_linear(pattern) else {"file": asks["file"], "hand_out": True}

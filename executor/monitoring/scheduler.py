@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from executor.monitoring.command_monitors import MonitorCommands
     from executor.monitoring.model import Sample
     from executor.monitoring.monitor import Judged
-    from executor.system.process import Command, Ended
+    from executor.system.process import Command, ProcessResult
 
 FILES = ("metrics", "log")
 ANSWER_S = 1.0
@@ -88,13 +88,13 @@ class MonitorScheduler:
         """True while a probe is at work."""
         return any(one.busy for one in self.watched if one.monitor.kind not in COMMANDS)
 
-    def drop(self, ended: Ended) -> None:
+    def drop(self, ended: ProcessResult) -> None:
         """Forget a command that was ended before it gave an answer."""
         at = index_of(ended)
         self.watched[at].busy = False
         self._commands.errors(at)
 
-    def take(self, ended: Ended) -> list[Judged]:
+    def take(self, ended: ProcessResult) -> list[Judged]:
         """Return the results of the end of a monitor's command."""
         at = index_of(ended)
         return self.watched[at].take_output(*self._commands.outcome(at, ended), time.monotonic())

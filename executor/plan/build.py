@@ -18,7 +18,7 @@ from executor.plan.model import (
     TestForm,
 )
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,7 +176,7 @@ def _args(spot: Field) -> tuple[str, ...]:
     """Return arguments as they were written; a number with a point would change its spelling."""
     for item in spot.items():
         if isinstance(item.data, bool) or not isinstance(item.data, str | int):
-            item.refuse(f"must be text or a whole number, got {shown(item.data)}: quote it")
+            item.refuse(f"must be text or a whole number, got {quoted(item.data)}: quote it")
     return tuple(str(item.data) for item in spot.items())
 
 

@@ -36,13 +36,13 @@ def load(root: str, paths: Iterable[str], environ: Mapping[str, str]) -> Loaded:
     missing: list[str] = []
     for path in paths:
         try:
-            text = safe_open.whole(place(root, path), MOST_BYTES).decode()
+            text = safe_open.read_whole(place(root, path), MOST_BYTES).decode()
         except OSError as error:
             missing.append(f"env_file {path}: {error.strerror}; {way_out(error)}")
         except UnicodeDecodeError as error:
             wrong.append(f"env_file {path}: byte {error.start} is no UTF-8: save it as UTF-8")
         else:
-            found = dotenv.parsed(text, {**environ, **values})
+            found = dotenv.parse(text, {**environ, **values})
             values.update(found.values)
             wrong += [f"env_file {path}:{one.line}: {one.why}" for one in found.wrong]
     return Loaded(values, (*missing, *wrong), tuple(missing))

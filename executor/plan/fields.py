@@ -6,9 +6,9 @@ import math
 import re
 
 from executor.plan.issues import ValidationIssue, ValidationIssueError
-from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, seconds_of
+from executor.system.quantities import SIZE_HINT, TIME_HINT, YEAR_S, parse_duration, parse_size
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class Field:
         """Return the text, the first of `known` by default."""
         text = self.text(known[0])
         if text not in known:
-            self.refuse(f"must be {' or '.join(known)}, got {shown(text)}{did_you_mean(text, known)}")
+            self.refuse(f"must be {' or '.join(known)}, got {quoted(text)}{did_you_mean(text, known)}")
         return text
 
     def truth(self, default: bool) -> bool:  # noqa: FBT001 - the default of a switch
@@ -58,28 +58,28 @@ class Field:
     def whole(self, default: int, *, least: int = 1) -> int:
         number = self._typed(int, "a whole number", default)
         if isinstance(number, bool) or number < least:
-            self.refuse(f"must be a whole number of at least {least}, got {shown(number)}")
+            self.refuse(f"must be a whole number of at least {least}, got {quoted(number)}")
         return number
 
     def seconds(self, default: float) -> float:
         """Return a time above 0, in seconds."""
-        return self._within_a_year(default, math.ulp(0.0), f"{A_TIME}, above 0 and at most 365d")
+        return self._within_a_year(default, math.ulp(0.0), f"{TIME_HINT}, above 0 and at most 365d")
 
     def wait(self, default: float) -> float:
         """Return a time, in seconds; 0 is one."""
-        return self._within_a_year(default, 0.0, f"{A_TIME}, at most 365d")
+        return self._within_a_year(default, 0.0, f"{TIME_HINT}, at most 365d")
 
     def _within_a_year(self, default: float, least: float, noun: str) -> float:
-        number = seconds_of(default if self.data is None else self.data)
+        number = parse_duration(default if self.data is None else self.data)
         if number is None or not least <= number <= YEAR_S:
-            self.refuse(f"must be {noun}, got {shown(self.data)}")
+            self.refuse(f"must be {noun}, got {quoted(self.data)}")
         return float(number)
 
     def size(self, default: int) -> int:
         """Return bytes, at least 1."""
-        number = bytes_of(default if self.data is None else self.data)
+        number = parse_size(default if self.data is None else self.data)
         if number is None or number < 1 or (number != int(number) and not isinstance(self.data, str)):
-            self.refuse(f"must be {A_SIZE}, above 0, got {shown(self.data)}")
+            self.refuse(f"must be {SIZE_HINT}, above 0, got {quoted(self.data)}")
         return int(number)
 
     def items(self) -> list[Field]:
@@ -108,5 +108,5 @@ class Field:
         if self.data is None:
             return default
         if not isinstance(self.data, kind):
-            self.refuse(f"must be {noun}, got {shown(self.data)}")
+            self.refuse(f"must be {noun}, got {quoted(self.data)}")
         return self.data

@@ -6,7 +6,7 @@ import re
 
 from executor.errors import DefinitionError, Problem
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import clean_control, shown
+from executor.system.text import clean_control, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def _as_yaml(source: str, file: str) -> Frontmatter:
 
     data = load(source.encode(), file=file)
     if data is not None and not isinstance(data, dict):
-        raise DefinitionError(at(file, 2, f"the frontmatter must be keys and values, got {shown(data)}"))
+        raise DefinitionError(at(file, 2, f"the frontmatter must be keys and values, got {quoted(data)}"))
     return Frontmatter(file, data or {}, "", source)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.errors import Problem
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import SHOWN_CHARS, shown
+from executor.system.text import QUOTED_CHARS, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def spelled(path: Path) -> str:
 
 
 def _word(key: str) -> str:
-    return key if len(key) <= 2 * SHOWN_CHARS and key.replace("_", "").replace("-", "").isalnum() else shown(key)
+    return key if len(key) <= 2 * QUOTED_CHARS and key.replace("_", "").replace("-", "").isalnum() else quoted(key)
 
 
 def not_defined(number: int, numbers: Sequence[int]) -> str:

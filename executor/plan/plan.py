@@ -11,7 +11,7 @@ from executor.plan.build import build_settings, build_step, title_of
 from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of
 from executor.plan.model import Settings
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -140,7 +140,7 @@ def from_cache(kept: Mapping[str, Any]) -> Plan:
 def _read(top: object, file: str) -> tuple[Plan, list[ValidationIssue]]:
     """Return as much of a plan as can be read, with what is wrong."""
     if top is not None and not isinstance(top, dict):
-        return Plan(file, Settings(), {}), [ValidationIssue((), f"must be a mapping of steps, got {shown(top)}")]
+        return Plan(file, Settings(), {}), [ValidationIssue((), f"must be a mapping of steps, got {quoted(top)}")]
     from executor.plan.structure import structure_of
 
     body: dict[str, Any] = top or {}

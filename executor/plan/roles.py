@@ -7,7 +7,7 @@ import re
 from executor.errors import DefinitionError, Problem
 from executor.plan import frontmatter
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import clean_control, did_you_mean, shown
+from executor.system.text import clean_control, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -164,7 +164,7 @@ def _first_line(body: str) -> str:
 
 
 def _no_skill(name: str) -> str:
-    return f"{shown(name)} is no skill's name: it is the NAME of {SKILLS}/NAME/{SKILL_FILE}"
+    return f"{quoted(name)} is no skill's name: it is the NAME of {SKILLS}/NAME/{SKILL_FILE}"
 
 
 def _misspelled(fields: _Fields) -> Iterator[Problem]:
@@ -188,7 +188,7 @@ class _Fields:
         value = self.data.get(key)
         if value is None or isinstance(value, str):
             return clean_control(value or "").strip()
-        self._note(key, f"must be text, got {shown(value)}: quote it")
+        self._note(key, f"must be text, got {quoted(value)}: quote it")
         return ""
 
     def needed(self, key: str) -> str:
@@ -206,7 +206,7 @@ class _Fields:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
         if value is not None:
-            self._note(key, f"must be a whole number, 1 or more, got {shown(value)}")
+            self._note(key, f"must be a whole number, 1 or more, got {quoted(value)}")
         return 0
 
     def tools(self, key: str) -> tuple[str, ...] | None:
@@ -250,7 +250,7 @@ class _Fields:
         items = value if isinstance(value, list) else [] if value is None else [value]
         if all(isinstance(item, str) for item in items):
             return [piece for item in items for piece in _PIECE.findall(item)]
-        self._note(key, f"must be names, in a list or parted by commas, got {shown(value)}")
+        self._note(key, f"must be names, in a list or parted by commas, got {quoted(value)}")
         return []
 
 
@@ -259,4 +259,4 @@ def _no_tool(name: str) -> str:
         return "a bracket is not closed, or no tool stands before it"
     same = next((tool for tool in _TOOLS if tool.casefold() == name.casefold()), "")
     near = f"; did you mean {same}" if same else did_you_mean(name, sorted(TOOLS))
-    return f"{shown(name)} is no tool of Claude Code{near}"
+    return f"{quoted(name)} is no tool of Claude Code{near}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.errors import UsageError
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from executor.plan.model import Main, Settings
@@ -61,7 +61,7 @@ def _said(main: Main, settings: Settings, *, asked: str, environ_runner: str) ->
         (environ_runner, f"{VARIABLE} says so"),
     ):
         if name and name not in RUNNERS:
-            raise UsageError(f"{shown(name)} is no runner ({who}); one of {', '.join(RUNNERS)}{_near(name)}")
+            raise UsageError(f"{quoted(name)} is no runner ({who}); one of {', '.join(RUNNERS)}{_near(name)}")
         if name:
             return Choice(name, who)
     return None

@@ -6,9 +6,9 @@ import json
 from functools import cache
 
 from executor.plan.issues import ValidationIssue, problem_of
-from executor.system import own_program
+from executor.system import installation
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 @cache
 def plan_schema() -> dict[str, Any]:
     """Return the JSON Schema of step_definitions.yaml, read from schema.json beside this module."""
-    with open(own_program.path_of("plan", "schema.json"), encoding="utf-8") as file:
+    with open(installation.package_file("plan", "schema.json"), encoding="utf-8") as file:
         schema: dict[str, Any] = json.load(file)
     return schema
 
@@ -54,7 +54,7 @@ def schema_flaws(data: object) -> list[ValidationIssue]:
 def _flaws(error: ValidationError) -> Iterator[ValidationIssue]:
     schema: Any = error.schema
     if error.validator == "anyOf" and "title" in schema:
-        yield ValidationIssue(tuple(error.absolute_path), f"must be {schema['title']}, got {shown(error.instance)}")
+        yield ValidationIssue(tuple(error.absolute_path), f"must be {schema['title']}, got {quoted(error.instance)}")
     elif error.validator == "anyOf":
         yield from _flaws_of_the_branch_meant(error)
     elif error.validator == "additionalProperties":
@@ -75,7 +75,7 @@ def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[ValidationIss
         return
     schemas: Any = error.validator_value
     nouns = " or ".join(_NOUNS[schema["type"]] for schema in schemas)
-    yield ValidationIssue(tuple(error.absolute_path), f"must be {nouns}, got {shown(error.instance)}")
+    yield ValidationIssue(tuple(error.absolute_path), f"must be {nouns}, got {quoted(error.instance)}")
 
 
 def _is_of_another_type(inner: ValidationError) -> bool:
@@ -100,25 +100,25 @@ def _matches(pattern: str, key: str) -> bool:
 def unknown_key(key: str, known: list[str]) -> str:
     """Say that a key is unknown, with the nearest known one, or all of them when none is near."""
     names = ", ".join(known)
-    return f"unknown key {shown(key)}{did_you_mean(key, known) or f'; known: {names}'}"
+    return f"unknown key {quoted(key)}{did_you_mean(key, known) or f'; known: {names}'}"
 
 
 def _wrong_type(error: ValidationError) -> str:
     wanted: Any = error.validator_value
     nouns = " or ".join(_NOUNS[one] for one in ([wanted] if isinstance(wanted, str) else wanted))
     switch = _SWITCHES.get(str(error.instance).lower()) if wanted == "boolean" else None
-    return f"must be {nouns}, got {shown(error.instance)}{f'; write {switch}' if switch else ''}"
+    return f"must be {nouns}, got {quoted(error.instance)}{f'; write {switch}' if switch else ''}"
 
 
 def _wrong_choice(error: ValidationError) -> str:
     choices: Any = error.validator_value
-    names = [shown(choice) if not isinstance(choice, str) else choice for choice in choices]
-    return f"must be {' or '.join(names)}, got {shown(error.instance)}{did_you_mean(str(error.instance), names)}"
+    names = [quoted(choice) if not isinstance(choice, str) else choice for choice in choices]
+    return f"must be {' or '.join(names)}, got {quoted(error.instance)}{did_you_mean(str(error.instance), names)}"
 
 
 def _wrong_form(error: ValidationError) -> str:
     schema: Any = error.schema
-    return f"{shown(error.instance)} has not the right form: write, for example, {' or '.join(schema['examples'])}"
+    return f"{quoted(error.instance)} has not the right form: write, for example, {' or '.join(schema['examples'])}"
 
 
 def _missing_keys(error: ValidationError) -> str:
@@ -134,7 +134,7 @@ def _too_few_keys(error: ValidationError) -> str:
 
 def _too_many_keys(error: ValidationError) -> str:
     instance: Any = error.instance
-    return f"has {' and '.join(map(shown, instance))}: keep one of them"
+    return f"has {' and '.join(map(quoted, instance))}: keep one of them"
 
 
 def _as_jsonschema_says(error: ValidationError) -> str:

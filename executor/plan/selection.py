@@ -7,7 +7,7 @@ import re
 from executor.errors import UsageError
 from executor.plan.issues import not_defined
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +40,11 @@ def select(text: str, plan: Plan, titles: Mapping[int, str]) -> Selection:
         numbers = _part(part.strip(), plan, titles)
         span += len(numbers)
         if span > MAX_SPAN:
-            raise UsageError(f"--step {shown(text)}: more than {MAX_SPAN} numbers; the last step is {_last(plan)}")
+            raise UsageError(f"--step {quoted(text)}: more than {MAX_SPAN} numbers; the last step is {_last(plan)}")
         wanted.update(number for number in plan.raw if number in numbers)
         missing.update(number for number in numbers if number not in plan.raw)
     if not wanted:
-        raise UsageError(f"--step {shown(text)}: no step there is defined; defined: {_some(plan)}")
+        raise UsageError(f"--step {quoted(text)}: no step there is defined; defined: {_some(plan)}")
     return Selection(tuple(sorted(wanted)), tuple(sorted(missing)))
 
 
@@ -73,7 +73,7 @@ def _alone(digits: str, plan: Plan, titles: Mapping[int, str]) -> range:
     if number in plan.raw:
         return range(number, number + 1)
     if number in titles:
-        told = f"step {number} is in the spec ({shown(titles[number])}) but not defined yet"
+        told = f"step {number} is in the spec ({quoted(titles[number])}) but not defined yet"
         raise UsageError(f"{told}: add step_{number}_<name> to the definitions")
     raise UsageError(not_defined(number, plan.numbers))
 
@@ -87,10 +87,10 @@ def _named(part: str, plan: Plan, titles: Mapping[int, str]) -> int:
     ]
     if not fits:
         near = did_you_mean(part, [slug for slug, _ in plan.raw.values()])
-        raise UsageError(f"no step is called {shown(part)}{near or f'; {_FORMS}'}")
+        raise UsageError(f"no step is called {quoted(part)}{near or f'; {_FORMS}'}")
     if len(fits) > 1:
         some = ", ".join(f"{number} ({plan.raw[number][0]})" for number in fits[:_SOME])
-        raise UsageError(f"{shown(part)} fits {len(fits)} steps: {some}{', ...' if len(fits) > _SOME else ''}")
+        raise UsageError(f"{quoted(part)} fits {len(fits)} steps: {some}{', ...' if len(fits) > _SOME else ''}")
     return fits[0]
 
 

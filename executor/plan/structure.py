@@ -10,7 +10,7 @@ from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defi
 from executor.plan.patterns import STEP_KEY
 from executor.plan.schema import unknown_key
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ def _odd_key(key: str) -> Iterator[ValidationIssue]:
         return
     if key.lower().startswith("step"):
         said = "is no key of a step: write step_<number>_<name>, for example step_3_train (no zero in front)"
-        yield ValidationIssue((key,), f"{shown(key)} {said}")
+        yield ValidationIssue((key,), f"{quoted(key)} {said}")
     else:
         yield ValidationIssue((key,), unknown_key(key, _KNOWN_ON_TOP))
 
@@ -87,14 +87,14 @@ def _odd_sections(key: str, body: object) -> Iterator[ValidationIssue]:
     if body is None:
         return
     if not isinstance(body, dict):
-        yield ValidationIssue((key,), f"must be a mapping, got {shown(body)}")
+        yield ValidationIssue((key,), f"must be a mapping, got {quoted(body)}")
         return
     for name, section in body.items():
         kind = SECTIONS.get(name)
         if kind is None:
             yield ValidationIssue((key, name), unknown_key(name, list(SECTIONS)))
         elif section is not None and type(section) is not kind:
-            yield ValidationIssue((key, name), f"must be {_NOUNS[kind]}, got {shown(section)}")
+            yield ValidationIssue((key, name), f"must be {_NOUNS[kind]}, got {quoted(section)}")
 
 
 def _flaws_between(raw: Raw) -> Iterator[ValidationIssue]:

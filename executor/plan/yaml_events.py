@@ -7,7 +7,7 @@ import re
 from executor.errors import DefinitionError, Problem
 from executor.plan.issues import spelled
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +81,7 @@ def resolved(text: str) -> str | float | bool | None:
     if not _FLOAT.fullmatch(text):
         return text
     if abs(float(text)) == float("inf"):
-        raise ValueError(f"number {shown(text)} is too large: quote it if it is text")
+        raise ValueError(f"number {quoted(text)} is too large: quote it if it is text")
     return float(text)
 
 
@@ -187,9 +187,9 @@ class Builder:
         key, frame = event.value, self.frame
         is_merge = event.implicit[0] and key == "<<"
         if event.implicit[0] and not isinstance(self._meaning(event), str):
-            self._note(f"key {shown(key)} is not text: quote it", event)
+            self._note(f"key {quoted(key)} is not text: quote it", event)
         if key in frame.node or (is_merge and frame.merges):
-            self._note(f"key {shown(key)} stands twice in one mapping: remove one", event)
+            self._note(f"key {quoted(key)} stands twice in one mapping: remove one", event)
         if event.anchor is not None:
             self.anchors[event.anchor] = (key, 1, 0)
         frame.key = _MERGE if is_merge else key
@@ -233,7 +233,7 @@ class Builder:
             self.stop(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
 
     def _refuse_tag(self, event: Any) -> None:
-        self._note(f"tag {shown(event.tag)} is refused: a plan is plain data, remove the tag", event)
+        self._note(f"tag {quoted(event.tag)} is refused: a plan is plain data, remove the tag", event)
 
     def _note(self, message: str, event: Event) -> None:
         self.problems.append(self._problem(message, event.start_mark))

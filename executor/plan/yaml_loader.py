@@ -13,7 +13,7 @@ import gc
 from executor.errors import DefinitionError, Problem
 from executor.plan.yaml_events import ODD, Builder, Placer, odd_character
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -63,7 +63,7 @@ def _built(builder: Builder, text: str) -> object:
     except yaml.MarkedYAMLError as wrong:
         builder.stop(_syntax(wrong), wrong.problem_mark or wrong.context_mark)
     except (yaml.YAMLError, ValueError, OverflowError) as wrong:  # PyYAML's own parser gives chr() any escape
-        builder.stop(f"not YAML: {shown(str(wrong))}", None)
+        builder.stop(f"not YAML: {quoted(str(wrong))}", None)
 
 
 def _syntax(wrong: MarkedYAMLError) -> str:

@@ -13,7 +13,7 @@ from executor.runners.agent.usage import limit_reached
 from executor.runners.agent_output import session_before, used
 from executor.runners.main_run import log_started
 from executor.store import log_reader, runs
-from executor.system import files, own_program
+from executor.system import files, installation
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class AgentLaunch:
     def argv(self) -> tuple[str, ...]:
         """Return the command line for the launcher."""
         if not self._setup.program:
-            return (sys.executable, "-I", "-c", START, own_program.FOLDER, self._folder)
+            return (sys.executable, "-I", "-c", START, installation.IMPORT_FOLDER, self._folder)
         around = surroundings.surroundings_of(self._context, self._task)
         return claude_code.argv(
             self._setup.program,

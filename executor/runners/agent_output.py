@@ -49,7 +49,7 @@ class AgentOutput:
 
     def _read(self) -> None:
         if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
-            fd = safe_open.opened(self._path)
+            fd = safe_open.open_regular(self._path)
             data = os.pread(fd, BLOCK, self._offset)
             os.close(fd)
             self._offset += len(data)
@@ -90,7 +90,7 @@ def session_before(context: RunContext, task: Task) -> tuple[str, int, float]:
     for number in range(1, newest + 1):
         stream = Stream()
         path = os.path.join(context.folder(task, f"main.{number}"), "stdout.log")
-        fed = (stream.feed(data) for data in safe_open.blocks(path))
+        fed = (stream.feed(data) for data in safe_open.read_blocks(path))
         closed = [one for found in (*fed, stream.close()) for one in found if isinstance(one, Closed)]
         last = number if stream.session else last
         session, usd = stream.session or session, max((usd, *(one.usd for one in closed)))

@@ -18,7 +18,7 @@ from executor.store import job_record, log_reader, runs, supervisor_start
 from executor.store.events import JobRecorded, WarningRaised
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
-from executor.system.process_loop import end_strays
+from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
 def end_job(context: RunContext, number: int, task_id: str) -> None:
     """End a job that a person replaces, and let its supervisor write that down."""
     runs.ask_stop(context.root, task_id)
-    end_strays(f"{task_id}/", context.interrupts, root=context.root)
+    stop_strays(f"{task_id}/", context.interrupts, root=context.root)
     until = context.now() + END_S
     while runs.supervisor(context.root, task_id) and context.now() < until and context.interrupts.sleep(LOOK_S):
         context.hear(task_id)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from executor.system import own_program
+from executor.system import installation
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
+from executor.system.secret_values import NO_NAMED_SECRETS, NamedSecrets, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OWN = ("ANTHROPIC_", "CLAUDE_")  # prefixes of the variables of Claude Code
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-WITHHOLD = own_program.path_of("runners", "withhold.sh")
+WITHHOLD = installation.package_file("runners", "withhold.sh")
 
 # Variables that a session sets for its shell (2.1.330). With CLAUDECODE older versions refuse to start; the others lead
 # to the sockets and folders of the session that started do-tasks.
@@ -85,7 +85,7 @@ def sandboxed(*, network: bool, hidden: Iterable[str], shown: Iterable[str]) -> 
 
 
 def environment(
-    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NOBODY
+    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NO_NAMED_SECRETS
 ) -> dict[str, str]:
     """Return the environment of Claude Code: its secrets are its credentials and those in `allow`.
 

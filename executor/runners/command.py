@@ -13,8 +13,8 @@ from executor.system import safe_open
 from executor.system.outcome import Outcome, Verdict
 from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.records import TYPE_CHECKING
-from executor.system.shell.bash_command import given
-from executor.system.shell.bash_command import shown as shown_command
+from executor.system.shell.bash_command import as_typed as shown_command
+from executor.system.shell.bash_command import bash_argv
 from executor.system.signals import signal_name
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main_argv(context: RunContext, task: Task) -> tuple[str, ...]:
     """Return what MAIN starts."""
     main = _main(task)
     if main.command:
-        return given(main.command, *main.args)
+        return bash_argv(main.command, *main.args)
     return (*script_argv(context, main.script), *main.args)
 
 
@@ -43,12 +43,12 @@ def sample_argv(context: RunContext, task: Task) -> tuple[str, ...]:
     main = _main(task)
     form = main.sample.form
     if form == "command":
-        return given(main.sample.command)
+        return bash_argv(main.sample.command)
     if form == "none" or (form == "default" and not main.script):
         return ()
     words = ("--test",) if form == "default" else main.sample.args
     if main.command:
-        return given(main.command, *main.args, *words)
+        return bash_argv(main.command, *main.args, *words)
     return (*script_argv(context, main.script), *main.args, *words)
 
 
@@ -66,7 +66,7 @@ def script_argv(context: RunContext, script: str) -> tuple[str, ...]:
         )
     if path.endswith(".py"):
         return (context.python, path)
-    first = safe_open.start_of(path, 256).partition(b"\n")[0]
+    first = safe_open.read_start(path, 256).partition(b"\n")[0]
     if os.access(path, os.X_OK) and first.startswith((b"#!", b"\x7fELF")):
         return (path,)
     named = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
@@ -134,7 +134,7 @@ def line_ends_hint(context: RunContext, task: Task, end: Exit) -> str:
 
 def _ends_in_cr(path: str) -> bool:
     try:
-        return safe_open.start_of(path, 4096).partition(b"\n")[0].endswith(b"\r")
+        return safe_open.read_start(path, 4096).partition(b"\n")[0].endswith(b"\r")
     except OSError:
         return False
 

@@ -58,9 +58,9 @@ def _tested_ns(folder: str) -> int:
 
 def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
     """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
-    from executor.system.time_limit import in_time
+    from executor.system.time_limit import run_within
 
-    done = in_time(work, LIMIT_S)
+    done = run_within(work, LIMIT_S)
     if done is None:
         raise MachineError(f"no answer in {LIMIT_S:g} s when looking for {', '.join(globs)}: is it on a dead mount?")
     return done

@@ -6,15 +6,15 @@ from executor.system import launcher
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.system.process import Ended
+    from executor.system.process import ProcessResult
     from executor.system.run_records import Exit
 
 
-def agree(written: Exit, ended: Ended) -> bool:
+def agree(written: Exit, ended: ProcessResult) -> bool:
     """Return True when the record says what the kernel says, or the kernel says nothing."""
     if ended.exit_code is None and not ended.signal:
         return True
-    return ended.exit_code == (written.exit_code if written.ran else launcher.NOT_LET_GO)
+    return ended.exit_code == (written.exit_code if written.ran else launcher.NOT_RELEASED)
 
 
 def told(end: Exit) -> str:

@@ -10,7 +10,7 @@ from executor.store.events import CheckFinished
 from executor.system import safe_open
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.time_limit import in_time
+from executor.system.time_limit import run_within
 
 if TYPE_CHECKING:
     from executor.store.context import RunContext
@@ -33,7 +33,7 @@ def watchable(context: RunContext, task: Task) -> Outcome:
         around = f"{_script(context, task)} {step.words_of_main}"
         return [*sightless(step.background, context.root, around=around, path=path)]
 
-    blind = in_time(look, LIMIT_S) or []
+    blind = run_within(look, LIMIT_S) or []
     for place, kind, reason in blind:
         context.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
     if not blind:
@@ -46,7 +46,7 @@ def watchable(context: RunContext, task: Task) -> Outcome:
 def _script(context: RunContext, task: Task) -> str:
     main = task.step.main
     path = project.script_path(context.project, main.script) if main and main.script else ""
-    return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else ""
+    return safe_open.read_start(path, SCRIPT_MOST).decode("utf-8", "replace") if path else ""
 
 
 def _asks(asks: object) -> str:

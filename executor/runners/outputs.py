@@ -7,7 +7,7 @@ import os
 from executor.runners.command import line_ends_hint
 from executor.system.output_tail import OUTPUT_TAIL
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS
+from executor.system.run_records import PROGRESS_PREFIX
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,5 +36,5 @@ def outputs(context: RunContext, task: Task, folder: str, end: Exit) -> dict[str
 
 def _without_progress(text: str) -> str:
     """Return the end of an output without the lines that only make the bar."""
-    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(PROGRESS))
+    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(PROGRESS_PREFIX))
     return kept.encode("utf-8", "replace")[-OUTPUT_TAIL:].decode("utf-8", "replace")

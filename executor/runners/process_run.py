@@ -16,7 +16,7 @@ from executor.store.events import StraysStopped
 from executor.system import files, launcher, procfs, project_identity
 from executor.system.outcome import Verdict
 from executor.system.output_tail import OUTPUT_TAIL
-from executor.system.process import CannotStartError, Command, Ended, Running
+from executor.system.process import CannotStartError, Command, ProcessResult, RunningProcess
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import Exit
 
@@ -102,18 +102,18 @@ def begin(context: RunContext, task: Task, errand: LaunchRequest) -> int:
     folder = runs.new_run(context.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
     environ = errand.environ or environment(context, task, run, **extra)
-    held = launcher.hold(argv, environ, folder=folder, root=context.root)
+    held = launcher.start_paused(argv, environ, folder=folder, root=context.root)
     context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)
     if identity is None:
         raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
-    identity = identity.replace(locked=held.locked, home=project_identity.home(context.root))
+    identity = identity.replace(locked=held.locked, home=project_identity.folder_id(context.root))
     runs.write_started(folder, identity, command=context.masker.mask(" ".join(argv)), digest=task.digest)
     errand.note(held.pid)
     # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
-    (launcher.leave if runs.stop_asked(context.root, task.task_id) else launcher.let_go)(held)
+    (launcher.abandon if runs.stop_asked(context.root, task.task_id) else launcher.release)(held)
     return held.pid
 
 
@@ -129,10 +129,10 @@ def try_out(context: RunContext, task: Task, *, argv: tuple[str, ...], limit_s: 
     folder = runs.new_run(context.root, task.task_id, "test")
     evidence_before.note_test(folder)
     try:
-        pid = launcher.start(argv, environment(context, task, "test", DO_TASKS_TEST="1"), folder=folder)
+        pid = launcher.start_detached(argv, environment(context, task, "test", DO_TASKS_TEST="1"), folder=folder)
     except CannotStartError as error:
         files.replace(os.path.join(folder, "stderr.log"), str(error).encode("utf-8", "surrogateescape"))
-        return _finished(context, task, Exit(NOT_FOUND), Ended(name="test", verdict=Verdict.FAILED))
+        return _finished(context, task, Exit(NOT_FOUND), ProcessResult(name="test", verdict=Verdict.FAILED))
     ended = _watch(context, task, running(context, task, "test", pid, limit_s))
     return _finished(context, task, Exit(ended.exit_code, signal=ended.signal, by_us=bool(ended.reason)), ended)
 
@@ -159,14 +159,14 @@ def running(
     *,
     adopted: Identity | None = None,
     age_s: float = 0.0,
-) -> Running:
+) -> RunningProcess:
     """Return a run's process as something to watch; an adopted one is no child of ours."""
-    env = {project_identity.VARIABLE: project_identity.mark(context.root)}
+    env = {project_identity.PROJECT_VARIABLE: project_identity.environment_mark(context.root)}
     command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
-    return Running(command, pid, adopted=adopted, age_s=age_s)
+    return RunningProcess(command, pid, adopted=adopted, age_s=age_s)
 
 
-def finished(context: RunContext, task: Task, ended: Ended) -> Run:
+def finished(context: RunContext, task: Task, ended: ProcessResult) -> Run:
     """Return a run that has just ended, with the exit code that its launcher wrote.
 
     Of a child of this process the kernel tells the code too: a record that says another one is not the launcher's.
@@ -204,14 +204,16 @@ def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
     end = runs.exit_of(folder) or Exit(None)
     context.end_strays(task, run)
     lasted_s = max(0.0, (end.ended_ns - runs.began_ns(folder)) / 1e9)
-    return _finished(context, task, end, Ended(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
+    return _finished(context, task, end, ProcessResult(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(context: RunContext, task: Task, one: Running, hear: Callable[[], str] | None = None) -> Ended:
+def _watch(
+    context: RunContext, task: Task, one: RunningProcess, hear: Callable[[], str] | None = None
+) -> ProcessResult:
     folder = context.folder(task, one.command.name)
     watch = context.watch(RunWatch(context, task, folder, one, hear))
     watch.add(one)
-    ended: list[Ended] = []
+    ended: list[ProcessResult] = []
     while not ended:
         ended = watch.turn()
     if ended[0].stopped:
@@ -219,7 +221,7 @@ def _watch(context: RunContext, task: Task, one: Running, hear: Callable[[], str
     return ended[0]
 
 
-def _finished(context: RunContext, task: Task, end: Exit, ended: Ended) -> Run:
+def _finished(context: RunContext, task: Task, end: Exit, ended: ProcessResult) -> Run:
     folder = context.folder(task, ended.name)
     for name in ("stdout.log", "stderr.log"):  # result.json is judged first
         context.mask_file(os.path.join(folder, name))
@@ -233,7 +235,7 @@ def _finished(context: RunContext, task: Task, end: Exit, ended: Ended) -> Run:
     )
 
 
-def _unwritten(folder: str, ended: Ended) -> Exit:
+def _unwritten(folder: str, ended: ProcessResult) -> Exit:
     """Record the end of a run whose launcher did not live to write it."""
     by_us = bool(ended.reason)
     end = Exit(ended.exit_code, signal=9 if by_us else ended.signal, by_us=by_us)
@@ -241,7 +243,7 @@ def _unwritten(folder: str, ended: Ended) -> Exit:
     return end
 
 
-def _by_us(context: RunContext, task: Task, end: Exit, ended: Ended) -> tuple[Verdict | None, str]:
+def _by_us(context: RunContext, task: Task, end: Exit, ended: ProcessResult) -> tuple[Verdict | None, str]:
     """Return the verdict and reason of a run that did not end by itself."""
     if ended.reason:
         return ended.verdict, ended.reason

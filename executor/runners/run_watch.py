@@ -10,21 +10,21 @@ from executor.store import runs
 from executor.system import files, safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS
+from executor.system.run_records import PROGRESS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.store.context import RunContext
     from executor.store.task import Task
-    from executor.system.process import Running
+    from executor.system.process import RunningProcess
 
 
 class RunWatch:
     """Four times a second: the progress a script prints, the size of what it writes."""
 
     def __init__(
-        self, context: RunContext, task: Task, folder: str, running: Running, hear: Callable[[], str] | None
+        self, context: RunContext, task: Task, folder: str, running: RunningProcess, hear: Callable[[], str] | None
     ) -> None:
         self._context = context
         self._hear = hear
@@ -58,11 +58,11 @@ class RunWatch:
     def _read_progress(self) -> None:
         size = files.size_of(self._path)
         try:
-            data = safe_open.end_of(self._path, min(65536, size - self._offset))
+            data = safe_open.read_end(self._path, min(65536, size - self._offset))
         except OSError:
             return
         self._offset = size
-        lines = [line for line in data.splitlines() if line.startswith(PROGRESS.encode())]
+        lines = [line for line in data.splitlines() if line.startswith(PROGRESS_PREFIX.encode())]
         if lines:
             self._show(lines[-1])
 

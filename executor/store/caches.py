@@ -31,7 +31,7 @@ def distrust(root: str) -> None:
 
 def _has_worked(root: str) -> bool:
     try:
-        end = safe_open.end_of(os.path.join(root, LOG_NAME), MOST)
+        end = safe_open.read_end(os.path.join(root, LOG_NAME), MOST)
     except OSError:
         return False
     return any(sign in end for sign in SIGNS)

@@ -15,13 +15,13 @@ from executor.store.project_view import ProjectView
 from executor.store.state import fold
 from executor.system import procfs, project_identity, safe_open
 from executor.system.interrupts import Interrupts
-from executor.system.masking import VEIL
+from executor.system.masking import MASK
 from executor.system.output_tail import OUTPUT_TAIL
-from executor.system.process_loop import ProcessLoop, end_strays
+from executor.system.process_loop import ProcessLoop, stop_strays
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
-from executor.system.secret_values import NamedSecrets, of_env_file, without_secrets
-from executor.system.text import spelled
+from executor.system.secret_values import NamedSecrets, secrets_of_env_file, without_secrets
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +83,7 @@ TOLD = (
     *("TASK_ID", "STEP", "RUN", "PROJECT", "TEST", "RESULT", "RESUME"),
     *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
 )
-MASKED = f"({VEIL} is a secret, masked)"
+MASKED = f"({MASK} is a secret, masked)"
 OURS = frozenset(f"DO_TASKS_{name}" for name in TOLD)
 BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
 
@@ -199,7 +199,7 @@ class RunContext(ProjectView):
             "PWD": self.root,
             "DO_TASKS_TASK_ID": task.task_id,
             "DO_TASKS_STEP": str(task.step.number),
-            project_identity.VARIABLE: project_identity.mark(self.root),
+            project_identity.PROJECT_VARIABLE: project_identity.environment_mark(self.root),
             **extra,
         }
 
@@ -209,7 +209,7 @@ class RunContext(ProjectView):
         if main is None or not main.env_file:
             return {}
         values = env_files.load(self.root, main.env_file, self.environ).values
-        self.masker.learn(of_env_file(values))
+        self.masker.learn(secrets_of_env_file(values))
         return values
 
     def env_trouble(self, task: Task) -> str:
@@ -244,7 +244,7 @@ class RunContext(ProjectView):
 
     def end_strays(self, task: Task, run: str) -> None:
         """End what a run left alive; an empty run means every run of the task."""
-        ended = end_strays(f"{task.task_id}/{run}", self.interrupts, root=self.root)
+        ended = stop_strays(f"{task.task_id}/{run}", self.interrupts, root=self.root)
         if ended:
             self.log(StraysStopped(run=run, pids=ended), task)
 
@@ -257,7 +257,7 @@ class RunContext(ProjectView):
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""
         try:
-            return safe_open.end_of(path, size).decode("utf-8", "replace")
+            return safe_open.read_end(path, size).decode("utf-8", "replace")
         except OSError:  # gone, or what is there now is no file: the run did that to its own record
             return ""
 
@@ -272,9 +272,9 @@ class RunContext(ProjectView):
 
     def masked_reason(self, reason: str) -> str:
         """Return a reason without secrets; one that lost some says what the marks in it mean."""
-        masked = self.masker.mask(spelled(reason))
+        masked = self.masker.mask(escaped_line(reason))
         lost = masked != reason or self.has_masked
-        return f"{masked} {MASKED}" if lost and VEIL in masked and MASKED not in masked else masked
+        return f"{masked} {MASKED}" if lost and MASK in masked and MASKED not in masked else masked
 
     def relative(self, path: str) -> str:
         """Return a path as a person in the project's folder would type it."""

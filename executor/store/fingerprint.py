@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from executor.store.project import Project
     from executor.store.sources import Sources
     from executor.store.step_state import StepState
-    from executor.system.run_records import Seen
+    from executor.system.run_records import RunStatus
 
     Known = dict[tuple[int, bool], Made]
 
@@ -96,7 +96,7 @@ def main_digest(desk: Desk, step: Step, *, like: str = "", runner: str = "") -> 
     return _first(desk, step, runner) if like and number_of(like) == 1 else made(desk, step, runner=runner).digest
 
 
-def as_newest(desk: Desk, step: Step, newest: str, state: StepState, seen: Seen) -> tuple[StepState, Seen]:
+def as_newest(desk: Desk, step: Step, newest: str, state: StepState, seen: RunStatus) -> tuple[StepState, RunStatus]:
     """Return what was recorded, with the newest digest for one of an older recipe that by it is still the same."""
     recorded = (state.digest, state.test_digest, state.main_digest, seen.digest)
     if all(not one or number_of(one) == NEWEST for one in recorded) or step.main is None:
@@ -216,6 +216,6 @@ def _own_first(desk: Desk, step: Step, known: dict[int, str]) -> str:
     path = script_path(desk.project, main.script) if main.script else ""
     below = {edge.step: known[edge.step] for edge in step.depends_on}
     parts = fingerprint_recipes.first(
-        step, script=files.content(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
+        step, script=files.content_key(path) if path else b"", env=desk.plan.settings.env or (), dependencies=below
     )
     return files.digest(repr(parts).encode())[:32]

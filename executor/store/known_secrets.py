@@ -11,7 +11,7 @@ from executor.store import project, runs
 from executor.system import procfs
 from executor.system.masking import Masker
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import longest_first, of_env_file, of_urls, secrets
+from executor.system.secret_values import longest_first, secrets_of, secrets_of_env_file, secrets_of_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,8 +32,8 @@ def of_plan(plan: Plan, root: str, environ: Mapping[str, str]) -> tuple[str, ...
     urls += [one.target for one in plan.settings.notify if one.kind == "url"]
     paths = [path for number in plan.numbers for path in env_files.named_in(plan.raw[number][1])]
     kept = [env_files.load(root, [path], environ).values for path in dict.fromkeys(paths)]
-    of_files = [one for values in kept for one in of_env_file(values)]
-    return longest_first([*secrets(environ), *of_urls(filter(None, urls)), *of_files])
+    of_files = [one for values in kept for one in secrets_of_env_file(values)]
+    return longest_first([*secrets_of(environ), *secrets_of_urls(filter(None, urls)), *of_files])
 
 
 def masker_of(plan: Plan, root: str, environ: Mapping[str, str]) -> Masker:
@@ -47,11 +47,11 @@ def masker_here(root: str, environ: Mapping[str, str], *task_ids: str) -> Masker
     Of the tasks named it also knows what their own processes were given: a reader's environment may be another one.
     """
     plan = _plan_here(root)
-    found = {*(of_plan(plan, root, environ) if plan else secrets(environ))}
+    found = {*(of_plan(plan, root, environ) if plan else secrets_of(environ))}
     for task_id in task_ids:
         own = _plan_of_job(root, task_id) or plan
         for given in (environ, *_given(root, task_id)):
-            found.update(of_plan(own, root, given) if own else secrets(given))
+            found.update(of_plan(own, root, given) if own else secrets_of(given))
     return Masker(longest_first(found))
 
 

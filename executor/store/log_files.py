@@ -31,7 +31,7 @@ def digest_before(root: str, size: int) -> str:
 
     told, at, start = sha256(), 0, max(0, size - MOST)
     for path in pieces(root):
-        for block in safe_open.blocks(path):
+        for block in safe_open.read_blocks(path):
             told.update(block[max(0, start - at) : max(0, size - at)])
             at += len(block)
         if at >= size:

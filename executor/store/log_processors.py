@@ -9,7 +9,7 @@ from importlib import import_module
 from executor.errors import DefinitionError, Problem
 from executor.store.events import VERSION
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.time_limit import in_time
+from executor.system.time_limit import run_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +40,7 @@ class Processor(Record):
 
     def result(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return what it makes of a copy of a line; ValueError for anything but a mapping within `CALL_S`."""
-        result = in_time(lambda: self.function(None, "info", deepcopy({**line})), CALL_S)
+        result = run_within(lambda: self.function(None, "info", deepcopy({**line})), CALL_S)
         if isinstance(result, dict):
             return result
         raise ValueError(f"returned no event_dict within {CALL_S:g} s")
@@ -94,7 +94,7 @@ def _imported(root: str, module: str) -> Any:
         site.main()
     sys.path.append(root)  # last, and not for long: no module of the project hides another
     try:
-        found = in_time(lambda: import_module(module), IMPORT_S)
+        found = run_within(lambda: import_module(module), IMPORT_S)
     finally:
         sys.path.remove(root)
     if found is None:

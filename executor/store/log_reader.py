@@ -72,7 +72,7 @@ def lines(path: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 def _opened(path: str) -> int:
     """Return a descriptor of a log, -1 where there is none."""
     try:
-        return safe_open.opened(path)
+        return safe_open.open_regular(path)
     except FileNotFoundError:
         return -1
     except OSError as error:
@@ -82,7 +82,7 @@ def _opened(path: str) -> int:
 def parse(line: bytes) -> dict[str, Any] | None:
     """Return the line's object, None for a repaired fragment, and for what is no line of a log."""
     try:
-        value = safe_open.parsed(line)
+        value = safe_open.parse_json(line)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -271,7 +271,7 @@ def _cache_path(root: str) -> str:
 
 
 def _cached(root: str, *, inode: int, size: int) -> LogState | None:
-    body = safe_open.record(_cache_path(root))
+    body = safe_open.read_record(_cache_path(root))
     try:
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
         fits = fits and body["rotated"] == len(rotated(root))

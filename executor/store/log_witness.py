@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.system import files, state_home
+from executor.system import files, user_state
 from executor.system.folders import names_in
 
 PLACE = "outside"  # of what is remembered of a brief: where the copy outside is
@@ -32,12 +32,12 @@ def begin(root: str, ident: str) -> None:
 
 def idents(root: str) -> list[str]:
     """Return the names under which something is remembered in a project."""
-    return names_in(os.path.join(root, state_home.BRIEFS))
+    return names_in(os.path.join(root, user_state.BRIEFS))
 
 
 def place_of(root: str, ident: str) -> str:
     """Return the file of digests: beside the copy outside, in the project where there is none."""
-    folder = os.path.join(root, state_home.BRIEFS, ident)
+    folder = os.path.join(root, user_state.BRIEFS, ident)
     try:
         with open(os.path.join(folder, PLACE), "rb") as file:
             outside = os.fsdecode(file.read(4096))

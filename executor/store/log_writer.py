@@ -10,9 +10,9 @@ import time
 from executor.errors import MachineError, way_out
 from executor.store import log_witness
 from executor.store.events import VERSION, LogRepaired, WarningRaised
-from executor.system import degraded, safe_open
+from executor.system import safe_open, unsupported
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import spelled_json
+from executor.system.text import escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +56,7 @@ class LogWriter:
     def _open(self) -> None:
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-            safe_open.refuse_odd(self.path, os.fstat(self._fd).st_mode)
+            safe_open.refuse_irregular(self.path, os.fstat(self._fd).st_mode)
         except OSError as error:
             raise MachineError(f"cannot open {self.path}: {error.strerror}; {way_out(error)}") from error
         self._repair()
@@ -77,10 +77,10 @@ class LogWriter:
         line = self._line(event, task_id=task_id, step=step)
         self._follow_rotation()
         self._repair()
-        self._append((spelled_json(_encode(line)) + "\n").encode("utf-8", "replace"))
+        self._append((escaped_json(_encode(line)) + "\n").encode("utf-8", "replace"))
         for follower in self._followers:
             follower(line)
-        for message in degraded.untold():
+        for message in unsupported.take_messages():
             self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
 
@@ -96,7 +96,7 @@ class LogWriter:
     def sync(self) -> None:
         """Make every line so far survive a power cut."""
         try:
-            degraded.sync(self._fd, self.path, os.fdatasync)
+            unsupported.sync(self._fd, self.path, os.fdatasync)
         except OSError as error:
             raise MachineError(f"cannot sync {self.path}: {error.strerror}; see to the disk, then go on") from error
 
@@ -127,7 +127,7 @@ class LogWriter:
                 view = memoryview(part)
                 while view:
                     view = view[os.write(fd, view) :]
-            degraded.sync(fd, path, os.fdatasync)
+            unsupported.sync(fd, path, os.fdatasync)
             os.rename(beside, path)
         except OSError as error:
             if fd >= 0:
@@ -165,7 +165,7 @@ class LogWriter:
             except Exception as error:  # noqa: BLE001 - code of the project must not cost the log a line
                 self._processors = tuple(other for other in self._processors if other is not one)
                 told = self._mask(f"log processor {one.path}: {type(error).__name__}: {error}; left out from here on")
-                degraded.note(one.path, told)
+                unsupported.note_once(one.path, told)
         return line
 
     def _masked(self, value: Any) -> Any:

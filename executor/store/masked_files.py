@@ -24,7 +24,7 @@ def mask_file(path: str, masker: Masker) -> bool:
     """Mask a regular file in place, a block at a time; tell whether anything in it was masked."""
     if not masker or not os.path.lexists(path):
         return False
-    return files.mask(path, masker.mask_bytes_equal_length)
+    return files.mask_in_place(path, masker.mask_bytes_equal_length)
 
 
 def mask_result(path: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
@@ -71,7 +71,7 @@ def _json_text(path: str) -> str | None:
     if os.path.islink(path):
         return None
     try:
-        text = safe_open.whole(path).decode("utf-8", "strict")
+        text = safe_open.read_whole(path).decode("utf-8", "strict")
         loads(text)
     except (OSError, ValueError, RecursionError, MachineError):
         return None

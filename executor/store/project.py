@@ -102,7 +102,7 @@ def known_plan(project: Project) -> Plan | None:
 def definitions(project: Project) -> bytes:
     """Return the text of the definitions; UsageError when it cannot be read."""
     try:
-        return safe_open.whole(project.path(project.definitions))
+        return safe_open.read_whole(project.path(project.definitions))
     except OSError as error:
         raise UsageError(f"cannot read {project.definitions}: {error.strerror}; {way_out(error)}") from error
 
@@ -122,7 +122,7 @@ def _refuse_invalid(data: bytes, file: str) -> None:
 
 
 def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:
-    body = safe_open.record(project.path(STATE_FOLDER, "cache", "plan.json"))
+    body = safe_open.read_record(project.path(STATE_FOLDER, "cache", "plan.json"))
     try:
         if body.get("version") != VALIDATED_BY or body.get("digest") != key or body.get("file") != project.definitions:
             return None

@@ -27,17 +27,17 @@ def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str,
     is_held = run_lock.is_held(os.path.join(root, run_processes.JOBS, *token.split("/")))
     if identity.boot == procfs.boot_id() and not procfs.seen_from_here(identity):
         return _of_another_namespace(root, token, identity, is_held=is_held)
-    if is_held and not run_processes.living(run_processes.Wanted(token, root)):
+    if is_held and not run_processes.find_living(run_processes.ProcessQuery(token, root)):
         return "elsewhere", HIDDEN
     return "lost", ""
 
 
 def _of_folder(root: str, identity: Identity) -> tuple[str, str]:
     """Return the status of a living run by the folder that it is of."""
-    where = project_identity.workplace(identity.pid)
+    where = project_identity.working_directory(identity.pid)
     if project_identity.is_of_this_folder(identity.pid, identity.home, root):
         return "alive", ""
-    if project_identity.is_orphan(identity.pid):
+    if project_identity.is_in_deleted_folder(identity.pid):
         return "orphan", f"in a folder that is gone, {where.removesuffix(project_identity.DELETED)}"
     return "foreign", f"in another folder, {where}"
 
@@ -47,9 +47,9 @@ def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held:
 
     A container that is gone took its runs along: a lock that was had and is free says so.
     """
-    if is_held or run_processes.bearing(token, root):
+    if is_held or run_processes.pids_with_token(token, root):
         return "elsewhere", ANOTHER_CONTAINER
-    if not project_identity.is_same(identity.home, root):
+    if not project_identity.is_same_folder(identity.home, root):
         return "foreign", f"in another folder, {ANOTHER_CONTAINER}"
     return ("lost", "") if identity.locked else ("elsewhere", ANOTHER_CONTAINER)
 
@@ -57,8 +57,8 @@ def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held:
 def launcher_of(root: str, token: str) -> Identity | None:
     """Return the living launcher of a run whose record cannot be read, None when there is none."""
     everybody = procfs.everybody()
-    found = run_processes.living(run_processes.Wanted(token, root))
+    found = run_processes.find_living(run_processes.ProcessQuery(token, root))
     first = [pid for pid in found if pid in everybody and everybody[pid].session == pid]
     oldest = min(first, key=lambda pid: found[pid], default=0)
     identity = procfs.identify(oldest) if oldest else None
-    return identity and identity.replace(home=project_identity.home(root))
+    return identity and identity.replace(home=project_identity.folder_id(root))

@@ -8,7 +8,7 @@ import os
 from executor.system import files, procfs, safe_open
 from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import Exit, Identity, Seen
+from executor.system.run_records import Exit, Identity, RunStatus
 
 if TYPE_CHECKING:
     from typing import Any
@@ -27,7 +27,7 @@ def run_folder(root: str, task_id: str, run: str) -> str:
 
 def new_run(root: str, task_id: str, run: str) -> str:
     """Make the run's folder, empty, and return its path."""
-    folder = files.own_folder(run_folder(root, task_id, run))  # what a link points to is not ours to empty
+    folder = files.claim_folder(run_folder(root, task_id, run))  # what a link points to is not ours to empty
     for below, folders, names in os.walk(folder, topdown=False):
         for name in (*names, *folders):
             path = os.path.join(below, name)
@@ -101,7 +101,7 @@ def stop_asked(root: str, task_id: str) -> bool:
 def write_exit(folder: str, end: Exit) -> None:
     """Record an end that the launcher did not live to write."""
     body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}
-    files.replace(files.make_way(os.path.join(folder, "exit.json")), (json.dumps(body) + "\n").encode())
+    files.replace(files.clear_place(os.path.join(folder, "exit.json")), (json.dumps(body) + "\n").encode())
 
 
 def started(folder: str) -> Identity | None:
@@ -152,29 +152,29 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def look(root: str, task_id: str) -> Seen:
+def look(root: str, task_id: str) -> RunStatus:
     """Return what the newest MAIN run of a task says."""
     newest = max(mains(root, task_id), default=0)
     if not newest:
-        return Seen()
+        return RunStatus()
     folder = run_folder(root, task_id, f"main.{newest}")
     return look_at(root, task_id, f"main.{newest}").replace(digest=digest_of(folder))
 
 
-def look_at(root: str, task_id: str, run: str) -> Seen:
+def look_at(root: str, task_id: str, run: str) -> RunStatus:
     """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
     folder = run_folder(root, task_id, run)
     identity = launcher_of(root, task_id, run)
     if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
-        return Seen(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
+        return RunStatus(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
     living = procfs.here(identity) and procfs.alive(identity)
     end = exit_of(folder)
     if end is not None:
-        return Seen(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
+        return RunStatus(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)
     from executor.store import run_location
 
     status, where = run_location.of(root, f"{task_id}/{run}", identity, living=living)
-    return Seen(run, status, pid=identity.pid, where=where)
+    return RunStatus(run, status, pid=identity.pid, where=where)
 
 
 def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
@@ -194,7 +194,7 @@ def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
     Synced: after a power cut the log may say that the job began, and this says what it is.
     """
     folder = files.private_folder(os.path.join(root, JOBS, task_id))
-    files.replace(files.make_way(os.path.join(folder, "job.json")), json.dumps(body).encode(), durable=True)
+    files.replace(files.clear_place(os.path.join(folder, "job.json")), json.dumps(body).encode(), durable=True)
 
 
 def read_job(root: str, task_id: str) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def supervisor(root: str, task_id: str) -> str:
     """Return the pid of the supervisor that watches a job now, empty when nobody does."""
     from executor.system import locks
 
-    return locks.holder(job_lock(root, task_id))
+    return locks.holder_pid(job_lock(root, task_id))
 
 
 def remembers(root: str, task_id: str) -> bool:
@@ -261,4 +261,4 @@ def mains(root: str, task_id: str) -> list[int]:
 
 def _json(path: str) -> dict[str, Any]:
     """Return what a record holds, {} for one that cannot be read, whatever lies in its place."""
-    return safe_open.record(path)
+    return safe_open.read_record(path)

@@ -132,7 +132,7 @@ def _names(kind: str, text: bytes) -> tuple[str, ...]:
 
 def _kept(path: str) -> tuple[dict[str, Source], set[str]]:
     """Return what was kept, nothing of a file that cannot be read or is of another version."""
-    body = safe_open.record(path)
+    body = safe_open.read_record(path)
     try:
         if body.get("version") != __version__:
             return {}, set()

@@ -20,7 +20,7 @@ TRIES = 5
 def read(path: str) -> bytes:
     """Return SPEC.md's bytes; SpecError when it is missing."""
     try:
-        data = safe_open.whole(path)
+        data = safe_open.read_whole(path)
     except FileNotFoundError as error:
         from executor.store import misnamed
 
@@ -98,7 +98,7 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
     real = os.path.realpath(path)
     from executor.system import locks  # a run's, which reading does without
 
-    with locks.Brief(lock):
+    with locks.ShortLock(lock):
         for _ in range(TRIES):
             data = read(real)
             after = patched(data)

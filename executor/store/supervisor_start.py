@@ -6,7 +6,7 @@ import os
 import sys
 
 from executor.store import runs
-from executor.system import files, own_program, process
+from executor.system import files, installation, process
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def attend(root: str, task_id: str, environ: Mapping[str, str], *, why: str) -> 
     """
     if runs.supervisor(root, task_id):
         return False
-    argv = (sys.executable, "-I", "-S", "-c", START, own_program.FOLDER, root, task_id, why)
+    argv = (sys.executable, "-I", "-S", "-c", START, installation.IMPORT_FOLDER, root, task_id, why)
     env = {name: value for name, value in environ.items() if name != "DO_TASKS_RUN"}
     folder = files.private_folder(os.path.join(root, runs.JOBS, task_id))
-    log = files.make_way(os.path.join(folder, "supervisor.log"))
+    log = files.clear_place(os.path.join(folder, "supervisor.log"))
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

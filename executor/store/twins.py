@@ -22,7 +22,7 @@ def refuse_a_twin(root: str, task_id: str, *, before: str = "") -> None:
     run = lives_on(root, task_id, before=before)
     if not run:
         return
-    found = run_processes.living(run_processes.Wanted(f"{task_id}/{run}", root))
+    found = run_processes.find_living(run_processes.ProcessQuery(f"{task_id}/{run}", root))
     which = f"pid {', '.join(map(str, sorted(found)))}" if found else "of another user, host or container"
     told = f"{task_id}/{run} lives on ({which}), so no second one is begun"
     raise MachineError(f"{told}; end it: do-tasks stop {task_id}, then go on")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.step_state import StandingAlert
     from executor.store.task import Task
-    from executor.system.process import Command, Ended
+    from executor.system.process import Command, ProcessResult
 
 OUTPUT = 1000  # characters of what was matched or seen that an alert carries
 COMMAND_LIMIT_S = 60.0
@@ -227,7 +227,7 @@ class AlertActions:
             self._sent[name] = (label, command.name)
             self._commands.append(command.replace(name=name, token=f"{self._task.task_id}/{name}"))
 
-    def take(self, ended: Ended) -> None:
+    def take(self, ended: ProcessResult) -> None:
         """Take in the end of a notifier or an action; neither ever fails the job."""
         what, whom = self._sent[ended.name]
         said = ended.reason or self._context.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]

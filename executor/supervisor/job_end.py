@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.runners.process_run import Run
     from executor.store.context import RunContext
     from executor.store.task import Task
-    from executor.system.process import Running
+    from executor.system.process import RunningProcess
 
 SOON_S = 2.0  # a job counts as started when it lives so long
 LINGER_S = 0.5  # a process that ends by itself within this was a helper of the job
@@ -51,7 +51,7 @@ class LeftoverLoop(ObserverLoop):
     left: tuple[str, ...] = ()
     _ended_s = 0.0
 
-    def settled(self, one: Running) -> bool:
+    def settled(self, one: RunningProcess) -> bool:
         """Wait LINGER_S for processes that MAIN left to end by themselves, then keep the names of the others."""
         if not one.command.name.startswith("main.") or one.stopping or not one.survived():
             return super().settled(one)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Check, Criterion
     from executor.store.context import RunContext
     from executor.store.task import Task
-    from executor.system.process import Command, Ended
+    from executor.system.process import Command, ProcessResult
 
 ALIVE_S = 2.0
 FIRST_WAIT_S = 0.5
@@ -55,7 +55,7 @@ class Startup:
             commands.append(command)
         return commands
 
-    def take(self, ended: Ended) -> dict[str, Any] | None:
+    def take(self, ended: ProcessResult) -> dict[str, Any] | None:
         """Take in the answer to a question; return what is shown of the start now."""
         criterion = self._pending.pop(ended.name)
         answer = checks_answer(self._asked[ended.name], ended)

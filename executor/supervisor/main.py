@@ -16,10 +16,10 @@ from executor.store.project import Project
 from executor.store.project_view import ProjectView
 from executor.store.step_state import of_task
 from executor.supervisor.supervisor import JobSupervisor
-from executor.system import degraded, locks
+from executor.system import locks, unsupported
 from executor.system.masking import Masker
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import secrets
+from executor.system.secret_values import secrets_of
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
@@ -51,7 +51,7 @@ def entry() -> NoReturn:
 
 def _tell(text: str) -> None:
     """Leave word in supervisor.log, which is our stderr."""
-    masked = Masker(secrets(os.environ)).mask(text)
+    masked = Masker(secrets_of(os.environ)).mask(text)
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked}\n")
     sys.stderr.flush()
 
@@ -59,9 +59,9 @@ def _tell(text: str) -> None:
 def watch(root: str, task_id: str, why: str) -> None:
     """Watch a job to its verdict, unless somebody does or it has one."""
     os.chdir(root)
-    degraded.leave_telling()
+    unsupported.suppress_messages()
     try:
-        lock = locks.take(runs.job_lock(root, task_id))
+        lock = locks.acquire(runs.job_lock(root, task_id))
     except BusyError:
         return
     job = runs.read_job(root, task_id)
@@ -109,6 +109,6 @@ def _processors(root: str, paths: tuple[str, ...]) -> tuple[Processor, ...]:
 
     unusable = dict(log_processors.trouble(root, paths))
     for message in unusable.values():
-        degraded.note(message, f"log processor left out: {message}")
+        unsupported.note_once(message, f"log processor left out: {message}")
     usable = tuple(path for place, path in enumerate(paths) if place not in unusable)
     return log_processors.load(root, usable, "")

@@ -23,7 +23,7 @@ from executor.supervisor.monitors import BlindMonitors, scheduler_of
 from executor.supervisor.new_checkpoints import brought_nothing, saved_so_far
 from executor.system import files, process, procfs
 from executor.system.outcome import PASSED, Verdict
-from executor.system.process_loop import end_strays
+from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.task import Task
     from executor.supervisor.history import JobHistory
-    from executor.system.process import Command, Ended, Running
+    from executor.system.process import Command, ProcessResult, RunningProcess
 
 BEAT_S, NEWS_S = 5.0, 0.9
 LAST_LOOK_S = 1.0
@@ -63,7 +63,7 @@ class RunWatcher:
         self._startup: Startup | None = None
         mask = context.masker.mask_bytes_equal_length
         self._watch = LeftoverLoop(context.interrupts, due=self._due_s, wake=self.rota.wake, mask=mask)
-        self._one: Running | None = None
+        self._one: RunningProcess | None = None
         self._beat_s = 0.0
         self._shown: float | None = None
         self._shown_s = 0.0
@@ -99,7 +99,7 @@ class RunWatcher:
             self._context, self._task, run, finished(self._context, self._task, ended), self._watch.left
         )
 
-    def _turns(self, one: Running) -> Ended | None:
+    def _turns(self, one: RunningProcess) -> ProcessResult | None:
         self._one = one
         self._watch.add(one)
         self.acting.heed_again(self.monitors)
@@ -150,9 +150,11 @@ class RunWatcher:
         try:
             self._watch.add(process.start(command))
         except (MachineError, OSError) as error:  # not there, or nothing left to start it with: the next look may
-            self._take(process.Ended(name=command.name, verdict=Verdict.FAILED, exit_code=127, reason=str(error)))
+            self._take(
+                process.ProcessResult(name=command.name, verdict=Verdict.FAILED, exit_code=127, reason=str(error))
+            )
 
-    def _take(self, ended: Ended) -> None:
+    def _take(self, ended: ProcessResult) -> None:
         kind = ended.name.partition(".")[0]
         if kind == "monitor":
             for judged in self.rota.take(ended):
@@ -264,7 +266,7 @@ class RunWatcher:
             for ended in self._watch.turn():
                 self._take_late(ended)
 
-    def _take_late(self, ended: Ended) -> None:
+    def _take_late(self, ended: ProcessResult) -> None:
         if ended.name.partition(".")[0] in TELLERS:
             self.acting.take(ended)
         elif ended.name.startswith("monitor"):
@@ -274,7 +276,7 @@ class RunWatcher:
         """End what a supervisor before us left: nobody reads what it says, nobody would end it."""
         for kind in kinds:
             kept = f"{self._task.task_id}/{kind}."
-            end_strays(kept, self._context.interrupts, root=self._context.root, ladder=process.KILL)
+            stop_strays(kept, self._context.interrupts, root=self._context.root, ladder=process.KILL)
 
     def last_words(self) -> None:
         """Let notifiers finish, within bounds."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from executor.system.procfs import ProcessStat
 
 # What starts a person's programs and an agent's alike: sharing one of these says nothing.
-SESSIONS = frozenset(
+SESSION_PROGRAMS = frozenset(
     (
         *("systemd", "init", "launchd", "sshd", "sshd-session", "login", "cron", "crond", "atd"),
         *("tmux: server", "screen", "Hyprland", "xfce4-session", "xfce4-panel", "cinnamon", "mate-session"),
@@ -23,15 +23,17 @@ SESSIONS = frozenset(
         *("mate-panel", "lxqt-session"),
     )
 )
-SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: anybody may have started them
-ORDERS = frozenset(("cron", "crond", "atd", "anacron", "fcron"))  # start what anybody orders
-REAPERS = frozenset(("init", "systemd", "tini", "dumb-init", "docker-init", "catatonit", "conmon"))  # adopt orphans
-FIRST_SPACE = "pid:[4026531836]"  # the kernel's name of the pid namespace that all others are in
+TERMINAL_SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: anybody may have started them
+JOB_STARTERS = frozenset(("cron", "crond", "atd", "anacron", "fcron"))  # start what anybody orders
+INIT_PROGRAMS = frozenset(
+    ("init", "systemd", "tini", "dumb-init", "docker-init", "catatonit", "conmon")
+)  # adopt orphans
+FIRST_NAMESPACE = "pid:[4026531836]"  # the kernel's name of the pid namespace that all others are in
 MOST = 64  # ancestors of a process
-HELPS = "a terminal from before the brief helps, or a new login: ssh, console, docker exec"
+REMEDY = "a terminal from before the brief helps, or a new login: ssh, console, docker exec"
 
 
-class Moments(Record):
+class BriefMoments(Record):
     """What was there when briefs were given: the first moment, pid namespaces, control groups, `pid:start` of helpers.
 
     `detached` says that a process fetched a brief above which nobody can be seen.
@@ -44,20 +46,20 @@ class Moments(Record):
     detached: bool
 
 
-def moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[str, ...]:
+def describe_moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[str, ...]:
     """Return what to remember when a brief is given to a chain: lines of pid 0, by a clock that nobody sets.
 
     `of_a_shell` says that a person's shell is in the chain.
     """
     ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if procfs.PROC else 0
-    said = [("given",), ("space", procfs.namespace_of("self")), ("group", _group(os.getpid()))]
-    said += [("loose", ",".join(_loose(procfs.everybody())))] if procfs.PROC else []
-    scopes = [group for group in (_group(os.getpid()),) if group.endswith(".scope")]
-    said += [("detached",)] if chain and not of_a_shell and _is_loose(chain[-1], scopes) else []
-    return tuple(" ".join((f"0 {ticks} {boot()}", *words)) for words in said if words[-1])
+    said = [("given",), ("space", procfs.namespace_of("self")), ("group", _control_group(os.getpid()))]
+    said += [("loose", ",".join(_orphans(procfs.everybody())))] if procfs.PROC else []
+    scopes = [group for group in (_control_group(os.getpid()),) if group.endswith(".scope")]
+    said += [("detached",)] if chain and not of_a_shell and _is_orphan(chain[-1], scopes) else []
+    return tuple(" ".join((f"0 {ticks} {short_boot_id()}", *words)) for words in said if words[-1])
 
 
-def doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
+def reason_to_doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
     """Return what is wrong with a chain: it, or its terminal, came after the brief, and who started it cannot be seen.
 
     That is how a terminal looks that an agent has let go of itself, whether or not who was given the brief still lives.
@@ -65,61 +67,63 @@ def doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
     if not (given and procfs.PROC):
         return ""
     then = _moments(given)
-    if then.spaces and procfs.namespace_of("self") not in {*then.spaces, FIRST_SPACE}:
-        return f"this is not the pid namespace in which the brief was given ({HELPS})"
-    return "" if not chain or _is_a_login(chain, then) else _told(chain, then)
+    if then.spaces and procfs.namespace_of("self") not in {*then.spaces, FIRST_NAMESPACE}:
+        return f"this is not the pid namespace in which the brief was given ({REMEDY})"
+    return "" if not chain or _is_login(chain, then) else _reason_against(chain, then)
 
 
 def ancestors() -> list[ProcessStat]:
     """Return this process and those above it, the nearest first, without pid 1."""
-    return [*_upwards(os.getpid())]
+    return [*_chain_above(os.getpid())]
 
 
-def boot() -> str:
+def short_boot_id() -> str:
     """Return the kernel's id of this boot, cut short."""
     return procfs.boot_id()[:8] or "unknown"
 
 
-def named(line: ProcessStat) -> str:
+def describe(line: ProcessStat) -> str:
     """Return the name and the pid of a process, for a message."""
     return f"{procfs.name(line.pid) or 'a process'} (pid {line.pid})"
 
 
-def _told(chain: Sequence[ProcessStat], then: Moments) -> str:
-    loose = next((line for line in chain if _key(line) in then.loose), None)
+def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
+    loose = next((line for line in chain if _pid_and_start(line) in then.loose), None)
     if loose:
-        return f"{named(loose)} was there at the brief with no terminal, and who started it cannot be seen ({HELPS})"
-    seen = [chain[0], *(line for line in chain[1:] if procfs.name(line.pid) not in SESSIONS - SERVERS)]
+        return (
+            f"{describe(loose)} was there at the brief with no terminal, and who started it cannot be seen ({REMEDY})"
+        )
+    seen = [chain[0], *(line for line in chain[1:] if procfs.name(line.pid) not in SESSION_PROGRAMS - TERMINAL_SERVERS)]
     top = seen[-1]
     leader = next((line for line in chain if line.pid == chain[0].session), chain[0])
     if then.detached and leader.start > then.began:
-        told = f"this terminal began after the brief, which a process took that let go of whoever started it ({HELPS})"
-    elif top.start <= then.began or _is_of_a_desktop(top, chain[chain.index(top) + 1 :], then):
+        told = f"this terminal began after the brief, which a process took that let go of whoever started it ({REMEDY})"
+    elif top.start <= then.began or _is_started_by_desktop(top, chain[chain.index(top) + 1 :], then):
         told = ""
     else:
-        told = f"{named(top)} began after the brief, and who started it cannot be seen ({HELPS})"
+        told = f"{describe(top)} began after the brief, and who started it cannot be seen ({REMEDY})"
     return told
 
 
-def _moments(given: Collection[str]) -> Moments:
+def _moments(given: Collection[str]) -> BriefMoments:
     """Return what was remembered; of another boot nothing counts, and all of this one came later."""
     words = [one.split(" ", 4) for one in given if one.startswith("0 ")]
-    here = [line for line in words if line[2] == boot()]
+    here = [line for line in words if line[2] == short_boot_id()]
     of = {kind: {line[-1] for line in here if line[3] == kind} for kind in ("space", "group", "loose", "detached")}
     loose = frozenset(key for keys in of["loose"] for key in keys.split(","))
     began = min((int(line[1]) for line in here), default=0)
-    return Moments(began, frozenset(of["space"]), frozenset(of["group"]), loose, bool(of["detached"]))
+    return BriefMoments(began, frozenset(of["space"]), frozenset(of["group"]), loose, bool(of["detached"]))
 
 
-def _is_a_login(chain: Sequence[ProcessStat], then: Moments) -> bool:
+def _is_login(chain: Sequence[ProcessStat], then: BriefMoments) -> bool:
     """Return True when another user started this (sshd, login, sudo), or somebody outside of the pid namespace."""
     top = chain[-1]
     if top.parent == 0 or (top.parent > 1 and _is_hidden(top)):
         return True
     other = next((line for line in chain if procfs.owner(line.pid) not in {-1, os.geteuid()}), None)
-    if other is None or procfs.name(other.pid) in ORDERS:
+    if other is None or procfs.name(other.pid) in JOB_STARTERS:
         return False
-    return procfs.name(other.pid) not in REAPERS or other.start > then.began
+    return procfs.name(other.pid) not in INIT_PROGRAMS or other.start > then.began
 
 
 def _is_hidden(top: ProcessStat) -> bool:
@@ -133,31 +137,31 @@ def _is_hidden(top: ProcessStat) -> bool:
     return False
 
 
-def _is_of_a_desktop(top: ProcessStat, above: Sequence[ProcessStat], then: Moments) -> bool:
+def _is_started_by_desktop(top: ProcessStat, above: Sequence[ProcessStat], then: BriefMoments) -> bool:
     """Return True for what a desktop or systemd started, as far as their own beginning is seen."""
     names = [procfs.name(line.pid) for line in above]
-    if ORDERS & set(names) or (above and not (above[-1].start <= then.began or _is_a_users_manager(above[-1]))):
+    if JOB_STARTERS & set(names) or (above and not (above[-1].start <= then.began or _is_user_manager(above[-1]))):
         return False
     first = names[0] if names else procfs.name(1)
     if first == "systemd":
-        return _is_a_unit(top.pid, then.groups)
-    return bool(above) and (first not in REAPERS or above[0].start > then.began)
+        return _is_systemd_unit(top.pid, then.groups)
+    return bool(above) and (first not in INIT_PROGRAMS or above[0].start > then.began)
 
 
-def _is_a_users_manager(line: ProcessStat) -> bool:
-    there = re.search(r"/user@\d+\.service/init\.scope$", _group(line.pid))
+def _is_user_manager(line: ProcessStat) -> bool:
+    there = re.search(r"/user@\d+\.service/init\.scope$", _control_group(line.pid))
     return bool(there and line.parent == 1 and procfs.name(1) == "systemd" == procfs.name(line.pid))
 
 
-def _is_a_unit(pid: int, groups: Collection[str]) -> bool:
+def _is_systemd_unit(pid: int, groups: Collection[str]) -> bool:
     """Return True for what systemd started as a unit: a terminal of the desktop, but nothing that systemd-run began."""
-    group = _group(pid)
+    group = _control_group(pid)
     if group in groups or re.search(r"/run-[^/ ]*\.(?:scope|service)|/session-[^/ ]*\.scope$", group):
         return False
     return group.endswith((".scope", ".service"))
 
 
-def _loose(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
+def _orphans(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
     """Yield who of our user has no parent left, and no terminal below: a helper that was let go of."""
     serving = set()
     for line in everybody.values():
@@ -165,28 +169,30 @@ def _loose(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
         while pid in everybody and pid not in serving:
             serving.add(pid)
             pid = everybody[pid].parent
-    groups = (_group(os.getpid()),)
+    groups = (_control_group(os.getpid()),)
     quiet = (line for line in everybody.values() if line.pid not in serving and line.pid > 1)
-    yield from (_key(line) for line in quiet if _is_loose(line, groups) and procfs.owner(line.pid) == os.geteuid())
+    yield from (
+        _pid_and_start(line) for line in quiet if _is_orphan(line, groups) and procfs.owner(line.pid) == os.geteuid()
+    )
 
 
-def _is_loose(line: ProcessStat, groups: Collection[str]) -> bool:
+def _is_orphan(line: ProcessStat, groups: Collection[str]) -> bool:
     """Return True for an orphan: no unit of systemd, or one of these control groups."""
     parent = procfs.name(line.parent) if line.parent else ""
-    if procfs.name(line.pid) in SESSIONS or (line.parent != 1 and parent not in REAPERS):
+    if procfs.name(line.pid) in SESSION_PROGRAMS or (line.parent != 1 and parent not in INIT_PROGRAMS):
         return False
-    return parent != "systemd" or not _is_a_unit(line.pid, groups)
+    return parent != "systemd" or not _is_systemd_unit(line.pid, groups)
 
 
-def _key(line: ProcessStat) -> str:
+def _pid_and_start(line: ProcessStat) -> str:
     return f"{line.pid}:{line.start}"
 
 
-def _group(pid: int) -> str:
+def _control_group(pid: int) -> str:
     return " ".join(procfs.cgroup(pid).split())
 
 
-def _upwards(pid: int) -> Iterator[ProcessStat]:
+def _chain_above(pid: int) -> Iterator[ProcessStat]:
     for _ in range(MOST):
         line = procfs.line(pid) if pid > 1 else None
         if line is None:

@@ -10,7 +10,7 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OURS = "DO_TASKS_"
+RESERVED_PREFIX = "DO_TASKS_"
 _NAME = lazy_regex.pattern(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*(=?)[ \t]*", re.ASCII)
 _PLAIN = lazy_regex.pattern(r"(?:(?!\s#)[^\n])*")
 _SINGLE = lazy_regex.pattern(r"'([^']*)'")
@@ -20,21 +20,21 @@ _EXPANDED = lazy_regex.pattern(r"\\(.)|\$\{([A-Za-z_]\w*)(?::?-([^}]*))?\}", re.
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "$", "\n": ""}
 
 
-class Wrong(Record):
+class LineError(Record):
     """A line that cannot be read, with the reason; never with its value."""
 
     line: int
     why: str
 
 
-class Lines(Record):
+class EnvFile(Record):
     """What an env file sets, and its lines that cannot be read."""
 
     values: Mapping[str, str]
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[LineError, ...] = ()
 
 
-def parsed(text: str, environ: Mapping[str, str]) -> Lines:
+def parse(text: str, environ: Mapping[str, str]) -> EnvFile:
     """Return what an env file sets, the last of a name.
 
     A value is plain (up to ` #`), in single quotes (as it stands) or in double quotes (with escapes); quoted ones may
@@ -43,7 +43,7 @@ def parsed(text: str, environ: Mapping[str, str]) -> Lines:
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     values: dict[str, str] = {}
-    wrong: list[Wrong] = []
+    wrong: list[LineError] = []
     at = 0
     while at < len(text):
         blank = _REST.match(text, at)
@@ -52,11 +52,11 @@ def parsed(text: str, environ: Mapping[str, str]) -> Lines:
             continue
         found = _entry(text, at, {**environ, **values})
         if isinstance(found, str):
-            wrong.append(Wrong(text.count("\n", 0, at) + 1, found))
+            wrong.append(LineError(text.count("\n", 0, at) + 1, found))
             at = (text.find("\n", at) + 1) or len(text)
         else:
             name, values[name], at = found
-    return Lines(values, tuple(wrong))
+    return EnvFile(values, tuple(wrong))
 
 
 def _entry(text: str, at: int, known: Mapping[str, str]) -> tuple[str, str, int] | str:
@@ -66,7 +66,7 @@ def _entry(text: str, at: int, known: Mapping[str, str]) -> tuple[str, str, int]
         return "no NAME=value: a name has letters, digits and _"
     if not head[2]:
         return f"no = behind {head[1]}"
-    if head[1].startswith(OURS):
+    if head[1].startswith(RESERVED_PREFIX):
         return f"{head[1]} is a name of do-tasks: take another one"
     value, end = _value(text, head.end(), known)
     if end < 0:

@@ -6,7 +6,7 @@ import os
 import stat
 
 from executor.errors import MachineError, way_out
-from executor.system import degraded, safe_open
+from executor.system import safe_open, unsupported
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ except ImportError:
     from hashlib import sha256
 
 STATE_FOLDER = ".do-tasks"
-OURS = f"{os.sep}{STATE_FOLDER}{os.sep}"
+STATE_PART = f"{os.sep}{STATE_FOLDER}{os.sep}"
 MASK_BLOCK = 1 << 20
 MASK_OVERLAP = 1 << 16  # a key file, percent-encoded
 
@@ -26,7 +26,7 @@ MASK_OVERLAP = 1 << 16  # a key file, percent-encoded
 def read(path: str) -> bytes:
     """Return a regular file's bytes, empty when it does not exist; OSError for all else that is there."""
     try:
-        return safe_open.whole(path)
+        return safe_open.read_whole(path)
     except FileNotFoundError:
         return b""
 
@@ -39,7 +39,7 @@ def size_of(path: str) -> int:
         return 0
 
 
-def content(path: str) -> bytes:
+def content_key(path: str) -> bytes:
     """Return what stands for a file's content in a digest: its bytes, of a very large file its size and time."""
     status = os.stat(path)
     if status.st_size > safe_open.MOST_BYTES:
@@ -59,10 +59,10 @@ def replace(
     """Write beside `path`, then rename onto it; `durable` also syncs the file and its folder."""
     beside = beside or f"{path}.{os.getpid()}.tmp"
     try:
-        _free(beside)
+        _clear_name(beside)
         _write_new(beside, data, mode=mode, durable=durable)
         if owner is not None and owner != (os.geteuid(), os.getegid()):
-            degraded.set_owner(beside, owner)
+            unsupported.set_owner(beside, owner)
         _rename(beside, path)
     except OSError as error:
         remove(beside)
@@ -71,12 +71,12 @@ def replace(
         sync_folder(os.path.dirname(path) or ".")
 
 
-def created(path: str, mode: int = 0o600) -> int:
+def open_new(path: str, mode: int = 0o600) -> int:
     """Return a descriptor of an empty file; OSError for a link or a pipe that is there."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
 
 
-def make_way(path: str) -> str:
+def clear_place(path: str) -> str:
     """Rename what lies in the place of a file of ours and is none; return the path."""
     if not os.path.isfile(path) or os.path.islink(path):
         _put_aside(path)
@@ -90,7 +90,7 @@ def _put_aside(path: str) -> None:
         return
 
 
-def _free(path: str) -> None:
+def _clear_name(path: str) -> None:
     """Take away what lies in the place of a file to be made: a link, or a name of another file; put a folder aside."""
     try:
         os.unlink(path)
@@ -99,18 +99,18 @@ def _free(path: str) -> None:
     except OSError:
         if not os.path.isdir(path):
             raise
-        make_way(path)
+        clear_place(path)
 
 
 def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
-    fd = created(path, mode)
+    fd = open_new(path, mode)
     try:
-        degraded.set_mode(fd, path, mode)
+        unsupported.set_mode(fd, path, mode)
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
         if durable:
-            degraded.sync(fd, path)
+            unsupported.sync(fd, path)
     finally:
         os.close(fd)
 
@@ -120,9 +120,9 @@ def _rename(beside: str, path: str) -> None:
     try:
         os.rename(beside, path)
     except IsADirectoryError:
-        if OURS not in path:
+        if STATE_PART not in path:
             raise
-        make_way(path)
+        clear_place(path)
         os.rename(beside, path)
 
 
@@ -141,7 +141,7 @@ def sync_folder(path: str) -> None:
     except PermissionError:
         return  # a folder that may be written but not read
     try:
-        degraded.sync(fd, os.path.join(path, ""))
+        unsupported.sync(fd, os.path.join(path, ""))
     except OSError as error:
         raise MachineError(f"cannot sync the folder {path}: {error.strerror}; see to the disk, then go on") from error
     finally:
@@ -168,7 +168,7 @@ def private_folder(path: str) -> str:
     return path
 
 
-def own_folder(path: str) -> str:
+def claim_folder(path: str) -> str:
     """Make a private folder of ours, with what lies in its place put aside, a link too; return its path."""
     if os.path.islink(path) or not os.path.isdir(path):
         _put_aside(path)
@@ -190,7 +190,7 @@ def hide_from_git(folder: str) -> None:
         os.close(fd)
 
 
-def mask(path: str, masked: Callable[[bytes], bytes]) -> bool:
+def mask_in_place(path: str, masked: Callable[[bytes], bytes]) -> bool:
     """Overwrite secrets in a regular file in place, a block at a time; tell whether any was there.
 
     `masked` keeps the length. A link is left alone: behind it may lie what a person keeps.

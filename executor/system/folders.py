@@ -61,16 +61,16 @@ def walk_breadth_first(
         folders += sorted(path for path, one in paths if is_entered(path, one))
 
 
-def matching(pattern: str) -> Found:
+def find_matching(pattern: str) -> Found:
     """Return the names that a path or glob matches, each with its status; an existing name is never read as a glob."""
     import glob
 
-    path = expanded(pattern)
+    path = expand_home(pattern)
     names = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     return [(name, status) for name in names for status in _statuses(name)]
 
 
-def expanded(path: str) -> str:
+def expand_home(path: str) -> str:
     """Return a path with the home folder in place of a leading `~` or `$HOME`."""
     return os.path.expanduser(re.sub(r"^\$(?:HOME\b|\{HOME\})", "~", path))
 

@@ -9,7 +9,7 @@ from executor.errors import MachineError
 from executor.system import run_lock
 from executor.system.process import spawn
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.shell.bash_command import prepared
+from executor.system.shell.bash_command import guarded_argv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ exit "$code"
 """
 BLANK = b" " * 64  # room for the launcher's one line
 EXIT_NAME = "exit.json"
-NOT_LET_GO = 125  # its own exit code when nothing ran
+NOT_RELEASED = 125  # its own exit code when nothing ran
 EXIT, ROOT = 4, 5  # descriptors of the launcher alone
 
 
@@ -53,19 +53,19 @@ class PausedProcess(Record):
     locked: bool = False
 
 
-def start(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
+def start_detached(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
     """Start a run that nobody adopts, its output in the run's folder, and return its pid."""
     stdin = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    return spawn(prepared(argv), env, [stdin, *_outputs(folder)])
+    return spawn(guarded_argv(argv), env, [stdin, *_outputs(folder)])
 
 
-def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> PausedProcess:
+def start_paused(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> PausedProcess:
     """Start the launcher in a session of its own, its output in the run's folder, waiting to be let go.
 
     `root` is the project's folder, in which the command runs. MachineError when the exit code could not be kept.
     """
-    reserve(folder)
-    locks = {run_lock.FD: run_lock.hold(folder), ROOT: run_lock.hold_root(root) if root else -1}
+    reserve_exit_file(folder)
+    locks = {run_lock.LOCK_FD: run_lock.acquire(folder), ROOT: run_lock.share_root(root) if root else -1}
     waiting, go = os.pipe2(os.O_CLOEXEC)
     out = os.path.join(os.path.relpath(folder, root) if root else folder, EXIT_NAME)
     actions = [
@@ -74,7 +74,7 @@ def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: st
         (os.POSIX_SPAWN_OPEN, EXIT, os.path.join(folder, EXIT_NAME), os.O_WRONLY, 0),
         *((os.POSIX_SPAWN_DUP2, fd, at) for at, fd in locks.items() if fd >= 0),
     ]
-    asked = prepared(argv)
+    asked = guarded_argv(argv)
     try:
         pid = spawn(("/bin/sh", "-c", SCRIPT, "do-tasks-launcher", out, *asked), env, actions)
     except BaseException:
@@ -83,10 +83,10 @@ def hold(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: st
     finally:
         for fd in (waiting, *(fd for fd in locks.values() if fd >= 0)):
             os.close(fd)
-    return PausedProcess(pid, go, locked=locks[run_lock.FD] >= 0)
+    return PausedProcess(pid, go, locked=locks[run_lock.LOCK_FD] >= 0)
 
 
-def reserve(folder: str) -> None:
+def reserve_exit_file(folder: str) -> None:
     """Make the exit file, filled with blanks: to write a line over them takes no room on the disk."""
     path = os.path.join(folder, EXIT_NAME)
     try:
@@ -118,12 +118,12 @@ def _outputs(folder: str) -> list[tuple[int, int, str, int, int]]:
     return [(os.POSIX_SPAWN_OPEN, fd, f"{folder}/{name}", flags, 0o600) for fd, name in names]
 
 
-def leave(held: PausedProcess) -> None:
+def abandon(held: PausedProcess) -> None:
     """Let the launcher end without the command."""
     os.close(held.go)
 
 
-def let_go(held: PausedProcess) -> None:
+def release(held: PausedProcess) -> None:
     """Send the one line; a launcher that died before reads nothing and is found dead."""
     try:
         os.write(held.go, b"\n")

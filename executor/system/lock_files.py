@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from executor.system import degraded, procfs, safe_open
+from executor.system import procfs, safe_open, unsupported
 from executor.system.records import Record
 
-RECORD = 512  # bytes
+MOST_BYTES = 512  # bytes
 CLOCKS_S = 2.0  # by so much the clock of a file system may differ
 FLOCK, RANGE, FILE = "flock", "fcntl", "file"
 MAKING_S = 60.0  # a lock file without a name is one that is being made, for so long
-FREE = b"free\n"
+TURN_OVER = b"free\n"
 
 
 class Holder(Record):
@@ -38,7 +38,7 @@ class Holder(Record):
         return found is not None and found.start == self.start
 
 
-def record(way: str) -> bytes:
+def holder_text(way: str) -> bytes:
     """Return what is written into a lock: the pid, and what tells its process from others where the kernel does not."""
     if way == FLOCK:
         return f"{os.getpid()}\n".encode()
@@ -49,17 +49,17 @@ def record(way: str) -> bytes:
 
 def read_holder(fd: int) -> Holder | None:
     """Return the holder that a lock's text names, None for another text."""
-    found = words(fd)
+    found = read_words(fd)
     try:
         if len(found) == 1:
-            return _plain(int(found[0]), os.fstat(fd).st_mtime)
+            return _holder_of_pid(int(found[0]), os.fstat(fd).st_mtime)
         pid, start, boot, machine, namespace, way = found
         return Holder(int(pid), int(start), boot, machine, namespace, way)
     except (ValueError, OverflowError):
         return None
 
 
-def _plain(pid: int, written_s: float) -> Holder | None:
+def _holder_of_pid(pid: int, written_s: float) -> Holder | None:
     """Return the process of a pid alone, None when it began after that was written."""
     found = procfs.identify(pid)
     if found is None or procfs.age_s(found) + CLOCKS_S < time.time() - written_s:
@@ -67,9 +67,9 @@ def _plain(pid: int, written_s: float) -> Holder | None:
     return Holder(pid, found.start, found.boot, found.machine, _namespace())
 
 
-def words(fd: int) -> list[str]:
+def read_words(fd: int) -> list[str]:
     """Return the words of a lock's text, the pid first."""
-    return os.pread(fd, RECORD, 0).decode("utf-8", "replace").split()
+    return os.pread(fd, MOST_BYTES, 0).decode("utf-8", "replace").split()
 
 
 def _namespace() -> str:
@@ -83,15 +83,15 @@ def _namespace() -> str:
 # Lock files
 
 
-def turn(path: str) -> str:
+def claim_turn(path: str) -> str:
     """Return the lock file that this process has made, empty while another process has its turn.
 
     Each holder makes the file with the next number, which only one can. A number is not taken back: the file with
     the highest one says whose turn it is, `free` once it is over.
     """
-    number, other = newest(path)
+    number, other = newest_turn(path)
     mine = f"{path}.{number + 1}"
-    if other or not _made(mine):
+    if other or not _make_file(mine):
         return ""
     if _numbers(path)[-1:] != [number + 1]:  # so slow that others had their turns, and removed what was seen
         _forget(mine)
@@ -99,7 +99,7 @@ def turn(path: str) -> str:
     for before in _numbers(path)[:-1]:
         _forget(f"{path}.{before}")
     told = f"the file system of {os.path.dirname(path)} has no locks: files such as {mine} stand in for them"
-    degraded.note("locks", told)
+    unsupported.note_once("locks", told)
     return mine
 
 
@@ -110,21 +110,21 @@ def _forget(path: str) -> None:
         return
 
 
-def free(turn: str) -> None:
+def end_turn(turn: str) -> None:
     """Say in a lock file that its turn is over."""
     fd = os.open(turn, os.O_WRONLY | os.O_CLOEXEC)
-    os.pwrite(fd, FREE, 0)
-    os.ftruncate(fd, len(FREE))
+    os.pwrite(fd, TURN_OVER, 0)
+    os.ftruncate(fd, len(TURN_OVER))
     os.close(fd)
 
 
-def newest(path: str) -> tuple[int, Holder | None]:
+def newest_turn(path: str) -> tuple[int, Holder | None]:
     """Return the highest number of a lock file, 0 without one, and its holder if that lives."""
     numbers = _numbers(path)
     if not numbers:
         return 0, None
     try:
-        fd = safe_open.opened(f"{path}.{numbers[-1]}")
+        fd = safe_open.open_regular(f"{path}.{numbers[-1]}")
     except OSError:
         return numbers[-1], None
     try:
@@ -141,11 +141,11 @@ def _numbers(path: str) -> list[int]:
     return sorted(int(one) for one in found if one.isdecimal())
 
 
-def _made(path: str) -> bool:
+def _make_file(path: str) -> bool:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
-    os.write(fd, record(FILE))
+    os.write(fd, holder_text(FILE))
     os.close(fd)
     return True

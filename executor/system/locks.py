@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from executor.system.lock_files import Holder
 
 WAIT_S = 10.0
-LOOK_S = 0.05
+RETRY_S = 0.05
 
 
 class Lock:
@@ -32,24 +32,24 @@ class Lock:
         """Let others take it."""
         os.ftruncate(self.fd, 0)
         if self._turn:
-            lock_files.free(self._turn)
+            lock_files.end_turn(self._turn)
         os.close(self.fd)
 
 
-def take(path: str) -> Lock:
+def acquire(path: str) -> Lock:
     """Return the lock once this process holds it; BusyError names the holder when it stays taken.
 
     A look at the lock (`holder`) takes it for an instant, hence the second try.
     """
-    until = time.monotonic() + LOOK_S
-    while (lock := _taken(path)) is None:
+    until = time.monotonic() + RETRY_S
+    while (lock := _try_acquire(path)) is None:
         if time.monotonic() > until:
-            raise BusyError(f"another executor (pid {_pid(path)}) runs this plan; wait for it, or stop it")
+            raise BusyError(f"another executor (pid {_recorded_pid(path)}) runs this plan; wait for it, or stop it")
         time.sleep(0.005)
     return lock
 
 
-class Brief:
+class ShortLock:
     """Hold a lock that others hold for milliseconds; MachineError after `limit_s`."""
 
     def __init__(self, path: str, *, limit_s: float = WAIT_S) -> None:
@@ -59,10 +59,10 @@ class Brief:
 
     def __enter__(self) -> None:
         until = time.monotonic() + self._limit_s
-        while (lock := _taken(self._path)) is None:
+        while (lock := _try_acquire(self._path)) is None:
             if time.monotonic() > until:
                 raise MachineError(
-                    f"{self._path} has been locked for {self._limit_s:.0f} s (pid {_pid(self._path)});"
+                    f"{self._path} has been locked for {self._limit_s:.0f} s (pid {_recorded_pid(self._path)});"
                     f" who: fuser {self._path}"
                 )
             time.sleep(0.005)
@@ -73,44 +73,46 @@ class Brief:
             self._lock.release()
 
 
-def holder(path: str) -> str:
+def holder_pid(path: str) -> str:
     """Return the pid that holds the lock, empty when it is free, or no file; MachineError when it cannot be asked."""
     try:
-        fd = safe_open.opened(path)
+        fd = safe_open.open_regular(path)
     except PermissionError as error:
         raise MachineError(f"cannot look at the lock {path}: {error.strerror}; {way_out(error)}") from error
     except OSError:
         return ""
     try:
-        way, is_free = _asked(fd, LOOKS)
+        way, is_free = _try_ways(fd, TESTS)
         if not is_free:
-            return (lock_files.words(fd) or ["unknown"])[0]
-        other = _other(lock_files.read_holder(fd), way) or (lock_files.newest(path)[1] if way == FILE else None)
+            return (lock_files.read_words(fd) or ["unknown"])[0]
+        other = _other_holder(lock_files.read_holder(fd), way) or (
+            lock_files.newest_turn(path)[1] if way == FILE else None
+        )
         return str(other.pid) if other else ""
     finally:
         os.close(fd)
 
 
-def _pid(path: str) -> str:
+def _recorded_pid(path: str) -> str:
     """Return the pid that a lock's text names, whether it holds the lock or not."""
-    fd = _opened(path)
+    fd = _open_lock(path)
     try:
-        return (lock_files.words(fd) or ["unknown"])[0]
+        return (lock_files.read_words(fd) or ["unknown"])[0]
     finally:
         os.close(fd)
 
 
-def _taken(path: str) -> Lock | None:
+def _try_acquire(path: str) -> Lock | None:
     """Return the lock, None while another process holds it, in whatever way."""
-    fd = _opened(path)
+    fd = _open_lock(path)
     try:
-        way, is_free = _asked(fd, TAKES)
+        way, is_free = _try_ways(fd, ACQUIRES)
         turn = ""
-        if is_free and not _other(lock_files.read_holder(fd), way):
-            turn = _turn_or_refuse(path) if way == FILE else path
+        if is_free and not _other_holder(lock_files.read_holder(fd), way):
+            turn = _claim_turn(path) if way == FILE else path
         if turn:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, lock_files.record(way), 0)
+            os.pwrite(fd, lock_files.holder_text(way), 0)
             return Lock(fd, turn if way == FILE else "")
     except OSError as error:
         os.close(fd)
@@ -119,17 +121,17 @@ def _taken(path: str) -> Lock | None:
     return None
 
 
-def _opened(path: str) -> int:
+def _open_lock(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(path, flags, 0o600)
-        safe_open.refuse_odd(path, os.fstat(fd).st_mode)
+        safe_open.refuse_irregular(path, os.fstat(fd).st_mode)
     except OSError as error:
         raise MachineError(f"cannot open the lock {path}: {error.strerror}; {way_out(error)}") from error
     return fd
 
 
-def _asked(fd: int, ways: dict[str, Callable[[int], None]]) -> tuple[str, bool]:
+def _try_ways(fd: int, ways: dict[str, Callable[[int], None]]) -> tuple[str, bool]:
     """Return the first way that the file system has with whether the lock was free, (FILE, True) when it has none."""
     for name, way in ways.items():
         try:
@@ -146,7 +148,7 @@ def _range_lock(fd: int) -> None:
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK))
 
 
-def _range_look(fd: int) -> None:
+def _range_test(fd: int) -> None:
     """Raise BlockingIOError when another holds the lock."""
     kind = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK))[:2]
     if int.from_bytes(kind, sys.byteorder) != fcntl.F_UNLCK:
@@ -166,18 +168,18 @@ def _flock(how: int) -> Callable[[int], None]:
 
 # Locks of an open file, which only its last close drops: those of a process are dropped by any close of the file.
 HAS_RANGES = hasattr(fcntl, "F_OFD_SETLK")
-TAKES = {FLOCK: _flock(fcntl.LOCK_EX), **({RANGE: _range_lock} if HAS_RANGES else {})}
-LOOKS = {FLOCK: _flock(fcntl.LOCK_SH), **({RANGE: _range_look} if HAS_RANGES else {})}
+ACQUIRES = {FLOCK: _flock(fcntl.LOCK_EX), **({RANGE: _range_lock} if HAS_RANGES else {})}
+TESTS = {FLOCK: _flock(fcntl.LOCK_SH), **({RANGE: _range_test} if HAS_RANGES else {})}
 
 
-def _other(said: Holder | None, way: str) -> Holder | None:
+def _other_holder(said: Holder | None, way: str) -> Holder | None:
     """Return the living holder that took the lock in another way, which the kernel does not hold against this one."""
     return said if said and said.way != way and said.lives else None
 
 
-def _turn_or_refuse(path: str) -> str:
+def _claim_turn(path: str) -> str:
     try:
-        return lock_files.turn(path)
+        return lock_files.claim_turn(path)
     except OSError as error:
         folder = os.path.dirname(path)
         raise MachineError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from executor.system.masking_index import PART, Index, merged
+from executor.system.masking_index import PART, Index, merge_spans
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-VEIL = "***"
+MASK = "***"
 _STRING = r'("(?:[^"\\]|\\.)*")(\s*:|)'
 
 
@@ -39,8 +39,8 @@ class Masker:
             return text
         self._text = self._text or Index.of(self._values)
         pieces, at = [], 0
-        for start, end in merged(self._text.spans(text)):
-            pieces += [text[at:start], VEIL]
+        for start, end in merge_spans(self._text.spans(text)):
+            pieces += [text[at:start], MASK]
             at = end
         return "".join([*pieces, text[at:]])
 
@@ -49,8 +49,8 @@ class Masker:
         if not self._values:
             return data
         veiled = bytearray(data)
-        for first, end in merged(self.raw_index().spans(data.decode("latin-1"))):
-            start = _behind_escape(data, first)
+        for first, end in merge_spans(self.raw_index().spans(data.decode("latin-1"))):
+            start = _start_outside_escape(data, first)
             veiled[start:end] = b"*" * (end - start)
         return bytes(veiled)
 
@@ -88,7 +88,7 @@ class Masker:
         return self._raw
 
 
-class StreamMask:
+class StreamMasker:
     """Masks a stream chunk by chunk; what may still become a secret waits for the next chunk."""
 
     def __init__(self, masker: Masker) -> None:
@@ -113,19 +113,19 @@ class StreamMask:
 
     def _release(self, index: Index, safe: int) -> bytes:
         text, opened = self._held, self._veiled is not None
-        spans = merged([*([(0, self._veiled)] if self._veiled is not None else []), *index.spans(text)])
+        spans = merge_spans([*([(0, self._veiled)] if self._veiled is not None else []), *index.spans(text)])
         self._held, self._veiled = text[safe:], None
         pieces, at = [], 0
         for start, end in spans:
             if start >= safe and not opened:
                 break
-            pieces += [text[at:start], "" if opened else VEIL]
+            pieces += [text[at:start], "" if opened else MASK]
             at, opened = min(end, safe), False
             self._veiled = end - safe if end >= safe else None
         return "".join([*pieces, text[at:safe]]).encode("latin-1")
 
 
-def _behind_escape(data: bytes, start: int) -> int:
+def _start_outside_escape(data: bytes, start: int) -> int:
     r"""Return where to begin so that no escape of JSON is torn, `\n` or `\u00ab`, in which a secret seems to begin."""
     for at in range(max(0, start - 5), start):
         slashes = at + 1 - len(data[: at + 1].rstrip(b"\\"))

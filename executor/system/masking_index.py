@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 SHORTEST_STRONG = 16
 PART = 6
-CUT = ("…", "...", "\n[...")  # what stands where a text was cut
+CUT_MARKS = ("…", "...", "\n[...")  # what stands where a text was cut
 
 _ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 # Every part of PART characters holds GRAM characters at one of every STRIDE places: only those are looked at.
@@ -34,7 +34,7 @@ class Index:
         self._parts: dict[str, list[tuple[str, int]]] = {}
         for value in set(strong):
             for at in range(len(value) - PART + 1):
-                if not is_plain(value[at : at + PART]):
+                if not is_word_or_number(value[at : at + PART]):
                     self._parts.setdefault(value[at : at + PART], []).append((value, at))
         windows = {*self._parts, *self._heads}
         self._grams = {window[at : at + _GRAM] for window in windows for at in range(_STRIDE)}
@@ -56,7 +56,7 @@ class Index:
             for start in range(max(0, place - _STRIDE + 1), place + 1):
                 window = text[start : start + PART]
                 for value, at in self._parts.get(window, ()):
-                    yield _followed(text, start, value, at)
+                    yield _extended(text, start, value, at)
                 for needle in self._heads.get(window, ()):
                     end = _end_of(text, start, needle)
                     if end:
@@ -64,7 +64,7 @@ class Index:
                         break
 
 
-def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the spans in order, those that overlap or touch as one."""
     found: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -75,7 +75,7 @@ def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def is_plain(window: str) -> bool:
+def is_word_or_number(window: str) -> bool:
     """Tell whether a part of a secret is a word or a number, which stand in any text."""
     return re.fullmatch(_PLAIN, window) is not None
 
@@ -87,11 +87,11 @@ def _end_of(text: str, start: int, needle: str) -> int:
     length = PART
     while text[start + length : start + length + 1] == needle[length : length + 1]:
         length += 1
-    is_cut = text.startswith(CUT, start + length) and not is_plain(needle[:length])
+    is_cut = text.startswith(CUT_MARKS, start + length) and not is_word_or_number(needle[:length])
     return start + length if is_cut else 0
 
 
-def _followed(text: str, start: int, value: str, at: int) -> tuple[int, int]:
+def _extended(text: str, start: int, value: str, at: int) -> tuple[int, int]:
     """Return how far a text goes on like the value, to both sides of the place where a part of it was found."""
     end, behind = start + PART, at + PART
     while at and start and text[start - 1] == value[at - 1]:

@@ -45,7 +45,7 @@ class OutputTail:
 
     def _spill(self) -> None:
         files.private_folder(os.path.dirname(self._path))
-        self._fd = files.created(self._path)
+        self._fd = files.open_new(self._path)
         os.write(self._fd, self._kept)
         self.file = self._path
 

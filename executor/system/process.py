@@ -12,28 +12,28 @@ from executor.system import files, procfs, project_identity, run_processes
 from executor.system.outcome import Verdict
 from executor.system.output_tail import OutputTail
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.shell.bash_command import prepared
-from executor.system.signals import group_lives, kill_group, reap_group, signal_one
+from executor.system.shell.bash_command import guarded_argv
+from executor.system.signals import group_lives, reap_group, signal_group, signal_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from executor.system.run_processes import Wanted
+    from executor.system.run_processes import ProcessQuery
     from executor.system.run_records import Identity
 
-Ladder = tuple[tuple[int, float], ...]
+StopSequence = tuple[tuple[int, float], ...]
 GRACE_S = 2.0
-STOP: Ladder = ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
-INTERRUPT: Ladder = ((signal.SIGINT, GRACE_S), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
-KILL: Ladder = ((signal.SIGKILL, 5.0),)
-RESET = (
+STOP: StopSequence = ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+INTERRUPT: StopSequence = ((signal.SIGINT, GRACE_S), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, 5.0))
+KILL: StopSequence = ((signal.SIGKILL, 5.0),)
+DEFAULT_SIGNALS = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
     *(signal.SIGPIPE, signal.SIGCHLD, signal.SIGXFSZ),
 )
 CHECK_OUTPUT = 64 * 1024**2
 MOST_FILE_BYTES = 1 << 30  # of one file of a command whose stderr is a file
-EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+RESOURCE_ERRORS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class CannotStartError(MachineError):
@@ -57,7 +57,7 @@ class Command(Record):
     errors: str = ""
 
 
-class Ended(Record):
+class ProcessResult(Record):
     """What we saw of a process: `exit_code` is None when a signal or nobody ended it."""
 
     name: str
@@ -71,7 +71,7 @@ class Ended(Record):
     stopped: tuple[int, ...] = ()
 
 
-class Running:
+class RunningProcess:
     """A process, its group, and what still has to die; an `adopted` one is no child of ours, but this very process."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Running:
         self.stopped: set[int] = set()
         self._adopted = adopted
         self._known: dict[int, int] = {}
-        self._ladder: Ladder = ()
+        self._ladder: StopSequence = ()
         self._next_at = 0.0
         try:
             self.pidfd = os.pidfd_open(pid)
@@ -105,7 +105,7 @@ class Running:
         except OSError:  # an old kernel, a container's filter, no descriptor left: it is asked for instead
             self.pidfd = -1
 
-    def stop(self, verdict: Verdict, reason: str, ladder: Ladder = STOP) -> None:
+    def stop(self, verdict: Verdict, reason: str, ladder: StopSequence = STOP) -> None:
         """Begin to end the group; the first verdict given stays."""
         if self.verdict is None and not self.over:
             self.verdict, self.reason = verdict, reason
@@ -144,10 +144,10 @@ class Running:
 
     def _signal(self, number: int) -> None:
         escaped = self._escaped()  # before the group ends: who descends from it is not known by anything else then
-        kill_group(self.pid, number)
+        signal_group(self.pid, number)
         for pid in escaped:
             self.stopped.add(pid)
-            signal_one(pid, number)
+            signal_process(pid, number)
 
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
@@ -169,26 +169,26 @@ class Running:
 
     def _escaped(self) -> list[int]:
         """Return the members outside the group; /proc is only searched when somebody may be there."""
-        may_be = self._adopted is not None or (self.stopping if not self.over else unknown_children())
+        may_be = self._adopted is not None or (self.stopping if not self.over else has_unknown_children())
         if not (may_be or self._known):
             return []
-        self._known = run_processes.living(self._wanted(), self._known)
+        self._known = run_processes.find_living(self._wanted(), self._known)
         return [pid for pid in self._known if procfs.group(pid) not in (self.pid, None)]
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> ProcessQuery:
         root = project_identity.root_of(self.command.env)
         if self._adopted is not None:
-            return run_processes.Wanted(self.command.token, root, self.pid, self._adopted.start)
-        return run_processes.Wanted(self.command.token, root, 0 if self.over else self.pid)
+            return run_processes.ProcessQuery(self.command.token, root, self.pid, self._adopted.start)
+        return run_processes.ProcessQuery(self.command.token, root, 0 if self.over else self.pid)
 
-    def ended(self, mask: Callable[[bytes], bytes] | None = None) -> Ended:
+    def ended(self, mask: Callable[[bytes], bytes] | None = None) -> ProcessResult:
         """Return what was seen, with the descriptors closed; `mask` keeps the length of an output that is cut."""
         self.capture.close()
         _close(self.pidfd)
         _close(self.pipe)
         code, number = _decode(self.status)
         verdict = self.verdict or (Verdict.PASSED if code == 0 else Verdict.FAILED)
-        return Ended(
+        return ProcessResult(
             name=self.command.name,
             verdict=verdict,
             exit_code=code,
@@ -201,23 +201,23 @@ class Running:
         )
 
 
-_known: set[int] = set()
+_started_children: set[int] = set()
 
 
-def forget(pid: int) -> None:
+def forget_child(pid: int) -> None:
     """A process that we started is wholly over."""
-    _known.discard(pid)
+    _started_children.discard(pid)
 
 
-def unknown_children() -> bool:
+def has_unknown_children() -> bool:
     """Tell whether a child of ours lives that we did not start: an orphan that came to us. Dead ones are reaped."""
-    kids = set() if _childless() else procfs.children()
+    kids = set() if _has_no_child() else procfs.children()
     if kids is None:
         return True
-    return any(not _reaped(pid) for pid in kids - _known)
+    return any(not _reap(pid) for pid in kids - _started_children)
 
 
-def _childless() -> bool:
+def _has_no_child() -> bool:
     """Tell in one call that nobody is below us, as after most checks: the kernel's list costs forty times that."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -226,7 +226,7 @@ def _childless() -> bool:
     return False
 
 
-def _reaped(pid: int) -> bool:
+def _reap(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
@@ -249,39 +249,41 @@ def _close(fd: int) -> None:
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
     """Start a process in a session of its own, signals at their defaults, and return its pid."""
     try:
-        pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=RESET)
+        pid = os.posix_spawn(
+            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS
+        )
     except OSError as error:
-        kind = MachineError if error.errno in EXHAUSTED else CannotStartError
+        kind = MachineError if error.errno in RESOURCE_ERRORS else CannotStartError
         raise kind(f"cannot start {argv[0]}: {error.strerror}") from error
-    _known.add(pid)
+    _started_children.add(pid)
     return pid
 
 
-def _stderr(command: Command, writing: int) -> tuple[Any, ...]:
+def _stderr_action(command: Command, writing: int) -> tuple[Any, ...]:
     if not command.errors:
         return (os.POSIX_SPAWN_DUP2, writing, 2)
     return (os.POSIX_SPAWN_OPEN, 2, command.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
 
-def start(command: Command) -> Running:
+def start(command: Command) -> RunningProcess:
     """Start a command with its output in a pipe that we read and nothing to read itself."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(reading, False)
     silent = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    actions = [silent, (os.POSIX_SPAWN_DUP2, writing, 1), _stderr(command, writing)]
+    actions = [silent, (os.POSIX_SPAWN_DUP2, writing, 1), _stderr_action(command, writing)]
     try:
-        pid = spawn(prepared(command.argv), {**command.env, "DO_TASKS_RUN": command.token}, actions)
+        pid = spawn(guarded_argv(command.argv), {**command.env, "DO_TASKS_RUN": command.token}, actions)
     except MachineError:
         os.close(reading)
         raise
     finally:
         os.close(writing)
     if command.errors:
-        _bound_files(pid)
-    return Running(command, pid, pipe=reading)
+        _limit_file_size(pid)
+    return RunningProcess(command, pid, pipe=reading)
 
 
-def _bound_files(pid: int) -> None:
+def _limit_file_size(pid: int) -> None:
     """Bound what a child may write to one file: the loop that reads its size may die before the child does."""
     import resource
 

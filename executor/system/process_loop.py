@@ -8,19 +8,19 @@ import time
 
 from executor.system import procfs, run_processes
 from executor.system.outcome import Verdict
-from executor.system.process import INTERRUPT, KILL, STOP, forget, unknown_children
+from executor.system.process import INTERRUPT, KILL, STOP, forget_child, has_unknown_children
 from executor.system.records import TYPE_CHECKING
-from executor.system.signals import signal_one
+from executor.system.signals import signal_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.system.interrupts import Interrupts
-    from executor.system.process import Ended, Ladder, Running
+    from executor.system.process import ProcessResult, RunningProcess, StopSequence
 
-SETTLE_S = 0.02
+POLL_S = 0.02
 REAPED_S = 3.0
-FLOOD_S = 0.25
+FILE_CHECK_S = 0.25
 IDLE_S = 30.0
 
 
@@ -42,7 +42,7 @@ class ProcessLoop:
         `mask` masks secrets in an output that is cut, at equal length.
         """
         self._mask = mask
-        self.running: list[Running] = []
+        self.running: list[RunningProcess] = []
         self._due = due
         self._wake = wake
         self._interrupts = interrupts
@@ -50,7 +50,7 @@ class ProcessLoop:
         self._beat_s = beat_s
         self._seen = 0
 
-    def add(self, running: Running) -> None:
+    def add(self, running: RunningProcess) -> None:
         """Tend this one too."""
         self.running.append(running)
 
@@ -59,7 +59,7 @@ class ProcessLoop:
         for one in self.running:
             one.stop(Verdict.CANCELLED, "the executor could not go on", KILL)
 
-    def turn(self) -> list[Ended]:
+    def turn(self) -> list[ProcessResult]:
         """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
         self._poll()
         self.heed()
@@ -67,7 +67,7 @@ class ProcessLoop:
             _advance(one)
         done = [one for one in self.running if one.spent or (one.over and self.settled(one))]
         self.running = [one for one in self.running if one not in done]
-        return [_farewell(one, self._mask) for one in done]
+        return [_result_of(one, self._mask) for one in done]
 
     def _poll(self) -> None:
         poll = select.poll()
@@ -82,18 +82,18 @@ class ProcessLoop:
         poll.poll(max(0.0, self._patience()) * 1000)
         if self._beat:
             self._beat()
-            unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
+            has_unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
 
     def _patience(self) -> float:
         now = time.monotonic()
         waits = [one.due() - now for one in self.running]
-        waits += [SETTLE_S for one in self.running if one.over or one.pidfd < 0]
-        waits += [FLOOD_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
+        waits += [POLL_S for one in self.running if one.over or one.pidfd < 0]
+        waits += [FILE_CHECK_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
         waits += [self._beat_s] if self._beat else []
         waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
 
-    def settled(self, one: Running) -> bool:
+    def settled(self, one: RunningProcess) -> bool:
         """Tell whether nothing of a process lives on; begin to end what does."""
         if not one.survived():
             return True
@@ -119,7 +119,7 @@ class ObserverLoop(ProcessLoop):
         """Leave everything as it is."""
 
 
-def _advance(one: Running) -> None:
+def _advance(one: RunningProcess) -> None:
     _drain(one)
     if not one.over:
         one.reap()
@@ -133,7 +133,7 @@ def _advance(one: Running) -> None:
         one.stop(Verdict.TIMED_OUT, f"still running after its {one.command.limit_s:g} s limit")
 
 
-def _drain(one: Running) -> None:
+def _drain(one: RunningProcess) -> None:
     """Read what the pipe holds now, a bounded number of blocks a turn."""
     for _ in range(64):
         if one.pipe < 0:
@@ -149,45 +149,45 @@ def _drain(one: Running) -> None:
         one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
 
 
-def _farewell(one: Running, mask: Callable[[bytes], bytes] | None) -> Ended:
-    forget(one.pid)
+def _result_of(one: RunningProcess, mask: Callable[[bytes], bytes] | None) -> ProcessResult:
+    forget_child(one.pid)
     return one.ended(mask)
 
 
-def end_strays(
-    token: str, interrupts: Interrupts, *, root: str = "", sparing: str = "", ladder: Ladder = STOP
+def stop_strays(
+    token: str, interrupts: Interrupts, *, root: str = "", sparing: str = "", ladder: StopSequence = STOP
 ) -> tuple[int, ...]:
     """End every member that this token asks for but those that `sparing` does; return the pids that are gone.
 
     `root` is the folder that they must be of. Who descends from a member is known before the first signal: an orphan
     with an environment of its own is nobody's.
     """
-    spared = run_processes.living(run_processes.Wanted(sparing, root)) if sparing else {}
-    found = _others(run_processes.living(run_processes.Wanted(token, root)), spared)
+    spared = run_processes.find_living(run_processes.ProcessQuery(sparing, root)) if sparing else {}
+    found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root)), spared)
     met = dict(found)
     for number, grace in ladder:
         for pid in found:
-            signal_one(pid, number)
+            signal_process(pid, number)
         until = time.monotonic() + grace
         while found and time.monotonic() < until:
-            interrupts.sleep(SETTLE_S)
-            found = _others(run_processes.living(run_processes.Wanted(token, root), found), spared)
+            interrupts.sleep(POLL_S)
+            found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root), found), spared)
             found = {pid: start for pid, start in found.items() if not _reaped_or_dead(pid)}
             met |= found
     return tuple(sorted(met.keys() - found.keys()))
 
 
-def await_gone(ended: tuple[int, ...], interrupts: Interrupts) -> None:
+def wait_until_reaped(ended: tuple[int, ...], interrupts: Interrupts) -> None:
     """Wait, within bounds, until a parent that is no part of the task has taken the exit status of these.
 
     Until then they are zombies: dead, but whoever counts pids counts them.
     """
     until = time.monotonic() + REAPED_S
     while any(procfs.is_listed(pid) for pid in ended) and time.monotonic() < until:
-        interrupts.sleep(SETTLE_S)
+        interrupts.sleep(POLL_S)
 
 
-def _others(found: dict[int, int], spared: dict[int, int]) -> dict[int, int]:
+def _without(found: dict[int, int], spared: dict[int, int]) -> dict[int, int]:
     return {pid: start for pid, start in found.items() if pid not in spared}
 
 

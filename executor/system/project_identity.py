@@ -10,31 +10,31 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VARIABLE = "DO_TASKS_PROJECT"
+PROJECT_VARIABLE = "DO_TASKS_PROJECT"
 DELETED = " (deleted)"  # what the kernel adds to the path of a folder that is gone
 
 
-def home(root: str) -> str:
+def folder_id(root: str) -> str:
     """Return `device:inode` of the project's own folder, empty when it has none."""
     return _inode(os.path.join(root, STATE_FOLDER))
 
 
-def mark(root: str) -> str:
+def environment_mark(root: str) -> str:
     """Return what each process of a project bears in DO_TASKS_PROJECT: `device:inode:path`."""
-    return f"{home(root)}:{root}"
+    return f"{folder_id(root)}:{root}"
 
 
 def root_of(environ: Mapping[str, str]) -> str:
     """Return the folder of the project that this environment was made for, empty when it was for none."""
-    return environ.get(VARIABLE, "").partition(":")[2].partition(":")[2]
+    return environ.get(PROJECT_VARIABLE, "").partition(":")[2].partition(":")[2]
 
 
-def is_same(recorded: str, root: str) -> bool:
+def is_same_folder(recorded: str, root: str) -> bool:
     """Return True when a record was written in this folder, or does not say where.
 
     The number of a device changes when a file system is mounted again, the inode stays.
     """
-    return not recorded or recorded.rpartition(":")[2] == home(root).rpartition(":")[2]
+    return not recorded or recorded.rpartition(":")[2] == folder_id(root).rpartition(":")[2]
 
 
 def is_marked_here(
@@ -47,26 +47,26 @@ def is_marked_here(
     on record here began: one that was deleted since has moved here.
     """
     its_home, path = _mark_in(words)
-    if its_home and its_home == home(root):
+    if its_home and its_home == folder_id(root):
         return True
-    if its_home and path and home(path) == its_home:
+    if its_home and path and folder_id(path) == its_home:
         return False  # its folder is still there, and it is another one
-    if its_home in moved_from and is_orphan(pid):
+    if its_home in moved_from and is_in_deleted_folder(pid):
         return True
     return works_in(pid, root, otherwise=unmarked and not its_home)
 
 
 def _mark_in(words: list[bytes]) -> tuple[str, str]:
     """Return `device:inode` and path of the mark in an environment, empty when it holds none."""
-    marks = [word.partition(b"=")[2] for word in words if word.startswith(f"{VARIABLE}=".encode())]
+    marks = [word.partition(b"=")[2] for word in words if word.startswith(f"{PROJECT_VARIABLE}=".encode())]
     device, _, rest = (os.fsdecode(marks[0]) if marks else "").partition(":")
     inode, _, path = rest.partition(":")
     return (f"{device}:{inode}", path) if rest else ("", "")
 
 
-def is_orphan(pid: int) -> bool:
+def is_in_deleted_folder(pid: int) -> bool:
     """Return True when the working directory of a process was deleted."""
-    return workplace(pid).endswith(DELETED)
+    return working_directory(pid).endswith(DELETED)
 
 
 def works_in(pid: int, root: str, *, otherwise: bool = False) -> bool:
@@ -74,16 +74,18 @@ def works_in(pid: int, root: str, *, otherwise: bool = False) -> bool:
 
     `otherwise` is returned for one that works in no project.
     """
-    link = workplace(pid)
+    link = working_directory(pid)
     if not link:
         return otherwise
     if link.endswith(DELETED):
         return _is_below(link.removesuffix(DELETED), os.path.realpath(root))
     nearest = _nearest_project(f"/proc/{pid}/cwd", link)
-    return _inode(nearest) == _inode(root) if nearest else _climbs_to(f"/proc/{pid}/cwd", root, otherwise=otherwise)
+    return (
+        _inode(nearest) == _inode(root) if nearest else _is_in_or_below(f"/proc/{pid}/cwd", root, otherwise=otherwise)
+    )
 
 
-def workplace(pid: int) -> str:
+def working_directory(pid: int) -> str:
     """Return the working directory of a process as the kernel names it, empty where it does not tell."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
@@ -100,7 +102,7 @@ def _nearest_project(folder: str, link: str) -> str:
     return ""
 
 
-def _climbs_to(folder: str, root: str, *, otherwise: bool) -> bool:
+def _is_in_or_below(folder: str, root: str, *, otherwise: bool) -> bool:
     """Return True when this folder is the root or below it, though the root has lost its `.do-tasks/`."""
     wanted, last = _inode(root), ""
     while (inode := _inode(folder)) and inode != last:
@@ -124,4 +126,4 @@ def _inode(path: str) -> str:
 
 def is_of_this_folder(pid: int, recorded: str, root: str) -> bool:
     """Return True when a living launcher is of this folder: by its record, else by where it works."""
-    return not recorded or recorded == home(root) or works_in(pid, root)
+    return not recorded or recorded == folder_id(root) or works_in(pid, root)

@@ -6,41 +6,41 @@ import math
 import re
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-TIME_FORM = (
+TIME_PATTERN = (
     rf"^(?:\s*({_NUMBER})|(?=\s*[0-9])" + "".join(rf"(?:\s*({_NUMBER})\s*{unit})?" for unit in "dhms") + r")\s*$"
 )
-SIZE_FORM = rf"^\s*({_NUMBER})(?:\s*(?:([kKmMgGtT])(i?)([bB]?)|([bB])))?\s*$"
-A_TIME = "a time such as 90, 90s, 10m or 1h30m"
-A_SIZE = "a size such as 512, 10MB or 1.5GiB"
+SIZE_PATTERN = rf"^\s*({_NUMBER})(?:\s*(?:([kKmMgGtT])(i?)([bB]?)|([bB])))?\s*$"
+TIME_HINT = "a time such as 90, 90s, 10m or 1h30m"
+SIZE_HINT = "a size such as 512, 10MB or 1.5GiB"
 YEAR_S = 31_536_000
 _UNITS_S = (86_400, 3600, 60, 1)
 _LONGEST = 60
 
 
-def seconds_of(written: object, *, unit_s: float = 1) -> float | None:
+def parse_duration(written: object, *, unit_s: float = 1) -> float | None:
     """Return the seconds of a number or text such as 90, 90s, 10m, 1h30m; None for anything else.
 
     `unit_s` is the unit of a number that has none.
     """
     if not isinstance(written, str):
-        number = number_of(written)
+        number = parse_number(written)
         return None if number is None else number * unit_s
-    found = re.fullmatch(TIME_FORM, written) if len(written) <= _LONGEST else None
+    found = re.fullmatch(TIME_PATTERN, written) if len(written) <= _LONGEST else None
     if not found:
         return None
     parts = zip((unit_s, *_UNITS_S), found.groups(), strict=True)
     return float(sum(float(part) * length for length, part in parts if part))
 
 
-def bytes_of(written: object, *, unit: float = 1) -> float | None:
+def parse_size(written: object, *, unit: float = 1) -> float | None:
     """Return the bytes of a number, 10MB (decimal), 10MiB or 10M (binary); None for anything else.
 
     `unit` is the unit of a number that has none.
     """
     if not isinstance(written, str):
-        number = number_of(written)
+        number = parse_number(written)
         return None if number is None else number * unit
-    found = re.fullmatch(SIZE_FORM, written) if len(written) <= _LONGEST else None
+    found = re.fullmatch(SIZE_PATTERN, written) if len(written) <= _LONGEST else None
     if not found:
         return None
     if not found[2]:
@@ -49,17 +49,17 @@ def bytes_of(written: object, *, unit: float = 1) -> float | None:
     return float(found[1]) * float(base ** ("kmgt".index(found[2].lower()) + 1))
 
 
-def number_of(written: object) -> float | None:
+def parse_number(written: object) -> float | None:
     """Return a finite number as it is, None for anything else; true and false are none."""
     plain = isinstance(written, int | float) and not isinstance(written, bool) and math.isfinite(written)
     return written if plain and isinstance(written, int | float) else None
 
 
-def time_argument(text: str) -> float:
+def duration_argument(text: str) -> float:
     """Return the seconds that an option of a command line names; ArgumentTypeError for what is no time."""
     from argparse import ArgumentTypeError
 
-    seconds = seconds_of(text)
+    seconds = parse_duration(text)
     if seconds is None or not math.isfinite(seconds):
-        raise ArgumentTypeError(f"must be {A_TIME}, got {text[:_LONGEST]!r}")
+        raise ArgumentTypeError(f"must be {TIME_HINT}, got {text[:_LONGEST]!r}")
     return seconds

@@ -13,9 +13,9 @@ _TOKEN = re.compile(
 )
 
 
-def is_plain(pattern: str) -> bool:
+def is_linear(pattern: str) -> bool:
     """Tell whether a search with this pattern takes no longer than its text is long, but for a small factor."""
-    return not any(token["repeat"] and _is_endless(token["repeat"]) for token in _TOKEN.finditer(pattern))
+    return not any(token["repeat"] and _is_unbounded(token["repeat"]) for token in _TOKEN.finditer(pattern))
 
 
 class _Group:
@@ -48,7 +48,7 @@ def nested_repeat(pattern: str) -> str:
     last: tuple[int, bool, bool] | None = None  # where a part began, whether it is an ambiguous group, whether loose
     for token in _TOKEN.finditer(pattern):
         if token["repeat"]:
-            endless = _is_endless(token["repeat"])
+            endless = _is_unbounded(token["repeat"])
             if last and last[1] and endless:
                 return pattern[last[0] : token.end()]
             if last:
@@ -76,7 +76,7 @@ def _after(groups: list[_Group], token: re.Match[str]) -> tuple[int, bool, bool]
     return None
 
 
-def _is_endless(repeat: str) -> bool:
+def _is_unbounded(repeat: str) -> bool:
     """Tell whether a repeat has no bound, or one that is as good as none."""
     if repeat[0] != "{":
         return repeat != "?"

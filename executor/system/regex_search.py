@@ -20,7 +20,7 @@ class TooSlowError(Exception):
     """A search took longer than it may."""
 
 
-class Bounded:
+class TimedPattern:
     """A pattern whose searches end within LIMIT_S of CPU time; TooSlowError for one that does not.
 
     `re` never lets go of the interpreter, but in the main thread it heeds signals, so a timer ends it there.
@@ -36,14 +36,14 @@ class Bounded:
 
     def search(self, text: str) -> Match[str] | None:
         """Return the first match in a text."""
-        return _in_time(lambda: self._pattern.search(text))
+        return _run_timed(lambda: self._pattern.search(text))
 
     def among(self, lines: tuple[str, ...]) -> list[str]:
         """Return the lines that match, all within one limit."""
-        return _in_time(lambda: [line for line in lines if self._pattern.search(line)])
+        return _run_timed(lambda: [line for line in lines if self._pattern.search(line)])
 
 
-def _in_time(work: Callable[[], T]) -> T:
+def _run_timed(work: Callable[[], T]) -> T:
     """Do this under a timer of CPU time, in the main thread."""
     with _Timer() as timer:
         try:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME = "lock"
-FD = 29  # of MAIN and what it starts; of the launcher too
-ABOVE = 40  # descriptors of our own, out of the way of those that a launcher is given
+LOCK_FD = 29  # of MAIN and what it starts; of the launcher too
+LOWEST_OWN_FD = 40  # descriptors of our own, out of the way of those that a launcher is given
 TRIES = 3
 TRY_S = 0.002
 
@@ -26,7 +26,7 @@ def path_of(folder: str) -> str:
     return os.path.join(folder, NAME)
 
 
-def hold(folder: str) -> int:
+def acquire(folder: str) -> int:
     """Take the lock of a new run and return its descriptor, -1 where there is no flock.
 
     It gets its name when it is locked, so that no look at it comes in between.
@@ -38,7 +38,7 @@ def hold(folder: str) -> int:
     return fd
 
 
-def hold_root(root: str) -> int:
+def share_root(root: str) -> int:
     """Share the lock on the project's folder itself, which outlives its `.do-tasks/`; -1 where there is no flock."""
     return _locked(lambda: os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
 
@@ -60,7 +60,7 @@ def _locked(opened: Callable[[], int], how: int) -> int:
         return -1
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST_OWN_FD)
     except OSError:
         return -1
     finally:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 JOBS = os.path.join(files.STATE_FOLDER, "jobs")
 
 
-class Wanted(Record):
+class ProcessQuery(Record):
     """Whose processes are looked for.
 
     `token` is a run's DO_TASKS_RUN, and holds for what bears it with more behind a slash: the commands of an agent.
@@ -31,7 +31,7 @@ class Wanted(Record):
     start: int = 0
 
 
-def living(wanted: Wanted, known: Mapping[int, int] | None = None) -> dict[int, int]:
+def find_living(wanted: ProcessQuery, known: Mapping[int, int] | None = None) -> dict[int, int]:
     """Return the start of each living member by its pid; those `known` before stay members, whatever they shed.
 
     Who descends from a member is one, unless it bears the token of another task: that is looked after there.
@@ -39,20 +39,20 @@ def living(wanted: Wanted, known: Mapping[int, int] | None = None) -> dict[int, 
     everybody = procfs.everybody()
     told = {pid: procfs.tokens(pid) for pid in everybody}
     inside = {pid for pid, start in (known or {}).items() if pid in everybody and everybody[pid].start == start}
-    inside |= {pid for pid, tokens in told.items() if _bears(pid, tokens, wanted)}
-    inside |= _of_sessions(everybody, wanted) | _holders(everybody, wanted)
+    inside |= {pid for pid, tokens in told.items() if _has_token(pid, tokens, wanted)}
+    inside |= _of_sessions(everybody, wanted) | _lock_holders(everybody, wanted)
     others = {pid for pid, tokens in told.items() if tokens and not any(_is_of_task(one, wanted) for one in tokens)}
     inside = _with_descendants(everybody, inside, others)
     return {pid: everybody[pid].start for pid in inside if pid != os.getpid()}
 
 
-def bearing(token: str, root: str = "") -> list[int]:
+def pids_with_token(token: str, root: str = "") -> list[int]:
     """Return the pids of our user whose environment holds DO_TASKS_RUN=token, as `Wanted` has it."""
     found = procfs.bearing(token)
     return [pid for pid in found if not root or project_identity.is_marked_here(procfs.environ(pid), pid, root)]
 
 
-def strangers(root: str) -> dict[str, int]:
+def unrecorded_runs(root: str) -> dict[str, int]:
     """Return the MAIN runs, as TASK/RUN, that live, are of this folder and have no record in it, each with a pid.
 
     Their records may be gone with `.do-tasks/`: they say themselves whose they are.
@@ -74,21 +74,21 @@ def _is_unrecorded(root: str, task: str, run: str) -> bool:
     return not os.path.exists(os.path.join(root, JOBS, task, run, "started.json"))
 
 
-def _bears(pid: int, tokens: list[bytes], wanted: Wanted) -> bool:
+def _has_token(pid: int, tokens: list[bytes], wanted: ProcessQuery) -> bool:
     if not any(procfs.asks_for(wanted.token, token) for token in tokens):
         return False
     if not wanted.root:
         return True
-    records = (safe_open.record(os.path.join(folder, "started.json")) for folder in _folders(wanted))
+    records = (safe_open.read_record(os.path.join(folder, "started.json")) for folder in _run_folders(wanted))
     began_in = frozenset(str(record.get("home")) for record in records)
     return project_identity.is_marked_here(procfs.environ(pid), pid, wanted.root, moved_from=began_in)
 
 
-def _is_of_task(token: bytes, wanted: Wanted) -> bool:
+def _is_of_task(token: bytes, wanted: ProcessQuery) -> bool:
     return token.partition(b"/")[0] == wanted.token.encode().partition(b"/")[0]
 
 
-def _of_sessions(everybody: Mapping[int, ProcessStat], wanted: Wanted) -> set[int]:
+def _of_sessions(everybody: Mapping[int, ProcessStat], wanted: ProcessQuery) -> set[int]:
     """Return who is in the session of a launcher.
 
     The number of a session stays taken while anybody is in it. When its first process is gone, and the number may be
@@ -107,12 +107,12 @@ def _of_sessions(everybody: Mapping[int, ProcessStat], wanted: Wanted) -> set[in
     return found
 
 
-def _holders(everybody: Mapping[int, ProcessStat], wanted: Wanted) -> set[int]:
+def _lock_holders(everybody: Mapping[int, ProcessStat], wanted: ProcessQuery) -> set[int]:
     """Return who holds the lock of a run: what MAIN started, whatever it did to its environment and its session."""
-    locks = {inode for folder in _folders(wanted) if (inode := _inode(run_lock.path_of(folder)))}
+    locks = {inode for folder in _run_folders(wanted) if (inode := _inode(run_lock.path_of(folder)))}
     if not locks:
         return set()
-    return {pid for pid in everybody if _inode(f"/proc/{pid}/fd/{run_lock.FD}") in locks}
+    return {pid for pid in everybody if _inode(f"/proc/{pid}/fd/{run_lock.LOCK_FD}") in locks}
 
 
 def _with_descendants(everybody: Mapping[int, ProcessStat], inside: set[int], others: set[int]) -> set[int]:
@@ -127,7 +127,7 @@ def _with_descendants(everybody: Mapping[int, ProcessStat], inside: set[int], ot
     return found
 
 
-def _folders(wanted: Wanted) -> list[str]:
+def _run_folders(wanted: ProcessQuery) -> list[str]:
     """Return the folders of the runs that are asked for."""
     task, _, run = wanted.token.partition("/")
     folder = os.path.join(wanted.root, JOBS, task)
@@ -138,12 +138,12 @@ def _folders(wanted: Wanted) -> list[str]:
     return [os.path.join(folder, name) for name in names_in(folder)]
 
 
-def _launchers(wanted: Wanted) -> Iterable[tuple[int, int]]:
+def _launchers(wanted: ProcessQuery) -> Iterable[tuple[int, int]]:
     """Return pid and start of the launchers of the runs that are asked for, as far as their pids count here."""
-    for folder in _folders(wanted):
-        body = safe_open.record(os.path.join(folder, "started.json"))
+    for folder in _run_folders(wanted):
+        body = safe_open.read_record(os.path.join(folder, "started.json"))
         here = body.get("boot") == procfs.boot_id() and body.get("namespace", "") in ("", procfs.namespace_of("self"))
-        own = project_identity.is_same(str(body.get("home", "")), wanted.root)
+        own = project_identity.is_same_folder(str(body.get("home", "")), wanted.root)
         pid, start = body.get("pid"), body.get("start")
         if here and own and isinstance(pid, int) and isinstance(start, int):
             yield pid, start

@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.system.records import Record
 
 LOG_NAME = ".task_execution.log"
-PROGRESS = '{"progress"'  # how a line that only makes the bar begins
+PROGRESS_PREFIX = '{"progress"'  # how a line that only makes the bar begins
 
 
 class Identity(Record):
@@ -34,7 +34,7 @@ class Exit(Record):
     ended_ns: int = 0
 
 
-class Seen(Record):
+class RunStatus(Record):
     """What a task's newest run folder says.
 
     `status`: none, never_ran, alive, exited, lost, elsewhere (of another host or container, neither lost nor

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 20  # of a file that is read whole
 MOST_DEPTH = 100  # levels of a record
-SPARE = 4096  # bytes that are asked for beyond a file's size: it may grow, and those of /proc say 0
+MARGIN = 4096  # bytes that are asked for beyond a file's size: it may grow, and those of /proc say 0
 FLAT = 8  # levels of the usual record
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"
@@ -29,36 +29,36 @@ KINDS = (
 )
 
 
-def refuse_odd(path: str, mode: int) -> None:
+def refuse_irregular(path: str, mode: int) -> None:
     """Raise OSError with the kind of what is there, unless it is a regular file."""
     for is_kind, number, words in KINDS:
         if is_kind(mode):
             raise OSError(number, f"{words}, not a file", path)
 
 
-def opened(path: str, flags: int = 0) -> int:
+def open_regular(path: str, flags: int = 0) -> int:
     """Return a descriptor of a regular file; OSError for all else: a pipe would be waited for, a device has no end.
 
     The kind is asked before as well, for to open some devices is to act on them.
     """
-    refuse_odd(path, os.stat(path).st_mode)
+    refuse_irregular(path, os.stat(path).st_mode)
     fd = os.open(path, FLAGS | flags)
     try:
-        refuse_odd(path, os.fstat(fd).st_mode)
+        refuse_irregular(path, os.fstat(fd).st_mode)
     except OSError:
         os.close(fd)
         raise
     return fd
 
 
-def whole(path: str, most: int = MOST_BYTES) -> bytes:
+def read_whole(path: str, most: int = MOST_BYTES) -> bytes:
     """Return the bytes of a regular file; OSError for another kind of thing, and for more than `most` bytes."""
-    fd = opened(path)
+    fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
         pieces: list[bytes] = []
         read = 0
-        while size <= most and (piece := os.read(fd, max(0, size - read) + SPARE)):
+        while size <= most and (piece := os.read(fd, max(0, size - read) + MARGIN)):
             pieces.append(piece)
             read += len(piece)
             size = max(size, read)
@@ -69,10 +69,10 @@ def whole(path: str, most: int = MOST_BYTES) -> bytes:
         os.close(fd)
 
 
-def blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
+def read_blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
     """Yield the bytes of a regular file, `size` of them at a time; nothing for what cannot be read."""
     try:
-        fd = opened(path)
+        fd = open_regular(path)
     except OSError:
         return
     try:
@@ -82,18 +82,18 @@ def blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
         os.close(fd)
 
 
-def start_of(path: str, size: int) -> bytes:
+def read_start(path: str, size: int) -> bytes:
     """Return the first `size` bytes of a regular file; OSError for another kind of thing."""
-    fd = opened(path)
+    fd = open_regular(path)
     try:
         return os.pread(fd, size, 0)
     finally:
         os.close(fd)
 
 
-def end_of(path: str, size: int) -> bytes:
+def read_end(path: str, size: int) -> bytes:
     """Return the last `size` bytes of a regular file; OSError for another kind of thing."""
-    fd = opened(path)
+    fd = open_regular(path)
     try:
         length = os.fstat(fd).st_size
         return os.pread(fd, min(size, length), max(0, length - size))
@@ -101,16 +101,16 @@ def end_of(path: str, size: int) -> bytes:
         os.close(fd)
 
 
-def record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
+def read_record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
     """Return the object that a record holds, {} for one that is not there, no file, too big, or no such object."""
     try:
-        body = parsed(whole(path, most))
+        body = parse_json(read_whole(path, most))
     except (OSError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def parsed(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text; ValueError for what is none, or nested deeper than any record of ours."""
     try:
         value = loads(data)

@@ -76,12 +76,12 @@ def words_of(name: str) -> list[str]:
     return [one for one in words if not one.isdigit()]
 
 
-def says_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Tell whether a name says that its value is a secret."""
     words = words_of(name)
     if not words or name.upper() in _NAMES or words[-1] in _ABOUT:
         return False
-    return any(_is_secret_word(words, at) for at in range(len(words))) or _speaks_of_a_string(words)
+    return any(_is_secret_word(words, at) for at in range(len(words))) or _is_connection_string(words)
 
 
 def _is_secret_word(words: list[str], at: int) -> bool:
@@ -92,33 +92,33 @@ def _is_secret_word(words: list[str], at: int) -> bool:
     return not any(one in _HARMLESS.get(stem, ()) for one in words if one != word)
 
 
-def _speaks_of_a_string(words: list[str]) -> bool:
+def _is_connection_string(words: list[str]) -> bool:
     return any(pair in _PAIRS for pair in pairwise(words))
 
 
-def is_value(value: str) -> bool:
+def may_be_secret(value: str) -> bool:
     """Tell whether a text can be a secret by its form: long enough, no number, no word of settings."""
     return len(value) >= SHORTEST_SECRET and not _NUMBER.fullmatch(value) and value.lower() not in _SETTINGS
 
 
 def is_secret(name: str, value: str, exists: Exists) -> bool:
     """Tell whether a variable holds a secret as a whole, by its name and the look of its value."""
-    if not is_value(value):
+    if not may_be_secret(value):
         return False
     place = _URL.fullmatch(value)
     if place:
-        return bool(secrets_in_url(value)) or (says_secret(name) and not _is_plain_place(name, place))
-    return says_secret(name) and not is_path(name, value, exists)
+        return bool(secrets_in_url(value)) or (is_secret_name(name) and not _is_public_url(name, place))
+    return is_secret_name(name) and not is_path(name, value, exists)
 
 
 def is_secret_of_file(name: str, value: str, exists: Exists) -> bool:
     """Tell whether a variable of an env file holds a secret: whatever its name, unless its value is plainly none."""
-    if not is_value(value) or name.upper() in _NAMES:
+    if not may_be_secret(value) or name.upper() in _NAMES:
         return False
     return is_secret(name, value, exists) if _URL.fullmatch(value) else not is_path(name, value, exists)
 
 
-def _is_plain_place(name: str, place: re.Match[str]) -> bool:
+def _is_public_url(name: str, place: re.Match[str]) -> bool:
     """Tell whether a URL only says where something is: no user stands in it, and its name speaks of no webhook."""
     words = words_of(name)
     if "@" in place[2] or {"WEBHOOK", "WEBHOOKS", "SAS"}.intersection(words):
@@ -152,12 +152,12 @@ def secrets_in_url(value: str) -> list[str]:
     if not found:
         return []
     named = re.findall(r"[?&;]([\w.-]+)=([^&#;]+)", found[3])
-    asked = [text for name, text in named if says_secret(name) or name.lower() in ("sig", "signature", "code")]
+    asked = [text for name, text in named if is_secret_name(name) or name.lower() in ("sig", "signature", "code")]
     signed = _SIGNED_IN.match(value)
-    return [f"{signed[1]}:{signed[2]}@", *_spellings(signed[2]), *asked] if signed else asked
+    return [f"{signed[1]}:{signed[2]}@", *_url_forms(signed[2]), *asked] if signed else asked
 
 
-def _spellings(text: str) -> list[str]:
+def _url_forms(text: str) -> list[str]:
     """Return a part of a URL as it is written, and as programs get it."""
     if "%" not in text:
         return [text]
@@ -166,7 +166,7 @@ def _spellings(text: str) -> list[str]:
     return [text, unquote(text)]
 
 
-def parts_of(name: str, value: str) -> Iterator[str]:
+def secret_parts(name: str, value: str) -> Iterator[str]:
     """Yield what in a secret value is secret by itself: lines, members of JSON, of lists, of URLs, of `name=value`."""
     if "\n" in value:
         yield from (line.strip() for line in value.splitlines() if "-----" not in line)
@@ -175,7 +175,7 @@ def parts_of(name: str, value: str) -> Iterator[str]:
     if _URL.fullmatch(value):
         yield from _parts_of_url(name, value)
     else:
-        yield from (text for key, text in re.findall(r"(?:^|[;\s])([\w ]+?)=([^;\s]+)", value) if says_secret(key))
+        yield from (text for key, text in re.findall(r"(?:^|[;\s])([\w ]+?)=([^;\s]+)", value) if is_secret_name(key))
     scheme, blank, rest = value.partition(" ")
     if blank and scheme.lower() in ("bearer", "basic", "token"):
         yield rest.strip()
@@ -192,10 +192,10 @@ def _parts_of_url(name: str, url: str) -> Iterator[str]:
     if "DSN" in words and "@" in host:
         yield host.rpartition("@")[0]
     if words[-1:] not in (["URL"], ["DSN"]) or not {"WEBHOOK", "WEBHOOKS"}.isdisjoint(words):
-        yield from tokens_of(url.partition("://")[2].partition("/")[2])
+        yield from url_tokens(url.partition("://")[2].partition("/")[2])
 
 
-def tokens_of(rest: str) -> Iterator[str]:
+def url_tokens(rest: str) -> Iterator[str]:
     """Yield what stands between the slashes of a URL and is no word: a webhook's token."""
     yield from (one for one in re.split(r"[/?&=@:#]+", rest) if "." not in one and _is_mixed(one))
 
@@ -219,6 +219,6 @@ def _members(value: str) -> Iterator[str]:
             waiting += [(str(key), inner) for key, inner in one.items()]
         elif isinstance(one, list):
             waiting += [(name, inner) for inner in one]
-        elif isinstance(one, str) and (says_secret(name) or (not name and _is_mixed(one))):
+        elif isinstance(one, str) and (is_secret_name(name) or (not name and _is_mixed(one))):
             yield one
             yield from (line for line in one.splitlines() if "-----" not in line)

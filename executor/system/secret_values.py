@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.secret_names import is_secret, is_secret_of_file, is_value, parts_of, tokens_of
+from executor.system.secret_names import is_secret, is_secret_of_file, may_be_secret, secret_parts, url_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,24 +18,24 @@ class NamedSecrets(Record):
     filed: tuple[str, ...] = ()
 
 
-NOBODY = NamedSecrets()
+NO_NAMED_SECRETS = NamedSecrets()
 
 
-def secrets(environ: Mapping[str, str], named: NamedSecrets = NOBODY) -> tuple[str, ...]:
+def secrets_of(environ: Mapping[str, str], named: NamedSecrets = NO_NAMED_SECRETS) -> tuple[str, ...]:
     """Return the secret values of an environment with what in them is secret by itself, the longest first."""
     found: set[str] = set()
     for name, value in environ.items():
         if name in named.urls:
-            found.update(of_urls([value]))
+            found.update(secrets_of_urls([value]))
         elif name in named.filed:
-            found.update(of_env_file({name: value}))
+            found.update(secrets_of_env_file({name: value}))
         elif is_secret(name, value.strip(), _exists):
-            found |= _within(name, value)
+            found |= _with_parts(name, value)
     return longest_first(found)
 
 
 def without_secrets(
-    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NOBODY
+    environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NO_NAMED_SECRETS
 ) -> dict[str, str]:
     """Return the environment without secrets and without variables that quote one; names in `allow` stay.
 
@@ -44,7 +44,7 @@ def without_secrets(
     allowed = [value for name, value in environ.items() if name in allow and value]
     asked = {name: _without(value, allowed) for name, value in environ.items() if name not in allow}
     dropped = {*named.urls, *named.filed, *(name for name in asked if is_secret(name, asked[name].strip(), _exists))}
-    withheld = secrets(asked, named)
+    withheld = secrets_of(asked, named)
     return {
         name: value
         for name, value in environ.items()
@@ -52,18 +52,18 @@ def without_secrets(
     }
 
 
-def of_urls(urls: Iterable[str]) -> tuple[str, ...]:
+def secrets_of_urls(urls: Iterable[str]) -> tuple[str, ...]:
     """Return what is secret in the URLs of notifiers: the whole, and each token in it."""
-    found = {one for url in urls for one in (*_within("NOTIFY_URL", url), *tokens_of(url.partition("://")[2]))}
+    found = {one for url in urls for one in (*_with_parts("NOTIFY_URL", url), *url_tokens(url.partition("://")[2]))}
     return longest_first(found)
 
 
-def of_env_file(values: Mapping[str, str]) -> tuple[str, ...]:
+def secrets_of_env_file(values: Mapping[str, str]) -> tuple[str, ...]:
     """Return the secrets of an env file: each value but paths, numbers and URLs without credentials."""
     found: set[str] = set()
     for name, value in values.items():
         if is_secret_of_file(name, value.strip(), _exists):
-            found |= _within(name, value)
+            found |= _with_parts(name, value)
     return longest_first(found)
 
 
@@ -72,10 +72,10 @@ def longest_first(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values), key=lambda value: (-len(value), value)))
 
 
-def _within(name: str, value: str) -> set[str]:
+def _with_parts(name: str, value: str) -> set[str]:
     """Return a secret value with what in it is secret by itself."""
     whole = value.strip()
-    return {one for one in (whole, *parts_of(name, whole)) if is_value(one)}
+    return {one for one in (whole, *secret_parts(name, whole)) if may_be_secret(one)}
 
 
 def _without(value: str, allowed: list[str]) -> str:

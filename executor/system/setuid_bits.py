@@ -11,14 +11,14 @@ MOST = 1_000_000  # entries that are looked at
 BITS = stat.S_ISUID | stat.S_ISGID
 
 
-def cleared(root: str, since_ns: int) -> tuple[str, ...]:
+def clear_bits(root: str, since_ns: int) -> tuple[str, ...]:
     """Take the bits off files of ours that changed since then; return their paths from the root.
 
     A folder keeps its own: a file in it belongs to its group, and no more.
     """
     found, left = [], MOST
     for folder, entries in walk_breadth_first(root):
-        changed = [one for one in entries if _has_bits(one, since_ns) and _take_off(one.path)]
+        changed = [one for one in entries if _has_bits(one, since_ns) and _clear(one.path)]
         found += [os.path.join(folder, one.name) for one in changed]
         left -= len(entries)
         if left <= 0:
@@ -35,7 +35,7 @@ def _has_bits(entry: os.DirEntry[str], since_ns: int) -> bool:
     return is_ours and bool(now.st_mode & BITS) and now.st_ctime_ns >= since_ns
 
 
-def _take_off(path: str) -> bool:
+def _clear(path: str) -> bool:
     try:
         os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) & ~BITS)
     except OSError:

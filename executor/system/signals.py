@@ -7,10 +7,10 @@ import signal
 
 from executor.system import procfs
 
-SIGNALLED = 128  # a shell adds the number of the signal to it
+SIGNAL_OFFSET = 128  # a shell adds the number of the signal to it
 
 
-def signal_one(pid: int, number: int) -> None:
+def signal_process(pid: int, number: int) -> None:
     """Send a signal to a process that may be gone."""
     try:
         os.kill(pid, number)
@@ -18,7 +18,7 @@ def signal_one(pid: int, number: int) -> None:
         return
 
 
-def kill_group(pid: int, number: int) -> None:
+def signal_group(pid: int, number: int) -> None:
     """Send a signal to a group that may be gone."""
     try:
         os.killpg(pid, number)
@@ -44,11 +44,11 @@ def reap_group(pid: int) -> None:
         return
 
 
-def ending(exit_code: int | None) -> str:
+def describe_exit(exit_code: int | None) -> str:
     """Return `exit 3`, `exit 137 (SIGKILL)`, `killed by SIGTERM` or `no exit code`; a negative code is a signal."""
     if exit_code is None:
         return "no exit code"
-    name = signal_name(abs(exit_code) - SIGNALLED * (exit_code > 0))
+    name = signal_name(abs(exit_code) - SIGNAL_OFFSET * (exit_code > 0))
     if exit_code < 0:
         return f"killed by {name or f'signal {-exit_code}'}"
     return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"

@@ -7,16 +7,16 @@ import stat
 
 from executor.system.folders import entries_in
 
-LISTED = "/proc/net/unix"
+KERNEL_LIST = "/proc/net/unix"
 PLACES = ("/var/lib", "/var/snap", "/srv", "/opt", "/mnt", "/data")
 LEVELS = 3
 MOST = 4000  # entries that are looked at, and sockets that are returned
 
 
-def listening() -> tuple[str, ...]:
+def listening_sockets() -> tuple[str, ...]:
     """Return the paths of the sockets that the kernel lists; those of other network namespaces are not among them."""
     try:
-        with open(LISTED, encoding="utf-8", errors="surrogateescape") as file:
+        with open(KERNEL_LIST, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()[1:]
     except OSError:
         return ()
@@ -24,7 +24,7 @@ def listening() -> tuple[str, ...]:
     return tuple(sorted(path for path in paths if is_socket(path)))[:MOST]
 
 
-def in_places() -> tuple[str, ...]:
+def service_sockets() -> tuple[str, ...]:
     """Return the sockets that services keep outside /run, listed or not: three levels, 4,000 entries."""
     found: list[str] = []
     seen = 0

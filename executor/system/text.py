@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WIDTH = 160
-SHOWN_CHARS = 40  # of a value that a message quotes
+QUOTED_CHARS = 40  # of a value that a message quotes
 LONG_WIDTH = 300  # of a line that explains a failed check
 _ESCAPES = (
     # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
@@ -43,12 +43,12 @@ def clean_control(text: str) -> str:
     return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)
 
 
-def spelled(text: str) -> str:
+def escaped_line(text: str) -> str:
     """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
     return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
-def spelled_json(text: str) -> str:
+def escaped_json(text: str) -> str:
     """Return the same JSON with control and invisible characters spelled as escapes."""
     if text.isascii() and "\x7f" not in text:
         return text
@@ -71,7 +71,7 @@ def one_line(text: object, width: int = WIDTH) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
-def line_of(raw: bytes) -> str:
+def visible_line(raw: bytes) -> str:
     """Return what a terminal would show of a line: the part after its last carriage return."""
     shown = raw.rstrip(b"\r\n \0").rpartition(b"\r")[2].lstrip(b"\0")
     return one_line(shown[: 8 * WIDTH].decode("utf-8", "replace"))
@@ -80,7 +80,7 @@ def line_of(raw: bytes) -> str:
 # Numbers
 
 
-def several(count: int, one: str, more: str = "") -> str:
+def counted(count: int, one: str, more: str = "") -> str:
     """Return `1 checkpoint`, `2 checkpoints`, `3 directories`."""
     plural = more or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
     return f"{count} {one if count == 1 else plural}"
@@ -98,7 +98,7 @@ def size(count: float) -> str:
 def decimal_size(count: float) -> str:
     """Return bytes in decimal units, as plans mostly ask for them: 999 bytes, 1.5 kB, 10.0 MB."""
     if count < 1000:
-        return several(int(count), "byte")
+        return counted(int(count), "byte")
     units = ["TB", "GB", "MB", "kB"]
     while count >= 1000 and units:
         count, unit = count / 1000, units.pop()
@@ -113,18 +113,18 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{max(seconds, 0):.3f} s"
 
 
-def pairs(values: Iterable[tuple[str, float]]) -> str:
+def metric_pairs(values: Iterable[tuple[str, float]]) -> str:
     """Return `step 412 loss 1.234`, as many as fit into a line."""
     line = ""
     for name, value in values:
-        more = f"{line} {one_line(name, 60)} {figure(value)}".lstrip()
+        more = f"{line} {one_line(name, 60)} {number_text(value)}".lstrip()
         if len(more) > WIDTH:
             break
         line = more
     return line
 
 
-def figure(value: float) -> str:
+def number_text(value: float) -> str:
     """Return a number: whole ones in full, others with four digits."""
     return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"
 
@@ -132,7 +132,7 @@ def figure(value: float) -> str:
 # Parts of messages
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as a message quotes it: short, on one line, without control characters."""
     if value is None:
         return "nothing"
@@ -141,12 +141,12 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."
+    return text if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]}..."
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean X` for the nearest known word, or nothing when none is near."""
     import difflib
 
-    near = difflib.get_close_matches(word[: 2 * SHOWN_CHARS], list(known), n=1)
+    near = difflib.get_close_matches(word[: 2 * QUOTED_CHARS], list(known), n=1)
     return f"; did you mean {near[0]}" if near else ""

@@ -14,7 +14,7 @@ SAMPLE = 2048  # bytes that show the encoding
 UTF_16_SHARE = 3  # a third of zeros or more is UTF-16
 
 
-def read_end(name: str, start: int = 0, *, cut: bool = False) -> str:
+def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
     """Return a file as text from byte `start` on; of more than 64 MiB the last, from the start of a line.
 
     A carriage return ends a line too. `cut`: `start` is in the middle of a line, which is left out.
@@ -28,11 +28,11 @@ def read_end(name: str, start: int = 0, *, cut: bool = False) -> str:
             blocks.append(stream.read(BLOCK))
             if not blocks[-1]:
                 break
-    content = decoded(b"".join(blocks)).replace("\r\n", "\n").replace("\r", "\n")
+    content = decode(b"".join(blocks)).replace("\r\n", "\n").replace("\r", "\n")
     return (content.partition("\n")[2] or content) if cut else content.lstrip("\ufeff")
 
 
-def decoded(content: bytes) -> str:
+def decode(content: bytes) -> str:
     """Return bytes as text without colours: UTF-8 with single bytes of Windows (cp1252) in it, or UTF-16."""
     start = content[:SAMPLE]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -52,9 +52,9 @@ def _as_windows(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("do-tasks-single", _as_windows)
 
 
-def pieces_of(name: str) -> list[str]:
+def comparable_rows(name: str) -> list[str]:
     """Return the parts of a text file that are compared: the rows of a JSON list, else its lines that are not blank."""
-    text = read_end(name)
+    text = read_text(name)
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -63,7 +63,7 @@ def pieces_of(name: str) -> list[str]:
     return [json.dumps(row, sort_keys=True) for row in rows] if isinstance(rows, list) else []
 
 
-def checksum_of_piece(piece: str) -> int:
+def row_checksum(piece: str) -> int:
     """Return the checksum of a line or row, whatever its blanks."""
     from zlib import crc32
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def in_time(work: Callable[[], T], limit_s: float) -> T | None:
+def run_within(work: Callable[[], T], limit_s: float) -> T | None:
     """Return what the work brings, None when it does not end in time; what it raises is raised here."""
     done: list[T] = []
     failed: list[Exception] = []

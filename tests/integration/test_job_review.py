@@ -228,8 +228,8 @@ def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
 
 
 def test_a_launcher_that_is_left_runs_nothing(tmp_path):
-    held = launcher.hold(("/bin/sh", "-c", f"touch {tmp_path}/ran"), {}, folder=str(tmp_path))
-    launcher.leave(held)
+    held = launcher.start_paused(("/bin/sh", "-c", f"touch {tmp_path}/ran"), {}, folder=str(tmp_path))
+    launcher.abandon(held)
     assert os.waitstatus_to_exitcode(os.waitpid(held.pid, 0)[1]) == 125
     assert not (tmp_path / "ran").exists()
 

@@ -17,7 +17,7 @@ import pytest
 from executor.errors import MachineError
 from executor.guard.mounts import Sight
 from executor.guard.sandbox import Containment, _problem, contained, containment
-from executor.system import files, own_program, procfs
+from executor.system import files, installation, procfs
 from tests.integration.projects import ROOT, until
 
 PATH = os.environ["PATH"]
@@ -240,7 +240,7 @@ def test_a_folder_above_what_is_read_only_cannot_be_moved_away(held):
 
 @held_in
 def test_our_own_package_is_read_only_when_it_lies_in_the_project(held):
-    shutil.copytree(own_program.PACKAGE, held.root / "executor", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(installation.PACKAGE_FOLDER, held.root / "executor", ignore=shutil.ignore_patterns("__pycache__"))
     said = subprocess.run(
         [sys.executable, "-B", "-c", HOLDS_ITSELF.format(house=str(held.root))],
         capture_output=True,

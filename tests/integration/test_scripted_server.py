@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.system.secret_values import secrets
+from executor.system.secret_values import secrets_of
 from executor.testing import (
     KEY,
     Request,
@@ -674,7 +674,7 @@ def test_the_key_of_the_server_in_a_body_is_wrong():
 
 def test_the_key_of_the_server_is_masked_like_any_other():
     with ScriptedServer([]) as server:
-        assert secrets(server.environ) == (KEY,)
+        assert secrets_of(server.environ) == (KEY,)
 
 
 def test_all_that_is_wrong_is_told_at_once():

@@ -257,7 +257,7 @@ def test_a_run_waits_for_another_hand_at_the_spec(project):
     from executor.system import locks
 
     one(project).write(".do-tasks/x", "")
-    with locks.Brief(str(project.root / ".do-tasks" / "spec.lock")):
+    with locks.ShortLock(str(project.root / ".do-tasks" / "spec.lock")):
         process = project.start("--step", "1")
         project.until_logged("StepPassed")
         assert ticks(project.spec)[0] == 0

@@ -19,7 +19,7 @@ from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
-from executor.system.text import spelled
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -86,7 +86,7 @@ def _shown(context: RunContext, found: BriefChanges) -> Iterator[str]:
         yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
         return
     yield f"Changed since the brief of step {found.step} ({found.task_id}):"
-    yield from (f"  {spelled(one)}" for one in found.changes)
+    yield from (f"  {escaped_line(one)}" for one in found.changes)
     yield from map(safe, _differences(context, found))
     yield ""
 

@@ -54,7 +54,7 @@ def run(args: Namespace) -> Verdict:
     if args.dry_run:
         return _clean(here, args.keep, dry=True)
     try:
-        lock = locks.take(here.state("run.lock"))
+        lock = locks.acquire(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; nothing is removed under a run") from error
     try:
@@ -133,7 +133,7 @@ def _lives(root: str, task_id: str) -> bool:
     return bool(
         seen & {"alive", "elsewhere", "foreign", "orphan"}
         or supervisor(root, task_id)
-        or run_processes.bearing(f"{task_id}/", root)
+        or run_processes.pids_with_token(f"{task_id}/", root)
     )
 
 

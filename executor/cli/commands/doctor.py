@@ -15,8 +15,8 @@ from executor.store.known_secrets import notify_names
 from executor.system import locks, procfs
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import NamedSecrets, secrets
-from executor.system.text import spelled
+from executor.system.secret_values import NamedSecrets, secrets_of
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -41,7 +41,7 @@ def run(args: Namespace) -> Verdict:
         print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
     else:
         for name, ok, found in rows:
-            print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {spelled(found)}")
+            print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {escaped_line(found)}")
     return Verdict.PASSED if all(ok is not False for _, ok, _ in rows) else Verdict.FAILED
 
 
@@ -160,7 +160,7 @@ def _free_gb(path: str) -> float:
 
 def _lock(here: project.Project) -> str:
     try:
-        holder = locks.holder(here.path(project.STATE_FOLDER, "run.lock"))
+        holder = locks.holder_pid(here.path(project.STATE_FOLDER, "run.lock"))
     except DoTasksError as error:
         return str(error)
     return f"held by pid {holder}, which runs this plan" if holder else "free"
@@ -183,7 +183,7 @@ def _secrets(plan: Plan, root: str) -> Iterator[Row]:
     """Yield what commands are given, what env files add for a step, and what else is named by whom."""
     named = NamedSecrets(urls=notify_names(plan.settings))
     given = inherited(os.environ, plan.settings.env)
-    names = [name for name, value in given.items() if secrets({name: value}, named)]
+    names = [name for name, value in given.items() if secrets_of({name: value}, named)]
     commands = f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"
     yield "secrets", True, commands
     for number in plan.numbers:

@@ -11,7 +11,7 @@ from executor.errors import MachineError
 from executor.plan.plan import read_plan
 from executor.plan.schema import plan_schema
 from executor.store.project import DEFINITIONS as DEFINITIONS_AT
-from executor.system import files, own_program
+from executor.system import files, installation
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ CLAUDE_FILES = (
     "skills/tinker-api/quick-reference.md",
 )
 # Packed into a wheel, or, in a checkout, where this project itself has them: there is one copy.
-SOURCES = (own_program.path_of("claude"), os.path.join(own_program.FOLDER, CLAUDE))
+SOURCES = (installation.package_file("claude"), os.path.join(installation.IMPORT_FOLDER, CLAUDE))
 
 
 OPTIONS = (

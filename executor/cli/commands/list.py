@@ -11,7 +11,7 @@ from executor.store.project_view import ProjectView
 from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control, spelled_json
+from executor.system.text import clean_control, escaped_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,7 +49,7 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(spelled_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
+        print(escaped_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
         return Verdict.PASSED
     note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
     counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)

@@ -18,13 +18,13 @@ from executor.store.events import LogRotated
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
 from executor.system import files, locks
-from executor.system.masking import Masker, StreamMask
+from executor.system.masking import Masker, StreamMasker
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import LOG_NAME, PROGRESS
+from executor.system.run_records import LOG_NAME, PROGRESS_PREFIX
 from executor.system.text import clean_control as safe
+from executor.system.text import escaped_json
 from executor.system.text import joined_lines as one_line
-from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -68,7 +68,7 @@ def run(args: Namespace) -> Verdict:
 
 
 def _raw(line: dict[str, Any]) -> None:
-    print(spelled_json(json.dumps(line, ensure_ascii=False)))
+    print(escaped_json(json.dumps(line, ensure_ascii=False)))
     sys.stdout.flush()
 
 
@@ -110,7 +110,7 @@ def _follow(here: project.Project, task_id: str, offset: int, show: Any, output:
 
 def _is_alone(here: project.Project, task_id: str) -> bool:
     """Tell whether nobody is there who will give the task its verdict."""
-    if locks.holder(here.path(project.STATE_FOLDER, "run.lock")) or runs.supervisor(here.root, task_id):
+    if locks.holder_pid(here.path(project.STATE_FOLDER, "run.lock")) or runs.supervisor(here.root, task_id):
         return False
     status = runs.look(here.root, task_id).status
     return status != "alive" and not (status == "elsewhere" and runs.is_job(here.root, task_id))
@@ -166,7 +166,7 @@ class _Stream:
     def __init__(self, path: str, masker: Masker, screen: Screen, *, behind: int | None) -> None:
         self._path = path
         self._screen = screen
-        self._mask = StreamMask(masker)
+        self._mask = StreamMasker(masker)
         self._behind = behind
         self._fd = -1
         self._offset = 0
@@ -212,12 +212,14 @@ class _Stream:
         # A bar redraws its line: only what stands there last is shown, and kept.
         self._held = self._held[self._held.rfind(b"\r", 0, -1) + 1 :]
         texts = [line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in whole]
-        if shown := [f"       | {one_line(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS)]:
+        if shown := [
+            f"       | {one_line(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS_PREFIX)
+        ]:
             if self._screen.live:
                 self._screen.say(*shown)
             else:
                 print("\n".join(shown), flush=True)  # a slow reader gets every line
-        if moved := [text for text in texts if text.startswith(PROGRESS)]:
+        if moved := [text for text in texts if text.startswith(PROGRESS_PREFIX)]:
             self._show_bar(moved[-1])
 
     def _show_bar(self, text: str) -> None:
@@ -235,7 +237,7 @@ def _rotate(here: project.Project) -> Verdict:
     if not files.size_of(path):
         raise UsageError("there is no log to rotate")
     try:
-        lock = locks.take(here.state("run.lock"))
+        lock = locks.acquire(here.state("run.lock"))
     except BusyError as error:
         raise BusyError(f"{error}; the log is not rotated under a run") from error
     preconditions.refuse_while_agent_works(here.root, "log --rotate")

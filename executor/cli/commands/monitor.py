@@ -17,10 +17,10 @@ from executor.errors import UsageError
 from executor.store import project
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
-from executor.system.quantities import time_argument
+from executor.system.quantities import duration_argument
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import escaped_json
 from executor.system.text import joined_lines as one_line
-from executor.system.text import spelled_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,7 +38,9 @@ OPTIONS = (
     flag("--watch", "redraw until no job runs, or Ctrl-C"),
     JSON,
     option("--until", choices=AWAITED, default="", help="wait for this event of one job; exit 4 if the job died"),
-    option("--timeout", type=time_argument, metavar="TIME", help="with --until: wait at most this long; then exit 3"),
+    option(
+        "--timeout", type=duration_argument, metavar="TIME", help="with --until: wait at most this long; then exit 3"
+    ),
 )
 
 
@@ -95,7 +97,7 @@ def _show(chosen: list[JobStatus], *, as_json: bool) -> None:
 
 
 def _show_json(chosen: list[JobStatus]) -> None:
-    print(spelled_json(json.dumps({"v": 1, "jobs": [job.report() for job in chosen]}, ensure_ascii=False)), flush=True)
+    print(escaped_json(json.dumps({"v": 1, "jobs": [job.report() for job in chosen]}, ensure_ascii=False)), flush=True)
 
 
 def _watch(here: project.Project, args: Namespace, attendant: Attendant) -> Verdict:

@@ -14,16 +14,16 @@ from executor.system import process
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
-from executor.system.quantities import time_argument
+from executor.system.quantities import duration_argument
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import clean_control, spelled_json
+from executor.system.text import clean_control, escaped_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
     from executor.plan.plan import Plan
-    from executor.system.process import Command, Ended
+    from executor.system.process import Command, ProcessResult
 
 SAID = 1000  # characters of what an entry says
 KIND = "test"
@@ -42,7 +42,11 @@ class Told(Record):
 OPTIONS = (
     flag("--test", "send one test notice through each entry"),
     option(
-        "--timeout", type=time_argument, default=notify.LIMIT_S, metavar="TIME", help="for each entry (default 30 s)"
+        "--timeout",
+        type=duration_argument,
+        default=notify.LIMIT_S,
+        metavar="TIME",
+        help="for each entry (default 30 s)",
     ),
     JSON,
 )
@@ -63,7 +67,7 @@ def run(args: Namespace) -> Verdict:
 
 def _show(found: list[Told], *, as_json: bool) -> None:
     if as_json:
-        print(spelled_json(json.dumps({"v": 1, "notifiers": [one.asdict() for one in found]}, ensure_ascii=False)))
+        print(escaped_json(json.dumps({"v": 1, "notifiers": [one.asdict() for one in found]}, ensure_ascii=False)))
         return
     for one in found:
         took = f" ({one.duration_s:.1f} s)" if one.duration_s else ""
@@ -85,22 +89,22 @@ def _sent(plan: Plan, root: str, mask: Callable[[str], str], *, limit_s: float) 
     return [_told(to.name, ended[one.name], mask) for to, one in zip(commands, named, strict=True)]
 
 
-def _run(commands: list[Command]) -> dict[str, Ended]:
+def _run(commands: list[Command]) -> dict[str, ProcessResult]:
     interrupts = Interrupts()
     interrupts.listen()
     watch = ProcessLoop(interrupts)
-    ended: dict[str, Ended] = {}
+    ended: dict[str, ProcessResult] = {}
     for command in commands:
         try:
             watch.add(process.start(command))
         except process.CannotStartError as error:
-            ended[command.name] = process.Ended(name=command.name, verdict=Verdict.FAILED, reason=str(error))
+            ended[command.name] = process.ProcessResult(name=command.name, verdict=Verdict.FAILED, reason=str(error))
     while watch.running:
         ended.update({one.name: one for one in watch.turn()})
     return ended
 
 
-def _told(to: str, ended: Ended, mask: Callable[[str], str]) -> Told:
+def _told(to: str, ended: ProcessResult, mask: Callable[[str], str]) -> Told:
     said = " ".join(mask(clean_control(ended.output.decode("utf-8", "replace"))).split())[-SAID:]
     ok = ended.verdict == Verdict.PASSED
     how = ended.reason or ("" if ok else f"exit {ended.exit_code}")

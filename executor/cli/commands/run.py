@@ -15,7 +15,7 @@ from executor.guard import autostart_files, brief_gate
 from executor.plan.selection import ranges
 from executor.store import project, runs
 from executor.system.outcome import Verdict
-from executor.system.quantities import time_argument
+from executor.system.quantities import duration_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
@@ -39,7 +39,7 @@ OPTIONS = (
     STRICT,
     option(
         "--wait",
-        type=time_argument,
+        type=duration_argument,
         metavar="TIME",
         help="how long to wait for a background job that a step depends on"
         " (default: none with --step; until it ends or stalls with --continue and --all)",

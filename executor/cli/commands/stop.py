@@ -19,8 +19,8 @@ from executor.system import files, locks, run_lock, run_processes
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
 from executor.system.process import STOP
-from executor.system.process_loop import await_gone, end_strays
-from executor.system.quantities import time_argument
+from executor.system.process_loop import stop_strays, wait_until_reaped
+from executor.system.quantities import duration_argument
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
 from executor.system.text import clean_control as safe
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from executor.store.log_reader import LogState
     from executor.system.masking import Masker
-    from executor.system.process import Ladder
-    from executor.system.run_records import Seen
+    from executor.system.process import StopSequence
+    from executor.system.run_records import RunStatus
 
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 OPEN = ("", "started", "interrupted", "lost", "waiting")
@@ -47,7 +47,7 @@ OPTIONS = (
     option("task_id", help="as in the transcript, SPEC.md or the log"),
     option(
         "--grace",
-        type=time_argument,
+        type=duration_argument,
         metavar="TIME",
         help="between TERM and KILL (default: 10 s for a background job, else 2 s)",
     ),
@@ -68,8 +68,8 @@ def run(args: Namespace) -> Verdict:
     ladder = _ladder(args.grace, is_job=is_job)
     seen = runs.look(here.root, task_id)
     masker = masker_here(here.root, os.environ, task_id)  # its processes tell what they were given while they live
-    ended = end_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
-    await_gone(ended, Interrupts())
+    ended = stop_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
+    wait_until_reaped(ended, Interrupts())
     told, is_over = _end_rest(here.root, task_id, ended, seen, grace_s=ladder[0][1])
     if is_over and is_job:
         told = f"{told}; {_settle(here, task_id, int(match[1]), ended, masker)}"
@@ -81,10 +81,10 @@ def run(args: Namespace) -> Verdict:
 
 def _is_run(here: project.Project) -> bool:
     """Tell whether an executor runs this plan."""
-    return bool(locks.holder(here.path(project.STATE_FOLDER, "run.lock")))
+    return bool(locks.holder_pid(here.path(project.STATE_FOLDER, "run.lock")))
 
 
-def _ladder(grace_s: float | None, *, is_job: bool) -> Ladder:
+def _ladder(grace_s: float | None, *, is_job: bool) -> StopSequence:
     (first, usual_s), *rest = STOP
     wanted_s = grace_s if grace_s is not None else JOB_GRACE_S if is_job else usual_s
     return ((first, wanted_s), *rest)
@@ -131,7 +131,7 @@ def _close_alone(here: project.Project, task_id: str, number: int, ended: tuple[
     if runs.look(here.root, task_id).status in ("none", "never_ran") and _is_run(here):
         return "the executor that runs it gives the verdict"
     try:
-        lock = locks.take(runs.job_lock(here.root, task_id))
+        lock = locks.acquire(runs.job_lock(here.root, task_id))
     except BusyError:
         return f"a supervisor has just begun, it gives the verdict; see: do-tasks log {task_id} --follow"
     _close(here, task_id, number, ended, masker)
@@ -153,7 +153,7 @@ def _known(here: project.Project, task_id: str) -> bool:
     """
     if os.path.isdir(here.path(runs.JOBS, task_id)) or any(log_reader.task_lines(here.root, task_id)):
         return True
-    return bool(run_processes.bearing(f"{task_id}/", here.root))
+    return bool(run_processes.pids_with_token(f"{task_id}/", here.root))
 
 
 def _close(here: project.Project, task_id: str, number: int, ended: tuple[int, ...], masker: Masker) -> None:
@@ -187,12 +187,12 @@ def _put_back(here: project.Project, journal: LogWriter, task_id: str, number: i
         journal.write(told, task_id=task_id, step=number)
 
 
-def _end_rest(root: str, task_id: str, ended: tuple[int, ...], seen: Seen, *, grace_s: float) -> tuple[str, bool]:
+def _end_rest(root: str, task_id: str, ended: tuple[int, ...], seen: RunStatus, *, grace_s: float) -> tuple[str, bool]:
     """Return what became of the task's processes, and whether none is left.
 
     What is out of reach is ended by its supervisor or executor, when one lives. MachineError for another user's.
     """
-    left = run_processes.living(run_processes.Wanted(f"{task_id}/", root))
+    left = run_processes.find_living(run_processes.ProcessQuery(f"{task_id}/", root))
     told = f"ended {len(ended)} process{'es' * (len(ended) > 1)}" if ended else ""
     if left and not _watching(root, task_id):
         named = ", ".join(map(str, sorted(left)))
@@ -229,7 +229,7 @@ def _watching(root: str, task_id: str) -> str:
     supervisor = runs.supervisor(root, task_id)
     if supervisor:
         return f"its supervisor (pid {supervisor})"
-    executor = locks.holder(os.path.join(root, files.STATE_FOLDER, "run.lock"))
+    executor = locks.holder_pid(os.path.join(root, files.STATE_FOLDER, "run.lock"))
     return f"its executor (pid {executor})" if executor else ""
 
 

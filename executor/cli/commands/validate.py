@@ -22,7 +22,7 @@ from executor.store import claude_files, interpreter, project, spec_file
 from executor.system import safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control, spelled_json
+from executor.system.text import clean_control, escaped_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -46,7 +46,7 @@ def run(args: Namespace) -> Verdict:
 
     def read_script(script: str) -> str | None:
         path = project.script_path(here, script)
-        return safe_open.start_of(path, SCRIPT_MOST).decode("utf-8", "replace") if path else None
+        return safe_open.read_start(path, SCRIPT_MOST).decode("utf-8", "replace") if path else None
 
     def doubts(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
         yield from lint_agent(step, settings)
@@ -166,7 +166,7 @@ def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
         import json
 
         rows = [vars(problem) for problem in problems]
-        print(spelled_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
+        print(escaped_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
     else:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
             print(clean_control(line))

@@ -13,7 +13,7 @@ from executor.store.project_view import ProjectView, box_of
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import spelled, spelled_json
+from executor.system.text import escaped_json, escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,15 +42,15 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(spelled_json(json.dumps({"steps": told}, ensure_ascii=False)))
+        print(escaped_json(json.dumps({"steps": told}, ensure_ascii=False)))
         return verdict
     for one in told:
-        print(spelled(f"step {one['step']}: {one['title']}"))
+        print(escaped_line(f"step {one['step']}: {one['title']}"))
         for key in SHOWN:
             if one[key]:
-                print(spelled(f"  {key.replace('_', ' ')}: {one[key]}"))
+                print(escaped_line(f"  {key.replace('_', ' ')}: {one[key]}"))
         for line in _since(one):
-            print(spelled(f"  {line}"))
+            print(escaped_line(f"  {line}"))
     return verdict
 
 

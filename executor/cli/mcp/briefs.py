@@ -10,7 +10,7 @@ from executor.store import log_reader, project, runs
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import clean_control as safe
-from executor.system.text import shown
+from executor.system.text import quoted
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,10 +37,10 @@ def find_brief(start: str, which: str) -> Given:
     asked = [task_id for task_id, number in out.items() if which in ("", task_id, str(number))]
     if len(asked) != 1:
         named = ", ".join(f"{task_id} (step {number})" for task_id, number in out.items()) or "none"
-        what = f"{shown(which)} has no brief" if which else "say which brief" if out else "there is no brief"
+        what = f"{quoted(which)} has no brief" if which else "say which brief" if out else "there is no brief"
         raise UsageError(f"{what}; those that wait for an answer: {named}; see: do-tasks list")
     text, body = (files.read(_path(here.root, asked[0], name)) for name in ("brief.md", "brief.json"))
-    return Given(asked[0], text.decode("utf-8", "replace"), safe_open.parsed(body or b"null"))
+    return Given(asked[0], text.decode("utf-8", "replace"), safe_open.parse_json(body or b"null"))
 
 
 def _waiting(root: str) -> dict[int, StepState]:

@@ -9,7 +9,7 @@ import time
 
 import anyio
 
-from executor.system import own_program, process
+from executor.system import installation, process
 from executor.system.outcome import Verdict
 from executor.system.output_tail import OutputTail
 from executor.system.process_loop import ProcessLoop
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from executor.system.interrupts import Interrupts
-    from executor.system.process import Ended, Ladder
+    from executor.system.process import ProcessResult, StopSequence
 
     Tell = Callable[[int, str], Awaitable[None]]
 
@@ -28,7 +28,7 @@ START = (
     "from executor.system import procfs; procfs.end_with(int(sys.argv.pop(1))); entry()"
 )
 # An executor that is interrupted ends its MAIN first, by a ladder of its own.
-GENTLE: Ladder = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+GENTLE: StopSequence = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 MOST_BYTES = 1 << 20
 TURN_S = 0.03
 TELL_S = 1.0
@@ -72,7 +72,7 @@ class Child:
     """`do-tasks WORDS` as a process of ours; on Linux it is interrupted when we die, however we die."""
 
     def __init__(self, words: list[str], interrupts: Interrupts) -> None:
-        argv = (sys.executable, "-P", "-c", START, own_program.FOLDER, str(os.getpid()), *words)
+        argv = (sys.executable, "-P", "-c", START, installation.IMPORT_FOLDER, str(os.getpid()), *words)
         token = f"mcp/{os.getpid()}.{os.urandom(4).hex()}"
         command = process.Command("do-tasks", argv, dict(os.environ), token, limit_s=float("inf"))
         self._gathered = Gathered()
@@ -94,14 +94,14 @@ class Child:
         code = 128 + end.signal if end.exit_code is None else end.exit_code
         return Said(code, self._gathered.text(), late=end.verdict == Verdict.TIMED_OUT)
 
-    async def _interrupted(self, verdict: Verdict) -> Ended:
+    async def _interrupted(self, verdict: Verdict) -> ProcessResult:
         self._running.stop(verdict, "", GENTLE)
         while True:
             end = await self._tend(float("inf"), _nobody)
             if end is not None:
                 return end
 
-    async def _tend(self, limit_s: float, tell: Tell) -> Ended | None:
+    async def _tend(self, limit_s: float, tell: Tell) -> ProcessResult | None:
         """Return how it ended, None when it has not within the limit; tell its newest line now and then."""
         began = told_at = time.monotonic()
         told = 0

@@ -11,7 +11,7 @@ from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
-from executor.system.text import spelled_json
+from executor.system.text import escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def say_json(context: RunContext, reports: list[RunReport], notes: list[str], *,
         for report in reports
     ]
     body = context.masker.mask_all({"steps": rows, "notes": notes, "next": move or None})
-    print(spelled_json(json.dumps(body, ensure_ascii=False)))
+    print(escaped_json(json.dumps(body, ensure_ascii=False)))
 
 
 def _brief_of(context: RunContext, report: RunReport) -> object:

@@ -7,7 +7,7 @@ import os
 from executor.cli.output import criteria_lines
 from executor.store.events import EVENTS
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS
+from executor.system.run_records import PROGRESS_PREFIX
 from executor.system.text import WIDTH
 from executor.system.text import clean_control as safe
 from executor.system.text import joined_lines as one_line
@@ -136,7 +136,7 @@ def _main(line: Line) -> list[str]:
 def _quoted(line: Line) -> list[str]:
     if line["status"] == "passed":
         return []
-    spoken = (text for text in safe(line["output"]).splitlines() if not text.startswith(PROGRESS))
+    spoken = (text for text in safe(line["output"]).splitlines() if not text.startswith(PROGRESS_PREFIX))
     last = [text for text in spoken if text.strip()][-5:]
     folder = os.path.dirname(line["output_file"])
     return [f"       | {text[:WIDTH]}" for text in last] + [f"       whole output: {folder}/"]

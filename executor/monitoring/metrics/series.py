@@ -12,7 +12,7 @@ from executor.monitoring.metrics.log_text import plain
 from executor.monitoring.metrics.seen_rows import Known, met_all
 from executor.monitoring.probes import tail
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import several
+from executor.system.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -215,7 +215,7 @@ class Series:
         for step, scalars in tensorboard.scalars(self._path, self._kept, self._place.began_ns):
             yield {"step": step, **{before + name: value for name, value in scalars.items()}}
         damaged = self._kept.get("damaged", 0)
-        self.trouble = f"{self._name()} is damaged in {several(damaged, 'place')}" if damaged else ""
+        self.trouble = f"{self._name()} is damaged in {counted(damaged, 'place')}" if damaged else ""
 
 
 def _learn_header(form: Memory, first: Iterable[str], columns: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from executor.system import own_program
+from executor.system import installation
 from executor.system.process import Command
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.secret_values import NamedSecrets, without_secrets
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIMIT_S = 30.0
 MESSAGE_CHARS = 4000
 PROXIES = tuple(f(f"{way}_proxy") for way in ("http", "https", "all", "no") for f in (str.lower, str.upper))
-WORKER = own_program.path_of("monitoring", "notices", "notify_worker.py")
+WORKER = installation.package_file("monitoring", "notices", "notify_worker.py")
 
 
 class Notice(Record):

@@ -60,10 +60,10 @@ def _of_apprise() -> str:
 
 def _of_command(text: str, root: str, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the error of each program of a command that is missing, as far as the text alone shows it."""
-    from executor.system.shell.syntax import read
+    from executor.system.shell.syntax import parse
     from executor.system.shell.tree import nested
 
-    script = read(text)
+    script = parse(text)
     commands = [*nested(script.parts)] if script else []
     has_functions = any(one.kind == "function" for one in commands)
     for command in commands:

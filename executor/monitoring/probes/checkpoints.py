@@ -10,9 +10,9 @@ from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
 from executor.system.earlier_files import read_earlier
-from executor.system.quantities import bytes_of
+from executor.system.quantities import parse_size
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import one_line, several, size
+from executor.system.text import counted, one_line, size
 
 if TYPE_CHECKING:
     from typing import Any
@@ -46,7 +46,7 @@ def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     the run's start when there is none. With a record of what was there before no clock is asked.
     """
     wants = fields(asks, "path")
-    least = bytes_of(wants.get("min_bytes", 1)) or 1
+    least = parse_size(wants.get("min_bytes", 1)) or 1
     found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
     present = [one for one in found_now if one.bytes >= least]
     _meet_all(present[:MOST_KEPT], memory, place)
@@ -54,7 +54,7 @@ def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
         _meet_all(present[:MOST_KEPT], memory, place)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
-    begun = f", {several(len(present), 'one', 'ones')} not whole" if present else ""
+    begun = f", {counted(len(present), 'one', 'ones')} not whole" if present else ""
     return _reading(memory, place, finished, f"{wants['path']}: none of this run yet{begun}")
 
 
@@ -65,7 +65,7 @@ def _reading(memory: Memory, place: ProbeContext, finished: list[Saved], none: s
     newest = found.shown(finished[0].path, place.root) if finished else ""
     if finished:
         values["newest_bytes"] = finished[0].bytes
-    text = f"{several(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
+    text = f"{counted(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
     return Sample(
         at_s=place.now_s,
         there=made > 0,

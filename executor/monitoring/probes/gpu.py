@@ -8,7 +8,7 @@ from functools import cache
 from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import several, size
+from executor.system.text import counted, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ def _values(cards: list[Card]) -> dict[str, float]:
 
 
 def _text(values: dict[str, float]) -> str:
-    parts = [several(int(values["gpus"]), "GPU")]
+    parts = [counted(int(values["gpus"]), "GPU")]
     if "utilization_percent" in values:
         parts.append(f"{values['utilization_percent']:.0f} % busy")
     if "memory_used_bytes" in values:

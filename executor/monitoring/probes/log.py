@@ -11,7 +11,7 @@ from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import line_of, size
+from executor.system.text import size, visible_line
 
 if TYPE_CHECKING:
     from typing import Any
@@ -95,7 +95,7 @@ def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place:
     memory["matches"] = memory.get("matches", 0) + hits
     is_torn = grew and kept["at"] < kept["seen"][1]
     said = hit if pattern else tail.last_bytes(path) if is_torn else last
-    memory["text"] = line_of(said) or memory.get("text", "")
+    memory["text"] = visible_line(said) or memory.get("text", "")
     return count, lines
 
 

@@ -7,7 +7,7 @@ import os
 from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import several, size
+from executor.system.text import counted, size
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,7 +58,7 @@ def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc
 def _text(values: dict[str, float]) -> str:
     free, total, kills = values["available_bytes"], values["total_bytes"], int(values.get("oom_kills", 0))
     text = f"{size(free)} of {size(total)} available ({values['available_percent']:.0f} %)"
-    return f"{text}, {several(kills, 'process', 'processes')} killed for memory" if kills else text
+    return f"{text}, {counted(kills, 'process', 'processes')} killed for memory" if kills else text
 
 
 def _group(listed: str, mount: str) -> str:

@@ -11,7 +11,7 @@ from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths, tail
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import pairs
+from executor.system.text import metric_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +117,7 @@ def _reading(memory: Memory, place: ProbeContext, new: tuple[Row, ...], wants: d
         total=wants.get("total") or next((values[name] for name in TOTALS if isfinite(values.get(name, nan))), None),
         values=values,
         rows=new,
-        text=pairs(_in_order(values)) if count else trouble,
+        text=metric_pairs(_in_order(values)) if count else trouble,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 from fnmatch import fnmatchcase
 
-from executor.system.folders import expanded
+from executor.system.folders import expand_home
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean
 
@@ -34,7 +34,7 @@ class Found(Record):
 def placed(root: str, pattern: str) -> str:
     """Return a path or glob from the root on, with the home folder for `~` or `$HOME`; what exists so is as written."""
     plain = os.path.join(root, pattern)
-    return plain if os.path.lexists(plain) else os.path.join(root, expanded(pattern))
+    return plain if os.path.lexists(plain) else os.path.join(root, expand_home(pattern))
 
 
 def matching(root: str, pattern: str) -> list[Found]:
@@ -45,7 +45,7 @@ def matching(root: str, pattern: str) -> list[Found]:
     plain = placed(root, pattern)
     paths: Iterable[str] = [plain]
     if MAGIC & {*pattern} and not os.path.lexists(plain):
-        paths = _globbed(root, expanded(pattern))
+        paths = _globbed(root, expand_home(pattern))
     once: dict[tuple[int, int], Found] = {}
     for path in paths:
         status = _status(path)
@@ -127,8 +127,8 @@ def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
 
 def nearest(root: str, pattern: str) -> str:
     """Return `; did you mean X` for the first part of a path or glob that is not there, when a like name is."""
-    parts = [*filter(None, expanded(pattern).split("/"))]
-    at = "/" if expanded(pattern).startswith("/") else root
+    parts = [*filter(None, expand_home(pattern).split("/"))]
+    at = "/" if expand_home(pattern).startswith("/") else root
     for place, part in enumerate(parts):
         path = os.path.join(at, part)
         if os.path.lexists(path):

@@ -7,7 +7,7 @@ import os
 from executor.monitoring.model import Sample
 from executor.system import kernel
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import several, size
+from executor.system.text import counted, size
 
 if TYPE_CHECKING:
     from typing import Any
@@ -63,10 +63,10 @@ def process(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/pro
 
 def _text(values: dict[str, float]) -> str:
     count, zombies = int(values["processes"]), int(values["zombies"])
-    parts = [several(count, "process", "processes"), size(values["rss_bytes"])]
+    parts = [counted(count, "process", "processes"), size(values["rss_bytes"])]
     parts += [f"{values['cpu_percent']:.0f} % CPU"] if "cpu_percent" in values else []
     parts += ["stopped by a signal"] if values["stopped"] else []
-    parts += [several(zombies, "zombie")] if zombies else []
+    parts += [counted(zombies, "zombie")] if zombies else []
     return ", ".join(parts)
 
 

@@ -9,7 +9,7 @@ from math import inf
 from executor.monitoring.model import Sample
 from executor.monitoring.probes import tail
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS
+from executor.system.run_records import PROGRESS_PREFIX
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,7 +36,7 @@ def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
 
 def _read(path: str, memory: Memory, place: ProbeContext) -> int:
     """Take in the newest line that says something, and return how many lines there were of the kind."""
-    mark = PROGRESS.encode()
+    mark = PROGRESS_PREFIX.encode()
     try:
         said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
     except OSError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from executor.monitoring.model import Rule
-from executor.system.quantities import A_SIZE, A_TIME, YEAR_S, bytes_of, number_of, seconds_of
+from executor.system.quantities import SIZE_HINT, TIME_HINT, YEAR_S, parse_duration, parse_number, parse_size
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import did_you_mean, shown
+from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,14 +31,14 @@ class Unit(Record):
 def _number(value: object, tail: str = "") -> tuple[float, str] | None:
     """Return a number with what may follow it, a pattern; a bare number is followed by nothing."""
     if not isinstance(value, str):
-        number = number_of(value)
+        number = parse_number(value)
         return None if number is None else (float(number), "")
     found = re.fullmatch(f"{_NUMBER}({tail})\\s*", value) if len(value) <= _LONGEST else None
     return (float(found[1]), found[2]) if found else None
 
 
 def _seconds(value: object, *, unit_s: float = 1) -> float | None:
-    span_s = seconds_of(value, unit_s=unit_s)
+    span_s = parse_duration(value, unit_s=unit_s)
     return span_s if span_s and 0 < span_s <= YEAR_S else None
 
 
@@ -74,7 +74,7 @@ def _rows(value: object) -> int | None:
 
 
 def _size(value: object) -> float | None:
-    size = bytes_of(value)
+    size = parse_size(value)
     return size if size and size > 0 else None
 
 
@@ -87,14 +87,14 @@ def _better(value: object) -> str | None:
 
 
 UNITS = {
-    "seconds": Unit(_seconds, A_TIME),
-    "hours": Unit(_hours, f"hours as a number, or {A_TIME}"),
+    "seconds": Unit(_seconds, TIME_HINT),
+    "hours": Unit(_hours, f"hours as a number, or {TIME_HINT}"),
     "factor": Unit(_factor, "a factor above 1, such as 6x"),
     "spreads": Unit(_spreads, "a number above 0"),
     "portion": Unit(_portion, "a share above 0 and below 1, such as 50% or 0.5"),
     "growth": Unit(_growth, "a share such as 50% or 0.5"),
     "rows": Unit(_rows, "a whole number of at least 1"),
-    "size": Unit(_size, A_SIZE),
+    "size": Unit(_size, SIZE_HINT),
     "name": Unit(_name, "the name of a column"),
     "better": Unit(_better, "lower or higher"),
 }
@@ -104,7 +104,7 @@ def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, i
     """Return the rule with all its arguments in base units; ValueError tells what is wrong with it, and the cure."""
     name, said = _split(written)
     if name not in table:
-        raise ValueError(f"no rule is named {shown(name)}{did_you_mean(name, table)}; there are {', '.join(table)}")
+        raise ValueError(f"no rule is named {quoted(name)}{did_you_mean(name, table)}; there are {', '.join(table)}")
     kind = table[name]
     if monitor_kind not in kind.fits:
         raise ValueError(_misfit(table, name, monitor_kind))
@@ -122,7 +122,7 @@ def _split(written: object) -> tuple[str, object]:
     if isinstance(written, dict) and len(written) == 1:
         [(name, said)] = written.items()
         return str(name), said
-    got = f"a mapping with {', '.join(map(shown, written))}" if isinstance(written, dict) else shown(written)
+    got = f"a mapping with {', '.join(map(quoted, written))}" if isinstance(written, dict) else quoted(written)
     raise ValueError(f"a rule is its name, or one name with its arguments: nan, or {{stall: 6x}}; got {got}")
 
 
@@ -140,7 +140,7 @@ def _given(name: str, kind: RuleKind, said: object) -> Mapping[str, object]:
     odd = next((key for key in given if key not in kind.defaults), None)
     if odd is not None:
         near = did_you_mean(str(odd), kind.defaults)
-        raise ValueError(f"{name} takes no {shown(odd)}{near}; it takes {', '.join(kind.defaults)}: {kind.example}")
+        raise ValueError(f"{name} takes no {quoted(odd)}{near}; it takes {', '.join(kind.defaults)}: {kind.example}")
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -150,5 +150,5 @@ def _read(name: str, kind: RuleKind, key: str, value: object) -> tuple[str, Any]
     unit = UNITS[kind.units[key]]
     read = unit.read(value)
     if read is None:
-        raise ValueError(f"{name}: {key} is {shown(value)}, must be {unit.says}: {kind.example}")
+        raise ValueError(f"{name}: {key} is {quoted(value)}, must be {unit.says}: {kind.example}")
     return key, read

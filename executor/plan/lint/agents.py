@@ -8,7 +8,7 @@ from executor.plan.issues import ValidationIssue
 from executor.plan.limits import bounds_of, sandbox_of
 from executor.plan.runner_choice import AGENTS
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_names import says_secret
+from executor.system.secret_names import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def _lacking_when_contained(step: Step, main: Main, settings: Settings) -> Itera
         words = str(check.asks) if check.kind == "command" else ""
         if not check.network and NETWORK.search(words):
             yield f"{check.name} has no network where it is contained, after an agent's work: add network: true"
-        named = [name for name in VARIABLE.findall(words) if says_secret(name) and name not in check.env]
+        named = [name for name in VARIABLE.findall(words) if is_secret_name(name) and name not in check.env]
         if named:
             yield f"{check.name} is given no {named[0]} after an agent's work: add env: [{named[0]}]"
 

@@ -6,13 +6,13 @@ import re
 
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.shell.bash_command import name_of
-from executor.system.shell.syntax import read
+from executor.system.shell.syntax import parse
 from executor.system.shell.tree import nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.system.shell.tree import AndOr, Command, Script
+    from executor.system.shell.tree import AndOr, Script, ShellCommand
 
 DETACHES = "do-tasks detaches it itself (mode: background)"
 _IDLE = (
@@ -53,7 +53,7 @@ def _pending(parts: tuple[AndOr, ...]) -> bool:
     return pending
 
 
-def _after(command: Command, *, pending: bool) -> bool:
+def _after(command: ShellCommand, *, pending: bool) -> bool:
     if command.kind == "coproc":
         return True
     if command.kind == "function":
@@ -68,20 +68,20 @@ def _after(command: Command, *, pending: bool) -> bool:
     return pending and name_of(command) in _IDLE and command.kind == "simple"
 
 
-def _inner(command: Command) -> Script | None:
+def _inner(command: ShellCommand) -> Script | None:
     """Return the text that a shell or eval is given, None for another command or one known only when it runs."""
     words = [word or "" for word in _program(command)]
     if words[:1] == ["eval"]:
-        return read(" ".join(words[1:])) if None not in command.values else None
+        return parse(" ".join(words[1:])) if None not in command.values else None
     if not words or words[0].rpartition("/")[2] not in _SHELLS:
         return None
     for place, word in enumerate(words[1:-1], 1):
         if re.fullmatch(r"-\w*c", word):
-            return read(words[place + 1])
+            return parse(words[place + 1])
     return None
 
 
-def _program(command: Command) -> list[str | None]:
+def _program(command: ShellCommand) -> list[str | None]:
     """Return the words of a simple command from its program on, without what only prepares its start."""
     words = [*command.values]
     while words and (words[0] is not None and (re.match(r"\w+=", words[0]) or _name(words[0]) in _PREFIXES)):
@@ -97,7 +97,7 @@ def _name(word: str) -> str:
     return word.rpartition("/")[2]
 
 
-def _last(parts: tuple[AndOr, ...]) -> Command | None:
+def _last(parts: tuple[AndOr, ...]) -> ShellCommand | None:
     """Return the simple command that a list ends with, inside groups too."""
     works = [part for part in parts if not _is_idle(part)] or [*parts[-1:]]
     if not works:
@@ -114,7 +114,7 @@ def _is_idle(part: AndOr) -> bool:
     return all(command.kind == "simple" and name_of(command) in _IDLE for command in commands)
 
 
-def _detached(command: Command) -> Left | None:
+def _detached(command: ShellCommand) -> Left | None:
     words = [word or "" for word in _program(command)]
     name = _name(words[0]) if words else ""
     judge = _PROGRAMS.get(name)
@@ -203,7 +203,7 @@ def _queue(name: str, *waits: str) -> Callable[[list[str]], Left | None]:
 
 
 def _ssh(words: list[str]) -> Left | None:
-    inner = read(words[-1]) if words else None
+    inner = parse(words[-1]) if words else None
     if (inner and _pending(inner.parts)) or (_flag(_own(words, "bcDEeFIiJLlmOopQRSWw"), short="f")):
         return Left("leaves a program on the other machine, of which nothing is known here: drop the &", certain=False)
     return None

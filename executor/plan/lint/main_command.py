@@ -10,7 +10,7 @@ from executor.plan.lint.detached import left_behind
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 from executor.system.shell.bash_command import name_of
-from executor.system.shell.syntax import read
+from executor.system.shell.syntax import parse
 from executor.system.shell.tree import nested
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from executor.plan.issues import Path
     from executor.plan.model import Main, Step
-    from executor.system.shell.tree import AndOr, Command, Pipeline, Script
+    from executor.system.shell.tree import AndOr, Pipeline, Script, ShellCommand
 
 COMMAND, TEST = ("main", "command"), ("main", "test", "command")
 _TAKE_A_PIPE = (
@@ -56,7 +56,7 @@ def _flaws_of(path: Path, command: str, *, severity: str) -> tuple[ValidationIss
 
 
 def _found_in(path: Path, command: str, *, severity: str) -> Iterator[ValidationIssue]:
-    script = read(command)
+    script = parse(command)
     if script is None:
         return
     left = left_behind(script)
@@ -93,7 +93,7 @@ def _talks(part: AndOr) -> bool:
     return not part.joints and name_of(part.pipelines[-1].commands[-1]) in _TALK
 
 
-def _says_yes(command: Command) -> bool:
+def _says_yes(command: ShellCommand) -> bool:
     if command.kind == "{":
         return all(map(_always_passes, command.lists[0]))
     if command.kind == "if":
@@ -145,7 +145,7 @@ def _args_flaws(main: Main) -> Iterator[ValidationIssue]:
     if not given:
         return
     path = ("main", "args") if main.args else ("main", "test", "args")
-    script = read(main.command)
+    script = parse(main.command)
     if script is not None and script.places_args:
         return
     refused = _refused(main.command, script)
@@ -180,7 +180,7 @@ def _signs(text: str) -> bool:
     return bool(re.search(r"[#;&\n]|<<", text.strip()))
 
 
-def _commands_before(script: Script) -> list[Command]:
+def _commands_before(script: Script) -> list[ShellCommand]:
     parts = [*script.parts]
     last = parts[-1].pipelines[-1].commands[-1]
     found = [command for part in parts for line in part.pipelines for command in line.commands]

@@ -114,7 +114,7 @@ def calls_in(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _kept(request: AgentRequest) -> dict[str, Any]:
     """Return the trajectory to continue, {} when there is none or it is about another MAIN."""
     try:
-        body = safe_open.parsed(files.read(os.path.join(request.before, TRAJECTORY))) if request.before else {}
+        body = safe_open.parse_json(files.read(os.path.join(request.before, TRAJECTORY))) if request.before else {}
         same = body and body["info"]["digest"] == request.digest and body["messages"]
     except (ValueError, KeyError, TypeError):
         return {}

@@ -11,7 +11,7 @@ from executor.runners.agent import edits
 from executor.runners.agent.edits import RefusedError
 from executor.runners.agent.tools import ToolResult
 from executor.system import files
-from executor.system.masking import VEIL
+from executor.system.masking import MASK
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control
 
@@ -177,10 +177,10 @@ class Editor:
 
     def _keep_secrets(self, before: str, new: str) -> None:
         """Refuse a text that would overwrite a secret with the veil that was shown for it."""
-        if VEIL in new and self._masker.mask(before).count(VEIL) > before.count(VEIL):
+        if MASK in new and self._masker.mask(before).count(MASK) > before.count(MASK):
             raise RefusedError(
-                f"this file holds a secret, which is shown as {VEIL}; a text with {VEIL} would overwrite it:"
-                f" change the lines around it, with a text that has no {VEIL}"
+                f"this file holds a secret, which is shown as {MASK}; a text with {MASK} would overwrite it:"
+                f" change the lines around it, with a text that has no {MASK}"
             )
 
     def _veiled(self, text: str) -> str:

@@ -19,11 +19,11 @@ from executor.runners.agent.editor import Editor
 from executor.runners.agent.loop import End, Loop
 from executor.runners.agent.model import Model, ServiceError, client, resolve
 from executor.runners.agent.shell import Shell, environment
-from executor.system import files, masking, own_environment, secret_values
+from executor.system import files, masking, process_privacy, secret_values
 from executor.system.interrupts import Interrupts
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NamedSecrets
-from executor.system.sockets import listening
+from executor.system.sockets import listening_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,11 +70,11 @@ def _time_out(number: int, frame: FrameType | None) -> None:
 
 def entry() -> NoReturn:
     """Run as a program; its argument is the run folder."""
-    masker = masking.Masker(secret_values.secrets(os.environ))
+    masker = masking.Masker(secret_values.secrets_of(os.environ))
     code = 70
     try:
         request = requests.read(sys.argv[1])
-        masker.learn(secret_values.secrets(os.environ, NamedSecrets(request.urls, request.filed)))
+        masker.learn(secret_values.secrets_of(os.environ, NamedSecrets(request.urls, request.filed)))
         code = work(request, masker, os.environ)
     except Exception:  # noqa: BLE001 - it is printed, masked, and the run has failed
         import traceback
@@ -88,7 +88,7 @@ def entry() -> NoReturn:
 def work(request: AgentRequest, masker: masking.Masker, environ: Mapping[str, str]) -> int:
     """Do the request; return the exit code. Everything printed is masked."""
     os.chdir(request.root)
-    own_environment.withhold()
+    process_privacy.overwrite_secrets()
     signals = AgentSignals()
     signals.listen()
     emit = _printer(masker)
@@ -191,7 +191,7 @@ def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: m
             home=home,
             read_only=(*judges, *request.locked),
             keep=request.keep,
-            sight=request.sight.replace(sockets=(*request.sight.sockets, *listening())),
+            sight=request.sight.replace(sockets=(*request.sight.sockets, *listening_sockets())),
         )
 
     return Shell(

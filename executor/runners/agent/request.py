@@ -65,7 +65,7 @@ def write(request: AgentRequest) -> None:
 
 def read(folder: str) -> AgentRequest:
     """Return the request of a run folder; KeyError, TypeError or ValueError when it is not complete."""
-    body = safe_open.parsed(files.read(os.path.join(folder, FILE)))
+    body = safe_open.parse_json(files.read(os.path.join(folder, FILE)))
     nested = {name: kind(**_typed(body[name])) for name, kind in NESTED.items()}
     return AgentRequest(**{**_typed(body), **nested})
 

@@ -10,7 +10,7 @@ from executor.system import files, process, procfs
 from executor.system.outcome import Verdict
 from executor.system.process_loop import ProcessLoop
 from executor.system.records import TYPE_CHECKING
-from executor.system.secret_values import NOBODY, NamedSecrets, without_secrets
+from executor.system.secret_values import NO_NAMED_SECRETS, NamedSecrets, without_secrets
 from executor.system.text import clean_control
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from executor.system.interrupts import Interrupts
     from executor.system.masking import Masker
-    from executor.system.process import Ended
+    from executor.system.process import ProcessResult
 
     Wrap = Callable[[tuple[str, ...]], tuple[str, ...]]
 
@@ -27,7 +27,7 @@ SHOWN = 8000  # characters of each end
 WINDOW = 256 * 1024  # bytes of each end that are read
 MOST_OUTPUT = 64 * 1024**2
 WANTED = 'bash takes {"command": "..."}: a text, not empty, without NUL characters'
-# The lock of the run (run_lock.FD) is closed: a command could release it, or write to its file.
+# The lock of the run (run_lock.LOCK_FD) is closed: a command could release it, or write to its file.
 START = 'exec 29>&-; cd -- "$0" && exec /bin/bash --norc --noprofile -o pipefail -c "$1"'
 OF_OTHERS = ("ANTHROPIC_", "CLAUDE")
 # Variables that lead to keys: agents of ssh and gpg, a file that each shell reads.
@@ -42,7 +42,11 @@ QUIET = {
 
 
 def environment(
-    environ: Mapping[str, str], *, names: Iterable[str], extra: Mapping[str, str], named: NamedSecrets = NOBODY
+    environ: Mapping[str, str],
+    *,
+    names: Iterable[str],
+    extra: Mapping[str, str],
+    named: NamedSecrets = NO_NAMED_SECRETS,
 ) -> dict[str, str]:
     """Return the environment of an agent's shell: no secrets but `names`, no variables of the agent itself."""
     allowed = tuple(names)
@@ -120,10 +124,10 @@ class Shell:
             max_output=MOST_OUTPUT,
         )
 
-    def _wait(self, running: process.Running) -> Ended:
+    def _wait(self, running: process.RunningProcess) -> ProcessResult:
         loop = ProcessLoop(self._interrupts)
         loop.add(running)
-        ended: list[Ended] = []
+        ended: list[ProcessResult] = []
         try:
             while not ended:
                 ended = loop.turn()
@@ -132,18 +136,18 @@ class Shell:
             raise
         return ended[0]
 
-    def _answer(self, ended: Ended) -> str:
+    def _answer(self, ended: ProcessResult) -> str:
         output = self._output(ended)
         end = _last_line(ended, silent=not output.strip())
         between = "\n" if output and end and not output.endswith("\n") else ""
         return f"{output}{between}{end}"
 
-    def _output(self, ended: Ended) -> str:
+    def _output(self, ended: ProcessResult) -> str:
         """Return both ends of the output, masked before they are cut."""
         if not ended.output_file:
             return self._cut(ended.output, b"", len(ended.output), "")
         if self._masker:
-            files.mask(ended.output_file, self._masker.mask_bytes_equal_length)
+            files.mask_in_place(ended.output_file, self._masker.mask_bytes_equal_length)
         size = os.path.getsize(ended.output_file)
         with open(ended.output_file, "rb") as file:
             if size <= 2 * WINDOW:
@@ -183,7 +187,7 @@ def _is_command(command: object) -> bool:
     return True
 
 
-def _last_line(ended: Ended, *, silent: bool) -> str:
+def _last_line(ended: ProcessResult, *, silent: bool) -> str:
     """Return the last line of a result, empty for a success with output."""
     duration = f"{ended.duration_s:.1f} s"
     if ended.reason:

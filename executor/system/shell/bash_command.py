@@ -9,11 +9,11 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from executor.system.shell.tree import AndOr, Command, Pipeline, Script
+    from executor.system.shell.tree import AndOr, Pipeline, Script, ShellCommand
 
 SHELL = ("/bin/bash", "-o", "pipefail", "-c")
-EACH = ("/bin/bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c")
-NAME = "do-tasks"  # $0 of a command that is given arguments
+SHELL_ERREXIT = ("/bin/bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c")
+ARGV_0 = "do-tasks"  # $0 of a command that is given arguments
 _ARGS = ' "$@"'
 _JOINED = re.compile(r"[|;&\n]")
 # A shell around the writer of a pipe: 141 is 128 + SIGPIPE, the death by a reader that wanted no more.
@@ -22,21 +22,21 @@ _READ_ALL = ("tee", "wc", "sort", "tail", "uniq", "tr", "md5sum", "sha256sum")  
 _CONDITIONS = ("[", "[[", "test", "grep", "egrep", "fgrep", "rg", "diff", "cmp", "pgrep", "type", "which", "command")
 
 
-def given(command: str, *args: str) -> tuple[str, ...]:
+def bash_argv(command: str, *args: str) -> tuple[str, ...]:
     """Return bash with a command and its arguments, which follow its last word unless it places them itself."""
     text = command.rstrip()
     if not args:
         return (*SHELL, command)
-    script = syntax(text)
+    script = parse(text)
     if script is None:
         text = f"{text}{_ARGS}"
     elif not script.places_args:
         end = script.parts[-1].end if script.parts else len(text)
         text = f"{text[:end]}{_ARGS}{text[end:]}"
-    return (*SHELL, text, NAME, *args)
+    return (*SHELL, text, ARGV_0, *args)
 
 
-def shown(argv: tuple[str, ...]) -> str:
+def as_typed(argv: tuple[str, ...]) -> str:
     """Return what `given` made as a person would type it, empty for what is no command of bash."""
     import shlex
 
@@ -46,7 +46,7 @@ def shown(argv: tuple[str, ...]) -> str:
     return text.replace(_ARGS, args, 1) if _ARGS in text else f"{text}{args}"
 
 
-def prepared(argv: tuple[str, ...]) -> tuple[str, ...]:
+def guarded_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return what is started for a command of bash; what is none stays as it is.
 
     The lines of a command of several lines count all, as under `bash -e`; one line ends as its last command does.
@@ -55,23 +55,23 @@ def prepared(argv: tuple[str, ...]) -> tuple[str, ...]:
     lines = text.strip()
     if not _JOINED.search(lines) or not ("|" in lines or "\n" in lines):
         return argv
-    script = syntax(text)
+    script = parse(text)
     counted = "\n" in lines
-    shell = EACH if counted else SHELL
-    return (*shell, _written(text, script, counted=counted) if script else text, *argv[len(SHELL) + 1 :])
+    shell = SHELL_ERREXIT if counted else SHELL
+    return (*shell, _guarded_text(text, script, counted=counted) if script else text, *argv[len(SHELL) + 1 :])
 
 
-def syntax(text: str) -> Script | None:
+def parse(text: str) -> Script | None:
     """Return the syntax of a command; what reads it is imported for a command that needs it."""
-    from executor.system.shell.syntax import read
+    from executor.system.shell.syntax import parse
 
-    return read(text)
+    return parse(text)
 
 
-def _written(text: str, script: Script, *, counted: bool) -> str:
+def _guarded_text(text: str, script: Script, *, counted: bool) -> str:
     """Return a command with what guards its writers, and the lines of which `-e` sees no failure."""
     places = [place for pipeline in script.pipelines for place in _guards(pipeline)]
-    places += [(part.end, " || exit") for part in script.parts[:-1] if counted and is_unheard(part)]
+    places += [(part.end, " || exit") for part in script.parts[:-1] if counted and hides_failure(part)]
     for at, added in sorted(places, key=lambda place: place[0], reverse=True):
         text = f"{text[:at]}{added}{text[at:]}"
     return text
@@ -87,7 +87,7 @@ def _guards(pipeline: Pipeline) -> Iterator[tuple[int, str]]:
         readers.append(writer)
 
 
-def name_of(command: Command) -> str:
+def name_of(command: ShellCommand) -> str:
     """Return the program of a simple command, the kind of another; empty when only its run tells."""
     if command.kind != "simple":
         return command.kind
@@ -95,7 +95,7 @@ def name_of(command: Command) -> str:
     return (words[0] or "").rpartition("/")[2] if words else ""
 
 
-def is_unheard(part: AndOr) -> bool:
+def hides_failure(part: AndOr) -> bool:
     """Return True for `a && b` and `! a` when `-e` goes on after their failure, and no condition is meant."""
     first = part.pipelines[0]
     if part.closed_by == "&" or "||" in part.joints:

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
-from executor.system.shell.tree import AndOr, Command, Pipeline, Script
-from executor.system.shell.words import DoubtError, Scanner
+from executor.system.shell.tree import AndOr, Pipeline, Script, ShellCommand
+from executor.system.shell.words import NotUnderstoodError, Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ _MOST_DEPTH = 40
 
 
 @lru_cache(maxsize=1024)
-def read(text: str) -> Script | None:
+def parse(text: str) -> Script | None:
     """Return the syntax of a bash text, None when it is not wholly understood."""
     reader = _Reader(text)
     try:
         parts = reader.parts(())
         reader.expect(reader.at == len(text) and not reader.pending)
-    except (DoubtError, IndexError, RecursionError):
+    except (NotUnderstoodError, IndexError, RecursionError):
         return None
     return Script(parts, tuple(reader.pipelines), reader.places_args)
 
@@ -119,7 +119,7 @@ class _Reader(Scanner):
 
     # Commands
 
-    def _command(self) -> Command:
+    def _command(self) -> ShellCommand:
         self._blanks()
         start, bare = self.at, self._bare()
         if self.text.startswith("((", start) and self._arithmetic():
@@ -130,7 +130,7 @@ class _Reader(Scanner):
             self._take(")")
             return self._closed("(", start, inside)
         if bare in ("then", "do", "done", "fi", "elif", "else", "esac", "}", "in"):
-            raise DoubtError
+            raise NotUnderstoodError
         if bare in _COMPOUND:
             self._skip_bare()
             return self._compound(_COMPOUND[bare], start)
@@ -139,20 +139,20 @@ class _Reader(Scanner):
             return self._function_body(start)
         return self._simple(start)
 
-    def _compound(self, kind: str, start: int) -> Command:
-        read: Callable[[int], Command] = getattr(self, f"_{kind}")
+    def _compound(self, kind: str, start: int) -> ShellCommand:
+        read: Callable[[int], ShellCommand] = getattr(self, f"_{kind}")
         return read(start)
 
-    def _closed(self, kind: str, start: int, *lists: tuple[AndOr, ...]) -> Command:
+    def _closed(self, kind: str, start: int, *lists: tuple[AndOr, ...]) -> ShellCommand:
         """Return a compound command with the redirections behind it."""
         end = self.at
         while True:
             self._blanks()
             if not self._redirected():
-                return Command(kind, start, end, lists=lists)
+                return ShellCommand(kind, start, end, lists=lists)
             end = self.at
 
-    def _simple(self, start: int, kind: str = "simple") -> Command:
+    def _simple(self, start: int, kind: str = "simple") -> ShellCommand:
         words: list[Word] = []
         end = self.at
         while True:
@@ -163,7 +163,7 @@ class _Reader(Scanner):
                 words.append(self._word())
             end = self.at
         self.expect(end > start)
-        return Command(kind, start, end, tuple(words))
+        return ShellCommand(kind, start, end, tuple(words))
 
     def _redirected(self) -> bool:
         """Read one redirection, if one stands here; a heredoc's lines follow at the next line's end."""
@@ -181,12 +181,12 @@ class _Reader(Scanner):
             self.pending.append((str(word.value), sign == "<<-", plain))
         return True
 
-    def _group(self, start: int) -> Command:
+    def _group(self, start: int) -> ShellCommand:
         inside = self.parts(("}",))
         self._want("}")
         return self._closed("{", start, inside)
 
-    def _if(self, start: int) -> Command:
+    def _if(self, start: int) -> ShellCommand:
         lists = [self.parts(("then",))]
         self._want("then")
         while True:
@@ -199,14 +199,14 @@ class _Reader(Scanner):
                 lists.append(self.parts(("then",)))
                 self._want("then")
 
-    def _while(self, start: int) -> Command:
+    def _while(self, start: int) -> ShellCommand:
         asked = self.parts(("do",))
         self._want("do")
         inside = self.parts(("done",))
         self._want("done")
         return self._closed("while", start, asked, inside)
 
-    def _for(self, start: int) -> Command:
+    def _for(self, start: int) -> ShellCommand:
         self._blanks()
         if self.text.startswith("((", self.at):
             self.expect(self._arithmetic())
@@ -227,7 +227,7 @@ class _Reader(Scanner):
         self._want("done")
         return self._closed("for", start, inside)
 
-    def _case(self, start: int) -> Command:
+    def _case(self, start: int) -> ShellCommand:
         self._blanks()
         self._word()
         self._lines()
@@ -253,7 +253,7 @@ class _Reader(Scanner):
                 self._word()
         self.at += 1
 
-    def _test(self, start: int) -> Command:
+    def _test(self, start: int) -> ShellCommand:
         while not (self.text.startswith("]]", self.at) and self.text[self.at - 1].isspace()):
             if not self._quoted():
                 self.at += 1
@@ -261,7 +261,7 @@ class _Reader(Scanner):
         self.at += 2
         return self._closed("test", start)
 
-    def _function(self, start: int) -> Command:
+    def _function(self, start: int) -> ShellCommand:
         self._blanks()
         self._skip_bare()
         self._blanks()
@@ -269,13 +269,13 @@ class _Reader(Scanner):
             self.at = self.text.index(")", self.at) + 1
         return self._function_body(start)
 
-    def _function_body(self, start: int) -> Command:
+    def _function_body(self, start: int) -> ShellCommand:
         self._lines()
         self._in_function += 1
         body = self._command()
         self._in_function -= 1
-        return Command("function", start, body.end, lists=body.lists)
+        return ShellCommand("function", start, body.end, lists=body.lists)
 
-    def _coproc(self, start: int) -> Command:
+    def _coproc(self, start: int) -> ShellCommand:
         self._blanks()
         return self._command().replace(kind="coproc", start=start)

@@ -16,7 +16,7 @@ class Word(Record):
     value: str | None
 
 
-class Command(Record):
+class ShellCommand(Record):
     """A simple or compound command; `kind` is simple, coproc, function, test, or the word or sign it begins with.
 
     `end` lies behind its last word or redirection; `lists` are the lists inside it, in order.
@@ -39,7 +39,7 @@ class Pipeline(Record):
 
     start: int
     end: int
-    commands: tuple[Command, ...]
+    commands: tuple[ShellCommand, ...]
     negated: bool = False
 
 
@@ -61,7 +61,7 @@ class Script(Record):
     places_args: bool
 
 
-def nested(parts: tuple[AndOr, ...]) -> Iterator[Command]:
+def nested(parts: tuple[AndOr, ...]) -> Iterator[ShellCommand]:
     """Return every command of a list and of the lists inside it, function bodies left out."""
     for part in parts:
         for pipeline in part.pipelines:

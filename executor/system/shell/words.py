@@ -16,7 +16,7 @@ _ARRAY = lazy_regex.pattern(r"\w+(?:\[[^]\n]*\])?\+?=$")
 _CLOSERS = {"{": "}", "(": ")"}
 
 
-class DoubtError(Exception):
+class NotUnderstoodError(Exception):
     """The text holds something that is not understood."""
 
 
@@ -33,7 +33,7 @@ class Scanner:
     def expect(self, holds: object) -> None:
         """Raise DoubtError unless this holds."""
         if not holds:
-            raise DoubtError
+            raise NotUnderstoodError
 
     def _substituted(self) -> None:
         """Read the list of a substitution, up to its closing parenthesis."""

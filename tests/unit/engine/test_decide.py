@@ -13,7 +13,7 @@ from executor.plan.spec.spec_md import Box, Mark
 from executor.store.fingerprint_recipes import first
 from executor.store.step_state import NEW, StepState
 from executor.store.task import Decision
-from executor.system.run_records import Seen
+from executor.system.run_records import RunStatus
 
 NOW, THEN = "digest-now", "digest-then"
 TASK, OTHER = "task_7_0000000a", "task_7_0000000b"
@@ -37,14 +37,14 @@ def box(state=" ", kind="", task_id=TASK):
 
 
 def seen(status, run="main.1", digest=NOW):
-    return Seen(run, status, 0 if status == "exited" else None, 4711, digest=digest)
+    return RunStatus(run, status, 0 if status == "exited" else None, 4711, digest=digest)
 
 
 def decided(line=None, state=NEW, found=None, *, digest=NOW, on_lost="rerun", rerun=False, dependency_place=0):
     """The decision as `decide` in desk takes it: the box and the log first, then the run folder."""
     line = line or box()
     return decide_box(line, state, rerun=rerun) or decide_open(
-        state, found or Seen(), digest=digest, on_lost=on_lost, dependency_place=dependency_place, rerun=rerun
+        state, found or RunStatus(), digest=digest, on_lost=on_lost, dependency_place=dependency_place, rerun=rerun
     )
 
 
@@ -273,6 +273,6 @@ def test_what_only_judges_main_is_not_in_its_digest(same):
 @pytest.mark.parametrize("verdict", ["started", "lost"])
 def test_a_job_whose_records_are_gone_is_asked_about(verdict):
     state = StepState(task_id="task_7_0000000a", verdict=verdict, digest=NOW)
-    decision = decided(state=state, found=Seen(), on_lost="rerun", rerun=False)
+    decision = decided(state=state, found=RunStatus(), on_lost="rerun", rerun=False)
     assert decision.action == "ask"
     assert "do-tasks mark-done 7" in decision.why

@@ -9,7 +9,7 @@ import pytest
 
 from executor.plan.patterns import STEP_KEY
 from executor.plan.schema import plan_schema, schema_problems
-from executor.system.quantities import A_SIZE, A_TIME, SIZE_FORM, TIME_FORM
+from executor.system.quantities import SIZE_HINT, SIZE_PATTERN, TIME_HINT, TIME_PATTERN
 
 A_SPAN = "must be a time such as 90, 90s, 10m or 1h30m, above 0 and at most 365d"
 
@@ -204,4 +204,4 @@ def test_a_plan_that_is_a_list_is_refused() -> None:
 
 def test_forms_are_the_same_in_the_schema_as_in_code():
     text = json.dumps(plan_schema())
-    assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE_FORM, TIME_FORM, A_TIME, A_SIZE))
+    assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE_PATTERN, TIME_PATTERN, TIME_HINT, SIZE_HINT))

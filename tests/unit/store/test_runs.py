@@ -9,7 +9,7 @@ import pytest
 
 from executor.store import runs
 from executor.system import procfs
-from executor.system.run_records import Exit, Identity, Seen
+from executor.system.run_records import Exit, Identity, RunStatus
 
 TASK = "task_1_0000000a"
 US = procfs.identify(os.getpid())
@@ -59,8 +59,8 @@ def test_a_run_folder_says_what_became_of_its_process(root, who, ended, status):
 
 def test_a_task_without_a_main_says_nothing(root):
     run(root, "test", who=US)
-    assert runs.look(root, TASK) == Seen()
-    assert runs.look(root, "task_9_0000000f") == Seen()
+    assert runs.look(root, TASK) == RunStatus()
+    assert runs.look(root, "task_9_0000000f") == RunStatus()
 
 
 def test_the_newest_main_speaks_for_the_task(root):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.system.dotenv import parsed
+from executor.system.dotenv import parse
 
 ENVIRON = {"HOME": "/h", "EMPTY": ""}
 
@@ -38,7 +38,7 @@ ENVIRON = {"HOME": "/h", "EMPTY": ""}
 )
 @pytest.mark.parametrize("eol", ["\n", "\r\n"])
 def test_a_value_is_read_as_people_mean_it(text: str, value: str, eol: str) -> None:
-    found = parsed(text.replace("\n", eol) + eol, ENVIRON)
+    found = parse(text.replace("\n", eol) + eol, ENVIRON)
     assert (found.values.get("A"), found.wrong) == (value, ())
 
 
@@ -55,6 +55,6 @@ def test_a_value_is_read_as_people_mean_it(text: str, value: str, eol: str) -> N
     ],
 )
 def test_a_bad_line_is_told_by_its_number_and_the_others_count(text: str, line: int, why: str) -> None:
-    found = parsed(text, {})
+    found = parse(text, {})
     assert ([one.line for one in found.wrong], why in found.wrong[0].why) == ([line], True)
     assert found.values == {"A": "1", "B": "2"}

@@ -8,23 +8,23 @@ from executor.system import locks
 
 def test_a_lock_has_one_holder_whose_pid_is_told(tmp_path):
     path = str(tmp_path / "lock")
-    held = locks.take(path)
+    held = locks.acquire(path)
     with pytest.raises(BusyError, match=rf"pid {os.getpid()}\b"):
-        locks.take(path)
+        locks.acquire(path)
     held.release()
-    locks.take(path).release()
+    locks.acquire(path).release()
 
 
 def test_a_lock_left_by_the_dead_is_free_and_names_its_new_holder(tmp_path):
     path = tmp_path / "lock"
     path.write_text("99999999999\n")
-    held = locks.take(str(path))
+    held = locks.acquire(str(path))
     assert path.read_text() == f"{os.getpid()}\n"
     held.release()
 
 
 def test_a_lock_is_not_inherited(tmp_path):
-    held = locks.take(str(tmp_path / "lock"))
+    held = locks.acquire(str(tmp_path / "lock"))
     assert not os.get_inheritable(held.fd)
     held.release()
 
@@ -32,16 +32,16 @@ def test_a_lock_is_not_inherited(tmp_path):
 def test_a_brief_lock_is_given_back(tmp_path):
     path = str(tmp_path / "lock")
     for _ in range(2):
-        with locks.Brief(path, limit_s=0.0):
+        with locks.ShortLock(path, limit_s=0.0):
             assert os.path.exists(path)
 
 
 def test_a_brief_lock_that_stays_taken_says_who_to_ask(tmp_path):
     path = str(tmp_path / "lock")
-    with locks.Brief(path), pytest.raises(MachineError, match="fuser"), locks.Brief(path, limit_s=0.02):
+    with locks.ShortLock(path), pytest.raises(MachineError, match="fuser"), locks.ShortLock(path, limit_s=0.02):
         pass
 
 
 def test_a_lock_that_cannot_be_opened_is_the_machines_trouble(tmp_path):
     with pytest.raises(MachineError, match="cannot open the lock"):
-        locks.take(str(tmp_path / "missing" / "lock"))
+        locks.acquire(str(tmp_path / "missing" / "lock"))

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.system.masking import Masker, StreamMask
-from executor.system.secret_values import secrets, without_secrets
+from executor.system.masking import Masker, StreamMasker
+from executor.system.secret_values import secrets_of, without_secrets
 from executor.system.text import clean_control
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ WEAK = 'pa ss/w+rd?"x'
 
 
 def streamed(masker: Masker, data: bytes, sizes: list[int]) -> bytes:
-    stream, shown, at = StreamMask(masker), b"", 0
+    stream, shown, at = StreamMasker(masker), b"", 0
     for size in sizes:
         shown += stream.feed(data[at : at + size])
         at += size
@@ -36,23 +36,23 @@ def streamed(masker: Masker, data: bytes, sizes: list[int]) -> bytes:
 
 @pytest.mark.parametrize("name", ["TINKER_API_KEY", "hf_token", "Client_Secret", "DB_PASSWORD", "KEY"])
 def test_a_value_is_secret_by_the_end_of_its_name(name: str) -> None:
-    assert secrets({name: "correct horse"}) == ("correct horse",)
+    assert secrets_of({name: "correct horse"}) == ("correct horse",)
 
 
 @pytest.mark.parametrize("name", ["KEYBOARD", "MAX_TOKENS", "PATH", "SECRET_NAME"])
 def test_other_names_hold_no_secret(name: str) -> None:
-    assert secrets({name: "correct horse"}) == ()
+    assert secrets_of({name: "correct horse"}) == ()
 
 
 @pytest.mark.parametrize(
     "value", ["short12", "/etc/ssl/key.pem", "~/.ssh/id_rsa", "./key.pem", "12345678", "-1234.5678", ""]
 )
 def test_short_values_paths_and_numbers_are_no_secrets(value: str) -> None:
-    assert secrets({"A_KEY": value}) == ()
+    assert secrets_of({"A_KEY": value}) == ()
 
 
 def test_secrets_come_once_with_the_longest_first() -> None:
-    assert secrets({"A_KEY": "abcdefgh", "B_KEY": "abcdefghi\n", "C_KEY": "abcdefgh"}) == ("abcdefghi", "abcdefgh")
+    assert secrets_of({"A_KEY": "abcdefgh", "B_KEY": "abcdefghi\n", "C_KEY": "abcdefgh"}) == ("abcdefghi", "abcdefgh")
 
 
 def test_an_environment_without_secrets_keeps_the_rest() -> None:
@@ -170,11 +170,11 @@ def test_a_secret_is_masked_wherever_a_stream_is_cut(before: str) -> None:
 
 
 def test_a_whole_line_is_shown_at_once() -> None:
-    assert StreamMask(Masker((STRONG,))).feed(b"a line\nand") == b"a line\n"
+    assert StreamMasker(Masker((STRONG,))).feed(b"a line\nand") == b"a line\n"
 
 
 def test_half_a_secret_is_held_back() -> None:
-    shown = StreamMask(Masker(("correct horse battery",))).feed(b"x" * 99 + b"correct horse")
+    shown = StreamMasker(Masker(("correct horse battery",))).feed(b"x" * 99 + b"correct horse")
     assert shown == b"x" * len(shown)
 
 

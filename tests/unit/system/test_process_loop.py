@@ -7,11 +7,11 @@ import time
 
 from executor.system.interrupts import Interrupts
 from executor.system.outcome import Verdict
-from executor.system.process import Command, Running
+from executor.system.process import Command, RunningProcess
 from executor.system.process_loop import ProcessLoop
 
 
-class Deathless(Running):
+class Deathless(RunningProcess):
     """A process in a sleep that even SIGKILL does not end: it never becomes over."""
 
     def __init__(self, command):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor.system.quantities import bytes_of, seconds_of
+from executor.system.quantities import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from executor.system.quantities import bytes_of, seconds_of
     + [(bad, None) for bad in ("", "m", "1h30", "5m1h", "1m1m", "10 min", "-1", "1e3", True, None, [1])],
 )
 def test_a_time_is_seconds_or_text_with_units(written, seconds):
-    assert seconds_of(written) == seconds
+    assert parse_duration(written) == seconds
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ def test_a_time_is_seconds_or_text_with_units(written, seconds):
     [(512, 512), ("512", 512), ("10 B", 10), ("10MB", 10**7), ("1.5GiB", 1.5 * 2**30), ("1k", 1024), ("10i", None)],
 )
 def test_a_size_is_bytes_or_text_with_a_unit(written, size):
-    assert bytes_of(written) == size
+    assert parse_size(written) == size

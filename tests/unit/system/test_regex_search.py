@@ -8,8 +8,8 @@ import pytest
 
 from executor.monitoring.model import Monitor, Sample
 from executor.monitoring.monitor import GIVEN_UP, MonitorState
-from executor.system.regex_safety import is_plain, nested_repeat
-from executor.system.regex_search import Bounded, TooSlowError
+from executor.system.regex_safety import is_linear, nested_repeat
+from executor.system.regex_search import TimedPattern, TooSlowError
 
 SLOW = "(a+)+$"
 UNLUCKY = "a" * 64 + "!"
@@ -61,20 +61,20 @@ def test_no_other_pattern_is(pattern):
 
 @pytest.mark.parametrize("pattern", ["error|failed", r"\bnan\b", "[a-z]x", "lost?", "a{2,4}", r"a\+b"])
 def test_a_pattern_without_an_endless_repeat_is_searched_at_once(pattern):
-    assert is_plain(pattern)
+    assert is_linear(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["loss.*nan", "a+", "(a|b)*", "x{3,}", SLOW])
 def test_any_other_is_searched_under_a_limit(pattern):
-    assert not is_plain(pattern)
+    assert not is_linear(pattern)
 
 
 def test_a_search_that_takes_for_ever_ends():
     with pytest.raises(TooSlowError):
-        Bounded(re.compile(SLOW)).search(UNLUCKY)
+        TimedPattern(re.compile(SLOW)).search(UNLUCKY)
     with pytest.raises(TooSlowError):
-        Bounded(re.compile(SLOW)).among((UNLUCKY,))
-    assert Bounded(re.compile("n.*n")).search("an nn")
+        TimedPattern(re.compile(SLOW)).among((UNLUCKY,))
+    assert TimedPattern(re.compile("n.*n")).search("an nn")
 
 
 def test_a_pattern_that_is_too_slow_twice_is_left_out_and_told():

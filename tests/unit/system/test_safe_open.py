@@ -17,7 +17,7 @@ def place(tmp_path):
 
 def refused(path):
     with pytest.raises(OSError, match=r"not a file|symbolic links") as caught:
-        safe_open.whole(str(path))
+        safe_open.read_whole(str(path))
     return caught.value
 
 
@@ -50,37 +50,37 @@ def test_a_link_that_leads_in_circles_is_refused(place):
 
 def test_a_file_is_read_whole_up_to_a_size(place):
     place.write_bytes(b"x" * 100_000)
-    assert safe_open.whole(str(place)) == b"x" * 100_000
+    assert safe_open.read_whole(str(place)) == b"x" * 100_000
     with pytest.raises(OSError, match="more than"):
-        safe_open.whole(str(place), most=99_999)
+        safe_open.read_whole(str(place), most=99_999)
 
 
 def test_a_sparse_file_of_a_terabyte_is_refused_unread(place):
     with place.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="more than 64 MiB"):
-        safe_open.whole(str(place))
+        safe_open.read_whole(str(place))
 
 
 def test_a_file_of_the_kernel_that_says_it_is_empty_is_read():
-    assert safe_open.whole("/proc/self/status").startswith(b"Name:")
+    assert safe_open.read_whole("/proc/self/status").startswith(b"Name:")
 
 
 def test_the_ends_of_a_file_are_read_alone(place):
     place.write_bytes(b"abcdef")
-    assert (safe_open.start_of(str(place), 2), safe_open.end_of(str(place), 2)) == (b"ab", b"ef")
-    assert (safe_open.start_of(str(place), 9), safe_open.end_of(str(place), 9)) == (b"abcdef", b"abcdef")
+    assert (safe_open.read_start(str(place), 2), safe_open.read_end(str(place), 2)) == (b"ab", b"ef")
+    assert (safe_open.read_start(str(place), 9), safe_open.read_end(str(place), 9)) == (b"abcdef", b"abcdef")
 
 
 @pytest.mark.parametrize("text", [*DEEP, b"", b"[]", b"7", b"{", b"\xff{}"])
 def test_what_is_no_record_says_nothing(place, text):
     place.write_bytes(text)
-    assert safe_open.record(str(place)) == {}
+    assert safe_open.read_record(str(place)) == {}
 
 
 def test_a_record_may_hold_many_values(place):
     place.write_bytes(b'{"a": [' + b"[1], " * 5000 + b"[2]]}")
-    assert len(safe_open.record(str(place))["a"]) == 5001
+    assert len(safe_open.read_record(str(place))["a"]) == 5001
 
 
 def log_of(tmp_path, data):

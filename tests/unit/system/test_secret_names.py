@@ -6,8 +6,14 @@ import json
 
 import pytest
 
-from executor.system.secret_names import says_secret
-from executor.system.secret_values import NamedSecrets, of_env_file, of_urls, secrets, without_secrets
+from executor.system.secret_names import is_secret_name
+from executor.system.secret_values import (
+    NamedSecrets,
+    secrets_of,
+    secrets_of_env_file,
+    secrets_of_urls,
+    without_secrets,
+)
 
 
 def names(text: str) -> list[str]:
@@ -123,12 +129,12 @@ PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhk\nG9w0BAQEFAASCBKcw\n-----
 
 @pytest.mark.parametrize("name", SECRET)
 def test_a_name_that_says_so_holds_a_secret(name: str) -> None:
-    assert secrets({name: VALUE}) == (VALUE,)
+    assert secrets_of({name: VALUE}) == (VALUE,)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_name_that_only_looks_like_one_holds_none(name: str) -> None:
-    assert (secrets({name: VALUE}), says_secret(name)) == ((), False)
+    assert (secrets_of({name: VALUE}), is_secret_name(name)) == ((), False)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_a_name_that_only_looks_like_one_holds_none(name: str) -> None:
     ],
 )
 def test_a_key_may_look_like_a_path(value: str) -> None:
-    assert value in secrets({"A_KEY": value})
+    assert value in secrets_of({"A_KEY": value})
 
 
 @pytest.mark.parametrize(
@@ -150,15 +156,15 @@ def test_a_key_may_look_like_a_path(value: str) -> None:
     ],
 )
 def test_paths_numbers_and_settings_are_no_secrets(value: str) -> None:
-    assert secrets({"A_KEY": value}) == ()
+    assert secrets_of({"A_KEY": value}) == ()
 
 
 def test_a_path_of_any_look_is_none_when_it_is_there(tmp_path) -> None:
     file = tmp_path / "bPxRfiCYwJalrXUtnFEMIK7MDENG"
     odd = f"/{str(file).lstrip('/')}"
-    assert secrets({"A_KEY": f"{odd}=="})
+    assert secrets_of({"A_KEY": f"{odd}=="})
     file.touch()
-    assert secrets({"A_KEY": odd}) == ()
+    assert secrets_of({"A_KEY": odd}) == ()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_a_path_of_any_look_is_none_when_it_is_there(tmp_path) -> None:
     ],
 )
 def test_what_is_secret_in_a_value_is_known_by_itself(name: str, value: str, found: str) -> None:
-    assert found in secrets({name: value})
+    assert found in secrets_of({name: value})
 
 
 @pytest.mark.parametrize(
@@ -198,17 +204,17 @@ def test_what_is_secret_in_a_value_is_known_by_itself(name: str, value: str, fou
     ],
 )
 def test_a_url_without_credentials_is_none(name: str, value: str) -> None:
-    assert secrets({name: value}) == ()
+    assert secrets_of({name: value}) == ()
 
 
 def test_a_notifiers_url_is_a_secret_with_each_token_in_it() -> None:
-    found = of_urls(["slack://TokenA1234/TokenB5678/general"])
+    found = secrets_of_urls(["slack://TokenA1234/TokenB5678/general"])
     assert {"slack://TokenA1234/TokenB5678/general", "TokenA1234", "TokenB5678"} == set(found)
 
 
 def test_of_an_env_file_each_value_is_a_secret_but_paths_numbers_and_plain_urls() -> None:
     values = {"MOOD": "cheerful-42", "SIZE": "123456789", "DATA": "/data/train.jsonl", "API": "http://localhost:8000"}
-    assert of_env_file(values) == ("cheerful-42",)
+    assert secrets_of_env_file(values) == ("cheerful-42",)
 
 
 def test_what_a_plan_names_is_withheld_with_what_quotes_it() -> None:

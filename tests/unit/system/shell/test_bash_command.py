@@ -8,7 +8,7 @@ import pytest
 
 from executor.plan.lint.detached import left_behind
 from executor.system.shell import bash_command
-from executor.system.shell.syntax import read
+from executor.system.shell.syntax import parse
 
 READ = [
     "python t.py",
@@ -47,20 +47,20 @@ def bash_reads(text):
 
 @pytest.mark.parametrize("text", READ)
 def test_what_bash_reads_is_read_and_still_is_with_what_is_added(text):
-    written = bash_command.prepared(bash_command.given(text))
+    written = bash_command.guarded_argv(bash_command.bash_argv(text))
     assert bash_reads(text)
-    assert read(text) is not None
+    assert parse(text) is not None
     assert bash_reads(written[written.index("-c") + 1])
 
 
 @pytest.mark.parametrize("text", UNREAD)
 def test_what_is_not_whole_is_not_guessed(text):
-    assert read(text) is None
+    assert parse(text) is None
 
 
 @pytest.mark.parametrize("text", ["python t.py", "a && b", "python t.py | tee log", "echo 'a; b'", "a > b 2>&1"])
 def test_a_command_that_needs_nothing_is_started_as_it_was_written(text):
-    assert bash_command.prepared(bash_command.given(text)) == (*bash_command.SHELL, text)
+    assert bash_command.guarded_argv(bash_command.bash_argv(text)) == (*bash_command.SHELL, text)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_command_that_needs_nothing_is_started_as_it_was_written(text):
     ],
 )
 def test_an_argument_is_placed_where_bash_would_expand_it(text, places):
-    script = read(text)
+    script = parse(text)
     assert script is not None
     assert script.places_args is places
 
@@ -103,7 +103,7 @@ def test_an_argument_is_placed_where_bash_would_expand_it(text, places):
     ],
 )
 def test_what_leaves_the_launchers_hands_is_seen(text):
-    script = read(text)
+    script = parse(text)
     assert script is not None
     left = left_behind(script)
     assert left is not None
@@ -127,6 +127,6 @@ def test_what_leaves_the_launchers_hands_is_seen(text):
     ],
 )
 def test_what_waits_is_let_alone(text):
-    script = read(text)
+    script = parse(text)
     assert script is not None
     assert left_behind(script) is None

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PR_SET_DUMPABLE = 4
-VEIL = ord("*")
+STAR = ord("*")
 
 
-def withhold() -> None:
+def overwrite_secrets() -> None:
     """Overwrite the secrets where the kernel shows our environment, for root too; `os.environ` keeps them.
 
     A program that is started with the environment of C, as by os.execv, is given stars: pass `os.environ`.
@@ -27,10 +27,10 @@ def withhold() -> None:
     secret = {os.fsencode(name) for name in os.environ.keys() - without_secrets(os.environ).keys()}
     for address, name, length in _variables() if secret else ():
         if name in secret:
-            ctypes.memset(address + len(name) + 1, VEIL, length - len(name) - 1)
+            ctypes.memset(address + len(name) + 1, STAR, length - len(name) - 1)
 
 
-def close() -> None:
+def forbid_inspection() -> None:
     """Let no process of our user read our memory or trace us."""
     if sys.platform.startswith("linux"):
         import ctypes

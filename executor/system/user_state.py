@@ -16,7 +16,7 @@ def folder() -> str:
     return os.path.join(home if os.path.isabs(home) else os.path.expanduser("~/.local/state"), "do-tasks")
 
 
-def of_project(root: str) -> str:
+def project_folder(root: str) -> str:
     """Return the folder there of one project, by its path; it may not be there."""
     return os.path.join(folder(), digest(os.fsencode(os.path.realpath(root)))[:16])
 
@@ -30,11 +30,11 @@ def path_of(name: str) -> str:
     return os.path.join(folder(), name)
 
 
-def names(root: str) -> list[str]:
+def project_files(root: str) -> list[str]:
     """Return the names of what is kept there for a project, sorted."""
-    return names_in(of_project(root))
+    return names_in(project_folder(root))
 
 
-def may_remember(root: str) -> bool:
+def may_have_briefs(root: str) -> bool:
     """Return True when something may be remembered of briefs of this project; a cheap question."""
-    return os.path.lexists(os.path.join(root, BRIEFS)) or bool(names(root))
+    return os.path.lexists(os.path.join(root, BRIEFS)) or bool(project_files(root))

@@ -10,27 +10,27 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-UNSYNCED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF)
-UNMARKED = (*UNSYNCED, errno.EPERM, errno.EACCES)  # of rights and owners
+SYNC_ERRORS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF)
+MARK_ERRORS = (*SYNC_ERRORS, errno.EPERM, errno.EACCES)  # of rights and owners
 
-KINDS = ("fsync", "chmod", "locks")
-_known: dict[str, str] = {}  # by what is refused; a message that was told is empty
+OPERATIONS = ("fsync", "chmod", "locks")
+_messages: dict[str, str] = {}  # by what is refused; a message that was told is empty
 
 
-def note(what: str, message: str) -> None:
+def note_once(what: str, message: str) -> None:
     """Keep a message for the next journal that writes, the first one of what is refused."""
-    _known.setdefault(what, message)
+    _messages.setdefault(what, message)
 
 
-def leave_telling() -> None:
+def suppress_messages() -> None:
     """Tell nothing in this process: the executor that began a job has told what its supervisor meets."""
-    _known.update(dict.fromkeys(KINDS, ""))
+    _messages.update(dict.fromkeys(OPERATIONS, ""))
 
 
-def untold() -> list[str]:
+def take_messages() -> list[str]:
     """Return the messages that no journal has written yet; from here on they are told."""
-    found = [message for message in _known.values() if message]
-    _known.update(dict.fromkeys(_known, ""))
+    found = [message for message in _messages.values() if message]
+    _messages.update(dict.fromkeys(_messages, ""))
     return found
 
 
@@ -39,9 +39,9 @@ def sync(fd: int, path: str, how: Callable[[int], None] = os.fsync) -> None:
     try:
         how(fd)
     except OSError as error:
-        if error.errno not in UNSYNCED:
+        if error.errno not in SYNC_ERRORS:
             raise
-        note(
+        note_once(
             "fsync",
             f"the file system of {_folder(path)} has no fsync ({error.strerror}): a power cut may lose what is new",
         )
@@ -52,10 +52,10 @@ def set_mode(fd: int, path: str, mode: int) -> None:
     try:
         os.fchmod(fd, mode)
     except OSError as error:
-        if error.errno not in UNMARKED:
+        if error.errno not in MARK_ERRORS:
             raise
         if os.fstat(fd).st_mode & 0o7777 != mode:
-            note(
+            note_once(
                 "chmod",
                 f"the file system of {_folder(path)} has no chmod ({error.strerror}): others may read what is there",
             )
@@ -66,7 +66,7 @@ def set_owner(path: str, owner: tuple[int, int]) -> None:
     try:
         os.chown(path, *owner)
     except OSError as error:
-        if error.errno not in UNMARKED:
+        if error.errno not in MARK_ERRORS:
             raise  # EPERM is usual: in a folder that a team shares only root may
 
 
