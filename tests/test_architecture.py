@@ -33,8 +33,9 @@ PURE = {
     "system": "dotenv lazy_regex masking masking_index outcome quantities records regex_safety run_records"
     " secret_names shell text",
     "monitoring": "alerts eta model options unseen rules",
-    "plan": "build build_monitors dependencies fields formats frontmatter issues limits lint model parts plan"
-    " patterns roles runner_choice selection spec structure test_support yaml_events yaml_loader",
+    "plan": "build build_monitors contradictions dependencies fields formats frontmatter graph_drawing issues limits"
+    " lint model parts patterns plan roles runner_choice selection spec structure task_graph test_support yaml_events"
+    " yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
     "guard": "config_parts judge_programs make_targets path_patterns",

@@ -93,12 +93,20 @@ class Finding(Record):
 
 
 class PlanDocument(Record):
-    """A plan as it was read: its tasks in document order and what its own parts say against each other."""
+    """A plan as it was read: its tasks in document order and what its own parts say against each other.
+
+    `ordered` says that the order of the document is an order: a task waits for those before it in its phase, but
+    neighbours that are `parallel` do not wait for each other. `critical_path` are the ids that the plan itself calls
+    its longest path, in `critical_line`.
+    """
 
     format: str
     tasks: tuple[PlanTask, ...] = ()
     findings: tuple[Finding, ...] = ()
     title: str = ""
+    ordered: bool = False
+    critical_path: tuple[str, ...] = ()
+    critical_line: int = 0
 
 
 class TaskMark(Record):

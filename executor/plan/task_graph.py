@@ -1,0 +1,260 @@
+"""Order of a plan's tasks: what each waits for, which are ready, waves, the longest path."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, STARTED
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from executor.plan.formats.model import PlanDocument, PlanTask
+
+    Edges = dict[str, tuple[str, ...]]
+
+CLOSED = frozenset((DONE, CANCELLED))
+NOT_STARTABLE = CLOSED | {STARTED, BLOCKED}
+BARRIER = "\0"  # a node that stands for the end of a group or phase begins with it; no id can
+
+
+class TaskGraph(Record):
+    """Tasks by id and what each waits for.
+
+    `waits_for` has a node for each task and each barrier: the written dependencies, then what the order of the document
+    and its phases imply. `written` has the written ones alone, `missing` those that name no task: they are never met.
+    """
+
+    tasks: Mapping[str, PlanTask]
+    waits_for: Mapping[str, tuple[str, ...]]
+    written: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, tuple[str, ...]]
+
+    def before(self, name: str) -> list[str]:
+        """Return the tasks that a task waits for, in the order of the document; barriers are seen through."""
+        found: set[str] = set()
+        todo = [*self.waits_for[name]]
+        while todo:
+            one = todo.pop()
+            if one.startswith(BARRIER):
+                todo += self.waits_for[one]
+            else:
+                found.add(one)
+        return [one for one in self.tasks if one in found]
+
+
+def graph_of(document: PlanDocument) -> TaskGraph:
+    """Return the graph of a plan; of tasks with one id the first counts."""
+    tasks: dict[str, PlanTask] = {}
+    for task in document.tasks:
+        tasks.setdefault(task.id, task)
+    written: Edges = {}
+    missing: Edges = {}
+    for name, task in tasks.items():
+        written[name] = tuple(one for one in task.depends_on if one in tasks)
+        if len(written[name]) < len(task.depends_on):
+            missing[name] = tuple(one for one in task.depends_on if one not in tasks)
+    waits_for = dict(written)
+    implied = _implied([*tasks.values()], ordered=document.ordered)
+    if implied:
+        freed = _turned_around(written)
+        for name, more in implied.items():
+            if name not in freed:
+                waits_for[name] = (*waits_for.get(name, ()), *more)
+    return TaskGraph(tasks, waits_for, written, missing)
+
+
+def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
+    """Return what tasks wait for by their place: the group before their own, and the phase before their own.
+
+    A group is one task, or parallel neighbours. Barriers keep the number of edges as small as that of tasks.
+    """
+    found: Edges = {}
+    group: list[str] = []
+    before: tuple[str, ...] = ()
+    phases: list[list[str]] = []
+    gate: tuple[str, ...] = ()
+    last: PlanTask | None = None
+    for task in tasks:
+        if last is None or task.phase != last.phase:
+            gate = _barrier(found, phases[-1]) if phases else ()
+            before, group = (), []
+            phases.append([])
+        elif not (task.parallel and last.parallel):
+            before, group = _barrier(found, group), []
+        waits = (*(gate if task.after_phase else ()), *(before if ordered else ()))
+        if waits:
+            found[task.id] = waits
+        group.append(task.id)
+        phases[-1].append(task.id)
+        last = task
+    return found
+
+
+def _barrier(edges: Edges, members: list[str]) -> tuple[str, ...]:
+    """Return what waits for all members: the only one, or a barrier that is added to `edges`."""
+    if len(members) < 2:
+        return tuple(members)
+    name = f"{BARRIER}{members[0]}{BARRIER}{members[-1]}"
+    edges[name] = tuple(members)
+    return (name,)
+
+
+def _turned_around(written: Edges) -> set[str]:
+    """Return the tasks that an earlier task depends on: their place in the document implies no order."""
+    place = {name: at for at, name in enumerate(written)}
+    found: set[str] = set()
+    for name, before in written.items():
+        todo = [one for one in before if place[one] > place[name]]
+        while todo:
+            one = todo.pop()
+            if one not in found:
+                found.add(one)
+                todo += [other for other in written[one] if place[other] > place[name]]
+    return found
+
+
+def circles(edges: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
+    """Return a shortest circle for each knot of circular dependencies, as ids in order."""
+    left = _in_circles(edges)
+    found: list[list[str]] = []
+    seen: set[str] = set()
+    for name in edges:
+        if name in left and name not in seen:
+            path = _way_back(edges, name)
+            if path:
+                found.append(path)
+                seen |= set(path)
+    return found
+
+
+def _in_circles(edges: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Return the ids that remain when, again and again, those without a dependency among the others are taken away."""
+    return set(edges) - set(_sorted(edges))
+
+
+def _way_back(edges: Mapping[str, tuple[str, ...]], name: str) -> list[str]:
+    """Return the shortest circle through a task, empty for none."""
+    behind: dict[str, str] = {}
+    todo = deque([name])
+    while todo:
+        at = todo.popleft()
+        for one in edges[at]:
+            if one == name:
+                path = [at]
+                while path[-1] != name:
+                    path.append(behind[path[-1]])
+                return path[::-1]
+            if one not in behind:
+                behind[one] = at
+                todo.append(one)
+    return []
+
+
+def _sorted(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the nodes so that each stands behind what it waits for, without those of circles and behind them."""
+    left = {name: len(set(before)) for name, before in edges.items()}
+    followers: dict[str, list[str]] = {}
+    for name, before in edges.items():
+        for one in set(before):
+            followers.setdefault(one, []).append(name)
+    todo = deque(name for name, count in left.items() if not count)
+    found: list[str] = []
+    while todo:
+        name = todo.popleft()
+        found.append(name)
+        for one in followers.get(name, ()):
+            left[one] -= 1
+            if not left[one]:
+                todo.append(one)
+    return found
+
+
+def sorted_ids(graph: TaskGraph) -> list[str]:
+    """Return the ids so that each stands behind what it waits for; those of circles stand last."""
+    found = [name for name in _sorted(graph.waits_for) if not name.startswith(BARRIER)]
+    known = set(found)
+    return found + [name for name in graph.tasks if name not in known]
+
+
+def waves(graph: TaskGraph, *, open_only: bool = False) -> list[list[str]]:
+    """Return the ids in waves: all of a wave may run once the waves before are done.
+
+    `open_only` leaves out what is closed. Circles, and what waits for them or for a missing task, are in no wave.
+    """
+    tasks = graph.tasks
+    free: dict[str, int] = {}  # the first wave in which a follower may run
+    found: list[list[str]] = []
+    for name in _sorted(graph.waits_for):
+        before = graph.waits_for[name]
+        level = max((free.get(one, -1) for one in before), default=0)
+        if name in graph.missing or (before and min(free.get(one, -1) for one in before) < 0):
+            continue
+        if name.startswith(BARRIER) or (open_only and tasks[name].state in CLOSED):
+            free[name] = level
+            continue
+        free[name] = level + 1
+        found += [[] for _ in range(level + 1 - len(found))]
+        found[level].append(name)
+    return found
+
+
+def ready(graph: TaskGraph) -> list[str]:
+    """Return the ids of open tasks that wait for no task and have no open children, in document order."""
+    tasks = graph.tasks
+    parents = {task.parent for task in tasks.values() if task.parent and task.state not in CLOSED}
+    met: dict[str, bool] = {name: task.state in CLOSED for name, task in tasks.items()}
+    for name, members in graph.waits_for.items():
+        if name.startswith(BARRIER):
+            met[name] = all(met[one] for one in members)
+    return [
+        name
+        for name, task in tasks.items()
+        if task.state not in NOT_STARTABLE
+        and name not in parents
+        and name not in graph.missing
+        and all(met[one] for one in graph.waits_for[name])
+    ]
+
+
+def next_ids(graph: TaskGraph) -> list[str]:
+    """Return the ready ids, the best first: priority, then how many tasks wait for it alone, then document order."""
+    tasks = graph.tasks
+    found = ready(graph)
+    power = dict.fromkeys(found, 0)
+    for before in graph.written.values():
+        waits = [one for one in before if tasks[one].state not in CLOSED]
+        if len(waits) == 1 and waits[0] in power:
+            power[waits[0]] += 1
+    lowest = max((task.priority for task in tasks.values()), default=0) + 1
+    return sorted(found, key=lambda one: (tasks[one].priority or lowest, -power[one]))
+
+
+def longest_path(graph: TaskGraph) -> list[str]:
+    """Return the ids of the longest chain of written dependencies: by hours where tasks have any, else by number."""
+    by_hours = has_hours(graph.tasks.values())
+    length: dict[str, float] = {}
+    behind: dict[str, str] = {}
+    for name in _sorted(graph.written):
+        best = max(graph.written[name], key=length.__getitem__, default="")
+        length[name] = (graph.tasks[name].estimate_h if by_hours else 1.0) + length.get(best, 0.0)
+        if best:
+            behind[name] = best
+    if not length:
+        return []
+    path = [max(length, key=length.__getitem__)]
+    while path[-1] in behind:
+        path.append(behind[path[-1]])
+    return path[::-1]
+
+
+def has_hours(tasks: Iterable[PlanTask]) -> bool:
+    """Return True when a task of the plan has an estimate."""
+    return any(task.estimate_h for task in tasks)
+
+
+def path_length(graph: TaskGraph, path: Iterable[str]) -> float:
+    """Return the hours of a path, or its number of tasks when no task of the plan has hours."""
+    by_hours = has_hours(graph.tasks.values())
+    return sum(graph.tasks[one].estimate_h if by_hours else 1.0 for one in path if one in graph.tasks)
