@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from executor.errors import SpecError
+from executor.plan.formats.task_master import TaskMaster
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.formats.model import PlanFormat
 
 # The first that matches is taken: a format with a plainer sign stands before one with a looser.
-FORMATS: tuple[PlanFormat, ...] = ()
+FORMATS: tuple[PlanFormat, ...] = (TaskMaster(),)
 
 
 def format_of(path: str, data: bytes) -> PlanFormat:
