@@ -42,7 +42,7 @@ def spans(text: str, is_open: Opens) -> Generator[Found]:
 
     The elements of an opened array are never opened. Raises ValueError, with the line, for text that is not JSON.
     """
-    end = yield from spans_at(text, 1 if text.startswith("\ufeff") else 0, is_open)
+    end = yield from spans_at(text, start_of(text), is_open)
     if _skip(text, end) < len(text):
         raise json.JSONDecodeError("Extra data", text, end)
 
@@ -111,6 +111,11 @@ def _after_value(text: str, at: int, closer: str) -> tuple[int, int]:
     raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
 
 
+def start_of(text: str) -> int:
+    """Return the offset of the document's value."""
+    return _skip(text, 1 if text.startswith("\ufeff") else 0)
+
+
 def members(text: str, at: int) -> dict[str, Span]:
     """Return the members of the object at an offset. Raises ValueError for a doubled key, which has no one value."""
     found: dict[str, Span] = {}
@@ -134,7 +139,11 @@ def value_at(text: str, at: int) -> Any:
 
 def line_of(text: str, path: Path) -> int:
     """Return the line, from 1, of the value with this path of keys; 0 when it is not there."""
-    found = (start for there, _, start, _, _ in spans(text, lambda one: one == path[: len(one)]) if there == path)
+    found = (
+        start
+        for there, _, start, _, _ in spans(text, lambda one: one == path[: len(one)] and one != path)
+        if there == path
+    )
     start = next(found, -1)
     return text.count("\n", 0, start) + 1 if start >= 0 else 0
 
