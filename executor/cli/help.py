@@ -20,6 +20,15 @@ COMMANDS = {
     "list": Command("steps with their state; --ready: only those that can start now", "do-tasks list --ready"),
     "why": Command("what would run for a step, and why", "do-tasks why 3"),
     "validate": Command("every problem of the plan at once, and checks that cannot fail", "do-tasks validate --json"),
+    "lint": Command(
+        "what a plan file says against itself: do-tasks lint FILE", "do-tasks lint specs/001-login/tasks.md"
+    ),
+    "next": Command("the tasks that can start now, the best first", "do-tasks next --plan tasks.md -n 3", "next_task"),
+    "waves": Command(
+        "the open tasks in groups that may run at once", "do-tasks waves --plan .taskmaster/tasks/tasks.json"
+    ),
+    "critical-path": Command("the longest chain of dependencies", "do-tasks critical-path", "critical_path"),
+    "graph": Command("the tasks and what each waits for: text, mermaid, dot, svg", "do-tasks graph --format mermaid"),
     "doctor": Command("machine, project, agents, and which process receives which secret", "do-tasks doctor"),
     "init": Command("create a plan in a folder; overwrites nothing", "do-tasks init my-training --no-claude"),
     "log": Command("events of a task; --follow, --rotate", "do-tasks log task_3_0123abcd --follow"),

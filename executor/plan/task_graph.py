@@ -81,9 +81,9 @@ def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
             gate = _barrier(found, phases[-1]) if phases else ()
             before, group = (), []
             phases.append([])
-        elif not (task.parallel and last.parallel):
+        elif not (task.free or (task.parallel and last.parallel)):
             before, group = _barrier(found, group), []
-        waits = (*(gate if task.after_phase else ()), *(before if ordered else ()))
+        waits = (*(gate if task.after_phase else ()), *(before if ordered and not task.free else ()))
         if waits:
             found[task.id] = waits
         group.append(task.id)
@@ -197,7 +197,8 @@ def waves(graph: TaskGraph, *, open_only: bool = False) -> list[list[str]]:
         free[name] = level + 1
         found += [[] for _ in range(level + 1 - len(found))]
         found[level].append(name)
-    return found
+    place = {name: at for at, name in enumerate(tasks)}
+    return [sorted(wave, key=place.__getitem__) for wave in found]
 
 
 def ready(graph: TaskGraph) -> list[str]:

@@ -41,6 +41,18 @@ class Project(Record):
         return os.path.join(folder, *names)
 
 
+def is_there(start: str) -> bool:
+    """Return True when `start` or a folder above it has definitions, or a file that is nearly named like them."""
+    folder = os.path.abspath(start)
+    while True:
+        if any(os.path.isfile(os.path.join(folder, name)) for name in DEFINITIONS) or _misnamed_in(folder):
+            return True
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return False
+        folder = parent
+
+
 def find(start: str) -> Project:
     """Return the project at `start` or above it; UsageError when there is none."""
     folder = os.path.abspath(start)

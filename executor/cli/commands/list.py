@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.cli.options import JSON, flag
+from executor.cli.options import JSON, PLAN, flag
 from executor.engine.decide import begun_again
 from executor.engine.step_view import outrun
 from executor.store import log_reader, project, runs
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.engine.order import Survey
+    from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
     from executor.store.step_state import StepState
 
@@ -26,11 +27,16 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
 }
 
 
-OPTIONS = (flag("--ready", "only open steps that can start now"), JSON)
+OPTIONS = (PLAN, flag("--ready", "only open steps that can start now"), JSON)
 
 
 def run(args: Namespace) -> Verdict:
-    """Print a line a step."""
+    """Print a line a step; a plan file of another tool, or one without definitions, is listed as it stands."""
+    if other := _other_plan(args):
+        from executor.cli import plan_graph
+
+        plan_graph.print_tasks(other, ready=args.ready, as_json=args.json)
+        return Verdict.PASSED
     here = project.find(args.project)
     plan, validated = project.load(here)
     desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
@@ -49,13 +55,28 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         import json
 
-        print(escaped_json(json.dumps({"steps": rows, "validated": validated}, ensure_ascii=False)))
+        steps = [{"id": str(row["step"]), **row, "depends_on": _needs(plan, row["step"])} for row in rows]
+        print(escaped_json(json.dumps({"v": 1, "steps": steps, "validated": validated}, ensure_ascii=False)))
         return Verdict.PASSED
     note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
     counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
     hints = [clean_control(str(row["hint"])) for row in rows if "hint" in row]
     print("\n".join([*map(_line, rows), *hints, f"{counted}{note}"]))
     return Verdict.PASSED
+
+
+def _other_plan(args: Namespace) -> str:
+    """Return the path of a plan that is no SPEC.md with definitions, empty when it is one."""
+    from executor.store import plan_files
+
+    if args.plan:
+        return "" if plan_files.is_of_project(args.plan) else str(args.plan)
+    return "" if project.is_there(args.project) else plan_files.only_one(args.project)
+
+
+def _needs(plan: Plan, number: int) -> list[str]:
+    """Return the steps that a step's `depends_on` names."""
+    return [str(edge.step) for edge in plan.step(number).depends_on] if plan.defines(number) else []
 
 
 def _done(rows: list[dict[str, Any]]) -> str:

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
         is always there; `companions` names the others that the format reads.
         """
 
-        name: str
-        marks: Mapping[str, str]  # for docs and refusals: done, failed, started -> the mark that is written
+        @property
+        def name(self) -> str:
+            """Return the name of the format."""
+
+        @property
+        def marks(self) -> Mapping[str, str]:
+            """Return the mark that is written for done, failed and started, in words for the docs."""
 
         def matches(self, path: str, data: bytes) -> bool:
             """Return True when a file with this path and content is a plan of this format."""
@@ -56,7 +61,8 @@ class PlanTask(Record):
     when it changes, the task has changed. `order` places the task in the document.
     `ambiguous` says why a task is never marked: a doubled id, an unclosed fence, an unknown mark.
     `priority` is 1 for the most urgent, 0 for none; `estimate_h` are hours, 0.0 for none. `after_phase` says that all
-    tasks of earlier phases come first; `parallel` that the plan allows the task beside its neighbours.
+    tasks of earlier phases come first; `parallel` that the plan allows the task beside its neighbours; `free` that it
+    waits for its written dependencies alone, whatever the order of the document.
     """
 
     id: str
@@ -75,6 +81,7 @@ class PlanTask(Record):
     priority: int = 0
     parallel: bool = False
     after_phase: bool = False
+    free: bool = False
     estimate_h: float = 0.0
     files: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ()

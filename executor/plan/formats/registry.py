@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.errors import SpecError
-from executor.plan.formats.dot_tasks import DotTasks
+FORMATS: tuple[PlanFormat, ...] = (SpecMd(), TaskMaster(), DotTasks())
 from executor.plan.formats.task_master import TaskMaster
 from executor.system.records import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from executor.plan.formats.model import PlanFormat
 
 # The first that matches is taken: a format with a plainer sign stands before one with a looser.
-FORMATS: tuple[PlanFormat, ...] = (TaskMaster(), DotTasks())
+FORMATS: tuple[PlanFormat, ...] = (SpecMd(), TaskMaster(), DotTasks())
 
 
 def format_of(path: str, data: bytes) -> PlanFormat:

@@ -1,0 +1,27 @@
+"""`critical-path`: the longest chain of dependencies, by hours where the plan estimates any."""
+
+from __future__ import annotations
+
+from executor.cli import plan_graph
+from executor.cli.options import JSON, PLAN
+from executor.plan import task_graph
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+OPTIONS = (PLAN, JSON)
+
+
+def run(args: Namespace) -> Verdict:
+    """Print the chain and its length."""
+    graph = plan_graph.graph_of(args)
+    path = task_graph.longest_path(graph)
+    length = task_graph.path_length(graph, path)
+    unit = "hours" if task_graph.has_hours(graph.tasks.values()) else "tasks"
+    if args.json:
+        plan_graph.print_json(path=[plan_graph.entry(graph, name) for name in path], length=length, unit=unit)
+    else:
+        plan_graph.print_lines([*plan_graph.task_lines(graph, path), f"{length:g} {unit}"])
+    return Verdict.PASSED

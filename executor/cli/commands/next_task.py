@@ -1,0 +1,28 @@
+"""`next`: the tasks that can start now, the best first."""
+
+from __future__ import annotations
+
+from executor.cli import plan_graph
+from executor.cli.options import JSON, PLAN, option
+from executor.errors import UsageError
+from executor.plan.task_graph import next_ids
+from executor.system.outcome import Verdict
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+OPTIONS = (PLAN, option("-n", type=int, default=1, metavar="N", help="print up to N tasks (default 1)"), JSON)
+
+
+def run(args: Namespace) -> Verdict:
+    """Print the next tasks."""
+    if args.n < 1:
+        raise UsageError(f"-n {args.n}: must be at least 1")
+    graph = plan_graph.graph_of(args)
+    names = next_ids(graph)[: args.n]
+    if args.json:
+        plan_graph.print_json(next=[plan_graph.entry(graph, name) for name in names])
+    else:
+        plan_graph.print_lines(plan_graph.task_lines(graph, names) or [plan_graph.nothing_ready(graph)])
+    return Verdict.PASSED

@@ -1,0 +1,75 @@
+"""The graph of the plan that a command names, and how its tasks are printed."""
+
+from __future__ import annotations
+
+import json
+
+from executor.plan import graph_drawing, task_graph
+from executor.plan.formats.model import DONE
+from executor.store import plan_files
+from executor.system.records import TYPE_CHECKING
+from executor.system.text import escaped_json, escaped_line
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+    from typing import Any
+
+    from executor.plan.task_graph import TaskGraph
+
+
+def graph_of(args: Namespace) -> TaskGraph:
+    """Return the graph of the plan that `--plan` names, or of the one that is here."""
+    return task_graph.graph_of(plan_files.load(plan_files.find(args.plan, args.project)).document)
+
+
+def entry(graph: TaskGraph, name: str) -> dict[str, Any]:
+    """Return a task as JSON has it."""
+    task = graph.tasks[name]
+    return {"id": name, "title": task.title, "state": task.state, "depends_on": [*task.depends_on]}
+
+
+def print_json(**fields: Any) -> None:
+    """Print an object with the version of its form."""
+    print(escaped_json(json.dumps({"v": 1, **fields}, ensure_ascii=False)))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print each text on one line."""
+    print("\n".join(map(escaped_line, lines)))
+
+
+def task_lines(graph: TaskGraph, names: Iterable[str]) -> list[str]:
+    """Return a line for each task, its id and title."""
+    return [f"{name}  {graph.tasks[name].title}" for name in names]
+
+
+def nothing_ready(graph: TaskGraph) -> str:
+    """Return why no task can start."""
+    left = [task for task in graph.tasks.values() if task.state not in task_graph.CLOSED]
+    if not left:
+        return "Nothing is left: every task is done."
+    return f"Nothing can start, {len(left)} open: their dependencies are not met; see: do-tasks lint"
+
+
+def print_tasks(path: str, *, ready: bool, as_json: bool) -> None:
+    """Print the tasks of a plan file with their states, `ready` those alone that can start now."""
+    document = plan_files.load(path).document
+    names = set(task_graph.ready(task_graph.graph_of(document)))
+    tasks = [task for task in document.tasks if not ready or (task.id in names and not task.ambiguous)]
+    if as_json:
+        steps = [
+            {"id": one.id, "title": one.title, "state": one.state, "depends_on": [*one.depends_on], "line": one.line,
+             "phase": one.phase, "section": one.section, "parent": one.parent, "tags": [*one.tags],
+             "ambiguous": one.ambiguous}
+            for one in tasks
+        ]  # fmt: skip
+        print_json(steps=steps, format=document.format)
+        return
+    lines = [
+        f"{graph_drawing.SIGNS[one.state]} {one.id}  {one.title}{' (ambiguous)' if one.ambiguous else ''}"
+        for one in tasks
+    ]
+    done = sum(one.state == DONE for one in document.tasks)
+    count = f"{len(tasks)} ready" if ready else f"{done} of {len(document.tasks)} done ({document.format})"
+    print_lines([*lines, count])

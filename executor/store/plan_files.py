@@ -1,0 +1,144 @@
+"""Plan files on disk: the one that is named, or the one that is there, read with the files that belong to it."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from executor.errors import MachineError, SpecError, UsageError, way_out
+from executor.plan.formats import registry
+from executor.system import safe_open
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from executor.plan.formats.model import PlanDocument, PlanFormat
+
+# Where tools keep their plans, below a project's folder.
+PLACES = (
+    "SPEC.md",
+    "specs/*/tasks.md",
+    ".specify/specs/*/tasks.md",
+    "openspec/changes/*/tasks.md",
+    ".kiro/specs/*/tasks.md",
+    ".taskmaster/tasks/tasks.json",
+    ".tasks/manifest.json",
+    "backlog/tasks/*.md",
+    "tasks.md",
+    "tasks.json",
+)
+MOST_BYTES = 64 * 2**20
+MOST_FILES = 20_000
+
+
+class PlanFile(Record):
+    """A plan that was read: `path` as it was found, `folder` and `name` of its file, its format, tasks and files."""
+
+    path: str
+    folder: str
+    name: str
+    format: PlanFormat
+    document: PlanDocument
+    files: dict[str, bytes]
+
+    @property
+    def text(self) -> str:
+        """Return the text of the plan's own file."""
+        return self.files[self.name].decode("utf-8", "replace")
+
+
+def find(named: str, start: str) -> str:
+    """Return the path of the plan: the named one, else the only one at `start` or in a folder above it.
+
+    UsageError when there is none, or when several are there and none is named.
+    """
+    if named:
+        return named
+    folder = os.path.abspath(start)
+    while True:
+        found = list(dict.fromkeys(path for place in PLACES for path in _plans_at(folder, place)))
+        if len(found) > 1:
+            names = ", ".join(os.path.relpath(path, start) for path in found)
+            raise UsageError(f"several plans are here: {names}; name one: --plan FILE")
+        if found:
+            return os.path.relpath(found[0], start) if start in (".", "") else found[0]
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise UsageError(f"no plan in {os.path.abspath(start)} or above it; name one: --plan FILE")
+        folder = above
+
+
+def only_one(start: str) -> str:
+    """Return the path of the plan at `start` or above it, empty when there is none; UsageError for several."""
+    try:
+        return find("", start)
+    except UsageError as error:
+        if str(error).startswith("several"):
+            raise
+        return ""
+
+
+def is_of_project(path: str) -> bool:
+    """Return True for a SPEC.md beside definitions."""
+    from executor.store import project
+
+    folder, name = os.path.split(os.path.abspath(path))
+    return name == project.SPEC_NAME and any(os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS)
+
+
+def _plans_at(folder: str, place: str) -> list[str]:
+    found = sorted(glob.glob(os.path.join(glob.escape(folder), place)))
+    return found[:1] if place.startswith("backlog/") else found
+
+
+def load(path: str) -> PlanFile:
+    """Return a plan; SpecError when its content fits no format, MachineError when it cannot be read."""
+    folder, name = os.path.split(os.path.abspath(path))
+    data = _read(path)
+    plan_format = registry.format_of(path, data)
+    files = {name: data, **_companions(folder, plan_format.companions(name, data))}
+    document = plan_format.read(name, files)
+    return PlanFile(path, folder, name, plan_format, _with_definitions(folder, document), files)
+
+
+def _with_definitions(folder: str, document: PlanDocument) -> PlanDocument:
+    """Return a SPEC.md with the dependencies of its definitions, where there are any."""
+    from executor.plan.formats import spec
+    from executor.store import project
+
+    if document.format != spec.NAME or not any(
+        os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS
+    ):
+        return document
+    plan, _ = project.load(project.find(folder))
+    edges = {
+        str(number): tuple(str(edge.step) for edge in plan.step(number).depends_on)
+        for number in plan.numbers
+        if plan.places(number)
+    }
+    tasks = [
+        task.replace(depends_on=edges[task.id], free=True) if task.id in edges else task for task in document.tasks
+    ]
+    return document.replace(tasks=tuple(tasks))
+
+
+def _read(path: str) -> bytes:
+    try:
+        if os.stat(path).st_size > MOST_BYTES:
+            raise SpecError(f"{path} has more than {MOST_BYTES // 2**20} MiB: it is taken for no plan")
+        return safe_open.read_whole(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}; name the plan: --plan FILE") from error
+    except OSError as error:
+        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+
+
+def _companions(folder: str, patterns: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the files that belong to a plan by their path relative to its folder; unreadable ones are left out."""
+    found: dict[str, bytes] = {}
+    for pattern in patterns:
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True)):
+            if len(found) >= MOST_FILES:
+                raise SpecError(f"{folder}: more than {MOST_FILES} files belong to the plan")
+            if os.path.isfile(path) and os.stat(path).st_size <= MOST_BYTES:
+                found[os.path.relpath(path, folder).replace(os.sep, "/")] = safe_open.read_whole(path)
+    return found

@@ -1,0 +1,123 @@
+"""A plan file alone in a folder is listed, linted, ordered and drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = "".join(
+    f"- [{mark}] **STEP {number}**: {title}\n" for number, (mark, title) in enumerate(zip("x  ", "ABC", strict=True), 1)
+)
+DEFINITIONS = """\
+step_1_a: {main: {command: "true", test: none}}
+step_2_b: {main: {command: "true", test: none}}
+step_3_c: {depends_on: [1], main: {command: "true", test: none}}
+"""
+
+
+def do_tasks(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "executor", *words]
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Path:
+    (tmp_path / "tasks.md").write_text(SPEC, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_plan_file_alone_is_listed_as_it_stands(alone):
+    done = do_tasks(alone, "list")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["[x] 1  A", "[ ] 2  B", "[ ] 3  C", "1 of 3 done (spec.md)"]
+    steps = json.loads(do_tasks(alone, "list", "--json", "--ready").stdout)
+    assert (steps["v"], [(one["id"], one["state"]) for one in steps["steps"]]) == (1, [("2", "open")])
+
+
+def test_nothing_is_written_beside_a_plan_that_is_read(alone):
+    for words in (["list"], ["lint"], ["next"], ["waves"], ["critical-path"], ["graph"]):
+        assert do_tasks(alone, *words).returncode == 0
+    assert os.listdir(alone) == ["tasks.md"]
+
+
+def test_the_order_of_a_project_goes_by_its_definitions(tmp_path):
+    (tmp_path / "SPEC.md").write_text(SPEC, encoding="utf-8")
+    assert do_tasks(tmp_path, "waves").stdout == "1: 2\n2: 3\n"
+    (tmp_path / "step_definitions.yaml").write_text(DEFINITIONS, encoding="utf-8")
+    assert do_tasks(tmp_path, "waves").stdout == "1: 2, 3\n"
+    assert do_tasks(tmp_path, "critical-path").stdout == "1  A\n3  C\n2 tasks\n"
+    found = json.loads(do_tasks(tmp_path, "next", "-n", "5", "--json").stdout)
+    assert [one["id"] for one in found["next"]] == ["2", "3"]
+    steps = json.loads(do_tasks(tmp_path, "list", "--json").stdout)["steps"]
+    assert [(one["id"], one["depends_on"]) for one in steps] == [("1", []), ("2", []), ("3", ["1"])]
+
+
+@pytest.mark.parametrize(
+    ("form", "sign"), [("text", "[ ] 3  C  <- 1"), ("mermaid", "t0 --> t2"), ("dot", '"1" -> "3";')]
+)
+def test_a_graph_is_drawn_in_each_form(tmp_path, form, sign):
+    (tmp_path / "SPEC.md").write_text(SPEC, encoding="utf-8")
+    (tmp_path / "step_definitions.yaml").write_text(DEFINITIONS, encoding="utf-8")
+    assert sign in do_tasks(tmp_path, "graph", "--format", form).stdout
+
+
+def test_a_drawing_holds_a_box_for_each_task_inside_the_image(alone):
+    pytest.importorskip("grandalf")
+    image = ET.fromstring(do_tasks(alone, "graph", "--format", "svg").stdout)
+    left, top, width, height = map(float, image.attrib["viewBox"].split())
+    boxes = image.findall(".//{http://www.w3.org/2000/svg}rect")
+    assert len(boxes) == 3
+    for box in boxes:
+        x, y = float(box.attrib["x"]), float(box.attrib["y"])
+        assert left <= x
+        assert x + float(box.attrib["width"]) <= left + width
+        assert top <= y
+        assert y + float(box.attrib["height"]) <= top + height
+
+
+def test_a_finding_is_told_with_its_line_and_exit_1(alone):
+    with (alone / "tasks.md").open("a", encoding="utf-8") as file:
+        file.write("- [ ] **STEP 2**: Again\n")
+    done = do_tasks(alone, "lint", "tasks.md")
+    assert done.returncode == 1
+    assert (
+        "tasks.md:2: ambiguous: 2 counts as open and is never ticked: step 2 stands there more than once" in done.stdout
+    )
+    found = json.loads(do_tasks(alone, "lint", "tasks.md", "--json").stdout)
+    assert {(one["file"], one["line"], one["kind"]) for one in found["findings"]} == {
+        ("tasks.md", 2, "ambiguous"),
+        ("tasks.md", 4, "ambiguous"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lint", "gone.md"], "there is no file gone.md; name the plan: --plan FILE"),
+        (["next", "--plan", "notes.md"], "notes.md: its content fits no format of plans"),
+        (["next"], "several plans are here: SPEC.md, tasks.md; name one: --plan FILE"),
+        (["next", "-n", "0", "--plan", "tasks.md"], "-n 0: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_next_move(alone, words, said):
+    (alone / "notes.md").write_text("no plan at all\n", encoding="utf-8")
+    (alone / "SPEC.md").write_text(SPEC, encoding="utf-8")
+    done = do_tasks(alone, *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_folder_without_any_plan_says_so(tmp_path):
+    done = do_tasks(tmp_path, "next", "--project", str(tmp_path))
+    assert done.returncode == 2
+    assert "name one: --plan FILE" in done.stderr
