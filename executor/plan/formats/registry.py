@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from executor.errors import SpecError
-FORMATS: tuple[PlanFormat, ...] = (SpecMd(), TaskMaster(), DotTasks())
+from executor.plan.formats.dot_tasks import DotTasks
+from executor.plan.formats.spec import SpecMd
 from executor.plan.formats.task_master import TaskMaster
 from executor.system.records import TYPE_CHECKING
 
