@@ -28,9 +28,9 @@ from executor.system.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from executor.plan.formats.dot_tasks_files import TaskFile
     from executor.plan.formats.dot_tasks_manifest import Entry
     from executor.plan.formats.model import Files, TaskMark
+    from executor.plan.formats.task_files import TaskFile
 
 
 class DotTasks:
@@ -170,8 +170,8 @@ def _is_marked(path: str, files: Files, entry: Entry, mark: TaskMark, word: str)
     state = state_of(entry.value.get("status"))
     known = [one for one in updates(files, folder_of(path, files)) if one.task_id == entry.id]
     claim = known[-1] if known and known[-1].state == STARTED else None
-    is_ours = claim is not None and claim.run == mark.task_id
-    if state == STARTED and not is_ours and (claim or mark.state == STARTED):
+    is_own = claim is not None and claim.run == mark.task_id
+    if state == STARTED and not is_own and (claim or mark.state == STARTED):
         agent = claim.agent_id if claim else "an agent that left no update"
         since = entry.value.get("started_at") or (claim.timestamp if claim else "an unknown time")
         raise MarkError(f"{path}: task {entry.id} is claimed by {agent} since {since}")

@@ -1,4 +1,4 @@
-"""What an update changes in a `.tasks` folder, and updates that a crash has left behind."""
+"""Changes of a `.tasks` folder by an update, also by one that a crash has left behind."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 
 from executor.plan.formats import json_spans
 from executor.plan.formats.dot_tasks_figures import figures, milestones, with_figures
-from executor.plan.formats.dot_tasks_files import TaskFile, marked, task_file
 from executor.plan.formats.dot_tasks_manifest import Manifest, counted, manifest_of, state_of
 from executor.plan.formats.dot_tasks_updates import Update, reworked, unapplied, updates
 from executor.plan.formats.model import DONE, STARTED, MarkError
+from executor.plan.formats.task_files import TaskFile, marked, task_file
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:

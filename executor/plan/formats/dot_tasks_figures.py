@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from executor.plan.formats.dot_tasks_files import TaskFile
     from executor.plan.formats.dot_tasks_manifest import Manifest
+    from executor.plan.formats.task_files import TaskFile
 
     Values = Sequence[Mapping[str, Any]]
 

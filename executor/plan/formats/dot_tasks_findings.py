@@ -1,4 +1,4 @@
-"""What the parts of a `.tasks` folder say against each other."""
+"""Contradictions between the parts of a `.tasks` folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from executor.plan.formats.dot_tasks_files import TaskFile
     from executor.plan.formats.dot_tasks_manifest import Entry, Manifest
     from executor.plan.formats.dot_tasks_updates import Update
+    from executor.plan.formats.task_files import TaskFile
 
 METRICS = {"total_tasks": "total_tasks", "completed_tasks": "completed", "in_progress_tasks": "in_progress"}
 

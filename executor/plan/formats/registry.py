@@ -1,10 +1,12 @@
-"""The table of formats; a plan's format is told by its content."""
+"""The table of formats; a plan's format follows from its content."""
 
 from __future__ import annotations
 
 from executor.errors import SpecError
+from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.dot_tasks import DotTasks
 from executor.plan.formats.spec import SpecMd
+from executor.plan.formats.spec_runner import SpecRunner
 from executor.plan.formats.task_master import TaskMaster
 from executor.system.records import TYPE_CHECKING
 
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
     from executor.plan.formats.model import PlanFormat
 
 # The first that matches is taken: a format with a plainer sign stands before one with a looser.
-FORMATS: tuple[PlanFormat, ...] = (SpecMd(), TaskMaster(), DotTasks())
+FORMATS: tuple[PlanFormat, ...] = (
+    SpecMd(),
+    TaskMaster(),
+    DotTasks(),
+    BacklogMd(),
+    SpecRunner(),
+)
 
 
 def format_of(path: str, data: bytes) -> PlanFormat:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from executor.plan.formats.dot_tasks import DotTasks
 from executor.plan.formats.dot_tasks_changes import replay
 from executor.plan.formats.dot_tasks_figures import figures
-from executor.plan.formats.dot_tasks_files import task_file
 from executor.plan.formats.metadata import metadata_of, with_value
 from executor.plan.formats.model import MarkError, TaskMark
+from executor.plan.formats.task_files import task_file
 
 FORMAT = DotTasks()
 NOW = "2026-11-22T09:30:00.000Z"

@@ -1,4 +1,4 @@
-"""Task files of a `.tasks` folder: metadata in one of its dialects, then Markdown with criteria and scenarios."""
+"""Files of one task: metadata in one of its dialects, then Markdown with criteria and scenarios."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _FENCE = lazy_regex.pattern(r"[ \t]*(`{3,}|~{3,})")
+_COMMENT = lazy_regex.pattern(r" {0,3}<!--")
 _HEADING = lazy_regex.pattern(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*\r?\n?\Z")
 _ITEM = lazy_regex.pattern(r"([ \t]*)(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[([^\]\n])\](?=[ \t\r\n]))?[ \t]*([^\r\n]*)")
 _BOX = lazy_regex.pattern(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[)[^\]\n](?=\])", re.MULTILINE)
-_STATE_SECTION = lazy_regex.pattern(r"(?m)^(?:metadata|progress|completion|updates)\b")  # these ask for nothing
+_STATE_SECTION = lazy_regex.pattern(  # these ask for nothing
+    r"(?m)^(?:metadata|progress|completion|updates|implementation notes|final summary|comments)\b"
+)
 
 
 class Box(Record):
@@ -43,13 +46,18 @@ class TaskFile(Record):
     demand: str = ""
 
 
-class _Line(Record):
-    """A line: `section` holds the headings above it, one a line, but the title; all lines of a fence are `fenced`."""
+class Line(Record):
+    """A line of Markdown: `section` holds the headings above it, one a line, but the title.
 
+    All lines of a fence or comment are `hidden`; `unclosed` is the line of a fence that never ends, 0 outside one.
+    """
+
+    number: int
     section: str
     start: int
     text: str
-    fenced: bool
+    hidden: bool = False
+    unclosed: int = 0
 
 
 def task_file(path: str, data: bytes) -> TaskFile:
@@ -58,15 +66,15 @@ def task_file(path: str, data: bytes) -> TaskFile:
     metadata = metadata_of(path, text)
     if metadata.body >= len(text) and metadata.data:
         return _of_yaml(path, text, metadata)
-    lines = [*_lines(text, metadata)]
+    lines = lines_of(text, metadata)
     demand = "".join(one.text for one in lines if not _STATE_SECTION.search(one.section))
     return TaskFile(
         path,
         text,
         metadata,
-        criteria=tuple(_boxes([one for one in lines if "acceptance criteria" in one.section])),
+        criteria=tuple(boxes_of([one for one in lines if "acceptance criteria" in one.section])),
         scenarios=_scenarios("".join(one.text for one in lines if "scenario" in one.section)),
-        risks=tuple(box.text for box in _boxes([one for one in lines if "risk" in one.section])),
+        risks=tuple(box.text for box in boxes_of([one for one in lines if "risk" in one.section])),
         demand=_BOX.sub(r"\1 ", demand).replace("\r\n", "\n").strip(),
     )
 
@@ -93,42 +101,44 @@ def _plain(value: object) -> str:
     return ", ".join(f"{key}: {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _lines(text: str, metadata: Metadata) -> Iterator[_Line]:
-    """Yield the lines with the heading that each stands under; a fence hides headings, and ends with its own kind."""
+def lines_of(text: str, metadata: Metadata | None = None) -> list[Line]:
+    """Return the lines below the metadata; a fence or comment hides headings and items until its own end."""
+    skipped = metadata or Metadata({})
     headings: list[tuple[int, str]] = []
-    section = fence = ""
-    at = 0
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+    found: list[Line] = []
+    at, fence, opened, is_comment = 0, "", 0, False
+    for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
         start, at = at, at + len(line)
-        if start < metadata.body or metadata.start <= start < metadata.end:
+        if start < skipped.body or skipped.start <= start < skipped.end:
             continue
-        found = _FENCE.match(line)
-        if found and not fence:
-            fence = found[1]
-            yield _Line(section, start, line, fenced=True)
-            continue
-        yield _Line(section, start, line, fenced=bool(fence))
-        if fence:
-            ends = found and found[1].startswith(fence) and not line.strip().strip(fence[0])
-            fence = "" if ends else fence
-        elif heading := _HEADING.match(line):
-            level, name = len(heading[1]), heading[2].strip(" *").lower()
-            headings = [one for one in headings if one[0] < level] + [(level, name)]
-            section = "\n".join(name for level, name in headings if level > 1)
+        section = "\n".join(name for level, name in headings if level > 1)
+        mark = None if is_comment else _FENCE.match(line)
+        in_comment = is_comment or (not fence and bool(_COMMENT.match(line)))
+        is_comment = in_comment and "-->" not in line
+        hidden = bool(mark or fence or in_comment)
+        found.append(Line(number, section, start, line, hidden))
+        if mark and not fence:
+            fence, opened = mark[1], number
+        elif fence:
+            fence = "" if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]) else fence
+        elif not hidden and (heading := _HEADING.match(line)):
+            headings = [one for one in headings if one[0] < len(heading[1])]
+            headings.append((len(heading[1]), heading[2].strip(" *").lower()))
+    return [one.replace(unclosed=opened) if fence and one.number >= opened else one for one in found]
 
 
-def _boxes(lines: list[_Line]) -> Iterator[Box]:
+def boxes_of(lines: Iterable[Line]) -> Iterator[Box]:
     """Yield the items that stand no deeper than the first; what is indented deeper belongs to them."""
     box: Box | None = None
     depth = -1
     for line in lines:
-        item = None if line.fenced else _ITEM.match(line.text)
+        item = None if line.hidden else _ITEM.match(line.text)
         if item and (depth < 0 or len(item[1].expandtabs()) <= depth):
             if box:
                 yield box
             depth = len(item[1].expandtabs()) if depth < 0 else depth
             box = Box(item[3].strip(), item[2] or "", line.start + item.start(2) if item[2] else -1)
-        elif box and not line.fenced and line.text.strip() and line.text[:1] in " \t":
+        elif box and not line.hidden and line.text.strip() and line.text[:1] in " \t":
             box = box.replace(text=f"{box.text} {line.text.strip()}")
     if box:
         yield box
