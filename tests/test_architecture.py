@@ -34,8 +34,8 @@ PURE = {
     " secret_names shell text",
     "monitoring": "alerts eta model options unseen rules",
     "plan": "build build_monitors contradictions dependencies fields formats frontmatter graph_drawing issues limits"
-    " lint model parts patterns plan roles runner_choice selection spec structure task_graph test_support yaml_events"
-    " yaml_loader",
+    " lint model parts patterns plan plan_stats roles runner_choice selection spec structure task_graph"
+    " task_selection test_support yaml_events yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
     "guard": "config_parts judge_programs make_targets path_patterns",

@@ -28,6 +28,7 @@ COMMANDS = {
         "the open tasks in groups that may run at once", "do-tasks waves --plan .taskmaster/tasks/tasks.json"
     ),
     "critical-path": Command("the longest chain of dependencies", "do-tasks critical-path", "critical_path"),
+    "stats": Command("how many tasks are done, by section and by tag", "do-tasks stats --section setup"),
     "graph": Command("the tasks and what each waits for: text, mermaid, dot, svg", "do-tasks graph --format mermaid"),
     "doctor": Command("machine, project, agents, and which process receives which secret", "do-tasks doctor"),
     "init": Command("create a plan in a folder; overwrites nothing", "do-tasks init my-training --no-claude"),

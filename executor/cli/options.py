@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Mapping
     from typing import Any
 
@@ -42,3 +42,16 @@ JSON_BESIDE = flag("--json", "print JSON on stdout, the transcript on stderr")
 VERBOSE = option("-v", "--verbose", action="store_true", help="log each act of the executor on stderr")
 STRICT = flag("--strict", "accept only proven criteria, no claimed ones")
 PLAN = option("--plan", default="", metavar="FILE", help="file of the plan (default: the one that is here)")
+SELECTORS = (
+    option("--only", default="", metavar="IDS", help="ids, ranges (T003-T007) or parts of titles, with commas"),
+    option("--exclude", default="", metavar="IDS", help="leave these out"),
+    option("--from", dest="first", default="", metavar="ID", help="the first task, in document order"),
+    option("--to", dest="last", default="", metavar="ID", help="the last task"),
+    option("--tag", dest="tags", default="", metavar="TAGS", help="tasks with one of these tags"),
+    option("--section", dest="sections", default="", metavar="NAMES", help="tasks below one of these headings"),
+)
+
+
+def is_selecting(args: Namespace) -> bool:
+    """Return True when the command line gives a selector."""
+    return any(getattr(args, one.settings.get("dest", one.names[0][2:])) for one in SELECTORS)

@@ -6,6 +6,7 @@ import json
 
 from executor.plan import graph_drawing, task_graph
 from executor.plan.formats.model import DONE
+from executor.plan.task_selection import Selectors, select
 from executor.store import plan_files
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import escaped_json, escaped_line
@@ -15,12 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from executor.plan.formats.model import PlanDocument, PlanTask
     from executor.plan.task_graph import TaskGraph
 
 
-def graph_of(args: Namespace) -> TaskGraph:
-    """Return the graph of the plan that `--plan` names, or of the one that is here."""
-    return task_graph.graph_of(plan_files.load(plan_files.find(args.plan, args.project)).document)
+def document_of(args: Namespace) -> PlanDocument:
+    """Return the plan that `--plan` names, or the one that is here."""
+    return plan_files.load(plan_files.find(args.plan, args.project)).document
+
+
+def graph_of(args: Namespace) -> tuple[TaskGraph, set[str]]:
+    """Return the graph of the whole plan and the selected ids: what is selected may wait for what is not."""
+    document = document_of(args)
+    return task_graph.graph_of(document), chosen(args, document)
+
+
+def chosen(args: Namespace, document: PlanDocument) -> set[str]:
+    """Return the ids that the selectors of the command line choose."""
+    given = {name: getattr(args, name) for name in Selectors.__annotations__}
+    return set(select(document, Selectors(**given)))
+
+
+def selected(args: Namespace) -> list[PlanTask]:
+    """Return the selected tasks in document order."""
+    document = document_of(args)
+    names = chosen(args, document)
+    return [task for task in document.tasks if task.id in names]
 
 
 def entry(graph: TaskGraph, name: str) -> dict[str, Any]:
@@ -52,12 +73,14 @@ def nothing_ready(graph: TaskGraph) -> str:
     return f"Nothing can start, {len(left)} open: their dependencies are not met; see: do-tasks lint"
 
 
-def print_tasks(path: str, *, ready: bool, as_json: bool) -> None:
-    """Print the tasks of a plan file with their states, `ready` those alone that can start now."""
+def print_tasks(path: str, args: Namespace) -> None:
+    """Print the selected tasks of a plan file with their states, with `--ready` those alone that can start now."""
     document = plan_files.load(path).document
-    names = set(task_graph.ready(task_graph.graph_of(document)))
-    tasks = [task for task in document.tasks if not ready or (task.id in names and not task.ambiguous)]
-    if as_json:
+    names = chosen(args, document)
+    if args.ready:
+        names &= set(task_graph.ready(task_graph.graph_of(document)))
+    tasks = [task for task in document.tasks if task.id in names and not (args.ready and task.ambiguous)]
+    if args.json:
         steps = [
             {"id": one.id, "title": one.title, "state": one.state, "depends_on": [*one.depends_on], "line": one.line,
              "phase": one.phase, "section": one.section, "parent": one.parent, "tags": [*one.tags],
@@ -71,5 +94,5 @@ def print_tasks(path: str, *, ready: bool, as_json: bool) -> None:
         for one in tasks
     ]
     done = sum(one.state == DONE for one in document.tasks)
-    count = f"{len(tasks)} ready" if ready else f"{done} of {len(document.tasks)} done ({document.format})"
+    count = f"{len(tasks)} ready" if args.ready else f"{done} of {len(document.tasks)} done ({document.format})"
     print_lines([*lines, count])

@@ -65,6 +65,16 @@ def graph_of(document: PlanDocument) -> TaskGraph:
     return TaskGraph(tasks, waits_for, written, missing)
 
 
+def part_of(graph: TaskGraph, names: set[str]) -> TaskGraph:
+    """Return the graph of some tasks, with the edges between them."""
+    if len(names) == len(graph.tasks):
+        return graph
+    tasks = {name: task for name, task in graph.tasks.items() if name in names}
+    waits_for = {name: tuple(one for one in graph.before(name) if one in names) for name in tasks}
+    written = {name: tuple(one for one in graph.written[name] if one in names) for name in tasks}
+    return TaskGraph(tasks, waits_for, written, {name: gone for name, gone in graph.missing.items() if name in names})
+
+
 def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
     """Return what tasks wait for by their place: the group before their own, and the phase before their own.
 

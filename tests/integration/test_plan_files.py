@@ -121,3 +121,11 @@ def test_a_folder_without_any_plan_says_so(tmp_path):
     done = do_tasks(tmp_path, "next", "--project", str(tmp_path))
     assert done.returncode == 2
     assert "name one: --plan FILE" in done.stderr
+
+
+def test_the_same_selectors_choose_in_each_command(alone):
+    assert do_tasks(alone, "list", "--only", "2-3", "--exclude", "C").stdout.splitlines()[0] == "[ ] 2  B"
+    assert do_tasks(alone, "next", "-n", "9", "--section", "x").returncode == 2
+    assert do_tasks(alone, "waves", "--from", "3").stdout == "1: 3\n"
+    assert do_tasks(alone, "graph", "--to", "2").stdout == "[x] 1  A\n[ ] 2  B  <- 1\n"
+    assert do_tasks(alone, "stats", "--only", "1").stdout.splitlines()[0] == "all: 1 of 1 done (100 %)"

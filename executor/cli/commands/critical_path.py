@@ -16,7 +16,7 @@ OPTIONS = (PLAN, JSON)
 
 def run(args: Namespace) -> Verdict:
     """Print the chain and its length."""
-    graph = plan_graph.graph_of(args)
+    graph = task_graph.graph_of(plan_graph.document_of(args))
     path = task_graph.longest_path(graph)
     length = task_graph.path_length(graph, path)
     unit = "hours" if task_graph.has_hours(graph.tasks.values()) else "tasks"

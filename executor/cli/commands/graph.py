@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from executor.cli import plan_graph
-from executor.cli.options import PLAN, option
+from executor.cli.options import PLAN, SELECTORS, option
 from executor.errors import UsageError
-from executor.plan import graph_drawing
+from executor.plan import graph_drawing, task_graph
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control
@@ -19,14 +19,18 @@ FORMS = {
     "dot": graph_drawing.as_dot,
     "svg": graph_drawing.as_svg,
 }
-OPTIONS = (PLAN, option("--format", choices=tuple(FORMS), default="text", help="form of the graph (default text)"))
+OPTIONS = (
+    PLAN,
+    *SELECTORS,
+    option("--format", choices=tuple(FORMS), default="text", help="form of the graph (default text)"),
+)
 
 
 def run(args: Namespace) -> Verdict:
     """Print the graph."""
-    graph = plan_graph.graph_of(args)
+    graph, chosen = plan_graph.graph_of(args)
     try:
-        print(clean_control(FORMS[args.format](graph)), end="")
+        print(clean_control(FORMS[args.format](task_graph.part_of(graph, chosen))), end="")
     except ModuleNotFoundError as error:
         raise UsageError(f"--format svg needs the package {error.name}: pip install 'do-tasks[graph]'") from error
     return Verdict.PASSED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.cli.options import JSON, PLAN, flag
+from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
 from executor.engine.decide import begun_again
 from executor.engine.step_view import outrun
 from executor.store import log_reader, project, runs
@@ -27,7 +27,7 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
 }
 
 
-OPTIONS = (PLAN, flag("--ready", "only open steps that can start now"), JSON)
+OPTIONS = (PLAN, *SELECTORS, flag("--ready", "only open steps that can start now"), JSON)
 
 
 def run(args: Namespace) -> Verdict:
@@ -35,7 +35,7 @@ def run(args: Namespace) -> Verdict:
     if other := _other_plan(args):
         from executor.cli import plan_graph
 
-        plan_graph.print_tasks(other, ready=args.ready, as_json=args.json)
+        plan_graph.print_tasks(other, args)
         return Verdict.PASSED
     here = project.find(args.project)
     plan, validated = project.load(here)
@@ -47,6 +47,12 @@ def run(args: Namespace) -> Verdict:
     near = desk.near_misses() if len(boxes) < len(numbers) else {}
     rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
     desk.sources.save()
+    if is_selecting(args):
+        from executor.cli import plan_graph
+        from executor.store import plan_files
+
+        ids = plan_graph.chosen(args, plan_files.load(here.spec).document)
+        rows = [row for row in rows if str(row["step"]) in ids]
     if args.ready:
         from executor.engine.order import Survey
 

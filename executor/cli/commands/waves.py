@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.cli import plan_graph
-from executor.cli.options import JSON, PLAN
+from executor.cli.options import JSON, PLAN, SELECTORS
 from executor.plan import task_graph
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -11,13 +11,14 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import Namespace
 
-OPTIONS = (PLAN, JSON)
+OPTIONS = (PLAN, *SELECTORS, JSON)
 
 
 def run(args: Namespace) -> Verdict:
     """Print a line a wave."""
-    graph = plan_graph.graph_of(args)
-    found = task_graph.waves(graph, open_only=True)
+    graph, chosen = plan_graph.graph_of(args)
+    waves = task_graph.waves(graph, open_only=True)
+    found = [wave for all_of_it in waves if (wave := [name for name in all_of_it if name in chosen])]
     if args.json:
         plan_graph.print_json(waves=found)
     else:
