@@ -104,12 +104,12 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
             after = patched(data)
             if after == data:
                 return data
-            if _replaced(real, data, after) and read(real) == after:
+            if replace_unchanged(real, data, after) and read(real) == after:
                 return after
     raise SpecError(f"{path} is being changed by somebody else; save it, then run: do-tasks --continue")
 
 
-def _replaced(path: str, before: bytes, data: bytes) -> bool:
+def replace_unchanged(path: str, before: bytes, data: bytes) -> bool:
     """Replace the file unless it is no longer what was read; its time alone would miss a quick editor."""
     if read(path) != before:
         return False
