@@ -52,7 +52,7 @@ class _Round:
         try:
             self._all()
         except BaseException:
-            self._watch.abandon()
+            self._watch.kill_all()
             raise
         if not self._failures:
             return PASSED
@@ -194,7 +194,7 @@ class _Round:
 
     def _cancel(self, why: str) -> None:
         for one in self._watch.running:
-            if not one.stopping:
+            if not one.is_stopping:
                 one.stop(Verdict.CANCELLED, f"cancelled: {why}")
         waiting, self._waiting = self._waiting, []
         for _, check in waiting:
@@ -204,7 +204,7 @@ class _Round:
         if self._context.now() < self._until:
             return
         for one in self._watch.running:
-            if not one.stopping:
+            if not one.is_stopping:
                 one.stop(Verdict.TIMED_OUT, "the phase ran out of time")
         waiting, self._waiting = self._waiting, []
         for _, check in waiting:

@@ -173,7 +173,7 @@ def _end_what_lives(context: RunContext, number: int, state: StepState, decision
     if not task_id or not (may_live or twins.lives_on(context.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
-    ended = process_loop.stop_strays(f"{task_id}/", context.interrupts, root=context.root, sparing=spared)
+    ended = process_loop.stop_strays(f"{task_id}/", context.interrupts, root=context.root, excluding=spared)
     if ended:
         context.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
         process_loop.wait_until_reaped(ended, context.interrupts)

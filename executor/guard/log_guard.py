@@ -119,7 +119,7 @@ class _Since:
         self._mark = mark
         self._root = os.path.dirname(journal.path)
         self._task_id = task_id
-        self._ours = [*journal.kept()]
+        self._own_lines = [*journal.kept()]
         self._intact = False
         self._reached = mark.size
         self._lines: list[bytes] = []
@@ -146,14 +146,14 @@ class _Since:
         present = list(self._present())
         for at, line in enumerate(present):
             behind = present[at + 1] if at + 1 < len(present) else b""
-            if line in self._ours:
+            if line in self._own_lines:
                 self._add_own_before(line)
             elif line and not self._is_fine(line, behind):
                 self._removed.append(line)
                 continue
             self._lines.append(line)
-        self._missing = self._missing or bool(self._ours)
-        self._lines += self._ours
+        self._missing = self._missing or bool(self._own_lines)
+        self._lines += self._own_lines
 
     def explained(self) -> dict[int, str]:
         """Return the states of boxes that the lines explain, by step."""
@@ -189,10 +189,10 @@ class _Since:
 
     def _add_own_before(self, line: bytes) -> None:
         """Add the own lines that were written before this one and are gone."""
-        at = self._ours.index(line)
-        self._lines += self._ours[:at]
+        at = self._own_lines.index(line)
+        self._lines += self._own_lines[:at]
         self._missing = self._missing or at > 0
-        del self._ours[: at + 1]
+        del self._own_lines[: at + 1]
 
     def _is_fine(self, line: bytes, behind: bytes) -> bool:
         fields = log_reader.parse(line)

@@ -64,8 +64,8 @@ def unfinished(root: str) -> str:
     """Return the folder of a snapshot that a dead executor did not compare any more; empty when there is none."""
     folder = files.read(_pending(root)).decode("utf-8", "surrogateescape")
     path = os.path.join(root, folder)
-    is_ours = folder.startswith(f"{files.STATE_FOLDER}/jobs/") and ".." not in folder.split("/")
-    return path if is_ours and has_snapshot(path) else ""
+    is_run_folder = folder.startswith(f"{files.STATE_FOLDER}/jobs/") and ".." not in folder.split("/")
+    return path if is_run_folder and has_snapshot(path) else ""
 
 
 def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:

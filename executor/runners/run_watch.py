@@ -38,19 +38,19 @@ class RunWatch:
 
     def __call__(self) -> None:
         size = sum(files.size_of(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
-        if self._most and size > self._most and not self._running.stopping:
+        if self._most and size > self._most and not self._running.is_stopping:
             self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
         self._end_if_asked()
         if self._hear:
             why = self._hear()
-            if why and not self._running.stopping:
+            if why and not self._running.is_stopping:
                 self._running.stop(Verdict.FAILED, why)
         elif files.size_of(self._path) > self._offset:
             self._read_progress()
 
     def _end_if_asked(self) -> None:
         """End the run for a `do-tasks stop` of another container, which cannot reach it."""
-        grace_s = None if self._running.stopping else runs.end_asked(self._context.root, self._task_id)
+        grace_s = None if self._running.is_stopping else runs.end_asked(self._context.root, self._task_id)
         if grace_s is not None:
             ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
             self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)

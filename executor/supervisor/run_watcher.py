@@ -187,7 +187,7 @@ class RunWatcher:
 
     def _stop(self, verdict: Verdict, reason: str, grace_s: float) -> None:
         """TERM, grace, KILL for the run's group, once."""
-        if self._one and not self._one.stopping:
+        if self._one and not self._one.is_stopping:
             self.sheet.state, self._beat_s = "ending", 0.0
             self._one.stop(verdict, reason, ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)))
 
@@ -262,7 +262,7 @@ class RunWatcher:
         for one in (one for one in self._watch.running if one.command.name.partition(".")[0] in OURS):
             one.stop(Verdict.CANCELLED, "the run is over", process.KILL)
         until = time.monotonic() + process.GRACE_S
-        while any(one.stopping for one in self._watch.running) and time.monotonic() < until:
+        while any(one.is_stopping for one in self._watch.running) and time.monotonic() < until:
             for ended in self._watch.turn():
                 self._take_late(ended)
 
@@ -276,7 +276,7 @@ class RunWatcher:
         """End what a supervisor before us left: nobody reads what it says, nobody would end it."""
         for kind in kinds:
             kept = f"{self._task.task_id}/{kind}."
-            stop_strays(kept, self._context.interrupts, root=self._context.root, ladder=process.KILL)
+            stop_strays(kept, self._context.interrupts, root=self._context.root, sequence=process.KILL)
 
     def last_words(self) -> None:
         """Let notifiers finish, within bounds."""

@@ -40,9 +40,9 @@ class BriefMoments(Record):
     """
 
     began: int
-    spaces: frozenset[str]
+    namespaces: frozenset[str]
     groups: frozenset[str]
-    loose: frozenset[str]
+    orphans: frozenset[str]
     detached: bool
 
 
@@ -52,11 +52,11 @@ def describe_moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[
     `of_a_shell` says that a person's shell is in the chain.
     """
     ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if procfs.PROC else 0
-    said = [("given",), ("space", procfs.namespace_of("self")), ("group", _control_group(os.getpid()))]
-    said += [("loose", ",".join(_orphans(procfs.everybody())))] if procfs.PROC else []
+    facts = [("given",), ("space", procfs.namespace_of("self")), ("group", _control_group(os.getpid()))]
+    facts += [("loose", ",".join(_orphans(procfs.everybody())))] if procfs.PROC else []
     scopes = [group for group in (_control_group(os.getpid()),) if group.endswith(".scope")]
-    said += [("detached",)] if chain and not of_a_shell and _is_orphan(chain[-1], scopes) else []
-    return tuple(" ".join((f"0 {ticks} {short_boot_id()}", *words)) for words in said if words[-1])
+    facts += [("detached",)] if chain and not of_a_shell and _is_orphan(chain[-1], scopes) else []
+    return tuple(" ".join((f"0 {ticks} {short_boot_id()}", *words)) for words in facts if words[-1])
 
 
 def reason_to_doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
@@ -67,7 +67,7 @@ def reason_to_doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str
     if not (given and procfs.PROC):
         return ""
     then = _moments(given)
-    if then.spaces and procfs.namespace_of("self") not in {*then.spaces, FIRST_NAMESPACE}:
+    if then.namespaces and procfs.namespace_of("self") not in {*then.namespaces, FIRST_NAMESPACE}:
         return f"this is not the pid namespace in which the brief was given ({REMEDY})"
     return "" if not chain or _is_login(chain, then) else _reason_against(chain, then)
 
@@ -88,21 +88,23 @@ def describe(line: ProcessStat) -> str:
 
 
 def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
-    loose = next((line for line in chain if _pid_and_start(line) in then.loose), None)
-    if loose:
+    orphan = next((line for line in chain if _pid_and_start(line) in then.orphans), None)
+    if orphan:
         return (
-            f"{describe(loose)} was there at the brief with no terminal, and who started it cannot be seen ({REMEDY})"
+            f"{describe(orphan)} was there at the brief with no terminal, and who started it cannot be seen ({REMEDY})"
         )
     seen = [chain[0], *(line for line in chain[1:] if procfs.name(line.pid) not in SESSION_PROGRAMS - TERMINAL_SERVERS)]
     top = seen[-1]
     leader = next((line for line in chain if line.pid == chain[0].session), chain[0])
     if then.detached and leader.start > then.began:
-        told = f"this terminal began after the brief, which a process took that let go of whoever started it ({REMEDY})"
+        reason = (
+            f"this terminal began after the brief, which a process took that let go of whoever started it ({REMEDY})"
+        )
     elif top.start <= then.began or _is_started_by_desktop(top, chain[chain.index(top) + 1 :], then):
-        told = ""
+        reason = ""
     else:
-        told = f"{describe(top)} began after the brief, and who started it cannot be seen ({REMEDY})"
-    return told
+        reason = f"{describe(top)} began after the brief, and who started it cannot be seen ({REMEDY})"
+    return reason
 
 
 def _moments(given: Collection[str]) -> BriefMoments:

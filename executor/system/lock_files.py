@@ -98,8 +98,8 @@ def claim_turn(path: str) -> str:
         return ""
     for before in _numbers(path)[:-1]:
         _forget(f"{path}.{before}")
-    told = f"the file system of {os.path.dirname(path)} has no locks: files such as {mine} stand in for them"
-    unsupported.note_once("locks", told)
+    message = f"the file system of {os.path.dirname(path)} has no locks: files such as {mine} stand in for them"
+    unsupported.note_once("locks", message)
     return mine
 
 

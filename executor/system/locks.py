@@ -172,9 +172,9 @@ ACQUIRES = {FLOCK: _flock(fcntl.LOCK_EX), **({RANGE: _range_lock} if HAS_RANGES 
 TESTS = {FLOCK: _flock(fcntl.LOCK_SH), **({RANGE: _range_test} if HAS_RANGES else {})}
 
 
-def _other_holder(said: Holder | None, way: str) -> Holder | None:
+def _other_holder(holder: Holder | None, way: str) -> Holder | None:
     """Return the living holder that took the lock in another way, which the kernel does not hold against this one."""
-    return said if said and said.way != way and said.lives else None
+    return holder if holder and holder.way != way and holder.lives else None
 
 
 def _claim_turn(path: str) -> str:

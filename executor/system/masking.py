@@ -48,11 +48,11 @@ class Masker:
         """Return the bytes with as many `*` as each secret is long."""
         if not self._values:
             return data
-        veiled = bytearray(data)
+        result = bytearray(data)
         for first, end in merge_spans(self.raw_index().spans(data.decode("latin-1"))):
             start = _start_outside_escape(data, first)
-            veiled[start:end] = b"*" * (end - start)
-        return bytes(veiled)
+            result[start:end] = b"*" * (end - start)
+        return bytes(result)
 
     def mask_json(self, text: str, spare: Iterable[str] = ()) -> str:
         """Return a JSON text with the secrets in its strings masked; numbers, layout and texts in `spare` stay."""
@@ -61,17 +61,17 @@ class Masker:
         known = frozenset(spare)
         names: list[str] = []
 
-        def veiled(found: re.Match[str]) -> str:
-            said = loads(found[1], strict=False)
-            masked = said if said in known else self.mask(said)
-            if masked == said:
+        def mask_string(found: re.Match[str]) -> str:
+            plain = loads(found[1], strict=False)
+            masked = plain if plain in known else self.mask(plain)
+            if masked == plain:
                 return found[0]
             if found[2]:  # a name: two that are masked stay two
                 names.append(masked)
                 masked += f"-{names.count(masked)}" if names.count(masked) > 1 else ""
             return dumps(masked) + found[2]
 
-        return re.sub(_STRING, veiled, text, flags=re.DOTALL) if self._values else text
+        return re.sub(_STRING, mask_string, text, flags=re.DOTALL) if self._values else text
 
     def mask_all(self, value: Any) -> Any:
         """Return the value as JSON has it with every text in it masked."""
@@ -95,7 +95,7 @@ class StreamMasker:
         self._index = masker.raw_index() if masker else None
         self._held = ""
         # How many held characters belong to a veil that is out already; None: no veil is open.
-        self._veiled: int | None = None
+        self._mask_open: int | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what is safe to show by now."""
@@ -112,16 +112,16 @@ class StreamMasker:
         return self._release(self._index, len(self._held)) if self._index else b""
 
     def _release(self, index: Index, safe: int) -> bytes:
-        text, opened = self._held, self._veiled is not None
-        spans = merge_spans([*([(0, self._veiled)] if self._veiled is not None else []), *index.spans(text)])
-        self._held, self._veiled = text[safe:], None
+        text, opened = self._held, self._mask_open is not None
+        spans = merge_spans([*([(0, self._mask_open)] if self._mask_open is not None else []), *index.spans(text)])
+        self._held, self._mask_open = text[safe:], None
         pieces, at = [], 0
         for start, end in spans:
             if start >= safe and not opened:
                 break
             pieces += [text[at:start], "" if opened else MASK]
             at, opened = min(end, safe), False
-            self._veiled = end - safe if end >= safe else None
+            self._mask_open = end - safe if end >= safe else None
         return "".join([*pieces, text[at:safe]]).encode("latin-1")
 
 

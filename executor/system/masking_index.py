@@ -133,9 +133,9 @@ def _quoted(value: str) -> Iterator[str]:
     """Yield what encoders of JSON, shells, Python and HTML make of the characters that mean something to them."""
     from json import dumps
 
-    for said in (dumps(value)[1:-1], dumps(value, ensure_ascii=False)[1:-1]):
-        yield from (said, said.replace("/", "\\/"))
-        yield re.sub("[<>&']", lambda found: f"\\u{ord(found[0]):04x}", said)
+    for form in (dumps(value)[1:-1], dumps(value, ensure_ascii=False)[1:-1]):
+        yield from (form, form.replace("/", "\\/"))
+        yield re.sub("[<>&']", lambda found: f"\\u{ord(found[0]):04x}", form)
     yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"), repr(value)[1:-1])
     escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     yield from (escaped, escaped.replace('"', "&quot;"), escaped.replace('"', "&quot;").replace("'", "&#x27;"))
@@ -147,8 +147,8 @@ def _percent_forms(raw: bytes) -> Iterator[str]:
     """Yield what the encoders of query strings, paths and scripts make of the value, in both cases."""
     for kept in (b"-._~", b"-._~/", b"-._~!*'()"):
         plain = _ALPHANUMERIC + kept
-        for spelled in ("%{:02X}", "%{:02x}"):
-            form = "".join(chr(byte) if byte in plain else spelled.format(byte) for byte in raw)
+        for pattern in ("%{:02X}", "%{:02x}"):
+            form = "".join(chr(byte) if byte in plain else pattern.format(byte) for byte in raw)
             yield from (form, form.replace("%20", "+"))
 
 

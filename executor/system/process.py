@@ -86,30 +86,30 @@ class RunningProcess:
         self.command = command
         self.pid = pid
         self.pipe = pipe
-        self.capture = OutputTail(command.spill)
+        self.output = OutputTail(command.spill)
         self.began = time.monotonic() - age_s
         self.status: int | None = None
-        self.over = False
+        self.has_exited = False
         self.verdict: Verdict | None = None
         self.reason = ""
         self.stopped: set[int] = set()
         self._adopted = adopted
-        self._known: dict[int, int] = {}
-        self._ladder: StopSequence = ()
+        self._members: dict[int, int] = {}
+        self._sequence: StopSequence = ()
         self._next_at = 0.0
         try:
             self.pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             self.pidfd = -1
-            self.over = True
+            self.has_exited = True
         except OSError:  # an old kernel, a container's filter, no descriptor left: it is asked for instead
             self.pidfd = -1
 
-    def stop(self, verdict: Verdict, reason: str, ladder: StopSequence = STOP) -> None:
+    def stop(self, verdict: Verdict, reason: str, sequence: StopSequence = STOP) -> None:
         """Begin to end the group; the first verdict given stays."""
-        if self.verdict is None and not self.over:
+        if self.verdict is None and not self.has_exited:
             self.verdict, self.reason = verdict, reason
-        self._ladder, self._next_at = ladder, 0.0
+        self._sequence, self._next_at = sequence, 0.0
         self.escalate()
 
     def escalate(self) -> bool:
@@ -117,30 +117,30 @@ class RunningProcess:
         now = time.monotonic()
         if now < self._next_at:
             return True
-        if not self._ladder:
+        if not self._sequence:
             return False
-        (number, grace), *rest = self._ladder
-        self._ladder, self._next_at = tuple(rest), now + grace
+        (number, grace), *rest = self._sequence
+        self._sequence, self._next_at = tuple(rest), now + grace
         self._signal(number)
         return True
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """True once a ladder has begun."""
         return self._next_at > 0
 
     @property
-    def spent(self) -> bool:
+    def has_given_up(self) -> bool:
         """True when the last signal and its grace have passed: what lives now sleeps in the kernel."""
-        return self.stopping and not self._ladder and time.monotonic() >= self._next_at
+        return self.is_stopping and not self._sequence and time.monotonic() >= self._next_at
 
-    def wrote(self) -> int:
+    def bytes_written(self) -> int:
         """Return how many bytes it has written so far, on stderr too where that is a file of its own."""
-        return self.capture.size + files.size_of(self.command.errors)
+        return self.output.size + files.size_of(self.command.errors)
 
-    def due(self) -> float:
+    def deadline(self) -> float:
         """Return the monotonic time of the next thing to do about this process."""
-        return self._next_at if self.stopping else self.began + self.command.limit_s
+        return self._next_at if self.is_stopping else self.began + self.command.limit_s
 
     def _signal(self, number: int) -> None:
         escaped = self._escaped()  # before the group ends: who descends from it is not known by anything else then
@@ -152,38 +152,38 @@ class RunningProcess:
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
         if self._adopted is not None:
-            self.over = not procfs.alive(self._adopted)  # its pid may be another's by now
+            self.has_exited = not procfs.alive(self._adopted)  # its pid may be another's by now
             return
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
-            self.over = True
+            self.has_exited = True
             return
         if pid:
-            self.status, self.over = status, True
+            self.status, self.has_exited = status, True
 
-    def survived(self) -> bool:
+    def has_survivors(self) -> bool:
         """Tell whether anything of the group, or that left the group, still lives."""
         reap_group(self.pid)
         return group_lives(self.pid) or bool(self._escaped())
 
     def _escaped(self) -> list[int]:
         """Return the members outside the group; /proc is only searched when somebody may be there."""
-        may_be = self._adopted is not None or (self.stopping if not self.over else has_unknown_children())
-        if not (may_be or self._known):
+        may_be = self._adopted is not None or (self.is_stopping if not self.has_exited else has_unknown_children())
+        if not (may_be or self._members):
             return []
-        self._known = run_processes.find_living(self._wanted(), self._known)
-        return [pid for pid in self._known if procfs.group(pid) not in (self.pid, None)]
+        self._members = run_processes.find_living(self._wanted(), self._members)
+        return [pid for pid in self._members if procfs.group(pid) not in (self.pid, None)]
 
     def _wanted(self) -> ProcessQuery:
         root = project_identity.root_of(self.command.env)
         if self._adopted is not None:
             return run_processes.ProcessQuery(self.command.token, root, self.pid, self._adopted.start)
-        return run_processes.ProcessQuery(self.command.token, root, 0 if self.over else self.pid)
+        return run_processes.ProcessQuery(self.command.token, root, 0 if self.has_exited else self.pid)
 
-    def ended(self, mask: Callable[[bytes], bytes] | None = None) -> ProcessResult:
+    def result(self, mask: Callable[[bytes], bytes] | None = None) -> ProcessResult:
         """Return what was seen, with the descriptors closed; `mask` keeps the length of an output that is cut."""
-        self.capture.close()
+        self.output.close()
         _close(self.pidfd)
         _close(self.pipe)
         code, number = _decode(self.status)
@@ -194,8 +194,8 @@ class RunningProcess:
             exit_code=code,
             signal=number,
             duration_s=round(time.monotonic() - self.began, 3),
-            output=self.capture.masked(mask),
-            output_file=self.capture.file,
+            output=self.output.masked(mask),
+            output_file=self.output.file,
             reason=self.reason,
             stopped=tuple(sorted(self.stopped)),
         )

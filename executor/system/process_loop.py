@@ -48,13 +48,13 @@ class ProcessLoop:
         self._interrupts = interrupts
         self._beat = beat
         self._beat_s = beat_s
-        self._seen = 0
+        self._handled = 0
 
     def add(self, running: RunningProcess) -> None:
         """Tend this one too."""
         self.running.append(running)
 
-    def abandon(self) -> None:
+    def kill_all(self) -> None:
         """Kill every group at once: we cannot go on."""
         for one in self.running:
             one.stop(Verdict.CANCELLED, "the executor could not go on", KILL)
@@ -62,10 +62,10 @@ class ProcessLoop:
     def turn(self) -> list[ProcessResult]:
         """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
         self._poll()
-        self.heed()
+        self.handle_interrupts()
         for one in self.running:
             _advance(one)
-        done = [one for one in self.running if one.spent or (one.over and self.settled(one))]
+        done = [one for one in self.running if one.has_given_up or (one.has_exited and self.is_settled(one))]
         self.running = [one for one in self.running if one not in done]
         return [_result_of(one, self._mask) for one in done]
 
@@ -75,39 +75,39 @@ class ProcessLoop:
         if self._wake >= 0:
             poll.register(self._wake, select.POLLIN)
         for one in self.running:
-            if one.pidfd >= 0 and not one.over:
+            if one.pidfd >= 0 and not one.has_exited:
                 poll.register(one.pidfd, select.POLLIN)
             if one.pipe >= 0:
                 poll.register(one.pipe, select.POLLIN)
-        poll.poll(max(0.0, self._patience()) * 1000)
+        poll.poll(max(0.0, self._poll_timeout_s()) * 1000)
         if self._beat:
             self._beat()
             has_unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
 
-    def _patience(self) -> float:
+    def _poll_timeout_s(self) -> float:
         now = time.monotonic()
-        waits = [one.due() - now for one in self.running]
-        waits += [POLL_S for one in self.running if one.over or one.pidfd < 0]
+        waits = [one.deadline() - now for one in self.running]
+        waits += [POLL_S for one in self.running if one.has_exited or one.pidfd < 0]
         waits += [FILE_CHECK_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
         waits += [self._beat_s] if self._beat else []
         waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
 
-    def settled(self, one: RunningProcess) -> bool:
+    def is_settled(self, one: RunningProcess) -> bool:
         """Tell whether nothing of a process lives on; begin to end what does."""
-        if not one.survived():
+        if not one.has_survivors():
             return True
-        if not one.stopping:
+        if not one.is_stopping:
             one.stop(Verdict.PASSED, "")
         return False
 
-    def heed(self) -> None:
+    def handle_interrupts(self) -> None:
         """End what runs when we are asked to stop: gently the first time, at once the second."""
         asked = self._interrupts.count
-        if asked == self._seen:
+        if asked == self._handled:
             return
         self._interrupts.drain()
-        self._seen = asked
+        self._handled = asked
         for one in self.running:
             one.stop(Verdict.INTERRUPTED, self._interrupts.reason, INTERRUPT if asked == 1 else KILL)
 
@@ -115,21 +115,21 @@ class ProcessLoop:
 class ObserverLoop(ProcessLoop):
     """A poll loop that ends nothing when we are asked to stop: what it watches outlives us."""
 
-    def heed(self) -> None:
+    def handle_interrupts(self) -> None:
         """Leave everything as it is."""
 
 
 def _advance(one: RunningProcess) -> None:
     _drain(one)
-    if not one.over:
+    if not one.has_exited:
         one.reap()
-    if one.over:
+    if one.has_exited:
         _drain(one)
-    if not one.stopping and one.wrote() > one.command.max_output:
+    if not one.is_stopping and one.bytes_written() > one.command.max_output:
         one.stop(Verdict.FAILED, f"wrote more than {one.command.max_output // 1024**2} MiB and was stopped")
-    if one.stopping:
+    if one.is_stopping:
         one.escalate()
-    elif not one.over and time.monotonic() >= one.due():
+    elif not one.has_exited and time.monotonic() >= one.deadline():
         one.stop(Verdict.TIMED_OUT, f"still running after its {one.command.limit_s:g} s limit")
 
 
@@ -146,33 +146,33 @@ def _drain(one: RunningProcess) -> None:
             os.close(one.pipe)
             one.pipe = -1
             return
-        one.capture.feed(data[: max(0, one.command.max_output + 1 - one.capture.size)])
+        one.output.feed(data[: max(0, one.command.max_output + 1 - one.output.size)])
 
 
 def _result_of(one: RunningProcess, mask: Callable[[bytes], bytes] | None) -> ProcessResult:
     forget_child(one.pid)
-    return one.ended(mask)
+    return one.result(mask)
 
 
 def stop_strays(
-    token: str, interrupts: Interrupts, *, root: str = "", sparing: str = "", ladder: StopSequence = STOP
+    token: str, interrupts: Interrupts, *, root: str = "", excluding: str = "", sequence: StopSequence = STOP
 ) -> tuple[int, ...]:
-    """End every member that this token asks for but those that `sparing` does; return the pids that are gone.
+    """End every member that this token asks for but those that `excluding` does; return the pids that are gone.
 
     `root` is the folder that they must be of. Who descends from a member is known before the first signal: an orphan
     with an environment of its own is nobody's.
     """
-    spared = run_processes.find_living(run_processes.ProcessQuery(sparing, root)) if sparing else {}
-    found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root)), spared)
+    excluded = run_processes.find_living(run_processes.ProcessQuery(excluding, root)) if excluding else {}
+    found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root)), excluded)
     met = dict(found)
-    for number, grace in ladder:
+    for number, grace in sequence:
         for pid in found:
             signal_process(pid, number)
         until = time.monotonic() + grace
         while found and time.monotonic() < until:
             interrupts.sleep(POLL_S)
-            found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root), found), spared)
-            found = {pid: start for pid, start in found.items() if not _reaped_or_dead(pid)}
+            found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root), found), excluded)
+            found = {pid: start for pid, start in found.items() if not _reap_or_is_dead(pid)}
             met |= found
     return tuple(sorted(met.keys() - found.keys()))
 
@@ -187,11 +187,11 @@ def wait_until_reaped(ended: tuple[int, ...], interrupts: Interrupts) -> None:
         interrupts.sleep(POLL_S)
 
 
-def _without(found: dict[int, int], spared: dict[int, int]) -> dict[int, int]:
-    return {pid: start for pid, start in found.items() if pid not in spared}
+def _without(found: dict[int, int], excluded: dict[int, int]) -> dict[int, int]:
+    return {pid: start for pid, start in found.items() if pid not in excluded}
 
 
-def _reaped_or_dead(pid: int) -> bool:
+def _reap_or_is_dead(pid: int) -> bool:
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

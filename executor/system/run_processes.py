@@ -31,17 +31,17 @@ class ProcessQuery(Record):
     start: int = 0
 
 
-def find_living(wanted: ProcessQuery, known: Mapping[int, int] | None = None) -> dict[int, int]:
+def find_living(query: ProcessQuery, known: Mapping[int, int] | None = None) -> dict[int, int]:
     """Return the start of each living member by its pid; those `known` before stay members, whatever they shed.
 
     Who descends from a member is one, unless it bears the token of another task: that is looked after there.
     """
     everybody = procfs.everybody()
-    told = {pid: procfs.tokens(pid) for pid in everybody}
+    tokens_of = {pid: procfs.tokens(pid) for pid in everybody}
     inside = {pid for pid, start in (known or {}).items() if pid in everybody and everybody[pid].start == start}
-    inside |= {pid for pid, tokens in told.items() if _has_token(pid, tokens, wanted)}
-    inside |= _of_sessions(everybody, wanted) | _lock_holders(everybody, wanted)
-    others = {pid for pid, tokens in told.items() if tokens and not any(_is_of_task(one, wanted) for one in tokens)}
+    inside |= {pid for pid, tokens in tokens_of.items() if _has_token(pid, tokens, query)}
+    inside |= _of_sessions(everybody, query) | _lock_holders(everybody, query)
+    others = {pid for pid, tokens in tokens_of.items() if tokens and not any(_is_of_task(one, query) for one in tokens)}
     inside = _with_descendants(everybody, inside, others)
     return {pid: everybody[pid].start for pid in inside if pid != os.getpid()}
 
@@ -63,8 +63,8 @@ def unrecorded_runs(root: str) -> dict[str, int]:
             task, run, *_ = f"{token.decode(errors='replace')}//".split("/")
             name = f"{task}/{run}"
             if name not in found and _is_unrecorded(root, task, run):
-                is_ours = project_identity.is_marked_here(procfs.environ(pid), pid, root, unmarked=False)
-                found |= {name: pid} if is_ours else {}
+                is_here = project_identity.is_marked_here(procfs.environ(pid), pid, root, unmarked=False)
+                found |= {name: pid} if is_here else {}
     return found
 
 
@@ -74,42 +74,42 @@ def _is_unrecorded(root: str, task: str, run: str) -> bool:
     return not os.path.exists(os.path.join(root, JOBS, task, run, "started.json"))
 
 
-def _has_token(pid: int, tokens: list[bytes], wanted: ProcessQuery) -> bool:
-    if not any(procfs.asks_for(wanted.token, token) for token in tokens):
+def _has_token(pid: int, tokens: list[bytes], query: ProcessQuery) -> bool:
+    if not any(procfs.asks_for(query.token, token) for token in tokens):
         return False
-    if not wanted.root:
+    if not query.root:
         return True
-    records = (safe_open.read_record(os.path.join(folder, "started.json")) for folder in _run_folders(wanted))
+    records = (safe_open.read_record(os.path.join(folder, "started.json")) for folder in _run_folders(query))
     began_in = frozenset(str(record.get("home")) for record in records)
-    return project_identity.is_marked_here(procfs.environ(pid), pid, wanted.root, moved_from=began_in)
+    return project_identity.is_marked_here(procfs.environ(pid), pid, query.root, moved_from=began_in)
 
 
-def _is_of_task(token: bytes, wanted: ProcessQuery) -> bool:
-    return token.partition(b"/")[0] == wanted.token.encode().partition(b"/")[0]
+def _is_of_task(token: bytes, query: ProcessQuery) -> bool:
+    return token.partition(b"/")[0] == query.token.encode().partition(b"/")[0]
 
 
-def _of_sessions(everybody: Mapping[int, ProcessStat], wanted: ProcessQuery) -> set[int]:
+def _of_sessions(everybody: Mapping[int, ProcessStat], query: ProcessQuery) -> set[int]:
     """Return who is in the session of a launcher.
 
     The number of a session stays taken while anybody is in it. When its first process is gone, and the number may be
     a later session's, only those count that work in the project.
     """
-    leaders = dict(_launchers(wanted))
-    leaders |= {wanted.leader: wanted.start} if wanted.leader else {}
+    leaders = dict(_launchers(query))
+    leaders |= {query.leader: query.start} if query.leader else {}
     found = set()
     for line in everybody.values():
         start = leaders.get(line.session)
         first = everybody.get(line.session)
         if start is None or line.start < start or (first and start and first.start != start):
             continue
-        if first or not wanted.root or project_identity.works_in(line.pid, wanted.root):
+        if first or not query.root or project_identity.works_in(line.pid, query.root):
             found.add(line.pid)
     return found
 
 
-def _lock_holders(everybody: Mapping[int, ProcessStat], wanted: ProcessQuery) -> set[int]:
+def _lock_holders(everybody: Mapping[int, ProcessStat], query: ProcessQuery) -> set[int]:
     """Return who holds the lock of a run: what MAIN started, whatever it did to its environment and its session."""
-    locks = {inode for folder in _run_folders(wanted) if (inode := _inode(run_lock.path_of(folder)))}
+    locks = {inode for folder in _run_folders(query) if (inode := _inode(run_lock.path_of(folder)))}
     if not locks:
         return set()
     return {pid for pid in everybody if _inode(f"/proc/{pid}/fd/{run_lock.LOCK_FD}") in locks}
@@ -127,23 +127,23 @@ def _with_descendants(everybody: Mapping[int, ProcessStat], inside: set[int], ot
     return found
 
 
-def _run_folders(wanted: ProcessQuery) -> list[str]:
+def _run_folders(query: ProcessQuery) -> list[str]:
     """Return the folders of the runs that are asked for."""
-    task, _, run = wanted.token.partition("/")
-    folder = os.path.join(wanted.root, JOBS, task)
-    if not wanted.root or not task:
+    task, _, run = query.token.partition("/")
+    folder = os.path.join(query.root, JOBS, task)
+    if not query.root or not task:
         return []
     if run:
         return [os.path.join(folder, run)]
     return [os.path.join(folder, name) for name in names_in(folder)]
 
 
-def _launchers(wanted: ProcessQuery) -> Iterable[tuple[int, int]]:
+def _launchers(query: ProcessQuery) -> Iterable[tuple[int, int]]:
     """Return pid and start of the launchers of the runs that are asked for, as far as their pids count here."""
-    for folder in _run_folders(wanted):
+    for folder in _run_folders(query):
         body = safe_open.read_record(os.path.join(folder, "started.json"))
         here = body.get("boot") == procfs.boot_id() and body.get("namespace", "") in ("", procfs.namespace_of("self"))
-        own = project_identity.is_same_folder(str(body.get("home", "")), wanted.root)
+        own = project_identity.is_same_folder(str(body.get("home", "")), query.root)
         pid, start = body.get("pid"), body.get("start")
         if here and own and isinstance(pid, int) and isinstance(start, int):
             yield pid, start

@@ -31,8 +31,8 @@ def _has_bits(entry: os.DirEntry[str], since_ns: int) -> bool:
         now = entry.stat(follow_symlinks=False)
     except OSError:  # it is gone by now
         return False
-    is_ours = stat.S_ISREG(now.st_mode) and now.st_uid == os.geteuid()
-    return is_ours and bool(now.st_mode & BITS) and now.st_ctime_ns >= since_ns
+    is_own = stat.S_ISREG(now.st_mode) and now.st_uid == os.geteuid()
+    return is_own and bool(now.st_mode & BITS) and now.st_ctime_ns >= since_ns
 
 
 def _clear(path: str) -> bool:

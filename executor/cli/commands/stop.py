@@ -68,7 +68,7 @@ def run(args: Namespace) -> Verdict:
     ladder = _ladder(args.grace, is_job=is_job)
     seen = runs.look(here.root, task_id)
     masker = masker_here(here.root, os.environ, task_id)  # its processes tell what they were given while they live
-    ended = stop_strays(f"{task_id}/", Interrupts(), root=here.root, ladder=ladder)
+    ended = stop_strays(f"{task_id}/", Interrupts(), root=here.root, sequence=ladder)
     wait_until_reaped(ended, Interrupts())
     told, is_over = _end_rest(here.root, task_id, ended, seen, grace_s=ladder[0][1])
     if is_over and is_job:

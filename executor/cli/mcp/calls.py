@@ -77,7 +77,7 @@ class Child:
         command = process.Command("do-tasks", argv, dict(os.environ), token, limit_s=float("inf"))
         self._gathered = Gathered()
         self._running = process.start(command)
-        self._running.capture = self._gathered
+        self._running.output = self._gathered
         self._watch = ProcessLoop(interrupts, due=time.monotonic)  # it never waits: between turns others have theirs
         self._watch.add(self._running)
 

@@ -132,7 +132,7 @@ class Shell:
             while not ended:
                 ended = loop.turn()
         except BaseException:
-            loop.abandon()
+            loop.kill_all()
             raise
         return ended[0]
 

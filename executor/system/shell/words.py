@@ -41,26 +41,26 @@ class Scanner:
 
     def _word(self) -> Word:
         start = self.at
-        said: list[str | None] = []
+        values: list[str | None] = []
         while self.at < len(self.text) and self.text[self.at] not in " \t\n;|&":
             char, before = self.text[self.at], self.at
             if char in "<>" and self.text[self.at + 1 : self.at + 2] == "(":
                 self.at += 2
                 self._substituted()
-                said.append(None)
+                values.append(None)
             elif char in "<>)":
                 break
             elif char == "(":
                 if not self._parenthesis(start):
                     break
-                said.append(None)
+                values.append(None)
             elif self._quoted():
-                said.append(self._value(before))
+                values.append(self._value(before))
             else:
                 self.at += 1
-                said.append(char)
+                values.append(char)
         self.expect(self.at > start)
-        return Word(start, self.at, None if None in said else "".join(map(str, said)))
+        return Word(start, self.at, None if None in values else "".join(map(str, values)))
 
     def _parenthesis(self, start: int) -> bool:
         """Read the list of an array, or a pattern such as @(a|b)."""
