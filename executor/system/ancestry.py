@@ -1,4 +1,4 @@
-"""Who started a chain of processes: a login, a desktop, what was there before a brief, or nobody that can be seen."""
+"""The ancestors of this process, and the reasons to doubt that a person started them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from executor.system.procfs import ProcessStat
 
-# What starts a person's programs and an agent's alike: sharing one of these says nothing.
+# Programs that start a person's processes and an agent's alike: a common one proves nothing.
 SESSION_PROGRAMS = frozenset(
     (
         *("systemd", "init", "launchd", "sshd", "sshd-session", "login", "cron", "crond", "atd"),
@@ -23,8 +23,8 @@ SESSION_PROGRAMS = frozenset(
         *("mate-panel", "lxqt-session"),
     )
 )
-TERMINAL_SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: anybody may have started them
-JOB_STARTERS = frozenset(("cron", "crond", "atd", "anacron", "fcron"))  # start what anybody orders
+TERMINAL_SERVERS = frozenset(("tmux: server", "screen"))  # of terminals: a person or an agent may have started them
+JOB_STARTERS = frozenset(("cron", "crond", "atd", "anacron", "fcron"))  # run what a person or an agent ordered
 INIT_PROGRAMS = frozenset(
     ("init", "systemd", "tini", "dumb-init", "docker-init", "catatonit", "conmon")
 )  # adopt orphans
@@ -34,9 +34,11 @@ REMEDY = "a terminal from before the brief helps, or a new login: ssh, console, 
 
 
 class BriefMoments(Record):
-    """What was there when briefs were given: the first moment, pid namespaces, control groups, `pid:start` of helpers.
+    """The moments at which briefs were given, read from the lines of `describe_moment`.
 
-    `detached` says that a process fetched a brief above which nobody can be seen.
+    `began` is the first moment in kernel ticks since boot, `namespaces` are pid namespaces, `groups` control
+    groups, `orphans` are helpers as `pid:start`. `detached` is True when a process without a visible ancestor
+    fetched a brief.
     """
 
     began: int
@@ -47,9 +49,10 @@ class BriefMoments(Record):
 
 
 def describe_moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[str, ...]:
-    """Return what to remember when a brief is given to a chain: lines of pid 0, by a clock that nobody sets.
+    """Return the lines of pid 0 that describe the moment at which a brief is given to a chain of processes.
 
-    `of_a_shell` says that a person's shell is in the chain.
+    `of_a_shell` is True when a person's shell is in the chain. Times are kernel ticks since boot: that clock cannot
+    be set.
     """
     ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if procfs.PROC else 0
     facts = [("given",), ("space", procfs.namespace_of("self")), ("group", _control_group(os.getpid()))]
@@ -60,9 +63,11 @@ def describe_moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[
 
 
 def reason_to_doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str:
-    """Return what is wrong with a chain: it, or its terminal, came after the brief, and who started it cannot be seen.
+    """Return the reason to doubt that a person started a chain of processes, empty for none.
 
-    That is how a terminal looks that an agent has let go of itself, whether or not who was given the brief still lives.
+    The reason is that the chain, or its terminal, is younger than a brief and its starter is not visible. A
+    terminal that an agent has detached looks like that, whether or not the process that was given the brief still
+    lives.
     """
     if not (given and procfs.PROC):
         return ""
@@ -73,7 +78,7 @@ def reason_to_doubt(chain: Sequence[ProcessStat], given: Collection[str]) -> str
 
 
 def ancestors() -> list[ProcessStat]:
-    """Return this process and those above it, the nearest first, without pid 1."""
+    """Return this process and its ancestors, the nearest first, without pid 1."""
     return [*_chain_above(os.getpid())]
 
 
@@ -88,6 +93,7 @@ def describe(line: ProcessStat) -> str:
 
 
 def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
+    """Return the reason against a chain that no login started, empty for none."""
     orphan = next((line for line in chain if _pid_and_start(line) in then.orphans), None)
     if orphan:
         return (
@@ -108,7 +114,7 @@ def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
 
 
 def _moments(given: Collection[str]) -> BriefMoments:
-    """Return what was remembered; of another boot nothing counts, and all of this one came later."""
+    """Return the moments in these lines; lines of another boot do not count."""
     words = [one.split(" ", 4) for one in given if one.startswith("0 ")]
     here = [line for line in words if line[2] == short_boot_id()]
     of = {kind: {line[-1] for line in here if line[3] == kind} for kind in ("space", "group", "loose", "detached")}
@@ -118,7 +124,7 @@ def _moments(given: Collection[str]) -> BriefMoments:
 
 
 def _is_login(chain: Sequence[ProcessStat], then: BriefMoments) -> bool:
-    """Return True when another user started this (sshd, login, sudo), or somebody outside of the pid namespace."""
+    """Return True when another user started this chain (sshd, login, sudo), or a process outside the pid namespace."""
     top = chain[-1]
     if top.parent == 0 or (top.parent > 1 and _is_hidden(top)):
         return True
@@ -129,7 +135,7 @@ def _is_login(chain: Sequence[ProcessStat], then: BriefMoments) -> bool:
 
 
 def _is_hidden(top: ProcessStat) -> bool:
-    """Return True when the parent lives and /proc does not show it: it is of another user."""
+    """Return True when the parent lives but is not in /proc: it belongs to another user."""
     try:
         os.kill(top.parent, 0)
     except PermissionError:
@@ -140,7 +146,7 @@ def _is_hidden(top: ProcessStat) -> bool:
 
 
 def _is_started_by_desktop(top: ProcessStat, above: Sequence[ProcessStat], then: BriefMoments) -> bool:
-    """Return True for what a desktop or systemd started, as far as their own beginning is seen."""
+    """Return True when a desktop or systemd started this process, and its own start is visible."""
     names = [procfs.name(line.pid) for line in above]
     if JOB_STARTERS & set(names) or (above and not (above[-1].start <= then.began or _is_user_manager(above[-1]))):
         return False
@@ -151,12 +157,13 @@ def _is_started_by_desktop(top: ProcessStat, above: Sequence[ProcessStat], then:
 
 
 def _is_user_manager(line: ProcessStat) -> bool:
+    """Return True for the systemd that manages the processes of one user."""
     there = re.search(r"/user@\d+\.service/init\.scope$", _control_group(line.pid))
     return bool(there and line.parent == 1 and procfs.name(1) == "systemd" == procfs.name(line.pid))
 
 
 def _is_systemd_unit(pid: int, groups: Collection[str]) -> bool:
-    """Return True for what systemd started as a unit: a terminal of the desktop, but nothing that systemd-run began."""
+    """Return True for a process that systemd started as a unit; not for one of systemd-run, or of a session."""
     group = _control_group(pid)
     if group in groups or re.search(r"/run-[^/ ]*\.(?:scope|service)|/session-[^/ ]*\.scope$", group):
         return False
@@ -164,7 +171,7 @@ def _is_systemd_unit(pid: int, groups: Collection[str]) -> bool:
 
 
 def _orphans(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
-    """Yield who of our user has no parent left, and no terminal below: a helper that was let go of."""
+    """Yield `pid:start` of each orphan of this user that has no terminal, and no descendant with one."""
     serving = set()
     for line in everybody.values():
         pid = line.pid if line.terminal else 0
@@ -179,7 +186,7 @@ def _orphans(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
 
 
 def _is_orphan(line: ProcessStat, groups: Collection[str]) -> bool:
-    """Return True for an orphan: no unit of systemd, or one of these control groups."""
+    """Return True for an orphan that is no unit of systemd, or is in one of these control groups."""
     parent = procfs.name(line.parent) if line.parent else ""
     if procfs.name(line.pid) in SESSION_PROGRAMS or (line.parent != 1 and parent not in INIT_PROGRAMS):
         return False

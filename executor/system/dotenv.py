@@ -1,4 +1,4 @@
-"""The text of an env file: names and values, or what is wrong in which line."""
+"""The text of an env file: names and values, or the errors of its lines."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class LineError(Record):
 
 
 class EnvFile(Record):
-    """What an env file sets, and its lines that cannot be read."""
+    """The variables of an env file, and its lines that cannot be read."""
 
     values: Mapping[str, str]
     wrong: tuple[LineError, ...] = ()
 
 
 def parse(text: str, environ: Mapping[str, str]) -> EnvFile:
-    """Return what an env file sets, the last of a name.
+    """Return the variables of an env file; the last line of a name counts.
 
-    A value is plain (up to ` #`), in single quotes (as it stands) or in double quotes (with escapes); quoted ones may
-    have several lines. `${NAME}` and `${NAME:-default}` outside of single quotes are what the lines above set, else
-    the environment, else empty. A `$` without braces stays.
+    A value is plain (up to ` #`), in single quotes (taken literally) or in double quotes (with escapes); quoted
+    ones may have several lines. `${NAME}` and `${NAME:-default}` outside of single quotes are replaced by the value
+    from the lines above, else from the environment, else by the default or nothing. A `$` without braces stays.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     values: dict[str, str] = {}
@@ -60,7 +60,7 @@ def parse(text: str, environ: Mapping[str, str]) -> EnvFile:
 
 
 def _entry(text: str, at: int, known: Mapping[str, str]) -> tuple[str, str, int] | str:
-    """Return the name, the value and the place behind of the entry that begins here, or what is wrong with it."""
+    """Return name, value and end offset of the entry at this offset, or the error in it."""
     head = _NAME.match(text, at)
     if not head:
         return "no NAME=value: a name has letters, digits and _"
@@ -78,7 +78,7 @@ def _entry(text: str, at: int, known: Mapping[str, str]) -> tuple[str, str, int]
 
 
 def _value(text: str, at: int, known: Mapping[str, str]) -> tuple[str, int]:
-    """Return a value with the place behind it; -1 for a quote without end."""
+    """Return a value with its end offset; -1 for a quote that does not end."""
     quote = text[at : at + 1]
     if quote == "'":
         found = _SINGLE.match(text, at)
@@ -92,6 +92,8 @@ def _value(text: str, at: int, known: Mapping[str, str]) -> tuple[str, int]:
 
 
 def _expanded(value: str, known: Mapping[str, str], *, escapes: Mapping[str, str]) -> str:
+    """Return a value with its escapes and `${NAME}` replaced."""
+
     def one(found: re.Match[str]) -> str:
         if found[2] is None:
             return escapes.get(found[1], found[0])

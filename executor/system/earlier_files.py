@@ -1,4 +1,4 @@
-"""The files that were there before MAIN began: only a file that is new or changed since is evidence."""
+"""The files from before MAIN: only a file that is new or changed since then is evidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Entry = list[int]
 
 BLOCK = 1 << 20
-WHOLE = 16 * 1024  # bytes: a longer file may be compared by samples
+WHOLE = 16 * 1024  # bytes; a longer file may be compared by samples
 SAMPLES = 3
 SAMPLE = 2048  # bytes
 MOST_INSIDE = 2000  # files of a folder that is evidence
@@ -27,7 +27,7 @@ ENTRY = 7  # numbers of an Entry
 
 
 class EarlierFiles:
-    """The names that a glob matched when MAIN began; a file is evidence when it was not there, or has other content."""
+    """The names that a glob matched when MAIN began; evidence is a new file, or one with other content."""
 
     def __init__(
         self, names: dict[str, Entry], began_ns: int, *, is_cut: bool, pieces: Mapping[str, list[int]] | None = None
@@ -40,7 +40,7 @@ class EarlierFiles:
         self._answers: dict[tuple[object, ...], bool] = {}
 
     def holds(self, name: str, status: os.stat_result) -> bool:
-        """Return True for a file or folder that was there with its present content."""
+        """Return True for a file or folder that existed with its present content."""
         now, path = stamp(name, status), os.path.normpath(name)
         if (path, *now) not in self._answers:
             self._answers[path, *now] = self._holds(path, now, status)
@@ -69,7 +69,7 @@ class EarlierFiles:
         return entry[1] if content(name, status, entry[1], samples=bool(entry[5])) == entry[4] else 0
 
     def pieces(self, name: str) -> dict[int, int]:
-        """Return checksum -> count of the earlier lines of a rewritten file; {} where every line is evidence."""
+        """Return checksum -> count of the earlier lines of a rewritten file; {} when every line is evidence."""
         entry = self._names.get(os.path.normpath(name))
         if entry is None or entry[6] or self.grown_from(name):
             return {}
@@ -80,7 +80,7 @@ class EarlierFiles:
 
 
 def _leads_elsewhere(name: str, since_ns: int) -> bool:
-    """Return True when a link on the path was made since then: its target may have been there before."""
+    """Return True when a link on the path is younger: its target may be older."""
     parts = name.split(os.sep)
     for at in range(1, len(parts) + 1):
         try:
@@ -130,7 +130,7 @@ def _inside(folder: str) -> Found:
             path = os.path.join(below, name)
             try:
                 found.append((path, os.lstat(path)))
-            except OSError:  # it went meanwhile
+            except OSError:  # it was deleted meanwhile
                 continue
             if len(found) >= MOST_INSIDE:
                 return found
@@ -140,7 +140,7 @@ def _inside(folder: str) -> Found:
 def content(name: str, status: os.stat_result, size: int, *, samples: bool) -> int:
     """Return the checksum of the first `size` bytes of a file, or of samples of them; of a folder that of its files.
 
-    UNREAD for what cannot be read, and for what is neither file nor folder.
+    UNREAD for a path that cannot be read, and for one that is neither file nor folder.
     """
     if stat.S_ISREG(status.st_mode):
         return _file_checksum(name, size, samples=samples)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic replace, private folders, digests."""
+"""Files that are complete or missing: atomic replace, private folders, digests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MASK_OVERLAP = 1 << 16  # a key file, percent-encoded
 
 
 def read(path: str) -> bytes:
-    """Return a regular file's bytes, empty when it does not exist; OSError for all else that is there."""
+    """Return a regular file's bytes, empty for a missing one; OSError for anything else at the path."""
     try:
         return safe_open.read_whole(path)
     except FileNotFoundError:
@@ -40,7 +40,7 @@ def size_of(path: str) -> int:
 
 
 def content_key(path: str) -> bytes:
-    """Return what stands for a file's content in a digest: its bytes, of a very large file its size and time."""
+    """Return the bytes that represent a file in a digest: its content, or size and time of a very large file."""
     status = os.stat(path)
     if status.st_size > safe_open.MOST_BYTES:
         return f"size {status.st_size} time {status.st_mtime_ns}".encode()
@@ -56,7 +56,7 @@ def replace(
     owner: tuple[int, int] | None = None,
     beside: str = "",
 ) -> None:
-    """Write beside `path`, then rename onto it; `durable` also syncs the file and its folder."""
+    """Write a new file beside `path`, then rename it onto `path`; `durable` also syncs the file and its folder."""
     beside = beside or f"{path}.{os.getpid()}.tmp"
     try:
         _clear_name(beside)
@@ -72,12 +72,12 @@ def replace(
 
 
 def open_new(path: str, mode: int = 0o600) -> int:
-    """Return a descriptor of an empty file; OSError for a link or a pipe that is there."""
+    """Return a descriptor of an empty file; OSError when a link or a pipe is in its place."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
 
 
 def clear_place(path: str) -> str:
-    """Rename what lies in the place of a file of ours and is none; return the path."""
+    """Rename anything but a regular file at this path; return the path."""
     if not os.path.isfile(path) or os.path.islink(path):
         _put_aside(path)
     return path
@@ -91,7 +91,7 @@ def _put_aside(path: str) -> None:
 
 
 def _clear_name(path: str) -> None:
-    """Take away what lies in the place of a file to be made: a link, or a name of another file; put a folder aside."""
+    """Delete the link or file at a path where a file is to be created; rename a folder."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -116,7 +116,7 @@ def _write_new(path: str, data: bytes, *, mode: int, durable: bool) -> None:
 
 
 def _rename(beside: str, path: str) -> None:
-    """Rename a file onto another; a folder in the place of a record of ours is put aside, with what is in it."""
+    """Rename a file onto another; a folder in the place of a file of .do-tasks is renamed first."""
     try:
         os.rename(beside, path)
     except IsADirectoryError:
@@ -135,7 +135,7 @@ def remove(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a rename in this folder survive a power cut."""
+    """Sync a folder, so that a rename in it survives a power cut."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
@@ -149,7 +149,7 @@ def sync_folder(path: str) -> None:
 
 
 def private_folder(path: str) -> str:
-    """Make the folder, readable by its owner alone as all that is missing above it, and return its path."""
+    """Create a folder, and those missing above it, with mode 0700; return its path."""
     if os.path.isdir(path):
         return path
     above = os.path.dirname(path)
@@ -159,7 +159,7 @@ def private_folder(path: str) -> str:
         os.mkdir(path, 0o700)
     except FileExistsError:
         if os.path.isdir(path):
-            return path  # somebody else was faster
+            return path  # another process was faster
         raise MachineError(f"cannot make the folder {path}: a file has its name; move it away") from None
     except OSError as error:
         raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
@@ -169,14 +169,14 @@ def private_folder(path: str) -> str:
 
 
 def claim_folder(path: str) -> str:
-    """Make a private folder of ours, with what lies in its place put aside, a link too; return its path."""
+    """Create a private folder, after anything else at its path, a link too, was renamed; return its path."""
     if os.path.islink(path) or not os.path.isdir(path):
         _put_aside(path)
     return private_folder(path)
 
 
 def hide_from_git(folder: str) -> None:
-    """Give the folder a .gitignore of its own: `git stash -u` and `git clean -fd` then spare the runs in it."""
+    """Write a .gitignore into the folder, so that `git stash -u` and `git clean -fd` leave it alone."""
     path = os.path.join(folder, ".gitignore")
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -184,16 +184,16 @@ def hide_from_git(folder: str) -> None:
         return
     try:
         os.write(fd, b"*\n")
-    except OSError:  # a full disk: what needs the room says so
+    except OSError:  # a full disk: the next write that matters reports it
         os.unlink(path)
     finally:
         os.close(fd)
 
 
 def mask_in_place(path: str, masked: Callable[[bytes], bytes]) -> bool:
-    """Overwrite secrets in a regular file in place, a block at a time; tell whether any was there.
+    """Overwrite the secrets in a regular file, a block at a time; return True when there were any.
 
-    `masked` keeps the length. A link is left alone: behind it may lie what a person keeps.
+    `masked` keeps the length. A link is left alone: its target may be a person's file.
     """
     changed = False
     status = os.lstat(path)
@@ -214,6 +214,7 @@ def mask_in_place(path: str, masked: Callable[[bytes], bytes]) -> bool:
 
 
 def _not_through_a_link(path: str, flags: int) -> int:
+    """Open a file; OSError for a link."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 

@@ -1,4 +1,4 @@
-"""Signals that ask us to stop, as something a loop can wait for."""
+"""Signals that ask this process to stop, as an event that a loop can wait for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Interrupts:
-    """Signals that ask us to stop, as a count and a descriptor that polls readable."""
+    """The signals that asked this process to stop: their count, and a descriptor that polls readable."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -22,7 +22,7 @@ class Interrupts:
         self.fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def listen(self) -> None:
-        """Take SIGINT, SIGTERM and, unless nohup has it ignored, SIGHUP from now on."""
+        """Handle SIGINT, SIGTERM and, unless nohup ignores it, SIGHUP from now on."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._note)
@@ -38,7 +38,7 @@ class Interrupts:
 
     @property
     def reason(self) -> str:
-        """What a person reads of a run that was asked to stop."""
+        """The reason of a run that was asked to stop, for a person."""
         return f"interrupted by {self.name}"
 
     def drain(self) -> None:
@@ -49,7 +49,7 @@ class Interrupts:
             return
 
     def sleep(self, seconds: float) -> bool:
-        """Wait, less when asked to stop; tell whether the whole time passed."""
+        """Wait until the time has passed or a signal came; return True when the whole time passed."""
         until = time.monotonic() + seconds
         while not self.count and (left := until - time.monotonic()) > 0:
             select.select([self.fd], [], [], left)

@@ -1,4 +1,4 @@
-"""Reads the small files in which the kernel tells its state."""
+"""Small files of /proc and /sys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MOST_BYTES = 1 << 16
 
 
 def raw(path: str) -> bytes:
-    """Return what a file of /proc or /sys says, empty when it is not there or does not answer."""
+    """Return the content of a file of /proc or /sys, empty when it is missing or cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -22,7 +22,7 @@ def raw(path: str) -> bytes:
 
 
 def figure(path: str) -> int | None:
-    """Return the whole number that a file holds, None when it holds none."""
+    """Return the whole number in a file, None for any other content."""
     text = raw(path).strip()
     return int(text) if text.isdigit() else None
 

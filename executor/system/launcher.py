@@ -1,4 +1,4 @@
-"""A run that outlives us: held until it is on record, its exit code kept by its own parent."""
+"""A run that outlives its executor: paused until it is in the log, its exit code written by its own parent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from executor.system.shell.bash_command import guarded_argv
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# $1 is the exit file, the rest is the command. Its standard input is the handshake: one line lets it go, end of file
-# means that we died first. The traps keep it alive to write the exit code while the command gets the default ones.
-# What the shell itself says of a command's death ("Terminated") goes nowhere: stderr.log is the command's alone.
-# 4 is the exit file, opened and filled with blanks before: a full disk or a renamed project cannot keep the code from
-# it. $1 counts from the working directory, which follows a rename; it is written when another file has its name by now.
-# 5 is the project's folder, locked; the command gets neither, but it keeps the lock of its run.
+# $1 is the exit file, the rest is the command. Standard input is the handshake: a line starts the command, end of file
+# means that the executor died first. The traps keep the launcher alive to write the exit code; the command has none.
+# Messages of the shell about a command's death ("Terminated") are dropped: stderr.log is for the command alone.
+# 4 is the exit file, opened and filled with blanks before: neither a full disk nor a renamed project loses the code.
+# $1 is relative to the working directory, which follows a rename; it is written too when another file is there now.
+# 5 is the project's folder, locked. The command inherits neither 4 nor 5, but the lock of its run.
 SCRIPT = """\
 trap : HUP INT QUIT TERM
 out=$1
@@ -41,12 +41,12 @@ exit "$code"
 """
 BLANK = b" " * 64  # room for the launcher's one line
 EXIT_NAME = "exit.json"
-NOT_RELEASED = 125  # its own exit code when nothing ran
+NOT_RELEASED = 125  # the launcher's exit code when nothing ran
 EXIT, ROOT = 4, 5  # descriptors of the launcher alone
 
 
 class PausedProcess(Record):
-    """A launcher that waits: `go` is our end of its handshake, `locked` says that it holds the lock of its run."""
+    """A launcher that waits: `go` is the write end of its handshake, `locked` is True when it holds its run's lock."""
 
     pid: int
     go: int
@@ -54,13 +54,13 @@ class PausedProcess(Record):
 
 
 def start_detached(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str) -> int:
-    """Start a run that nobody adopts, its output in the run's folder, and return its pid."""
+    """Start a run that no later executor adopts, its output in the run's folder, and return its pid."""
     stdin = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
     return spawn(guarded_argv(argv), env, [stdin, *_outputs(folder)])
 
 
 def start_paused(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, root: str = "") -> PausedProcess:
-    """Start the launcher in a session of its own, its output in the run's folder, waiting to be let go.
+    """Start the launcher in a session of its own, its output in the run's folder; it waits for `release`.
 
     `root` is the project's folder, in which the command runs. MachineError when the exit code could not be kept.
     """
@@ -87,7 +87,7 @@ def start_paused(argv: tuple[str, ...], env: Mapping[str, str], *, folder: str, 
 
 
 def reserve_exit_file(folder: str) -> None:
-    """Make the exit file, filled with blanks: to write a line over them takes no room on the disk."""
+    """Create the exit file, filled with blanks: overwriting them later needs no free space on the disk."""
     path = os.path.join(folder, EXIT_NAME)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -103,7 +103,7 @@ def reserve_exit_file(folder: str) -> None:
 
 
 def _allocate(fd: int) -> None:
-    """Have the kernel set the blocks aside, where it can: those of a plain write are only found later."""
+    """Reserve the blocks of the file, where the file system can: a plain write may reserve them only later."""
     try:
         os.posix_fallocate(fd, 0, len(BLANK))
     except OSError as error:
@@ -112,19 +112,19 @@ def _allocate(fd: int) -> None:
 
 
 def _outputs(folder: str) -> list[tuple[int, int, str, int, int]]:
-    """Return the file actions that send a run's output straight into its files: a pipe would die with us."""
+    """Return the file actions that send a run's output to its files: a pipe would end with this process."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     names = ((1, "stdout.log"), (2, "stderr.log"))
     return [(os.POSIX_SPAWN_OPEN, fd, f"{folder}/{name}", flags, 0o600) for fd, name in names]
 
 
 def abandon(held: PausedProcess) -> None:
-    """Let the launcher end without the command."""
+    """Close the handshake: the launcher ends without the command."""
     os.close(held.go)
 
 
 def release(held: PausedProcess) -> None:
-    """Send the one line; a launcher that died before reads nothing and is found dead."""
+    """Let the launcher start the command; the death of a launcher is noticed later."""
     try:
         os.write(held.go, b"\n")
     except BrokenPipeError:

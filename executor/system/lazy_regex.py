@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled at their first use: a read verb uses few of those that it imports."""
+"""Regular expressions that are compiled at first use: a read verb uses few of those that it imports."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ else:
 
 
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return what `re.compile` returns, as far as its attributes are concerned."""
+    """Return a stand-in for `re.compile(text, flags)` with the same attributes."""
     return cast("re.Pattern[AnyStr]", _LazyPattern(text, flags))
 
 
 class _LazyPattern:
-    """A pattern that is not compiled yet; each attribute is looked up once."""
+    """A pattern that is compiled at first use; each attribute is looked up once."""
 
     def __init__(self, text: Any, flags: int) -> None:
         self._given = (text, flags)

@@ -9,9 +9,9 @@ from executor.system import procfs, safe_open, unsupported
 from executor.system.records import Record
 
 MOST_BYTES = 512  # bytes
-CLOCKS_S = 2.0  # by so much the clock of a file system may differ
+CLOCKS_S = 2.0  # the most by which the clock of a file system differs
 FLOCK, RANGE, FILE = "flock", "fcntl", "file"
-MAKING_S = 60.0  # a lock file without a name is one that is being made, for so long
+MAKING_S = 60.0  # an empty lock file counts as one that is being written for this time
 TURN_OVER = b"free\n"
 
 
@@ -27,7 +27,7 @@ class Holder(Record):
 
     @property
     def lives(self) -> bool:
-        """True while the process lives, and when this process cannot know: it is of another machine or container."""
+        """True while the process lives, and for a process of another machine or container, which is not visible."""
         if self.machine != procfs.machine_id():
             return True
         if self.boot != procfs.boot_id():
@@ -39,7 +39,7 @@ class Holder(Record):
 
 
 def holder_text(way: str) -> bytes:
-    """Return what is written into a lock: the pid, and what tells its process from others where the kernel does not."""
+    """Return the text to write into a lock: the pid, and the full identity where the kernel keeps no lock."""
     if way == FLOCK:
         return f"{os.getpid()}\n".encode()
     me = procfs.identify(os.getpid())
@@ -60,7 +60,7 @@ def read_holder(fd: int) -> Holder | None:
 
 
 def _holder_of_pid(pid: int, written_s: float) -> Holder | None:
-    """Return the process of a pid alone, None when it began after that was written."""
+    """Return the process of a pid alone, None when it is younger than the text."""
     found = procfs.identify(pid)
     if found is None or procfs.age_s(found) + CLOCKS_S < time.time() - written_s:
         return None
@@ -84,16 +84,18 @@ def _namespace() -> str:
 
 
 def claim_turn(path: str) -> str:
-    """Return the lock file that this process has made, empty while another process has its turn.
+    """Return the path of the lock file that this process created, empty while another process has its turn.
 
-    Each holder makes the file with the next number, which only one can. A number is not taken back: the file with
-    the highest one says whose turn it is, `free` once it is over.
+    Each holder creates the file with the next number, which only one process can. A number is never used again: the
+    file with the highest number names the holder, or is `free` when the turn is over.
     """
     number, other = newest_turn(path)
     mine = f"{path}.{number + 1}"
     if other or not _make_file(mine):
         return ""
-    if _numbers(path)[-1:] != [number + 1]:  # so slow that others had their turns, and removed what was seen
+    if _numbers(path)[-1:] != [
+        number + 1
+    ]:  # other processes had their turns meanwhile, and removed the files listed before
         _forget(mine)
         return ""
     for before in _numbers(path)[:-1]:
@@ -111,7 +113,7 @@ def _forget(path: str) -> None:
 
 
 def end_turn(turn: str) -> None:
-    """Say in a lock file that its turn is over."""
+    """Write into a lock file that its turn is over."""
     fd = os.open(turn, os.O_WRONLY | os.O_CLOEXEC)
     os.pwrite(fd, TURN_OVER, 0)
     os.ftruncate(fd, len(TURN_OVER))

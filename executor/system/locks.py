@@ -1,4 +1,4 @@
-"""Locks that die with their holder, also where the file system has no flock."""
+"""Locks that end with the process that holds them, also on a file system without flock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Lock:
         self.fd, self._turn = fd, turn
 
     def release(self) -> None:
-        """Let others take it."""
+        """Release the lock."""
         os.ftruncate(self.fd, 0)
         if self._turn:
             lock_files.end_turn(self._turn)
@@ -37,9 +37,9 @@ class Lock:
 
 
 def acquire(path: str) -> Lock:
-    """Return the lock once this process holds it; BusyError names the holder when it stays taken.
+    """Return the lock once this process holds it; BusyError names the holder when it stays locked.
 
-    A look at the lock (`holder`) takes it for an instant, hence the second try.
+    `holder_pid` takes the lock for an instant, hence the second try.
     """
     until = time.monotonic() + RETRY_S
     while (lock := _try_acquire(path)) is None:
@@ -50,7 +50,7 @@ def acquire(path: str) -> Lock:
 
 
 class ShortLock:
-    """Hold a lock that others hold for milliseconds; MachineError after `limit_s`."""
+    """A lock that is held for milliseconds; MachineError when it is not free within `limit_s`."""
 
     def __init__(self, path: str, *, limit_s: float = WAIT_S) -> None:
         self._path = path
@@ -74,7 +74,7 @@ class ShortLock:
 
 
 def holder_pid(path: str) -> str:
-    """Return the pid that holds the lock, empty when it is free, or no file; MachineError when it cannot be asked."""
+    """Return the pid that holds the lock, empty when it is free or has no file; MachineError when it cannot be read."""
     try:
         fd = safe_open.open_regular(path)
     except PermissionError as error:
@@ -94,7 +94,7 @@ def holder_pid(path: str) -> str:
 
 
 def _recorded_pid(path: str) -> str:
-    """Return the pid that a lock's text names, whether it holds the lock or not."""
+    """Return the pid in a lock's text, whether that process holds the lock or not."""
     fd = _open_lock(path)
     try:
         return (lock_files.read_words(fd) or ["unknown"])[0]
@@ -103,7 +103,7 @@ def _recorded_pid(path: str) -> str:
 
 
 def _try_acquire(path: str) -> Lock | None:
-    """Return the lock, None while another process holds it, in whatever way."""
+    """Return the lock, None while another process holds it by any of the ways."""
     fd = _open_lock(path)
     try:
         way, is_free = _try_ways(fd, ACQUIRES)
@@ -132,7 +132,7 @@ def _open_lock(path: str) -> int:
 
 
 def _try_ways(fd: int, ways: dict[str, Callable[[int], None]]) -> tuple[str, bool]:
-    """Return the first way that the file system has with whether the lock was free, (FILE, True) when it has none."""
+    """Return the first way that the file system supports, True when the lock was free; (FILE, True) for no way."""
     for name, way in ways.items():
         try:
             way(fd)
@@ -149,7 +149,7 @@ def _range_lock(fd: int) -> None:
 
 
 def _range_test(fd: int) -> None:
-    """Raise BlockingIOError when another holds the lock."""
+    """Raise BlockingIOError when another process holds the lock."""
     kind = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK))[:2]
     if int.from_bytes(kind, sys.byteorder) != fcntl.F_UNLCK:
         raise BlockingIOError(errno.EAGAIN, "locked")
@@ -166,18 +166,19 @@ def _flock(how: int) -> Callable[[int], None]:
     return lambda fd: fcntl.flock(fd, how | fcntl.LOCK_NB)
 
 
-# Locks of an open file, which only its last close drops: those of a process are dropped by any close of the file.
+# Locks of an open file end with its last close; locks of a process end with any close of the file.
 HAS_RANGES = hasattr(fcntl, "F_OFD_SETLK")
 ACQUIRES = {FLOCK: _flock(fcntl.LOCK_EX), **({RANGE: _range_lock} if HAS_RANGES else {})}
 TESTS = {FLOCK: _flock(fcntl.LOCK_SH), **({RANGE: _range_test} if HAS_RANGES else {})}
 
 
 def _other_holder(holder: Holder | None, way: str) -> Holder | None:
-    """Return the living holder that took the lock in another way, which the kernel does not hold against this one."""
+    """Return the living holder that took the lock in another way: the kernel does not see a conflict with it."""
     return holder if holder and holder.way != way and holder.lives else None
 
 
 def _claim_turn(path: str) -> str:
+    """Return the lock file of this process, empty while another process has its turn; MachineError without any."""
     try:
         return lock_files.claim_turn(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Secret values never leave."""
+"""Secret values replaced in texts, bytes, JSON and streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STRING = r'("(?:[^"\\]|\\.)*")(\s*:|)'
 
 
 class Masker:
-    """Replaces the secrets it is given, whatever their form; without any it changes nothing."""
+    """A mask for secret values in any encoding; without values it changes nothing."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = tuple(value for value in values if len(value) >= PART)
@@ -24,13 +24,13 @@ class Masker:
         self._raw: Index | None = None
 
     def learn(self, values: Iterable[str]) -> None:
-        """Mask these values too from here on."""
+        """Mask these values too from now on."""
         new = [value for value in values if len(value) >= PART and value not in self._values]
         if new:
             self._values, self._text, self._raw = (*self._values, *new), None, None
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to mask."""
+        """Return True when there are values to mask."""
         return bool(self._values)
 
     def mask(self, text: str) -> str:
@@ -45,7 +45,7 @@ class Masker:
         return "".join([*pieces, text[at:]])
 
     def mask_bytes_equal_length(self, data: bytes) -> bytes:
-        """Return the bytes with as many `*` as each secret is long."""
+        """Return the bytes with `*` for each byte of a secret."""
         if not self._values:
             return data
         result = bytearray(data)
@@ -66,7 +66,7 @@ class Masker:
             masked = plain if plain in known else self.mask(plain)
             if masked == plain:
                 return found[0]
-            if found[2]:  # a name: two that are masked stay two
+            if found[2]:  # a name: two masked names stay two
                 names.append(masked)
                 masked += f"-{names.count(masked)}" if names.count(masked) > 1 else ""
             return dumps(masked) + found[2]
@@ -74,7 +74,7 @@ class Masker:
         return re.sub(_STRING, mask_string, text, flags=re.DOTALL) if self._values else text
 
     def mask_all(self, value: Any) -> Any:
-        """Return the value as JSON has it with every text in it masked."""
+        """Return a JSON value with every text in it masked; tuples become lists."""
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, dict):
@@ -82,23 +82,23 @@ class Masker:
         return [self.mask_all(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
     def raw_index(self) -> Index:
-        """Return what finds the secrets in bytes read as latin-1: one character a byte, so places agree."""
+        """Return the index for bytes read as latin-1: one character a byte, so offsets agree."""
         if self._raw is None:
             self._raw = Index.of(self._values, as_bytes=True)
         return self._raw
 
 
 class StreamMasker:
-    """Masks a stream chunk by chunk; what may still become a secret waits for the next chunk."""
+    """A mask for a stream of chunks; bytes that may begin a secret wait for the next chunk."""
 
     def __init__(self, masker: Masker) -> None:
         self._index = masker.raw_index() if masker else None
         self._held = ""
-        # How many held characters belong to a veil that is out already; None: no veil is open.
+        # The number of held characters whose mask was returned already; None when no mask is open.
         self._mask_open: int | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return what is safe to show by now."""
+        """Return the bytes, masked, that no later chunk can make part of a secret."""
         if self._index is None:
             return chunk
         self._held += chunk.decode("latin-1")
@@ -108,7 +108,7 @@ class StreamMasker:
         return self._release(self._index, safe)
 
     def flush(self) -> bytes:
-        """Return the rest when the stream has ended."""
+        """Return the remaining bytes, masked, at the end of the stream."""
         return self._release(self._index, len(self._held)) if self._index else b""
 
     def _release(self, index: Index, safe: int) -> bytes:
@@ -126,7 +126,7 @@ class StreamMasker:
 
 
 def _start_outside_escape(data: bytes, start: int) -> int:
-    r"""Return where to begin so that no escape of JSON is torn, `\n` or `\u00ab`, in which a secret seems to begin."""
+    r"""Return the offset from which to mask: behind an escape of JSON, `\n` or `\u00ab`, that contains `start`."""
     for at in range(max(0, start - 5), start):
         slashes = at + 1 - len(data[: at + 1].rstrip(b"\\"))
         end = at + (6 if data[at + 1 : at + 2] == b"u" else 2)

@@ -1,4 +1,4 @@
-"""Finds secrets in a text: whole, encoded, or a part of a strong one, in one pass."""
+"""A search for secrets in a text in one pass: whole, encoded, or a part of a strong one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 SHORTEST_STRONG = 16
 PART = 6
-CUT_MARKS = ("…", "...", "\n[...")  # what stands where a text was cut
+CUT_MARKS = ("…", "...", "\n[...")  # marks at the end of a text that was cut
 
 _ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# Every part of PART characters holds GRAM characters at one of every STRIDE places: only those are looked at.
+# Every part of PART characters contains a whole gram at one of every STRIDE offsets: only those are compared.
 _GRAM = 3
 _STRIDE = PART - _GRAM + 1
-# A number, or a part of a word: what stands in any text.
+# A number, or a part of a word: any text contains such.
 _PLAIN = r"[\d.,_eE+-]*|[A-Z]?[^\WA-Z0-9_]*|[A-Z]*"
 
 
 class Index:
-    """Needles, and the parts of PART characters of the strong ones that are neither words nor numbers.
+    """The forms of secrets, and the parts of strong secrets that are neither words nor numbers.
 
-    A part that is found is followed to both sides as far as the text goes on like the secret.
+    A part has PART characters. A match of a part is extended to both sides as far as the text equals the secret.
     """
 
     def __init__(self, needles: Iterable[str], strong: Iterable[str]) -> None:
@@ -43,13 +43,13 @@ class Index:
 
     @classmethod
     def of(cls, values: Iterable[str], *, as_bytes: bool = False) -> Index:
-        """Return what finds these secrets; `as_bytes`: in bytes read as latin-1, one character a byte."""
+        """Return the index of these secrets; `as_bytes` for bytes read as latin-1, one character a byte."""
         known = tuple(values)
         needles, parted = _forms(known), _strong(known)
         return cls(map(_as_bytes, needles), map(_as_bytes, parted)) if as_bytes else cls(needles, parted)
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield (start, end) of all that is secret, in any order, overlapping."""
+        """Yield (start, end) of each secret, in any order, overlapping."""
         grams = self._grams
         places = [at for at in range(0, len(text) - _GRAM + 1, _STRIDE) if text[at : at + _GRAM] in grams]
         for place in places:
@@ -76,12 +76,12 @@ def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def is_word_or_number(window: str) -> bool:
-    """Tell whether a part of a secret is a word or a number, which stand in any text."""
+    """Return True for a part of a secret that is a word or a number, as any text contains."""
     return re.fullmatch(_PLAIN, window) is not None
 
 
 def _end_of(text: str, start: int, needle: str) -> int:
-    """Return where a needle ends that begins here, or the cut mark that stands for the rest of it; 0 for neither."""
+    """Return the end of a needle at this offset, also of one that a cut mark shortens; 0 for no match."""
     if text.startswith(needle, start):
         return start + len(needle)
     length = PART
@@ -92,7 +92,7 @@ def _end_of(text: str, start: int, needle: str) -> int:
 
 
 def _extended(text: str, start: int, value: str, at: int) -> tuple[int, int]:
-    """Return how far a text goes on like the value, to both sides of the place where a part of it was found."""
+    """Return the span of the text that equals the value, around the place where a part of it was found."""
     end, behind = start + PART, at + PART
     while at and start and text[start - 1] == value[at - 1]:
         start, at = start - 1, at - 1
@@ -102,14 +102,14 @@ def _extended(text: str, start: int, value: str, at: int) -> tuple[int, int]:
 
 
 def _strong(values: Iterable[str]) -> Iterator[str]:
-    """Yield what is masked in parts too: strong values, and their base64, which encoders break into lines."""
+    """Yield the texts that are masked in parts too: strong values and their base64, which encoders wrap."""
     for value in filter(_is_strong, values):
         yield value
         yield from _base64_forms(value.encode("utf-8", "surrogateescape"))
 
 
 def _is_strong(value: str) -> bool:
-    """Tell a value of which parts are secret too; of a URL the host is none, and its tokens are values of their own."""
+    """Return True for a value whose parts are secret too: long, mixed, no URL (its tokens are values) and no JSON."""
     mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     return mixed and len(value) >= SHORTEST_STRONG and "://" not in value and value[0] not in "{["
 
@@ -130,7 +130,7 @@ def _forms(values: Iterable[str]) -> Iterator[str]:
 
 
 def _quoted(value: str) -> Iterator[str]:
-    """Yield what encoders of JSON, shells, Python and HTML make of the characters that mean something to them."""
+    """Yield the value as encoders of JSON, shells, Python and HTML escape it."""
     from json import dumps
 
     for form in (dumps(value)[1:-1], dumps(value, ensure_ascii=False)[1:-1]):
@@ -144,7 +144,7 @@ def _quoted(value: str) -> Iterator[str]:
 
 
 def _percent_forms(raw: bytes) -> Iterator[str]:
-    """Yield what the encoders of query strings, paths and scripts make of the value, in both cases."""
+    """Yield the value as encoders of query strings, paths and scripts write it, in both cases of hex digits."""
     for kept in (b"-._~", b"-._~/", b"-._~!*'()"):
         plain = _ALPHANUMERIC + kept
         for pattern in ("%{:02X}", "%{:02x}"):
@@ -153,12 +153,12 @@ def _percent_forms(raw: bytes) -> Iterator[str]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:
-    """Yield the value alone, then what it always looks like inside a longer text, at each of three places."""
+    """Yield the base64 of the value alone, then its constant part inside a longer text, at each of three offsets."""
     from binascii import b2a_base64
 
     alone = b2a_base64(raw, newline=False).decode()
     yield from (alone, alone.rstrip("="))
     for before, shared in ((0, 0), (1, 2), (2, 3)):
         form = b2a_base64(b"." * before + raw, newline=False).decode().rstrip("=")
-        # A last character that is not whole depends on the bytes behind it.
+        # The last character depends on the next byte too when the bits do not fill it.
         yield form[shared : -1 if (before + len(raw)) % 3 else None]

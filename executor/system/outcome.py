@@ -1,4 +1,4 @@
-"""What became of a check, a phase or a task, as one value with its reason."""
+"""The result of a check, a phase or a task, with its reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from executor.system.records import Record
 
 
 class Verdict(StrEnum):
-    """How something ended; `invalid` is the plan's own: validate found errors.
+    """The end of a check, a phase or a task; `invalid` is a plan in which validate found errors.
 
     `started`: a background job runs on; `alert`: an alert stands, or a job died.
     """
@@ -30,7 +30,7 @@ FINAL = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CA
 
 
 class Outcome(Record):
-    """A verdict, the reason a person reads, and what was seen."""
+    """A verdict, the reason for a person, and the evidence."""
 
     verdict: Verdict
     reason: str = ""
@@ -38,7 +38,7 @@ class Outcome(Record):
 
     @property
     def passed(self) -> bool:
-        """True for passed and skipped: nothing stands in the way of the next phase."""
+        """True for passed and skipped: the next phase may run."""
         return self.verdict in (Verdict.PASSED, Verdict.SKIPPED)
 
 

@@ -1,4 +1,4 @@
-"""What a child prints: the tail in memory, the whole in a file when it is long."""
+"""The output of a child: its tail in memory, all of it in a file when it is long."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OUTPUT_TAIL = 4096  # bytes of output that a line of the log carries; the whole is in output_file
-MARGIN = 8192  # bytes before the tail by which a secret is known that the cut goes through
+MARGIN = 8192  # bytes before the tail, to recognise a secret that the cut divides
 
 
 class OutputTail:
-    """The last bytes of an output; the whole goes to a file once it outgrows them."""
+    """The last bytes of an output; all of it goes to a file once it is longer than them."""
 
     def __init__(self, path: str) -> None:
         self.size = 0
@@ -25,7 +25,7 @@ class OutputTail:
         self._fd = -1
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self.size += len(data)
         if self._path and self._fd < 0 and self.size > OUTPUT_TAIL:
             self._spill()
@@ -35,11 +35,11 @@ class OutputTail:
 
     @property
     def tail(self) -> bytes:
-        """The last bytes, as they are."""
+        """The last bytes, not masked."""
         return self._kept[-OUTPUT_TAIL:]
 
     def masked(self, mask: Callable[[bytes], bytes] | None) -> bytes:
-        """Return the last bytes; `mask`, which keeps the length, sees what stands before them before they are cut."""
+        """Return the last bytes; `mask`, which keeps the length, is given the bytes before them too."""
         is_cut = mask is not None and len(self._kept) > OUTPUT_TAIL
         return (mask(self._kept) if mask and is_cut else self._kept)[-OUTPUT_TAIL:]
 

@@ -1,4 +1,4 @@
-"""A process with its group: started in a session of its own, stopped by a ladder of signals."""
+"""A process with its group: started in a session of its own, stopped by a sequence of signals."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ RESOURCE_ERRORS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class CannotStartError(MachineError):
-    """The kernel refuses this one program: it is not there, or is none."""
+    """The kernel cannot start this one program: it is missing, or not a program."""
 
 
 class Command(Record):
-    """One process to run: `token` is its DO_TASKS_RUN, `spill` the file for output over the tail, seconds, bytes.
+    """A process to run: `token` is its DO_TASKS_RUN, `spill` the file for output beyond the tail.
 
-    `errors` is a file for what it says on stderr, which else joins its output.
+    `limit_s` is in seconds, `max_output` in bytes. `errors` is a file for its stderr, which is else a part of its
+    output.
     """
 
     name: str
@@ -58,7 +59,10 @@ class Command(Record):
 
 
 class ProcessResult(Record):
-    """What we saw of a process: `exit_code` is None when a signal or nobody ended it."""
+    """The end of a process: `exit_code` is None when a signal ended it or it still lives, `signal` else 0.
+
+    `stopped` are the pids outside its group that were stopped.
+    """
 
     name: str
     verdict: Verdict
@@ -72,7 +76,7 @@ class ProcessResult(Record):
 
 
 class RunningProcess:
-    """A process, its group, and what still has to die; an `adopted` one is no child of ours, but this very process."""
+    """A process, its group, and the members that left the group; an `adopted` one is no child of this process."""
 
     def __init__(
         self,
@@ -102,7 +106,7 @@ class RunningProcess:
         except ProcessLookupError:
             self.pidfd = -1
             self.has_exited = True
-        except OSError:  # an old kernel, a container's filter, no descriptor left: it is asked for instead
+        except OSError:  # an old kernel, a container's filter, no descriptor left: it is polled instead
             self.pidfd = -1
 
     def stop(self, verdict: Verdict, reason: str, sequence: StopSequence = STOP) -> None:
@@ -113,7 +117,7 @@ class RunningProcess:
         self.escalate()
 
     def escalate(self) -> bool:
-        """Send the next signal of the ladder when its time has come; tell whether rungs are left."""
+        """Send the next signal of the stop sequence when it is due; return True when signals are left."""
         now = time.monotonic()
         if now < self._next_at:
             return True
@@ -126,24 +130,24 @@ class RunningProcess:
 
     @property
     def is_stopping(self) -> bool:
-        """True once a ladder has begun."""
+        """True once a stop sequence has begun."""
         return self._next_at > 0
 
     @property
     def has_given_up(self) -> bool:
-        """True when the last signal and its grace have passed: what lives now sleeps in the kernel."""
+        """True when the last signal and its grace have passed: a process that still lives sleeps in the kernel."""
         return self.is_stopping and not self._sequence and time.monotonic() >= self._next_at
 
     def bytes_written(self) -> int:
-        """Return how many bytes it has written so far, on stderr too where that is a file of its own."""
+        """Return the number of bytes written so far, with those of a separate stderr file."""
         return self.output.size + files.size_of(self.command.errors)
 
     def deadline(self) -> float:
-        """Return the monotonic time of the next thing to do about this process."""
+        """Return the monotonic time of the next signal, or of the time limit."""
         return self._next_at if self.is_stopping else self.began + self.command.limit_s
 
     def _signal(self, number: int) -> None:
-        escaped = self._escaped()  # before the group ends: who descends from it is not known by anything else then
+        escaped = self._escaped()  # before the group ends: its descendants are not known by anything else afterwards
         signal_group(self.pid, number)
         for pid in escaped:
             self.stopped.add(pid)
@@ -163,12 +167,12 @@ class RunningProcess:
             self.status, self.has_exited = status, True
 
     def has_survivors(self) -> bool:
-        """Tell whether anything of the group, or that left the group, still lives."""
+        """Return True when any process of the group, or that left the group, still lives."""
         reap_group(self.pid)
         return group_lives(self.pid) or bool(self._escaped())
 
     def _escaped(self) -> list[int]:
-        """Return the members outside the group; /proc is only searched when somebody may be there."""
+        """Return the members outside the group; /proc is only read when there may be any."""
         may_be = self._adopted is not None or (self.is_stopping if not self.has_exited else has_unknown_children())
         if not (may_be or self._members):
             return []
@@ -182,7 +186,7 @@ class RunningProcess:
         return run_processes.ProcessQuery(self.command.token, root, 0 if self.has_exited else self.pid)
 
     def result(self, mask: Callable[[bytes], bytes] | None = None) -> ProcessResult:
-        """Return what was seen, with the descriptors closed; `mask` keeps the length of an output that is cut."""
+        """Close the descriptors and return the result; `mask` keeps the length of an output that is cut."""
         self.output.close()
         _close(self.pidfd)
         _close(self.pipe)
@@ -205,12 +209,12 @@ _started_children: set[int] = set()
 
 
 def forget_child(pid: int) -> None:
-    """A process that we started is wholly over."""
+    """Forget a process that this one started: it is wholly over."""
     _started_children.discard(pid)
 
 
 def has_unknown_children() -> bool:
-    """Tell whether a child of ours lives that we did not start: an orphan that came to us. Dead ones are reaped."""
+    """Return True when a child lives that this process did not start: an adopted orphan. Dead ones are reaped."""
     kids = set() if _has_no_child() else procfs.children()
     if kids is None:
         return True
@@ -218,7 +222,7 @@ def has_unknown_children() -> bool:
 
 
 def _has_no_child() -> bool:
-    """Tell in one call that nobody is below us, as after most checks: the kernel's list costs forty times that."""
+    """Return True when this process has no child, in one call: the kernel's list costs forty times that."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -227,6 +231,7 @@ def _has_no_child() -> bool:
 
 
 def _reap(pid: int) -> bool:
+    """Reap a child if it is dead; return True when it is gone."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
@@ -234,6 +239,7 @@ def _reap(pid: int) -> bool:
 
 
 def _decode(status: int | None) -> tuple[int | None, int]:
+    """Return the exit code and the signal of a wait status."""
     if status is None:
         return None, 0
     if os.WIFSIGNALED(status):
@@ -247,7 +253,7 @@ def _close(fd: int) -> None:
 
 
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
-    """Start a process in a session of its own, signals at their defaults, and return its pid."""
+    """Start a process in a session of its own, with default signals, and return its pid."""
     try:
         pid = os.posix_spawn(
             argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS
@@ -266,7 +272,7 @@ def _stderr_action(command: Command, writing: int) -> tuple[Any, ...]:
 
 
 def start(command: Command) -> RunningProcess:
-    """Start a command with its output in a pipe that we read and nothing to read itself."""
+    """Start a command with its output in a pipe to this process and an empty standard input."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(reading, False)
     silent = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
@@ -284,7 +290,7 @@ def start(command: Command) -> RunningProcess:
 
 
 def _limit_file_size(pid: int) -> None:
-    """Bound what a child may write to one file: the loop that reads its size may die before the child does."""
+    """Limit the size of a file that a child writes: the loop that checks it may die before the child does."""
     import resource
 
     try:

@@ -1,4 +1,4 @@
-"""Processes tended to their end: one poll loop, then a sweep for what they left."""
+"""A poll loop that runs processes to their end, and a sweep for processes that they left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDLE_S = 30.0
 
 
 class ProcessLoop:
-    """One poll loop over processes, their pipes and our signals."""
+    """A poll loop over processes, their pipes and the signals that ask to stop."""
 
     def __init__(
         self,
@@ -51,16 +51,16 @@ class ProcessLoop:
         self._handled = 0
 
     def add(self, running: RunningProcess) -> None:
-        """Tend this one too."""
+        """Add a process to the loop."""
         self.running.append(running)
 
     def kill_all(self) -> None:
-        """Kill every group at once: we cannot go on."""
+        """Kill every group at once: the executor cannot continue."""
         for one in self.running:
             one.stop(Verdict.CANCELLED, "the executor could not go on", KILL)
 
     def turn(self) -> list[ProcessResult]:
-        """Wait for the next thing to happen, deal with it, and return those that are wholly over."""
+        """Wait for the next event, handle it, and return the results of processes that are wholly over."""
         self._poll()
         self.handle_interrupts()
         for one in self.running:
@@ -82,19 +82,19 @@ class ProcessLoop:
         poll.poll(max(0.0, self._poll_timeout_s()) * 1000)
         if self._beat:
             self._beat()
-            has_unknown_children()  # a long run may orphan thousands; they end as our zombies, not as init's
+            has_unknown_children()  # a long run may orphan thousands: they become zombies of this process
 
     def _poll_timeout_s(self) -> float:
         now = time.monotonic()
         waits = [one.deadline() - now for one in self.running]
         waits += [POLL_S for one in self.running if one.has_exited or one.pidfd < 0]
-        waits += [FILE_CHECK_S for one in self.running if one.command.errors]  # nothing wakes us when a file grows
+        waits += [FILE_CHECK_S for one in self.running if one.command.errors]  # a file that grows wakes no poll
         waits += [self._beat_s] if self._beat else []
         waits += [self._due() - now] if self._due else []
         return min(waits, default=0.0) if waits else IDLE_S
 
     def is_settled(self, one: RunningProcess) -> bool:
-        """Tell whether nothing of a process lives on; begin to end what does."""
+        """Return True when nothing of a process lives; begin to end the rest."""
         if not one.has_survivors():
             return True
         if not one.is_stopping:
@@ -102,7 +102,7 @@ class ProcessLoop:
         return False
 
     def handle_interrupts(self) -> None:
-        """End what runs when we are asked to stop: gently the first time, at once the second."""
+        """End the processes after a signal: gently after the first, at once after the second."""
         asked = self._interrupts.count
         if asked == self._handled:
             return
@@ -113,10 +113,10 @@ class ProcessLoop:
 
 
 class ObserverLoop(ProcessLoop):
-    """A poll loop that ends nothing when we are asked to stop: what it watches outlives us."""
+    """A poll loop that ends nothing after a signal: its processes outlive this one."""
 
     def handle_interrupts(self) -> None:
-        """Leave everything as it is."""
+        """Leave all processes running."""
 
 
 def _advance(one: RunningProcess) -> None:
@@ -134,7 +134,7 @@ def _advance(one: RunningProcess) -> None:
 
 
 def _drain(one: RunningProcess) -> None:
-    """Read what the pipe holds now, a bounded number of blocks a turn."""
+    """Read the content of the pipe, a bounded number of blocks a turn."""
     for _ in range(64):
         if one.pipe < 0:
             return
@@ -157,10 +157,10 @@ def _result_of(one: RunningProcess, mask: Callable[[bytes], bytes] | None) -> Pr
 def stop_strays(
     token: str, interrupts: Interrupts, *, root: str = "", excluding: str = "", sequence: StopSequence = STOP
 ) -> tuple[int, ...]:
-    """End every member that this token asks for but those that `excluding` does; return the pids that are gone.
+    """End every process with this token but those with the token `excluding`; return the pids that are gone.
 
-    `root` is the folder that they must be of. Who descends from a member is known before the first signal: an orphan
-    with an environment of its own is nobody's.
+    `root` is the folder that they belong to. Descendants are listed before the first signal: an orphan with an
+    environment of its own cannot be found afterwards.
     """
     excluded = run_processes.find_living(run_processes.ProcessQuery(excluding, root)) if excluding else {}
     found = _without(run_processes.find_living(run_processes.ProcessQuery(token, root)), excluded)
@@ -178,9 +178,9 @@ def stop_strays(
 
 
 def wait_until_reaped(ended: tuple[int, ...], interrupts: Interrupts) -> None:
-    """Wait, within bounds, until a parent that is no part of the task has taken the exit status of these.
+    """Wait, for a bounded time, until the parents of these dead processes have taken their exit statuses.
 
-    Until then they are zombies: dead, but whoever counts pids counts them.
+    Until then they are zombies, which a count of pids includes.
     """
     until = time.monotonic() + REAPED_S
     while any(procfs.is_listed(pid) for pid in ended) and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""What other processes may read of us in /proc: no secret of our environment."""
+"""Protection of the secrets in this process against other processes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ STAR = ord("*")
 
 
 def overwrite_secrets() -> None:
-    """Overwrite the secrets where the kernel shows our environment, for root too; `os.environ` keeps them.
+    """Overwrite the secrets in the memory behind /proc/PID/environ; `os.environ` keeps them.
 
-    A program that is started with the environment of C, as by os.execv, is given stars: pass `os.environ`.
+    Root reads that file too. A program that is started with the environment of C, as by os.execv, gets stars: pass
+    `os.environ`.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -31,7 +32,7 @@ def overwrite_secrets() -> None:
 
 
 def forbid_inspection() -> None:
-    """Let no process of our user read our memory or trace us."""
+    """Forbid other processes of this user to read the memory of this one, or to trace it."""
     if sys.platform.startswith("linux"):
         import ctypes
 

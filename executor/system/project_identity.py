@@ -1,4 +1,4 @@
-"""The folder that a run belongs to: told by device and inode of its `.do-tasks/`, never by its path."""
+"""The project folder of a process or record, by device and inode of its `.do-tasks/`, never by its path."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROJECT_VARIABLE = "DO_TASKS_PROJECT"
-DELETED = " (deleted)"  # what the kernel adds to the path of a folder that is gone
+DELETED = " (deleted)"  # the kernel appends this to the path of a deleted folder
 
 
 def folder_id(root: str) -> str:
-    """Return `device:inode` of the project's own folder, empty when it has none."""
+    """Return `device:inode` of the project's `.do-tasks/`, empty when it is missing."""
     return _inode(os.path.join(root, STATE_FOLDER))
 
 
 def environment_mark(root: str) -> str:
-    """Return what each process of a project bears in DO_TASKS_PROJECT: `device:inode:path`."""
+    """Return the value of DO_TASKS_PROJECT for the processes of a project: `device:inode:path`."""
     return f"{folder_id(root)}:{root}"
 
 
 def root_of(environ: Mapping[str, str]) -> str:
-    """Return the folder of the project that this environment was made for, empty when it was for none."""
+    """Return the project's folder from an environment, empty when it has no mark."""
     return environ.get(PROJECT_VARIABLE, "").partition(":")[2].partition(":")[2]
 
 
 def is_same_folder(recorded: str, root: str) -> bool:
-    """Return True when a record was written in this folder, or does not say where.
+    """Return True for a record of this folder, and for one that names no folder.
 
-    The number of a device changes when a file system is mounted again, the inode stays.
+    Only inodes are compared: the number of a device changes when a file system is mounted again.
     """
     return not recorded or recorded.rpartition(":")[2] == folder_id(root).rpartition(":")[2]
 
@@ -40,24 +40,24 @@ def is_same_folder(recorded: str, root: str) -> bool:
 def is_marked_here(
     words: list[bytes], pid: int, root: str, *, moved_from: frozenset[str] = frozenset(), unmarked: bool = True
 ) -> bool:
-    """Return True when a process that bears a task's token is of this folder, not of a copy or a clone.
+    """Return True when a process with a task's token belongs to this folder, not to a copy or a clone.
 
-    An older one bears no mark: it is of the project that it works in. So is one whose `.do-tasks/` was taken away.
-    `unmarked` is returned for one without a mark that works in no project. `moved_from` are the folders in which runs
-    on record here began: one that was deleted since has moved here.
+    A process without a mark, and one whose `.do-tasks/` is gone, belong to the project that they work in;
+    `unmarked` is the result for a process without a mark that works in no project. `moved_from` are the folders
+    where recorded runs of this project began: a folder among them that was deleted since was moved here.
     """
     its_home, path = _mark_in(words)
     if its_home and its_home == folder_id(root):
         return True
     if its_home and path and folder_id(path) == its_home:
-        return False  # its folder is still there, and it is another one
+        return False  # its folder still exists, and is another one
     if its_home in moved_from and is_in_deleted_folder(pid):
         return True
     return works_in(pid, root, otherwise=unmarked and not its_home)
 
 
 def _mark_in(words: list[bytes]) -> tuple[str, str]:
-    """Return `device:inode` and path of the mark in an environment, empty when it holds none."""
+    """Return `device:inode` and path of the mark in an environment, empty without one."""
     marks = [word.partition(b"=")[2] for word in words if word.startswith(f"{PROJECT_VARIABLE}=".encode())]
     device, _, rest = (os.fsdecode(marks[0]) if marks else "").partition(":")
     inode, _, path = rest.partition(":")
@@ -72,7 +72,7 @@ def is_in_deleted_folder(pid: int) -> bool:
 def works_in(pid: int, root: str, *, otherwise: bool = False) -> bool:
     """Return True when a process's working directory is in this project, and in no other project below it.
 
-    `otherwise` is returned for one that works in no project.
+    `otherwise` is the result for a process that works in no project.
     """
     link = working_directory(pid)
     if not link:
@@ -86,7 +86,7 @@ def works_in(pid: int, root: str, *, otherwise: bool = False) -> bool:
 
 
 def working_directory(pid: int) -> str:
-    """Return the working directory of a process as the kernel names it, empty where it does not tell."""
+    """Return the working directory of a process as the kernel names it, empty when it cannot be read."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
@@ -94,7 +94,7 @@ def working_directory(pid: int) -> str:
 
 
 def _nearest_project(folder: str, link: str) -> str:
-    """Return the nearest folder from this one up that has a `.do-tasks/`, empty when there is none."""
+    """Return the nearest folder from this one up with a `.do-tasks/`, empty for none."""
     for _ in range(link.count("/") + 1):
         if os.path.isdir(os.path.join(folder, STATE_FOLDER)):
             return folder
@@ -103,7 +103,7 @@ def _nearest_project(folder: str, link: str) -> str:
 
 
 def _is_in_or_below(folder: str, root: str, *, otherwise: bool) -> bool:
-    """Return True when this folder is the root or below it, though the root has lost its `.do-tasks/`."""
+    """Return True for the root and a folder below it, also when the root has lost its `.do-tasks/`."""
     wanted, last = _inode(root), ""
     while (inode := _inode(folder)) and inode != last:
         if inode == wanted:
@@ -125,5 +125,5 @@ def _inode(path: str) -> str:
 
 
 def is_of_this_folder(pid: int, recorded: str, root: str) -> bool:
-    """Return True when a living launcher is of this folder: by its record, else by where it works."""
+    """Return True when a living launcher belongs to this folder, by its record or its working directory."""
     return not recorded or recorded == folder_id(root) or works_in(pid, root)

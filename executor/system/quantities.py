@@ -1,4 +1,4 @@
-"""Times and sizes as people write them: 90, 10m, 1h30m; 512, 10MB, 1.5GiB."""
+"""Durations and sizes as people write them: 90, 10m, 1h30m; 512, 10MB, 1.5GiB."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def parse_size(written: object, *, unit: float = 1) -> float | None:
 
 
 def parse_number(written: object) -> float | None:
-    """Return a finite number as it is, None for anything else; true and false are none."""
+    """Return a finite number unchanged, None for anything else, also for true and false."""
     plain = isinstance(written, int | float) and not isinstance(written, bool) and math.isfinite(written)
     return written if plain and isinstance(written, int | float) else None
 
 
 def duration_argument(text: str) -> float:
-    """Return the seconds that an option of a command line names; ArgumentTypeError for what is no time."""
+    """Return the seconds of an option's value; ArgumentTypeError when it is no duration."""
     from argparse import ArgumentTypeError
 
     seconds = parse_duration(text)

@@ -1,4 +1,4 @@
-"""Regular expressions that may take for ever on an unlucky line."""
+"""A test for regular expressions whose search may take exponential time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _TOKEN = re.compile(
 
 
 def is_linear(pattern: str) -> bool:
-    """Tell whether a search with this pattern takes no longer than its text is long, but for a small factor."""
+    """Return True for a pattern whose search takes time in proportion to the text."""
     return not any(token["repeat"] and _is_unbounded(token["repeat"]) for token in _TOKEN.finditer(pattern))
 
 
 class _Group:
-    """A group that is being read: where it began, whether an alternative so far can match in several ways."""
+    """A group that is being parsed: its start, and whether an alternative in it is ambiguous."""
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -27,25 +27,28 @@ class _Group:
         self._endless = self._endless_must = self._firm = 0
 
     def add(self, *, unbounded: bool, optional: bool) -> None:
-        """Take in a part: whether it may repeat without end, whether it may be left out."""
+        """Add a part: `unbounded` when it repeats without a limit, `optional` when it may be missing."""
         self._endless += unbounded
         self._endless_must += unbounded and not optional
         self._firm += not unbounded and not optional
 
     def end_alternative(self) -> None:
-        """Judge what has been read: one endless part, with nothing beside it that parts two rounds, is ambiguous."""
+        """End an alternative: an unbounded part without a fixed part beside it is ambiguous."""
         alone = self._endless > 0 and self._firm == 0 and self._endless_must <= 1
         self.ambiguous = self.ambiguous or alone
         self._endless = self._endless_must = self._firm = 0
 
 
 def nested_repeat(pattern: str) -> str:
-    """Return the part of a pattern that repeats what repeats already, as in `(a+)+`; empty when there is none.
+    """Return the part of a pattern that repeats a repeat, as in `(a+)+`; empty for none.
 
-    Such a part matches the same text in many ways, and a line that fits it but for its end is tried in all of them.
+    Such a part matches the same text in many ways, and all of them are tried on a line that fits except for its
+    end.
     """
     groups = [_Group(0)]
-    last: tuple[int, bool, bool] | None = None  # where a part began, whether it is an ambiguous group, whether loose
+    last: tuple[int, bool, bool] | None = (
+        None  # the last part: its start, True for an ambiguous group, True when unbounded
+    )
     for token in _TOKEN.finditer(pattern):
         if token["repeat"]:
             endless = _is_unbounded(token["repeat"])
@@ -62,7 +65,7 @@ def nested_repeat(pattern: str) -> str:
 
 
 def _after(groups: list[_Group], token: re.Match[str]) -> tuple[int, bool, bool] | None:
-    """Take in a token that is no repeat; return the part that a repeat behind it would be of."""
+    """Handle a token that is no repeat; return the part to which a repeat behind it would apply."""
     if token["open"]:
         groups.append(_Group(token.start()))
     elif token["or"]:
@@ -77,7 +80,7 @@ def _after(groups: list[_Group], token: re.Match[str]) -> tuple[int, bool, bool]
 
 
 def _is_unbounded(repeat: str) -> bool:
-    """Tell whether a repeat has no bound, or one that is as good as none."""
+    """Return True for a repeat without a limit, or with one of 10 or more."""
     if repeat[0] != "{":
         return repeat != "?"
     _, comma, most = repeat.strip("{}").partition(",")

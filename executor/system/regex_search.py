@@ -17,13 +17,13 @@ LIMIT_S = 0.5
 
 
 class TooSlowError(Exception):
-    """A search took longer than it may."""
+    """A search took longer than LIMIT_S of CPU time."""
 
 
 class TimedPattern:
-    """A pattern whose searches end within LIMIT_S of CPU time; TooSlowError for one that does not.
+    """A pattern whose searches end within LIMIT_S of CPU time, else with TooSlowError.
 
-    `re` never lets go of the interpreter, but in the main thread it heeds signals, so a timer ends it there.
+    `re` holds the interpreter during a search, but in the main thread it handles signals: a timer ends it there.
     """
 
     def __init__(self, pattern: Pattern[str]) -> None:
@@ -31,7 +31,7 @@ class TimedPattern:
 
     @property
     def text(self) -> str:
-        """The pattern as it is compiled."""
+        """The text of the pattern."""
         return self._pattern.pattern
 
     def search(self, text: str) -> Match[str] | None:
@@ -44,7 +44,7 @@ class TimedPattern:
 
 
 def _run_timed(work: Callable[[], T]) -> T:
-    """Do this under a timer of CPU time, in the main thread."""
+    """Call a function in the main thread under a timer of CPU time; TooSlowError at its end."""
     with _Timer() as timer:
         try:
             found = work()

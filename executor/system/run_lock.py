@@ -1,6 +1,7 @@
-"""Locks that a run's processes inherit: the kernel's word that something of the run lives.
+"""Locks that the processes of a run inherit: a locked file proves that one of them lives.
 
-They prove life, never death: a program may close what it inherited. Where a file system has no flock there is no word.
+They never prove death: a program may close the descriptors that it inherited. A file system without flock has no such
+proof.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME = "lock"
-LOCK_FD = 29  # of MAIN and what it starts; of the launcher too
-LOWEST_OWN_FD = 40  # descriptors of our own, out of the way of those that a launcher is given
+LOCK_FD = 29  # in the launcher, MAIN and all that it starts
+LOWEST_OWN_FD = 40  # lowest descriptor of a lock in this process, above those of a launcher
 TRIES = 3
 TRY_S = 0.002
 
@@ -27,9 +28,9 @@ def path_of(folder: str) -> str:
 
 
 def acquire(folder: str) -> int:
-    """Take the lock of a new run and return its descriptor, -1 where there is no flock.
+    """Lock the file of a new run and return its descriptor, -1 on a file system without flock.
 
-    It gets its name when it is locked, so that no look at it comes in between.
+    The file gets its name when it is locked, so that no test of it comes between.
     """
     beside = f"{path_of(folder)}.new"
     fd = _locked(lambda: os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), fcntl.LOCK_EX)
@@ -39,17 +40,17 @@ def acquire(folder: str) -> int:
 
 
 def share_root(root: str) -> int:
-    """Share the lock on the project's folder itself, which outlives its `.do-tasks/`; -1 where there is no flock."""
+    """Share the lock on the project's folder, which outlives its `.do-tasks/`; -1 on a file system without flock."""
     return _locked(lambda: os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
 
 
 def is_held(folder: str) -> bool:
-    """Return True when something of this run lives and holds its lock."""
+    """Return True when a living process of this run holds its lock."""
     return _is_taken(path_of(folder), fcntl.LOCK_SH)
 
 
 def root_is_held(root: str) -> bool:
-    """Return True when a launcher of any run of this folder lives, known or not."""
+    """Return True when the launcher of any run of this folder lives, recorded or not."""
     return _is_taken(root, fcntl.LOCK_EX)
 
 
@@ -68,7 +69,7 @@ def _locked(opened: Callable[[], int], how: int) -> int:
 
 
 def _is_taken(path: str, how: int) -> bool:
-    """Ask by taking it for an instant; another look may be in the way for as long."""
+    """Return True when the lock cannot be taken for an instant; another test may hold it for as long."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

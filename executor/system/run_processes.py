@@ -1,4 +1,4 @@
-"""The living processes of a run: by its token, its lock, its launcher's session, and all that descends from these."""
+"""The living processes of a run, found by its token, its lock, its launcher's session, and their descendants."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ JOBS = os.path.join(files.STATE_FOLDER, "jobs")
 
 
 class ProcessQuery(Record):
-    """Whose processes are looked for.
+    """A query for the processes of a run or task.
 
-    `token` is a run's DO_TASKS_RUN, and holds for what bears it with more behind a slash: the commands of an agent.
-    One that ends in / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
-    `root` is the folder that they must be of, any folder when it is empty; `leader` the pid of a session's first
-    process, with `start`, its kernel ticks since boot, 0 for a child of ours that was not reaped.
+    `token` is a run's DO_TASKS_RUN; it includes the tokens that continue it behind a slash, of the commands of an
+    agent. A token that ends in / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+
+    `root` is the folder that they belong to, empty for any. `leader` is the pid of a session's first process, with
+    its `start` in kernel ticks since boot; 0 for a child of this process that was not reaped.
     """
 
     token: str
@@ -32,9 +33,9 @@ class ProcessQuery(Record):
 
 
 def find_living(query: ProcessQuery, known: Mapping[int, int] | None = None) -> dict[int, int]:
-    """Return the start of each living member by its pid; those `known` before stay members, whatever they shed.
+    """Return the start of each living member by its pid; the members `known` before stay members.
 
-    Who descends from a member is one, unless it bears the token of another task: that is looked after there.
+    A descendant of a member is a member, unless it has the token of another task.
     """
     everybody = procfs.everybody()
     tokens_of = {pid: procfs.tokens(pid) for pid in everybody}
@@ -47,15 +48,15 @@ def find_living(query: ProcessQuery, known: Mapping[int, int] | None = None) -> 
 
 
 def pids_with_token(token: str, root: str = "") -> list[int]:
-    """Return the pids of our user whose environment holds DO_TASKS_RUN=token, as `Wanted` has it."""
+    """Return the pids of this user whose environment holds DO_TASKS_RUN=token, as `ProcessQuery` describes."""
     found = procfs.bearing(token)
     return [pid for pid in found if not root or project_identity.is_marked_here(procfs.environ(pid), pid, root)]
 
 
 def unrecorded_runs(root: str) -> dict[str, int]:
-    """Return the MAIN runs, as TASK/RUN, that live, are of this folder and have no record in it, each with a pid.
+    """Return the living MAIN runs of this folder without a record in it, as TASK/RUN, each with a pid.
 
-    Their records may be gone with `.do-tasks/`: they say themselves whose they are.
+    Their records may be gone with `.do-tasks/`: their environments still name them.
     """
     found: dict[str, int] = {}
     for pid in sorted(procfs.everybody()):
@@ -89,10 +90,10 @@ def _is_of_task(token: bytes, query: ProcessQuery) -> bool:
 
 
 def _of_sessions(everybody: Mapping[int, ProcessStat], query: ProcessQuery) -> set[int]:
-    """Return who is in the session of a launcher.
+    """Return the processes in the session of a launcher.
 
-    The number of a session stays taken while anybody is in it. When its first process is gone, and the number may be
-    a later session's, only those count that work in the project.
+    The number of a session is in use while any process is in it. When its first process is gone, and the number may
+    be a later session's, only processes that work in the project count.
     """
     leaders = dict(_launchers(query))
     leaders |= {query.leader: query.start} if query.leader else {}
@@ -108,7 +109,7 @@ def _of_sessions(everybody: Mapping[int, ProcessStat], query: ProcessQuery) -> s
 
 
 def _lock_holders(everybody: Mapping[int, ProcessStat], query: ProcessQuery) -> set[int]:
-    """Return who holds the lock of a run: what MAIN started, whatever it did to its environment and its session."""
+    """Return the processes that hold the lock of a run, also with another environment and session."""
     locks = {inode for folder in _run_folders(query) if (inode := _inode(run_lock.path_of(folder)))}
     if not locks:
         return set()
@@ -128,7 +129,7 @@ def _with_descendants(everybody: Mapping[int, ProcessStat], inside: set[int], ot
 
 
 def _run_folders(query: ProcessQuery) -> list[str]:
-    """Return the folders of the runs that are asked for."""
+    """Return the folders of the runs of a query."""
     task, _, run = query.token.partition("/")
     folder = os.path.join(query.root, JOBS, task)
     if not query.root or not task:
@@ -139,7 +140,7 @@ def _run_folders(query: ProcessQuery) -> list[str]:
 
 
 def _launchers(query: ProcessQuery) -> Iterable[tuple[int, int]]:
-    """Return pid and start of the launchers of the runs that are asked for, as far as their pids count here."""
+    """Return pid and start of the launchers of the runs of a query, if they belong to this boot and namespace."""
     for folder in _run_folders(query):
         body = safe_open.read_record(os.path.join(folder, "started.json"))
         here = body.get("boot") == procfs.boot_id() and body.get("namespace", "") in ("", procfs.namespace_of("self"))

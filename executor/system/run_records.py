@@ -1,18 +1,18 @@
-"""What a run leaves on disk, as values: who the process is, how it ended."""
+"""The records of a run on disk, as values: the identity of its process, its end."""
 
 from __future__ import annotations
 
 from executor.system.records import Record
 
 LOG_NAME = ".task_execution.log"
-PROGRESS_PREFIX = '{"progress"'  # how a line that only makes the bar begins
+PROGRESS_PREFIX = '{"progress"'  # start of a line that only moves the progress bar
 
 
 class Identity(Record):
-    """A process that no pid reuse, reboot, other host or container can fake. `start` is kernel ticks since boot.
+    """A process, recognised after pid reuse, reboots, and on other hosts. `start` is kernel ticks since boot.
 
-    `namespace` is the pid namespace that the pid counts in, `home` device and inode of the project's `.do-tasks/`,
-    `locked` says that the run's lock was had at its start. An older record has none of these: empty is "not known".
+    `namespace` is the pid namespace of the pid, `home` device and inode of the project's `.do-tasks/`, `locked` is
+    True when the run's lock was held at its start. Older records lack these: empty means "not known".
     """
 
     pid: int
@@ -25,7 +25,7 @@ class Identity(Record):
 
 
 class Exit(Record):
-    """How a run ended: `ran` is False when its launcher was never let go; `ended_ns` is wall clock, nanoseconds."""
+    """The end of a run: `ran` is False when its launcher never started the command; `ended_ns` is wall clock."""
 
     exit_code: int | None
     signal: int = 0
@@ -35,12 +35,13 @@ class Exit(Record):
 
 
 class RunStatus(Record):
-    """What a task's newest run folder says.
+    """The status of a task's newest run.
 
     `status`: none, never_ran, alive, exited, lost, elsewhere (of another host or container, neither lost nor
     restarted), foreign (it lives and belongs to another folder, of which this one is a copy), orphan (it lives in a
-    folder that was deleted, as one that was moved to another file system is).
-    `where` says where it is, for people. `digest` is of what this run does, empty in a record that does not say.
+    folder that was deleted, as after a move to another file system).
+
+    `where` is the place in words. `digest` is that of the work of this run, empty in a record without one.
     """
 
     run: str = ""

@@ -1,4 +1,4 @@
-"""Opens what others may have put in a file's place: regular files alone, up to a size."""
+"""Bounded reads of regular files: a pipe, a device or a huge file in the place of one is refused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 20  # of a file that is read whole
 MOST_DEPTH = 100  # levels of a record
-MARGIN = 4096  # bytes that are asked for beyond a file's size: it may grow, and those of /proc say 0
-FLAT = 8  # levels of the usual record
+MARGIN = 4096  # bytes read beyond a file's size: it may grow, and files of /proc have size 0
+FLAT = 8  # levels of most records
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -30,16 +30,16 @@ KINDS = (
 
 
 def refuse_irregular(path: str, mode: int) -> None:
-    """Raise OSError with the kind of what is there, unless it is a regular file."""
+    """Raise OSError with the kind of the file, unless it is regular."""
     for is_kind, number, words in KINDS:
         if is_kind(mode):
             raise OSError(number, f"{words}, not a file", path)
 
 
 def open_regular(path: str, flags: int = 0) -> int:
-    """Return a descriptor of a regular file; OSError for all else: a pipe would be waited for, a device has no end.
+    """Return a descriptor of a regular file; OSError for any other kind: a pipe blocks, a device has no end.
 
-    The kind is asked before as well, for to open some devices is to act on them.
+    The kind is tested before the open too, since to open some devices is to act on them.
     """
     refuse_irregular(path, os.stat(path).st_mode)
     fd = os.open(path, FLAGS | flags)
@@ -52,7 +52,7 @@ def open_regular(path: str, flags: int = 0) -> int:
 
 
 def read_whole(path: str, most: int = MOST_BYTES) -> bytes:
-    """Return the bytes of a regular file; OSError for another kind of thing, and for more than `most` bytes."""
+    """Return the bytes of a regular file; OSError for any other kind, and for more than `most` bytes."""
     fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
@@ -70,7 +70,7 @@ def read_whole(path: str, most: int = MOST_BYTES) -> bytes:
 
 
 def read_blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
-    """Yield the bytes of a regular file, `size` of them at a time; nothing for what cannot be read."""
+    """Yield the bytes of a regular file, `size` of them at a time; nothing when it cannot be read."""
     try:
         fd = open_regular(path)
     except OSError:
@@ -83,7 +83,7 @@ def read_blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
 
 
 def read_start(path: str, size: int) -> bytes:
-    """Return the first `size` bytes of a regular file; OSError for another kind of thing."""
+    """Return the first `size` bytes of a regular file; OSError for any other kind."""
     fd = open_regular(path)
     try:
         return os.pread(fd, size, 0)
@@ -92,7 +92,7 @@ def read_start(path: str, size: int) -> bytes:
 
 
 def read_end(path: str, size: int) -> bytes:
-    """Return the last `size` bytes of a regular file; OSError for another kind of thing."""
+    """Return the last `size` bytes of a regular file; OSError for any other kind."""
     fd = open_regular(path)
     try:
         length = os.fstat(fd).st_size
@@ -102,7 +102,7 @@ def read_end(path: str, size: int) -> bytes:
 
 
 def read_record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Return the object that a record holds, {} for one that is not there, no file, too big, or no such object."""
+    """Return the JSON object in a file, {} when it is missing, irregular, too large or no object."""
     try:
         body = parse_json(read_whole(path, most))
     except (OSError, ValueError):
@@ -111,7 +111,7 @@ def read_record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
 
 
 def parse_json(data: bytes) -> Any:
-    """Return the value of a JSON text; ValueError for what is none, or nested deeper than any record of ours."""
+    """Return the value of a JSON text; ValueError for invalid JSON, and for more than MOST_DEPTH levels."""
     try:
         value = loads(data)
     except RecursionError:
@@ -122,7 +122,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def _is_flat(data: bytes) -> bool:
-    """Return True when pairs of brackets, taken away from within, are gone in a few rounds."""
+    """Return True when a few removals of inner pairs of brackets remove all of them."""
     left = data.translate(None, NO_BRACKETS)
     for _ in range(FLAT):
         left = left.replace(b"[]", b"").replace(b"{}", b"")
@@ -130,7 +130,7 @@ def _is_flat(data: bytes) -> bool:
 
 
 def _is_too_deep(value: object) -> bool:
-    """Return True for a value nested deeper than MOST_DEPTH."""
+    """Return True for a value with more than MOST_DEPTH levels."""
     level = [value]
     for _ in range(MOST_DEPTH):
         level = [

@@ -1,4 +1,4 @@
-"""Which environment variables hold secrets, by name and by value."""
+"""A test for environment variables that hold secrets, by name and by value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 SHORTEST_SECRET = 8
 
-# Words of a name, as they are written between underscores, dashes, dots or humps.
+# Words of a name, between underscores, dashes and dots, or in camel case.
 _WORDS = lazy_regex.pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET = lazy_regex.pattern(
     r"KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASES?|PASSCODE|PWD|PATS?|CRED(?:ENTIAL)?S?|AUTH|AUTHORIZATION"
     r"|COOKIES?|JWT|BEARER|SAS|CONNSTR"
 )
-# Written as one word with what stands before: PGPASSWD, NGROK_AUTHTOKEN, openaikey.
+# Without a separator before it: PGPASSWD, NGROK_AUTHTOKEN, openaikey.
 _GLUED = lazy_regex.pattern(r".+(?:KEYS?|TOKENS?|SECRETS?|PASS|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|CONNSTR)")
 _URL_WORDS = frozenset(("WEBHOOK", "WEBHOOKS", "DSN"))
 _PAIRS = (("CONNECTION", "STRING"), ("CONN", "STR"), ("CONNECTION", "STRINGS"))
@@ -36,7 +36,7 @@ _ENGLISH = _set(
     " TRESPASS OVERPASS UNDERPASS ENCOMPASS ASKPASS MULTIPASS OLDPWD"
 )
 _NAMES = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"))  # of the shell and of sessions
-# The last word says that the value is about a secret, and none itself.
+# With one of these as last word the value describes a secret, and is none.
 _ABOUT = _set(
     "NAME NAMES USER USERNAME SOCK SOCKET TYPE TYPES MODE METHOD METHODS SIZE LEN LENGTH COUNT LIMIT"
     " LIMITS TTL EXPIRY EXPIRES TIMEOUT ALGORITHM ALGO ENABLED REQUIRED DISABLED PARALLELISM PROVIDER"
@@ -45,7 +45,7 @@ _ABOUT = _set(
 )
 _PLACES = frozenset(("URL", "URI", "ENDPOINT"))
 _FILES = _set("FILE FILES PATH PATHS DIR FOLDER HOME")
-# A word before says that it is no secret: tokens that are counted, or are part of a text; keys that all may know.
+# With one of these before it, it is no secret: tokens of a text or a count, public keys.
 _HARMLESS = {
     "TOKEN": _set(
         "MAX MIN NUM N TOTAL NEW PER SPECIAL EOS BOS PAD UNK MASK SEP CLS STOP END START EOT IMAGE CONTEXT"
@@ -77,7 +77,7 @@ def words_of(name: str) -> list[str]:
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a name says that its value is a secret."""
+    """Return True for a name of a secret."""
     words = words_of(name)
     if not words or name.upper() in _NAMES or words[-1] in _ABOUT:
         return False
@@ -97,12 +97,12 @@ def _is_connection_string(words: list[str]) -> bool:
 
 
 def may_be_secret(value: str) -> bool:
-    """Tell whether a text can be a secret by its form: long enough, no number, no word of settings."""
+    """Return True for a text in the form of a secret: long enough, no number, no word of settings."""
     return len(value) >= SHORTEST_SECRET and not _NUMBER.fullmatch(value) and value.lower() not in _SETTINGS
 
 
 def is_secret(name: str, value: str, exists: Exists) -> bool:
-    """Tell whether a variable holds a secret as a whole, by its name and the look of its value."""
+    """Return True when the whole value of a variable is a secret, by its name and its form."""
     if not may_be_secret(value):
         return False
     place = _URL.fullmatch(value)
@@ -112,14 +112,14 @@ def is_secret(name: str, value: str, exists: Exists) -> bool:
 
 
 def is_secret_of_file(name: str, value: str, exists: Exists) -> bool:
-    """Tell whether a variable of an env file holds a secret: whatever its name, unless its value is plainly none."""
+    """Return True when a variable of an env file is a secret: under any name, unless its form excludes it."""
     if not may_be_secret(value) or name.upper() in _NAMES:
         return False
     return is_secret(name, value, exists) if _URL.fullmatch(value) else not is_path(name, value, exists)
 
 
 def _is_public_url(name: str, place: re.Match[str]) -> bool:
-    """Tell whether a URL only says where something is: no user stands in it, and its name speaks of no webhook."""
+    """Return True for a URL that is a plain address: without a user, and not of a webhook by its name."""
     words = words_of(name)
     if "@" in place[2] or {"WEBHOOK", "WEBHOOKS", "SAS"}.intersection(words):
         return False
@@ -127,7 +127,7 @@ def _is_public_url(name: str, place: re.Match[str]) -> bool:
 
 
 def is_path(name: str, value: str, exists: Exists) -> bool:
-    """Tell whether a value is a path: it is there, or it plainly looks like one; base64 may begin with a slash too."""
+    """Return True for a value that is an existing path, or has the form of one; base64 may begin with a slash too."""
     if "\n" in value:
         return False
     rooted = value.startswith(("/", "~", "./", "../"))
@@ -147,7 +147,7 @@ def _looks_like_path(value: str) -> bool:
 
 
 def secrets_in_url(value: str) -> list[str]:
-    """Return what in a URL is secret: `user:password@`, the password, and what the query calls a key."""
+    """Return the secrets in a URL: `user:password@`, the password, and the keys of the query."""
     found = _URL.fullmatch(value)
     if not found:
         return []
@@ -158,7 +158,7 @@ def secrets_in_url(value: str) -> list[str]:
 
 
 def _url_forms(text: str) -> list[str]:
-    """Return a part of a URL as it is written, and as programs get it."""
+    """Return a part of a URL as it is written, and decoded."""
     if "%" not in text:
         return [text]
     from urllib.parse import unquote
@@ -167,7 +167,7 @@ def _url_forms(text: str) -> list[str]:
 
 
 def secret_parts(name: str, value: str) -> Iterator[str]:
-    """Yield what in a secret value is secret by itself: lines, members of JSON, of lists, of URLs, of `name=value`."""
+    """Yield the parts of a secret value that are secrets: lines, members of JSON and lists, parts of URLs, values."""
     if "\n" in value:
         yield from (line.strip() for line in value.splitlines() if "-----" not in line)
     if value[:1] in "{[":
@@ -196,7 +196,7 @@ def _parts_of_url(name: str, url: str) -> Iterator[str]:
 
 
 def url_tokens(rest: str) -> Iterator[str]:
-    """Yield what stands between the slashes of a URL and is no word: a webhook's token."""
+    """Yield the parts between the slashes of a URL that look like a token of a webhook."""
     yield from (one for one in re.split(r"[/?&=@:#]+", rest) if "." not in one and _is_mixed(one))
 
 
@@ -205,7 +205,7 @@ def _is_mixed(text: str) -> bool:
 
 
 def _members(value: str) -> Iterator[str]:
-    """Yield the texts of a JSON value whose names say secret, of a list those that look like keys."""
+    """Yield the texts in a JSON value with a secret name, and those in a list that look like keys."""
     from json import loads
 
     try:

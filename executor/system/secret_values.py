@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NamedSecrets(Record):
-    """Variables that a plan says are secrets: `urls` hold those of notifiers, `filed` come from env files."""
+    """Variables that a plan declares as secrets: `urls` of notifiers, `filed` from env files."""
 
     urls: tuple[str, ...] = ()
     filed: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ NO_NAMED_SECRETS = NamedSecrets()
 
 
 def secrets_of(environ: Mapping[str, str], named: NamedSecrets = NO_NAMED_SECRETS) -> tuple[str, ...]:
-    """Return the secret values of an environment with what in them is secret by itself, the longest first."""
+    """Return the secret values of an environment and their secret parts, the longest first."""
     found: set[str] = set()
     for name, value in environ.items():
         if name in named.urls:
@@ -37,9 +37,9 @@ def secrets_of(environ: Mapping[str, str], named: NamedSecrets = NO_NAMED_SECRET
 def without_secrets(
     environ: Mapping[str, str], allow: tuple[str, ...] = (), named: NamedSecrets = NO_NAMED_SECRETS
 ) -> dict[str, str]:
-    """Return the environment without secrets and without variables that quote one; names in `allow` stay.
+    """Return the environment without secrets and without variables that contain one; names in `allow` stay.
 
-    What is allowed may be quoted.
+    Values of allowed variables may be contained in others.
     """
     allowed = [value for name, value in environ.items() if name in allow and value]
     asked = {name: _without(value, allowed) for name, value in environ.items() if name not in allow}
@@ -53,7 +53,7 @@ def without_secrets(
 
 
 def secrets_of_urls(urls: Iterable[str]) -> tuple[str, ...]:
-    """Return what is secret in the URLs of notifiers: the whole, and each token in it."""
+    """Return the secrets in the URLs of notifiers: each URL, and each token in it."""
     found = {one for url in urls for one in (*_with_parts("NOTIFY_URL", url), *url_tokens(url.partition("://")[2]))}
     return longest_first(found)
 
@@ -73,7 +73,7 @@ def longest_first(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _with_parts(name: str, value: str) -> set[str]:
-    """Return a secret value with what in it is secret by itself."""
+    """Return a secret value and its secret parts."""
     whole = value.strip()
     return {one for one in (whole, *secret_parts(name, whole)) if may_be_secret(one)}
 

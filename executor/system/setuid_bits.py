@@ -1,4 +1,4 @@
-"""Bits that have a program run with the rights of its owner or group: taken off what an agent made."""
+"""The setuid and setgid bits, which run a program with the rights of its owner or group."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import stat
 
 from executor.system.folders import walk_breadth_first
 
-MOST = 1_000_000  # entries that are looked at
+MOST = 1_000_000  # entries of the tree
 BITS = stat.S_ISUID | stat.S_ISGID
 
 
 def clear_bits(root: str, since_ns: int) -> tuple[str, ...]:
-    """Take the bits off files of ours that changed since then; return their paths from the root.
+    """Clear the bits of this user's files that changed since then; return their paths from the root.
 
-    A folder keeps its own: a file in it belongs to its group, and no more.
+    The bits of folders stay: there they only set the group of new files.
     """
     found, left = [], MOST
     for folder, entries in walk_breadth_first(root):

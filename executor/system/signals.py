@@ -1,4 +1,4 @@
-"""Signals to processes and groups that may be gone."""
+"""Signals to processes and groups, which may have ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 
 from executor.system import procfs
 
-SIGNAL_OFFSET = 128  # a shell adds the number of the signal to it
+SIGNAL_OFFSET = 128  # a shell's exit code for a signal is this plus its number
 
 
 def signal_process(pid: int, number: int) -> None:
-    """Send a signal to a process that may be gone."""
+    """Send a signal to a process that may have ended."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -19,7 +19,7 @@ def signal_process(pid: int, number: int) -> None:
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Send a signal to a group that may be gone."""
+    """Send a signal to a group that may have ended."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -27,7 +27,7 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def group_lives(pid: int) -> bool:
-    """Return True when anything of a group lives that may be signalled."""
+    """Return True when a process of a group lives and may be signalled."""
     try:
         os.killpg(pid, 0)
     except (ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""Sockets of this machine that have a path: whoever reaches one has what listens there do its work."""
+"""Sockets of this machine that have a path: a process that connects to one can use the service behind it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from executor.system.folders import entries_in
 KERNEL_LIST = "/proc/net/unix"
 PLACES = ("/var/lib", "/var/snap", "/srv", "/opt", "/mnt", "/data")
 LEVELS = 3
-MOST = 4000  # entries that are looked at, and sockets that are returned
+MOST = 4000  # entries that are tested, and sockets that are returned
 
 
 def listening_sockets() -> tuple[str, ...]:
-    """Return the paths of the sockets that the kernel lists; those of other network namespaces are not among them."""
+    """Return the paths of the sockets that the kernel lists for this network namespace."""
     try:
         with open(KERNEL_LIST, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()[1:]
@@ -25,7 +25,7 @@ def listening_sockets() -> tuple[str, ...]:
 
 
 def service_sockets() -> tuple[str, ...]:
-    """Return the sockets that services keep outside /run, listed or not: three levels, 4,000 entries."""
+    """Return the sockets in folders of services outside /run, listed or not: three levels, 4,000 entries."""
     found: list[str] = []
     seen = 0
     folders = [(place, 0) for place in PLACES if os.path.isdir(place) and not os.path.islink(place)]
@@ -42,7 +42,7 @@ def service_sockets() -> tuple[str, ...]:
 
 
 def is_socket(path: str) -> bool:
-    """Return True for a socket itself, not for a link to one."""
+    """Return True for a socket itself, False for a link to one."""
     try:
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except (OSError, ValueError):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WIDTH = 160
-QUOTED_CHARS = 40  # of a value that a message quotes
-LONG_WIDTH = 300  # of a line that explains a failed check
+QUOTED_CHARS = 40  # characters of a value in a message
+LONG_WIDTH = 300  # characters of a line that explains a failed check
 _ESCAPES = (
     # Strings for the terminal (titles, links, clipboard) run to their end, or to the end of the line.
     r"\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
@@ -24,7 +24,7 @@ _INVISIBLE = (
 )
 
 
-# What a terminal obeys
+# Control characters
 
 
 def without_escapes(text: str) -> str:
@@ -33,7 +33,7 @@ def without_escapes(text: str) -> str:
 
 
 def clean_control(text: str) -> str:
-    """Return the text without terminal escapes, its other control and bidi characters spelled out.
+    """Return the text without terminal escapes, its other control and bidi characters escaped.
 
     Clean before masking: an escape in the middle of a secret would hide it.
     """
@@ -44,12 +44,12 @@ def clean_control(text: str) -> str:
 
 
 def escaped_line(text: str) -> str:
-    """Return the text as one line: its control characters, line breaks and tabs too, spelled out."""
+    """Return the text as one line: its control characters, line breaks and tabs too, escaped."""
     return clean_control(re.sub(r"[\r\n\t\v\f]", lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
 def escaped_json(text: str) -> str:
-    """Return the same JSON with control and invisible characters spelled as escapes."""
+    """Return the same JSON with control and invisible characters escaped."""
     if text.isascii() and "\x7f" not in text:
         return text
     from json import dumps
@@ -63,7 +63,7 @@ def joined_lines(text: str) -> str:
 
 
 def one_line(text: object, width: int = WIDTH) -> str:
-    """Return the text as one line of at most `width` characters; what cannot be seen is a blank, blanks are single."""
+    """Return the text as one line of at most `width` characters: a blank for each run of blanks and invisible ones."""
     start = str(text)[: 8 * width]
     if not (start.isascii() and start.isprintable()):
         start = re.sub(_INVISIBLE, " ", without_escapes(start))
@@ -72,7 +72,7 @@ def one_line(text: object, width: int = WIDTH) -> str:
 
 
 def visible_line(raw: bytes) -> str:
-    """Return what a terminal would show of a line: the part after its last carriage return."""
+    """Return the part of a line that a terminal shows: behind its last carriage return."""
     shown = raw.rstrip(b"\r\n \0").rpartition(b"\r")[2].lstrip(b"\0")
     return one_line(shown[: 8 * WIDTH].decode("utf-8", "replace"))
 
@@ -96,7 +96,7 @@ def size(count: float) -> str:
 
 
 def decimal_size(count: float) -> str:
-    """Return bytes in decimal units, as plans mostly ask for them: 999 bytes, 1.5 kB, 10.0 MB."""
+    """Return bytes in decimal units, as most plans write them: 999 bytes, 1.5 kB, 10.0 MB."""
     if count < 1000:
         return counted(int(count), "byte")
     units = ["TB", "GB", "MB", "kB"]
@@ -106,7 +106,7 @@ def decimal_size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in the largest unit of which there are two: 3 days, 58 min, 40 s, 0.120 s."""
+    """Return a duration in the largest unit of which it has two: 3 days, 58 min, 40 s, 0.120 s."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -114,7 +114,7 @@ def duration(seconds: float) -> str:
 
 
 def metric_pairs(values: Iterable[tuple[str, float]]) -> str:
-    """Return `step 412 loss 1.234`, as many as fit into a line."""
+    """Return `step 412 loss 1.234`, as many pairs as fit into a line."""
     line = ""
     for name, value in values:
         more = f"{line} {one_line(name, 60)} {number_text(value)}".lstrip()
@@ -125,7 +125,7 @@ def metric_pairs(values: Iterable[tuple[str, float]]) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number: whole ones in full, others with four digits."""
+    """Return a number: an integer in full, any other with four digits."""
     return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.4g}"
 
 
@@ -133,7 +133,7 @@ def number_text(value: float) -> str:
 
 
 def quoted(value: object) -> str:
-    """Return a value as a message quotes it: short, on one line, without control characters."""
+    """Return a value for a message: short, on one line, without control characters."""
     if value is None:
         return "nothing"
     if isinstance(value, dict | list):
@@ -145,7 +145,7 @@ def quoted(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean X` for the nearest known word, or nothing when none is near."""
+    """Return `; did you mean X` for the nearest known word, empty when none is near."""
     import difflib
 
     near = difflib.get_close_matches(word[: 2 * QUOTED_CHARS], list(known), n=1)

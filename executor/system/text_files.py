@@ -1,4 +1,4 @@
-"""Read text files of any encoding, in bounded memory; count the lines that are new in them."""
+"""Text files of any encoding, read in bounded memory, and checksums of their rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import os
 from executor.system.text import without_escapes
 
 BLOCK = 1 << 20
-MOST_BYTES = 64 * BLOCK  # of a file, its last ones
-SAMPLE = 2048  # bytes that show the encoding
-UTF_16_SHARE = 3  # a third of zeros or more is UTF-16
+MOST_BYTES = 64 * BLOCK  # the last bytes of a file
+SAMPLE = 2048  # bytes from which the encoding is found
+UTF_16_SHARE = 3  # a text with a third of zeros or more is UTF-16
 
 
 def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
@@ -33,7 +33,7 @@ def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
 
 
 def decode(content: bytes) -> str:
-    """Return bytes as text without colours: UTF-8 with single bytes of Windows (cp1252) in it, or UTF-16."""
+    """Return bytes as text without colours: UTF-8 with single bytes of Windows (cp1252), or UTF-16."""
     start = content[:SAMPLE]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return without_escapes(content.decode("utf-16", "replace"))
@@ -43,7 +43,7 @@ def decode(content: bytes) -> str:
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:
-    """Decode bytes that are no UTF-8 as Windows does."""
+    """Decode bytes that are not UTF-8 as cp1252."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
@@ -53,7 +53,7 @@ codecs.register_error("do-tasks-single", _as_windows)
 
 
 def comparable_rows(name: str) -> list[str]:
-    """Return the parts of a text file that are compared: the rows of a JSON list, else its lines that are not blank."""
+    """Return the rows of a JSON list, else the lines of a text that are not blank."""
     text = read_text(name)
     try:
         body = json.loads(text)
@@ -64,7 +64,7 @@ def comparable_rows(name: str) -> list[str]:
 
 
 def row_checksum(piece: str) -> int:
-    """Return the checksum of a line or row, whatever its blanks."""
+    """Return the checksum of a row, in which each run of blanks counts as one."""
     from zlib import crc32
 
     return crc32(" ".join(piece.split()).encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Work in a thread that is waited for so long and no longer: what blocks in the kernel must not block a run."""
+"""A function called in a thread with a time limit: a call that blocks in the kernel must not block a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def run_within(work: Callable[[], T], limit_s: float) -> T | None:
-    """Return what the work brings, None when it does not end in time; what it raises is raised here."""
+    """Return the result of a function, None when it takes longer; raise the exception that it raises."""
     done: list[T] = []
     failed: list[Exception] = []
 
     def attempt() -> None:
         try:
             done.append(work())
-        except Exception as error:  # noqa: BLE001 - it is raised again where somebody waits for it
+        except Exception as error:  # noqa: BLE001 - it is raised again in the caller's thread
             failed.append(error)
 
     thread = Thread(target=attempt, daemon=True)

@@ -1,4 +1,4 @@
-"""What a file system refuses that work can do without, each told once a process."""
+"""Operations that some file systems lack and that work can do without, each reported once a process."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYNC_ERRORS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF)
-MARK_ERRORS = (*SYNC_ERRORS, errno.EPERM, errno.EACCES)  # of rights and owners
+MARK_ERRORS = (*SYNC_ERRORS, errno.EPERM, errno.EACCES)  # of permissions and owners
 
 OPERATIONS = ("fsync", "chmod", "locks")
-_messages: dict[str, str] = {}  # by what is refused; a message that was told is empty
+_messages: dict[str, str] = {}  # by operation; a message that was taken is empty
 
 
 def note_once(what: str, message: str) -> None:
-    """Keep a message for the next journal that writes, the first one of what is refused."""
+    """Keep the first message about an operation, for the next writer of the log."""
     _messages.setdefault(what, message)
 
 
 def suppress_messages() -> None:
-    """Tell nothing in this process: the executor that began a job has told what its supervisor meets."""
+    """Report nothing in this process: a supervisor meets the file system that its executor reported."""
     _messages.update(dict.fromkeys(OPERATIONS, ""))
 
 
 def take_messages() -> list[str]:
-    """Return the messages that no journal has written yet; from here on they are told."""
+    """Return the messages that are not in the log yet, and mark them as reported."""
     found = [message for message in _messages.values() if message]
     _messages.update(dict.fromkeys(_messages, ""))
     return found
 
 
 def sync(fd: int, path: str, how: Callable[[int], None] = os.fsync) -> None:
-    """Make what was written survive a power cut, where the file system can."""
+    """Write an open file to the disk, so that it survives a power cut, where the file system can."""
     try:
         how(fd)
     except OSError as error:
@@ -48,7 +48,7 @@ def sync(fd: int, path: str, how: Callable[[int], None] = os.fsync) -> None:
 
 
 def set_mode(fd: int, path: str, mode: int) -> None:
-    """Give an open file its mode, where the file system keeps one."""
+    """Set the mode of an open file, where the file system keeps modes."""
     try:
         os.fchmod(fd, mode)
     except OSError as error:
@@ -62,7 +62,7 @@ def set_mode(fd: int, path: str, mode: int) -> None:
 
 
 def set_owner(path: str, owner: tuple[int, int]) -> None:
-    """Keep a file's owner, where the file system and our rights allow it."""
+    """Set the owner of a file, where the file system and the permissions of this process allow it."""
     try:
         os.chown(path, *owner)
     except OSError as error:

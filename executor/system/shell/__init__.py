@@ -1,1 +1,1 @@
-"""The text of bash commands: read, judged, started."""
+"""Bash commands: parsed, judged, prepared for the start."""

@@ -1,4 +1,4 @@
-"""Commands as bash is given them: no failure of a line is lost, and a writer that `| head` cut off is none."""
+"""Command lines of bash in which no failure of a line is lost, and a writer that `| head` ended is no failure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 SHELL = ("/bin/bash", "-o", "pipefail", "-c")
 SHELL_ERREXIT = ("/bin/bash", "-O", "inherit_errexit", "-e", "-o", "pipefail", "-c")
-ARGV_0 = "do-tasks"  # $0 of a command that is given arguments
+ARGV_0 = "do-tasks"  # $0 of a command with arguments
 _ARGS = ' "$@"'
 _JOINED = re.compile(r"[|;&\n]")
-# A shell around the writer of a pipe: 141 is 128 + SIGPIPE, the death by a reader that wanted no more.
+# A shell around the writer of a pipe: 141 is 128 + SIGPIPE, its end when the reader closed the pipe.
 _WRITER = ("{ trap '[ $? -ne 141 ] || exit 0' EXIT; ( ", " ); }")
-_READ_ALL = ("tee", "wc", "sort", "tail", "uniq", "tr", "md5sum", "sha256sum")  # these never leave their writer early
+_READ_ALL = ("tee", "wc", "sort", "tail", "uniq", "tr", "md5sum", "sha256sum")  # these read until their writer ends
 _CONDITIONS = ("[", "[[", "test", "grep", "egrep", "fgrep", "rg", "diff", "cmp", "pgrep", "type", "which", "command")
 
 
 def bash_argv(command: str, *args: str) -> tuple[str, ...]:
-    """Return bash with a command and its arguments, which follow its last word unless it places them itself."""
+    """Return bash with a command and its arguments, which follow its last word unless the command expands them."""
     text = command.rstrip()
     if not args:
         return (*SHELL, command)
@@ -37,7 +37,7 @@ def bash_argv(command: str, *args: str) -> tuple[str, ...]:
 
 
 def as_typed(argv: tuple[str, ...]) -> str:
-    """Return what `given` made as a person would type it, empty for what is no command of bash."""
+    """Return the command of `bash_argv` as a person would type it, empty for any other command line."""
     import shlex
 
     if argv[: len(SHELL)] != SHELL:
@@ -47,9 +47,9 @@ def as_typed(argv: tuple[str, ...]) -> str:
 
 
 def guarded_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what is started for a command of bash; what is none stays as it is.
+    """Return the command line to start for one of bash; any other is unchanged.
 
-    The lines of a command of several lines count all, as under `bash -e`; one line ends as its last command does.
+    A failure of any line of several counts, as under `bash -e`; one line ends with the status of its last command.
     """
     text = argv[len(SHELL)] if argv[: len(SHELL)] == SHELL else ""
     lines = text.strip()
@@ -62,14 +62,14 @@ def guarded_argv(argv: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def parse(text: str) -> Script | None:
-    """Return the syntax of a command; what reads it is imported for a command that needs it."""
+    """Return the syntax of a command, None for one that is not understood; the parser is imported at first use."""
     from executor.system.shell.syntax import parse
 
     return parse(text)
 
 
 def _guarded_text(text: str, script: Script, *, counted: bool) -> str:
-    """Return a command with what guards its writers, and the lines of which `-e` sees no failure."""
+    """Return a command with guards around its writers, and behind the lines whose failure `-e` ignores."""
     places = [place for pipeline in script.pipelines for place in _guards(pipeline)]
     places += [(part.end, " || exit") for part in script.parts[:-1] if counted and hides_failure(part)]
     for at, added in sorted(places, key=lambda place: place[0], reverse=True):
@@ -78,6 +78,7 @@ def _guarded_text(text: str, script: Script, *, counted: bool) -> str:
 
 
 def _guards(pipeline: Pipeline) -> Iterator[tuple[int, str]]:
+    """Yield offset and text of the guards around the writers of a pipeline."""
     *writers, last = pipeline.commands
     readers = [last]
     for writer in reversed(writers):
@@ -88,7 +89,7 @@ def _guards(pipeline: Pipeline) -> Iterator[tuple[int, str]]:
 
 
 def name_of(command: ShellCommand) -> str:
-    """Return the program of a simple command, the kind of another; empty when only its run tells."""
+    """Return the program of a simple command, else its kind; empty when it is known only at run time."""
     if command.kind != "simple":
         return command.kind
     words = [word for word in command.values if word is None or not re.match(r"\w+=", word)]
@@ -96,7 +97,7 @@ def name_of(command: ShellCommand) -> str:
 
 
 def hides_failure(part: AndOr) -> bool:
-    """Return True for `a && b` and `! a` when `-e` goes on after their failure, and no condition is meant."""
+    """Return True for `a && b` and `! a`, after whose failure `-e` goes on, unless it is a condition."""
     first = part.pipelines[0]
     if part.closed_by == "&" or "||" in part.joints:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/.+-][A-Za-z0-9_@%+:,./-]*(?: +[A-Za-z0-9_@%+=:,./-]+)*")
-# What bash does itself, or differently from the program of that name; true and false are the same either way.
+# Words that bash handles itself, or not as the program of that name does; not true and false, which are the same.
 _BUILTINS = frozenset(
     [
         ".",
@@ -89,7 +89,7 @@ _BUILTINS = frozenset(
 
 
 def is_builtin(name: str) -> bool:
-    """Tell whether bash itself knows a word: no program of that name is needed."""
+    """Return True for a word that bash handles itself."""
     return name in _BUILTINS
 
 

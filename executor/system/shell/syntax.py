@@ -1,6 +1,6 @@
-"""The syntax of a bash command: its lists, pipelines and words, each with the place where it stands.
+"""A parser of bash: lists, pipelines and words, each with its place in the text.
 
-A text that is not understood to its end is answered with None, never with a guess.
+The result for a text that is not understood to its end is None, never a guess.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse(text: str) -> Script | None:
 
 
 class _Reader(Scanner):
-    """A recursive descent over one text."""
+    """A recursive descent parser of one text."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

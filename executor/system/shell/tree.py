@@ -1,4 +1,4 @@
-"""The syntax of a bash text as values, each with the place where it stands."""
+"""The syntax of a bash text as values, each with its place in the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Word(Record):
-    """A word of a command; `value` is what bash makes of it, None when that is known only when it runs."""
+    """A word of a command; `value` is its text after quoting, None when it is known only at run time."""
 
     start: int
     end: int
@@ -17,9 +17,9 @@ class Word(Record):
 
 
 class ShellCommand(Record):
-    """A simple or compound command; `kind` is simple, coproc, function, test, or the word or sign it begins with.
+    """A simple or compound command; `kind` is simple, coproc, function, test, or its first word or sign.
 
-    `end` lies behind its last word or redirection; `lists` are the lists inside it, in order.
+    `end` is behind its last word or redirection; `lists` are the lists inside it, in order.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class ShellCommand(Record):
 
     @property
     def values(self) -> tuple[str | None, ...]:
-        """What the words become."""
+        """The texts of the words after quoting."""
         return tuple(word.value for word in self.words)
 
 
@@ -44,7 +44,7 @@ class Pipeline(Record):
 
 
 class AndOr(Record):
-    """Pipelines joined by `&&` and `||`; `closed_by` is what ends it: `&`, `;`, a line's end or nothing."""
+    """Pipelines joined by `&&` and `||`; `closed_by` is `&`, `;`, a newline or empty."""
 
     start: int
     end: int
@@ -54,7 +54,7 @@ class AndOr(Record):
 
 
 class Script(Record):
-    """A whole text: its list, every pipeline in it at any depth, and whether it places its arguments itself."""
+    """A whole text: its list, every pipeline in it at any depth, and whether it expands its arguments."""
 
     parts: tuple[AndOr, ...]
     pipelines: tuple[Pipeline, ...]
@@ -62,7 +62,7 @@ class Script(Record):
 
 
 def nested(parts: tuple[AndOr, ...]) -> Iterator[ShellCommand]:
-    """Return every command of a list and of the lists inside it, function bodies left out."""
+    """Yield every command of a list and of the lists inside it, without function bodies."""
     for part in parts:
         for pipeline in part.pipelines:
             for command in pipeline.commands:

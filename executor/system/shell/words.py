@@ -1,4 +1,4 @@
-"""The words and signs of a bash text, read one after the other."""
+"""The words and signs of a bash text, scanned one after the other."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ _CLOSERS = {"{": "}", "(": ")"}
 
 
 class NotUnderstoodError(Exception):
-    """The text holds something that is not understood."""
+    """The text contains a construct that is not understood."""
 
 
 class Scanner:
-    """A place in a text that moves on; `places_args` is true once a word expands one of the arguments."""
+    """A position in a text that moves on; `places_args` is True once a word expands an argument."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.pending: list[tuple[str, bool, bool]] = []  # heredocs: delimiter, tabs are stripped, expansions are made
+        self.pending: list[
+            tuple[str, bool, bool]
+        ] = []  # heredocs: delimiter, True when tabs are stripped, True when expanded
         self.places_args = False
         self._in_function = 0
 
     def expect(self, holds: object) -> None:
-        """Raise DoubtError unless this holds."""
+        """Raise NotUnderstoodError unless this is true."""
         if not holds:
             raise NotUnderstoodError
 
@@ -78,7 +80,7 @@ class Scanner:
         return False
 
     def _value(self, start: int) -> str | None:
-        """Return what a quoted piece becomes, None for one with something to expand."""
+        """Return the text of a quoted piece, None for one with an expansion."""
         piece = self.text[start : self.at]
         if piece[0] == "'":
             return piece[1:-1]
@@ -89,7 +91,7 @@ class Scanner:
         return None
 
     def _quoted(self) -> bool:
-        """Read one quoted piece or expansion, if one stands here."""
+        """Read one quoted piece or expansion, if one is here."""
         char = self.text[self.at : self.at + 1]
         if char == "\\":
             self.at += 2
@@ -151,7 +153,7 @@ class Scanner:
         return at + 1
 
     def _arithmetic(self, before: int = 0) -> bool:
-        """Read `((...))`, if that is what stands here."""
+        """Read `((...))`, if one is here."""
         try:
             end = self._balanced(self.at + before, "(")
         except IndexError:
@@ -186,7 +188,7 @@ class Scanner:
             self._blanks()
 
     def _control(self) -> str:
-        """Return the control sign that stands here, empty when none does; `&>` redirects."""
+        """Return the control sign here, empty for none; `&>` redirects."""
         if self.text.startswith("&>", self.at):
             return ""
         found = _CONTROL.match(self.text, self.at)
@@ -212,7 +214,7 @@ class Scanner:
         self.pending = []
 
     def _bare(self) -> str:
-        """Return the unquoted word that stands here, empty when it is quoted, expanded or none."""
+        """Return the unquoted word here, empty when it is quoted, expanded or missing."""
         found = _BARE.match(self.text, self.at)
         if not found or self.text[found.end() : found.end() + 1] in ("'", '"', "\\", "$", "`", "("):
             return found[0] if found and found[0] in ("!", "{") else ""
