@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-WAYS_OUT = {
+REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "mend the rights"),
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL), "move it away"),
@@ -18,9 +18,9 @@ WAYS_OUT = {
 }
 
 
-def way_out(error: OSError) -> str:
+def remedy(error: OSError) -> str:
     """Return the next step for a person after an error of the system."""
-    return WAYS_OUT.get(error.errno or 0, "see to the disk")
+    return REMEDIES.get(error.errno or 0, "see to the disk")
 
 
 class Problem:
@@ -70,7 +70,7 @@ class MachineError(DoTasksError):
     """The disk, the permissions or the kernel refuse an operation."""
 
 
-class PersonWantedError(DoTasksError):
+class PersonNeededError(DoTasksError):
     """A person must decide before anything may run."""
 
 

@@ -76,7 +76,7 @@ class _Round:
                 self._start(token, check)
 
     def _start(self, token: str, check: Check) -> None:
-        self._context.look_between(self._task)
+        self._context.check_new_files(self._task)
         command = self._command(token, check)
         self._context.trace(
             "start check",
@@ -133,7 +133,7 @@ class _Round:
 
     def _take(self, ended: ProcessResult) -> None:
         check = self._known[ended.name]
-        left = self._context.look_between(self._task)
+        left = self._context.check_new_files(self._task)
         ended = self._masked(ended)
         output = ended.output.decode("utf-8", "replace")
         verdict = ended.verdict

@@ -22,7 +22,7 @@ def start_of(context: RunContext, check: Check, env: Mapping[str, str]) -> tuple
     """Return a check's command line and environment; in the sandbox where an agent did the work."""
     if context.enclosure is None:
         return argv_of(context, check), env
-    return context.enclosure.start_of(check, kinds.argv(check, python=context.python), env)
+    return context.enclosure.command_of(check, kinds.argv(check, python=context.python), env)
 
 
 def argv_of(context: RunContext, check: Check | Monitor) -> Argv:

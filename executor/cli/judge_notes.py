@@ -6,8 +6,8 @@ import os
 import re
 
 from executor.guard import judge_programs, path_patterns
-from executor.guard.check_reach import inside
-from executor.guard.startup_places import made_by
+from executor.guard.check_reach import path_inside
+from executor.guard.startup_places import outputs_of
 from executor.plan.issues import ValidationIssue
 from executor.plan.lint.agents import is_for_agent
 from executor.store.sources import Sources, behind
@@ -31,11 +31,11 @@ def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Valid
     """Yield what the protection of an agent's judges does not cover: by check, with the files that it leads to."""
     if step.main is None or not is_for_agent(step.main, settings):
         return
-    globs, made = path_patterns.globs(settings.protected, here.definitions), set(made_by(step))
+    globs, made = path_patterns.judge_globs(settings.protected, here.definitions), set(outputs_of(step))
     for path, name, command in _asked(step):
         words = " ".join((command, *_tests_in(here.root, command)))
         read = behind(here.root, script="", words=words, sources=Sources()).found
-        free = [one for one in read if one not in made and not path_patterns.matches(one, globs)]
+        free = [one for one in read if one not in made and not path_patterns.matching_glob(one, globs)]
         started = [one for one in free if _is_named(one, command)]
         imported = [one for one in free if one not in started]
         if started:
@@ -64,9 +64,9 @@ def _command(kind: str, asks: object) -> str:
 
 def _tests_in(root: str, command: str) -> Iterator[str]:
     """Yield the Python files of the folders that pytest is given, at most MOST_TESTS a folder."""
-    if not judge_programs.words_of(command) & judge_programs.PYTESTS:
+    if not judge_programs.words_of(command) & judge_programs.TEST_RUNNERS:
         return
-    for folder in filter(None, (inside(root, word) for word in _WORD.findall(command))):
+    for folder in filter(None, (path_inside(root, word) for word in _WORD.findall(command))):
         names = [name for name in names_in(os.path.join(root, folder)) if name.endswith(".py")]
         yield from (os.path.join(folder, name) for name in sorted(names)[:MOST_TESTS])
 
@@ -89,10 +89,10 @@ def _told(name: str, how: str, paths: list[str]) -> str:
 
 def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note when tests count that nothing protects: a new one may end the whole run."""
-    if not judge_programs.words_of(command) & judge_programs.PYTESTS:
+    if not judge_programs.words_of(command) & judge_programs.TEST_RUNNERS:
         return
-    named = [one for word in _WORD.findall(command) if (one := inside(root, word)) and _is_there(root, one)]
-    free = [one for one in named if not path_patterns.matches(one, globs) and not _is_foreign(one)]
+    named = [one for word in _WORD.findall(command) if (one := path_inside(root, word)) and _is_there(root, one)]
+    free = [one for one in named if not path_patterns.matching_glob(one, globs) and not _is_foreign(one)]
     if free:
         said = f"{name!r} takes tests from {', '.join(free[:SHOWN])}, which nothing protects"
     elif not named:
@@ -116,6 +116,6 @@ def _made(step: Step, globs: Iterable[str]) -> Iterator[ValidationIssue]:
     """Yield a note for each output that judging programs start with."""
     known = [name for tool in judge_programs.TOOLS for name in (*tool.near, *tool.anywhere)]
     for place, one in enumerate(step.main.outputs if step.main else ()):
-        if path_patterns.matches(os.path.basename(one), known) and not path_patterns.matches(one, globs):
+        if path_patterns.matching_glob(os.path.basename(one), known) and not path_patterns.matching_glob(one, globs):
             said = f"{one} is what judging programs start with: as an output it is the agent's to make"
             yield ValidationIssue(("main", "outputs", place), said, severity="note")

@@ -11,15 +11,15 @@ from io import TextIOWrapper
 from executor import __version__
 from executor.cli import help as texts
 from executor.errors import (
-    WAYS_OUT,
+    REMEDIES,
     BusyError,
     DefinitionError,
     DoTasksError,
     MachineError,
-    PersonWantedError,
+    PersonNeededError,
     SpecError,
     UsageError,
-    way_out,
+    remedy,
 )
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -48,13 +48,13 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, 2),
     (DefinitionError, 2),
     (SpecError, 2),
-    (PersonWantedError, 3),
+    (PersonNeededError, 3),
     (BusyError, 5),
     (MachineError, 6),
     (KeyboardInterrupt, 130),
 )
 INTERNAL_ERROR = 70
-MACHINE = frozenset(WAYS_OUT) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
+MACHINE = frozenset(REMEDIES) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
 
 
 def entry() -> NoReturn:
@@ -161,7 +161,7 @@ def _formatter(prog: str) -> HelpFormatter:
 def _report(error: BaseException) -> int:
     """Print an error and return its exit code; several problems start on a line each, so that an editor finds them."""
     text = _printable(error)
-    several = "\n" in text and not isinstance(error, PersonWantedError)
+    several = "\n" in text and not isinstance(error, PersonNeededError)
     head = f"{text.count(chr(10)) + 1} problems:\n" if several else ""
     print(f"do-tasks: {head}{text}", file=sys.stderr)
     return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
@@ -174,7 +174,7 @@ def _machine_reason(error: OSError | MemoryError) -> str:
     if error.filename is None and error.errno not in MACHINE:
         return ""
     place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-    return f"{place}{error.strerror}; {way_out(error)}"
+    return f"{place}{error.strerror}; {remedy(error)}"
 
 
 def _printable(error: BaseException) -> str:

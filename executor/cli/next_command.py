@@ -87,9 +87,9 @@ def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
     from executor.guard import brief_snapshot, person  # few runs have a brief out
 
     known = {one for line in log_reader.task_lines(context.root, report.task_id) for one in line.get("givers") or ()}
-    given = person.givers()
-    new = given if any(person.is_process(one) and one not in known for one in given) else ()
-    brief_snapshot.add_givers(context.state(report.number).judges, new)
+    given = person.brief_recipients()
+    new = given if any(person.names_process(one) and one not in known for one in given) else ()
+    brief_snapshot.add_recipients(context.state(report.number).judges, new)
     return new
 
 

@@ -33,9 +33,9 @@ def refuse_while_agent_works(root: str, command: str) -> None:
     """
     if not os.path.exists(os.path.join(root, STATE_FOLDER, "guarding")):
         return
-    from executor.guard.protect import unfinished
+    from executor.guard.protect import unfinished_folder
 
-    folder = unfinished(root)
+    folder = unfinished_folder(root)
     if folder:
         task_id = os.path.basename(os.path.dirname(os.path.dirname(folder)))
         raise BusyError(
@@ -88,8 +88,8 @@ def refuse_briefed_process(root: str, states: Mapping[int, StepState], words: st
     briefed = [state for state in states.values() if state.judges or state.verdict == "waiting"]
     lines = [line for state in briefed for line in _given(root, state)]
     given = {str(one) for line in lines for one in line.get("givers") or ()}
-    given.update(one for state in briefed for one in brief_snapshot.givers_of(state.judges))
-    person.refuse_other(words, root=root, given=[one for one in given if GIVER.fullmatch(one)])
+    given.update(one for state in briefed for one in brief_snapshot.recipients_of(state.judges))
+    person.refuse_unless_person(words, root=root, given=[one for one in given if GIVER.fullmatch(one)])
 
 
 def _given(root: str, state: StepState) -> Iterator[dict[str, Any]]:

@@ -64,7 +64,7 @@ def opened(
     try:
         yield context
     finally:
-        brief_gate.settle(context)
+        brief_gate.forget_settled(context)
         log_reader.save(context.root, log_reader.catch_up(context.root, context.recalled))
         context.journal.close()
 

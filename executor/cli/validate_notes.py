@@ -77,11 +77,11 @@ def _is_file(root: str, word: str) -> bool:
 
 
 def _covers(root: str, globs: tuple[str, ...], path: str) -> bool:
-    from executor.guard.path_patterns import matches
+    from executor.guard.path_patterns import matching_glob
 
     plain = [os.path.normpath(glob) for glob in globs]
     below = any(path == one or path.startswith(f"{one}{os.sep}") for one in plain)
-    return below or bool(matches(path, tuple(plain))) or path in input_files.found(root, globs)
+    return below or bool(matching_glob(path, tuple(plain))) or path in input_files.found(root, globs)
 
 
 def _is_proven(step: Step, path: str) -> bool:

@@ -7,7 +7,7 @@ import os
 from executor.engine.verdict import tick
 from executor.errors import UsageError
 from executor.guard import protect
-from executor.guard.agent_baseline import GONE, at_work, folder_of, settle
+from executor.guard.agent_baseline import SNAPSHOT_GONE, is_agent_running, restore_and_report, snapshot_folder
 from executor.store import log_reader, runs
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
@@ -25,10 +25,10 @@ def settle_left_agents(context: RunContext) -> int:
     living = 0
     for number, task_id in _unsettled(context):
         run, task = runs.newest_main(context.root, task_id), _task_of(context, number, task_id)
-        if settle(context, task, run):
+        if restore_and_report(context, task, run):
             context.read_again()
         if runs.look_at(context.root, task_id, run).status == "alive":
-            protect.pend(context.root, folder_of(context, task, run))
+            protect.mark_pending(context.root, snapshot_folder(context, task, run))
             living = number
     return living
 
@@ -41,9 +41,12 @@ def _refuse_unrecorded(context: RunContext) -> None:
         if not started or state.run_closed == f"{state.task_id}/{started[-1]}":
             continue
         stop_strays(f"{state.task_id}/", context.interrupts, root=context.root)
-        tick(context, _task_of(context, number, state.task_id), Outcome(Verdict.FAILED, GONE), failed_in="MAIN")
+        tick(
+            context, _task_of(context, number, state.task_id), Outcome(Verdict.FAILED, SNAPSHOT_GONE), failed_in="MAIN"
+        )
         raise UsageError(
-            f"step {number}: {GONE}; look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"
+            f"step {number}: {SNAPSHOT_GONE};"
+            f" look at SPEC.md, {context.project.definitions} and the tests yourself (git diff),"
             f" then: do-tasks --step {number}"
         )
 
@@ -61,8 +64,10 @@ def _has_no_folder(context: RunContext, state: StepState) -> bool:
 
 def _unsettled(context: RunContext) -> list[tuple[int, str]]:
     """Return the steps, with their tasks, whose agent was not settled yet."""
-    folder = protect.unfinished(context.root)
+    folder = protect.unfinished_folder(context.root)
     pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
-    open_tasks = [(number, state.task_id) for number, state in context.states.items() if at_work(context.root, state)]
+    open_tasks = [
+        (number, state.task_id) for number, state in context.states.items() if is_agent_running(context.root, state)
+    ]
     known = [(number, state.task_id) for number, state in context.states.items() if state.task_id == pending]
     return list(dict.fromkeys((*open_tasks, *(known if pending else ()))))

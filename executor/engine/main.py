@@ -44,9 +44,9 @@ def _changed_by_agent(context: RunContext, task: Task) -> str:
     """Return what an agent that did this task changed of what judges it; empty for a command."""
     if task.runner == "command":
         return ""
-    from executor.guard.agent_baseline import offended_before
+    from executor.guard.agent_baseline import describe_earlier_changes
 
-    return offended_before(context, task)
+    return describe_earlier_changes(context, task)
 
 
 def result_path(context: RunContext, task: Task) -> str:

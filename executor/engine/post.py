@@ -55,7 +55,7 @@ def post(context: RunContext, task: Task) -> Outcome:
             outcome = _post(context, task, seen)
         finally:
             check_outputs.end(context, task)
-            steered = held.look_over(task) if held else ""
+            steered = held.check_after_all(task) if held else ""
     return Outcome(Verdict.FAILED, steered) if steered and outcome.passed else outcome
 
 
@@ -131,12 +131,12 @@ def _asked(context: RunContext, task: Task, criterion: Criterion) -> kinds.Check
     """Run the bound check as a child under the usual limit."""
     check, asked = question(context, task, criterion)
     watch = context.watch()
-    context.look_between(task)
+    context.check_new_files(task)
     watch.add(process.start(asked))
     ended: list[process.ProcessResult] = []
     while not ended:
         ended = watch.turn()
-    context.look_between(task)
+    context.check_new_files(task)
     answer = checks_answer(check, ended[0])
     hint = context.hint(check, ended[0].output.decode("utf-8", "replace")) if not answer.ok else ""
     return answer.replace(fix="; ".join(filter(None, (hint, answer.fix))))

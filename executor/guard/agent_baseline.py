@@ -7,7 +7,7 @@ import os
 from executor.errors import DoTasksError
 from executor.guard import locked_paths, log_guard, path_patterns, protect, startup_places, task_records
 from executor.guard.autostart_files import ENVIRONMENTS
-from executor.guard.file_state import ADDED, listed
+from executor.guard.file_state import ADDED, list_in_words
 from executor.plan.limits import sandbox_of
 from executor.store import log_reader, runs
 from executor.store.events import ProtectedRestored
@@ -17,7 +17,7 @@ from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from executor.guard.file_state import Change
-    from executor.guard.log_guard import Mark
+    from executor.guard.log_guard import LogMark
     from executor.guard.snapshot import Memory
     from executor.guard.startup_files import Startup
     from executor.store.context import RunContext
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 MOST_NAMED = 20
-GONE = "what judges it was remembered, and that is gone: nobody knows what the agent changed"
+SNAPSHOT_GONE = "what judges it was remembered, and that is gone: nobody knows what the agent changed"
 
 
 class Baseline(Record):
     """The state before an agent was started, in the memory of the executor that started it."""
 
     memory: Memory
-    mark: Mark
+    mark: LogMark
 
 
 def globs_of(context: RunContext) -> tuple[str, ...]:
     """Return the globs of the files that no agent of this plan may change."""
-    return path_patterns.globs(context.plan.settings.protected, context.relative(context.project.definitions))
+    return path_patterns.judge_globs(context.plan.settings.protected, context.relative(context.project.definitions))
 
 
 def startup_of(context: RunContext, task: Task) -> Startup:
@@ -57,14 +57,14 @@ def startup_of(context: RunContext, task: Task) -> Startup:
     )
 
 
-def remember(context: RunContext, task: Task, run: str, *, role: str, startup: Startup) -> Baseline:
+def take_baseline(context: RunContext, task: Task, run: str, *, role: str, startup: Startup) -> Baseline:
     """Keep the judges of an agent, its role, the records and the log, just before it is started."""
-    folder, states = folder_of(context, task, run), context.states.values()
+    folder, states = snapshot_folder(context, task, run), context.states.values()
     running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
-    records = task_records.places(context.root, states, without=task.task_id, running=running)
+    records = task_records.record_places(context.root, states, without=task.task_id, running=running)
     wanted = startup.replace(folders={**startup.folders, **dict(records)})
-    memory = protect.remember(context.root, folder, (*globs_of(context), role), wanted)
-    return Baseline(memory, log_guard.remember(context.journal, folder, jobs=running))
+    memory = protect.take_snapshot(context.root, folder, (*globs_of(context), role), wanted)
+    return Baseline(memory, log_guard.mark_log(context.journal, folder, jobs=running))
 
 
 def _may_write(root: str, state: StepState) -> bool:
@@ -72,26 +72,26 @@ def _may_write(root: str, state: StepState) -> bool:
     return state.verdict in ("", "started") or bool(runs.supervisor(root, state.task_id))
 
 
-def settle(context: RunContext, task: Task, run: str, baseline: Baseline | None = None) -> str:
+def restore_and_report(context: RunContext, task: Task, run: str, baseline: Baseline | None = None) -> str:
     """Restore the files that the agent changed and log it; return why that fails the step, empty without changes.
 
     Without `baseline`, of another executor, the files on disk count.
     """
-    folder = folder_of(context, task, run)
+    folder = snapshot_folder(context, task, run)
     if not (baseline or protect.has_snapshot(folder)):
-        return GONE
+        return SNAPSHOT_GONE
     event = restore(context.journal, folder, task_id=task.task_id, baseline=baseline)
     if event:
         context.recalled = log_reader.recall(context.root)  # the log may be another one
         context.hear()
         context.log(event, task)
-    return offended(context, task, run)
+    return describe_changes(context, task, run)
 
 
 def repair_folders(context: RunContext, task: Task, run: str) -> None:
     """Repair the folders of a run; those that were changed count as changes of judges."""
-    folder = folder_of(context, task, run)
-    protect.note(folder, protect.repair_folders(context.root, folder))
+    folder = snapshot_folder(context, task, run)
+    protect.record_changes(folder, protect.repair_folders(context.root, folder))
 
 
 def end_and_restore(context: RunContext, task: Task, run: str, baseline: Baseline | None) -> None:
@@ -100,12 +100,12 @@ def end_and_restore(context: RunContext, task: Task, run: str, baseline: Baselin
         return
     stop_strays(f"{task.task_id}/{run}", context.interrupts, root=context.root)
     repair_folders(context, task, run)
-    folder = folder_of(context, task, run)
+    folder = snapshot_folder(context, task, run)
     try:
         restore(context.journal, folder, task_id=task.task_id, baseline=baseline)
     except (DoTasksError, OSError):  # a full disk, or a broken log: the judges are restored all the same
         protect.undo(context.root, folder, memory=baseline.memory)
-    protect.pend(context.root, folder)
+    protect.mark_pending(context.root, folder)
 
 
 def restore(
@@ -116,36 +116,36 @@ def restore(
     mark, memory = (baseline.mark, baseline.memory) if baseline else (None, None)
     seen = log_guard.verify(journal, folder, task_id=task_id, mark=mark)
     ends = task_records.forged_ends(root, seen.jobs, folder)
-    protect.note(folder, ends)
+    protect.record_changes(folder, ends)
     found = (*ends, *seen.found, *protect.undo(root, folder, explained=seen.explained, memory=memory))
     return _restored(root, folder, found) if found else None
 
 
-def offended(context: RunContext, task: Task, run: str) -> str:
+def describe_changes(context: RunContext, task: Task, run: str) -> str:
     """Return the changes that were ever found of an agent's run, in words; empty for none."""
-    found = protect.offences(folder_of(context, task, run))
+    found = protect.found_changes(snapshot_folder(context, task, run))
     if not found:
         return ""
     hint = "; a file that the step is to make stands in its outputs" if ADDED in (one.kind for one in found) else ""
     paths = dict.fromkeys(escaped_line(one.path) for one in found)
-    return f"the agent changed what judges it ({listed(paths)}); it was put back{hint}"
+    return f"the agent changed what judges it ({list_in_words(paths)}); it was put back{hint}"
 
 
-def offended_before(context: RunContext, task: Task) -> str:
+def describe_earlier_changes(context: RunContext, task: Task) -> str:
     """Return the changes of any run of the task, in words: no later run makes up for them."""
     newest = runs.main_number(runs.newest_main(context.root, task.task_id))
-    messages = (offended(context, task, f"main.{number}") for number in range(1, newest + 1))
+    messages = (describe_changes(context, task, f"main.{number}") for number in range(1, newest + 1))
     return next(filter(None, messages), "")
 
 
-def at_work(root: str, state: StepState) -> bool:
+def is_agent_running(root: str, state: StepState) -> bool:
     """Return True when an agent was started for a step and its end is not in the log."""
     if state.verdict or not state.task_id or not runs.remembers(root, state.task_id):
         return False
     return state.run_closed != f"{state.task_id}/{runs.newest_main(root, state.task_id)}"
 
 
-def folder_of(context: RunContext, task: Task, run: str) -> str:
+def snapshot_folder(context: RunContext, task: Task, run: str) -> str:
     return os.path.join(context.folder(task, run), runs.GUARDED)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 
-from executor.guard.file_state import ancestors, is_within_any, joined
+from executor.guard.file_state import ancestors, is_within_any, join
 from executor.system import files, safe_open
 from executor.system.folders import entries_in, walk_breadth_first
 from executor.system.records import TYPE_CHECKING, Record
@@ -21,16 +21,27 @@ if TYPE_CHECKING:
 # Git, editors, agents and shells read these by themselves and run the commands in them.
 ENVIRONMENTS = (".venv", "venv")
 PACKAGES = "node_modules"
-FOLDERS = (".git", ".claude", ".vscode", ".idea", ".cursor", ".codex", ".gemini", ".zed", ".devcontainer", ".agents")
-FILES = (
+AUTOSTART_FOLDERS = (
+    ".git",
+    ".claude",
+    ".vscode",
+    ".idea",
+    ".cursor",
+    ".codex",
+    ".gemini",
+    ".zed",
+    ".devcontainer",
+    ".agents",
+)
+AUTOSTART_FILES = (
     *(".envrc", ".gitattributes", ".mcp.json", ".cursorrules", ".tool-versions", ".mise.toml", "mise.toml"),
     *("AGENTS.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", ".pre-commit-config.yaml"),
     *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".inputrc"),
     *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".vimrc", ".exrc", ".nvimrc", ".nvim.lua", ".gdbinit", ".lldbinit"),
 )
 # Inside a repository: they name the settings that git obeys.
-OF_GIT = ("commondir", "config", "config.worktree", "hooks")
-ANYWHERE = frozenset((*FOLDERS, *FILES))
+GIT_SETTINGS = ("commondir", "config", "config.worktree", "hooks")
+ANYWHERE = frozenset((*AUTOSTART_FOLDERS, *AUTOSTART_FILES))
 AT_ROOT = frozenset((*ANYWHERE, *ENVIRONMENTS))
 HARMLESS_ENV = (
     *("*[._-]example", "*[._-]sample", "*[._-]template", "*[._-]dist", "*[._-]defaults"),
@@ -45,7 +56,7 @@ SKIPPED = frozenset(
     ("node_modules", ".do-tasks", "__pycache__", ".git", ".tox", ".nox", "site-packages", "dist-packages")
 )
 RECORD = "placeholders.json"
-MOST = 20_000  # entries of a project
+MOST_ENTRIES = 20_000  # entries of a project
 LEVELS = 40
 MOST_PLAIN = 1000  # other files of one folder
 
@@ -60,7 +71,7 @@ class StartScan(Record):
     environments: tuple[str, ...] = ()
 
 
-def scan(root: str, *, most: int = MOST) -> StartScan:
+def scan(root: str, *, most: int = MOST_ENTRIES) -> StartScan:
     """Return the autostart files, `.env` files, sockets and environments among the first `most` entries."""
     starts, secrets, sockets, homes, count = [], [], [], [], 0
     for count, (path, entry, beside) in enumerate(_walk(root, most), 1):  # noqa: B007 - it is read afterwards
@@ -76,7 +87,7 @@ def scan(root: str, *, most: int = MOST) -> StartScan:
         elif stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode) if not _is_plain(entry) else False:
             sockets.append(path)
         if entry.name == ".git":
-            starts += [f"{path}/{name}" for name in OF_GIT if os.path.lexists(os.path.join(root, path, name))]
+            starts += [f"{path}/{name}" for name in GIT_SETTINGS if os.path.lexists(os.path.join(root, path, name))]
         if entry.name == ".envrc" and entry.is_file():
             secrets.append(path)
     found = (tuple(sorted(starts)), tuple(sorted(secrets)), tuple(sorted(sockets)))
@@ -109,7 +120,7 @@ def _walk(root: str, most: int) -> Iterator[tuple[str, os.DirEntry[str], frozens
     for folder, found in walk_breadth_first(root, _is_entered):
         beside = frozenset(entry.name for entry in found)
         for entry in _sorted(found)[:left]:
-            yield joined(folder, entry.name), entry, beside
+            yield join(folder, entry.name), entry, beside
             left -= 1
         if left <= 0:
             return
@@ -121,8 +132,10 @@ def _is_entered(path: str, entry: os.DirEntry[str]) -> bool:
 
 def _sorted(found: Entries) -> Entries:
     """Return the entries of a folder, those that matter first, without most of the plain files."""
-    ordered = sorted(found, key=lambda one: (not _matters(one.name), not _is_folder(one), one.name))
-    first = next((at for at, one in enumerate(ordered) if not _matters(one.name) and not _is_folder(one)), len(ordered))
+    ordered = sorted(found, key=lambda one: (not _is_sorted_first(one.name), not _is_folder(one), one.name))
+    first = next(
+        (at for at, one in enumerate(ordered) if not _is_sorted_first(one.name) and not _is_folder(one)), len(ordered)
+    )
     return ordered[: first + MOST_PLAIN]
 
 
@@ -130,11 +143,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _matters(name: str) -> bool:
+def _is_sorted_first(name: str) -> bool:
     return name in AT_ROOT or name in ("HEAD", "pyvenv.cfg") or _is_environment(name)
 
 
-def links(root: str, paths: Iterable[str]) -> dict[str, str]:
+def link_targets(root: str, paths: Iterable[str]) -> dict[str, str]:
     """Return the targets of those paths that are links: a link that is replaced replaces its target."""
     return {path: os.readlink(os.path.join(root, path)) for path in paths if os.path.islink(os.path.join(root, path))}
 
@@ -178,7 +191,7 @@ def _record(root: str, made: list[str]) -> None:
 # New files
 
 
-def appeared(
+def find_new(
     root: str, before: Iterable[str], *, allowed: Iterable[str] = (), changed_since_ns: int = 0
 ) -> tuple[str, ...]:
     """Return the autostart files that are new; of a new folder the folder alone.
@@ -198,7 +211,7 @@ def _changed_ns(path: str) -> int:
         return -1
 
 
-def start_of(path: str) -> str:
+def autostart_part(path: str) -> str:
     """Return the autostart file or folder that a path is, or is in; empty when it is in none."""
     return next((one for one in (*ancestors(path), path) if one.rpartition("/")[2] in ANYWHERE), "")
 

@@ -6,7 +6,7 @@ import os
 import re
 
 from executor.checks import evidence
-from executor.errors import PersonWantedError
+from executor.errors import PersonNeededError
 from executor.guard import brief_snapshot, protect
 from executor.guard.agent_baseline import globs_of, startup_of
 from executor.guard.file_state import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
@@ -31,21 +31,27 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
     from executor.store.task import Task
 
-    Shown = tuple[str, ...]
+    BoxFields = tuple[str, ...]
 
 STEP = re.compile(r"(?:: |of )step (\d{1,9})")
-PART = 16  # hex digits of the digest of a part
-NO_BOX: Shown = ()
-MOST_TOLD = 20
+DIGEST_DIGITS = 16  # hex digits of the digest of a part
+NO_BOX: BoxFields = ()
+MOST_LISTED = 20
 MOST_NAMED = 3
 UNLOGGED = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
 PUT_BACK = (
     "Whoever changed it puts it back (git diff shows what, git checkout -- FILE brings a committed file back)"
     " and gives the same command again;"
 )
-HOW = {ADDED: "is new", CHANGED: "changed", MODE: "has another mode", REMOVED: "is gone", REPLACED: "was replaced"}
+CHANGE_WORDS = {
+    ADDED: "is new",
+    CHANGED: "changed",
+    MODE: "has another mode",
+    REMOVED: "is gone",
+    REPLACED: "was replaced",
+}
 # The state of a box that an event explains; for SpecMarked its status does.
-STATES = {
+EVENT_STATES = {
     "StepPassed": "x",
     "SpecTicked": "x",
     "StepMarkedDone": "x",
@@ -56,7 +62,7 @@ STATES = {
     "JobStarted": "~",
     "SupervisorStarted": "~",
 }
-MARKED = {"started": "~", "passed": "x"}
+STATUS_STATES = {"started": "~", "passed": "x"}
 
 
 class BriefChanges(Record):
@@ -74,24 +80,24 @@ def distrust_caches(root: str) -> None:
         caches.drop(root)
 
 
-def briefed(states: Mapping[int, StepState]) -> dict[int, StepState]:
+def briefed_steps(states: Mapping[int, StepState]) -> dict[int, StepState]:
     """Return the steps that were given a brief and have not passed since."""
     return {number: state for number, state in sorted(states.items()) if state.judges}
 
 
-def remember(context: RunContext, task: Task) -> str:
+def ensure_snapshot(context: RunContext, task: Task) -> str:
     """Write the state of the judges, unless an earlier brief did; return the reference for the log."""
-    known = next((state.judges for state in briefed(context.states).values()), "")
-    return known or renew(context, task)
+    known = next((state.judges for state in briefed_steps(context.states).values()), "")
+    return known or renew_snapshot(context, task)
 
 
-def renew(context: RunContext, task: Task) -> str:
+def renew_snapshot(context: RunContext, task: Task) -> str:
     """Write the state of the judges in place of an earlier one; return the reference for the log.
 
     The files that the step of this task is to make are left out.
     """
     definitions = context.relative(context.project.definitions)
-    before = [brief_snapshot.ident_of(state.judges) for state in briefed(context.states).values()]
+    before = [brief_snapshot.ident_of(state.judges) for state in briefed_steps(context.states).values()]
     brief_snapshot.forget(context.root, *before)
     what = brief_snapshot.BriefState(definitions, _parts(context.plan), _boxes(context))
     reference, trouble = brief_snapshot.write(context.root, what, globs_of(context), startup_of(context, task))
@@ -104,11 +110,11 @@ def renew(context: RunContext, task: Task) -> str:
 
 def refuse_changed(context: RunContext) -> None:
     """Raise PersonWantedError when a judge changed since the brief of a step, or when that is unknown."""
-    found = changed(context)
+    found = find_changes(context)
     if found is None:
         return
     _log_once(context, found)
-    raise PersonWantedError(message(found))
+    raise PersonNeededError(message(found))
 
 
 def changed_meanwhile(context: RunContext) -> str:
@@ -121,14 +127,14 @@ def changed_meanwhile(context: RunContext) -> str:
     return f"what judges changed while the brief of step {found.step} is out ({what}): {then}"
 
 
-def changed(context: RunContext) -> BriefChanges | None:
+def find_changes(context: RunContext) -> BriefChanges | None:
     """Return the changes since the first brief that is out, None without changes or briefs."""
     return _compared(context, _parts(context.plan))
 
 
 def _compared(context: RunContext, parts: Mapping[str, str] | None) -> BriefChanges | None:
     """Return the changes; those of the plan when its parts are given."""
-    out = briefed(context.states)
+    out = briefed_steps(context.states)
     kept = {number: brief_snapshot.read(context.root, state.judges) for number, state in out.items()}
     lost = next((number for number, one in kept.items() if one.what is None), 0)
     first = lost or next(iter(out), next(iter(context.plan.numbers), 0))
@@ -172,7 +178,7 @@ def digest_of_file(path: str) -> str:
         data = files.read(path)
     except OSError:
         return "?"
-    return files.digest(data)[:PART] if data else ""
+    return files.digest(data)[:DIGEST_DIGITS] if data else ""
 
 
 def steps_in(found: BriefChanges) -> set[int]:
@@ -188,7 +194,7 @@ def _unlogged(context: RunContext, named: set[str]) -> list[str]:
 
 def forget_settled(context: RunContext) -> None:
     """Delete the states when no step needs them: each passed, or a person accepted its changes."""
-    if not briefed(context.states) and brief_snapshot.is_kept(context.root) and changed(context) is None:
+    if not briefed_steps(context.states) and brief_snapshot.is_kept(context.root) and find_changes(context) is None:
         brief_snapshot.forget(context.root)
 
 
@@ -200,8 +206,8 @@ def message(found: BriefChanges) -> str:
             f"nobody can tell whether what judges step {found.step} is as it was at its brief: {found.unknown}."
             f" Nothing was run.\nLook at SPEC.md, the definitions and the tests (git diff); {accept}"
         )
-    more = len(found.changes) - MOST_TOLD
-    lines = [*found.changes[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    more = len(found.changes) - MOST_LISTED
+    lines = [*found.changes[:MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
     return "\n".join(
         (
             f"what judges step {found.step} changed since its brief ({found.task_id}), so nothing was run:",
@@ -240,7 +246,7 @@ def _of_files(context: RunContext, folder: str, *, by_meaning: tuple[str, ...]) 
 
 
 def _in_words(one: Change) -> str:
-    return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {HOW.get(one.kind, one.kind)}"
+    return f"{one.path}: {one.why}" if one.kind == LOST else f"{one.path}: {CHANGE_WORDS.get(one.kind, one.kind)}"
 
 
 def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
@@ -254,7 +260,7 @@ def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
             yield f"SPEC.md: box of step {number}: {_box_in_words(shown)}, was {_box_in_words(was.boxes.get(number))}"
 
 
-def _box_in_words(shown: Shown | None) -> str:
+def _box_in_words(shown: BoxFields | None) -> str:
     if not shown:
         return "no line"
     state, kind, task_id, *_ = shown
@@ -266,7 +272,9 @@ def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
     found: dict[int, set[tuple[str, str]]] = {}
     for line in filter(None, map(log_reader.parse, log_files.lines_behind(root, log_bytes))):
         event, step = line.get("event"), line.get("step")
-        state = MARKED.get(str(line.get("status")), " ") if event == "SpecMarked" else STATES.get(str(event))
+        state = (
+            STATUS_STATES.get(str(line.get("status")), " ") if event == "SpecMarked" else EVENT_STATES.get(str(event))
+        )
         if state is not None and isinstance(step, int):
             found.setdefault(step, set()).add((state, str(line.get("task_id") or "")))
     return found
@@ -278,13 +286,15 @@ def _is_in_log(root: str, ident: str) -> bool:
 
 
 def _parts(plan: Plan) -> dict[str, str]:
-    return {name: files.digest(text.encode("utf-8", "replace"))[:PART] for name, text in parts_of(plan).items()}
+    return {
+        name: files.digest(text.encode("utf-8", "replace"))[:DIGEST_DIGITS] for name, text in parts_of(plan).items()
+    }
 
 
-def _boxes(context: RunContext) -> dict[int, Shown]:
-    return {box.number: _shown(box) for box in spec_md.boxes(context.spec_bytes())}
+def _boxes(context: RunContext) -> dict[int, BoxFields]:
+    return {box.number: _box_fields(box) for box in spec_md.boxes(context.spec_bytes())}
 
 
-def _shown(box: Box) -> Shown:
+def _box_fields(box: Box) -> BoxFields:
     mark = box.mark
     return (box.state, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ("", "", "", "")))

@@ -37,7 +37,7 @@ def changed_meanwhile(context: RunContext) -> str:
     return brief_changes.changed_meanwhile(context)
 
 
-def settle(context: RunContext) -> None:
+def forget_settled(context: RunContext) -> None:
     """Delete the states that no brief needs any more."""
     if _concerns(context):
         from executor.guard import brief_changes

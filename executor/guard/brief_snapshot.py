@@ -144,18 +144,18 @@ def forget(root: str, *names: str) -> None:
     rmtree(os.path.join(root, user_state.BRIEFS), ignore_errors=True)
 
 
-def add_givers(reference: str, givers: Collection[str]) -> None:
+def add_recipients(reference: str, givers: Collection[str]) -> None:
     """Write outside which processes were given a brief; where that fails, only the log has them."""
-    path = _givers_of(reference)
+    path = _recipients_path(reference)
     known = _read(path)
     more = "".join(f"{one}\n" for one in givers if one.encode() not in known.split(b"\n"))
     if more and not reference.startswith(f"{INSIDE}:"):
         _write_outside(path, known + more.encode())
 
 
-def givers_of(reference: str) -> tuple[str, ...]:
+def recipients_of(reference: str) -> tuple[str, ...]:
     """Return the processes that `add_givers` wrote."""
-    path = _givers_of(reference)
+    path = _recipients_path(reference)
     return tuple(filter(None, _read(path).decode("utf-8", "replace").split("\n")))
 
 
@@ -223,7 +223,7 @@ def _all_outside(root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield ident, safe_open.read_record(os.path.join(user_state.project_folder(root), name))
 
 
-def _givers_of(reference: str) -> str:
+def _recipients_path(reference: str) -> str:
     """Return the path of the list of processes that a brief was given to: beside the copy outside."""
     ident = ident_of(reference)
     return f"{user_state.path_of(f'{ident}.json').removesuffix('.json')}.givers"

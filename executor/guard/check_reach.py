@@ -7,8 +7,8 @@ import re
 
 from executor.guard import judge_programs
 from executor.guard.file_state import ancestors
-from executor.guard.judge_programs import NODES, PYTESTS
-from executor.guard.make_targets import included
+from executor.guard.judge_programs import NODE_PROGRAMS, TEST_RUNNERS
+from executor.guard.make_targets import included_files
 from executor.store.imports import kind_of, named_in_words
 from executor.store.sources import FOREIGN, behind
 from executor.system import safe_open
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 MOST_TEXT = 1 << 18  # bytes of a script that is read for the programs in it
 MOST_FOLDERS = 50
-ASKED = (("pre_flight",), ("post_validation",), ("main", "quality_check"), ("main", "success_criteria"))
+CHECK_PATHS = (("pre_flight",), ("post_validation",), ("main", "quality_check"), ("main", "success_criteria"))
 CODE_KINDS = frozenset(("python_import", "call"))
 # Files that name further programs, with the words of their readers.
 STEERING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("GNUmakefile", "makefile", "Makefile"), frozenset(("make", "gmake"))),
     **dict.fromkeys(("justfile", "Justfile", ".justfile"), frozenset(("just",))),
-    "package.json": NODES,
+    "package.json": NODE_PROGRAMS,
     "tox.ini": frozenset(("tox",)),
     "noxfile.py": frozenset(("nox",)),
     "dodo.py": frozenset(("doit",)),
@@ -69,16 +69,16 @@ class Reach(Record):
 
 def commands_of(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the commands and imported modules of the checks and criteria of a step."""
-    for path in ASKED:
+    for path in CHECK_PATHS:
         at: Any = data
         for key in path:
             at = at.get(key) if isinstance(at, dict) else None
         for item in at if isinstance(at, list) else ():
             if isinstance(item, dict):
-                yield from _asked(item)
+                yield from _commands_in(item)
 
 
-def _asked(item: Mapping[str, Any]) -> Iterator[str]:
+def _commands_in(item: Mapping[str, Any]) -> Iterator[str]:
     for key, value in item.items():
         if key == "command" and isinstance(value, str):
             yield value
@@ -89,7 +89,7 @@ def _asked(item: Mapping[str, Any]) -> Iterator[str]:
 def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
     """Return the reach of these commands in a project, from file to file."""
     asked = "\n".join(commands)
-    asked = "\n".join((asked, *_moved(root, asked)))
+    asked = "\n".join((asked, *_after_cd(root, asked)))
     texts = _texts(root, [*_behind(root, asked, sources), *_programs(root, asked)])
     known = _words(asked, texts)
     texts |= _steering(root, known, _folders(root, asked), sources)
@@ -102,12 +102,12 @@ def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
         direct=_direct(root, asked, texts),
         folders=_folders(root, started),
         text=started,
-        here=code or bool(known & PYTESTS) or bool(_FROM_HERE.search(started)),
-        python=code or bool(known & {"python", *PYTESTS}) or any(path.endswith(".py") for path in texts),
+        here=code or bool(known & TEST_RUNNERS) or bool(_FROM_HERE.search(started)),
+        python=code or bool(known & {"python", *TEST_RUNNERS}) or any(path.endswith(".py") for path in texts),
     )
 
 
-def _moved(root: str, asked: str) -> list[str]:
+def _after_cd(root: str, asked: str) -> list[str]:
     """Return the scripts that commands name after a change of folder, as paths from the root."""
     names = [name for name in named_in_words(asked) if not name.startswith("-m ")]
     paths = (os.path.join(folder, name) for folder in _folders(root, asked)[1:] for name in names)
@@ -121,10 +121,10 @@ def _behind(root: str, words: str, sources: Sources) -> list[str]:
 def _programs(root: str, asked: str) -> Iterator[str]:
     """Yield the scripts that commands start by path, with any suffix."""
     for word in dict.fromkeys(_WORD.findall(asked)):
-        path = inside(root, word)
+        path = path_inside(root, word)
         if path and _is_script(root, path) and os.path.isfile(os.path.join(root, path)):
             yield path
-    yield from filter(None, (inside(root, word) for word in _GIVEN.findall(asked)))
+    yield from filter(None, (path_inside(root, word) for word in _GIVEN.findall(asked)))
 
 
 def _is_script(root: str, path: str) -> bool:
@@ -146,7 +146,9 @@ def _steering(root: str, known: frozenset[str], folders: Iterable[str], sources:
     """Return the files that name the work of these programs, with the scripts in them."""
     names = [name for name, words in STEERING.items() if words & known]
     texts = _texts(root, (os.path.join(folder, name) for folder in folders for name in names))
-    more = (inside(root, os.path.join(folder, name)) for name in included(texts.values()) for folder in folders)
+    more = (
+        path_inside(root, os.path.join(folder, name)) for name in included_files(texts.values()) for folder in folders
+    )
     texts |= _texts(root, filter(None, more))
     return {**texts, **_texts(root, _behind(root, "\n".join(texts.values()), sources))}
 
@@ -169,7 +171,7 @@ def _is_python(path: str, text: str) -> bool:
 def _direct(root: str, asked: str, texts: Mapping[str, str]) -> tuple[str, ...]:
     """Return the Python files that commands and scripts start by name."""
     named = dict.fromkeys(name for text in (asked, *texts.values()) for name in named_in_words(text))
-    paths = (inside(root, name) for name in named if name.endswith(".py"))
+    paths = (path_inside(root, name) for name in named if name.endswith(".py"))
     odd = (path for path, text in texts.items() if not path.endswith(".py") and _is_python(path, text))
     return tuple(dict.fromkeys((*filter(None, paths), *odd)))
 
@@ -179,7 +181,7 @@ def _folders(root: str, text: str) -> tuple[str, ...]:
     named = [*_FOLDER.findall(text), *(word for word in _WORD.findall(text) if "/" in word or word.isidentifier())]
     found = [""]
     for name in dict.fromkeys(named):
-        path = inside(root, name)
+        path = path_inside(root, name)
         if path and not _is_foreign(path) and os.path.isdir(os.path.join(root, path)):
             found += [*ancestors(path), path]
     return tuple(dict.fromkeys(found))[:MOST_FOLDERS]
@@ -189,7 +191,7 @@ def _is_foreign(path: str) -> bool:
     return not {*path.split("/")}.isdisjoint((*FOREIGN, ".git", ".do-tasks"))
 
 
-def inside(root: str, word: str) -> str:
+def path_inside(root: str, word: str) -> str:
     """Return a path relative to the root, empty for the root itself and for one elsewhere."""
     path = os.path.normpath(os.path.join(root, os.path.expanduser(word)))
     below = path.removeprefix(os.path.join(root, ""))

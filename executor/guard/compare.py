@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.guard import ignore_files, path_patterns, snapshot, startup_files, tree_scan
-from executor.guard.config_parts import has_parts, part_of
+from executor.guard.config_parts import has_parts, judging_part
 from executor.guard.file_state import (
     ADDED,
     CHANGED,
@@ -81,7 +81,7 @@ class Comparison:
 
     def _is_shared(self, path: str) -> bool:
         """Return True for a file of which only parts judge, unless a glob guards all of it."""
-        return _has_parts(path) and not path_patterns.matches(path, self._kept.globs)
+        return _has_parts(path) and not path_patterns.matching_glob(path, self._kept.globs)
 
     def _has_the_same_part(self, path: str, now: FileState | None, was: FileState) -> bool:
         if now and is_unchanged(now, was):
@@ -98,9 +98,9 @@ class Comparison:
         return self._part_in(path, data)
 
     def _part_in(self, path: str, data: bytes) -> str:
-        if ignore_files.is_one(path):
-            return ignore_files.part_of(self._root, path, data)
-        return part_of(path, data, self._kept.startup.sections)
+        if ignore_files.is_ignore_file(path):
+            return ignore_files.excluding_lines(self._root, path, data)
+        return judging_part(path, data, self._kept.startup.sections)
 
     def _is_reached(self, path: str) -> bool:
         """Return True when every folder above is a folder, and no link."""
@@ -131,7 +131,7 @@ class Comparison:
 
 
 def _has_parts(path: str) -> bool:
-    return has_parts(path) or ignore_files.is_one(path)
+    return has_parts(path) or ignore_files.is_ignore_file(path)
 
 
 def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:

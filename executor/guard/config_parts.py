@@ -35,7 +35,7 @@ def has_parts(path: str) -> bool:
     return _reader(path) is not None
 
 
-def part_of(path: str, data: bytes, sections: Iterable[str]) -> str:
+def judging_part(path: str, data: bytes, sections: Iterable[str]) -> str:
     """Return the part of a file that judges, in one spelling, empty for none; a broken file counts whole."""
     reader = _reader(path)
     if reader is None:

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from executor.checks import kinds
 from executor.checks.kinds import Place
 from executor.guard import agent_baseline, autostart_files, ignore_files, locked_paths, protect, sandbox, startup_files
-from executor.guard.file_state import listed
+from executor.guard.file_state import list_in_words
+from executor.guard.mounts import contained_argv
 from executor.guard.surroundings import (
-    allowed,
+    allowed_autostart,
+    autostart_before,
     clear_bits,
     file_clock_ns,
-    known_before,
     put_aside,
+    sandbox_settings,
     surroundings_of,
-    wanted_of,
 )
 from executor.monitoring.model import path_of
 from executor.store import runs
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 SCRATCH = "checks"
 GIT = ".git"
 OTHERS_START = "which other checks start with; what the plan wants stands in outputs"
-ON_FILES = ("file", "matches", "metric", "result")  # built-ins that read files of the agent
+FILE_KINDS = ("file", "matches", "metric", "result")  # built-ins that read files of the agent
 # Variables that lead to keys.
-LEFT_OUT = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
+REMOVED_VARIABLES = frozenset(("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "BASH_ENV", "ENV"))
 # Caches in the project are not used: the agent could have written them.
 NO_CACHE = {"MYPY_CACHE_DIR": os.devnull, "RUFF_NO_CACHE": "true"}
 NO_NETWORK = (
@@ -57,7 +58,7 @@ class CheckContainment:
     def __init__(self, context: RunContext, task: Task, containment: Containment) -> None:
         self.containment = containment
         self._context = context
-        self._mode = wanted_of(context, task).mode
+        self._mode = sandbox_settings(context, task).mode
         self._named = context.named_secrets(task)
         self._around = surroundings_of(context, task, private=task.runner == "agent")
         self._safe = self._safe_folders(task)
@@ -68,7 +69,7 @@ class CheckContainment:
         self._steering = self._steered_by()
         self._left: list[str] = []
         self._began_ns = file_clock_ns()
-        self._read_only = (*protect.present(context.root, judges), *self._around.read_only, *self._steering)
+        self._read_only = (*protect.existing_paths(context.root, judges), *self._around.read_only, *self._steering)
         self._scratch = os.path.join(context.root, runs.JOBS, task.task_id, SCRATCH, "scratch")
 
     @property
@@ -81,18 +82,18 @@ class CheckContainment:
     def _safe_folders(self, task: Task) -> tuple[str, ...]:
         """Return the folders of the project whose programs a check may start: no agent wrote to them."""
         context = self._context
-        if wanted_of(context, task).environment == "writable":
+        if sandbox_settings(context, task).environment == "writable":
             return locked_paths.environments(context.root, {**os.environ, **context.environ}, context.python)
-        before = known_before(context, task)
+        before = autostart_before(context, task)
         return tuple(one for one in self._around.locks.read_only if before is None or one in before)
 
-    def start_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
+    def command_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return the command line of a check inside the sandbox, and its environment."""
         plain = {**env, "PATH": locked_paths.safe_path(self._context.root, env["PATH"], self._safe)}
-        if kinds.CHECKS[check.kind].place is Place.CHILD_OURS and not (check.kind in ON_FILES and self._is_private):
+        if kinds.CHECKS[check.kind].place is Place.CHILD_OURS and not (check.kind in FILE_KINDS and self._is_private):
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
-        given = {name: value for name, value in given.items() if name not in LEFT_OUT or name in check.env}
+        given = {name: value for name, value in given.items() if name not in REMOVED_VARIABLES or name in check.env}
         return self._held(check, guarded_argv(argv)), {**given, **NO_CACHE}
 
     @staticmethod
@@ -100,27 +101,27 @@ class CheckContainment:
         """Return True for a check that may run code of the agent: no other check runs beside it."""
         return kinds.CHECKS[check.kind].place is not Place.CHILD_OURS and not kinds.in_process(check)
 
-    def look_between(self, task: Task) -> str:
+    def check_new_files(self, task: Task) -> str:
         """Move new files aside that other checks would start with; return their names, empty for none."""
         steering = tuple(path for path in self._steered_by() if path not in self._steering)
-        steering = tuple(path for path in steering if ignore_files.steers(self._context.root, path))
+        steering = tuple(path for path in steering if ignore_files.excludes_sources(self._context.root, path))
         put_aside(self._context, task, self._context.folder(task, SCRATCH), steering, when="its checks ran")
         self._left += [path for path in steering if path not in self._left]
-        return escaped_line(listed(steering))
+        return escaped_line(list_in_words(steering))
 
-    def look_over(self, task: Task) -> str:
+    def check_after_all(self, task: Task) -> str:
         """Move autostart files aside that appeared; return why the checks do not count, else empty."""
-        self.look_between(task)
+        self.check_new_files(task)
         around = self._around
-        started = autostart_files.appeared(
+        started = autostart_files.find_new(
             self._context.root,
             around.locks.before,
-            allowed=allowed(wanted_of(self._context, task)),
+            allowed=allowed_autostart(sandbox_settings(self._context, task)),
             changed_since_ns=around.since_ns,
         )
         put_aside(self._context, task, self._context.folder(task, SCRATCH), started, when="its checks ran")
         clear_bits(self._context, task, self._began_ns, when="its checks ran")
-        named = escaped_line(listed(self._left))
+        named = escaped_line(list_in_words(self._left))
         return f"a check left {named}, {OTHERS_START}" if named else ""
 
     def _steered_by(self) -> tuple[str, ...]:
@@ -134,8 +135,8 @@ class CheckContainment:
 
     def _held(self, check: Check, argv: tuple[str, ...]) -> tuple[str, ...]:
         sight = self._around.sight
-        asked = self._outside(check) if check.kind in ON_FILES else ()
-        return sandbox.contained(
+        asked = self._outside(check) if check.kind in FILE_KINDS else ()
+        return contained_argv(
             self.containment.replace(network=check.network),
             argv,
             root=self._context.root,
@@ -171,12 +172,12 @@ class CheckContainment:
 @contextmanager
 def contained_checks(context: RunContext, task: Task) -> Iterator[CheckContainment | None]:
     """Contain the checks of an agent's step meanwhile; with `sandbox: off` none."""
-    wanted = wanted_of(context, task)
+    wanted = sandbox_settings(context, task)
     if wanted.mode == "off":
         yield None
         return
     path = context.environ.get("PATH", os.defpath)
-    held = CheckContainment(context, task, sandbox.containment(wanted.mode, network=False, path=path))
+    held = CheckContainment(context, task, sandbox.find_containment(wanted.mode, network=False, path=path))
     context.enclosure = held
     try:
         yield held

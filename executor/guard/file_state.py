@@ -87,7 +87,7 @@ def is_unchanged(now: FileState, was: FileState | None) -> bool:
 # Paths, compared as texts
 
 
-def joined(folder: str, name: str) -> str:
+def join(folder: str, name: str) -> str:
     """Return the path of a name in a folder of the project; the root is the empty folder."""
     return f"{folder}/{name}" if folder else name
 
@@ -115,7 +115,7 @@ def is_within_any(path: str, folders: Iterable[str]) -> bool:
     return any(is_within(path, folder) for folder in folders)
 
 
-def listed(paths: Iterable[str], most: int = 5) -> str:
+def list_in_words(paths: Iterable[str], most: int = 5) -> str:
     """Return the first paths on one line, and the number of the rest."""
     every = list(paths)
     more = f" and {len(every) - most} more" if len(every) > most else ""

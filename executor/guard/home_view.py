@@ -27,17 +27,17 @@ CACHES = (
 )
 ALLOWED = (*TOOLS, *CACHES)
 # Variables that name a toolchain or a cache in the home.
-NAMED = (
+TOOLCHAIN_VARIABLES = (
     *("VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_HOME", "CUDA_PATH", "JAVA_HOME", "RUSTUP_HOME", "NVM_DIR", "PYENV_ROOT"),
     *("GOROOT", "GOMODCACHE", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TRANSFORMERS_CACHE", "TORCH_HOME"),
     *("UV_CACHE_DIR", "PIP_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "NLTK_DATA", "TRITON_CACHE_DIR", "CONDA_ROOT"),
 )
-LISTS = ("PYTHONPATH", "LD_LIBRARY_PATH", "NODE_PATH")
+PATH_VARIABLES = ("PYTHONPATH", "LD_LIBRARY_PATH", "NODE_PATH")
 BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg", "conda-meta", "etc")
 # Files with tokens, in a folder that is shown.
 HIDDEN_NAMES = ("token", "stored_tokens", "credentials", "credentials.toml", "auth.json")
 MOST_LINES = 200
-OTHERS = "/home"
+HOMES = "/home"
 
 
 def homes(home: str) -> tuple[str, ...]:
@@ -45,19 +45,19 @@ def homes(home: str) -> tuple[str, ...]:
 
     That folder is not listed, since a home on a dead mount would block.
     """
-    named = [home, _of_this_user(), "/root", OTHERS] if os.path.isabs(home) else []
+    named = [home, _of_this_user(), "/root", HOMES] if os.path.isabs(home) else []
     real = [os.path.realpath(path) for path in named if path and os.access(path, os.R_OK | os.X_OK)]
-    return tuple(dict.fromkeys(path for path in real if os.path.isdir(path) and is_veiled(path)))
+    return tuple(dict.fromkeys(path for path in real if os.path.isdir(path) and can_be_hidden(path)))
 
 
-def links_to(home: str) -> dict[str, str]:
+def home_links(home: str) -> dict[str, str]:
     """Return the link that a home in the folder of all homes is, with its target."""
     place = os.path.normpath(home)
-    inside = place.startswith(f"{OTHERS}/") and os.path.islink(place)
+    inside = place.startswith(f"{HOMES}/") and os.path.islink(place)
     return {place: os.readlink(place)} if inside else {}
 
 
-def is_veiled(home: str) -> bool:
+def can_be_hidden(home: str) -> bool:
     """Return True for a folder that can be hidden whole: one with the system in it cannot."""
     return not any(is_within(folder, home) for folder in ("/usr", "/etc", "/bin", "/lib", "/dev", "/proc"))
 
@@ -71,13 +71,13 @@ def _of_this_user() -> str:
         return ""
 
 
-def allowed(home: str) -> tuple[str, ...]:
+def allowed_paths(home: str) -> tuple[str, ...]:
     """Return the existing paths of the allow list, absolute."""
     paths = (os.path.join(home, name) for name in ALLOWED)
     return tuple(path for path in paths if os.path.exists(path))
 
 
-def hidden(folder: str) -> Iterator[str]:
+def token_files(folder: str) -> Iterator[str]:
     """Yield the files with tokens in an allowed folder, not below."""
     for name in HIDDEN_NAMES:
         path = os.path.join(folder, name)
@@ -85,16 +85,16 @@ def hidden(folder: str) -> Iterator[str]:
             yield path
 
 
-def tools(environ: Mapping[str, str]) -> tuple[str, ...]:
+def toolchain_folders(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the folders that PATH and the variables of toolchains name, with the libraries beside a `bin`."""
-    path = [part for folder in _split(environ.get("PATH", "")) for part in around(folder)]
-    named = [environ.get(name, "") for name in NAMED]
-    listed = [folder for name in LISTS for folder in _split(environ.get(name, ""))]
+    path = [part for folder in _split(environ.get("PATH", "")) for part in with_libraries(folder)]
+    named = [environ.get(name, "") for name in TOOLCHAIN_VARIABLES]
+    listed = [folder for name in PATH_VARIABLES for folder in _split(environ.get(name, ""))]
     found = (os.path.normpath(one) for one in (*path, *named, *listed) if os.path.isabs(one))
     return tuple(dict.fromkeys(one for one in found if os.path.exists(one)))
 
 
-def around(folder: str) -> tuple[str, ...]:
+def with_libraries(folder: str) -> tuple[str, ...]:
     """Return a folder of programs with the libraries beside it, if it belongs to one toolchain."""
     prefix, name = os.path.split(os.path.normpath(folder))
     if name != "bin" or os.path.basename(prefix) in (".local", ".cargo"):
@@ -102,7 +102,7 @@ def around(folder: str) -> tuple[str, ...]:
     return (folder, *(os.path.join(prefix, one) for one in BESIDE_BIN[1:]))
 
 
-def editable(prefix: str) -> tuple[str, ...]:
+def editable_packages(prefix: str) -> tuple[str, ...]:
     """Return the folders that an environment's packages are imported from by a .pth file: `pip install -e`."""
     lib = os.path.join(prefix, "lib")
     sites = (os.path.join(lib, name, "site-packages") for name in names_in(lib) if name.startswith("python"))
@@ -128,7 +128,7 @@ def _paths_in(file: str) -> list[str]:
     return [path for path in found if os.path.isdir(path)]
 
 
-def repository(root: str) -> tuple[str, ...]:
+def repository_paths(root: str) -> tuple[str, ...]:
     """Return the paths that git reads outside the project: the repository above, or that of a worktree."""
     folder = root
     while folder != os.sep and not os.path.lexists(os.path.join(folder, ".git")):

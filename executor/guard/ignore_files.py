@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 
-from executor.guard.file_state import joined
+from executor.guard.file_state import join
 from executor.guard.startup_files import PRUNED
 from executor.guard.tree_scan import VENV_MARKER
 from executor.system import safe_open
@@ -22,32 +22,32 @@ SOURCES = (
     *(".rs", ".go", ".c", ".h", ".cc", ".cpp", ".java", ".rb", ".php", ".sh"),
 )
 # Reports and builds have an ignore file of their own; checkers skip them.
-MADE = frozenset(("htmlcov", "coverage", "build", "dist"))
+BUILD_FOLDERS = frozenset(("htmlcov", "coverage", "build", "dist"))
 MOST_FILES = 5000  # source files
 MOST_BYTES = 1 << 20
 
 
-def is_one(path: str) -> bool:
+def is_ignore_file(path: str) -> bool:
     """Return True for an ignore file."""
     return os.path.basename(path) in NAMES
 
 
-def steers(root: str, path: str) -> bool:
+def excludes_sources(root: str, path: str) -> bool:
     """Return False for an ignore file that excludes no existing source file, True for any other file."""
-    if not is_one(path):
+    if not is_ignore_file(path):
         return True
     try:
         data = safe_open.read_start(os.path.join(root, path), MOST_BYTES)
     except OSError:
         return True
-    return bool(part_of(root, path, data))
+    return bool(excluding_lines(root, path, data))
 
 
-def part_of(root: str, path: str, data: bytes) -> str:
+def excluding_lines(root: str, path: str, data: bytes) -> str:
     """Return the lines of an ignore file that match existing source files, empty for none."""
     lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
     asked = [line for line in lines if line and not line.startswith("#")]
-    if not asked or not MADE.isdisjoint(path.split("/")):
+    if not asked or not BUILD_FOLDERS.isdisjoint(path.split("/")):
         return ""
     found = tuple(_sources(os.path.join(root, os.path.dirname(path))))
     names = {name for one in found for name in one.split("/")}
@@ -71,11 +71,11 @@ def _sources(folder: str) -> Iterator[str]:
         return
 
     def is_entered(path: str, one: os.DirEntry[str]) -> bool:
-        is_skipped = one.name in PRUNED or one.name in MADE
+        is_skipped = one.name in PRUNED or one.name in BUILD_FOLDERS
         return not is_skipped and not os.path.lexists(os.path.join(folder, path, VENV_MARKER))
 
     for below, found in walk_breadth_first(folder, is_entered):
-        for path in (joined(below, one.name) for one in found if not one.is_dir(follow_symlinks=False)):
+        for path in (join(below, one.name) for one in found if not one.is_dir(follow_symlinks=False)):
             if path.lower().endswith(SOURCES):
                 left -= 1
                 yield path

@@ -31,11 +31,11 @@ def _tool(words: str, *, near: str = "", anywhere: str = "", sections: str = "")
     return Tool(frozenset(words.split()), tuple(near.split()), tuple(anywhere.split()), tuple(sections.split()))
 
 
-PYTESTS = frozenset(("pytest", "py.test", "unittest", "nose2", "nosetests"))
-NODES = frozenset("npm npx pnpm pnpx yarn bun bunx node nodejs jest vitest mocha".split())  # noqa: SIM905 - a list
+TEST_RUNNERS = frozenset(("pytest", "py.test", "unittest", "nose2", "nosetests"))
+NODE_PROGRAMS = frozenset("npm npx pnpm pnpx yarn bun bunx node nodejs jest vitest mocha".split())  # noqa: SIM905 - a list
 # Read by the next shell in this folder, and by the shells of checks if HOME is in the project.
-ALWAYS = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zshrc", ".envrc")
-SECTIONED = ("pyproject.toml", "setup.cfg", "tox.ini")
+SHELL_FILES = (".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zshrc", ".envrc")
+FILES_WITH_SECTIONS = ("pyproject.toml", "setup.cfg", "tox.ini")
 
 TOOLS: tuple[Tool, ...] = (
     _tool(
@@ -101,9 +101,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("gdb", near=".gdbinit"),
     _tool("dotenv load_dotenv .env pytest-dotenv", near=".env .env.* .flaskenv"),
 )
-OF_PYTHON = _tool(
-    "", near=".python-version .tool-versions mise.toml .mise.toml", anywhere="sitecustomize* usercustomize*"
-)
+PYTHON = _tool("", near=".python-version .tool-versions mise.toml .mise.toml", anywhere="sitecustomize* usercustomize*")
 
 
 def words_of(text: str) -> frozenset[str]:

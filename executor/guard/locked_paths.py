@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from executor.guard.autostart_files import StartScan
     from executor.plan.limits import Sandbox
 
-MARKERS = ("pyvenv.cfg", "conda-meta")
+ENVIRONMENT_MARKERS = ("pyvenv.cfg", "conda-meta")
 MOST = 300  # mounts of autostart files
 
 
-class Locked(Record):
+class LockedPaths(Record):
     """Paths of the project: `read_only` exist, `placeholders` do not and must not be made.
 
     `before` are the existing autostart files and environments, `links` the targets of those that are links.
@@ -31,18 +31,18 @@ class Locked(Record):
     links: Mapping[str, str] = {}
 
 
-def find(root: str, environ: Mapping[str, str], python: str, wanted: Sandbox, seen: StartScan) -> Locked:
+def find_locked(root: str, environ: Mapping[str, str], python: str, wanted: Sandbox, seen: StartScan) -> LockedPaths:
     """Return the locked paths of a project whose children have this environment and this Python."""
     is_open = wanted.environment == "writable"
     own = () if is_open else tuple(dict.fromkeys((*environments(root, environ, python), *seen.environments)))
-    known = (*autostart_files.FOLDERS, *(() if is_open else (*autostart_files.ENVIRONMENTS, *own)))
+    known = (*autostart_files.AUTOSTART_FOLDERS, *(() if is_open else (*autostart_files.ENVIRONMENTS, *own)))
     starts = [path for path in seen.starts if not (is_open and path in autostart_files.ENVIRONMENTS)]
     still = [path for path in starts if not _is_repository(root, path) and not is_within_any(path, wanted.write)]
-    return Locked(
+    return LockedPaths(
         read_only=tuple(dict.fromkeys((*own, *still[:MOST]))),
         placeholders=tuple(one for one in dict.fromkeys(known) if not is_within_any(one, wanted.write)),
         before=tuple(dict.fromkeys((*starts, *(one for one in own if os.path.lexists(os.path.join(root, one)))))),
-        links=autostart_files.links(root, (*starts, *own)),
+        links=autostart_files.link_targets(root, (*starts, *own)),
     )
 
 
@@ -52,7 +52,11 @@ def environments(root: str, environ: Mapping[str, str], python: str) -> tuple[st
     prefixes = [os.path.dirname(os.path.dirname(path)) for path in (python, real)]
     prefixes += [environ.get("VIRTUAL_ENV", ""), environ.get("CONDA_PREFIX", "")]
     prefixes += [path for path in (python, real) if os.path.exists(path)]
-    inside = [one for one in names_in(root) if any(os.path.exists(os.path.join(root, one, name)) for name in MARKERS)]
+    inside = [
+        one
+        for one in names_in(root)
+        if any(os.path.exists(os.path.join(root, one, name)) for name in ENVIRONMENT_MARKERS)
+    ]
     path = [_environment_of(root, one) for one in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(one)]
     found = [*(os.path.join(root, one) for one in inside), *filter(None, prefixes), *path]
     return tuple(dict.fromkeys(filter(None, (_relative(root, one) for one in found))))
@@ -63,7 +67,7 @@ def _environment_of(root: str, folder: str) -> str:
     prefix = os.path.dirname(os.path.normpath(folder))
     if os.path.basename(prefix) == "node_modules":
         return prefix
-    is_one = any(os.path.exists(os.path.join(prefix, name)) for name in MARKERS)
+    is_one = any(os.path.exists(os.path.join(prefix, name)) for name in ENVIRONMENT_MARKERS)
     return prefix if is_one and _relative(root, prefix) else folder
 
 
@@ -81,16 +85,20 @@ def _is_safe(root: str, folder: str, locks: tuple[str, ...]) -> bool:
     return not is_within(inside, real) or is_within_any(os.path.relpath(inside, real), locks)
 
 
-def shown(root: str, environ: Mapping[str, str], python: str, *, environment: str) -> tuple[str, ...]:
+def visible_paths(root: str, environ: Mapping[str, str], python: str, *, environment: str) -> tuple[str, ...]:
     """Return the visible paths of homes and /tmp: interpreters, toolchains, packages, the repository."""
     prefixes = [os.path.dirname(os.path.dirname(path)) for path in (python, os.path.realpath(python))]
-    packages = [] if environment == "writable" else [path for one in prefixes for path in home_view.editable(one)]
-    return tuple(dict.fromkeys((*prefixes, *packages, *home_view.tools(environ), *home_view.repository(root))))
+    packages = (
+        [] if environment == "writable" else [path for one in prefixes for path in home_view.editable_packages(one)]
+    )
+    return tuple(
+        dict.fromkeys((*prefixes, *packages, *home_view.toolchain_folders(environ), *home_view.repository_paths(root)))
+    )
 
 
-def hidden(root: str, seen: StartScan, read: Iterable[str]) -> tuple[str, ...]:
+def hidden_env_files(root: str, seen: StartScan, read: Iterable[str]) -> tuple[str, ...]:
     """Return the `.env` files that are hidden: those of the project, and at the top of its repository."""
-    above = [one for one in home_view.repository(root) if os.path.basename(one) != ".git"]
+    above = [one for one in home_view.repository_paths(root) if os.path.basename(one) != ".git"]
     beside = [os.path.join(one, name) for one in above for name in autostart_files.environment_files(one)]
     readable_too = set(read)
     return tuple(
@@ -98,7 +106,7 @@ def hidden(root: str, seen: StartScan, read: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def readable(root: str, wanted: Iterable[str]) -> tuple[str, ...]:
+def readable_paths(root: str, wanted: Iterable[str]) -> tuple[str, ...]:
     """Return the paths of `sandbox.read` as absolute paths."""
     return tuple(os.path.normpath(os.path.join(root, os.path.expanduser(path))) for path in wanted)
 

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 MARK, COPY, REMOVED_LINES = "log.json", "log", "log.jsonl"
-WHOLE = 64 << 20  # bytes of a log that is copied; of a longer one only the end is compared
-END = 1 << 20
+MOST_COPIED = 64 << 20  # bytes of a log that is copied; of a longer one only the end is compared
+END_BYTES = 1 << 20
 BLOCK = 1 << 20
 FORGED = "forged"
 TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 # Events that an earlier executor may have written of the task while its agent worked; none ticks a box.
-HARMLESS = frozenset(
+EARLIER_EXECUTOR_EVENTS = frozenset(
     (
         *("MainStarted", "AgentTurned", "MainAdopted", "TaskResumed", "CheckFinished", "StraysStopped"),
         *("TestStarted", "TestFinished", "TestSkipped", "WarningRaised", "ProtectedRestored"),
@@ -46,7 +46,7 @@ EXECUTOR_EVENTS = frozenset(
     )
 )
 END_EVENTS = frozenset(("StepPassed", "SpecTicked"))
-EXPLAINS = {
+BOX_STATES = {
     "StepPassed": "x",
     "SpecTicked": "x",
     "StepFailed": " ",
@@ -57,7 +57,7 @@ EXPLAINS = {
 }
 
 
-class Mark(Record):
+class LogMark(Record):
     """The log up to `size` bytes: `digest` is of those from `start`, `link` its target, `jobs` run meanwhile."""
 
     size: int = 0
@@ -67,7 +67,7 @@ class Mark(Record):
     jobs: tuple[str, ...] = ()
 
 
-class Verified(Record):
+class VerifiedLog(Record):
     """The changes of the log that were found, most of them `restored`.
 
     `explained` are the states of boxes, by step, that lines after the mark explain, as path_patterns.allowed_spec takes
@@ -79,20 +79,20 @@ class Verified(Record):
     explained: Mapping[int, str] = {}
 
 
-def remember(journal: LogWriter, folder: str, *, jobs: Collection[str] = ()) -> Mark:
+def mark_log(journal: LogWriter, folder: str, *, jobs: Collection[str] = ()) -> LogMark:
     """Copy the log; `jobs` are the ids of tasks whose supervisors may write to it meanwhile."""
     journal.keep()
     files.private_folder(folder)
     state = state_of(journal.path)
     size = settled_size(journal.path)
-    start = 0 if size <= WHOLE else size - END
-    digest = _copied(journal.path, os.path.join(folder, COPY), start, size)
-    mark = Mark(size, start, digest, state.target if state else "", tuple(sorted(jobs)))
+    start = 0 if size <= MOST_COPIED else size - END_BYTES
+    digest = _copy_part(journal.path, os.path.join(folder, COPY), start, size)
+    mark = LogMark(size, start, digest, state.target if state else "", tuple(sorted(jobs)))
     files.replace(os.path.join(folder, MARK), json.dumps(mark.asdict()).encode())
     return mark
 
 
-def verify(journal: LogWriter, folder: str, *, task_id: str, mark: Mark | None = None) -> Verified:
+def verify(journal: LogWriter, folder: str, *, task_id: str, mark: LogMark | None = None) -> VerifiedLog:
     """Remove lines that neither do-tasks nor a supervisor wrote since the mark, and restore lines that are gone.
 
     Without `mark`, the result of `remember`, the one in the folder counts, which another executor made; lines of this
@@ -102,18 +102,18 @@ def verify(journal: LogWriter, folder: str, *, task_id: str, mark: Mark | None =
     caches.drop(os.path.dirname(journal.path))
     known = mark or _read_mark(folder)
     if known is None:
-        return Verified()
+        return VerifiedLog()
     since = _Since(journal, folder, known, task_id="" if mark else task_id)
-    known_before = protect.offences(folder)
+    known_before = protect.found_changes(folder)
     found = tuple(one for one in since.repaired() if one not in known_before or one.restored)
-    protect.note(folder, found)
-    return Verified(found, known.jobs, since.explained())
+    protect.record_changes(folder, found)
+    return VerifiedLog(found, known.jobs, since.explained())
 
 
 class _Since:
     """The lines of the log after the mark."""
 
-    def __init__(self, journal: LogWriter, folder: str, mark: Mark, *, task_id: str) -> None:
+    def __init__(self, journal: LogWriter, folder: str, mark: LogMark, *, task_id: str) -> None:
         self._journal = journal
         self._folder = folder
         self._mark = mark
@@ -129,14 +129,14 @@ class _Since:
     def repaired(self) -> tuple[Change, ...]:
         """Write the log again when it is not as it must be; return its changes."""
         self._move_away()
-        self._intact = _is_the_same(self._journal.path, self._mark)
-        if not self._intact and (self._mark.start or not _is_the_same(self._copy(), self._mark)):
+        self._intact = _is_as_marked(self._journal.path, self._mark)
+        if not self._intact and (self._mark.start or not _is_as_marked(self._copy(), self._mark)):
             return (Change(LOG_NAME, LOST, why="older lines of it changed, and no copy of them is left: read it"),)
         self._sort()
         if self._intact and not self._removed and not self._missing:
             return ()
         kind = FORGED if self._removed else CHANGED
-        protect.note(self._folder, [Change(LOG_NAME, kind)])
+        protect.record_changes(self._folder, [Change(LOG_NAME, kind)])
         self._keep_removed()
         self._rewrite()
         return (Change(LOG_NAME, kind, restored=True),)
@@ -161,8 +161,8 @@ class _Since:
         for line in self._lines:
             event = log_reader.parse(line) or {}
             step = event.get("step")
-            if isinstance(step, int) and event.get("event") in EXPLAINS:
-                states[step] = states.get(step, "") + EXPLAINS[event["event"]]
+            if isinstance(step, int) and event.get("event") in BOX_STATES:
+                states[step] = states.get(step, "") + BOX_STATES[event["event"]]
         return states
 
     def _move_away(self) -> None:
@@ -206,7 +206,7 @@ class _Since:
         event = fields.get("event")
         if task_id in self._mark.jobs and event not in EXECUTOR_EVENTS and not fields.get("record"):
             return event not in END_EVENTS or job_records.look(self._root, task_id).status == "exited"
-        return task_id == self._task_id and event in HARMLESS
+        return task_id == self._task_id and event in EARLIER_EXECUTOR_EVENTS
 
     def _keep_removed(self) -> None:
         if self._removed:
@@ -251,7 +251,7 @@ def _is_of(fields: Mapping[str, Any], task_id: str) -> bool:
     return match is not None and fields.get("step") == int(match[1])
 
 
-def _is_the_same(path: str, mark: Mark) -> bool:
+def _is_as_marked(path: str, mark: LogMark) -> bool:
     """Return True when a file begins as the log did at the mark."""
     digest, size = sha256(), 0
     for block in _blocks(path, mark.start, mark.size):
@@ -260,7 +260,7 @@ def _is_the_same(path: str, mark: Mark) -> bool:
     return size == mark.size - mark.start and digest.hexdigest() == mark.digest
 
 
-def _copied(path: str, copy: str, start: int, end: int) -> str:
+def _copy_part(path: str, copy: str, start: int, end: int) -> str:
     """Copy a part of a file and return the digest of it."""
     digest = sha256()
     try:
@@ -287,9 +287,9 @@ def _blocks(path: str, start: int, end: int = sys.maxsize) -> Iterator[bytes]:
             yield block
 
 
-def _read_mark(folder: str) -> Mark | None:
+def _read_mark(folder: str) -> LogMark | None:
     try:
         body = safe_open.parse_json(files.read(os.path.join(folder, MARK)) or b"null")
-        return Mark(**{**body, "jobs": tuple(map(str, body["jobs"]))}) if body else None
+        return LogMark(**{**body, "jobs": tuple(map(str, body["jobs"]))}) if body else None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return Mark(size=1, start=1, digest=str(error))  # it fits no log, so the mark counts as lost
+        return LogMark(size=1, start=1, digest=str(error))  # it fits no log, so the mark counts as lost

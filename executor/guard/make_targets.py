@@ -16,12 +16,12 @@ _ACTION = re.compile(r"\w[\w-]*")
 MOST = 200
 
 
-def included(texts: Iterable[str]) -> list[str]:
+def included_files(texts: Iterable[str]) -> list[str]:
     """Return the names of the files that makefiles include."""
     return [name for text in texts for line in _INCLUDE.findall(text) for name in line.split()]
 
 
-def actions(text: str) -> tuple[str, ...]:
+def action_targets(text: str) -> tuple[str, ...]:
     """Return the targets that calls of make in `text`, commands and makefiles, ask for, with their prerequisites.
 
     Targets of `.PHONY` run in any case; names with a dot or a slash are real files.

@@ -22,8 +22,8 @@ GPUS = ("nvidia", "kfd", "dri", "dxg")
 # Root may write these without any capability; bwrap covers them for other users only.
 KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/mtrr", "/proc/irq", "/proc/bus")
 TMP = "/tmp"  # noqa: S108 - the folder that others share is hidden from the shell
-SOCKETS = ("/run", "/var/run")  # docker, dbus and others listen there
-VOLATILE = (*SOCKETS, "/var/tmp")  # noqa: S108 - as above
+SOCKET_FOLDERS = ("/run", "/var/run")  # docker, dbus and others listen there
+VOLATILE = (*SOCKET_FOLDERS, "/var/tmp")  # noqa: S108 - as above
 NIX = ("/run/current-system", "/run/opengl-driver")
 # Hidden in a home that is the project too.
 SECRETS = (
@@ -58,7 +58,7 @@ class Containment(Record):
         return f"{name}: the project writable, the rest read-only, {network}"
 
 
-class Sight(Record):
+class View(Record):
     """The view of a contained command, as absolute paths.
 
     `private`: homes show the allow list only, /tmp is its own, sockets are out of reach; else all is visible. `read`
@@ -71,7 +71,7 @@ class Sight(Record):
     sockets: tuple[str, ...] = ()
 
 
-def contained(  # noqa: PLR0913 - keywords, one a kind of path
+def contained_argv(  # noqa: PLR0913 - keywords, one a kind of path
     containment: Containment,
     argv: tuple[str, ...],
     *,
@@ -81,7 +81,7 @@ def contained(  # noqa: PLR0913 - keywords, one a kind of path
     read_only: Iterable[str] = (),
     writable: Iterable[str] = (),
     keep: Iterable[str] = (),
-    sight: Sight | None = None,
+    sight: View | None = None,
 ) -> tuple[str, ...]:
     """Return the contained command line of `argv`, or `argv` without containment; start it from the main thread.
 
@@ -91,7 +91,7 @@ def contained(  # noqa: PLR0913 - keywords, one a kind of path
     """
     if containment.kind == "none":
         return argv
-    sight = sight or Sight()
+    sight = sight or View()
     root = os.path.realpath(root)
     scratch = _real_scratch(root, scratch)
     inner = (*RECORDS, *_git_file(root), *read_only, installation.PACKAGE_FOLDER, containment.program)
@@ -116,20 +116,20 @@ def _inside(root: str, read_only: list[str], *, pinned: list[str]) -> Mounts:
     return {**pins, **{path: ("--ro-bind", path, path) for path in read_only}}
 
 
-def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: Sight, network: bool) -> Mounts:
+def _around(scratch: str, root: str, home: str, *, keep: Iterable[str], sight: View, network: bool) -> Mounts:
     """Return the mounts around the project, and those that hide files in it."""
     empty = _empty(os.path.join(os.path.dirname(scratch), "empty"))
     base = _base(scratch, network=network, private=sight.private)
     homes = home_view.homes(home) if sight.private else ()
     emptied = [one for one in homes if not is_within(one, root)]
     base |= {one: ("--tmpfs", one) for one in emptied}
-    links = home_view.links_to(home) if emptied else {}
+    links = home_view.home_links(home) if emptied else {}
     veils = {place for place, words in base.items() if words[0] != "--ro-bind"} - {"/"}
     kept = _kept((*keep, *sight.read), root, veils, whole=sight.read)
-    kept |= {path: ("--ro-bind", path, path) for one in emptied for path in home_view.allowed(one)}
-    hidden = _covered(_secret(home, homes, kept, root, sight), empty)
+    kept |= {path: ("--ro-bind", path, path) for one in emptied for path in home_view.allowed_paths(one)}
+    hidden = _covered(_secret_paths(home, homes, kept, root, sight), empty)
     relinked = {place: ("--symlink", target, place) for place, target in links.items()}
-    return {**hidden, **_silent(sight.sockets, root, veils), **base, **relinked, **kept}
+    return {**hidden, **_silenced_sockets(sight.sockets, root, veils), **base, **relinked, **kept}
 
 
 def _depth(place: str) -> int:
@@ -170,7 +170,7 @@ def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
         "/dev": ("--dev", "/dev"),
         "/proc": ("--proc", "/proc"),
         **{path: ("--ro-bind", path, path) for path in KERNEL if os.path.exists(path)},
-        **{path: ("--tmpfs", path) for path in (VOLATILE if private else SOCKETS) if _is_folder(path)},
+        **{path: ("--tmpfs", path) for path in (VOLATILE if private else SOCKET_FOLDERS) if _is_folder(path)},
         **(own if private else shared),
         **{path: ("--ro-bind", os.path.realpath(path), path) for path in NIX if os.path.exists(path)},
     }
@@ -183,15 +183,15 @@ def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
     return mounts
 
 
-def _secret(home: str, homes: Iterable[str], kept: Iterable[str], root: str, sight: Sight) -> Iterator[str]:
+def _secret_paths(home: str, homes: Iterable[str], kept: Iterable[str], root: str, sight: View) -> Iterator[str]:
     """Yield the paths that must read as empty: tokens beside a cache, `.env`, secrets of a home in the project."""
     places = [*homes, *([home] if os.path.isabs(home) and sight.private else [])]
-    places += [root] if sight.private and os.path.dirname(root) == home_view.OTHERS else []
+    places += [root] if sight.private and os.path.dirname(root) == home_view.HOMES else []
     shown = [path for path in kept if any(is_below(path, one) for one in places)]
-    found = [file for folder in shown for file in home_view.hidden(folder)]
+    found = [file for folder in shown for file in home_view.token_files(folder)]
     inside = {os.path.realpath(one) for one in places}
     for one in inside:
-        if is_within(one, root) or not home_view.is_veiled(one):
+        if is_within(one, root) or not home_view.can_be_hidden(one):
             found += [path for name in SECRETS for path in _matching(one, name)]
     read = [os.path.realpath(one) for one in sight.read]
     asked = [path for path in map(os.path.realpath, found) if not is_within_any(path, read)]
@@ -220,7 +220,7 @@ def _covered(paths: Iterable[str], empty: str) -> Mounts:
     return mounts
 
 
-def _silent(sockets: Iterable[str], root: str, veils: Iterable[str]) -> Mounts:
+def _silenced_sockets(sockets: Iterable[str], root: str, veils: Iterable[str]) -> Mounts:
     """Return mounts of /dev/null over the sockets that a command would see."""
     seen = (one for one in sockets if is_below(one, root) or not any(is_below(one, veil) for veil in veils))
     return {one: ("--ro-bind", "/dev/null", one) for one in seen if os.path.exists(one)}
@@ -252,7 +252,7 @@ def _kept(keep: Iterable[str], root: str, veils: Iterable[str], whole: Iterable[
     """
     asked = [path for path in filter(os.path.isabs, keep) if os.path.exists(path)]
     parts = [part for path in asked for part in _parts(path, veils, whole=path in whole)]
-    places = {_place(path): path for path in parts if os.path.exists(path)}
+    places = {_real_path(path): path for path in parts if os.path.exists(path)}
     return {
         place: ("--ro-bind", path, place)
         for place, path in places.items()
@@ -261,7 +261,7 @@ def _kept(keep: Iterable[str], root: str, veils: Iterable[str], whole: Iterable[
 
 
 def _parts(path: str, veils: Iterable[str], *, whole: bool) -> list[str]:
-    place = _place(path)
+    place = _real_path(path)
     if whole or not any(is_within(veil, place) for veil in veils):
         return [path]
     return [os.path.join(path, name) for name in home_view.BESIDE_BIN]
@@ -269,12 +269,12 @@ def _parts(path: str, veils: Iterable[str], *, whole: bool) -> list[str]:
 
 def _writable(paths: Iterable[str], root: str) -> Mounts:
     """Return mounts of writable paths outside the project; one inside could be a link that the shell made."""
-    outside = [path for path in filter(os.path.isabs, paths) if not is_within(_place(path), root)]
+    outside = [path for path in filter(os.path.isabs, paths) if not is_within(_real_path(path), root)]
     real = [path for path in map(os.path.realpath, outside) if os.path.exists(path) and not is_within(path, root)]
     return {path: ("--bind", path, path) for path in real}
 
 
-def _place(path: str) -> str:
+def _real_path(path: str) -> str:
     """Return the real path of a path, itself not followed."""
     folder, name = os.path.split(os.path.normpath(path))
     return os.path.join(os.path.realpath(folder), name)

@@ -30,7 +30,7 @@ def end_orphans(before: set[int] | None, is_spared: Callable[[int], bool] = lamb
         time.sleep(0.005)
 
 
-def names_a_run(pid: int) -> bool:
+def belongs_to_run(pid: int) -> bool:
     """Return True for a process of a job beside the agent: its environment names the run."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:

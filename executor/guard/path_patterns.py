@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     States = frozenset[int]
 
 # Judges of every plan, beside the globs of its settings.
-JUDGES = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**")
+JUDGE_GLOBS = ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**")
 ANY = "**"
 WILD = re.compile(r"[*?\[]")
 CACHES = frozenset(("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"))
 START: States = frozenset((0,))
 
 
-def globs(protect: Iterable[str], definitions: str) -> tuple[str, ...]:
+def judge_globs(protect: Iterable[str], definitions: str) -> tuple[str, ...]:
     """Return the globs of the judges of an agent, each once, relative to the project.
 
     Absolute paths, and paths outside the project, are left out.
     """
-    written = (*JUDGES, definitions, *protect)
+    written = (*JUDGE_GLOBS, definitions, *protect)
     return tuple(dict.fromkeys(filter(None, map(_normal, written))))
 
 
-def matches(path: str, globs: Iterable[str]) -> str:
+def matching_glob(path: str, globs: Iterable[str]) -> str:
     """Return the glob that matches this path of the project, empty for none.
 
     `**` matches any folders or none, `*`, `?` and `[...]` match within a name and a leading dot too; a glob without any
@@ -40,7 +40,7 @@ def matches(path: str, globs: Iterable[str]) -> str:
     """
     names = path.split("/") if _is_plain(path) else _normal(path).split("/")
     for glob in globs if names != [""] else ():
-        if accepts(glob, reached(glob, names)):
+        if accepts(glob, advance(glob, names)):
             return glob
     return ""
 
@@ -74,14 +74,14 @@ def _taken_over(before: bytes, now: bytes, number: int, states: str) -> bytes:
     return spec_md.patch(before, spec_md.find(before, number), state=box.state, mark=box.mark)
 
 
-def base(glob: str) -> tuple[str, ...]:
+def fixed_start(glob: str) -> tuple[str, ...]:
     """Return the names at the start of a glob that have no wildcard."""
     names = _parts(glob)
     first = next(at for at, name in enumerate((*names, ANY)) if WILD.search(name))
     return names[:first]
 
 
-def reached(glob: str, names: Iterable[str], states: States | None = None) -> States:
+def advance(glob: str, names: Iterable[str], states: States | None = None) -> States:
     """Return the states of the glob after these names; without a state nothing below matches."""
     parts = _parts(glob)
     now = _closed(parts, START) if states is None else states

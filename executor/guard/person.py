@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from executor.system.procfs import ProcessStat
 
 # Variables that agents set for the commands that they run.
-MARKS = {
+AGENT_VARIABLES = {
     "DO_TASKS_TASK_ID": "a task of do-tasks",
     "CLAUDECODE": "Claude Code",
     "CLAUDE_CODE_ENTRYPOINT": "Claude Code",
@@ -37,10 +37,10 @@ MARKS = {
     "AI_AGENT": "an agent",
 }
 SHELLS = frozenset(("sh", "bash", "zsh", "fish", "dash", "ash", "ksh", "mksh", "tcsh", "csh", "nu", "xonsh", "elvish"))
-WITH_VALUE = frozenset(("--init-file", "--rcfile", "-o", "+o", "-O", "+O", "--init-command", "-C"))
+OPTIONS_WITH_VALUE = frozenset(("--init-file", "--rcfile", "-o", "+o", "-O", "+O", "--init-command", "-C"))
 
 
-def user() -> str:
+def user_name() -> str:
     """Return the name of the user."""
     import pwd
 
@@ -50,7 +50,7 @@ def user() -> str:
         return os.environ.get("USER") or "a person"
 
 
-def givers() -> tuple[str, ...]:
+def brief_recipients() -> tuple[str, ...]:
     """Return the ancestors below a person's shell, one of which may be an agent, as `pid start boot name`.
 
     The first ones have the pid 0 and describe time, place and sessions.
@@ -61,23 +61,25 @@ def givers() -> tuple[str, ...]:
     return (*moment, *(_identity(line) for line in above[: _below_a_person(above)]))
 
 
-def is_process(giver: str) -> bool:
+def names_process(giver: str) -> bool:
     """Return False for the `givers` with the pid 0."""
     return not giver.startswith("0 ")
 
 
-def refuse_other(what: str, *, root: str, given: Collection[str]) -> None:
+def refuse_unless_person(what: str, *, root: str, given: Collection[str]) -> None:
     """Raise UsageError unless a person gave this command; `given` are the `givers` of the briefs that are out."""
-    why = _doubt(set(given))
+    why = _reason_against(set(given))
     if why:
         way = f"in another terminal, which no agent opened, type: cd {shlex.quote(root)} && do-tasks {what}"
         raise UsageError(f"{what} is for a person: {why}; {way}")
 
 
-def _doubt(given: set[str]) -> str:
+def _reason_against(given: set[str]) -> str:
     """Return the reason against a person, empty for none."""
     chain = ancestry.ancestors()
-    marked = next((f"{name} is set here ({MARKS[name]})" for name in MARKS if os.environ.get(name)), "")
+    marked = next(
+        (f"{name} is set here ({AGENT_VARIABLES[name]})" for name in AGENT_VARIABLES if os.environ.get(name)), ""
+    )
     if marked:
         return marked
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -88,7 +90,12 @@ def _doubt(given: set[str]) -> str:
         return f"{ancestry.describe(shared)} started this, and a brief of this project was given to it"
     below = chain[1 : 1 + _below_a_person(chain[1:])]
     found = next(
-        (f"{ancestry.describe(line)} has {name} ({MARKS[name]})" for line in below for name in _marks(line.pid)), ""
+        (
+            f"{ancestry.describe(line)} has {name} ({AGENT_VARIABLES[name]})"
+            for line in below
+            for name in _agent_variables_of(line.pid)
+        ),
+        "",
     )
     return found or ancestry.reason_to_doubt(chain, given)
 
@@ -108,24 +115,24 @@ def _is_a_persons_shell(line: ProcessStat) -> bool:
     first, *rest = procfs.words(line.pid) or ("",)
     if os.path.basename(first).lstrip("-") not in SHELLS:
         return False
-    return _is_interactive(rest) and not _marks(line.pid)
+    return _is_interactive(rest) and not _agent_variables_of(line.pid)
 
 
 def _is_interactive(words: list[str]) -> bool:
     words = [*words]
     while words:
         word = words.pop(0)
-        if word in WITH_VALUE and words:
+        if word in OPTIONS_WITH_VALUE and words:
             words.pop(0)
         elif not word.startswith(("-", "+")) or re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", word) or word == "--command":
             return False
     return True
 
 
-def _marks(pid: int) -> list[str]:
+def _agent_variables_of(pid: int) -> list[str]:
     """Return the marks of agents in the first environment of a process."""
     names = {word.partition(b"=")[0].decode("utf-8", "replace") for word in procfs.environ(pid)}
-    return [name for name in MARKS if name in names]
+    return [name for name in AGENT_VARIABLES if name in names]
 
 
 def _without_name(giver: str) -> str:

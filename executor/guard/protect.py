@@ -40,17 +40,17 @@ SHARED = ("state.json", "spec.lock", PENDING)
 OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
 
 
-def remember(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP) -> Memory:
+def take_snapshot(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP) -> Memory:
     """Write a snapshot of the files of the globs and of `wanted` to a folder of the run.
 
     Return the small part of it that this process keeps.
     """
     memory = snapshot.write(root, folder, globs, wanted)
-    pend(root, folder)
+    mark_pending(root, folder)
     return memory
 
 
-def pend(root: str, folder: str) -> None:
+def mark_pending(root: str, folder: str) -> None:
     """Note that the agent of this folder is at work, until `undo`."""
     files.replace(_pending(root), os.path.relpath(folder, root).encode("utf-8", "surrogateescape"))
 
@@ -60,7 +60,7 @@ def has_snapshot(folder: str) -> bool:
     return os.path.lexists(os.path.join(folder, snapshot.MANIFEST))
 
 
-def unfinished(root: str) -> str:
+def unfinished_folder(root: str) -> str:
     """Return the folder of a snapshot that a dead executor did not compare any more; empty when there is none."""
     folder = files.read(_pending(root)).decode("utf-8", "surrogateescape")
     path = os.path.join(root, folder)
@@ -68,7 +68,7 @@ def unfinished(root: str) -> str:
     return path if is_run_folder and has_snapshot(path) else ""
 
 
-def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:
+def existing_paths(root: str, globs: Iterable[str]) -> tuple[str, ...]:
     """Return the paths that a sandbox can make read-only: a folder where a glob covers all of it.
 
     At most 1,000 of those that wild globs find.
@@ -76,8 +76,8 @@ def present(root: str, globs: Iterable[str]) -> tuple[str, ...]:
     plain: list[str] = []
     wild: list[str] = []
     for glob in globs:
-        start = "/".join(path_patterns.base(glob))
-        whole = start and path_patterns.accepts(glob, path_patterns.reached(glob, start.split("/")))
+        start = "/".join(path_patterns.fixed_start(glob))
+        whole = start and path_patterns.accepts(glob, path_patterns.advance(glob, start.split("/")))
         (plain if whole else wild).append(start if whole else glob)
     there = [path for path in plain if os.path.lexists(os.path.join(root, path))]
     found = [path for path, one in tree_scan.scan(root, wild).files.items() if one.kind in (FILE, FOLDER)]
@@ -93,20 +93,20 @@ def undo(
     the `memory` that `remember` returned, the snapshot is repaired first. A second call finds nothing; all changes
     that were ever found stay in `offences`.
     """
-    done = {one.path: one for one in heal(root, folder, memory)} if memory else {}
-    note(folder, done.values())
-    known = {(one.path, one.kind) for one in offences(folder) if one.why}
+    done = {one.path: one for one in repair_snapshot(root, folder, memory)} if memory else {}
+    record_changes(folder, done.values())
+    known = {(one.path, one.kind) for one in found_changes(folder) if one.why}
     for _ in range(PASSES):
         found = [one for one in changes(root, folder, explained=explained) if (one.path, one.kind) not in known]
         if not found:
             break
-        note(folder, found)
-        after = put_back(root, folder, found, explained=explained)
+        record_changes(folder, found)
+        after = restore_changes(root, folder, found, explained=explained)
         known |= {(one.path, one.kind) for one in after if one.why}
         done |= {one.path: one for one in after if one.why or one.path not in done}
-        note(folder, done.values())
-    note(folder, [one.replace(restored=True) for one in offences(folder) if not one.why])
-    done |= {one.path: one for one in sweep(root, folder)}
+        record_changes(folder, done.values())
+    record_changes(folder, [one.replace(restored=True) for one in found_changes(folder) if not one.why])
+    done |= {one.path: one for one in delete_caches(root, folder)}
     forget(_pending(root))
     return tuple(done[path] for path in sorted(done))
 
@@ -115,7 +115,7 @@ def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -
     """Return the changes since the snapshot, none without one."""
     try:
         kept = snapshot.read(folder)
-    except snapshot.BrokenError as error:
+    except snapshot.BrokenSnapshotError as error:
         path = os.path.relpath(os.path.join(folder, snapshot.MANIFEST), root)
         return (Change(path, LOST, why=f"what was remembered cannot be read ({error}): look at all by hand"),)
     if kept is None:
@@ -123,7 +123,7 @@ def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -
     return Comparison(root, folder, kept, explained).changes()
 
 
-def put_back(
+def restore_changes(
     root: str, folder: str, found: Collection[Change], *, explained: Mapping[int, str] = NOTHING
 ) -> tuple[Change, ...]:
     """Undo these changes; return each with `restored` or `why` not."""
@@ -131,26 +131,28 @@ def put_back(
     return Restorer(root, folder, kept, explained).restore(found) if kept else tuple(found)
 
 
-def sweep(root: str, folder: str) -> tuple[Change, ...]:
+def delete_caches(root: str, folder: str) -> tuple[Change, ...]:
     """Delete the caches that were made or changed since, as test runs do; return those that could not be deleted."""
     try:
         kept = snapshot.read(folder)
-    except snapshot.BrokenError:
+    except snapshot.BrokenSnapshotError:
         return ()
     if kept is None:
         return ()
-    now = {**tree_scan.scan(root, kept.globs, kept).caches, **startup_files.compiled(root, kept.files)}
+    now = {**tree_scan.scan(root, kept.globs, kept).caches, **startup_files.compiled_forms(root, kept.files)}
     stale = [path for path, one in now.items() if not is_unchanged(one, kept.caches.get(path))]
     return Restorer(root, folder, kept, NOTHING).delete([path for path in stale if path not in kept.files])
 
 
-def heal(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:
+def repair_snapshot(root: str, folder: str, memory: Memory) -> tuple[Change, ...]:
     """Repair the snapshot from memory; return the files of it that were broken."""
     if os.path.islink(folder):
         os.unlink(folder)
     for name in ("", snapshot.MANIFEST, snapshot.CONTENTS, FOUND, TAKEN):
         _move_away(os.path.join(folder, name), wanted=FOLDER if name in ("", TAKEN) else FILE)
-    return tuple(Change(os.path.relpath(path, root), CHANGED, restored=True) for path in snapshot.heal(folder, memory))
+    return tuple(
+        Change(os.path.relpath(path, root), CHANGED, restored=True) for path in snapshot.repair(folder, memory)
+    )
 
 
 def repair_folders(root: str, folder: str) -> tuple[Change, ...]:
@@ -182,7 +184,7 @@ def _repair_folder(root: str, name: str) -> Change | None:
     return Change(name, REPLACED if now else REMOVED, restored=True)
 
 
-def offences(folder: str) -> tuple[Change, ...]:
+def found_changes(folder: str) -> tuple[Change, ...]:
     """Return all changes that were ever found, also by an executor that died since."""
     try:
         body = safe_open.parse_json(files.read(os.path.join(folder, FOUND)) or b"[]")
@@ -191,9 +193,9 @@ def offences(folder: str) -> tuple[Change, ...]:
         return (Change(FOUND, LOST, why="what was found changed cannot be read"),)
 
 
-def note(folder: str, found: Iterable[Change]) -> None:
+def record_changes(folder: str, found: Iterable[Change]) -> None:
     """Record changes for `offences`."""
-    before = {one.path: one for one in offences(folder)}
+    before = {one.path: one for one in found_changes(folder)}
     after = {**before, **{one.path: one for one in found}}
     if after != before:
         body = [list(one.asdict().values()) for one in after.values()]

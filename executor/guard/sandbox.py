@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 
 from executor.errors import MachineError
-from executor.guard.mounts import Containment, contained
+from executor.guard.mounts import Containment, contained_argv
 from executor.system import files, process
 from executor.system.interrupts import Interrupts
 from executor.system.process_loop import ProcessLoop
 from executor.system.text import clean_control
-
-__all__ = ["Containment", "contained", "containment"]
 
 USUAL = ("/usr/bin", "/bin", "/usr/local/bin")
 PROBE_S = 5.0
 PROBE = "echo in >inside; echo in >/tmp/inside; (echo out >../outside) 2>/dev/null; exit 0"
 
 
-def containment(mode: str, *, network: bool, path: str) -> Containment:
+def find_containment(mode: str, *, network: bool, path: str) -> Containment:
     """Return the containment that works here; `mode` is auto, required or off, `path` the PATH with bwrap.
 
     With mode `required` the caller must fail when the kind is none.
@@ -56,7 +54,7 @@ def _problem(tried: Containment) -> str:
 def _trial(tried: Containment, folder: str) -> str:
     root = files.private_folder(os.path.join(folder, "project"))
     scratch = os.path.join(root, files.STATE_FOLDER, "scratch")
-    argv = contained(tried, ("/bin/sh", "-c", PROBE), root=root, scratch=scratch, home="")
+    argv = contained_argv(tried, ("/bin/sh", "-c", PROBE), root=root, scratch=scratch, home="")
     output = _output(argv, token=f"sandbox/probe.{os.getpid()}")
     if os.path.exists(os.path.join(folder, "outside")):
         return "a write outside the project went through"

@@ -58,7 +58,7 @@ class Memory(Record):
     startup: tuple[str, ...] = ()
 
 
-class BrokenError(Exception):
+class BrokenSnapshotError(Exception):
     """A snapshot that cannot be read."""
 
 
@@ -77,7 +77,7 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
     wanted = wanted.beside(scan.files)
     found = startup_files.find(root, wanted)
     states = {**found.files, **scan.files, **({} if spec in scan.files else _outside(spec))}
-    caches = {**scan.caches, **startup_files.compiled(root, states)}
+    caches = {**scan.caches, **startup_files.compiled_forms(root, states)}
     wanted = wanted.as_it_was(found)  # the agent may change a module that existed
     try:
         with _Pack(os.path.join(folder, CONTENTS)) as pack:
@@ -88,7 +88,9 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
     body = json.dumps(_as_json(snapshot), separators=(",", ":")).encode()
     files.replace(manifest, body)
     return Memory(
-        body, pack.small, tuple(path for path in found.files if not (has_parts(path) or ignore_files.is_one(path)))
+        body,
+        pack.small,
+        tuple(path for path in found.files if not (has_parts(path) or ignore_files.is_ignore_file(path))),
     )
 
 
@@ -100,10 +102,10 @@ def read(folder: str) -> Snapshot | None:
     try:
         return _from_json(json.loads(files.read(path)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise BrokenError(str(error)) from error
+        raise BrokenSnapshotError(str(error)) from error
 
 
-def heal(folder: str, memory: Memory) -> list[str]:
+def repair(folder: str, memory: Memory) -> list[str]:
     """Write again the parts of manifest and small contents that were destroyed; return the paths of those files."""
     broken = []
     manifest, pack = os.path.join(folder, MANIFEST), os.path.join(folder, CONTENTS)

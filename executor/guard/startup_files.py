@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 
-from executor.guard.file_state import FILE, FOLDER, LINK, joined, state_of
+from executor.guard.file_state import FILE, FOLDER, LINK, join, state_of
 from executor.guard.path_patterns import CACHES, WILD
 from executor.guard.tree_scan import SKIPPED
 from executor.system import files
@@ -126,7 +126,7 @@ class _Search:
             for folder, patterns in places.items():
                 is_one = _matcher(patterns)
                 found = [one for one in self._entries(folder) if is_one(one.name) and _counts(one)]
-                self.files |= {joined(folder, one.name) for one in found}
+                self.files |= {join(folder, one.name) for one in found}
         for folder, modules in self._wanted.leads.items():
             self._add_hiding(folder, self._entries(folder), frozenset(modules))
 
@@ -149,9 +149,9 @@ class _Search:
         """Add the files of a folder that count."""
         for one in found:
             if is_one(one.name) and _counts(one):
-                self.files.add(joined(folder, one.name))
+                self.files.add(join(folder, one.name))
             elif one.is_symlink() and one.is_dir():
-                self._add_link(joined(folder, one.name), is_one)
+                self._add_link(join(folder, one.name), is_one)
         if self._wanted.tests and any(_TEST.fullmatch(one.name) for one in found):
             self.tested.append(folder)
             self._add_hiding(folder, found, self._modules)
@@ -166,7 +166,7 @@ class _Search:
             if any(is_one(one.name) for one in found) or (deep and left < 0):
                 self.files.add(link)
                 return
-            waiting += [joined(folder, one.name) for one in found if deep and one.is_dir(follow_symlinks=False)]
+            waiting += [join(folder, one.name) for one in found if deep and one.is_dir(follow_symlinks=False)]
 
     def _is_inside(self, link: str) -> bool:
         """Return True for a link within the project: an agent cannot write elsewhere."""
@@ -178,13 +178,13 @@ class _Search:
         for one in found:
             stem = one.name.partition(".")[0]
             if stem in modules and (_CODE.fullmatch(one.name, len(stem)) or self._is_package(folder, one)):
-                self.hiding.add(joined(folder, one.name))
+                self.hiding.add(join(folder, one.name))
 
     def _is_package(self, folder: str, one: os.DirEntry[str]) -> bool:
         """Return True for a folder that hides a module: one without `__init__` gives way to any other."""
         if "." in one.name or not one.is_dir():
             return False
-        inside = (name.name for name in self._entries(joined(folder, one.name)))
+        inside = (name.name for name in self._entries(join(folder, one.name)))
         return any(name.startswith("__init__") and _CODE.fullmatch(name, len("__init__")) for name in inside)
 
     def _entries(self, folder: str) -> Entries:
@@ -208,7 +208,7 @@ def _matcher(patterns: tuple[str, ...]) -> Matcher:
     return lambda name: name in plain or matches(name) is not None
 
 
-def compiled(root: str, states: Mapping[str, FileState]) -> dict[str, FileState]:
+def compiled_forms(root: str, states: Mapping[str, FileState]) -> dict[str, FileState]:
     """Return the compiled forms that Python keeps of these files."""
     stems: dict[str, set[str]] = {}
     for folder, name in _modules_of(states):
@@ -226,7 +226,7 @@ def _modules_of(states: Mapping[str, FileState]) -> Iterator[tuple[str, str]]:
 
 
 def _compiled(root: str, folder: str, stems: set[str]) -> Iterator[tuple[str, FileState]]:
-    cache = joined(folder, "__pycache__")
+    cache = join(folder, "__pycache__")
     for name in names_in(os.path.join(root, cache)):
         state = state_of(os.path.join(root, cache, name)) if name.partition(".")[0] in stems else None
         if state and state.kind != FOLDER:

@@ -7,11 +7,11 @@ import re
 import sys
 
 from executor.guard import ignore_files, path_patterns
-from executor.guard.check_reach import commands_of, inside, reach_of
+from executor.guard.check_reach import commands_of, path_inside, reach_of
 from executor.guard.config_parts import has_parts
 from executor.guard.file_state import ancestors, is_within_any
-from executor.guard.judge_programs import ALWAYS, NODES, OF_PYTHON, PYTESTS, SECTIONED
-from executor.guard.make_targets import actions
+from executor.guard.judge_programs import FILES_WITH_SECTIONS, NODE_PROGRAMS, PYTHON, SHELL_FILES, TEST_RUNNERS
+from executor.guard.make_targets import action_targets
 from executor.guard.startup_files import Startup
 from executor.system import files
 from executor.system.folders import names_in
@@ -58,7 +58,7 @@ def startup_of(
     """
     commands = [text for _, data in plan.raw.values() for text in commands_of(data)]
     reach = reach_of(root, commands, sources)
-    tools = (*reach.tools, *((OF_PYTHON,) if reach.python else ()))
+    tools = (*reach.tools, *((PYTHON,) if reach.python else ()))
     modules = _modules(root, python) if reach.python else ()
     leads = dict.fromkeys(_leads(root, reach, environ), modules) if modules else {}
     leads |= {folder: (*leads.get(folder, ()), INIT) for folder in _packages_of_judges(plan, root, reach)}
@@ -68,8 +68,8 @@ def startup_of(
         anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
         leads=leads,
         modules=(*modules, *((INIT,) if "unittest" in reach.words else ())),
-        tests=bool(reach.words & PYTESTS),
-        free=(*made_by(step), *writable),
+        tests=bool(reach.words & TEST_RUNNERS),
+        free=(*outputs_of(step), *writable),
         sections=tuple(dict.fromkeys(name for tool in tools for name in tool.sections)),
     )
 
@@ -80,11 +80,13 @@ def globs_of(wanted: Startup) -> tuple[str, ...]:
     every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
     freed = {os.path.basename(path) for path in wanted.free}
     return tuple(
-        one for one in every if not (has_parts(one) or ignore_files.is_one(one)) and os.path.basename(one) not in freed
+        one
+        for one in every
+        if not (has_parts(one) or ignore_files.is_ignore_file(one)) and os.path.basename(one) not in freed
     )
 
 
-def made_by(step: Step) -> tuple[str, ...]:
+def outputs_of(step: Step) -> tuple[str, ...]:
     """Return the files that a step is to make by name: its outputs, its script, the files of its criteria."""
     main = step.main
     if main is None:
@@ -106,11 +108,11 @@ def _joined(*places: Iterable[Place], without: tuple[str, ...]) -> dict[str, tup
 
 
 def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
-    names = tuple(dict.fromkeys((*(name for tool in tools for name in tool.near), *actions(reach.text))))
-    sectioned = SECTIONED if any(tool.sections for tool in tools) else ()
+    names = tuple(dict.fromkeys((*(name for tool in tools for name in tool.near), *action_targets(reach.text))))
+    sectioned = FILES_WITH_SECTIONS if any(tool.sections for tool in tools) else ()
     for folder in reach.folders:
         yield folder, (*names, *sectioned)
-    yield "", ALWAYS
+    yield "", SHELL_FILES
     yield ".git", ("config", "commondir")
     yield ".git/hooks", ("*",)
     if any(tool.words & {"git", "ruff", "black", "rg"} for tool in tools):
@@ -119,14 +121,17 @@ def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
 
 def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[Place]:
     """Yield the places where the project's Python and its shells look for files."""
-    own = {inside(root, os.path.dirname(os.path.dirname(python))), inside(root, environ.get("VIRTUAL_ENV", ""))}
+    own = {
+        path_inside(root, os.path.dirname(os.path.dirname(python))),
+        path_inside(root, environ.get("VIRTUAL_ENV", "")),
+    }
     for home in {".venv", *filter(None, own)}:
         yield home, ("pyvenv.cfg",)
         yield f"{home}/bin", ("python", "python3")
         for folder in _packages(os.path.join(root, home)):
-            yield inside(root, folder), ("*.pth", "sitecustomize*", "usercustomize*")
+            yield path_inside(root, folder), ("*.pth", "sitecustomize*", "usercustomize*")
     for name in ("BASH_ENV", "ENV", "PYTHONSTARTUP"):
-        path = inside(root, environ.get(name, ""))
+        path = path_inside(root, environ.get(name, ""))
         if path:
             yield os.path.dirname(path), (os.path.basename(path),)
 
@@ -134,12 +139,12 @@ def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[
 def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterator[Place]:
     """Yield the folders of the project on the PATH, with the programs of checks that exist or would be hidden there."""
     path = [one or "." for one in environ.get("PATH", os.defpath).split(os.pathsep)]
-    path = ["node_modules/.bin", *path] if reach.words & NODES else path
+    path = ["node_modules/.bin", *path] if reach.words & NODE_PROGRAMS else path
     asked = reach.words | BASICS
     for place, folder in enumerate(path):
-        here = inside(root, folder)
+        here = path_inside(root, folder)
         if here:
-            later = (one for one in path[place + 1 :] if not inside(root, one))
+            later = (one for one in path[place + 1 :] if not path_inside(root, one))
             hidden = {name for one in later for name in names_in(one)}
             yield here, tuple(sorted(asked & {*hidden, *names_in(os.path.join(root, here))}))
 
@@ -147,7 +152,7 @@ def _path_places(root: str, reach: Reach, environ: Mapping[str, str]) -> Iterato
 def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the folders of the project on the module path of the checks."""
     beside = [os.path.dirname(path) for path in reach.direct]
-    real = [inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
+    real = [path_inside(root, os.path.dirname(os.path.realpath(os.path.join(root, path)))) for path in reach.direct]
     named = [*_PATHS.findall(reach.text), environ.get("PYTHONPATH", "")]
     paths = [lead for text in named for one in text.split(os.pathsep) for lead in _of_path(root, one)]
     here = reach.folders if reach.here else ()
@@ -157,17 +162,17 @@ def _leads(root: str, reach: Reach, environ: Mapping[str, str]) -> tuple[str, ..
 def _of_path(root: str, one: str) -> Iterator[str]:
     """Yield the folder of the project that an entry of PYTHONPATH names, if any."""
     here = _HERE.sub(".", one)
-    path = inside(root, here)
+    path = path_inside(root, here)
     if path or (here and os.path.normpath(os.path.join(root, here)) == os.path.normpath(root)):
         yield path
 
 
 def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
     """Yield the packages of a protected module that a check names with dots: Python loads their `__init__` first."""
-    globs = path_patterns.globs(plan.settings.protected, plan.file)
+    globs = path_patterns.judge_globs(plan.settings.protected, plan.file)
     for word in reach.words:
         path = f"{word.replace('.', '/')}.py" if "." in word else ""
-        if path and path_patterns.matches(path, globs) and os.path.isfile(os.path.join(root, path)):
+        if path and path_patterns.matching_glob(path, globs) and os.path.isfile(os.path.join(root, path)):
             yield from filter(None, ancestors(path))
 
 
@@ -200,7 +205,7 @@ def _modules_in(folder: str, root: str) -> set[str]:
     names = names_in(folder)
     added = [line for name in names if name.endswith(".pth") for line in _lines(os.path.join(folder, name))]
     foreign = [one for one in added if os.path.isabs(one) and os.path.join(one, "") != os.path.join(root, "")]
-    every = [*names, *(name for one in foreign if not inside(root, one) for name in names_in(one))]
+    every = [*names, *(name for one in foreign if not path_inside(root, one) for name in names_in(one))]
     stems = (name.partition(".") for name in every)
     return {stem for stem, _, end in stems if stem.isidentifier() and (end in ("", "py") or end.endswith("so"))}
 

@@ -8,8 +8,8 @@ import sys
 import time
 
 from executor.guard import autostart_files, home_view, locked_paths, startup_places
-from executor.guard.file_state import is_within, listed
-from executor.guard.mounts import Sight
+from executor.guard.file_state import is_within, list_in_words
+from executor.guard.mounts import View
 from executor.plan import env_files
 from executor.plan.limits import sandbox_of
 from executor.store import project
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.guard.autostart_files import StartScan
-    from executor.guard.locked_paths import Locked
+    from executor.guard.locked_paths import LockedPaths
     from executor.guard.mounts import Containment
     from executor.plan.limits import Sandbox
     from executor.store.context import RunContext
@@ -40,9 +40,9 @@ class Surroundings(Record):
     `since_ns` is the time of the scan, by the clock of files, if it was cut; else 0.
     """
 
-    locks: Locked
+    locks: LockedPaths
     keep: tuple[str, ...]
-    sight: Sight
+    sight: View
     since_ns: int = 0
 
     @property
@@ -53,11 +53,11 @@ class Surroundings(Record):
 
 def surroundings_of(context: RunContext, task: Task, *, private: bool = True) -> Surroundings:
     """Return the surroundings of the project as it is now."""
-    wanted, seen = wanted_of(context, task), autostart_files.scan(context.root)
+    wanted, seen = sandbox_settings(context, task), autostart_files.scan(context.root)
     environ = {**os.environ, **context.environ}
-    keep = locked_paths.shown(context.root, environ, context.python, environment=wanted.environment)
-    locks = locked_paths.find(context.root, environ, context.python, wanted, seen)
-    seen_so = sight(context.root, wanted, seen, private=private)
+    keep = locked_paths.visible_paths(context.root, environ, context.python, environment=wanted.environment)
+    locks = locked_paths.find_locked(context.root, environ, context.python, wanted, seen)
+    seen_so = view_of(context.root, wanted, seen, private=private)
     secret = env_files.hidden(context.plan, context.root)
     since_ns = file_clock_ns() if seen.is_cut else 0
     return Surroundings(
@@ -65,21 +65,21 @@ def surroundings_of(context: RunContext, task: Task, *, private: bool = True) ->
     )
 
 
-def wanted_of(context: RunContext, task: Task) -> Sandbox:
+def sandbox_settings(context: RunContext, task: Task) -> Sandbox:
     """Return the sandbox of the plan; a step may make the autostart files among its outputs."""
     wanted = sandbox_of(task.step.main, context.plan.settings)
-    made = (autostart_files.start_of(path) for path in startup_places.made_by(task.step))
+    made = (autostart_files.autostart_part(path) for path in startup_places.outputs_of(task.step))
     return wanted.replace(write=(*wanted.write, *filter(None, made)))
 
 
-def sight(root: str, wanted: Sandbox, seen: StartScan, *, private: bool) -> Sight:
+def view_of(root: str, wanted: Sandbox, seen: StartScan, *, private: bool) -> View:
     """Return the visible paths beside the allow list, and the hidden ones of the project."""
     if not private:
-        return Sight(private=False)
-    read = locked_paths.readable(root, wanted.read)
+        return View(private=False)
+    read = locked_paths.readable_paths(root, wanted.read)
     inside = (os.path.join(root, path) for path in seen.sockets)
     found = tuple(dict.fromkeys((*inside, *sockets.service_sockets(), *sockets.listening_sockets())))
-    return Sight(read=read, hidden=locked_paths.hidden(root, seen, read), sockets=found)
+    return View(read=read, hidden=locked_paths.hidden_env_files(root, seen, read), sockets=found)
 
 
 def prepare(context: RunContext, task: Task, run: str, containment: Containment) -> Surroundings:
@@ -100,22 +100,24 @@ def prepare(context: RunContext, task: Task, run: str, containment: Containment)
 def hidden_homes(context: RunContext, around: Surroundings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the homes and `.env` files that a sandbox by paths hides, then the paths in them that it shows."""
     homes = home_view.homes(os.path.expanduser("~"))
-    tools = (path for home in homes for path in home_view.allowed(home))
+    tools = (path for home in homes for path in home_view.allowed_paths(home))
     shown = (context.root, *around.sight.read, *around.keep, sys.prefix, installation.IMPORT_FOLDER, *tools)
     kept = [path for path in shown if not any(is_within(home, path) for home in homes)]
-    tokens = (path for folder in kept for path in home_view.hidden(folder) if folder != context.root)
+    tokens = (path for folder in kept for path in home_view.token_files(folder) if folder != context.root)
     return (*homes, *around.sight.hidden, *tokens), tuple(dict.fromkeys(kept))
 
 
 def check_after(context: RunContext, task: Task, run: str) -> None:
     """Move autostart files and environments aside that appeared while an agent worked, and log them."""
     body = safe_open.read_record(_record(context, task, run))
-    wanted = wanted_of(context, task)
+    wanted = sandbox_settings(context, task)
     if body and wanted.mode != "off":
         since = body.get("changed_since_ns")
         since_ns = since if isinstance(since, int) else 0
         before = _texts(body.get("before"))
-        appeared = autostart_files.appeared(context.root, before, allowed=allowed(wanted), changed_since_ns=since_ns)
+        appeared = autostart_files.find_new(
+            context.root, before, allowed=allowed_autostart(wanted), changed_since_ns=since_ns
+        )
         changed = _links_changed(context.root, body.get("links"))
         put_aside(context, task, context.folder(task, run), (*appeared, *changed), when="the agent worked")
         _link_again(context.root, changed)
@@ -135,17 +137,17 @@ def clear_bits(context: RunContext, task: Task, since_ns: int, *, when: str) -> 
     """Remove setuid and setgid from files that changed since then, and log them."""
     taken = setuid_bits.clear_bits(context.root, since_ns)
     if taken:
-        got = f"{listed(taken)} got setuid or setgid while {when}"
+        got = f"{list_in_words(taken)} got setuid or setgid while {when}"
         message = f"{got}: it was taken off, for who runs it would have your rights"
         context.log(WarningRaised(message=escaped_line(message)), task)
 
 
-def allowed(wanted: Sandbox) -> tuple[str, ...]:
+def allowed_autostart(wanted: Sandbox) -> tuple[str, ...]:
     """Return the autostart files and environments that an agent may make by the plan."""
     return (*wanted.write, *(autostart_files.ENVIRONMENTS if wanted.environment == "writable" else ()))
 
 
-def known_before(context: RunContext, task: Task) -> frozenset[str] | None:
+def autostart_before(context: RunContext, task: Task) -> frozenset[str] | None:
     """Return the autostart files and environments before the first agent of a task, None when it had none."""
     runs = (f"main.{number}" for number in range(1, jobs.main_number(jobs.newest_main(context.root, task.task_id)) + 1))
     bodies = (safe_open.read_record(_record(context, task, run)) for run in runs)
@@ -161,7 +163,7 @@ def _hidden_before(context: RunContext, task: Task) -> tuple[str, ...]:
 def _links_changed(root: str, before: object) -> dict[str, str]:
     """Return the links that changed, with their targets before."""
     was = {str(path): str(to) for path, to in before.items()} if isinstance(before, dict) else {}
-    now = autostart_files.links(root, was)
+    now = autostart_files.link_targets(root, was)
     return {path: to for path, to in was.items() if now.get(path) != to}
 
 
@@ -179,7 +181,7 @@ def put_aside(context: RunContext, task: Task, folder: str, paths: tuple[str, ..
     if not moved:
         return
     reason = f"other programs would run or obey it unasked; what the plan wants: sandbox: {{write: [{moved[0]}]}}"
-    message = f"{listed(moved)} appeared while {when} and was put aside in {context.relative(aside)}: {reason}"
+    message = f"{list_in_words(moved)} appeared while {when} and was put aside in {context.relative(aside)}: {reason}"
     context.log(WarningRaised(message=escaped_line(message)), task)
 
 

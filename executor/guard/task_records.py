@@ -22,7 +22,7 @@ RUNS = ("main.*", "test")
 GONE_S = 1.0  # a launcher ends within this time after it wrote the end of its run
 
 
-def places(
+def record_places(
     root: str, states: Iterable[StepState], *, without: str, running: Collection[str]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield folders with the names of records of steps that have not passed.

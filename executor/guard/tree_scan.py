@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.guard import path_patterns
-from executor.guard.file_state import FILE, FOLDER, LINK, ancestors, joined, state_of
+from executor.guard.file_state import FILE, FOLDER, LINK, ancestors, join, state_of
 from executor.system import files
 from executor.system.folders import entries_in
 from executor.system.records import TYPE_CHECKING, Record
@@ -61,11 +61,11 @@ class _Walk:
 
     def along(self, glob: str) -> None:
         """Follow the fixed start of a glob, then scan all below that it may match."""
-        real, here, states = "", "", path_patterns.reached(glob, ())
-        self._wants_caches = path_patterns.is_cache("/".join(path_patterns.base(glob)))
-        for name in path_patterns.base(glob):
+        real, here, states = "", "", path_patterns.advance(glob, ())
+        self._wants_caches = path_patterns.is_cache("/".join(path_patterns.fixed_start(glob)))
+        for name in path_patterns.fixed_start(glob):
             here, real = os.path.join(here, name), os.path.join(real, name)
-            states = path_patterns.reached(glob, (name,), states)
+            states = path_patterns.advance(glob, (name,), states)
             seen = None if _is_own_record(real) else self._state(real)
             if seen and (seen.kind == LINK or path_patterns.accepts(glob, states)):
                 self._keep(real, seen)
@@ -120,7 +120,7 @@ class _Walk:
         """Keep the files of a folder that count; yield its folders that are scanned next."""
         for path, is_folder in self._entries(folder):
             name = path.rpartition("/")[2]
-            now = path_patterns.reached(glob, (name,), states)
+            now = path_patterns.advance(glob, (name,), states)
             taken = path_patterns.accepts(glob, now)
             seen = self._state(path) if taken else None
             if not now or (not folder and _is_own_record(path)):
@@ -145,7 +145,7 @@ class _Walk:
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
         """Return the paths in a folder, True for those that are folders."""
         found = entries_in(os.path.join(self._root, folder))
-        return [(joined(folder, one.name), one.is_dir(follow_symlinks=False)) for one in found]
+        return [(join(folder, one.name), one.is_dir(follow_symlinks=False)) for one in found]
 
     def _is_skipped(self, path: str, *, taken: bool) -> bool:
         """Return True for a folder that is not scanned; in a guarded folder only one that was not scanned before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.errors import way_out
+from executor.errors import remedy
 from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -38,7 +38,7 @@ def load(root: str, paths: Iterable[str], environ: Mapping[str, str]) -> Loaded:
         try:
             text = safe_open.read_whole(place(root, path), MOST_BYTES).decode()
         except OSError as error:
-            missing.append(f"env_file {path}: {error.strerror}; {way_out(error)}")
+            missing.append(f"env_file {path}: {error.strerror}; {remedy(error)}")
         except UnicodeDecodeError as error:
             wrong.append(f"env_file {path}: byte {error.start} is no UTF-8: save it as UTF-8")
         else:

@@ -77,7 +77,7 @@ class AgentLaunch:
 
     def _unwritten(self, around: Surroundings) -> list[str]:
         """Return globs of the locked paths, where no tool may write."""
-        off = surroundings.wanted_of(self._context, self._task).mode == "off"
+        off = surroundings.sandbox_settings(self._context, self._task).mode == "off"
         return [] if off else [glob for path in around.read_only[:MOST_DENIED] for glob in (path, f"{path}/**")]
 
     def _settings(self, around: Surroundings) -> dict[str, object] | None:
@@ -98,7 +98,7 @@ class AgentLaunch:
 
     def prepare(self, pid: int) -> None:
         """Keep the judges, write the request or the prompt, log the start of the agent."""
-        self.baseline = agent_baseline.remember(
+        self.baseline = agent_baseline.take_baseline(
             self._context, self._task, self._run, role=self._setup.role.file, startup=self._startup
         )
         around = surroundings.prepare(self._context, self._task, self._run, self._setup.containment)

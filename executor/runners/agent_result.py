@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.guard.file_state import listed
+from executor.guard.file_state import list_in_words
 from executor.runners import command
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
@@ -62,4 +62,4 @@ def _reason(closed: Closed) -> str:
 
 def _denied(closed: Closed) -> str:
     """Return the calls that Claude Code's rules refused, empty without any."""
-    return f"not allowed: {listed(dict.fromkeys(closed.denials))}" if closed.denials else ""
+    return f"not allowed: {list_in_words(dict.fromkeys(closed.denials))}" if closed.denials else ""

@@ -6,7 +6,7 @@ import os
 
 from executor.errors import DoTasksError
 from executor.guard import agent_baseline, surroundings
-from executor.guard.orphans import end_orphans, names_a_run
+from executor.guard.orphans import belongs_to_run, end_orphans
 from executor.plan.limits import bounds_of
 from executor.plan.model import Main
 from executor.runners import agent_result, agent_setup, process_run
@@ -54,7 +54,7 @@ class AgentRunner(Record):
 
 
 def _start(context: RunContext, task: Task, spec: Main) -> Judged:
-    offended = agent_baseline.offended_before(context, task)
+    offended = agent_baseline.describe_earlier_changes(context, task)
     if offended:
         return Outcome(Verdict.FAILED, offended), ("tampered",)
     setup = agent_setup.setup_of(context, task)
@@ -70,7 +70,7 @@ def _start(context: RunContext, task: Task, spec: Main) -> Judged:
     children = procfs.children()
 
     def after() -> None:
-        end_orphans(children, names_a_run)
+        end_orphans(children, belongs_to_run)
         agent_baseline.repair_folders(context, task, run)
 
     try:
@@ -93,7 +93,7 @@ def _judge(
     cut_off = not closed or closed.ok or closed.kind == "interrupted"
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")
-    tampered = agent_baseline.settle(context, task, run, baseline)
+    tampered = agent_baseline.restore_and_report(context, task, run, baseline)
     surroundings.check_after(context, task, run)
     if tampered:
         outcome, failure = Outcome(Verdict.FAILED, tampered), "tampered"

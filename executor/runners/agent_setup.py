@@ -6,7 +6,7 @@ import os
 
 from executor.errors import DefinitionError, UsageError
 from executor.guard import sandbox
-from executor.guard.sandbox import Containment
+from executor.guard.mounts import Containment
 from executor.plan import roles
 from executor.plan.limits import AgentLimits, bounds_of, sandbox_of
 from executor.plan.model import Main
@@ -62,7 +62,9 @@ def _gathered(context: RunContext, task: Task) -> AgentSetup | SetupError:
     if trouble:
         return SetupError("its skills", trouble, "write it, or take its name out of main.skills")
     wanted = sandbox_of(main, settings)
-    containment = sandbox.containment(wanted.mode, network=wanted.network, path=context.environ.get("PATH", os.defpath))
+    containment = sandbox.find_containment(
+        wanted.mode, network=wanted.network, path=context.environ.get("PATH", os.defpath)
+    )
     if wanted.mode == "required" and containment.kind == "none":
         return SetupError("sandbox: required", containment.why, "install bubblewrap, or say sandbox: {mode: auto}")
     model = main.model or role.model or settings.model or os.environ.get(MODEL, "")

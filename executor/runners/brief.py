@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from executor.guard.path_patterns import JUDGES
+from executor.guard.path_patterns import JUDGE_GLOBS
 from executor.plan.limits import AgentLimits
 from executor.plan.model import Main
 from executor.plan.roles import SKILL_FILE
@@ -103,7 +103,7 @@ def judged(criterion: Criterion) -> Judged:
 
 def rules(protect: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the rules: do not change the judges, the records and the globs of the settings."""
-    judges = ", ".join(map(_code, dict.fromkeys((*JUDGES, *protect))))
+    judges = ", ".join(map(_code, dict.fromkeys((*JUDGE_GLOBS, *protect))))
     return (
         f"Do not change what judges you: {judges}. Such a change is no way to pass.",
         f"Do not change the record: {', '.join(map(_code, RECORDS))}; a result file that is named below is yours.",

@@ -68,8 +68,8 @@ def _write(context: RunContext, task: Task, run: str, skills: tuple[Skill, ...],
 def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
     """Log that the task waits; `reason` is what POST found of the last answer."""
     path = context.relative(os.path.join(context.folder(task, run), "brief.md"))
-    judges, givers = brief_changes.remember(context, task), person.givers()
-    brief_snapshot.add_givers(judges, givers)
+    judges, givers = brief_changes.ensure_snapshot(context, task), person.brief_recipients()
+    brief_snapshot.add_recipients(judges, givers)
     given = BriefGiven(run=run, runner="host", brief=path, reason=reason, judges=judges, givers=givers)
     before = brief_changes.digest_of_file(evidence.record(context.root, task.task_id, task.digest))
     context.log(given.replace(before=before, asked=shlex.join(context.invocation.selection)), task)

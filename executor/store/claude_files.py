@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.errors import DefinitionError, Problem, way_out
+from executor.errors import DefinitionError, Problem, remedy
 from executor.plan import roles
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
@@ -110,7 +110,7 @@ def _bytes(root: str, path: str) -> bytes:
     try:
         return files.read(os.path.join(root, path))
     except OSError as error:
-        raise DefinitionError(Problem(path, f"cannot be read: {error.strerror}; {way_out(error)}")) from error
+        raise DefinitionError(Problem(path, f"cannot be read: {error.strerror}; {remedy(error)}")) from error
 
 
 def _names(root: str, folder: str) -> list[str]:

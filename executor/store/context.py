@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         def runs_code(self, check: Check) -> bool:
             """Return True for a check that may run code of the agent."""
 
-        def look_between(self, task: Task) -> str:
+        def check_new_files(self, task: Task) -> str:
             """Put aside what came since the last look and steers checks; return what, empty for nothing."""
 
 
@@ -230,9 +230,9 @@ class RunContext(ProjectView):
         """Return the environment with what these names stand for here, also when settings.env names others."""
         return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
 
-    def look_between(self, task: Task) -> str:
+    def check_new_files(self, task: Task) -> str:
         """Put aside start-up files that the last check left, and return them; none without an agent."""
-        return self.enclosure.look_between(task) if self.enclosure else ""
+        return self.enclosure.check_new_files(task) if self.enclosure else ""
 
     def hint(self, check: Check, output: str) -> str:
         """Return what a failed check may have lacked where it was held in, empty when nothing tells."""

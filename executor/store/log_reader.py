@@ -7,7 +7,7 @@ import os
 import re
 
 from executor import __version__
-from executor.errors import MachineError, way_out
+from executor.errors import MachineError, remedy
 from executor.store.packing import packed, unpacked
 from executor.store.state import FOLDS, fold
 from executor.system import files, safe_open
@@ -76,7 +76,7 @@ def _opened(path: str) -> int:
     except FileNotFoundError:
         return -1
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
@@ -143,7 +143,7 @@ def _status(path: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
 
 
 def save(root: str, recalled: LogState) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 
-from executor.errors import MachineError, way_out
+from executor.errors import MachineError, remedy
 from executor.store import log_witness
 from executor.store.events import VERSION, LogRepaired, WarningRaised
 from executor.system import safe_open, unsupported
@@ -58,7 +58,7 @@ class LogWriter:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
             safe_open.refuse_irregular(self.path, os.fstat(self._fd).st_mode)
         except OSError as error:
-            raise MachineError(f"cannot open {self.path}: {error.strerror}; {way_out(error)}") from error
+            raise MachineError(f"cannot open {self.path}: {error.strerror}; {remedy(error)}") from error
         self._repair()
 
     def _follow_rotation(self) -> None:

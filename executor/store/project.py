@@ -6,7 +6,7 @@ import json
 import os
 
 from executor import __version__
-from executor.errors import DefinitionError, MachineError, UsageError, way_out
+from executor.errors import DefinitionError, MachineError, UsageError, remedy
 from executor.plan.plan import Plan, from_cache, read_plan, to_cache
 from executor.system import files, safe_open
 from executor.system.records import Record
@@ -116,7 +116,7 @@ def definitions(project: Project) -> bytes:
     try:
         return safe_open.read_whole(project.path(project.definitions))
     except OSError as error:
-        raise UsageError(f"cannot read {project.definitions}: {error.strerror}; {way_out(error)}") from error
+        raise UsageError(f"cannot read {project.definitions}: {error.strerror}; {remedy(error)}") from error
 
 
 def remember_valid(project: Project, data: bytes, plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.errors import MachineError, SpecError, way_out
+from executor.errors import MachineError, SpecError, remedy
 from executor.plan.spec import spec_md
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
@@ -27,7 +27,7 @@ def read(path: str) -> bytes:
         told = misnamed.spec_in(os.path.dirname(path)) or "make one with: do-tasks init"
         raise SpecError(f"{os.path.basename(path)} is missing; {told}") from error
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
     _refuse_other_text(os.path.basename(path), data)
     return data
 

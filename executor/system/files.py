@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from executor.errors import MachineError, way_out
+from executor.errors import MachineError, remedy
 from executor.system import safe_open, unsupported
 from executor.system.records import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def replace(
         _rename(beside, path)
     except OSError as error:
         remove(beside)
-        raise MachineError(f"cannot write {path}: {error.strerror}; {way_out(error)}, then go on") from error
+        raise MachineError(f"cannot write {path}: {error.strerror}; {remedy(error)}, then go on") from error
     if durable:
         sync_folder(os.path.dirname(path) or ".")
 
@@ -162,7 +162,7 @@ def private_folder(path: str) -> str:
             return path  # another process was faster
         raise MachineError(f"cannot make the folder {path}: a file has its name; move it away") from None
     except OSError as error:
-        raise MachineError(f"cannot make the folder {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot make the folder {path}: {error.strerror}; {remedy(error)}") from error
     if os.path.basename(path) == STATE_FOLDER:
         hide_from_git(path)
     return path

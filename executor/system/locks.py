@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from executor.errors import BusyError, MachineError, way_out
+from executor.errors import BusyError, MachineError, remedy
 from executor.system import lock_files, safe_open
 from executor.system.lock_files import FILE, FLOCK, RANGE
 from executor.system.records import TYPE_CHECKING
@@ -78,7 +78,7 @@ def holder_pid(path: str) -> str:
     try:
         fd = safe_open.open_regular(path)
     except PermissionError as error:
-        raise MachineError(f"cannot look at the lock {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot look at the lock {path}: {error.strerror}; {remedy(error)}") from error
     except OSError:
         return ""
     try:
@@ -116,7 +116,7 @@ def _try_acquire(path: str) -> Lock | None:
             return Lock(fd, turn if way == FILE else "")
     except OSError as error:
         os.close(fd)
-        raise MachineError(f"cannot take the lock {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot take the lock {path}: {error.strerror}; {remedy(error)}") from error
     os.close(fd)
     return None
 
@@ -127,7 +127,7 @@ def _open_lock(path: str) -> int:
         fd = os.open(path, flags, 0o600)
         safe_open.refuse_irregular(path, os.fstat(fd).st_mode)
     except OSError as error:
-        raise MachineError(f"cannot open the lock {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot open the lock {path}: {error.strerror}; {remedy(error)}") from error
     return fd
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.guard.sandbox import contained, containment
+from executor.guard.mounts import contained_argv
+from executor.guard.sandbox import find_containment
 from executor.runners.agent.shell import MOST_OUTPUT, SHOWN, WANTED, Shell, environment
 from executor.system import procfs
 from executor.system.interrupts import Interrupts
@@ -21,7 +22,7 @@ from tests.integration.projects import alive, until
 
 KEY = "tml-Zq8Rk2Vx7Lw3Np5Ts9Yb1Mc4"
 TOKEN = "task_1_00000000/main.1"
-HERE = containment("auto", network=False, path=os.environ["PATH"])
+HERE = find_containment("auto", network=False, path=os.environ["PATH"])
 WAYS = ["bare", pytest.param("held", marks=pytest.mark.skipif(HERE.kind == "none", reason=HERE.why))]
 MADE = {
     "child": "sleep 300 & echo $! >pid",
@@ -50,7 +51,7 @@ def shell_in(root, *, way="bare", **changes):
     folder.mkdir(parents=True, exist_ok=True)
 
     def wrap(argv):
-        return contained(HERE, argv, root=str(root), scratch=str(folder / "scratch"), home="")
+        return contained_argv(HERE, argv, root=str(root), scratch=str(folder / "scratch"), home="")
 
     given = {
         "root": str(root),

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from executor.guard import autostart_files
-from executor.guard.sandbox import containment
+from executor.guard.sandbox import find_containment
 from executor.testing import bash, done, edit
 from tests.integration.agents import Play, project_in
 from tests.integration.projects import alive, check
 
 pytest.importorskip("anthropic")
-HERE = containment("auto", network=False, path=os.environ["PATH"])
+HERE = find_containment("auto", network=False, path=os.environ["PATH"])
 held_in = pytest.mark.skipif(HERE.kind == "none", reason=HERE.why)
 rooted = pytest.mark.skipif(os.getuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
 SECRET = "hf_Xq7Lm2Rz9Wv4Kt8Bn3"
@@ -355,9 +355,9 @@ def test_in_a_project_too_large_to_be_seen_whole_nothing_old_is_put_aside(tmp_pa
     since_ns = time.clock_gettime_ns(5)
     (tmp_path / "a").unlink()
     (tmp_path / "b").unlink()
-    assert autostart_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ()
+    assert autostart_files.find_new(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ()
     (tmp_path / "c" / ".envrc").chmod(0o600)
-    assert autostart_files.appeared(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ("c/.envrc",)
+    assert autostart_files.find_new(str(tmp_path), seen.starts, changed_since_ns=since_ns) == ("c/.envrc",)
 
 
 @held_in

@@ -107,8 +107,8 @@ class Place:
         return (self.root / name).read_bytes().decode()
 
     def remember(self):
-        globs = path_patterns.globs(self.protect_too, "step_definitions.yaml")
-        self.memory = protect.remember(str(self.root), self.folder, globs)
+        globs = path_patterns.judge_globs(self.protect_too, "step_definitions.yaml")
+        self.memory = protect.take_snapshot(str(self.root), self.folder, globs)
         return self
 
     def sh(self, command):
@@ -228,7 +228,9 @@ def test_what_an_agent_changed_is_as_it_was(place, name):
     place.undo()
     after = place.shown()
     assert {path: after.get(path) for path in before} == before
-    assert not [path for path in after if path not in before and path_patterns.matches(path, ("tests/**", "**/*.lock"))]
+    assert not [
+        path for path in after if path not in before and path_patterns.matching_glob(path, ("tests/**", "**/*.lock"))
+    ]
 
 
 @pytest.mark.parametrize("name", TRICKS)
@@ -236,7 +238,7 @@ def test_a_second_look_finds_nothing_and_what_was_found_is_still_told(place, nam
     place.remember().sh(TRICKS[name][0])
     first = place.undo()
     assert place.undo() == {}
-    assert {one.path for one in protect.offences(place.folder)} == set(first)
+    assert {one.path for one in protect.found_changes(place.folder)} == set(first)
 
 
 @pytest.mark.parametrize("name", ["a file is closed", "a conftest is added", "tests are deleted"])
@@ -461,7 +463,7 @@ def test_killed_at_any_point_and_called_again_it_ends_in_the_same_state(place, t
         place.undo()
         after = place.shown()
         assert {path: after.get(path) for path in before} == before, at
-        told.add(frozenset(one.path for one in protect.offences(place.folder)))
+        told.add(frozenset(one.path for one in protect.found_changes(place.folder)))
         at += 3
     assert at > 70
     ((*paths,),) = told  # the same each time, and nothing that we left lying there
@@ -469,7 +471,9 @@ def test_killed_at_any_point_and_called_again_it_ends_in_the_same_state(place, t
 
 
 def test_a_death_while_remembering_leaves_nothing_remembered(place):
-    code = DIES.replace("protect.undo(sys.argv[1], sys.argv[2])", "protect.remember(*sys.argv[1:3], ('tests/**',))")
+    code = DIES.replace(
+        "protect.undo(sys.argv[1], sys.argv[2])", "protect.take_snapshot(*sys.argv[1:3], ('tests/**',))"
+    )
     assert place.child(code, "6").returncode == -signal.SIGKILL
     assert not protect.has_snapshot(place.folder)
     assert place.undo() == {}
@@ -488,9 +492,9 @@ def test_on_a_full_disk_what_could_not_be_put_back_is_told(place):
 
 def test_what_an_executor_did_not_live_to_look_at_is_named_to_the_next(place):
     place.remember()
-    assert protect.unfinished(str(place.root)) == place.folder
+    assert protect.unfinished_folder(str(place.root)) == place.folder
     place.undo()
-    assert protect.unfinished(str(place.root)) == ""
+    assert protect.unfinished_folder(str(place.root)) == ""
 
 
 # What was remembered, tampered with
@@ -539,8 +543,8 @@ def test_while_we_live_a_memory_that_was_destroyed_is_whole_again(place, command
 
 def test_a_sandbox_is_given_folders_whole_and_wild_globs_file_by_file(place):
     place.sh("touch a.lock; mkdir -p sub; touch sub/b.lock")
-    globs = path_patterns.globs(["**/*.lock", "missing/**"], "step_definitions.yaml")
-    found = protect.present(str(place.root), globs)
+    globs = path_patterns.judge_globs(["**/*.lock", "missing/**"], "step_definitions.yaml")
+    found = protect.existing_paths(str(place.root), globs)
     assert found == ("SPEC.md", "step_definitions.yaml", "tests", "a.lock", "sub/b.lock")
 
 
@@ -556,7 +560,7 @@ class Log:
         self.journal = LogWriter(str(self.path))
         for number in (1, 2):
             self.journal.write(TaskStarted(), task_id=f"task_{number}_0000000{'ab'[number - 1]}", step=number)
-        self.mark = log_guard.remember(self.journal, place.folder, jobs={JOB})
+        self.mark = log_guard.mark_log(self.journal, place.folder, jobs={JOB})
         self.before = self.path.read_bytes()
         self.turn(1)
 
@@ -743,7 +747,7 @@ def test_a_line_that_a_supervisor_is_writing_is_no_forgery(log):
     assert writer.stdout.readline() == "writing\n"
     found = []
     while writer.poll() is None:
-        mark = log_guard.remember(log.journal, log.place.folder, jobs={JOB})
+        mark = log_guard.mark_log(log.journal, log.place.folder, jobs={JOB})
         found += [log.verify(mark=mark).found for _ in range(10)]
     assert (writer.returncode, len(found) > 9) == (0, True)
     writer.stdout.close()
@@ -784,7 +788,7 @@ def test_killed_before_the_log_is_mended_it_is_told_and_mended_later(log):
     with pytest.raises(KeyboardInterrupt):
         log_guard.verify(dying, log.place.folder, task_id=TASK)
     dying.close()
-    assert [one.path for one in protect.offences(log.place.folder)] == [LOG_NAME]
+    assert [one.path for one in protect.found_changes(log.place.folder)] == [LOG_NAME]
     assert log.verify().found[0].restored
     assert log.events() == USUAL[:3]
 
@@ -798,13 +802,13 @@ def test_a_changed_log_whose_copy_is_gone_is_told_as_lost(log):
 
 def test_a_long_log_is_known_by_its_end(place):
     with open(place.root / LOG_NAME, "wb") as file:
-        file.truncate(log_guard.WHOLE)
+        file.truncate(log_guard.MOST_COPIED)
         file.seek(0, os.SEEK_END)
         file.write(b"\n")
     log = Log(place)
     append(log.path, forged())
     assert log.verify().found[0].restored
-    assert log.path.read_bytes()[log_guard.WHOLE :].count(b"\n") == 4
+    assert log.path.read_bytes()[log_guard.MOST_COPIED :].count(b"\n") == 4
     log.journal.close()
 
 

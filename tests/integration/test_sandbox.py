@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from executor.errors import MachineError
-from executor.guard.mounts import Sight
-from executor.guard.sandbox import Containment, _problem, contained, containment
+from executor.guard.mounts import Containment, View, contained_argv
+from executor.guard.sandbox import _problem, find_containment
 from executor.system import files, installation, procfs
 from tests.integration.projects import ROOT, until
 
 PATH = os.environ["PATH"]
-HERE = containment("auto", network=False, path=PATH)
+HERE = find_containment("auto", network=False, path=PATH)
 held_in = pytest.mark.skipif(HERE.kind == "none", reason=HERE.why)
 ONCE = "do-tasks-sandbox-test"
 HOLDS = """\
@@ -29,12 +29,13 @@ import os, sys
 sys.path.insert(0, {house!r})
 from executor.system import process
 from executor.system.interrupts import Interrupts
-from executor.guard.sandbox import contained, containment
+from executor.guard.mounts import contained_argv
+from executor.guard.sandbox import find_containment
 from executor.system.process_loop import ProcessLoop
 root, token = sys.argv[1:]
-held = containment("required", network=False, path=os.environ["PATH"])
+held = find_containment("required", network=False, path=os.environ["PATH"])
 wait = ("/bin/sh", "-c", "(setsid sleep 300 & sleep 300 & echo up >up; wait)")
-argv = contained(held, wait, root=root, scratch=root + "/.do-tasks/run/scratch", home="")
+argv = contained_argv(held, wait, root=root, scratch=root + "/.do-tasks/run/scratch", home="")
 watch = ProcessLoop(Interrupts())
 watch.add(process.start(process.Command(name="a", argv=argv, env=dict(os.environ), token=token, limit_s=300)))
 while not watch.turn():
@@ -45,9 +46,10 @@ HOLDS_ITSELF = """\
 import os, sys
 root = {house!r}
 sys.path.insert(0, root)
-from executor.guard.sandbox import contained, containment
-held = containment("required", network=False, path=os.environ["PATH"])
-argv = contained(held, ("/bin/touch", "executor/a"), root=root, scratch=root + "/.do-tasks/run/scratch", home="")
+from executor.guard.mounts import contained_argv
+from executor.guard.sandbox import find_containment
+held = find_containment("required", network=False, path=os.environ["PATH"])
+argv = contained_argv(held, ("/bin/touch", "executor/a"), root=root, scratch=root + "/.do-tasks/run/scratch", home="")
 os.spawnv(os.P_WAIT, argv[0], argv)
 """
 
@@ -68,7 +70,7 @@ class Held:
     def argv(self, *words):
         held = HERE.replace(network=self.network)
         places = {"root": str(self.root), "scratch": str(self.scratch), "home": str(self.home)}
-        return contained(held, words, **{**places, **self.more})
+        return contained_argv(held, words, **{**places, **self.more})
 
     def run(self, text):
         argv = self.argv("/bin/bash", "-c", text)
@@ -113,12 +115,12 @@ def program(folder, text):
 
 
 def test_off_is_none_and_says_who_said_so():
-    assert containment("off", network=False, path=PATH) == Containment(why="sandbox: off")
+    assert find_containment("off", network=False, path=PATH) == Containment(why="sandbox: off")
 
 
 def test_no_containment_leaves_the_command_as_it_is(tmp_path):
     argv = ("/bin/true", "a b")
-    assert contained(Containment(), argv, root=str(tmp_path), scratch="", home="") == argv
+    assert contained_argv(Containment(), argv, root=str(tmp_path), scratch="", home="") == argv
 
 
 @pytest.mark.parametrize(
@@ -136,14 +138,14 @@ def test_what_is_in_force_is_one_line(one, words):
 
 @held_in
 def test_the_containment_here_is_bubblewrap():
-    found = containment("required", network=True, path="")
+    found = find_containment("required", network=True, path="")
     assert (found.kind, found.network, found.why) == ("bubblewrap", True, "")
 
 
 @held_in
 def test_a_bwrap_that_an_agent_could_have_put_on_the_path_is_not_preferred(tmp_path):
     planted = program(tmp_path, "exit 0")
-    assert containment("auto", network=False, path=os.path.dirname(planted.program)) == HERE
+    assert find_containment("auto", network=False, path=os.path.dirname(planted.program)) == HERE
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_a_scratch_that_is_a_link_is_refused_with_the_next_move(held, tmp_path, 
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "treasure")
     with pytest.raises(MachineError, match="remove it, then go on"):
-        contained(Containment("bubblewrap"), ("true",), root=str(held.root), scratch=str(held.scratch), home="")
+        contained_argv(Containment("bubblewrap"), ("true",), root=str(held.root), scratch=str(held.scratch), home="")
 
 
 @held_in
@@ -420,7 +422,7 @@ def test_an_odd_home_breaks_nothing(held, home):
 @held_in
 def test_what_is_named_is_read_where_a_home_hides_it(held):
     _furnish(held.home)
-    held.more["sight"] = Sight(read=(str(held.home / ".netrc"),))
+    held.more["sight"] = View(read=(str(held.home / ".netrc"),))
     assert held.run("cat ~/.netrc ~/.ssh/id_ed25519 2>/dev/null") == SECRETS[".netrc"]
 
 

@@ -56,7 +56,7 @@ def run(args: Namespace) -> Verdict:
 
 def _number(view: ProjectView, word: str) -> int:
     """Return the step that is meant; UsageError for one of which nothing was remembered."""
-    known = brief_changes.briefed(view.states)
+    known = brief_changes.briefed_steps(view.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
     if number in known or (not known and view.plan.defines(number) and brief_snapshot.is_kept(view.root)):
         return number
@@ -65,7 +65,7 @@ def _number(view: ProjectView, word: str) -> int:
 
 
 def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) -> Verdict:
-    found = brief_changes.changed(context)
+    found = brief_changes.find_changes(context)
     if found is None:
         screen.say(f"Nothing that judges step {number} changed since its brief: there is nothing to accept.")
         return Verdict.PASSED
@@ -74,7 +74,7 @@ def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) ->
     if not preconditions.confirm(number, "Do you accept this, as what judges from now on?"):
         print("Nothing was accepted.", file=sys.stderr)
         return Verdict.WAITING
-    if brief_changes.changed(context) != found:
+    if brief_changes.find_changes(context) != found:
         raise UsageError(f"more changed while this was read, so nothing was accepted; again: do-tasks accept {number}")
     _accept(context, number, found, args)
     return Verdict.PASSED
@@ -122,20 +122,20 @@ def _text_of(path: str) -> bytes:
 
 def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespace) -> None:
     """Log who accepted what for each step that it concerns, and remember anew while a brief is out."""
-    by = clean(args.by or person.user())
-    briefed = brief_changes.briefed(context.states)
+    by = clean(args.by or person.user_name())
+    briefed = brief_changes.briefed_steps(context.states)
     waiting = [one for one, state in briefed.items() if state.verdict == "waiting"]
     digests = _digests(context, found)
     before = {brief_snapshot.ident_of(state.judges): state.judges for state in briefed.values()}
-    givers = [giver for one in before.values() for giver in brief_snapshot.givers_of(one)]
-    reference = brief_changes.renew(context, _task(context, waiting[0])) if waiting else ""
+    givers = [giver for one in before.values() for giver in brief_snapshot.recipients_of(one)]
+    reference = brief_changes.renew_snapshot(context, _task(context, waiting[0])) if waiting else ""
     for step in sorted({number, *briefed, *brief_changes.steps_in(found)}):
         fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
         judges_now = reference if step in waiting else ""
         context.journal.write(fact.replace(judges=judges_now), task_id=_task_of(context, step), step=step)
     context.journal.sync()
     if reference:
-        brief_snapshot.add_givers(reference, givers)
+        brief_snapshot.add_recipients(reference, givers)
     else:
         brief_snapshot.forget(context.root, *before)
     _say_next(context, waiting, by)

@@ -109,7 +109,7 @@ def _agents(here: project.Project, plan: Plan, python: str) -> list[Row]:
     program = claude_files.program(path)
     named = [name for name in CREDENTIALS if os.environ.get(name)]
     wanted = sandbox_of(None, plan.settings)
-    held = sandbox.containment(wanted.mode, network=wanted.network, path=path)
+    held = sandbox.find_containment(wanted.mode, network=wanted.network, path=path)
     return [
         (
             "agent",
@@ -127,13 +127,13 @@ def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat
     from executor.guard import autostart_files, home_view, locked_paths
 
     seen = autostart_files.scan(here.root)
-    locks = locked_paths.find(here.root, os.environ, python, wanted, seen)
+    locks = locked_paths.find_locked(here.root, os.environ, python, wanted, seen)
     homes = home_view.homes(os.path.expanduser("~"))
-    shown = locked_paths.shown(here.root, os.environ, python, environment=wanted.environment)
-    named = [path for home in homes for path in (*home_view.allowed(home), *_inside(home, shown))]
+    shown = locked_paths.visible_paths(here.root, os.environ, python, environment=wanted.environment)
+    named = [path for home in homes for path in (*home_view.allowed_paths(home), *_inside(home, shown))]
     claude = "its own sandbox holds its shell" if has_socat else "its shell is not contained: socat is not installed"
-    read = locked_paths.readable(here.root, wanted.read)
-    hidden = [os.path.relpath(path, here.root) for path in locked_paths.hidden(here.root, seen, read)]
+    read = locked_paths.readable_paths(here.root, wanted.read)
+    hidden = [os.path.relpath(path, here.root) for path in locked_paths.hidden_env_files(here.root, seen, read)]
     known = ", ".join(dict.fromkeys((*named, *read))) or "nothing"
     of_checks = "checks of agents' steps, with the keys of their own env alone"
     kept = f"what judges them{''.join(f', {path}' for path in locks.read_only)}"
@@ -148,7 +148,7 @@ def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat
 def _inside(home: str, paths: Iterable[str]) -> list[str]:
     from executor.guard import home_view
 
-    known = home_view.allowed(home)
+    known = home_view.allowed_paths(home)
     inside = [path for path in paths if path.startswith(f"{home}/")]
     return [path for path in inside if not any(path.startswith(f"{one}/") for one in known)]
 

@@ -9,8 +9,8 @@ import sys
 
 from executor.checks.criteria import read_result
 from executor.guard.autostart_files import ANYWHERE
-from executor.guard.mounts import contained
-from executor.guard.path_patterns import matches
+from executor.guard.mounts import contained_argv
+from executor.guard.path_patterns import matching_glob
 from executor.plan.roles import BASH, EDITOR
 from executor.runners.agent import request as requests
 from executor.runners.agent import tools as tool_list
@@ -176,14 +176,14 @@ def _tools(request: AgentRequest, signals: AgentSignals, masker: masking.Masker)
 
 
 def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: masking.Masker) -> Shell:
-    from executor.guard.protect import present
+    from executor.guard.protect import existing_paths
 
     inherited = {name: value for name, value in os.environ.items() if name in request.env}
     home = os.path.expanduser("~")
-    judges = (*present(request.root, request.guarded), *request.judges)
+    judges = (*existing_paths(request.root, request.guarded), *request.judges)
 
     def wrap(argv: tuple[str, ...]) -> tuple[str, ...]:
-        return contained(
+        return contained_argv(
             request.containment,
             argv,
             root=request.root,
@@ -213,7 +213,7 @@ def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: m
 
 def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
     def refuses(path: str) -> str:
-        glob = matches(path, (*request.guarded, *request.steering, ".task_execution.log*", ".do-tasks/**"))
+        glob = matching_glob(path, (*request.guarded, *request.steering, ".task_execution.log*", ".do-tasks/**"))
         if glob:
             return f"{glob} judges this work, or records it: no agent changes it"
         return _not_its_own(request, path)
@@ -231,7 +231,7 @@ def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
 def _not_its_own(request: AgentRequest, path: str) -> str:
     """Return why a path that judges nothing is not written all the same; empty when it may be."""
     names = path.split("/")
-    if matches(path, (*request.locked, f"{GIT}/**")):
+    if matching_glob(path, (*request.locked, f"{GIT}/**")):
         return f"{path} is of the environment, or starts by itself: the plan locks it (sandbox: {{write: [...]}})"
     if any(name in ANYWHERE for name in names) and not os.path.lexists(os.path.join(request.root, path)):
         return f"{path} would start by itself, unasked: the plan does not allow it (sandbox: {{write: [...]}})"

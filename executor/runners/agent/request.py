@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from executor.guard.mounts import Containment, Sight
+from executor.guard.mounts import Containment, View
 from executor.plan.limits import AgentLimits
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE = "agent.json"
 TRAJECTORY = "trajectory.json"
-NESTED = {"bounds": AgentLimits, "containment": Containment, "sight": Sight}
+NESTED = {"bounds": AgentLimits, "containment": Containment, "sight": View}
 
 
 class AgentRequest(Record):
@@ -54,7 +54,7 @@ class AgentRequest(Record):
     containment: Containment = Containment()
     keep: tuple[str, ...] = ()
     locked: tuple[str, ...] = ()
-    sight: Sight = Sight()
+    sight: View = View()
 
 
 def write(request: AgentRequest) -> None:

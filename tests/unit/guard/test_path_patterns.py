@@ -56,22 +56,22 @@ def test_a_path_matches_as_a_slow_reading_of_the_glob_says(path, glob):
     parts = glob.split("/")
     below = [] if any(char in glob for char in "*?[") else ["**"]
     expected = plainly(path.split("/"), [*parts, *below])
-    assert path_patterns.matches(path, (glob,)) == (glob if expected else "")
+    assert path_patterns.matching_glob(path, (glob,)) == (glob if expected else "")
 
 
 @given(paths, globs)
 def test_a_walk_that_stops_where_nothing_below_can_match_misses_nothing(path, glob):
     *above, name = path.split("/")
-    states = path_patterns.reached(glob, above)
-    if path_patterns.matches(path, (glob,)):
+    states = path_patterns.advance(glob, above)
+    if path_patterns.matching_glob(path, (glob,)):
         assert states
-        assert path_patterns.accepts(glob, path_patterns.reached(glob, (name,), states))
+        assert path_patterns.accepts(glob, path_patterns.advance(glob, (name,), states))
 
 
 @given(paths, globs)
 def test_what_a_glob_matches_lies_where_it_begins(path, glob):
-    start = "/".join(path_patterns.base(glob))
-    if path_patterns.matches(path, (glob,)) and start:
+    start = "/".join(path_patterns.fixed_start(glob))
+    if path_patterns.matching_glob(path, (glob,)) and start:
         assert f"{path}/".startswith(f"{start}/")
 
 
@@ -93,18 +93,20 @@ def test_what_a_glob_matches_lies_where_it_begins(path, glob):
 )
 def test_what_judges_is_guarded(path, glob):
     assert (
-        path_patterns.matches(path, path_patterns.globs(["./data//gold/", "**/*.lock"], "step_definitions.yaml"))
+        path_patterns.matching_glob(
+            path, path_patterns.judge_globs(["./data//gold/", "**/*.lock"], "step_definitions.yaml")
+        )
         == glob
     )
 
 
 @pytest.mark.parametrize("path", ["", ".", "spec.md", "SPEC.md.bak", "mytests/a.py", "src/tests/a.py", "data", "../x"])
 def test_what_does_not_judge_is_free(path):
-    assert not path_patterns.matches(path, path_patterns.globs(["data/gold"], "step_definitions.yaml"))
+    assert not path_patterns.matching_glob(path, path_patterns.judge_globs(["data/gold"], "step_definitions.yaml"))
 
 
 def test_each_glob_is_there_once_and_none_outside_the_project():
-    made = path_patterns.globs(
+    made = path_patterns.judge_globs(
         ["SPEC.md", "./tests/**", "/etc/passwd", "../other", "a/../b", ""], "step_definitions.yaml"
     )
     assert made == ("SPEC.md", "step_definitions.yaml", ".claude/tasks/step_definitions.yaml", "tests/**", "b")
