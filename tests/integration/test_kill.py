@@ -376,7 +376,7 @@ def change_record(project, **changes):
 DIES_HOLDING = """
 import os, signal, sys
 from executor.system import launcher
-launcher.hold(("/bin/sh", "-c", "touch ran"), dict(os.environ), folder=sys.argv[1])
+launcher.start_paused(("/bin/sh", "-c", "touch ran"), dict(os.environ), folder=sys.argv[1])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
