@@ -1,4 +1,4 @@
-"""The judges of an agent and the log, kept before its work and restored after it."""
+"""The files that judge an agent, and the log: recorded before its work, restored after it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def startup_of(context: RunContext, task: Task) -> Startup:
 
 
 def take_baseline(context: RunContext, task: Task, run: str, *, role: str, startup: Startup) -> Baseline:
-    """Keep the judges of an agent, its role, the records and the log, just before it is started."""
+    """Record the judges of an agent, its role, the records and the log, just before it is started."""
     folder, states = snapshot_folder(context, task, run), context.states.values()
     running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
     records = task_records.record_places(context.root, states, without=task.task_id, running=running)

@@ -1,4 +1,4 @@
-"""Autostart files of a project: other programs run or obey them unasked, so an agent may not add any."""
+"""Autostart files of a project: other programs run or obey them automatically, so an agent may not add any."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from executor.system.folders import Entries
 
-# Git, editors, agents and shells read these by themselves and run the commands in them.
+# Git, editors, agents and shells read these automatically and run the commands in them.
 ENVIRONMENTS = (".venv", "venv")
 PACKAGES = "node_modules"
 AUTOSTART_FOLDERS = (
@@ -144,6 +144,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_sorted_first(name: str) -> bool:
+    """Return True for a name that the scan must not miss in a large folder."""
     return name in AT_ROOT or name in ("HEAD", "pyvenv.cfg") or _is_environment(name)
 
 
@@ -212,12 +213,12 @@ def _changed_ns(path: str) -> int:
 
 
 def autostart_part(path: str) -> str:
-    """Return the autostart file or folder that a path is, or is in; empty when it is in none."""
+    """Return the autostart file or folder that contains a path or is it; empty for none."""
     return next((one for one in (*ancestors(path), path) if one.rpartition("/")[2] in ANYWHERE), "")
 
 
 def put_aside(root: str, paths: Iterable[str], folder: str) -> tuple[str, ...]:
-    """Move these into a folder of a run; return those that were moved."""
+    """Move these paths into a folder of a run; return those that were moved."""
     moved = []
     for path in paths:
         place = os.path.join(files.private_folder(folder), path.replace("/", "%"))

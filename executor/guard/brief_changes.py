@@ -75,13 +75,13 @@ class BriefChanges(Record):
 
 
 def distrust_caches(root: str) -> None:
-    """Delete the caches that an agent may have written while a brief is or was out."""
+    """Delete the caches when an agent with a brief may have written them."""
     if brief_snapshot.is_kept(root):
         caches.drop(root)
 
 
 def briefed_steps(states: Mapping[int, StepState]) -> dict[int, StepState]:
-    """Return the steps that were given a brief and have not passed since."""
+    """Return the steps with a brief that have not passed since."""
     return {number: state for number, state in sorted(states.items()) if state.judges}
 
 
@@ -118,7 +118,7 @@ def refuse_changed(context: RunContext) -> None:
 
 
 def changed_meanwhile(context: RunContext) -> str:
-    """Return in one line that judges changed while a brief is out, else empty; the plan is not compared."""
+    """Return in one line that judges changed while a brief is open, empty for none; the plan is not compared."""
     found = _compared(context, None)
     if found is None:
         return ""
@@ -128,7 +128,7 @@ def changed_meanwhile(context: RunContext) -> str:
 
 
 def find_changes(context: RunContext) -> BriefChanges | None:
-    """Return the changes since the first brief that is out, None without changes or briefs."""
+    """Return the changes since the first open brief, None without changes or briefs."""
     return _compared(context, _parts(context.plan))
 
 
@@ -148,7 +148,7 @@ def _compared(context: RunContext, parts: Mapping[str, str] | None) -> BriefChan
 
 
 def _of_log(context: RunContext) -> Iterator[str]:
-    """Yield the changes of the log, also when it has no brief any more."""
+    """Yield the changes of the log, also when its line of the brief is gone."""
     for ident in brief_snapshot.idents(context.root):
         yield from (f"{LOG_NAME}: {one}" for one in brief_snapshot.log_changes(context.root, ident))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def distrust_caches(root: str) -> None:
-    """Delete caches that an agent may have written while a brief is out."""
+    """Delete the caches when an agent with a brief may have written them."""
     if user_state.may_have_briefs(root):
         from executor.guard import brief_changes
 
@@ -29,7 +29,7 @@ def refuse_changed(context: RunContext) -> None:
 
 
 def changed_meanwhile(context: RunContext) -> str:
-    """Return in one line that judges changed while a brief is out, empty when they did not."""
+    """Return in one line that judges changed while a brief is open, empty for none."""
     if not _concerns(context):
         return ""
     from executor.guard import brief_changes
@@ -38,7 +38,7 @@ def changed_meanwhile(context: RunContext) -> str:
 
 
 def forget_settled(context: RunContext) -> None:
-    """Delete the states that no brief needs any more."""
+    """Delete the snapshots that no brief needs any more."""
     if _concerns(context):
         from executor.guard import brief_changes
 

@@ -1,4 +1,4 @@
-"""The judges of briefed steps as they were at the brief: a copy in the project, and one outside."""
+"""The judges of briefed steps at the time of the brief: a copy in the project, and one outside."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def forget(root: str, *names: str) -> None:
 
 
 def add_recipients(reference: str, givers: Collection[str]) -> None:
-    """Write outside which processes were given a brief; where that fails, only the log has them."""
+    """Write outside the project which processes received a brief; when that fails, only the log has them."""
     path = _recipients_path(reference)
     known = _read(path)
     more = "".join(f"{one}\n" for one in givers if one.encode() not in known.split(b"\n"))
@@ -154,7 +154,7 @@ def add_recipients(reference: str, givers: Collection[str]) -> None:
 
 
 def recipients_of(reference: str) -> tuple[str, ...]:
-    """Return the processes that `add_givers` wrote."""
+    """Return the processes that `add_recipients` wrote."""
     path = _recipients_path(reference)
     return tuple(filter(None, _read(path).decode("utf-8", "replace").split("\n")))
 
@@ -224,7 +224,7 @@ def _all_outside(root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _recipients_path(reference: str) -> str:
-    """Return the path of the list of processes that a brief was given to: beside the copy outside."""
+    """Return the path of the list of processes that received a brief: beside the copy outside."""
     ident = ident_of(reference)
     return f"{user_state.path_of(f'{ident}.json').removesuffix('.json')}.givers"
 

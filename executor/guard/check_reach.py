@@ -1,4 +1,4 @@
-"""Programs and files that the checks of a plan lead to."""
+"""The programs and files that the checks of a plan use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEERING: Mapping[str, frozenset[str]] = {
 }
 _WORD = re.compile(r"[^\s'\"`;&|()<>$={}\[\],]+")
 _FOLDER = re.compile(r"(?:\bcd|\bpushd|\s-C|--directory|--prefix|--project|--cwd|--rootdir)[= ]\s*['\"]?([\w./-]+)")
-# The script that a shell is given, whatever its suffix.
+# The script that a shell runs, with any suffix.
 _GIVEN = re.compile(r"(?:^|[\s;&|(/])(?:(?:ba|da|z|k)?sh|source|\.)(?:\s+-\w+)*\s+([\w./~-]+)")
 _FROM_HERE = re.compile(r"\bpython[\d.]*\b[^|;&\n]*\s-(?:m|c|(?=[\s\"';)<]|$))|<<")
 _QUOTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
@@ -87,7 +87,7 @@ def _commands_in(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def reach_of(root: str, commands: Iterable[str], sources: Sources) -> Reach:
-    """Return the reach of these commands in a project, from file to file."""
+    """Return the programs and files that these commands use, followed from file to file."""
     asked = "\n".join(commands)
     asked = "\n".join((asked, *_after_cd(root, asked)))
     texts = _texts(root, [*_behind(root, asked, sources), *_programs(root, asked)])

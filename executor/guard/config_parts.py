@@ -36,7 +36,7 @@ def has_parts(path: str) -> bool:
 
 
 def judging_part(path: str, data: bytes, sections: Iterable[str]) -> str:
-    """Return the part of a file that judges, in one spelling, empty for none; a broken file counts whole."""
+    """Return the part of a file that judges, in a normal form, empty for none; a broken file counts whole."""
     reader = _reader(path)
     if reader is None:
         return repr(data)
@@ -70,8 +70,8 @@ def _of_entry_points(text: str, _: tuple[str, ...]) -> object:
 def _readings(text: str) -> Iterator[tuple[set[str], str]]:
     """Yield each line with the sections that it may be in.
 
-    For some programs an indented line continues the one before, whatever it looks like; some take the text between the
-    outermost brackets and ignore the rest.
+    For some programs an indented line always continues the one before; some take the text between the outermost
+    brackets and ignore the rest.
     """
     plain, outer = "", ""
     for line in text.splitlines():

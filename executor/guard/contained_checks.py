@@ -102,7 +102,7 @@ class CheckContainment:
         return kinds.CHECKS[check.kind].place is not Place.CHILD_OURS and not kinds.in_process(check)
 
     def check_new_files(self, task: Task) -> str:
-        """Move new files aside that other checks would start with; return their names, empty for none."""
+        """Move new files aside that other checks would read at their start; return their names, empty for none."""
         steering = tuple(path for path in self._steered_by() if path not in self._steering)
         steering = tuple(path for path in steering if ignore_files.excludes_sources(self._context.root, path))
         put_aside(self._context, task, self._context.folder(task, SCRATCH), steering, when="its checks ran")
@@ -110,7 +110,7 @@ class CheckContainment:
         return escaped_line(list_in_words(steering))
 
     def check_after_all(self, task: Task) -> str:
-        """Move autostart files aside that appeared; return why the checks do not count, else empty."""
+        """Move new autostart files aside; return the reason why the checks do not count, empty for none."""
         self.check_new_files(task)
         around = self._around
         started = autostart_files.find_new(

@@ -51,14 +51,14 @@ def homes(home: str) -> tuple[str, ...]:
 
 
 def home_links(home: str) -> dict[str, str]:
-    """Return the link that a home in the folder of all homes is, with its target."""
+    """Return a home that is a link in the folder of all homes, with its target."""
     place = os.path.normpath(home)
     inside = place.startswith(f"{HOMES}/") and os.path.islink(place)
     return {place: os.readlink(place)} if inside else {}
 
 
 def can_be_hidden(home: str) -> bool:
-    """Return True for a folder that can be hidden whole: one with the system in it cannot."""
+    """Return True for a folder that can be hidden whole; False for one that contains the system."""
     return not any(is_within(folder, home) for folder in ("/usr", "/etc", "/bin", "/lib", "/dev", "/proc"))
 
 
@@ -86,7 +86,7 @@ def token_files(folder: str) -> Iterator[str]:
 
 
 def toolchain_folders(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that PATH and the variables of toolchains name, with the libraries beside a `bin`."""
+    """Return the folders named by PATH and the variables of toolchains, with the libraries beside a `bin`."""
     path = [part for folder in _split(environ.get("PATH", "")) for part in with_libraries(folder)]
     named = [environ.get(name, "") for name in TOOLCHAIN_VARIABLES]
     listed = [folder for name in PATH_VARIABLES for folder in _split(environ.get(name, ""))]
@@ -103,7 +103,7 @@ def with_libraries(folder: str) -> tuple[str, ...]:
 
 
 def editable_packages(prefix: str) -> tuple[str, ...]:
-    """Return the folders that an environment's packages are imported from by a .pth file: `pip install -e`."""
+    """Return the folders that .pth files add to an environment's packages, as `pip install -e` does."""
     lib = os.path.join(prefix, "lib")
     sites = (os.path.join(lib, name, "site-packages") for name in names_in(lib) if name.startswith("python"))
     pths = (

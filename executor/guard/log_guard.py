@@ -1,4 +1,4 @@
-"""Keeps the log before an agent's work; lines that neither do-tasks nor a supervisor wrote since are removed."""
+"""A copy of the log before an agent's work, and the removal of forged lines after it."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class LogMark(Record):
 class VerifiedLog(Record):
     """The changes of the log that were found, most of them `restored`.
 
-    `explained` are the states of boxes, by step, that lines after the mark explain, as path_patterns.allowed_spec takes
-    them; `jobs` are the tasks whose supervisors may have written meanwhile.
+    `explained` are the states of boxes, by step, that lines after the mark explain, as `path_patterns.allowed_spec`
+    takes them; `jobs` are the tasks whose supervisors may have written meanwhile.
     """
 
     found: tuple[Change, ...] = ()

@@ -82,7 +82,7 @@ def fixed_start(glob: str) -> tuple[str, ...]:
 
 
 def advance(glob: str, names: Iterable[str], states: States | None = None) -> States:
-    """Return the states of the glob after these names; without a state nothing below matches."""
+    """Return the states of the glob after these names; an empty set when nothing below can match."""
     parts = _parts(glob)
     now = _closed(parts, START) if states is None else states
     for name in names:

@@ -1,4 +1,4 @@
-"""Tests whether a person gave a command at a terminal, by processes, terminals and marks of agents."""
+"""A test whether a person gave a command at a terminal, by processes, terminals and variables of agents."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def user_name() -> str:
 
 
 def brief_recipients() -> tuple[str, ...]:
-    """Return the ancestors below a person's shell, one of which may be an agent, as `pid start boot name`.
+    """Return the ancestors below a person's shell, any of which may be an agent, as `pid start boot name`.
 
-    The first ones have the pid 0 and describe time, place and sessions.
+    The first entries have the pid 0 and describe the moment of the brief.
     """
     chain = ancestry.ancestors()
     above = chain[1:]
@@ -62,12 +62,12 @@ def brief_recipients() -> tuple[str, ...]:
 
 
 def names_process(giver: str) -> bool:
-    """Return False for the `givers` with the pid 0."""
+    """Return True for a recipient that is a process, False for an entry with the pid 0."""
     return not giver.startswith("0 ")
 
 
 def refuse_unless_person(what: str, *, root: str, given: Collection[str]) -> None:
-    """Raise UsageError unless a person gave this command; `given` are the `givers` of the briefs that are out."""
+    """Raise UsageError unless a person gave this command; `given` are the recipients of open briefs."""
     why = _reason_against(set(given))
     if why:
         way = f"in another terminal, which no agent opened, type: cd {shlex.quote(root)} && do-tasks {what}"
@@ -130,7 +130,7 @@ def _is_interactive(words: list[str]) -> bool:
 
 
 def _agent_variables_of(pid: int) -> list[str]:
-    """Return the marks of agents in the first environment of a process."""
+    """Return the variables of agents in the initial environment of a process."""
     names = {word.partition(b"=")[0].decode("utf-8", "replace") for word in procfs.environ(pid)}
     return [name for name in AGENT_VARIABLES if name in names]
 

@@ -1,4 +1,4 @@
-"""Keeps the files that judge an agent before its work, and restores them after it."""
+"""The files that judge an agent: a snapshot before its work, a comparison and repair after it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def take_snapshot(root: str, folder: str, globs: tuple[str, ...], wanted: Startu
 
 
 def mark_pending(root: str, folder: str) -> None:
-    """Note that the agent of this folder is at work, until `undo`."""
+    """Record that the agent of this folder is at work, until `undo`."""
     files.replace(_pending(root), os.path.relpath(folder, root).encode("utf-8", "surrogateescape"))
 
 
@@ -61,7 +61,7 @@ def has_snapshot(folder: str) -> bool:
 
 
 def unfinished_folder(root: str) -> str:
-    """Return the folder of a snapshot that a dead executor did not compare any more; empty when there is none."""
+    """Return the folder of a snapshot that an executor did not compare before it died; empty for none."""
     folder = files.read(_pending(root)).decode("utf-8", "surrogateescape")
     path = os.path.join(root, folder)
     is_run_folder = folder.startswith(f"{files.STATE_FOLDER}/jobs/") and ".." not in folder.split("/")
@@ -132,7 +132,7 @@ def restore_changes(
 
 
 def delete_caches(root: str, folder: str) -> tuple[Change, ...]:
-    """Delete the caches that were made or changed since, as test runs do; return those that could not be deleted."""
+    """Delete the caches that were written since, as test runs do; return those that could not be deleted."""
     try:
         kept = snapshot.read(folder)
     except snapshot.BrokenSnapshotError:

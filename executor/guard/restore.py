@@ -1,4 +1,4 @@
-"""Restores the files that an agent changed; files that it added are moved aside, never deleted."""
+"""The repair of files that an agent changed; files that it added are moved aside, never deleted."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Snapshot(TreeScan):
 
 
 class Memory(Record):
-    """The part of a snapshot that this process keeps, whatever happens to the folder; contents by digest.
+    """The part of a snapshot that this process keeps in memory, safe from the agent; contents by digest.
 
     `startup` are the files that judging programs read as they start, without those that have other readers too.
     """
