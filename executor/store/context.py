@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     class Enclosure(Protocol):
         """What holds the checks of a step that an agent did."""
 
-        def start_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
+        def command_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
             """Return the command line of a check inside the sandbox, and its environment."""
 
         def hint(self, check: Check, output: str) -> str:
