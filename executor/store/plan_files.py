@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 
-from executor.errors import MachineError, SpecError, UsageError, way_out
+from executor.errors import MachineError, SpecError, UsageError, remedy
 from executor.plan.formats import registry
 from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING, Record
@@ -129,7 +129,7 @@ def _read(path: str) -> bytes:
     except FileNotFoundError as error:
         raise UsageError(f"there is no file {path}; name the plan: --plan FILE") from error
     except OSError as error:
-        raise MachineError(f"cannot read {path}: {error.strerror}; {way_out(error)}") from error
+        raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
 
 
 def _companions(folder: str, patterns: tuple[str, ...]) -> dict[str, bytes]:
