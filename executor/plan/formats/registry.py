@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.errors import SpecError
 from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.dot_tasks import DotTasks
+from executor.plan.formats.range_report import RangeReport
 from executor.plan.formats.spec import SpecMd
 from executor.plan.formats.spec_runner import SpecRunner
 from executor.plan.formats.task_master import TaskMaster
@@ -20,6 +21,7 @@ FORMATS: tuple[PlanFormat, ...] = (
     DotTasks(),
     BacklogMd(),
     SpecRunner(),
+    RangeReport(),
 )
 
 
