@@ -104,7 +104,8 @@ class PlanDocument(Record):
 
     `ordered` says that the order of the document is an order: a task waits for those before it in its phase, but
     neighbours that are `parallel` do not wait for each other. `critical_path` are the ids that the plan itself calls
-    its longest path, in `critical_line`.
+    its longest path, in `critical_line`. `gates` are boxes that are conditions and no tasks, such as those of
+    checklists and checkpoints: they are shown and never marked.
     """
 
     format: str
@@ -114,6 +115,7 @@ class PlanDocument(Record):
     ordered: bool = False
     critical_path: tuple[str, ...] = ()
     critical_line: int = 0
+    gates: tuple[PlanTask, ...] = ()
 
 
 class TaskMark(Record):

@@ -1,0 +1,70 @@
+"""Tasks whose fields are derived when they are read: a plan of 10,000 tasks is opened for the few that are needed."""
+
+from __future__ import annotations
+
+from executor.plan.formats.model import PlanTask
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class LazyTask(PlanTask):
+    """A task by its place in a source, which has a method for each field; a field is derived once."""
+
+    __slots__ = ("_place", "_source")
+
+    def __init__(self, source: object, place: int) -> None:
+        _SET_SOURCE(self, source)
+        _SET_PLACE(self, place)
+
+    def _complete(self) -> dict[str, Any]:
+        for name in self._fields:
+            getattr(self, name)
+        return self.__dict__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PlanTask):
+            return NotImplemented
+        theirs = other._complete() if isinstance(other, LazyTask) else other.__dict__
+        return self._complete() == theirs
+
+    def __hash__(self) -> int:
+        self._complete()
+        return super().__hash__()
+
+    def __repr__(self) -> str:
+        return repr(self.plain())
+
+    def plain(self) -> PlanTask:
+        """Return the task with all fields derived."""
+        return PlanTask(**self._complete())
+
+    def replace(self, **changes: Any) -> PlanTask:  # type: ignore[override]
+        """Return a plain copy with these fields changed."""
+        return self.plain().replace(**changes)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return all fields in order."""
+        return self.plain().asdict()
+
+
+class _Field:
+    """A field that its task's source derives; the value then lies in the task itself and is found first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, task: LazyTask | None, owner: type) -> Any:
+        if task is None:
+            return getattr(PlanTask, self.name, "")
+        derive = getattr(task._source, self.name, None)  # type: ignore[attr-defined]  # noqa: SLF001 - of its own class
+        value = derive(task._place) if derive else getattr(PlanTask, self.name)  # type: ignore[attr-defined]  # noqa: SLF001
+        task.__dict__[self.name] = value
+        return value
+
+
+_SET_SOURCE = LazyTask.__dict__["_source"].__set__
+_SET_PLACE = LazyTask.__dict__["_place"].__set__
+for _name in PlanTask._fields:
+    setattr(LazyTask, _name, _Field(_name))
