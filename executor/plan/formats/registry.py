@@ -5,12 +5,9 @@ from __future__ import annotations
 from executor.errors import SpecError
 from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.dot_tasks import DotTasks
-<<<<<<< HEAD
-from executor.plan.formats.range_report import RangeReport
-=======
 from executor.plan.formats.kiro import Kiro
 from executor.plan.formats.openspec import OpenSpec
->>>>>>> 4147b1d (Plans of spec-kit, OpenSpec and Kiro are read, and marked in one line)
+from executor.plan.formats.range_report import RangeReport
 from executor.plan.formats.spec import SpecMd
 from executor.plan.formats.spec_kit import SpecKit
 from executor.plan.formats.spec_runner import SpecRunner
@@ -27,13 +24,10 @@ FORMATS: tuple[PlanFormat, ...] = (
     DotTasks(),
     BacklogMd(),
     SpecRunner(),
-<<<<<<< HEAD
-    RangeReport(),
-=======
     SpecKit(),
     Kiro(),
     OpenSpec(),
->>>>>>> 4147b1d (Plans of spec-kit, OpenSpec and Kiro are read, and marked in one line)
+    RangeReport(),
 )
 
 
