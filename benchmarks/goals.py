@@ -49,7 +49,6 @@ class Finding:
 
 
 COLD = "the first look at a changed file imports PyYAML, which is the yardstick itself; later looks read the cache"
-FIRST = "the first run of a changed file validates it, and the import of jsonschema costs about as much as doit; once"
 GOALS = (
     Goal("list one step", "start", "do-tasks list, cached", "import yaml", 1.2),
     Goal("list one step", "start", "do-tasks list, cached", "doit", 0.4),
@@ -60,7 +59,7 @@ GOALS = (
     Goal("dry-run of one step, the file just changed", "start", "do-tasks dry-run, cold", "import yaml", 1.2, why=COLD),
     Goal("dry-run of one step, the file just changed", "start", "do-tasks dry-run, cold", "doit", 0.4, why=COLD),
     Goal("one no-op step, durable", "one", "do-tasks", "doit", 1.2),
-    Goal("one no-op step, the file just changed", "one", "do-tasks, first run", "doit", 1.2, why=FIRST),
+    Goal("one no-op step, the file just changed", "one", "do-tasks, first run", "doit", 1.2),
     Goal("a step of many", "steps", "do-tasks", "doit", 1.0),
     Goal("a step of many", "steps", "do-tasks", "bash floor", 1.5),
     Goal("resume before the last step", "resume", "do-tasks", "doit", 0.5),

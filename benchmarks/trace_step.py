@@ -40,7 +40,10 @@ step_2_write:
 """
 MOST_FILES, MOST_FUNCTIONS = 40, 330
 # The calls at which the stack is kept: module and function.
-MILESTONES = {("system/launcher.py", "hold"): "spawn of MAIN", ("store/spec_file.py", "mark"): "write of SPEC.md"}
+MILESTONES = {
+    ("system/launcher.py", "start_paused"): "spawn of MAIN",
+    ("store/spec_file.py", "mark"): "write of SPEC.md",
+}
 
 
 class Trace:

@@ -1,4 +1,4 @@
-"""What is wrong in the definitions, told by the path where it stands."""
+"""Issues of the definitions, each with its path."""
 
 from __future__ import annotations
 
@@ -20,18 +20,10 @@ class ValidationIssue(Record):
     severity: str = "error"
 
 
-def problem_of(flaw: ValidationIssue, file: str, place: tuple[int, int] = (0, 0)) -> Problem:
-    """Return the flaw as a problem at (line, column) of a file, on one printable line."""
-    message = flaw.message if flaw.message.isprintable() else ascii(flaw.message)[1:-1]
-    return Problem(file, message, spelled(flaw.path), *place, flaw.severity)
-
-
-class ValidationIssueError(Exception):
-    """The data at one path cannot become a value."""
-
-    def __init__(self, flaw: ValidationIssue) -> None:
-        super().__init__(flaw.message)
-        self.flaw = flaw
+def problem_of(issue: ValidationIssue, file: str, place: tuple[int, int] = (0, 0)) -> Problem:
+    """Return the issue as a problem at (line, column) of a file, on one printable line."""
+    message = issue.message if issue.message.isprintable() else ascii(issue.message)[1:-1]
+    return Problem(file, message, spelled(issue.path), *place, issue.severity)
 
 
 def spelled(path: Path) -> str:
@@ -45,7 +37,7 @@ def _word(key: str) -> str:
 
 
 def not_defined(number: int, numbers: Sequence[int]) -> str:
-    """Say that a step is missing, and which defined ones (ascending numbers) stand nearest."""
+    """Return the message for a missing step, with the nearest of the defined ones (ascending numbers)."""
     if not numbers:
         return f"step {number} is not defined: the plan has no step"
     from bisect import bisect_left

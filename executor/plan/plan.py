@@ -1,6 +1,6 @@
-"""A plan: the steps of one file, each built when it is asked for.
+"""A plan: the steps of one file, validated once, each built when it is asked for.
 
-What parses and judges a file is imported where it is used: a plan from the cache needs none of it.
+The parser, the schema and the rules are imported where they are used: a plan from the cache needs none of them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from executor.errors import DefinitionError, Problem
 from executor.monitoring.model import Notifier
 from executor.plan.build import build_settings, build_step, title_of
-from executor.plan.issues import ValidationIssue, ValidationIssueError, not_defined, problem_of
+from executor.plan.issues import ValidationIssue, not_defined, problem_of
 from executor.plan.model import Settings
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from typing import Any
 
     from executor.plan.issues import Path
     from executor.plan.model import Step
-    from executor.plan.structure import Raw
+    from executor.plan.plan_rules import Raw
 
 
 class Plan(Record):
@@ -35,11 +35,11 @@ class Plan(Record):
         return tuple(self.raw)
 
     def defines(self, number: int) -> bool:
-        """Tell whether the step is defined."""
+        """Return True for a defined step."""
         return number in self.raw
 
     def gated(self, number: int) -> bool:
-        """Tell whether the step has written dependencies; builds nothing."""
+        """Return True for a step with written dependencies; builds nothing."""
         return bool(self.raw[number][1].get("depends_on"))
 
     def places(self, number: int) -> bool:
@@ -51,12 +51,16 @@ class Plan(Record):
         return title_of(*self._entry(number))
 
     def step(self, number: int) -> Step:
-        """Build one step; DefinitionError, without a line, when its data is wrong or the number unknown."""
-        slug, data = self._entry(number)
+        """Build one step.
+
+        Raises DefinitionError, without a line, for an unknown number and for a cache that was damaged.
+        """
+        slug, body = self._entry(number)
         try:
-            return build_step(number, slug, data, max_output=self.settings.max_output)
-        except ValidationIssueError as wrong:
-            raise DefinitionError(problem_of(wrong.flaw, self.file)) from None
+            return build_step(number, slug, body, max_output=self.settings.max_output)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
+            raise DefinitionError(Problem(self.file, said)) from error
 
     def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
         if number not in self.raw:
@@ -65,16 +69,16 @@ class Plan(Record):
 
 
 def read_plan(data: bytes, *, file: str) -> Plan:
-    """Return the plan of a file whose structure holds; what stands inside its steps is not looked at.
+    """Return the plan of a file whose form and rules hold.
 
     Raises DefinitionError with all problems at once, each with line and column.
     """
     from executor.plan.yaml_loader import load
 
-    plan, flaws = _read(load(data, file=file), file)
-    if flaws:
-        raise DefinitionError(*_placed(flaws, data, file))
-    return plan
+    reading = _read(load(data, file=file), file)
+    if reading.issues:
+        raise DefinitionError(*_placed(reading.issues, data, file))
+    return reading.plan
 
 
 def validate(
@@ -85,10 +89,10 @@ def validate(
     doubts: Callable[[Step, Settings], Iterable[ValidationIssue]] | None = None,
     of_settings: Callable[[Settings, object], Iterable[ValidationIssue]] | None = None,
 ) -> tuple[Problem, ...]:
-    """Return every error and warning by line: form, structure, and checks that cannot fail.
+    """Return every error and warning by line: those of `read_plan`, then what is doubtful in valid steps.
 
-    `read_script` gives the text of a script by the name in the plan, None when it is missing; `doubts` tells what the
-    caller knows of a step, by path inside it, `of_settings` the same of the settings and of how they are written.
+    `read_script` returns the text of a script by its name in the plan, None when it is missing. `doubts` returns more
+    issues of a step, by path inside it. `of_settings` does so for the settings, given as built and as written.
     """
     from executor.plan.yaml_loader import load
 
@@ -96,15 +100,12 @@ def validate(
         top = load(data, file=file)
     except DefinitionError as wrong:
         return wrong.problems
-    plan, flaws = _read(top, file)
-    if isinstance(top, dict):
-        flaws += _first_told(_form_flaws(top), flaws)
-    inside = [flaw for flaw in flaws if len(flaw.path) > 1 and flaw.path[1] != "depends_on"]
-    flaws += _first_told(_flaws_inside(plan, inside, read_script, doubts or _none), flaws)
-    flaws += _doubts_of_settings(plan, top, of_settings)
-    if not plan.raw and not flaws:
-        flaws.append(ValidationIssue((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
-    return _placed(flaws, data, file)
+    reading = _read(top, file)
+    issues = [*reading.issues, *_doubts_of_steps(reading, read_script, doubts or _none)]
+    issues += _doubts_of_settings(reading.plan, top, of_settings)
+    if not reading.plan.raw and not issues:
+        issues.append(ValidationIssue((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
+    return _placed(issues, data, file)
 
 
 def to_cache(plan: Plan) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def to_cache(plan: Plan) -> dict[str, Any]:
 
 
 def snapshot(plan: Plan, number: int) -> dict[str, Any]:
-    """Return as `to_cache` a plan of one step, for who must not see what becomes of the file."""
+    """Return as `to_cache` a plan of one step, for a process that must not see later changes of the file."""
     return to_cache(plan.replace(raw={number: plan.raw[number]}))
 
 
@@ -130,68 +131,72 @@ def _written(value: Any) -> Any:
 
 def from_cache(kept: Mapping[str, Any]) -> Plan:
     """Return the plan of `to_cache`; KeyError, TypeError or ValueError for anything else."""
-    try:
-        settings = build_settings(kept["settings"])
-    except ValidationIssueError as wrong:
-        raise ValueError(wrong.flaw.message) from None
-    return Plan(kept["file"], settings, {number: (slug, data) for number, slug, data in kept["steps"]})
+    return Plan(
+        kept["file"], build_settings(kept["settings"]), {number: (slug, body) for number, slug, body in kept["steps"]}
+    )
 
 
-def _read(top: object, file: str) -> tuple[Plan, list[ValidationIssue]]:
-    """Return as much of a plan as can be read, with what is wrong."""
+class _Reading(Record):
+    """As much of a plan as can be read, its issues, and the keys of the steps that cannot be built."""
+
+    plan: Plan
+    issues: list[ValidationIssue]
+    broken: frozenset[str | int] = frozenset()
+
+
+def _read(top: object, file: str) -> _Reading:
     if top is not None and not isinstance(top, dict):
-        return Plan(file, Settings(), {}), [ValidationIssue((), f"must be a mapping of steps, got {quoted(top)}")]
-    from executor.plan.structure import structure_of
+        wrong = ValidationIssue((), f"must be a mapping of steps, got {quoted(top)}")
+        return _Reading(Plan(file, Settings(), {}), [wrong])
+    from executor.plan.plan_rules import dependency_issues, read_steps
+    from executor.plan.schema import schema_issues
 
     body: dict[str, Any] = top or {}
-    structure = structure_of(body)
-    flaws = list(structure.flaws)
-    settings = Settings()
-    try:
-        settings = build_settings(body.get("settings"))
-    except ValidationIssueError as wrong:
-        flaws.append(wrong.flaw)
-    return Plan(file, settings, structure.raw), flaws
+    raw, of_order = read_steps(body)
+    of_form = schema_issues(body)
+    formless = {issue.path[0] for issue in of_form}
+    inside = [*_rule_issues(body, raw, formless)]
+    between = dependency_issues(raw, {issue.path[:2] for issue in of_form})
+    broken = frozenset((*formless, *(issue.path[0] for issue in inside)))
+    settings = Settings() if "settings" in broken else build_settings(body.get("settings", {}))
+    return _Reading(Plan(file, settings, raw), [*of_order, *of_form, *inside, *between], broken)
 
 
-def _form_flaws(top: object) -> list[ValidationIssue]:
-    from executor.plan.schema import schema_flaws
+def _rule_issues(body: Mapping[str, Any], raw: Raw, formless: Collection[object]) -> Iterator[ValidationIssue]:
+    """Yield what contradicts itself inside the settings and the steps whose form is right."""
+    from executor.plan.plan_rules import key_of
+    from executor.plan.step_rules import settings_issues, step_issues
 
-    return schema_flaws(top)
-
-
-def _first_told(found: Iterable[ValidationIssue], told: Iterable[ValidationIssue]) -> list[ValidationIssue]:
-    """Return those found at paths of which nothing was told."""
-    paths = {flaw.path for flaw in told}
-    return [flaw for flaw in found if flaw.path not in paths]
+    if "settings" in body and "settings" not in formless:
+        yield from (issue.replace(path=("settings", *issue.path)) for issue in settings_issues(body["settings"]))
+    for number, (slug, step) in raw.items():
+        if not formless or key_of(number, slug) not in formless:
+            for issue in step_issues(step):
+                yield issue.replace(path=(key_of(number, slug), *issue.path))
 
 
 def _none(_: Step, __: Settings) -> Iterable[ValidationIssue]:
     return ()
 
 
-def _flaws_inside(
-    plan: Plan,
-    told: Iterable[ValidationIssue],
+def _doubts_of_steps(
+    reading: _Reading,
     read_script: Callable[[str], str | None],
     doubts: Callable[[Step, Settings], Iterable[ValidationIssue]],
 ) -> Iterator[ValidationIssue]:
-    """Tell what is wrong inside the steps of which nothing was told yet, and what is doubtful in them."""
+    """Yield what is doubtful in the steps that can be built, but for paths that have an error."""
     from executor.plan.lint.checks import lint
-    from executor.plan.structure import key_of
+    from executor.plan.plan_rules import key_of
 
-    told_of = {flaw.path[0] for flaw in told if flaw.path}
+    plan = reading.plan
+    wrong = {issue.path for issue in reading.issues}
     for number, (slug, body) in plan.raw.items():
         key = key_of(number, slug)
-        if key in told_of:
-            continue
-        try:
+        if key not in reading.broken:
             step = build_step(number, slug, body)
-        except ValidationIssueError as wrong:
-            yield wrong.flaw
-            continue
-        found = (*lint(step, body, read_script=read_script), *doubts(step, plan.settings))
-        yield from (flaw.replace(path=(key, *flaw.path)) for flaw in found)
+            found = (*lint(step, body, read_script=read_script), *doubts(step, plan.settings))
+            placed = (issue.replace(path=(key, *issue.path)) for issue in found)
+            yield from (issue for issue in placed if issue.path not in wrong)
 
 
 def _doubts_of_settings(
@@ -201,15 +206,15 @@ def _doubts_of_settings(
 
     written = top.get("settings") if isinstance(top, dict) else None
     found = (*lint_settings(plan.settings, written), *(more(plan.settings, written) if more else ()))
-    yield from (flaw.replace(path=("settings", *flaw.path)) for flaw in found)
+    yield from (issue.replace(path=("settings", *issue.path)) for issue in found)
 
 
-def _placed(flaws: Iterable[ValidationIssue], data: bytes, file: str) -> tuple[Problem, ...]:
-    """Return the flaws as problems in the order of the file."""
+def _placed(issues: Iterable[ValidationIssue], data: bytes, file: str) -> tuple[Problem, ...]:
+    """Return the issues as problems in the order of the file."""
     from executor.plan.yaml_loader import positions
 
     places = positions(data)
-    problems = [problem_of(flaw, file, _place(flaw.path, places)) for flaw in flaws]
+    problems = [problem_of(issue, file, _place(issue.path, places)) for issue in issues]
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.col)))
 
 

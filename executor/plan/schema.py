@@ -1,23 +1,39 @@
-"""The schema of step_definitions.yaml, and the messages for what departs from it."""
+"""The form of step_definitions.yaml: schema.json, and the messages for each departure from it.
+
+The keywords of JSON Schema that schema.json uses are evaluated here: `import jsonschema` takes longer than a whole read
+verb, and so every command can validate a plan that changed (docs/adr/0003).
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
-from executor.plan.issues import ValidationIssue, problem_of
+from executor.plan.issues import ValidationIssue
 from executor.system import installation
+from executor.system.quantities import YEAR_S, parse_duration, parse_size
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import Any
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Literal
 
-    from jsonschema.exceptions import ValidationError
+    from executor.plan.issues import Path
 
-    from executor.errors import Problem
+    Schema = Mapping[str, Any]
+    Found = list[tuple[Path, str]]
 
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
 _NOUNS = {
     "object": "a mapping",
     "array": "a list",
@@ -38,119 +54,199 @@ def plan_schema() -> dict[str, Any]:
     return schema
 
 
-def schema_problems(data: object, file: str) -> list[Problem]:
-    """Return every way in which data departs from the schema, by path; lines are not known here."""
-    return [problem_of(flaw, file) for flaw in schema_flaws(data)]
+def schema_issues(data: object) -> list[ValidationIssue]:
+    """Return every departure from the schema; `data` is what yaml_loader.load returns."""
+    return [ValidationIssue(path, message) for path, message in departures(plan_schema(), data)]
 
 
-def schema_flaws(data: object) -> list[ValidationIssue]:
-    """Return every departure from the schema; data is what yaml_loader.load returns."""
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(plan_schema())
-    return [flaw for error in validator.iter_errors(data) for flaw in _flaws(error)]
-
-
-def _flaws(error: ValidationError) -> Iterator[ValidationIssue]:
-    schema: Any = error.schema
-    if error.validator == "anyOf" and "title" in schema:
-        yield ValidationIssue(tuple(error.absolute_path), f"must be {schema['title']}, got {quoted(error.instance)}")
-    elif error.validator == "anyOf":
-        yield from _flaws_of_the_branch_meant(error)
-    elif error.validator == "additionalProperties":
-        yield from _unknown_keys(error)
+def departures(schema: Schema, value: Any) -> Found:
+    """Return the path and a message for each departure of `value` from one schema of schema.json."""
+    schema = _resolved(schema)
+    if not _fits(schema, value):
+        found = _wrong_type(schema, value)
     else:
-        said = _SAYINGS.get(str(error.validator), _as_jsonschema_says)
-        yield ValidationIssue(tuple(error.absolute_path), said(error))
+        found = []
+        for keyword in schema:
+            if keyword in _KEYWORDS:
+                found += _KEYWORDS[keyword](schema, value)
+    if "title" in schema and any(not path for path, _ in found):
+        return [((), _must_be(schema["title"], value)), *(one for one in found if one[0])]
+    return found
 
 
-def _flaws_of_the_branch_meant(error: ValidationError) -> Iterator[ValidationIssue]:
-    """Report on the branch whose type fits, or name the types when none does."""
-    branches: dict[int | str, list[ValidationError]] = {}
-    for inner in error.context or ():
-        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
-    meant = [inners for inners in branches.values() if not any(map(_is_of_another_type, inners))]
-    if meant:
-        yield from (flaw for inner in meant[0] for flaw in _flaws(inner))
-        return
-    schemas: Any = error.validator_value
-    nouns = " or ".join(_NOUNS[schema["type"]] for schema in schemas)
-    yield ValidationIssue(tuple(error.absolute_path), f"must be {nouns}, got {quoted(error.instance)}")
+def _resolved(schema: Schema) -> Schema:
+    return _definition(schema["$ref"]) if "$ref" in schema else schema
 
 
-def _is_of_another_type(inner: ValidationError) -> bool:
-    return inner.validator == "type" and not inner.relative_path
+@cache
+def _definition(reference: str) -> Schema:
+    return plan_schema()["$defs"][reference.removeprefix("#/$defs/")]  # type: ignore[no-any-return]
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[ValidationIssue]:
-    schema: Any = error.schema
-    instance: Any = error.instance
-    known = list(schema["properties"])
-    for key in instance:
-        if key not in known and not any(_matches(pattern, key) for pattern in schema.get("patternProperties", ())):
-            yield ValidationIssue((*error.absolute_path, key), unknown_key(key, known))
+def _must_be(noun: str, value: object) -> str:
+    return f"must be {noun}, got {quoted(value)}"
 
 
-def _matches(pattern: str, key: str) -> bool:
-    import re
+def _types_of(schema: Schema) -> list[str]:
+    wanted = _resolved(schema)["type"]
+    return [wanted] if isinstance(wanted, str) else wanted
 
-    return re.search(pattern, key) is not None
+
+def _fits(schema: Schema, value: object) -> bool:
+    """Return True for a value of the type, and for a schema without one."""
+    wanted = schema.get("type")
+    if isinstance(wanted, str):
+        return type(value) in _TYPES[wanted]
+    return wanted is None or any(type(value) in _TYPES[name] for name in wanted)
 
 
-def unknown_key(key: str, known: list[str]) -> str:
-    """Say that a key is unknown, with the nearest known one, or all of them when none is near."""
+def _wrong_type(schema: Schema, value: object) -> Found:
+    names = _types_of(schema)
+    switch = _SWITCHES.get(str(value).lower()) if names == ["boolean"] else None
+    message = _must_be(" or ".join(_NOUNS[name] for name in names), value)
+    return [((), f"{message}; write {switch}" if switch else message)]
+
+
+def _any_of(schema: Schema, value: object) -> Found:
+    """Report on the alternative whose type fits, or name the types when none does."""
+    branches = schema["anyOf"]
+    fitting = next((branch for branch in map(_resolved, branches) if _fits(branch, value)), None)
+    if fitting is not None:
+        return departures(fitting, value)
+    return [((), _must_be(" or ".join(_NOUNS[name] for branch in branches for name in _types_of(branch)), value))]
+
+
+def _keys(schema: Schema, value: Any) -> Found:
+    """Check the value under each key, and that each key is known."""
+    if type(value) is not dict:
+        return []
+    found: Found = []
+    known = schema["properties"]
+    for key, inner in value.items():
+        part = known[key] if key in known else _part_by_pattern(schema, key)
+        if part is None:
+            found.append(((key,), _unknown_key(key, (*known, *schema.get("x-forms", ())))))
+        elif part is not True:
+            inside = departures(part, inner)
+            if inside:
+                found += [((key, *path), message) for path, message in inside]
+    return found
+
+
+def _part_by_pattern(schema: Schema, key: str) -> Schema | Literal[True] | None:
+    """Return the schema of a key by patternProperties; True allows anything."""
+    for pattern, part in schema.get("patternProperties", {}).items():
+        if re.search(pattern, key):
+            return part  # type: ignore[no-any-return]
+    return None
+
+
+def _unknown_key(key: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown key, with the nearest known one, or all of them when none is near."""
     names = ", ".join(known)
     return f"unknown key {quoted(key)}{did_you_mean(key, known) or f'; known: {names}'}"
 
 
-def _wrong_type(error: ValidationError) -> str:
-    wanted: Any = error.validator_value
-    nouns = " or ".join(_NOUNS[one] for one in ([wanted] if isinstance(wanted, str) else wanted))
-    switch = _SWITCHES.get(str(error.instance).lower()) if wanted == "boolean" else None
-    return f"must be {nouns}, got {quoted(error.instance)}{f'; write {switch}' if switch else ''}"
+def _items(schema: Schema, value: Any) -> Found:
+    found = ((place, departures(schema["items"], item)) for place, item in enumerate(value))
+    return [((place, *path), message) for place, inner in found for path, message in inner]
 
 
-def _wrong_choice(error: ValidationError) -> str:
-    choices: Any = error.validator_value
-    names = [quoted(choice) if not isinstance(choice, str) else choice for choice in choices]
-    return f"must be {' or '.join(names)}, got {quoted(error.instance)}{did_you_mean(str(error.instance), names)}"
+def _enum(schema: Schema, value: object) -> Found:
+    choices = schema["enum"]
+    if value in choices:
+        return []
+    names = [choice if isinstance(choice, str) else quoted(choice) for choice in choices]
+    return [((), f"{_must_be(' or '.join(names), value)}{did_you_mean(str(value), names)}")]
 
 
-def _wrong_form(error: ValidationError) -> str:
-    schema: Any = error.schema
-    return f"{quoted(error.instance)} has not the right form: write, for example, {' or '.join(schema['examples'])}"
+def _required(schema: Schema, value: Any) -> Found:
+    missing = [key for key in schema["required"] if key not in value]
+    return [((), f"needs {', '.join(missing)}")] if missing else []
 
 
-def _missing_keys(error: ValidationError) -> str:
-    instance: Any = error.instance
-    wanted: Any = error.validator_value
-    return f"needs {', '.join(key for key in wanted if key not in instance)}"
+def _pattern(schema: Schema, value: Any) -> Found:
+    if re.search(schema["pattern"], value):
+        return []
+    examples = f": write, for example, {' or '.join(schema['examples'])}" if "examples" in schema else ""
+    return [((), f"{quoted(value)} has not the right form{examples}")]
 
 
-def _too_few_keys(error: ValidationError) -> str:
-    least: Any = error.validator_value
+def _format(schema: Schema, value: object) -> Found:
+    said = _FORMATS[schema["format"]](value)
+    return [((), said)] if said else []
+
+
+def _unique(_: Schema, value: Any) -> Found:
+    return [] if len({*map(repr, value)}) == len(value) else [((), "names one twice")]
+
+
+def _size_limit(keyword: str, message: Callable[[int, Any], str], *, least: bool) -> Callable[[Schema, Any], Found]:
+    """Return the check of a keyword such as minLength; `least` is False for an upper limit."""
+
+    def check(schema: Schema, value: Any) -> Found:
+        limit = schema[keyword]
+        within = len(value) >= limit if least else len(value) <= limit
+        return [] if within else [((), message(limit, value))]
+
+    return check
+
+
+def _range(keyword: str, says: str, holds: Callable[[float, float], bool]) -> Callable[[Schema, Any], Found]:
+    def check(schema: Schema, value: Any) -> Found:
+        limit = schema[keyword]
+        return [] if holds(value, limit) else [((), f"must be {says} {limit}, got {value}")]
+
+    return check
+
+
+def _too_few(least: int, _: object) -> str:
     return "must not be empty" if least == 1 else f"needs at least {least} keys"
 
 
-def _too_many_keys(error: ValidationError) -> str:
-    instance: Any = error.instance
-    return f"has {' and '.join(map(quoted, instance))}: keep one of them"
+def _too_many(_: int, value: Any) -> str:
+    return f"has {' and '.join(map(quoted, value))}: keep one of them"
 
 
-def _as_jsonschema_says(error: ValidationError) -> str:
-    return error.message if len(error.message) <= 120 else f"{error.message[:120]}..."
+_KEYWORDS: Mapping[str, Callable[[Schema, Any], Found]] = {
+    "anyOf": _any_of,
+    "properties": _keys,
+    "items": _items,
+    "enum": _enum,
+    "required": _required,
+    "pattern": _pattern,
+    "format": _format,
+    "uniqueItems": _unique,
+    "minimum": _range("minimum", "at least", lambda value, limit: value >= limit),
+    "maximum": _range("maximum", "at most", lambda value, limit: value <= limit),
+    "exclusiveMinimum": _range("exclusiveMinimum", "above", lambda value, limit: value > limit),
+    "minLength": _size_limit("minLength", _too_few, least=True),
+    "maxLength": _size_limit("maxLength", lambda most, _: f"must have at most {most} characters", least=False),
+    "minItems": _size_limit("minItems", _too_few, least=True),
+    "minProperties": _size_limit("minProperties", _too_few, least=True),
+    "maxProperties": _size_limit("maxProperties", _too_many, least=False),
+}
 
 
-_SAYINGS: Mapping[str, Callable[[ValidationError], str]] = {
-    "type": _wrong_type,
-    "enum": _wrong_choice,
-    "required": _missing_keys,
-    "pattern": _wrong_form,
-    "minimum": lambda error: f"must be at least {error.validator_value}, got {error.instance}",
-    "maximum": lambda error: f"must be at most {error.validator_value}, got {error.instance}",
-    "exclusiveMinimum": lambda error: f"must be above {error.validator_value}, got {error.instance}",
-    "minLength": lambda _: "must not be empty",
-    "minItems": lambda _: "must not be empty",
-    "minProperties": _too_few_keys,
-    "maxProperties": _too_many_keys,
+def _is_regex(value: Any) -> str:
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError) as wrong:
+        return f"is no regular expression: {wrong}"
+    return ""
+
+
+def _is_span(*, zero: bool) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        span = parse_duration(value)
+        return "" if span is not None and (zero or span > 0) and span <= YEAR_S else "is no such time"
+
+    return check
+
+
+_FORMATS: Mapping[str, Callable[[Any], str]] = {
+    "regex": _is_regex,
+    "time": _is_span(zero=False),
+    "wait": _is_span(zero=True),
+    "size": lambda value: "" if (parse_size(value) or 0) >= 1 else "is no such size",
 }

@@ -14,7 +14,7 @@ from executor.system.records import Record
 SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
 STATE_FOLDER = files.STATE_FOLDER
-VALIDATED_BY = f"{__version__}, rules 2"  # a file that older rules accepted is validated again
+VALIDATED_BY = f"{__version__}, rules 3"  # a file that older rules accepted is validated again
 
 
 class Project(Record):

@@ -17,7 +17,7 @@ from benchmarks.projects import DoTasks, Floor, Load, Memory, expected_marks, in
 from benchmarks.report import Machine, document, result_table
 from benchmarks.verify import verified
 from benchmarks.workloads import WORKLOADS, Result, Sizes
-from executor.plan.schema import schema_problems
+from executor.plan.schema import schema_issues
 from executor.plan.spec.spec_md import boxes
 from executor.plan.yaml_loader import load as loaded
 
@@ -116,7 +116,7 @@ def test_a_run_over_its_limit_is_ended(tmp_path):
 @pytest.mark.parametrize("load", [Load(1), Load(3, 3, 2), Load(2, 3, 2, marks=True), Load(1, 3, check="sleep 0.2")])
 def test_the_plans_written_for_do_tasks_are_valid(load):
     plan = loaded(plan_text(load).encode(), file="step_definitions.yaml")
-    assert schema_problems(plan, "step_definitions.yaml") == []
+    assert schema_issues(plan) == []
 
 
 def test_the_spec_written_has_a_box_for_each_step(tmp_path):

@@ -6,8 +6,8 @@ import posixpath
 import re
 
 from executor.monitoring.model import CHECK_LIMIT_S
+from executor.plan.build import seconds
 from executor.plan.build_monitors import PROBED
-from executor.plan.fields import Field
 from executor.plan.issues import ValidationIssue
 from executor.plan.lint.main_command import lint_main
 from executor.plan.lint.monitors import lint_monitors
@@ -185,7 +185,7 @@ def _cut_limits(step: Step, body: Body) -> Iterator[ValidationIssue]:
     probed = {("background", place) for place, monitor in enumerate(step.background) if monitor.kind in PROBED}
     for path in (*_CHECK_LISTS, ("background",)):
         for at, item in _items(body, path):
-            if at not in probed and Field(item, at)["timeout"].wait(0.0) > CHECK_LIMIT_S:
+            if at not in probed and seconds(item.get("timeout", 0)) > CHECK_LIMIT_S:
                 said = f"{item['timeout']} is cut to {CHECK_LIMIT_S:g} s: what takes longer belongs in main"
                 yield _warn((*at, "timeout"), said)
 

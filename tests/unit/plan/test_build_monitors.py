@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from executor.errors import DefinitionError
 from executor.monitoring.model import NOTICES, Action, Monitor, Notifier
+from executor.monitoring.probes.registry import PROBES
 from executor.monitoring.rules.registry import RULES, RuleKind, read_rule
 from executor.plan.build_monitors import KEYS, PROBED
 from executor.plan.plan import from_cache, read_plan, to_cache, validate
@@ -48,12 +49,13 @@ def monitor(written: str, more: str = "") -> Monitor:
 
 
 def refused(*written: str, more: str = "") -> str:
-    """What building says; validate finds an error too."""
+    """Return the last error of reading; validate finds it too."""
     text = job(*written, more=more)
     with pytest.raises(DefinitionError) as caught:
-        plan_of(text).step(1)
-    assert problems(text) != []
-    return str(caught.value).removeprefix("plan.yaml: ").removeprefix("step_1_a.background")
+        plan_of(text)
+    last = f"{caught.value.problems[-1].path}: {caught.value.problems[-1].message}"
+    assert last in problems(text)
+    return last.removeprefix("step_1_a.background")
 
 
 # What a monitor looks at
@@ -89,6 +91,36 @@ def test_the_schema_has_each_key_that_says_what_to_look_at() -> None:
     assert set(KEYS) <= plan_schema()["$defs"]["monitor"]["properties"].keys()
 
 
+def test_every_probe_may_be_written() -> None:
+    assert {*PROBED} == PROBES.keys()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("metrics: 7", "[0].metrics: must be text or a mapping, got 7"),
+        ("metrics: {step: iter}", "[0].metrics: needs file"),
+        ("metrics: {file: a, total: 0}", "[0].metrics.total: must be above 0, got 0"),
+        ("metrics: {file: a, total: true}", "[0].metrics.total: must be a number, got true"),
+        ("metrics: {file: a, columns: loss}", "[0].metrics.columns: must be a list, got 'loss'"),
+        ("metrics: {file: a, columns: []}", "[0].metrics.columns: must not be empty"),
+        ("metrics: {file: a, columns: [a, a]}", "[0].metrics.columns: names one twice"),
+        ("metrics: {file: a, format: xml}", "[0].metrics.format: must be jsonl or csv or columns or tensorboard"),
+        ("checkpoints: [a]", "[0].checkpoints: must be text or a mapping, got a list"),
+        ("checkpoints: {path: a, min_bytes: 1.5}", "[0].checkpoints.min_bytes: must be a size such as 512, 10MB"),
+        ("checkpoints: {path: a, min_bytes: 0kB}", "[0].checkpoints.min_bytes: must be a size such as 512, 10MB"),
+        ("log: {file: a, match: '('}", "[0].log.match: is no regular expression: missing )"),
+        ("disk: {path: ., write: no}", "[0].disk.write: must be true or false, got 'no'; write false"),
+        ("disk: ' '", "[0].disk: must be a path"),
+        ("progress: stdout", "[0].progress: must be true or false, got 'stdout'"),
+        ("memory: 1", "[0].memory: must be true or false, got 1"),
+        ("gpu: false", "[0].gpu: must be true, got false"),
+    ],
+)
+def test_options_of_a_probe_that_cannot_be_say_why(written: str, said: str) -> None:
+    assert refused(written).startswith(said)
+
+
 def test_all_that_may_be_written_is_read() -> None:
     written = (
         "task: t, command: x, interval: 5m, timeout: 9s, alert_on: a|b, grace: 1h, on_alert: stop, env: [HF_TOKEN]"
@@ -110,10 +142,10 @@ def test_all_that_may_be_written_is_read() -> None:
         ("task: t", f"[0]: needs one of {', '.join(KEYS)}"),
         ("task: t, command: a, metrics: b", "[0]: has command and metrics: keep one of them"),
         ("command: ''", "[0].command: must not be empty"),
-        ("process: false", "[0].process: process must be true, got false"),
-        ("gpu: -1", "[0].gpu: gpu must be true, or the number of one, got -1"),
-        ("metrics: {fil: x}", "[0].metrics: metrics knows no 'fil'; did you mean file"),
-        ("disk: 5", "[0].disk: disk must be a path, or {path, write}, got 5"),
+        ("process: false", "[0].process: must be true, got false"),
+        ("gpu: -1", "[0].gpu: must be at least 0, got -1"),
+        ("metrics: {fil: x}", "[0].metrics.fil: unknown key 'fil'; did you mean file"),
+        ("disk: 5", "[0].disk: must be text or a mapping, got 5"),
         ("command: a, alert_on: '*'", "[0].alert_on: alert_on is no regular expression"),
         ("command: a, alert_on: 'error|'", "[0].alert_on: alert_on finds something even where there is nothing"),
         ("log: {file: a, match: x}, alert_on: y", "[0].alert_on: stands beside match: keep one of the two"),
@@ -195,7 +227,8 @@ def test_rules_are_read_by_their_table() -> None:
     ("written", "said"),
     [
         ("metrics: m, rules: [nann]", "[0].rules[0]: "),
-        ("metrics: m, rules: [nan, {stal: 6x}]", "[0].rules[1]: "),
+        ("metrics: m, rules: [nan, {stal: 6x}]", "[0].rules[1].stal: "),
+        ("metrics: m, rules: [{stall: 6 kg}]", "[0].rules[0]: "),
         ("disk: ., rules: [nan]", "[0].rules[0]: "),
         ("metrics: m, rules: [nan, nan]", "[0].rules[1]: nan stands twice"),
         ("metrics: m, rules: nan", "[0].rules: must be a list, got 'nan'"),
@@ -278,9 +311,9 @@ def test_what_an_alert_does(written: str, action: Action) -> None:
     [
         ("halt", "must be notify or stop or restart or block, got 'halt'"),
         ("command", "must be notify or stop or restart or block, got 'command'; did you mean"),
-        ("{stop: {}, restart: {}}", "has stop and restart: keep one of them"),
-        ("{}", "needs one of stop, restart, command"),
-        ("{restart: {attempts: 0}}", "restart.attempts: must be a whole number of at least 1, got 0"),
+        ("{stop: {}, restart: {}}", "has 'stop' and 'restart': keep one of them"),
+        ("{}", "must not be empty"),
+        ("{restart: {attempts: 0}}", "restart.attempts: must be at least 1, got 0"),
         ("{restart: {from: first}}", "restart.from: must be latest_checkpoint, got 'first'"),
         ("{command: ''}", "command: must not be empty"),
     ],

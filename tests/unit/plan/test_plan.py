@@ -129,16 +129,16 @@ def test_a_file_without_steps_is_an_empty_plan(text: str) -> None:
         ("step_1_a:\n  pre_flight: x\n", "plan.yaml:2:3: step_1_a.pre_flight: must be a list, got 'x'"),
         ("step_1_a:\n  titel: x\n", "plan.yaml:2:3: step_1_a.titel: unknown key 'titel'; did you mean title"),
         ("setings: {}\n", "plan.yaml:1:1: setings: unknown key 'setings'; did you mean settings"),
-        ("settings: {strict: yes}\n", "plan.yaml:1:12: settings.strict: must be true or false, got 'yes'"),
+        ("settings: {strict: yes}\n", "plan.yaml:1:12: settings.strict: must be true or false, got 'yes'; write true"),
         (
             "settings: {max_parallel: 0}\n",
-            "plan.yaml:1:12: settings.max_parallel: must be a whole number of at least 1, got 0",
+            "plan.yaml:1:12: settings.max_parallel: must be at least 1, got 0",
         ),
         (
             "step_01_a:\n",
             (
-                "plan.yaml:1:1: step_01_a: 'step_01_a' is no key of a step: write step_<number>_<name>,"
-                " for example step_3_train (no zero in front)"
+                "plan.yaml:1:1: step_01_a: unknown key 'step_01_a'; known: settings,"
+                " step_<number>_<name> such as step_3_train (no zero in front), x-<name>"
             ),
         ),
         (
@@ -157,7 +157,10 @@ def test_a_file_without_steps_is_an_empty_plan(text: str) -> None:
             "step_1_a: {depends_on: [1]}\n",
             "plan.yaml:1:12: step_1_a.depends_on: depends_on goes in a circle, 1 -> 1: take one of them out",
         ),
-        ("step_1_a: {depends_on: [x]}\n", "plan.yaml:1:25: step_1_a.depends_on[0]: must be a whole number, got 'x'"),
+        (
+            "step_1_a: {depends_on: [x]}\n",
+            "plan.yaml:1:25: step_1_a.depends_on[0]: must be a whole number or a mapping, got 'x'",
+        ),
         (
             "step_1_a:\nstep_2_b: {depends_on: [{step: 1, until: strated}]}\n",
             (
@@ -357,7 +360,7 @@ def test_skills_tell_absent_from_none() -> None:
         ("  main: {command: ''}", "step_1_a.main.command: must not be empty"),
         (
             "  main: {script: a, args: [1.50]}",
-            "step_1_a.main.args[0]: must be text or a whole number, got 1.5: quote it",
+            "step_1_a.main.args[0]: must be text or a whole number (quote a number with a point), got 1.5",
         ),
         (
             "  main: {script: a, timeout: 0}",
@@ -393,8 +396,8 @@ def test_a_step_that_cannot_be_built_says_why(body: str, message: str) -> None:
     assert message in step_refused(body)
 
 
-def test_a_title_is_known_though_the_step_cannot_be_built() -> None:
-    plan = plan_of("step_3_a_b:\n  main: {script: 5}\nstep_4_c: {title: Four, main: {script: 5}}\n")
+def test_a_title_is_what_is_written_else_the_words_of_the_key() -> None:
+    plan = plan_of("step_3_a_b:\nstep_4_c: {title: Four}\n")
     assert [plan.title(3), plan.title(4)] == ["A b", "Four"]
 
 
@@ -435,11 +438,18 @@ def test_a_plan_survives_the_cache(text: str) -> None:
 
 @pytest.mark.parametrize(
     "kept",
-    [{}, {"file": "x", "settings": {"strict": 5}, "steps": []}, {"file": "x", "settings": None, "steps": [1]}],
+    [{}, {"file": "x", "settings": 5, "steps": []}, {"file": "x", "settings": None, "steps": [1]}],
 )
 def test_a_foreign_cache_is_told_by_an_error(kept: dict) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         from_cache(kept)
+
+
+@pytest.mark.parametrize("body", [5, {"main": 5}, {"main": {"command": "x", "args": 5}}, {"pre_flight": [{}]}])
+def test_a_step_that_was_stored_damaged_names_the_way_out(body: object) -> None:
+    plan = from_cache({"file": "x", "settings": {}, "steps": [[1, "a", body]]})
+    with pytest.raises(DefinitionError, match=r"step 1 was stored damaged .*: remove .do-tasks/cache"):
+        plan.step(1)
 
 
 # validate

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import string
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from executor.plan.patterns import STEP_KEY
-from executor.plan.schema import plan_schema, schema_problems
+from executor.monitoring.model import Action, Monitor, Notifier
+from executor.plan import build, build_monitors, limits
+from executor.plan.issues import problem_of
+from executor.plan.model import Check, Criterion, Edge, Main, Retry, Settings, TestForm
+from executor.plan.plan_rules import STEP_KEY
+from executor.plan.schema import departures, plan_schema, schema_issues
 from executor.system.quantities import SIZE_HINT, SIZE_PATTERN, TIME_HINT, TIME_PATTERN
 
 A_SPAN = "must be a time such as 90, 90s, 10m or 1h30m, above 0 and at most 365d"
@@ -17,7 +24,8 @@ STEP = "step_1_a"
 
 
 def told(body: object, *, key: str = STEP) -> list[str]:
-    return [f"{problem.path}: {problem.message}" for problem in schema_problems({key: body}, "plan.yaml")]
+    problems = [problem_of(issue, "plan.yaml") for issue in schema_issues({key: body})]
+    return [f"{problem.path}: {problem.message}" for problem in problems]
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -158,8 +166,27 @@ def test_a_full_step_is_well_formed() -> None:
             {"background": [{"gpu": 0, "on_alert": {"restart": {"attempt": 2}}}]},
             "step_1_a.background[0].on_alert.restart.attempt: unknown key 'attempt'; did you mean attempts",
         ),
-        ({"main": {"args": [1.5]}}, "step_1_a.main.args[0]: must be text or a whole number, got 1.5"),
-        (5, "step_1_a: must be a mapping or nothing, got 5"),
+        (
+            {"main": {"args": [1.5]}},
+            "step_1_a.main.args[0]: must be text or a whole number (quote a number with a point), got 1.5",
+        ),
+        (5, "step_1_a: must be a mapping, got 5"),
+        ({"pre_flight": [{"timeout": "400d"}]}, f"step_1_a.pre_flight[0].timeout: {A_SPAN}, got '400d'"),
+        (
+            {"main": {"success_criteria": [{"criterion": "x", "matches": {"file": "a", "pattern": "("}}]}},
+            (
+                "step_1_a.main.success_criteria[0].matches.pattern: is no regular expression:"
+                " missing ), unterminated subpattern at position 0"
+            ),
+        ),
+        (
+            {"background": [{"metrics": {"file": "a", "columns": ["loss", "loss"]}}]},
+            "step_1_a.background[0].metrics.columns: names one twice",
+        ),
+        (
+            {"background": [{"log": " "}]},
+            "step_1_a.background[0].log: must be a path or glob of at most 4096 characters, got ' '",
+        ),
     ],
 )
 def test_a_wrong_step_is_told_in_words(body: object, message: str) -> None:
@@ -170,7 +197,10 @@ def test_a_wrong_step_is_told_in_words(body: object, message: str) -> None:
     ("body", "message"),
     [
         ({"versoin": 1}, "settings.versoin: unknown key 'versoin'; did you mean version"),
-        ({"version": 2}, "settings.version: must be 1, got 2"),
+        (
+            {"version": 2},
+            "settings.version: must be 1 (a newer do-tasks wrote this file, or the number is wrong), got 2",
+        ),
         ({"max_parallel": 0}, "settings.max_parallel: must be at least 1, got 0"),
         ({"notify": [{"url": "json://a", "on": []}]}, "settings.notify[0].on: must not be empty"),
         ({"notify": [{}]}, "settings.notify[0]: must not be empty"),
@@ -196,12 +226,136 @@ def test_x_keys_hold_anything() -> None:
     assert told([1, {"a": None}], key="x-defaults") == []
 
 
-def test_a_plan_that_is_a_list_is_refused() -> None:
-    assert [str(problem) for problem in schema_problems([1], "plan.yaml")] == [
-        "plan.yaml: must be a mapping, got a list"
-    ]
-
-
 def test_forms_are_the_same_in_the_schema_as_in_code():
     text = json.dumps(plan_schema())
     assert all(json.dumps(form)[1:-1] in text for form in (STEP_KEY, SIZE_PATTERN, TIME_PATTERN, TIME_HINT, SIZE_HINT))
+
+
+# Against the library
+
+
+WHOLE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+LIBRARY = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=WHOLE)
+
+
+def without_formats(schema):
+    """Return the schema as the library reads it, which does not know the formats of a plan."""
+    if isinstance(schema, list):
+        return [without_formats(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: without_formats(part) for key, part in schema.items() if key != "format" or part == {}}
+
+
+def words_in(node):
+    if isinstance(node, dict):
+        return {*node} | {word for part in node.values() for word in words_in(part)}
+    if isinstance(node, list):
+        return {word for part in node for word in words_in(part)}
+    return {node} if isinstance(node, str) else set()
+
+
+PLAN_WORDS = st.sampled_from(sorted(words_in(plan_schema())))
+SCALARS = st.none() | st.booleans() | st.integers(-2, 70_000) | st.floats(0, 2) | st.text(string.printable, max_size=3)
+TREES = st.recursive(
+    SCALARS | PLAN_WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAN_WORDS, inner, max_size=3),
+    max_leaves=12,
+)
+DEFINITIONS = sorted(plan_schema()["$defs"])
+
+
+@given(st.sampled_from(DEFINITIONS), TREES)
+def test_a_value_is_valid_here_when_it_is_to_jsonschema(name: str, value: object) -> None:
+    library = LIBRARY({"$defs": without_formats(plan_schema()["$defs"]), "$ref": f"#/$defs/{name}"})
+    found = departures({"$ref": f"#/$defs/{name}"}, value)
+    if library.is_valid(value):
+        assert all(
+            "regular expression" in message or "time such" in message or "size such" in message for _, message in found
+        )
+    else:
+        assert found
+
+
+def test_every_keyword_of_the_schema_is_one_that_is_evaluated() -> None:
+    from executor.plan import schema
+
+    ignored = {"$schema", "$id", "$defs", "$ref", "title", "description", "default", "examples", "type"}
+    ignored |= {"patternProperties", "additionalProperties", "x-forms"}
+    assert keywords_of(plan_schema()) - ignored <= schema._KEYWORDS.keys()
+
+
+def keywords_of(schema: object) -> set[str]:
+    if not isinstance(schema, dict):
+        return set()
+    named = [part for key in ("properties", "patternProperties", "$defs") for part in schema.get(key, {}).values()]
+    inner = [*named, *schema.get("anyOf", ()), schema.get("items")]
+    return {*schema} | {word for part in inner for word in keywords_of(part)}
+
+
+def test_a_mapping_with_known_keys_allows_no_others() -> None:
+    def open_mappings(schema: object) -> list[object]:
+        if isinstance(schema, list):
+            return [found for part in schema for found in open_mappings(part)]
+        if not isinstance(schema, dict):
+            return []
+        inner = [found for part in schema.values() for found in open_mappings(part)]
+        is_open = isinstance(schema.get("properties"), dict) and schema.get("additionalProperties") is not False
+        return [*inner, schema] if is_open and "type" in schema else inner
+
+    assert open_mappings(plan_schema()) == []
+
+
+# Defaults
+
+
+DEFS = plan_schema()["$defs"]
+MAIN = DEFS["step"]["properties"]["main"]["properties"]
+ALERT = DEFS["monitor"]["properties"]["on_alert"]["anyOf"][1]["properties"]
+READ_ELSEWHERE = {"interval": ("interval_s", build.seconds), "timeout": ("limit_s", build.seconds)}
+DEFAULTS = {  # where keys are described: their record, and how each becomes a field of it
+    "settings": (plan_schema()["properties"]["settings"]["properties"], Settings, build._SETTINGS),
+    "main": (MAIN, Main, build._MAIN),
+    "test": (MAIN["test"]["anyOf"][1]["properties"], TestForm, build._TEST),
+    "retry": (MAIN["retry"]["properties"], Retry, build.same("attempts", "on")),
+    "check": (DEFS["check"]["properties"], Check, build._CHECK),
+    "criterion": (DEFS["criterion"]["anyOf"][1]["properties"], Criterion, build._CRITERION),
+    "edge": (DEFS["edge"]["anyOf"][1]["properties"], Edge, build.same("until")),
+    "notifier": (DEFS["notifier_mapping"]["properties"], Notifier, build.same("on", "env")),
+    "monitor": (DEFS["monitor"]["properties"], Monitor, READ_ELSEWHERE | build_monitors._MONITOR),
+    "stop": (ALERT["stop"]["properties"], Action, build_monitors._ACTION),
+    "restart": (ALERT["restart"]["properties"], Action, build_monitors._ACTION),
+}
+MEANS_NOT_WRITTEN = ("", None, (), 0)
+
+
+@pytest.mark.parametrize(("keys", "record", "readers"), DEFAULTS.values(), ids=[*DEFAULTS])
+def test_the_schema_has_the_defaults_of_the_records(keys, record, readers) -> None:
+    in_schema = {key: readers[key][1](part["default"]) for key, part in keys.items() if "default" in part}
+    in_record = {key: getattr(record, readers[key][0]) for key in in_schema}
+    assert in_schema == in_record
+
+
+@pytest.mark.parametrize(("keys", "record", "readers"), DEFAULTS.values(), ids=[*DEFAULTS])
+def test_a_default_of_a_record_stands_in_the_schema(keys, record, readers) -> None:
+    elsewhere = {"max_output", "test", "retry"}  # that of the settings; records of their own
+    fields = {key: getattr(record, field, None) for key, (field, _) in readers.items() if key in keys}
+    named = {key for key, default in fields.items() if default is False or default not in MEANS_NOT_WRITTEN}
+    assert {key for key in named - elsewhere if "default" not in keys[key]} == set()
+
+
+@pytest.mark.parametrize(
+    ("keys", "defaults"),
+    [
+        (DEFS["judge"], {"rounds": limits.ROUNDS}),
+        (DEFS["limits"], {"stall": limits.STALL_S, "command": limits.COMMAND_S}),
+        (
+            DEFS["sandbox"],
+            {name: getattr(limits.Sandbox, name) for name in ("mode", "network", "environment")},
+        ),
+    ],
+)
+def test_the_schema_has_the_defaults_of_an_agents_limits(keys, defaults) -> None:
+    assert {key: part["default"] for key, part in keys["properties"].items() if "default" in part} == defaults
