@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from operator import itemgetter
 
 from executor.plan.formats import json_spans
 from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, OPEN, STARTED, Finding, PlanTask
@@ -29,7 +30,13 @@ STATES = {
 }
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 MAIN_TAGS = ("", "master", "default")  # the tasks of the first one that is there have ids without a tag
+_STATUS = '"status"'
+_TEXTS = ("description", "details", "testStrategy")
 _COLON = re.compile(r"[ \t\r\n]*:").match
+_USUAL = itemgetter("id", "title", "status", "dependencies", "priority", *_TEXTS)
+_COUNTS = ("taskCount", "completedCount")
+_ORDER = ("status", "subtasks")
+_LISTS = frozenset(("acceptanceCriteria", "relevantFiles", "tags"))
 _IN_TASK = ((), ("subtasks",))
 
 
@@ -49,7 +56,7 @@ def read_document(path: str, text: str) -> tuple[list[PlanTask], list[Finding]]:
     lists = _lists(document)
     lines = _key_lines(text)
     tasks = _all_tasks(path, lists, lines)
-    if len(lines) != len([task for task in tasks if task.line]) or "\\u006" in text or "\\u007" in text:
+    if len(lines) != len([task for task in tasks if task.line]) or ("\\" in text and "\\u00" in text):
         tasks = _all_tasks(path, lists, [line for tag in lists for line in _walked_lines(text, tag)])
     if len({task.id for task in tasks}) < len(tasks):
         tasks = _with_doubled(tasks)
@@ -93,19 +100,42 @@ def _all_tasks(path: str, lists: dict[str, Values], lines: list[int]) -> list[Pl
     return found
 
 
-def _tag_tasks(values: Values, template: PlanTask, prefix: str, lines: Iterator[int]) -> Iterator[PlanTask]:
+def _tag_tasks(values: Values, template: PlanTask, prefix: str, lines: Iterator[int]) -> list[PlanTask]:
+    """Return the tasks of a tag; one with all usual keys and no subtasks is made without further look-ups."""
+    found: list[PlanTask] = []
     for value in values:
-        parts = _objects(value["subtasks"]) if value.get("subtasks") else []
-        name = f"{prefix}{value.get('id')}"
-        before = tuple([f"{prefix}{one}" for one in _list(value, "dependencies")])
-        if not parts:
-            yield _task(value, template, name, next(lines, 0) if "status" in value else 0, before)
+        try:
+            name, title, status, before, priority, description, details, strategy = _USUAL(value)
+            state = STATES[status]
+        except (KeyError, TypeError):
+            found += _family(value, template, prefix, lines)
             continue
-        own_is_last = [key for key in value if key in ("status", "subtasks")][-1:] == ["status"]
-        line = 0 if own_is_last or "status" not in value else next(lines, 0)
-        below = _subtasks(parts, template.replace(parent=name), prefix, before, lines)
-        yield _task(value, template, name, next(lines, 0) if own_is_last else line, before)
-        yield from below
+        if not title or before.__class__ is not list or value.get("subtasks") or not _LISTS.isdisjoint(value):
+            found += _family(value, template, prefix, lines)
+            continue
+        task = template.replace()
+        fields = task.__dict__
+        fields["id"] = f"{prefix}{name}"
+        fields["title"] = str(title)
+        fields["state"] = state
+        fields["line"] = next(lines, 0)
+        if before:
+            fields["depends_on"] = tuple([f"{prefix}{one}" for one in before])
+        fields["priority"] = PRIORITIES.get(priority, 0) if priority.__class__ is str else 0
+        fields["text"] = f"{title}\n{description or ''}\n{details or ''}\n{strategy or ''}"
+        found.append(task)
+    return found
+
+
+def _family(value: dict[str, Any], template: PlanTask, prefix: str, lines: Iterator[int]) -> list[PlanTask]:
+    """Return a task and its subtasks; the line of its status stands before or behind theirs."""
+    name = f"{prefix}{value.get('id')}"
+    before = tuple([f"{prefix}{one}" for one in _list(value, "dependencies")])
+    parts = _objects(value.get("subtasks"))
+    own_is_last = [key for key in value if key in _ORDER][-1:] == ["status"]
+    line = 0 if own_is_last or "status" not in value else next(lines, 0)
+    below = _subtasks(parts, template.replace(parent=name), prefix, before, lines)
+    return [_task(value, template, name, next(lines, 0) if own_is_last else line, before), *below]
 
 
 def _subtasks(
@@ -133,22 +163,23 @@ def _task(value: dict[str, Any], template: PlanTask, name: str, line: int, befor
     get = value.get
     status = get("status", "pending")
     state = STATES.get(status) if isinstance(status, str) else None
+    priority = get("priority")
     task = template.replace(
         id=name,
         title=str(get("title") or name),
         state=state or OPEN,
         line=line,
         depends_on=before,
-        priority=PRIORITIES.get(str(get("priority")), 0),
+        priority=PRIORITIES.get(priority, 0) if isinstance(priority, str) else 0,
         text=text_of(value),
     )
     if state is None or "id" not in value:
         task = task.replace(ambiguous=f"unknown status {quoted(status)}" if state is None else "it has no id")
-    if "acceptanceCriteria" in value or "relevantFiles" in value or "tags" in value:
-        return task.replace(
-            criteria=_texts(get("acceptanceCriteria")), files=_texts(get("relevantFiles")), tags=_texts(get("tags"))
-        )
-    return task
+    if _LISTS.isdisjoint(value):
+        return task
+    return task.replace(
+        criteria=_texts(get("acceptanceCriteria")), files=_texts(get("relevantFiles")), tags=_texts(get("tags"))
+    )
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -182,12 +213,14 @@ def _key_lines(text: str) -> list[int]:
     are among them, and a key that is written with escapes is not: then the document has to be walked.
     """
     found = []
-    line, before = 1, ""
-    for piece in text.split('"status"'):
-        if before and (piece[0] == ":" or _COLON(piece)) and before[-1] != "\\":
-            found.append(line)
-        line += piece.count("\n")
-        before = piece
+    line = counted = 0
+    at = text.find(_STATUS)
+    while at >= 0:
+        line, counted = line + text.count("\n", counted, at), at
+        end = at + len(_STATUS)
+        if text[at - 1] != "\\" and _COLON(text, end):
+            found.append(line + 1)
+        at = text.find(_STATUS, end)
     return found
 
 
@@ -218,11 +251,12 @@ def _status_offsets(text: str, start: int) -> list[int]:
 
 def _count_findings(path: str, text: str, document: Any, lists: dict[str, Values]) -> Iterator[Finding]:
     for tag, values in lists.items():
-        holder = document[tag] if tag else document
-        stated = holder.get("metadata")
+        stated = (document[tag] if tag else document).get("metadata")
+        if not isinstance(stated, dict) or stated.keys().isdisjoint(_COUNTS):
+            continue
         done = sum(STATES.get(str(one.get("status"))) == DONE for one in values)
-        for key, counted in (("taskCount", len(values)), ("completedCount", done)):
-            if isinstance(stated, dict) and stated.get(key, counted) != counted:
+        for key, counted in zip(_COUNTS, (len(values), done), strict=True):
+            if stated.get(key, counted) != counted:
                 line = json_spans.line_of(text, (*list_path(tag)[:-1], "metadata", key))
                 message = f"{key} is {quoted(stated[key])}; {counted} are listed{f' under {tag}' if tag else ''}"
                 yield Finding(path, line, "count", message)

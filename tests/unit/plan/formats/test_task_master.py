@@ -133,6 +133,11 @@ def test_what_is_not_json_is_a_finding(data):
     assert [one.kind for one in document.findings] == ["unreadable"]
 
 
+@pytest.mark.parametrize("data", [b'"status"', b"[]", b"3", b'{"a": {"tasks": 3}}', b'{"tasks": [1, "status"]}'])
+def test_json_without_tasks_has_none(data):
+    assert read(data).tasks == read(data).findings == ()
+
+
 def test_ids_of_the_main_tag_are_short_and_of_others_have_the_tag():
     one = {"tasks": [{"id": 1, "title": "t", "status": "pending", "dependencies": ["2"]}]}
     assert [(task.id, task.depends_on) for task in read(json.dumps({"x": one, "master": one}).encode()).tasks] == [
