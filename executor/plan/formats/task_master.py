@@ -100,7 +100,8 @@ def _place(path: str, text: str, task: PlanTask) -> tuple[dict[str, Any], int]:
     tag = f"{task.section}:"
     name, parent = task.id.removeprefix(tag), task.parent.removeprefix(tag)
     wanted = list_path(task.section)
-    rows = ((value, start) for at, _, start, _, value in json_spans.spans(text, is_open) if at[:-1] == wanted)
+    found = json_spans.spans(text, lambda one: one == wanted[: len(one)])
+    rows = ((value, start) for at, _, start, _, value in found if len(at) > len(wanted) and at[:-1] == wanted)
     value, start = _only(path, task, rows, parent or name)
     if parent:
         below = json_spans.members(text, start)["subtasks"].start

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from operator import itemgetter
 
 from executor.plan.formats import json_spans
-from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, OPEN, STARTED, Finding, PlanTask
+from executor.plan.formats.lazy_task import LazyTask
+from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, OPEN, STARTED, Finding
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import quoted
 
@@ -31,12 +31,9 @@ STATES = {
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
 MAIN_TAGS = ("", "master", "default")  # the tasks of the first one that is there have ids without a tag
 _STATUS = '"status"'
-_TEXTS = ("description", "details", "testStrategy")
 _COLON = re.compile(r"[ \t\r\n]*:").match
-_USUAL = itemgetter("id", "title", "status", "dependencies", "priority", *_TEXTS)
 _COUNTS = ("taskCount", "completedCount")
 _ORDER = ("status", "subtasks")
-_LISTS = frozenset(("acceptanceCriteria", "relevantFiles", "tags"))
 _IN_TASK = ((), ("subtasks",))
 
 
@@ -50,16 +47,12 @@ def list_path(tag: str) -> json_spans.Path:
     return (tag, "tasks") if tag else ("tasks",)
 
 
-def read_document(path: str, text: str) -> tuple[list[PlanTask], list[Finding]]:
+def read_document(path: str, text: str) -> tuple[list[LazyTask], list[Finding]]:
     """Return tasks and findings. Raises ValueError for text that is not JSON."""
     document = json.loads(text.removeprefix("\ufeff"))
     lists = _lists(document)
-    lines = _key_lines(text)
-    tasks = _all_tasks(path, lists, lines)
-    if len(lines) != len([task for task in tasks if task.line]) or ("\\" in text and "\\u00" in text):
-        tasks = _all_tasks(path, lists, [line for tag in lists for line in _walked_lines(text, tag)])
-    if len({task.id for task in tasks}) < len(tasks):
-        tasks = _with_doubled(tasks)
+    source = TaskSource(path, text, lists)
+    tasks = [LazyTask(source, place) for place in range(len(source.values))]
     return tasks, [*_count_findings(path, text, document, lists)]
 
 
@@ -86,100 +79,101 @@ def _objects(values: Any) -> Values:
     return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
-# Tasks
+class TaskSource:
+    """The tasks of a file in document order, each followed by its subtasks; a method for each field of a task."""
 
+    def __init__(self, path: str, text: str, lists: dict[str, Values]) -> None:
+        self.path, self.source, self.lists = path, text, lists
+        self.values: Values = []
+        self.ids: list[str] = []
+        self.parents: list[int] = []  # the place of the parent, -1 for a task
+        self.tags_of: list[str] = []
+        self.main = next((tag for tag in MAIN_TAGS if tag in lists), next(iter(lists), ""))
+        for tag, values in lists.items():
+            self._add(tag, values)
+        self.count = Counter(self.ids) if len(set(self.ids)) < len(self.ids) else None
+        self._lines: list[int] | None = None
 
-def _all_tasks(path: str, lists: dict[str, Values], lines: list[int]) -> list[PlanTask]:
-    """Return the tasks of all tags; `lines` are those of their statuses in document order."""
-    main = next((tag for tag in MAIN_TAGS if tag in lists), next(iter(lists), ""))
-    places = iter(lines)
-    found: list[PlanTask] = []
-    for tag, values in lists.items():
-        template = PlanTask("", "", file=path, section=tag)
-        found += _tag_tasks(values, template, "" if tag == main else f"{tag}:", places)
-    return found
+    def _add(self, tag: str, values: Values) -> None:
+        prefix = self._prefix(tag)
+        for value in values:
+            name = f"{prefix}{value.get('id')}"
+            place = len(self.values)
+            self.values.append(value)
+            self.ids.append(name)
+            self.parents.append(-1)
+            if value.get("subtasks"):
+                parts = _objects(value["subtasks"])
+                self.values += parts
+                self.ids += [f"{name}.{one.get('id')}" for one in parts]
+                self.parents += [place] * len(parts)
+        self.tags_of += [tag] * (len(self.values) - len(self.tags_of))
 
+    def _prefix(self, tag: str) -> str:
+        return "" if tag == self.main else f"{tag}:"
 
-def _tag_tasks(values: Values, template: PlanTask, prefix: str, lines: Iterator[int]) -> list[PlanTask]:
-    """Return the tasks of a tag; one with all usual keys and no subtasks is made without further look-ups."""
-    found: list[PlanTask] = []
-    for value in values:
-        try:
-            name, title, status, before, priority, description, details, strategy = _USUAL(value)
-            state = STATES[status]
-        except (KeyError, TypeError):
-            found += _family(value, template, prefix, lines)
-            continue
-        if not title or before.__class__ is not list or value.get("subtasks") or not _LISTS.isdisjoint(value):
-            found += _family(value, template, prefix, lines)
-            continue
-        task = template.replace()
-        fields = task.__dict__
-        fields["id"] = f"{prefix}{name}"
-        fields["title"] = str(title)
-        fields["state"] = state
-        fields["line"] = next(lines, 0)
-        if before:
-            fields["depends_on"] = tuple([f"{prefix}{one}" for one in before])
-        fields["priority"] = PRIORITIES.get(priority, 0) if priority.__class__ is str else 0
-        fields["text"] = f"{title}\n{description or ''}\n{details or ''}\n{strategy or ''}"
-        found.append(task)
-    return found
+    def id(self, place: int) -> str:
+        return self.ids[place]
 
+    def title(self, place: int) -> str:
+        return str(self.values[place].get("title") or self.ids[place])
 
-def _family(value: dict[str, Any], template: PlanTask, prefix: str, lines: Iterator[int]) -> list[PlanTask]:
-    """Return a task and its subtasks; the line of its status stands before or behind theirs."""
-    name = f"{prefix}{value.get('id')}"
-    before = tuple([f"{prefix}{one}" for one in _list(value, "dependencies")])
-    parts = _objects(value.get("subtasks"))
-    own_is_last = [key for key in value if key in _ORDER][-1:] == ["status"]
-    line = 0 if own_is_last or "status" not in value else next(lines, 0)
-    below = _subtasks(parts, template.replace(parent=name), prefix, before, lines)
-    return [_task(value, template, name, next(lines, 0) if own_is_last else line, before), *below]
+    def state(self, place: int) -> str:
+        status = self.values[place].get("status", "pending")
+        return STATES.get(status, OPEN) if isinstance(status, str) else OPEN
 
+    def file(self, place: int) -> str:  # noqa: ARG002 - as the others
+        return self.path
 
-def _subtasks(
-    parts: Values, template: PlanTask, prefix: str, before: tuple[str, ...], lines: Iterator[int]
-) -> list[PlanTask]:
-    """Return the subtasks of a task: each waits for what the task waits for, too; a short dependency is a sibling."""
-    parent = template.parent
-    siblings = {str(one.get("id")) for one in parts}
-    inherited = tuple(one for one in before if not one.startswith(f"{parent}."))
-    found = []
-    for value in parts:
-        own = [str(one) for one in _list(value, "dependencies")]
-        waits = [f"{parent}.{one}" if one in siblings else f"{prefix}{one}" for one in own]
-        line = next(lines, 0) if "status" in value else 0
-        found.append(_task(value, template, f"{parent}.{value.get('id')}", line, (*waits, *inherited)))
-    return found
+    def line(self, place: int) -> int:
+        if self._lines is None:
+            self._lines = _lines(self)
+        return self._lines[place]
 
+    def nth(self, place: int) -> int:
+        return self.ids[: place + 1].count(self.ids[place]) if self.count and self.count[self.ids[place]] > 1 else 1
 
-def _list(value: dict[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
-    return found if isinstance(found, list) else []
+    def depends_on(self, place: int) -> tuple[str, ...]:
+        """Return the dependencies: a subtask waits for what its task waits for, too; a short id is a sibling's."""
+        listed = self.values[place].get("dependencies")
+        own = [str(one) for one in listed] if isinstance(listed, list) else []
+        prefix, parent = self._prefix(self.tags_of[place]), self.parents[place]
+        if parent < 0:
+            return tuple([f"{prefix}{one}" for one in own])
+        name = self.ids[parent]
+        siblings = {str(one.get("id")) for one in _objects(self.values[parent]["subtasks"])}
+        waits = [f"{name}.{one}" if one in siblings else f"{prefix}{one}" for one in own]
+        return (*waits, *(one for one in self.depends_on(parent) if not one.startswith(f"{name}.")))
 
+    def parent(self, place: int) -> str:
+        return self.ids[self.parents[place]] if self.parents[place] >= 0 else ""
 
-def _task(value: dict[str, Any], template: PlanTask, name: str, line: int, before: tuple[str, ...]) -> PlanTask:
-    get = value.get
-    status = get("status", "pending")
-    state = STATES.get(status) if isinstance(status, str) else None
-    priority = get("priority")
-    task = template.replace(
-        id=name,
-        title=str(get("title") or name),
-        state=state or OPEN,
-        line=line,
-        depends_on=before,
-        priority=PRIORITIES.get(priority, 0) if isinstance(priority, str) else 0,
-        text=text_of(value),
-    )
-    if state is None or "id" not in value:
-        task = task.replace(ambiguous=f"unknown status {quoted(status)}" if state is None else "it has no id")
-    if _LISTS.isdisjoint(value):
-        return task
-    return task.replace(
-        criteria=_texts(get("acceptanceCriteria")), files=_texts(get("relevantFiles")), tags=_texts(get("tags"))
-    )
+    def section(self, place: int) -> str:
+        return self.tags_of[place]
+
+    def tags(self, place: int) -> tuple[str, ...]:
+        return _texts(self.values[place].get("tags"))
+
+    def priority(self, place: int) -> int:
+        return PRIORITIES.get(str(self.values[place].get("priority")), 0)
+
+    def files(self, place: int) -> tuple[str, ...]:
+        return _texts(self.values[place].get("relevantFiles"))
+
+    def criteria(self, place: int) -> tuple[str, ...]:
+        return _texts(self.values[place].get("acceptanceCriteria"))
+
+    def text(self, place: int) -> str:
+        return text_of(self.values[place])
+
+    def ambiguous(self, place: int) -> str:
+        value = self.values[place]
+        status = value.get("status", "pending")
+        if self.count and self.count[self.ids[place]] > 1:
+            return f"the id stands {self.count[self.ids[place]]} times"
+        if not isinstance(status, str) or status not in STATES:
+            return f"unknown status {quoted(status)}"
+        return "" if "id" in value else "it has no id"
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -190,20 +184,37 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(one) for one in found if one)
 
 
-def _with_doubled(tasks: list[PlanTask]) -> list[PlanTask]:
-    """Return the tasks with those of one id numbered, and never marked."""
-    count = Counter([task.id for task in tasks])
-    nth: Counter[str] = Counter()
-    found = []
-    for task in tasks:
-        nth[task.id] += 1
-        if count[task.id] > 1:
-            task = task.replace(nth=nth[task.id], ambiguous=f"the id stands {count[task.id]} times")  # noqa: PLW2901
-        found.append(task)
-    return found
-
-
 # Lines
+
+
+def _lines(source: TaskSource) -> list[int]:
+    """Return the line of the status of each task, 0 where it has none."""
+    order = _status_order(source)
+    found = _key_lines(source.source)
+    text = source.source
+    if len(found) != len(order) or ("\\" in text and "\\u00" in text):
+        found = [line for tag in source.lists for line in _walked_lines(text, tag)]
+    lines = [0] * len(source.values)
+    for place, line in zip(order, found, strict=False):
+        lines[place] = line
+    return lines
+
+
+def _status_order(source: TaskSource) -> list[int]:
+    """Return the places of tasks with a status in the order in which the statuses stand."""
+    order: list[int] = []
+    late = -1  # a task whose status stands behind its subtasks
+    for place, value in enumerate(source.values):
+        if late >= 0 and source.parents[place] < 0:
+            order.append(late)
+            late = -1
+        if "status" not in value:
+            continue
+        if value.get("subtasks") and [key for key in value if key in _ORDER][-1] == "status":
+            late = place
+        else:
+            order.append(place)
+    return order if late < 0 else [*order, late]
 
 
 def _key_lines(text: str) -> list[int]:
