@@ -62,7 +62,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def task_lines(graph: TaskGraph, names: Iterable[str]) -> list[str]:
     """Return a line for each task, its id and title."""
-    return [f"{name}  {graph.tasks[name].title}" for name in names]
+    return [graph.tasks[name].label for name in names]
 
 
 def nothing_ready(graph: TaskGraph) -> str:
@@ -89,10 +89,7 @@ def print_tasks(path: str, args: Namespace) -> None:
         ]  # fmt: skip
         print_json(steps=steps, format=document.format)
         return
-    lines = [
-        f"{graph_drawing.SIGNS[one.state]} {one.id}  {one.title}{' (ambiguous)' if one.ambiguous else ''}"
-        for one in tasks
-    ]
+    lines = [f"{graph_drawing.SIGNS[one.state]} {one.label}{' (ambiguous)' if one.ambiguous else ''}" for one in tasks]
     done = sum(one.state == DONE for one in document.tasks)
     count = f"{len(tasks)} ready" if args.ready else f"{done} of {len(document.tasks)} done ({document.format})"
     print_lines([*lines, count])

@@ -56,8 +56,9 @@ def _ambiguous(path: str, document: PlanDocument) -> Iterator[Finding]:
 
 
 def _dependencies(path: str, document: PlanDocument, graph: TaskGraph) -> Iterator[Finding]:
+    named = {word for one in document.findings if one.kind == "unknown-task" for word in one.message.split()}
     for name, absent in graph.missing.items():
-        for one in absent:
+        for one in (one for one in absent if one not in named):
             message = f"{name} depends on {one}, which is no task here: add it, or take the dependency away"
             yield _at(path, graph.tasks[name], "missing-dependency", message)
     for way in task_graph.circles(graph.written):

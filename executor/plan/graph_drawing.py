@@ -30,7 +30,7 @@ def as_text(graph: TaskGraph) -> str:
     for name in sorted_ids(graph):
         before = graph.before(name)
         behind = f"  <- {', '.join(before)}" if before else ""
-        lines.append(f"{SIGNS[graph.tasks[name].state]} {name}  {graph.tasks[name].title}{behind}\n")
+        lines.append(f"{SIGNS[graph.tasks[name].state]} {graph.tasks[name].label}{behind}\n")
     return "".join(lines)
 
 

@@ -89,6 +89,11 @@ class PlanTask(Record):
     text: str = ""
     ambiguous: str = ""
 
+    @property
+    def label(self) -> str:
+        """Return id and title; the id alone for a task that has no title."""
+        return self.id if self.title in ("", self.id) else f"{self.id}  {self.title}"
+
 
 class Finding(Record):
     """A contradiction in a plan: where, of which kind, and what would have to be true."""
