@@ -45,7 +45,7 @@ def contradictions(path: str, document: PlanDocument, source: str = "") -> tuple
 
 
 def _at(path: str, task: PlanTask, kind: str, message: str) -> Finding:
-    return Finding(task.file or path, task.line, kind, message)
+    return Finding(task.file or path, task.line or task.declared_line, kind, message)
 
 
 def _ambiguous(path: str, document: PlanDocument) -> Iterator[Finding]:

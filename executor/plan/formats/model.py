@@ -56,8 +56,9 @@ class PlanTask(Record):
     """A task of a plan.
 
     `id` is as the plan writes it, or made where it writes none; `nth` counts tasks with the same id from 1. `line` is
-    the 1-based line in `file` that a mark changes, 0 when no line is the task's own; `digest` is the SHA-256 (16 hex
-    digits) of that line's text without its state, by which a changed line is refused. `text` is what the task asks for:
+    the 1-based line in `file` that a mark changes, 0 when no line is the task's own: then `declared_line` names it.
+    `digest` is the SHA-256 (16 hex digits) of that line's text without its state, by which a changed line is refused,
+    empty where `text` is compared. `text` is what the task asks for:
     when it changes, the task has changed. `order` places the task in the document.
     `ambiguous` says why a task is never marked: a doubled id, an unclosed fence, an unknown mark.
     `priority` is 1 for the most urgent, 0 for none; `estimate_h` are hours, 0.0 for none. `after_phase` says that all
@@ -70,6 +71,7 @@ class PlanTask(Record):
     state: str = OPEN
     file: str = ""
     line: int = 0
+    declared_line: int = 0
     digest: str = ""
     nth: int = 1
     order: int = 0

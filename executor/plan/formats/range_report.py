@@ -69,6 +69,7 @@ def _tasks(path: str, report: Report) -> tuple[PlanTask, ...]:
                 one.id,
                 one.title or one.id,
                 file=path,
+                declared_line=one.line,
                 depends_on=tuple(report.edges.get(one.id, ())),
                 phase=one.phase,
                 section=one.section or story or one.phase,
