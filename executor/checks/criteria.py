@@ -113,16 +113,16 @@ def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> Crit
     if result.trouble:
         return CriterionResult("unproven", result.trouble)
     if criterion.text in result.criteria:
-        said = result.criteria[criterion.text]
-        return _said(said if isinstance(said, dict) else {"met": said}, exited_0=exited_0)
+        claim = result.criteria[criterion.text]
+        return _claimed(claim if isinstance(claim, dict) else {"met": claim}, exited_0=exited_0)
     if exited_0:
         return CriterionResult("claimed", "the command exited 0; nothing more was checked")
     return CriterionResult("unproven", "nobody vouches for it")
 
 
-def _said(said: Mapping[str, Any], *, exited_0: bool) -> CriterionResult:
-    quoted = str(said.get("evidence") or "").strip()
-    if said.get("met") is not True:
+def _claimed(claim: Mapping[str, Any], *, exited_0: bool) -> CriterionResult:
+    quoted = str(claim.get("evidence") or "").strip()
+    if claim.get("met") is not True:
         return CriterionResult("unproven", f"the result file says it is not met: {quoted or 'no reason given'}")
     if quoted:
         return CriterionResult("claimed", quoted)

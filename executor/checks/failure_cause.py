@@ -30,7 +30,7 @@ _RAISED = lazy_regex.pattern(
 )
 _RANK = lazy_regex.pattern(r"\[(?:rank|default|node|worker|local)?[\d,]+\]|\([^()\n]{0,80}pid=")
 _TRACEBACK = "Traceback (most recent call last)"
-_TELLS_ON = lazy_regex.pattern(  # raised by who started the program that failed: what became of it, not why
+_REPORTS_ANOTHER = lazy_regex.pattern(  # raised by who started the program that failed: what became of it, not why
     r"(?:[\w.]*\.)?(?:ChildFailedError|CalledProcessError|ProcessExitedException|ProcessRaisedException|SystemExit"
     r"|RayTaskError|WorkerCrashedError|BrokenPipeError|DistBackendError)\b"
 )
@@ -95,13 +95,13 @@ def _of_memory(text: str) -> str:
 
 def _raised_last(text: str, most: int) -> str:
     """Return the last exception or crash that at most `most` lines follow, any number when a launcher's footer does."""
-    told_on = crashed = ""
+    reported = crashed = ""
     others, launched = 0, False
     for line, kind in _read_back(text):
         if kind == "raised":
-            if not _TELLS_ON.match(line):
+            if not _REPORTS_ANOTHER.match(line):
                 return line
-            told_on, launched = told_on or line, True
+            reported, launched = reported or line, True
         elif kind == "footer":
             launched = True
         elif kind == "crashed" and most == FAR:
@@ -110,7 +110,7 @@ def _raised_last(text: str, most: int) -> str:
             others += 1
         if others > most and not launched:
             break
-    return crashed or told_on
+    return crashed or reported
 
 
 def _read_back(text: str) -> Iterator[tuple[str, str]]:
@@ -120,7 +120,7 @@ def _read_back(text: str) -> Iterator[tuple[str, str]]:
     ends = _ends_of_tracebacks(bare)
     for place in range(len(bare) - 1, -1, -1):
         line = bare[place].strip()
-        if not line or _says_nothing(line) or _DRAWN.search(line):
+        if not line or _is_decoration(line) or _DRAWN.search(line):
             continue
         if place in ends or _RAISED.match(line):
             yield line, "raised"
@@ -159,11 +159,11 @@ def _lines(text: str) -> Iterator[str]:
     """Return the lines that say something, last first."""
     for line in reversed(_plain(text).splitlines()):
         clean = line.strip()
-        if clean and not _says_nothing(clean):
+        if clean and not _is_decoration(clean):
             yield clean
 
 
-def _says_nothing(line: str) -> bool:
+def _is_decoration(line: str) -> bool:
     """Return True for the bar's own lines, for rules and for the edges of boxes."""
     return line.startswith(PROGRESS_PREFIX) or not any(char.isalnum() for char in line) or _is_titled_rule(line)
 

@@ -71,11 +71,11 @@ def matches(asks: Any) -> Answer:
     limit_cpu(expected)
     for name in names:
         behind = grown_from(fields, name)
-        said = new_lines(fields, name, read_text(name, behind))
-        hit = sought.search(said)
+        added_text = new_lines(fields, name, read_text(name, behind))
+        hit = sought.search(added_text)
         if hit:
-            return yes(expected, line_at(said, hit.start()))
-        lines += said.count("\n") + (not said.endswith("\n") and said != "")
+            return yes(expected, line_at(added_text, hit.start()))
+        lines += added_text.count("\n") + (not added_text.endswith("\n") and added_text != "")
         added += behind > 0
     where = f" of {counted(len(names), 'file')}" if len(names) > 1 else ""
     new = "new " if added == len(names) else ""
@@ -96,12 +96,12 @@ def limit_cpu(expected: str) -> None:
     signal.setitimer(signal.ITIMER_VIRTUAL, SEARCH_S)
 
 
-def new_lines(fields: Fields, name: str, said: str) -> str:
+def new_lines(fields: Fields, name: str, added_text: str) -> str:
     """Return a text without the lines that stood in it before MAIN."""
     fresh = Fresh(fields, name)
     if not fresh.has_old:
-        return said
-    return "\n".join(text_line for text_line in said.split("\n") if fresh.is_news(text_line))
+        return added_text
+    return "\n".join(text_line for text_line in added_text.split("\n") if fresh.is_news(text_line))
 
 
 def compiled(pattern: str, flags: str, expected: str) -> re.Pattern[str]:

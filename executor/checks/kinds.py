@@ -162,9 +162,9 @@ def shell_answer(check: Check, exit_code: int | None, output: str) -> CheckResul
 def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResult:
     """Return the answer on the last lines of a worker's output; exit code and answer must agree to be a yes."""
     for line in reversed(output.splitlines()[-20:]):
-        said = said_in(line)
-        if said and said["ok"] is (exit_code == 0):
-            words = {key: one_line(str(said[key])) for key in ("expected", "got", "fix")}
+        found = answer_in(line)
+        if found and found["ok"] is (exit_code == 0):
+            words = {key: one_line(str(found[key])) for key in ("expected", "got", "fix")}
             return CheckResult(ok=exit_code == 0, **words)
     return CheckResult(
         ok=False,
@@ -174,13 +174,13 @@ def child_answer(check: Check, exit_code: int | None, output: str) -> CheckResul
     )
 
 
-def said_in(line: str) -> dict[str, Any]:
+def answer_in(line: str) -> dict[str, Any]:
     """Return the answer that a line holds, {} when it holds none."""
     try:
-        said = json.loads(line)
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) and said.keys() == set(CheckResult._fields) else {}
+    return found if isinstance(found, dict) and found.keys() == set(CheckResult._fields) else {}
 
 
 def attempt(check: Check) -> str:

@@ -81,9 +81,9 @@ def gpus(expected: str) -> list[tuple[str, float, float]]:
         raise UnmetError(expected, f"nvidia-smi: {words(error)}", "run nvidia-smi by hand") from None
     output = run.stdout.decode("utf-8", "replace")
     if run.returncode:
-        said = (output + run.stderr.decode("utf-8", "replace")).strip().split("\n")[-1]
+        last_line = (output + run.stderr.decode("utf-8", "replace")).strip().split("\n")[-1]
         raise UnmetError(
-            expected, f"nvidia-smi: exit {run.returncode}: {said}", "mend the driver: run nvidia-smi by hand"
+            expected, f"nvidia-smi: exit {run.returncode}: {last_line}", "mend the driver: run nvidia-smi by hand"
         )
     cards = [row.split(",") for row in output.splitlines() if row.count(",") == CARD.count(",")]
     return [(name.strip(), figure(free) * 2**20 / GB, figure(busy)) for name, free, busy in cards]
@@ -143,8 +143,8 @@ def url(asks: Any) -> Answer:
         status, body = fetched(address, limit_s)
     except OSError as error:  # any other message may quote the address, so only its type is told
         reason = getattr(error, "reason", error)
-        told = words(reason) if isinstance(reason, OSError) else type(error).__name__
-        return no(expected, told, "start the server, or correct the address")
+        reason_text = words(reason) if isinstance(reason, OSError) else type(error).__name__
+        return no(expected, reason_text, "start the server, or correct the address")
     except Exception as error:  # noqa: BLE001 - as above
         return no(expected, type(error).__name__, "correct the address: http or https, no blanks in it")
     if status != wanted:

@@ -78,9 +78,9 @@ def parts_of(path: str, fields: Fields) -> Iterator[Iterable[Fields]]:
     behind = grown_from(fields, path)
     fresh = Fresh(fields, path)
     whole = read_text(path, behind) if size - behind <= PARTS[1] else ""
-    said = json_objects.loaded(whole) if whole else None
-    if isinstance(said, list | dict):
-        yield [row for row in reversed(json_files.rows_of(said)) if fresh.is_news(json.dumps(row, sort_keys=True))]
+    content = json_objects.loaded(whole) if whole else None
+    if isinstance(content, list | dict):
+        yield [row for row in reversed(json_files.rows_of(content)) if fresh.is_news(json.dumps(row, sort_keys=True))]
         return
     head = first_lines(path)
     for length in PARTS:
@@ -96,9 +96,9 @@ def first_lines(path: str) -> list[str]:
     return [line for line in lines if line][:MOST_HEADER]
 
 
-def line_rows(path: str, head: list[str], said: str, fresh: Fresh) -> Iterable[Fields]:
+def line_rows(path: str, head: list[str], content: str, fresh: Fresh) -> Iterable[Fields]:
     """Return the rows of lines, the last one first."""
-    lines = said.split("\n")
+    lines = content.split("\n")
     form = {"kind": rows.form_of(path, head[0] if head else "")}
     form["metric"] = mlflow.name_of(path, head[0] if head else "")
     if form["kind"] == "jsonl":

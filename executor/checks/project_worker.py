@@ -31,7 +31,7 @@ class UnmetError(Exception):
 
     def __init__(self, expected: str, got: str, fix: str) -> None:
         super().__init__(got)
-        self.said = no(expected, got, fix)
+        self.result = no(expected, got, fix)
 
 
 def yes(expected: str, got: str) -> Answer:
@@ -91,12 +91,12 @@ def python_import(asks: Any) -> Answer:
     """Asks: a module, a list of them, or module, version."""
     wanted = asks if isinstance(asks, list) else [asks]
     each = [imported(one) for one in wanted]
-    bad = [said for said in each if not said["ok"]]
+    bad = [result for result in each if not result["ok"]]
     if bad or len(each) == 1:
         return (bad or each)[0]
     if not each:
         return no("a module", "an empty list", "name a module")
-    return yes("; ".join(said["expected"] for said in each), "; ".join(said["got"] for said in each))
+    return yes("; ".join(result["expected"] for result in each), "; ".join(result["got"] for result in each))
 
 
 def imported(asks: Any) -> Answer:
@@ -219,9 +219,9 @@ def function_at(target: str) -> Callable[..., Any]:
 
 def judged(expected: str, answer: Any) -> Answer:
     if isinstance(answer, dict) and "ok" in answer:
-        said = {key: str(answer[key]) for key in ("expected", "got", "fix") if key in answer}
-        wanted, got = said.get("expected", expected), said.get("got", f"ok: {answer['ok']}")
-        return yes(wanted, got) if is_true(answer["ok"]) else no(wanted, got, said.get("fix", "see what it looks at"))
+        result = {key: str(answer[key]) for key in ("expected", "got", "fix") if key in answer}
+        wanted, got = result.get("expected", expected), result.get("got", f"ok: {answer['ok']}")
+        return yes(wanted, got) if is_true(answer["ok"]) else no(wanted, got, result.get("fix", "see what it looks at"))
     if answer is None or is_true(answer):
         return yes(expected, f"returned {answer}")
     return no(expected, f"returned {repr(answer)[:WIDTH]}", "return True or None, or {'ok': ..., 'got': ...}")
@@ -252,7 +252,7 @@ def replied(answer: Callable[[Any], Answer], kind: str, asks: Any) -> Answer:
     try:
         return answer(asks)
     except UnmetError as ended:
-        return ended.said
+        return ended.result
     except BaseException as error:  # noqa: BLE001 - whatever happens, the asker gets an answer
         return no(f"an answer to {kind}", blamed(error), "correct the check in the definitions, or report this")
 
@@ -266,7 +266,7 @@ def main(arguments: list[str], kinds: Mapping[str, Callable[[Any], Answer]] = KI
         wrong = kind not in kinds
     except (IndexError, TypeError, ValueError, RecursionError):
         wrong = True
-    said = (
+    result = (
         no(
             f"KIND JSON, KIND one of {', '.join(kinds)}",
             f"{len(arguments)} arguments, kind {arguments[:1]}",
@@ -276,8 +276,8 @@ def main(arguments: list[str], kinds: Mapping[str, Callable[[Any], Answer]] = KI
         else replied(kinds[kind], kind, asks)
     )
     sys.stdout.flush()
-    os.write(answers, json.dumps(said).encode() + b"\n")
-    return 2 if wrong else 0 if said["ok"] else 1
+    os.write(answers, json.dumps(result).encode() + b"\n")
+    return 2 if wrong else 0 if result["ok"] else 1
 
 
 if __name__ == "__main__":

@@ -182,9 +182,9 @@ class _Round:
             ),
             self._task,
         )
-        self._weigh(check, verdict, answer)
+        self._count_failure(check, verdict, answer)
 
-    def _weigh(self, check: Check, verdict: Verdict, answer: CheckResult) -> None:
+    def _count_failure(self, check: Check, verdict: Verdict, answer: CheckResult) -> None:
         if verdict in (Verdict.PASSED, Verdict.SKIPPED, Verdict.CANCELLED):
             return
         self._failures.append(f"{check.name}: expected {answer.expected}, got {answer.got}")

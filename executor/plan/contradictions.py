@@ -131,11 +131,11 @@ def _critical_path(path: str, document: PlanDocument, graph: TaskGraph) -> Itera
             )
             yield Finding(path, line, "critical-path-without-edge", message)
     longest = task_graph.longest_path(graph)
-    long, said = task_graph.path_length(graph, longest), task_graph.path_length(graph, stated)
-    if long > said:
+    long, short = task_graph.path_length(graph, longest), task_graph.path_length(graph, stated)
+    if long > short:
         unit = "h" if task_graph.has_hours(graph.tasks.values()) else " tasks"
         message = (
-            f"the critical path has {said:g}{unit}, but {' -> '.join(longest)} has {long:g}{unit}: it is the longest"
+            f"the critical path has {short:g}{unit}, but {' -> '.join(longest)} has {long:g}{unit}: it is the longest"
         )
         yield Finding(path, line, "critical-path-not-longest", message)
 

@@ -61,8 +61,8 @@ def at(file: str, line: int, message: str) -> Problem:
 def _clean(text: str, file: str) -> str:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > LIMIT_BYTES:
-        told = f"{size} bytes: at most {LIMIT_BYTES} are read; move the long parts to files beside it"
-        raise DefinitionError(Problem(file, told))
+        message = f"{size} bytes: at most {LIMIT_BYTES} are read; move the long parts to files beside it"
+        raise DefinitionError(Problem(file, message))
     return clean_control(text.removeprefix("\ufeff"))
 
 

@@ -49,32 +49,32 @@ def rounds_of(main: Main | None, settings: Settings) -> int:
 
 def sandbox_of(main: Main | None, settings: Settings) -> Sandbox:
     """Return what contains the shell."""
-    said = _merged(settings.sandbox, main.sandbox if main else None)
+    written = _merged(settings.sandbox, main.sandbox if main else None)
     return Sandbox(
-        str(said.get("mode", "auto")),
-        network=said.get("network") is True,
-        environment=str(said.get("environment", "read-only")),
-        read=_texts(said.get("read")),
-        write=tuple(path.removesuffix("/") for path in _texts(said.get("write"))),
+        str(written.get("mode", "auto")),
+        network=written.get("network") is True,
+        environment=str(written.get("environment", "read-only")),
+        read=_texts(written.get("read")),
+        write=tuple(path.removesuffix("/") for path in _texts(written.get("write"))),
     )
 
 
-def _texts(said: object) -> tuple[str, ...]:
+def _texts(written: object) -> tuple[str, ...]:
     """Return a text, or a list of them."""
-    return (said,) if isinstance(said, str) else tuple(map(str, said)) if isinstance(said, list) else ()
+    return (written,) if isinstance(written, str) else tuple(map(str, written)) if isinstance(written, list) else ()
 
 
 def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> AgentLimits:
     """Return the limits; `turns` is that of the role where the plan says none."""
-    said = _merged(settings.limits, main.limits if main else None)
+    written = _merged(settings.limits, main.limits if main else None)
     return AgentLimits(
-        turns=int(said.get("turns") or (role.max_turns if role else 0) or TURNS),
-        tokens=int(said.get("tokens", 0)),
-        usd=float(said.get("usd", 0.0)),
-        seconds=float(said.get("seconds", 0.0)),
-        stall_s=float(said.get("stall", STALL_S)),
-        command_s=float(said.get("command", COMMAND_S)),
-        prices=priced(said.get("prices") or {}),
+        turns=int(written.get("turns") or (role.max_turns if role else 0) or TURNS),
+        tokens=int(written.get("tokens", 0)),
+        usd=float(written.get("usd", 0.0)),
+        seconds=float(written.get("seconds", 0.0)),
+        stall_s=float(written.get("stall", STALL_S)),
+        command_s=float(written.get("command", COMMAND_S)),
+        prices=priced(written.get("prices") or {}),
     )
 
 

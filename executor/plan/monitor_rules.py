@@ -28,8 +28,8 @@ def monitor_issues(step: Body) -> Iterator[ValidationIssue]:
     for place, monitor in enumerate(step["background"]):
         path: Path = ("background", place)
         if monitor.get("task") in names:
-            said = "is the name of a monitor above: their alerts would share a key; rename one"
-            yield ValidationIssue((*path, "task"), said)
+            message = "is the name of a monitor above: their alerts would share a key; rename one"
+            yield ValidationIssue((*path, "task"), message)
         names |= {monitor["task"]} if "task" in monitor else set()
         wrong = [*one_of(path, monitor, KEYS)]
         yield from wrong or _inner_issues(path, monitor)
@@ -49,8 +49,8 @@ def _inner_issues(path: Path, monitor: Body) -> Iterator[ValidationIssue]:
             yield ValidationIssue((*path, "rules", place), str(wrong))
             continue
         if kind in kinds:
-            said = f"{kind} stands twice: its alerts would share a key; give the second a monitor of its own"
-            yield ValidationIssue((*path, "rules", place), said)
+            message = f"{kind} stands twice: its alerts would share a key; give the second a monitor of its own"
+            yield ValidationIssue((*path, "rules", place), message)
         kinds.add(kind)
 
 
@@ -70,5 +70,5 @@ def _alert_on_issues(path: Path, monitor: Body, key: str) -> Iterator[Validation
 def _blind_restart(path: Path, action: object, step: Body) -> Iterator[ValidationIssue]:
     restart = action.get("restart") if isinstance(action, dict) else None
     if restart and "from" in restart and not names_checkpoints(step):
-        said = "needs something that finds checkpoints: a monitor with checkpoints: GLOB, or a criterion with file:"
-        yield ValidationIssue(path, said)
+        message = "needs something that finds checkpoints: a monitor with checkpoints: GLOB, or a criterion with file:"
+        yield ValidationIssue(path, message)

@@ -56,9 +56,9 @@ def changed_parts(before: Mapping[str, str], now: Mapping[str, str], *, briefed:
     """
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     steps = {name: "new" if name in now else "gone" for name in names if name.startswith("step ") and ", " not in name}
-    told = [f"{name} is {what}" for name, what in steps.items()]
+    whole_steps = [f"{name} is {what}" for name, what in steps.items()]
     rest = [name for name in names if name not in steps and name.partition(", ")[0] not in steps]
-    return [*told, *(name for name in rest if not _is_of_main(name, briefed))]
+    return [*whole_steps, *(name for name in rest if not _is_of_main(name, briefed))]
 
 
 def _is_of_main(name: str, briefed: Collection[int]) -> bool:

@@ -59,8 +59,8 @@ class Plan(Record):
         try:
             return build_step(number, slug, body, max_output=self.settings.max_output)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            said = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
-            raise DefinitionError(Problem(self.file, said)) from error
+            message = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
+            raise DefinitionError(Problem(self.file, message)) from error
 
     def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
         if number not in self.raw:

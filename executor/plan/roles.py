@@ -84,8 +84,8 @@ def read_role(text: str, file: str) -> Role:
     """Return the role of an agent file; DefinitionError with every problem, each with its line."""
     head = frontmatter.read(text, file)
     if head.absent:
-        told = "a role begins with frontmatter: a line ---, name: and description:, a line ---"
-        raise DefinitionError(frontmatter.at(file, 1, told))
+        message = "a role begins with frontmatter: a line ---, name: and description:, a line ---"
+        raise DefinitionError(frontmatter.at(file, 1, message))
     fields = _Fields(head)
     role = Role(
         name=fields.needed("name"),

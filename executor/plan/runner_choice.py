@@ -38,32 +38,32 @@ def runner(
     A job or chunks are always a process. An agent without credentials gives way to the script or command, unless the
     command line insists on it. `lacks` is what is missing when there are none, for the words of it.
     """
-    said = _said(main, settings, asked=asked, environ_runner=environ_runner)
+    choice = _first_choice(main, settings, asked=asked, environ_runner=environ_runner)
     runs = "script" if main.script else "command" if main.command else ""
     if main.mode != "normal":
         return Choice("command", f"mode: {main.mode} runs a process, its {runs or 'script'}, whoever is asked for")
-    wants_agent = said.runner == "agent" if said else bool(main.agent) or not runs
+    wants_agent = choice.runner == "agent" if choice else bool(main.agent) or not runs
     if wants_agent and runs and not has_credentials and not asked:
         return Choice("command", f"{_agent(main)} has no {lacks}, so its {runs} runs instead")
-    if said:
-        return said
+    if choice:
+        return choice
     if not wants_agent:
         return Choice("command", f"the step has a {runs} and names no agent")
     return _doing_it(main, lacks="" if has_credentials else lacks, has_claude=has_claude)
 
 
-def _said(main: Main, settings: Settings, *, asked: str, environ_runner: str) -> Choice | None:
+def _first_choice(main: Main, settings: Settings, *, asked: str, environ_runner: str) -> Choice | None:
     """Return the first choice that somebody made."""
-    for name, who in (
+    for name, reason in (
         (asked, "the command line asks for it"),
         (main.runner, "the step says so"),
         (settings.runner, "the settings say so"),
         (environ_runner, f"{VARIABLE} says so"),
     ):
         if name and name not in RUNNERS:
-            raise UsageError(f"{quoted(name)} is no runner ({who}); one of {', '.join(RUNNERS)}{_near(name)}")
+            raise UsageError(f"{quoted(name)} is no runner ({reason}); one of {', '.join(RUNNERS)}{_near(name)}")
         if name:
-            return Choice(name, who)
+            return Choice(name, reason)
     return None
 
 

@@ -173,8 +173,8 @@ def _pattern(schema: Schema, value: Any) -> Found:
 
 
 def _format(schema: Schema, value: object) -> Found:
-    said = _FORMATS[schema["format"]](value)
-    return [((), said)] if said else []
+    message = _FORMATS[schema["format"]](value)
+    return [((), message)] if message else []
 
 
 def _unique(_: Schema, value: Any) -> Found:
@@ -192,10 +192,10 @@ def _size_limit(keyword: str, message: Callable[[int, Any], str], *, least: bool
     return check
 
 
-def _range(keyword: str, says: str, holds: Callable[[float, float], bool]) -> Callable[[Schema, Any], Found]:
+def _range(keyword: str, relation: str, holds: Callable[[float, float], bool]) -> Callable[[Schema, Any], Found]:
     def check(schema: Schema, value: Any) -> Found:
         limit = schema[keyword]
-        return [] if holds(value, limit) else [((), f"must be {says} {limit}, got {value}")]
+        return [] if holds(value, limit) else [((), f"must be {relation} {limit}, got {value}")]
 
     return check
 

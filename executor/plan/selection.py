@@ -73,8 +73,8 @@ def _alone(digits: str, plan: Plan, titles: Mapping[int, str]) -> range:
     if number in plan.raw:
         return range(number, number + 1)
     if number in titles:
-        told = f"step {number} is in the spec ({quoted(titles[number])}) but not defined yet"
-        raise UsageError(f"{told}: add step_{number}_<name> to the definitions")
+        message = f"step {number} is in the spec ({quoted(titles[number])}) but not defined yet"
+        raise UsageError(f"{message}: add step_{number}_<name> to the definitions")
     raise UsageError(not_defined(number, plan.numbers))
 
 

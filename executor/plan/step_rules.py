@@ -56,8 +56,8 @@ def _check_issues(path: Path, checks: Sequence[Body]) -> Iterator[ValidationIssu
     for place, check in enumerate(checks):
         kinds = [kind for kind in CHECK_KINDS if kind in check]
         if len(kinds) > 1:
-            said = f"asks {len(kinds)} questions: {', '.join(kinds)}; make each a check of its own"
-            yield ValidationIssue((*path, place), said)
+            message = f"asks {len(kinds)} questions: {', '.join(kinds)}; make each a check of its own"
+            yield ValidationIssue((*path, place), message)
         elif not kinds and not any(key in check for key in PROSE_KEYS):
             yield ValidationIssue((*path, place), f"asks nothing: give it one of {', '.join(CHECK_KINDS)}")
 
@@ -80,30 +80,30 @@ def _main_issues(main: Body) -> Iterator[ValidationIssue]:
 def _mode_issues(main: Body) -> Iterator[ValidationIssue]:
     mode, rows = main.get("mode"), main.get("rows", "")
     if mode in ("background", "chunked") and "script" not in main and "command" not in main:
-        said = f"mode: {mode} runs a process, an agent never is the job: give it a script or a command"
-        yield ValidationIssue(("main", "mode"), said)
+        message = f"mode: {mode} runs a process, an agent never is the job: give it a script or a command"
+        yield ValidationIssue(("main", "mode"), message)
     elif mode != "chunked":
         yield from (ValidationIssue(("main", key), "needs mode: chunked") for key in ("chunks", "rows") if key in main)
     elif "chunks" not in main:
         yield ValidationIssue(("main", "mode"), "needs chunks: a list such as [{size: 100}, {size: 900}]")
     elif CHUNK not in rows:
-        said = f"needs rows: the JSON Lines file of a chunk, as data/part_{CHUNK}.jsonl"
-        yield ValidationIssue(("main", "rows" if rows else "mode"), said)
+        message = f"needs rows: the JSON Lines file of a chunk, as data/part_{CHUNK}.jsonl"
+        yield ValidationIssue(("main", "rows" if rows else "mode"), message)
 
 
 def _criterion_issues(path: Path, criterion: Body, mode: str | None) -> Iterator[ValidationIssue]:
     kinds = [kind for kind in CRITERION_KINDS if kind in criterion]
     if len(kinds) > 1:
-        said = f"is bound to {len(kinds)} checks: {', '.join(kinds)}; make each a criterion of its own"
-        yield ValidationIssue(path, said)
+        message = f"is bound to {len(kinds)} checks: {', '.join(kinds)}; make each a criterion of its own"
+        yield ValidationIssue(path, message)
     if criterion.get("at") != "start":
         return
     if mode != "background":
-        said = "start is for mode: background: elsewhere criteria are judged when MAIN has ended; remove it"
-        yield ValidationIssue((*path, "at"), said)
+        message = "start is for mode: background: elsewhere criteria are judged when MAIN has ended; remove it"
+        yield ValidationIssue((*path, "at"), message)
     elif not kinds:
-        said = f"start needs something to ask: bind it with {', '.join(CRITERION_KINDS)}, or remove at"
-        yield ValidationIssue((*path, "at"), said)
+        message = f"start needs something to ask: bind it with {', '.join(CRITERION_KINDS)}, or remove at"
+        yield ValidationIssue((*path, "at"), message)
 
 
 def settings_issues(settings: Body) -> Iterator[ValidationIssue]:
@@ -139,8 +139,8 @@ def _notifier_issues(path: Path, entry: str | Body) -> Iterator[ValidationIssue]
 def _url_issues(path: Path, url: str) -> Iterator[ValidationIssue]:
     scheme, _, rest = url.partition("://")
     if not (scheme[:1].isalpha() and rest.strip()):
-        said = "is no URL (scheme://...): write one that apprise knows, or env:NAME, or {command: ...}"
-        yield ValidationIssue(path, said)
+        message = "is no URL (scheme://...): write one that apprise knows, or env:NAME, or {command: ...}"
+        yield ValidationIssue(path, message)
 
 
 def _variable_issues(path: Path, name: str) -> Iterator[ValidationIssue]:

@@ -88,12 +88,12 @@ def edit(command: str, path: str, **more: Any) -> Reply:
 
 def done(criteria: Mapping[str, Any] | None = None, summary: str = "") -> Reply:
     """The agent's claim that it is done; evidence as plain text becomes `{"met": true, "evidence": text}`."""
-    claims = {name: _claim(said) for name, said in (criteria or {}).items()}
+    claims = {name: _claim(evidence) for name, evidence in (criteria or {}).items()}
     return use("done", criteria=claims, summary=summary)
 
 
-def _claim(said: Any) -> Any:
-    return {"met": True, "evidence": said} if isinstance(said, str) else said
+def _claim(evidence: Any) -> Any:
+    return {"met": True, "evidence": evidence} if isinstance(evidence, str) else evidence
 
 
 def together(*replies: Reply) -> Reply:

@@ -28,8 +28,8 @@ def parts(reply: Reply, request: Request) -> list[bytes]:
 
 def error(reply: Reply, number: int) -> bytes:
     """Return the body of an error."""
-    told = {"type": ERRORS[reply.status][0], "message": reply.message}
-    return _json({"type": "error", "error": told, "request_id": request_id(number)})
+    error = {"type": ERRORS[reply.status][0], "message": reply.message}
+    return _json({"type": "error", "error": error, "request_id": request_id(number)})
 
 
 def request_id(number: int) -> str:

@@ -25,12 +25,12 @@ def lint_agent(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
     main = step.main
     if main is None:
         return
-    for rule in RULES if is_for_agent(main, settings) else (_read_by_nobody,):
-        for path, said in rule(step, main, settings):
-            yield ValidationIssue(("main", *path), said, severity="warning")
+    for rule in RULES if is_for_agent(main, settings) else (_unused_options,):
+        for path, message in rule(step, main, settings):
+            yield ValidationIssue(("main", *path), message, severity="warning")
     if is_for_agent(main, settings):
-        for said in _lacking_when_contained(step, main, settings):
-            yield ValidationIssue(("post_validation",), said, severity="warning")
+        for message in _lacking_when_contained(step, main, settings):
+            yield ValidationIssue(("post_validation",), message, severity="warning")
 
 
 def is_for_agent(main: Main, settings: Settings) -> bool:
@@ -45,8 +45,8 @@ def _without_prices(_: Step, main: Main, settings: Settings) -> Iterator[tuple[t
     bounds = bounds_of(main, settings)
     if bounds.usd and not bounds.prices and (main.runner or settings.runner or "agent") == "agent":
         path = ("limits", "usd") if "usd" in (main.limits or {}) else ()
-        said = "limits.usd without prices stops the runner agent in PRE-FLIGHT"
-        yield path, f"{said}: add prices: {{input: ..., output: ...}}, in US dollars a million tokens, or drop usd"
+        message = "limits.usd without prices stops the runner agent in PRE-FLIGHT"
+        yield path, f"{message}: add prices: {{input: ..., output: ...}}, in US dollars a million tokens, or drop usd"
 
 
 def _no_money_is_no_limit(_: Step, main: Main, __: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -54,24 +54,24 @@ def _no_money_is_no_limit(_: Step, main: Main, __: Settings) -> Iterator[tuple[t
         yield ("limits", "usd"), "usd: 0 is no limit: leave it out, or say how much"
 
 
-def _judged_by_nobody(step: Step, main: Main, _: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+def _unjudged(step: Step, main: Main, _: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     bound = any(criterion.kind != "prose" for criterion in main.criteria)
     if bound or any(check.kind != "prose" for check in step.post_validation):
         return
     path = ("success_criteria",) if main.criteria else ()
-    said = "nothing is checked, the agent's word alone ticks the box"
-    yield path, f"{said}: bind a criterion (file:, command:, metric:), or add post_validation"
+    message = "nothing is checked, the agent's word alone ticks the box"
+    yield path, f"{message}: bind a criterion (file:, command:, metric:), or add post_validation"
 
 
-def _read_by_nobody(_: Step, main: Main, settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+def _unused_options(_: Step, main: Main, settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     if main.mode != "normal":
         if main.runner in AGENTS:
-            said = f"mode: {main.mode} runs the {'script' if main.script else 'command'} itself"
-            yield ("runner",), f"{said}, no agent does: leave runner out, or give the agent a step of its own"
+            message = f"mode: {main.mode} runs the {'script' if main.script else 'command'} itself"
+            yield ("runner",), f"{message}, no agent does: leave runner out, or give the agent a step of its own"
         return
-    said = "is for agents, and none does this step: add agent: tinker-executor, or leave it out"
+    message = "is for agents, and none does this step: add agent: tinker-executor, or leave it out"
     if not main.agent and not settings.runner and not main.runner:
-        yield from (((key,), f"{key} {said}") for key in FOR_AGENTS if getattr(main, key) not in (None, ""))
+        yield from (((key,), f"{key} {message}") for key in FOR_AGENTS if getattr(main, key) not in (None, ""))
 
 
 def _lacking_when_contained(step: Step, main: Main, settings: Settings) -> Iterator[str]:
@@ -89,5 +89,5 @@ def _lacking_when_contained(step: Step, main: Main, settings: Settings) -> Itera
 RULES: tuple[Callable[[Step, Main, Settings], Iterator[tuple[tuple[str, ...], str]]], ...] = (
     _without_prices,
     _no_money_is_no_limit,
-    _judged_by_nobody,
+    _unjudged,
 )

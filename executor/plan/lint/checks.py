@@ -50,11 +50,11 @@ class Rule(Record):
 
     where: str
     pattern: re.Pattern[str]
-    says: str
+    message: str
 
 
-def _rule(where: str, pattern: str, says: str) -> Rule:
-    return Rule(where, re.compile(pattern), says)
+def _rule(where: str, pattern: str, message: str) -> Rule:
+    return Rule(where, re.compile(pattern), message)
 
 
 COMMAND_RULES = (
@@ -136,15 +136,15 @@ def _nothing_there(settings: Settings) -> Iterator[ValidationIssue]:
     """Tell of globs that lead out of the project: there nothing is remembered, so nothing is put back."""
     for place, glob in enumerate(settings.protect):
         if glob.startswith(("/", "~")) or posixpath.normpath(glob).split("/")[0] == "..":
-            said = f"{glob} leads out of the project, where nothing is protected: write it from the project's root"
-            yield _warn(("protect", place), said)
+            message = f"{glob} leads out of the project, where nothing is protected: write it from the project's root"
+            yield _warn(("protect", place), message)
 
 
 def _passwords(settings: Settings, written: object) -> tuple[ValidationIssue, ...]:
     listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
-    said = "seems to hold a password or token, which all who read this file see: export it, and write env:NAME"
+    message = "seems to hold a password or token, which all who read this file see: export it, and write env:NAME"
     return tuple(
-        _warn(("notify", place) if listed else ("notify",), said)
+        _warn(("notify", place) if listed else ("notify",), message)
         for place, one in enumerate(settings.notify)
         if one.kind == "url" and _PASSWORD.search(one.target)
     )
@@ -178,7 +178,7 @@ def _checks_that_cannot_fail(_: Step, body: Body) -> Iterator[ValidationIssue]:
         for rule in COMMAND_RULES:
             hit = rule.pattern.search(command) if rule.where in (where, ANY) else None
             if hit:
-                yield _warn(path, rule.says.format(*hit.groups()))
+                yield _warn(path, rule.message.format(*hit.groups()))
 
 
 def _cut_limits(step: Step, body: Body) -> Iterator[ValidationIssue]:
@@ -186,16 +186,16 @@ def _cut_limits(step: Step, body: Body) -> Iterator[ValidationIssue]:
     for path in (*_CHECK_LISTS, ("background",)):
         for at, item in _items(body, path):
             if at not in probed and seconds(item.get("timeout", 0)) > CHECK_LIMIT_S:
-                said = f"{item['timeout']} is cut to {CHECK_LIMIT_S:g} s: what takes longer belongs in main"
-                yield _warn((*at, "timeout"), said)
+                message = f"{item['timeout']} is cut to {CHECK_LIMIT_S:g} s: what takes longer belongs in main"
+                yield _warn((*at, "timeout"), message)
 
 
 def _prose(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for section in ("pre_flight", "post_validation"):
         for place, check in enumerate(getattr(step, section)):
             if check.kind == "prose":
-                said = "not runnable, so it is skipped: add a command: or a built-in such as file: beside it"
-                yield _warn((section, place), said)
+                message = "not runnable, so it is skipped: add a command: or a built-in such as file: beside it"
+                yield _warn((section, place), message)
 
 
 def _bare_words(_: Step, body: Body) -> Iterator[ValidationIssue]:
@@ -203,8 +203,8 @@ def _bare_words(_: Step, body: Body) -> Iterator[ValidationIssue]:
         bare = [word for word in str(item.get("alert_on") or "").split("|") if word.strip(" ()").lower() in _BARE]
         if bare:
             word = bare[0].strip(" ()")
-            said = f"{word} is read as a whole word in any case, for it stands in 'finance' or 'info' too"
-            yield _warn((*at, "alert_on"), f"{said}; surer: metrics: FILE with rules: [nan]")
+            message = f"{word} is read as a whole word in any case, for it stands in 'finance' or 'info' too"
+            yield _warn((*at, "alert_on"), f"{message}; surer: metrics: FILE with rules: [nan]")
 
 
 def _monitors_that_never_run(step: Step, body: Body) -> Iterator[ValidationIssue]:
@@ -215,8 +215,10 @@ def _monitors_that_never_run(step: Step, body: Body) -> Iterator[ValidationIssue
 def _too_often(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, monitor in enumerate(step.background):
         if monitor.interval_s < SOONEST_S:
-            said = f"a look every {monitor.interval_s:g} s costs the training: {SOONEST_S:g} s or more is soon enough"
-            yield _warn(("background", place, "interval"), said)
+            message = (
+                f"a look every {monitor.interval_s:g} s costs the training: {SOONEST_S:g} s or more is soon enough"
+            )
+            yield _warn(("background", place, "interval"), message)
 
 
 def _stopped_by_a_word(step: Step, _: Body) -> Iterator[ValidationIssue]:
@@ -224,14 +226,14 @@ def _stopped_by_a_word(step: Step, _: Body) -> Iterator[ValidationIssue]:
         words = monitor.alert_on.split("|") if monitor.kind == "command" else []
         bare = next((word for word in words if word.strip(" ()").lower() in _TALK), "")
         if bare and monitor.action.kind in ("stop", "restart"):
-            said = f"any line with {bare.strip(' ()')!r} in it ends the training: match more than a word, or notify"
-            yield _warn(("background", place, "on_alert"), said)
+            message = f"any line with {bare.strip(' ()')!r} in it ends the training: match more than a word, or notify"
+            yield _warn(("background", place, "on_alert"), message)
 
 
 def _nothing_to_run(step: Step, body: Body) -> Iterator[ValidationIssue]:
     if step.main is None:
-        said = "nothing to run: give main a script, a command or an agent"
-        yield _warn(("main",) if "main" in body else (), said)
+        message = "nothing to run: give main a script, a command or an agent"
+        yield _warn(("main",) if "main" in body else (), message)
 
 
 def _no_test_form(step: Step, _: Body) -> Iterator[ValidationIssue]:
@@ -244,15 +246,15 @@ def _met_late(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, one in enumerate(step.main.criteria if step.main else ()):
         if one.at == "start" and one.kind in ("metric", "result"):
             limit_s = step.main.limit_s if step.main else 0
-            said = f"holds the start of the job until it is met, {limit_s:g} s at most: ask it at the end? (at: end)"
-            yield _warn(("main", "success_criteria", place, "at"), said)
+            message = f"holds the start of the job until it is met, {limit_s:g} s at most: ask it at the end? (at: end)"
+            yield _warn(("main", "success_criteria", place, "at"), message)
 
 
 def _waits_for_what_follows(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, edge in enumerate(step.depends_on):
         if edge.step > step.number:
-            said = f"step {edge.step} comes after step {step.number}: --continue stops here; number them in order"
-            yield _warn(("depends_on", place), said)
+            message = f"step {edge.step} comes after step {step.number}: --continue stops here; number them in order"
+            yield _warn(("depends_on", place), message)
 
 
 def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[ValidationIssue]:
@@ -262,8 +264,8 @@ def _script_flaws(main: Main, read_script: ReadScript) -> Iterator[ValidationIss
         yield _warn(path, f"script {main.script} not found; looked at the root and in scripts/")
         return
     if main.sample.form == "default" and not knows_test(text):
-        said = f"{main.script} names neither --test nor DO_TASKS_TEST: add --test to it, or main.test, or test: none"
-        yield _warn(path, said)
+        message = f"{main.script} names neither --test nor DO_TASKS_TEST: add --test to it, or main.test, or test: none"
+        yield _warn(path, message)
     if text.partition("\n")[0].endswith("\r") and not main.script.endswith(".py"):
         yield _warn(path, f"{main.script}: its first line ends in CR, so it cannot start: save it with LF line ends")
     if _CLIENT.search(text):

@@ -28,7 +28,7 @@ _GOES_ON = ("then", "else", "do")
 class Left(Record):
     """What a command leaves behind; `certain` is False when it may be meant."""
 
-    says: str
+    message: str
     certain: bool = True
 
 

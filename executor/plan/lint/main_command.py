@@ -61,10 +61,10 @@ def _found_in(path: Path, command: str, *, severity: str) -> Iterator[Validation
         return
     left = left_behind(script)
     if left:
-        yield ValidationIssue(path, left.says, severity=severity if left.certain else "warning")
-    said = _cannot_fail(script) or _hidden(command)
-    if said and not (left and left.certain):
-        yield ValidationIssue(path, said, severity="warning")
+        yield ValidationIssue(path, left.message, severity=severity if left.certain else "warning")
+    message = _cannot_fail(script) or _hidden(command)
+    if message and not (left and left.certain):
+        yield ValidationIssue(path, message, severity="warning")
 
 
 def _cannot_fail(script: Script) -> str:
@@ -85,7 +85,7 @@ def _always_passes(part: AndOr) -> bool:
     final = part.pipelines[-1]
     if part.closed_by == "&" or (not part.joints and final.negated):
         return False
-    return part.joints[-1:] != ("&&",) and _says_yes(final.commands[-1])
+    return part.joints[-1:] != ("&&",) and _always_succeeds(final.commands[-1])
 
 
 def _talks(part: AndOr) -> bool:
@@ -93,7 +93,7 @@ def _talks(part: AndOr) -> bool:
     return not part.joints and name_of(part.pipelines[-1].commands[-1]) in _TALK
 
 
-def _says_yes(command: ShellCommand) -> bool:
+def _always_succeeds(command: ShellCommand) -> bool:
     if command.kind == "{":
         return all(map(_always_passes, command.lists[0]))
     if command.kind == "if":
@@ -107,13 +107,13 @@ def _says_yes(command: ShellCommand) -> bool:
 def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
     """Return what is said of a last command that hides the failure of what stands before it, or seems to."""
     last = parts[-1]
-    told = last.pipelines[-1].commands[-1]
+    last_command = last.pipelines[-1].commands[-1]
     on_one_line = all(part.closed_by != "\n" for part in parts[:-1])
-    if len(parts) == 1 or last.joints or not _says_yes(told) or parts[-2].closed_by == "&":
+    if len(parts) == 1 or last.joints or not _always_succeeds(last_command) or parts[-2].closed_by == "&":
         return ""
-    if told.words and told.words[-1].end < told.end:  # echo x > file: it is there for the file
+    if last_command.words and last_command.words[-1].end < last_command.end:  # echo x > file: it is there for the file
         return ""
-    name = "exit 0" if name_of(told) == "exit" else name_of(told)
+    name = "exit 0" if name_of(last_command) == "exit" else name_of(last_command)
     if not on_one_line and name in _TALK:
         return ""
     if on_one_line:
@@ -154,8 +154,8 @@ def _args_flaws(main: Main) -> Iterator[ValidationIssue]:
         return
     before = [name for name in map(name_of, _commands_before(script)) if name not in _PREPARE] if script else []
     if before:
-        said = f"follow the last command alone, and {before[0]} gets none: {_WHERE}"
-        yield ValidationIssue(path, said, severity="warning")
+        message = f"follow the last command alone, and {before[0]} gets none: {_WHERE}"
+        yield ValidationIssue(path, message, severity="warning")
 
 
 def _refused(text: str, script: Script | None) -> str:

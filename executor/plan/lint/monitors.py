@@ -56,8 +56,8 @@ def _slow_criteria(step: Step) -> Iterator[ValidationIssue]:
         asks = one.asks if one.kind == "matches" and isinstance(one.asks, dict) else {}
         part = nested_repeat(str(asks.get("pattern") or ""))
         if part:
-            said = f"can take for ever on a long line ({part} repeats what repeats already), and fails then"
-            yield ValidationIssue(("main", "success_criteria", place), f"matches {said}", severity="warning")
+            message = f"can take for ever on a long line ({part} repeats what repeats already), and fails then"
+            yield ValidationIssue(("main", "success_criteria", place), f"matches {message}", severity="warning")
 
 
 def _unnamed(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[ValidationIssue]:
@@ -74,8 +74,8 @@ def _unnamed_columns(monitor: Monitor, at: Path, words: frozenset[str]) -> Itera
     for number, rule in enumerate(monitor.rules):
         for name in (str(rule.args[arg]) for arg in ("metric", "train") if rule.args.get(arg)):
             if near := _near(name, words, LIKE_A_COLUMN):
-                said = f"{rule.kind}: MAIN names no {name}; did you mean {near}"
-                yield ValidationIssue((*at, "rules", number), said, severity="warning")
+                message = f"{rule.kind}: MAIN names no {name}; did you mean {near}"
+                yield ValidationIssue((*at, "rules", number), message, severity="warning")
 
 
 def _near(name: str, words: frozenset[str], like: float = LIKE) -> str:

@@ -97,8 +97,8 @@ def _escaped() -> re.Pattern[bytes]:
 def split(rest: bytes) -> tuple[bytes, bytes, Mark | None]:
     """Return what stands before the suffix, the blanks behind it, and the mark; stacked suffixes count as one."""
     body, head, mark = rest.rstrip(b" \t"), rest, None
-    pattern, told = (_escaped(), read) if b"\\" in rest else (_SUFFIX, _read)
-    while b"\xe2" in head and (match := pattern.search(head.rstrip(b" \t"))) and (found := told(match)):
+    pattern, parse = (_escaped(), read) if b"\\" in rest else (_SUFFIX, _read)
+    while b"\xe2" in head and (match := pattern.search(head.rstrip(b" \t"))) and (found := parse(match)):
         at, mark = match.start(), mark or found
         # The one blank before a suffix goes with it; more are the writer's.
         head = head[: at - (head[at - 1 : at] in (b" ", b"\t"))]

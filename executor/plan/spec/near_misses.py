@@ -80,10 +80,10 @@ def _near(match: re.Match[bytes]) -> Near | None:
     count = int(number) if number.isdigit() else _WORDS.index(number.lower().decode()) + 1
     head, _, _ = split(_OF_MANY.sub(b"", rest.rstrip(b"\r"), count=1) if rest.startswith(b"/") else rest.rstrip(b"\r"))
     opening = _SEPARATORS.match(head)
-    told = plain(title(deco or None, opening[0] if opening else b"", head[opening.end() if opening else 0 :]))
-    told = told if len(told) <= TITLE_LENGTH else told[: TITLE_LENGTH - 1].rstrip() + "…"
+    heading = plain(title(deco or None, opening[0] if opening else b"", head[opening.end() if opening else 0 :]))
+    heading = heading if len(heading) <= TITLE_LENGTH else heading[: TITLE_LENGTH - 1].rstrip() + "…"
     state = "x" if box and _DONE.search(box) else " "
-    return Near(0, count, f"- [{state}] **STEP {count}**: {told}".rstrip())
+    return Near(0, count, f"- [{state}] **STEP {count}**: {heading}".rstrip())
 
 
 def _starts_heading(match: re.Match[bytes]) -> bool:

@@ -249,8 +249,8 @@ def _reads_back(patched: bytes, box: Box, state: str, mark: Mark | None) -> bool
     match = line_at(patched, box.start)
     now = _box(match, box.line) if match else None
     # How far a title goes on may be seen from other lines, or from its mark: it may end sooner or later now.
-    told = now.title if now and (box.title.startswith(now.title) or now.title.startswith(box.title)) else box.title
-    return now is not None and now == box.replace(state=state, mark=mark, title=told, end=now.end)
+    its_title = now.title if now and (box.title.startswith(now.title) or now.title.startswith(box.title)) else box.title
+    return now is not None and now == box.replace(state=state, mark=mark, title=its_title, end=now.end)
 
 
 def near_misses(data: bytes) -> dict[int, str]:
