@@ -7,8 +7,8 @@ import re
 
 from executor.monitoring.options import fields
 from executor.monitoring.probes import paths as found
-from executor.monitoring.probes import tail
 from executor.monitoring.probes.process import HERTZ, STOPPED, descendants, written
+from executor.system.file_tail import last_bytes
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _bar_moved(bars: Memory, path: str) -> bool:
         size = os.stat(path).st_size
         if size == bars.get(path, [0, ""])[0]:
             return False
-        ending = tail.last_bytes(path)
+        ending = last_bytes(path)
     except OSError:
         return False
     count = counts_in(ending)

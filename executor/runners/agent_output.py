@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from executor.runners.agent.usage import Usage, limit_reached
 from executor.runners.agent_events import Closed, Stream, Turned
 from executor.store import log_reader, runs
 from executor.store.events import AgentTurned
 from executor.system import safe_open
+from executor.system.file_tail import FileTail
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class AgentOutput:
         self._began = context.now()
         self._task = task
         self._run = run
-        self._path = os.path.join(context.folder(task, run), "stdout.log")
-        self._offset = 0
+        path = os.path.join(context.folder(task, run), "stdout.log")
+        self._tail = FileTail(path, {}, first_bytes=sys.maxsize, block_bytes=BLOCK, compares=False)
         self._stream = Stream()
         lines = log_reader.task_lines(context.root, task.task_id)
         known = [line for line in lines if line.get("event") == "AgentTurned" and line.get("run") == run]
@@ -47,20 +49,19 @@ class AgentOutput:
         usage = Usage(input=self._before.input + self._tokens, seconds=lasted_s)
         return limit_reached(usage, self._bounds)[1]
 
-    def _read(self) -> None:
-        if os.path.isfile(self._path) and os.stat(self._path).st_size > self._offset:
-            fd = safe_open.open_regular(self._path)
-            data = os.pread(fd, BLOCK, self._offset)
-            os.close(fd)
-            self._offset += len(data)
-            self._take(self._stream.feed(data))
+    def _read(self) -> bool:
+        """Log the turns in the next block of output; return True when there is more."""
+        try:
+            for data in self._tail.appended():
+                self._take(self._stream.feed(data))
+        except OSError:  # the file is missing
+            return False
+        return bool(self._tail.state["behind"])
 
     def end(self) -> Closed | None:
         """Read the rest; return the result event, None without one."""
-        before = -1
-        while self._offset != before:
-            before = self._offset
-            self._read()
+        while self._read():
+            pass
         self._take(self._stream.close())
         return self.closed
 

@@ -7,7 +7,8 @@ import os
 import signal
 
 from executor.store import runs
-from executor.system import files, safe_open
+from executor.system import files
+from executor.system.file_tail import FileTail
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS_PREFIX
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from executor.store.task import Task
     from executor.system.process import RunningProcess
 
+PROGRESS_BYTES = 1 << 16  # of new output that are searched for progress
+
 
 class RunWatch:
     """Four times a second: the progress a script prints, the size of what it writes."""
@@ -28,10 +31,9 @@ class RunWatch:
     ) -> None:
         self._context = context
         self._hear = hear
-        self._path = os.path.join(folder, "stdout.log")
+        self._tail = FileTail(os.path.join(folder, "stdout.log"), {}, block_bytes=PROGRESS_BYTES)
         self._folder = folder
         self._running = running
-        self._offset = 0
         self._task_id = task.task_id
         main = task.step.main
         self._most = main.max_output if main else 0
@@ -45,7 +47,7 @@ class RunWatch:
             why = self._hear()
             if why and not self._running.is_stopping:
                 self._running.stop(Verdict.FAILED, why)
-        elif files.size_of(self._path) > self._offset:
+        else:
             self._read_progress()
 
     def _end_if_asked(self) -> None:
@@ -56,13 +58,10 @@ class RunWatch:
             self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)
 
     def _read_progress(self) -> None:
-        size = files.size_of(self._path)
         try:
-            data = safe_open.read_end(self._path, min(65536, size - self._offset))
+            lines = [line for line in self._tail.newest_lines() if line.startswith(PROGRESS_PREFIX.encode())]
         except OSError:
             return
-        self._offset = size
-        lines = [line for line in data.splitlines() if line.startswith(PROGRESS_PREFIX.encode())]
         if lines:
             self._show(lines[-1])
 

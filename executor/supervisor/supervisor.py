@@ -79,7 +79,7 @@ class JobSupervisor:
     def _took_over(self, why: str) -> str:
         """Say that we watch now, and return the run to watch; one that was to follow and did not is started."""
         run = runs.newest_main(self._context.root, self._task.task_id)
-        self._rounds.end_strays()
+        self._rounds.stop_strays()
         self._context.log(SupervisorStarted(pid=os.getpid(), run=run, why=why), self._task)
         if self._past.act:
             self._rounds.acting.resume_ending(self._past.act, self._rounds.monitors)

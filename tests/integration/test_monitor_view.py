@@ -644,6 +644,31 @@ def test_the_run_after_a_restart_is_followed_too(project, job):
     assert following.end()[0] == 0
 
 
+@pytest.mark.parametrize("move", ["empty", "rename"])
+def test_output_is_followed_over_truncation_and_rotation(project, job, move):
+    job.started().watched()
+    following = Following(project, job)
+    wrote(output(job), "first\nhalf")
+    following.until("first")
+    output(job).rename(output(job, name="stdout.log.1")) if move == "rename" else output(job).write_text("")
+    wrote(output(job), "whole\n")
+    following.until("whole")
+    passed(job)
+    said = following.end()[1]
+    assert ("| whole" in said, said.count("first")) == (True, 1)
+
+
+def test_a_rotated_log_is_followed_to_the_verdict(project, job):
+    job.started().watched()
+    following = Following(project, job)
+    wrote(output(job), "one\n")
+    following.until("one")
+    log = project.root / ".task_execution.log"
+    log.rename(f"{log}.1")
+    passed(job)
+    assert following.end()[0] == 0
+
+
 def test_a_started_job_has_not_ended(project, job):
     job.started().watched().log(SpecMarked(status="started", line=3))
     following = Following(project, job)

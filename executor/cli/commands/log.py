@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import sys
 import time
 
@@ -17,7 +16,8 @@ from executor.store import log_reader, project, runs
 from executor.store.events import LogRotated
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
-from executor.system import files, locks
+from executor.system import file_tail, files, locks
+from executor.system.file_tail import FileTail
 from executor.system.masking import Masker, StreamMasker
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -28,6 +28,7 @@ from executor.system.text import joined_lines as one_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterator
     from typing import Any
 
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
@@ -35,7 +36,7 @@ POLL_S = 0.2
 ALONE_S = 2.0
 ALONE = "no executor watches it; go on with: do-tasks --continue"
 EARLIER = 4096  # bytes of a living job's output that are shown of what it wrote before
-BLOCK = 1 << 20
+BLOCKS = 16  # of each stream between two looks at the log
 LONGEST = 1 << 16
 
 
@@ -55,15 +56,15 @@ def run(args: Namespace) -> Verdict:
     task_id = args.task_id or _newest(here.root)
     screen = Screen()
     show = _raw if args.json else Transcript(screen)
-    offset = files.size_of(here.path(LOG_NAME))
-    lines = log_reader.task_lines(here.root, task_id, upto=offset)
+    tail = FileTail(path := here.path(LOG_NAME), file_tail.at_end(path), block_bytes=log_reader.MOST_LINE)
+    lines = log_reader.task_lines(here.root, task_id, upto=tail.state["at"])
     if not lines:
         raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
     for line in lines:
         show(line)
     if args.follow and not _has_ended(lines):
         output = _Output(here.root, task_id, screen) if runs.is_job(here.root, task_id) and not args.json else None
-        return _follow(here, task_id, offset, show, output)
+        return _follow(here, task_id, tail, show, output)
     return Verdict.PASSED
 
 
@@ -85,7 +86,7 @@ def _newest(root: str) -> str:
     raise UsageError("the log is empty; run something first: do-tasks --continue")
 
 
-def _follow(here: project.Project, task_id: str, offset: int, show: Any, output: _Output | None) -> Verdict:
+def _follow(here: project.Project, task_id: str, tail: FileTail, show: Any, output: _Output | None) -> Verdict:
     """Show new lines of the task as they come, until its verdict, or until nobody is left to write one."""
     alone_since = time.monotonic()
     while time.monotonic() - alone_since < ALONE_S:
@@ -93,10 +94,8 @@ def _follow(here: project.Project, task_id: str, offset: int, show: Any, output:
             alone_since = time.monotonic()
         if output:
             output.show()
-        for behind, line in log_reader.lines(here.path(LOG_NAME), offset):
-            offset = behind
-            record = log_reader.parse(line) or {}
-            if record.get("task_id") == task_id:
+        for record in map(log_reader.parse, _new_lines(tail)):
+            if record and record.get("task_id") == task_id:
                 if output and _ended(record):
                     output.close()
                 show(record)
@@ -106,6 +105,14 @@ def _follow(here: project.Project, task_id: str, offset: int, show: Any, output:
     move = "no supervisor watches it; start one with: do-tasks monitor" if runs.is_job(here.root, task_id) else ALONE
     print(f"{safe(task_id)} has no verdict and {move}")
     return Verdict.WAITING
+
+
+def _new_lines(tail: FileTail) -> Iterator[bytes]:
+    """Yield the new lines of the log; none while it is missing, as for a moment of its rotation."""
+    try:
+        yield from tail.lines()
+    except FileNotFoundError:
+        return
 
 
 def _is_alone(here: project.Project, task_id: str) -> bool:
@@ -143,11 +150,11 @@ class _Output:
         """Print what is new."""
         newest = runs.newest_main(self._root, self._task_id)
         if newest != self._run:
-            behind = EARLIER if not self._run else None
+            first_bytes = sys.maxsize if self._run else EARLIER
             self.close()
             folder = runs.run_folder(self._root, self._task_id, newest)
             paths = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
-            self._streams = tuple(_Stream(path, self._masker, self._screen, behind=behind) for path in paths)
+            self._streams = tuple(_Stream(path, self._masker, self._screen, first_bytes=first_bytes) for path in paths)
             self._run = newest
         for stream in self._streams:
             stream.show()
@@ -161,47 +168,36 @@ class _Output:
 
 
 class _Stream:
-    """One file that grows; `behind` bytes of what is there already are shown, None for all."""
+    """One growing output of a run; `first_bytes` of what it holds at the start are shown."""
 
-    def __init__(self, path: str, masker: Masker, screen: Screen, *, behind: int | None) -> None:
-        self._path = path
+    def __init__(self, path: str, masker: Masker, screen: Screen, *, first_bytes: int) -> None:
+        self._tail = FileTail(path, {}, first_bytes=first_bytes, flags=os.O_NOFOLLOW, compares=False)
         self._screen = screen
         self._mask = StreamMasker(masker)
-        self._behind = behind
-        self._fd = -1
-        self._offset = 0
         self._held = b""
         self._skips = False
 
     def show(self) -> None:
         """Print the whole lines that are new."""
-        if self._fd < 0 and not self._opened():
-            return
-        self._offset = min(self._offset, os.fstat(self._fd).st_size)  # a job may empty its own log
-        while block := os.pread(self._fd, BLOCK, self._offset):
-            self._offset += len(block)
-            self._say(self._mask.feed(block))
+        for _ in range(BLOCKS):
+            try:
+                for data in self._tail.appended():
+                    self._feed(data)
+            except OSError:  # not there yet, or no regular file
+                return
+            if not self._tail.state["behind"]:
+                return
 
     def close(self) -> None:
-        """Print what is left, and let go of the file."""
+        """Print the rest, a line without an end too."""
         self._say(self._mask.flush() + b"\n")
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
-    def _opened(self) -> bool:
-        try:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return False
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            os.close(self._fd)
-            self._fd = -1
-            return False
-        size = os.fstat(self._fd).st_size
-        self._offset = 0 if self._behind is None else max(0, size - self._behind)
-        self._skips = self._offset > 0  # the first line is not whole
-        return True
+    def _feed(self, data: bytes) -> None:
+        state = self._tail.state
+        if [key for key in ("anew", "turned") if state.pop(key, False)]:  # truncated, or rotated
+            self.close()
+        self._skips = self._skips or state.pop("midway", False)  # the first line is not whole
+        self._say(self._mask.feed(data))
 
     def _say(self, data: bytes) -> None:
         *whole, self._held = (self._held + data).split(b"\n")

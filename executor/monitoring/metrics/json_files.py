@@ -8,7 +8,8 @@ import re
 
 from executor.monitoring.metrics import json_objects
 from executor.monitoring.metrics.log_text import decoded
-from executor.monitoring.probes import tail
+from executor.system import safe_open
+from executor.system.file_tail import BLOCK_BYTES
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
     if kept.get("seen") == version:
         return None if kept.get("half") else []
     kept.update(gained=status.st_size, seen=version, at=status.st_size, behind=False)
-    said = decoded(tail.whole(path))
-    if status.st_size > tail.LOOK_BYTES:
+    said = decoded(safe_open.read_end(path, BLOCK_BYTES))
+    if status.st_size > BLOCK_BYTES:
         found = [json_objects.loaded(one[0]) for one in _FLAT.finditer(said)]
         return [one for one in found if isinstance(one, dict)]
     whole = json_objects.loaded(said)

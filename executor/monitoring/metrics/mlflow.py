@@ -7,7 +7,7 @@ import re
 from math import inf, nan
 
 from executor.monitoring.metrics.number_spelling import number
-from executor.monitoring.probes import tail
+from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def row_of(name: str, line: str) -> Row:
 
 def is_database(path: str) -> bool:
     """Tell whether a file is an SQLite database."""
-    return path.endswith(ENDINGS) and tail.head(path).startswith(MAGIC)
+    return path.endswith(ENDINGS) and safe_open.read_start(path, len(MAGIC)) == MAGIC
 
 
 def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:

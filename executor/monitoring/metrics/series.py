@@ -10,7 +10,8 @@ from sys import intern
 from executor.monitoring.metrics import blanks, json_files, json_objects, mlflow, rows
 from executor.monitoring.metrics.log_text import plain
 from executor.monitoring.metrics.seen_rows import Known, met_all
-from executor.monitoring.probes import tail
+from executor.system import safe_open
+from executor.system.file_tail import SHORT_BYTES, FileTail
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import counted
 
@@ -144,7 +145,7 @@ class Series:
 
     def _text_rows(self, kept: Memory, began_ns: int, *, ended: bool) -> Iterator[Row]:
         columns = [*self._wants.get("columns", ())]
-        for raw in tail.lines(self._path, kept, began_ns, ended=ended, is_whole=is_object):
+        for raw in FileTail(self._path, kept, began_ns=began_ns).lines(ended=ended, is_whole=is_object):
             line = plain(raw)
             if not line:
                 continue
@@ -163,7 +164,11 @@ class Series:
         form: Memory = kept.setdefault("form", {})
         if "kind" in form:
             return form
-        first = [plain(raw) for raw in tail.head(self._path).splitlines()[:-1]] if kept.pop("midway", False) else [line]
+        first = (
+            [plain(raw) for raw in safe_open.read_start(self._path, SHORT_BYTES).splitlines()[:-1]]
+            if kept.pop("midway", False)
+            else [line]
+        )
         first = [one for one in first if one][:MOST_HEADER] or [line]
         form["metric"] = mlflow.name_of(self._path, first[0])
         form["kind"] = self._wants.get("format") or ("mlflow" if form["metric"] else rows.form_of(self._path, first[0]))
@@ -178,7 +183,7 @@ class Series:
             return False
         form: Memory = self._kept.setdefault("form", {})
         if form.get("one") is None and "kind" not in form:
-            form["one"] = json_files.is_one_text(tail.head(self._path))
+            form["one"] = json_files.is_one_text(safe_open.read_start(self._path, SHORT_BYTES))
             if not form["one"] and "half" in self._kept:  # it was one text, and is read from its start as lines
                 for key in ("half", "at", "seen", "behind"):
                     self._kept.pop(key, None)

@@ -6,7 +6,7 @@ import re
 import struct
 from functools import cache
 
-from executor.monitoring.probes import tail
+from executor.system.file_tail import FileTail
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Memory
-    from executor.monitoring.probes.tail import News
 
 HEADER = 12  # a length of 8 bytes, its checksum
 CHECKSUM = 4
@@ -39,7 +38,7 @@ def scalars(path: str, kept: Memory, began_ns: int) -> Iterator[tuple[float, dic
 
     What a wrong checksum gives away is passed over and counted in `kept["damaged"]`.
     """
-    for record in _records(tail.look(path, kept, began_ns), kept):
+    for record in _records(FileTail(path, kept, began_ns=began_ns)):
         try:
             step, found = _event(record)
         except (Damage, IndexError, UnicodeDecodeError, struct.error):
@@ -53,9 +52,10 @@ def _note_damage(kept: Memory) -> None:
     kept["damaged"] = kept.get("damaged", 0) + 1
 
 
-def _records(news: News, kept: Memory) -> Iterator[bytes]:
+def _records(tail: FileTail) -> Iterator[bytes]:
     """Yield the whole records that are not too long to hold a scalar."""
-    data, at = news.data, 0
+    chunk, kept = tail.read(), tail.state
+    data, at = chunk.data, 0
     while at + HEADER <= len(data):
         length = _length(data, at)
         if length is None:
@@ -68,8 +68,8 @@ def _records(news: News, kept: Memory) -> Iterator[bytes]:
         if length <= LONGEST:
             yield from _checked(data[at + HEADER : end], kept)
         at = end
-    tail.used(kept, news, at)
-    _pass_long_one(data[at : at + HEADER], kept)
+    tail.consume(chunk, at)
+    _pass_long_one(data[at : at + HEADER], tail)
 
 
 def _length(data: bytes, at: int) -> int | None:
@@ -97,13 +97,13 @@ def _checked(record: bytes, kept: Memory) -> Iterator[bytes]:
         _note_damage(kept)
 
 
-def _pass_long_one(header: bytes, kept: Memory) -> None:
+def _pass_long_one(header: bytes, tail: FileTail) -> None:
     """Go on behind a record that is longer than we care to read, once it is whole."""
     length = _length(header, 0) if len(header) == HEADER else None
     if length is not None and length > LONGEST:
-        end = kept["at"] + HEADER + length + CHECKSUM
-        if end <= kept["seen"][1]:
-            tail.jump(kept, end)
+        end = tail.state["at"] + HEADER + length + CHECKSUM
+        if end <= tail.state["seen"][1]:
+            tail.skip_to(end)
 
 
 @cache

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 
 from executor.monitoring.probes import paths
-from executor.monitoring.probes.tail import FLAGS
+from executor.system import safe_open
 
 MOST_SHARDS = 200
 ZIP, ZIP_END, ZIP_TAIL = b"PK\x03\x04", b"PK\x05\x06", (1 << 16) + 22
@@ -75,9 +74,7 @@ def is_whole(path: str) -> bool:
 
 def _is_whole_file(path: str) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        fd = os.open(path, FLAGS)
+        fd = safe_open.open_regular(path)
     except OSError:
         return False
     try:

@@ -9,7 +9,8 @@ from binascii import crc32
 from executor.monitoring.metrics.log_text import plain
 from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
-from executor.monitoring.probes import paths, tail
+from executor.monitoring.probes import paths
+from executor.system.file_tail import FileTail, last_bytes
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import size, visible_line
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
 MOST_FILES = 8
-BLOCKS = 8  # a look reads this many times LOOK_BYTES at most
+BLOCKS = 8  # a look reads this many blocks at most
 LONGEST = 4096  # bytes of a line that are searched, at its start and at its end
 MOST_HITS = 256  # lines that matched, which are remembered
 
@@ -76,8 +77,9 @@ def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place:
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit, grew = 0, b"", 0, b"", 0
     lines: list[str] = []
+    tail = FileTail(path, kept, began_ns=place.began_ns)
     for _ in range(1 if hands_out else BLOCKS):
-        for raw in tail.lines(path, kept, place.began_ns, ended=place.ended):
+        for raw in tail.lines(ended=place.ended):
             count, last = count + 1, raw
             text = _searched(raw) if pattern or hands_out else ""
             if hands_out:
@@ -94,7 +96,7 @@ def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place:
     memory["gained"] = grew
     memory["matches"] = memory.get("matches", 0) + hits
     is_torn = grew and kept["at"] < kept["seen"][1]
-    said = hit if pattern else tail.last_bytes(path) if is_torn else last
+    said = hit if pattern else last_bytes(path) if is_torn else last
     memory["text"] = visible_line(said) or memory.get("text", "")
     return count, lines
 

@@ -9,7 +9,8 @@ from math import isfinite, nan
 from executor.monitoring.metrics.series import EVENTS, Series
 from executor.monitoring.model import Sample
 from executor.monitoring.options import fields
-from executor.monitoring.probes import paths, tail
+from executor.monitoring.probes import paths
+from executor.system.file_tail import BLOCK_BYTES
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import metric_pairs
 
@@ -90,7 +91,7 @@ def _forget_gone(kept: Memory, files: list[Found]) -> None:
 def _in_turn(files: list[Found], kept: Memory) -> list[Found]:
     """Return those that one look reads, the newest last."""
     chosen: list[Found] = []
-    left = tail.LOOK_BYTES
+    left = BLOCK_BYTES
     for one in files:
         if left > 0:
             chosen.append(one)

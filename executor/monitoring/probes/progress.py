@@ -7,7 +7,7 @@ import os
 from math import inf
 
 from executor.monitoring.model import Sample
-from executor.monitoring.probes import tail
+from executor.system.file_tail import FileTail
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import PROGRESS_PREFIX
 
@@ -37,8 +37,9 @@ def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
 def _read(path: str, memory: Memory, place: ProbeContext) -> int:
     """Take in the newest line that says something, and return how many lines there were of the kind."""
     mark = PROGRESS_PREFIX.encode()
+    tail = FileTail(path, memory["file"], began_ns=place.began_ns)
     try:
-        said = [line for line in tail.newest_lines(path, memory["file"], place.began_ns) if line.startswith(mark)]
+        said = [line for line in tail.newest_lines() if line.startswith(mark)]
     except OSError:
         memory["file"]["gained"] = 0
         return 0

@@ -15,7 +15,7 @@ from executor.monitoring.metrics import number_spelling
 from executor.monitoring.metrics.name_value_pairs import pairs
 from executor.monitoring.model import Monitor
 from executor.monitoring.monitor import MonitorState
-from executor.monitoring.probes.tail import LOOK_BYTES
+from executor.system.file_tail import BLOCK_BYTES
 from tests.unit.places import Looks
 
 MADE = Path(__file__).resolve().parents[3] / "fixtures" / "metrics"
@@ -227,7 +227,7 @@ def test_of_a_long_text_the_rows_at_its_end_are_read(tmp_path):
     rows = [{"step": step, "loss": 0.5, "note": "x" * 60} for step in range(30_000)]
     path.write_text(json.dumps({"log_history": rows}, indent=2))
     reading = Looks("metrics", "trainer_state.json", tmp_path).look()
-    assert path.stat().st_size > LOOK_BYTES
+    assert path.stat().st_size > BLOCK_BYTES
     assert reading.progress == 29_999
 
 
@@ -365,7 +365,7 @@ def test_what_cannot_be_read_is_told(tmp_path):
     assert "Too many levels" in told["loop"]
     assert "leads nowhere" in told["gone.jsonl"]
     assert "name a file in it" in told["folder"]
-    assert "no plain file" in told["x.db"]
+    assert "not a file" in told["x.db"]
     assert "is packed" in told["m.csv.gz"]
     assert "wandb-summary.json" in told["run.wandb"]
     assert "is no text" in told["m.parquet"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from executor.monitoring.probes.tail import LOOK_BYTES
+from executor.system.file_tail import BLOCK_BYTES
 from tests.unit.places import Looks
 
 LATER_NS = 2**62
@@ -100,7 +100,7 @@ def test_several_megabytes_are_searched_in_one_look(tmp_path):
     add(tmp_path / "train.log", "first\n")
     looks = Looks("log", {"file": "train.log", "match": "error"}, tmp_path)
     looks.look()
-    add(tmp_path / "train.log", ("x" * 99 + "\n") * (3 * LOOK_BYTES // 100) + "error\n")
+    add(tmp_path / "train.log", ("x" * 99 + "\n") * (3 * BLOCK_BYTES // 100) + "error\n")
     assert looks.look().values["matches"] == 1
 
 
@@ -112,11 +112,11 @@ def test_a_line_for_a_person_is_short_and_printable(tmp_path):
     assert len(text) <= 160
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_log_is_told(tmp_path, make):
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "pipe"), (os.mkdir, "folder")])
+def test_what_is_no_log_is_named(tmp_path, make, kind):
     make(tmp_path / "train.log")
     reading = Looks("log", "train.log", tmp_path).look()
-    assert (reading.there, reading.text) == (False, "train.log: it is no plain file")
+    assert (reading.there, reading.text) == (False, f"train.log: it is a {kind}, not a file")
 
 
 def test_a_missing_log_is_not_there_yet(tmp_path):

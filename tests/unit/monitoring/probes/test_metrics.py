@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.monitoring.metrics import number_spelling
-from executor.monitoring.probes.tail import LOOK_BYTES
+from executor.system.file_tail import BLOCK_BYTES
 from tests.unit.places import Looks, bytes_read
 
 LATER_NS = 2**62
@@ -383,7 +383,7 @@ def test_the_first_look_at_a_gigabyte_reads_its_end(tmp_path):
     before = bytes_read()
     rows = seen(path)
     assert rows == [{"step": 7, "loss": 0.5}]
-    assert bytes_read() - before < 2 * LOOK_BYTES
+    assert bytes_read() - before < 2 * BLOCK_BYTES
 
 
 def test_a_look_without_news_reads_nothing(tmp_path):
@@ -402,7 +402,7 @@ def test_more_than_a_look_reads_is_read_at_the_next(tmp_path):
     path.write_text("")
     looks = Looks("metrics", "m.jsonl", tmp_path)
     looks.look()
-    count = 3 * LOOK_BYTES // 40
+    count = 3 * BLOCK_BYTES // 40
     path.write_text("".join(f'{{"step": {10**8 + step}, "loss": 0.1234567}}\n' for step in range(count)))
     first = looks.look().progress
     for _ in range(3):
@@ -443,7 +443,7 @@ def test_more_columns_than_anybody_reads_are_not_kept(tmp_path):
 def test_a_fifo_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "m.jsonl")
     reading = Looks("metrics", "m.jsonl", tmp_path).look()
-    assert (reading.there, reading.text) == (False, "m.jsonl: it is no plain file")
+    assert (reading.there, reading.text) == (False, "m.jsonl: it is a pipe, not a file")
 
 
 def test_a_folder_without_event_files_holds_no_numbers_yet(tmp_path):
