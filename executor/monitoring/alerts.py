@@ -48,7 +48,7 @@ class Alert(Record):
     since_s: float
 
 
-def weigh(
+def apply(
     standing: Mapping[str, Alert],
     key: str,
     judgement: RuleResult,

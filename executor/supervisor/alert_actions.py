@@ -1,4 +1,4 @@
-"""What alerts lead to: they are raised and cleared once, acted on within bounds, told to people."""
+"""The alerts of a job: raised and cleared once each, with their actions and notices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FOLLOWS = {
 
 
 class Ending(Record):
-    """An alert ends the run: `action` is stop or restart."""
+    """The end of a run by an alert; `action` is stop or restart."""
 
     action: str
     key: str
@@ -49,13 +49,13 @@ class Ending(Record):
     monitor_action: Action = Action()
 
     @property
-    def told(self) -> str:
-        """What a person reads of it."""
+    def description(self) -> str:
+        """The ending as a reason for people."""
         return f"{'stopped' if self.action == 'stop' else 'to be restarted'} by alert {self.key}: {self.reason}"
 
 
 class AlertActions:
-    """The alerts of a job, with what they asked for."""
+    """The standing alerts of a job and the commands that they start."""
 
     def __init__(
         self,
@@ -82,19 +82,19 @@ class AlertActions:
 
     @property
     def restarts(self) -> int:
-        """Return how often alerts have had the job restarted."""
+        """The number of restarts by alerts."""
         return sum(self._restarts.values())
 
-    def waiting(self) -> list[Command]:
-        """Return what is to be started, once."""
+    def take_commands(self) -> list[Command]:
+        """Return the commands to start, each once."""
         commands, self._commands = self._commands, []
         return commands
 
-    def recall(self, standing: Iterable[StandingAlert], kept: Mapping[str, Any]) -> None:
-        """Go on with the alerts that stand by the log; `kept` is what was seen of each."""
+    def restore(self, standing: Iterable[StandingAlert], kept: Mapping[str, Any]) -> None:
+        """Restore the alerts that stand by the log; `kept` has output and time of each by key."""
         for one in standing:
-            said = kept.get(one.key, {})
-            self._stand(one.key, str(said.get("output", "")), one.action, since=str(said.get("since", "")))
+            seen = kept.get(one.key, {})
+            self._stand(one.key, str(seen.get("output", "")), one.action, since=str(seen.get("since", "")))
 
     def _stand(self, key: str, output: str, action: str, *, since: str) -> None:
         self.standing = {
@@ -103,78 +103,76 @@ class AlertActions:
         }
         self.since[key] = since
 
-    def heed_again(self, monitors: Mapping[str, Monitor]) -> None:
-        """Do what a supervisor before us was asked for and did not live to do, once."""
+    def resume_unfinished(self, monitors: Mapping[str, Monitor]) -> None:
+        """Do once the actions and notices that an earlier supervisor logged and did not finish."""
         past, self._past = self._past, JobHistory()
-        for key in past.unheeded:
+        for key in past.pending_actions:
             monitor = monitors.get(key.rpartition("/")[0])
             if monitor and key in self.standing:
                 self._act(key, monitor.action, self.standing[key].output)
-        for notice in past.untold:
+        for notice in past.pending_notices:
             kind, _, key = notice.partition(" ")
             output = self.standing[key].output if key in self.standing else "it is over"
-            self.tell(kind, f"{key}: {output}", key=key)
+            self.notify(kind, f"{key}: {output}", key=key)
 
     def shown(self) -> tuple[AlertStatus, ...]:
-        """Return the alerts that stand, as the status file shows them."""
+        """Return the standing alerts for the status file."""
         return tuple(
             AlertStatus(key, one.output, self.since.get(key, ""), one.action) for key, one in self.standing.items()
         )
 
-    def weigh(self, judged: Judged) -> bool:
-        """Raise or clear an alert by what a look said, each once; tell whether one was."""
+    def apply(self, judged: Judged) -> bool:
+        """Raise or clear an alert by the result of a rule; return True when one was."""
         key = judged.key
         action = Action() if judged.judgement.only_told else judged.monitor.action
-        said = self._context.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
-        judgement = judged.judgement.replace(text=said)
-        self.standing, what = alerts.weigh(
+        text = self._context.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
+        judgement = judged.judgement.replace(text=text)
+        self.standing, change = alerts.apply(
             self.standing, key, judgement, action=action.kind, now_s=time.monotonic(), excused=self.excused
         )
-        if what == "raised":
+        if change == "raised":
             self.since[key] = timestamp(time.time())
-            raised = AlertRaised(key=key, output=said, samples=judgement.samples, action=action.kind)
+            raised = AlertRaised(key=key, output=text, samples=judgement.samples, action=action.kind)
             self._context.log(raised, self._task)
-            self.tell("alert", f"{key}: {said}{FOLLOWS[action.kind]}", key=key)
-            self._act(key, action, said)
-        elif what == "cleared":
-            self._cleared(key, said or "the condition no longer holds")
-        return bool(what)
+            self.notify("alert", f"{key}: {text}{FOLLOWS[action.kind]}", key=key)
+            self._act(key, action, text)
+        elif change == "cleared":
+            self._cleared(key, text or "the condition no longer holds")
+        return bool(change)
 
-    def clear_all(self, why: str) -> list[str]:
-        """No alert stands any more, for the reason given; return the keys of those that did."""
-        stood = [*self.standing]
-        for key in stood:
-            self.standing = {name: one for name, one in self.standing.items() if name != key}
+    def clear_all(self, why: str) -> None:
+        """Clear all alerts without a notice."""
+        for key in self.standing:
             self._context.log(AlertCleared(key=key, reason=why), self._task)
-        return stood
+        self.standing = {}
 
     def _cleared(self, key: str, why: str) -> None:
         self._context.log(AlertCleared(key=key, reason=why), self._task)
-        self.tell("recovered", f"{key}: {why}", key=key)
+        self.notify("recovered", f"{key}: {why}", key=key)
 
-    def _act(self, key: str, action: Action, said: str) -> None:
+    def _act(self, key: str, action: Action, text: str) -> None:
         if action.kind in ("stop", "restart"):
-            self._end(key, action, said)
+            self._end(key, action, text)
         elif action.kind == "command":
             self._log(key, "command", "started", action.command)
             self._run(key, action, self._allowed.get(key.rpartition("/")[0], ()))
         elif action.kind == "block":
             self._log(key, "block", "passed", "later steps wait until it is over")
 
-    def _end(self, key: str, action: Action, said: str) -> None:
+    def _end(self, key: str, action: Action, text: str) -> None:
         if self.ending:
             return
-        wanted, why = action.kind, said
+        wanted, why = action.kind, text
         if wanted == "restart":
-            broken = self._breaker(key, action)
-            wanted, why = ("stop", f"{said}; {broken}") if broken else (wanted, why)
+            refusal = self._restart_refusal(key, action)
+            wanted, why = ("stop", f"{text}; {refusal}") if refusal else (wanted, why)
         if wanted == "restart":
             self._restarts[key] = self._restarts.get(key, 0) + 1
         self._log(key, wanted, "started", why)
         self.ending = Ending(wanted, key, why, action)
 
-    def _breaker(self, key: str, action: Action) -> str:
-        """Return why there is no further restart, empty when there may be one."""
+    def _restart_refusal(self, key: str, action: Action) -> str:
+        """Return the reason against another restart, empty when one is allowed."""
         before = self._restarts.get(key, 0)
         if before >= action.attempts:
             return f"restarted {'once' if before == 1 else f'{before} times'} before, which is all that is allowed"
@@ -183,7 +181,7 @@ class AlertActions:
         return ""
 
     def resume_ending(self, act: tuple[str, ...], monitors: Mapping[str, Monitor]) -> None:
-        """See an ending through that was begun before us."""
+        """Continue an ending that an earlier supervisor began."""
         action, key, reason = act
         monitor = monitors.get(key.rpartition("/")[0])
         self.ending = Ending(action, key, reason, monitor.action if monitor else Action())
@@ -193,7 +191,7 @@ class AlertActions:
         self._context.log(AlertActed(status=status, key=key, action=action, reason=reason, at=at), self._task)
 
     def _run(self, key: str, action: Action, allowed: tuple[str, ...]) -> None:
-        """Start an action's command: as a monitor's it is given no secret but those that the monitor names."""
+        """Queue the command of an action; it gets only the secrets that its monitor names."""
         number = len(self._sent) + 1
         name = f"act.{number}"
         environment = self._context.without_secrets(self._task, allow=allowed)
@@ -207,8 +205,8 @@ class AlertActions:
         self._sent[name] = ("command", key)
         self._commands.append(command)
 
-    def tell(self, kind: str, message: str, *, key: str = "") -> None:
-        """Tell whoever wants to know, each once: that it is begun is on record first."""
+    def notify(self, kind: str, message: str, *, key: str = "") -> None:
+        """Queue a notice for each notifier that asks for it, logged before it is sent."""
         notifiers = self._context.plan.settings.notify
         if not notifiers:
             return
@@ -228,10 +226,10 @@ class AlertActions:
             self._commands.append(command.replace(name=name, token=f"{self._task.task_id}/{name}"))
 
     def take(self, ended: ProcessResult) -> None:
-        """Take in the end of a notifier or an action; neither ever fails the job."""
-        what, whom = self._sent[ended.name]
-        said = ended.reason or self._context.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
-        if what == "command":
-            self._log(whom, "command", str(ended.verdict), said)
+        """Log the end of a notifier or of an action's command; neither fails the job."""
+        label, receiver = self._sent[ended.name]
+        text = ended.reason or self._context.masker.mask(ended.output.decode("utf-8", "replace")).strip()[-OUTPUT:]
+        if label == "command":
+            self._log(receiver, "command", str(ended.verdict), text)
         else:
-            self._context.log(NoticeSent(status=ended.verdict, notice=what, to=whom, reason=said), self._task)
+            self._context.log(NoticeSent(status=ended.verdict, notice=label, to=receiver, reason=text), self._task)

@@ -1,4 +1,4 @@
-"""What a job's lines in the log say was begun and not ended: a supervisor may have died in the middle."""
+"""The history of a job by its log, with the acts that a dead supervisor began and did not finish."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     Line = Mapping[str, Any]
 
 ENDING = ("stop", "restart")
-AGAIN, OVER = "restarted as", "the job ended"  # why an alert is over that nobody recovered from: nobody is told
-CLOSES = (AGAIN, OVER)
+RESTARTED_AS, JOB_ENDED = "restarted as", "the job ended"  # reasons of cleared alerts without a notice of recovery
+UNNOTIFIED = (RESTARTED_AS, JOB_ENDED)
 
 
 class JobHistory(Record):
-    """Where a job stands by its log.
+    """The history of a job.
 
-    `closed` is the last run whose end is logged, with its status, class and reason; `next_run` the one that was to
-    follow it. `act` is the ending that was begun and not seen through, as (action, key, reason); `unheeded` are alerts
-    that were raised and not acted on, `untold` the notices that nobody was sent. `restarts` counts, by key, those
-    that an alert asked for. `blind` are, as `when key`, the monitors and rules that were told
-    to see nothing.
+    - `closed`: the last run whose end is logged, with its status, failure class, reason and exit code
+    - `next_run`: the run announced after it and not started
+    - `ending`: action, key and reason of an alert's ending that was begun and not finished
+    - `pending_actions`: keys of alerts raised without their action; `pending_notices`: notices not sent
+    - `restarts`: restarts asked for by alerts, by key; `retries`: restarts by `retry`
+    - `blind`: `when key` of the monitors and rules reported as blind
     """
 
     closed: str = ""
@@ -31,25 +32,25 @@ class JobHistory(Record):
     closed_reason: str = ""
     closed_code: int | None = None
     next_run: str = ""
-    act: tuple[str, ...] = ()
-    unheeded: tuple[str, ...] = ()
+    ending: tuple[str, ...] = ()
+    pending_actions: tuple[str, ...] = ()
     restarts: Mapping[str, int] = {}
     retries: int = 0
-    untold: tuple[str, ...] = ()
+    pending_notices: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
 
 
-def past(lines: Iterable[Line]) -> JobHistory:
-    """Return where a job stands after its lines, oldest first."""
-    stand = JobHistory()
+def job_history(lines: Iterable[Line]) -> JobHistory:
+    """Return the history of a job from its lines in the log, oldest first."""
+    history = JobHistory()
     for line in lines:
         read = _READ.get(str(line.get("event")))
-        stand = read(stand, line) if read else stand
-    return stand
+        history = read(history, line) if read else history
+    return history
 
 
-def _finished(stand: JobHistory, line: Line) -> JobHistory:
-    return stand.replace(
+def _finished(history: JobHistory, line: Line) -> JobHistory:
+    return history.replace(
         closed=line["run"],
         closed_status=line["status"],
         closed_class=line.get("failure", ""),
@@ -59,44 +60,44 @@ def _finished(stand: JobHistory, line: Line) -> JobHistory:
     )
 
 
-def _retried(stand: JobHistory, line: Line) -> JobHistory:
+def _retried(history: JobHistory, line: Line) -> JobHistory:
     by_alert = line.get("failure", "").startswith("alert ")
-    return stand.replace(next_run=line["run"], act=(), retries=stand.retries + (not by_alert))
+    return history.replace(next_run=line["run"], ending=(), retries=history.retries + (not by_alert))
 
 
-def _started(stand: JobHistory, line: Line) -> JobHistory:
-    return stand.replace(next_run="", act=())
+def _started(history: JobHistory, line: Line) -> JobHistory:
+    return history.replace(next_run="", ending=())
 
 
-def _raised(stand: JobHistory, line: Line) -> JobHistory:
-    stand = stand.replace(untold=(*stand.untold, f"alert {line['key']}"))
+def _raised(history: JobHistory, line: Line) -> JobHistory:
+    history = history.replace(pending_notices=(*history.pending_notices, f"alert {line['key']}"))
     if line.get("action") in ("", "notify"):
-        return stand
-    return stand.replace(unheeded=(*stand.unheeded, line["key"]))
+        return history
+    return history.replace(pending_actions=(*history.pending_actions, line["key"]))
 
 
-def _acted(stand: JobHistory, line: Line) -> JobHistory:
+def _acted(history: JobHistory, line: Line) -> JobHistory:
     key, action = line["key"], line["action"]
-    stand = stand.replace(unheeded=tuple(one for one in stand.unheeded if one != key))
+    history = history.replace(pending_actions=tuple(one for one in history.pending_actions if one != key))
     if line["status"] != "started":
-        return stand
+        return history
     if action == "restart":
-        stand = stand.replace(restarts={**stand.restarts, key: stand.restarts.get(key, 0) + 1})
-    return stand.replace(act=(action, key, line["reason"])) if action in ENDING else stand
+        history = history.replace(restarts={**history.restarts, key: history.restarts.get(key, 0) + 1})
+    return history.replace(ending=(action, key, line["reason"])) if action in ENDING else history
 
 
-def _cleared(stand: JobHistory, line: Line) -> JobHistory:
-    if not line.get("reason", "").startswith(CLOSES):
-        stand = stand.replace(untold=(*stand.untold, f"recovered {line['key']}"))
-    return stand.replace(unheeded=tuple(one for one in stand.unheeded if one != line["key"]))
+def _cleared(history: JobHistory, line: Line) -> JobHistory:
+    if not line.get("reason", "").startswith(UNNOTIFIED):
+        history = history.replace(pending_notices=(*history.pending_notices, f"recovered {line['key']}"))
+    return history.replace(pending_actions=tuple(one for one in history.pending_actions if one != line["key"]))
 
 
-def _told(stand: JobHistory, line: Line) -> JobHistory:
-    return stand.replace(untold=tuple(one for one in stand.untold if one != line["notice"]))
+def _notice_sent(history: JobHistory, line: Line) -> JobHistory:
+    return history.replace(pending_notices=tuple(one for one in history.pending_notices if one != line["notice"]))
 
 
-def _blind(stand: JobHistory, line: Line) -> JobHistory:
-    return stand.replace(blind=(*stand.blind, f"{line['when']} {line['key']}"))
+def _blind(history: JobHistory, line: Line) -> JobHistory:
+    return history.replace(blind=(*history.blind, f"{line['when']} {line['key']}"))
 
 
 _READ = {
@@ -106,6 +107,6 @@ _READ = {
     "AlertRaised": _raised,
     "AlertActed": _acted,
     "AlertCleared": _cleared,
-    "NoticeSent": _told,
+    "NoticeSent": _notice_sent,
     "MonitorBlind": _blind,
 }

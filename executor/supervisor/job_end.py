@@ -39,22 +39,22 @@ def judged_by_alerts(outcome: Outcome, standing: Mapping[str, Alert], monitors: 
     if not (outcome.passed and failing):
         return noted
     first = failing[0]
-    said = standing[first].output
-    told = f"alert {first} stood at the end{f': {said}' if said else ''}"
-    reason = f"{told}; to take it all the same, give its monitor at_end: note"
+    output = standing[first].output
+    alert = f"alert {first} stood at the end{f': {output}' if output else ''}"
+    reason = f"{alert}; to take it all the same, give its monitor at_end: note"
     return Outcome(Verdict.FAILED, reason, tuple(f"{STOOD}{key}" for key in failing))
 
 
 class LeftoverLoop(ObserverLoop):
-    """A poll loop that reads the processes that a run left, before they are ended."""
+    """A poll loop that notes the processes left by a run before it ends them."""
 
     left: tuple[str, ...] = ()
     _ended_s = 0.0
 
-    def is_settled(self, one: RunningProcess) -> bool:
-        """Wait LINGER_S for processes that MAIN left to end by themselves, then keep the names of the others."""
-        if not one.command.name.startswith("main.") or one.is_stopping or not one.has_survivors():
-            return super().is_settled(one)
+    def settled(self, one: Running) -> bool:
+        """Wait LINGER_S for the processes left by MAIN, then note the command lines of the others."""
+        if not one.command.name.startswith("main.") or one.stopping or not one.survived():
+            return super().settled(one)
         self._ended_s = self._ended_s or time.monotonic()
         if time.monotonic() < self._ended_s + LINGER_S:
             return False
@@ -63,7 +63,7 @@ class LeftoverLoop(ObserverLoop):
 
 
 def left_by(token: str) -> tuple[str, ...]:
-    """Return the command lines of the processes that a run left which ended unobserved."""
+    """Return the command lines of the processes left by a run that ended unobserved."""
     until = time.monotonic() + LINGER_S
     while (found := procfs.bearing(token)) and time.monotonic() < until:
         time.sleep(LOOK_S)
@@ -80,10 +80,9 @@ def with_leftovers(context: RunContext, task: Task, run: str, done: Run, left: t
     if not left or done.verdict is not None or done.end.exit_code != 0:
         return done
     if lasted_s > SOON_S:
-        said = f"{run} exited 0 and left running what was ended then: {', '.join(left)}"
-        context.log(
-            WarningRaised(message=f"{said}; a training that detaches itself ends here: drop its & or nohup"), task
-        )
+        ended = f"{run} exited 0 and left processes that were ended: {', '.join(left)}"
+        message = f"{ended}; a training that detaches itself ends here: drop its & or nohup"
+        context.log(WarningRaised(message=message), task)
         return done.replace(trailing=left)
     return done.replace(left=left, duration_s=round(max(0.0, lasted_s), 3))
 

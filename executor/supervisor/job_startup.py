@@ -1,4 +1,4 @@
-"""Whether a job is started: alive for a while, and every criterion met that its start must meet."""
+"""The start of a job: alive for ALIVE_S, and each criterion with `at: start` met."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_WAIT_S = 5.0
 
 
 class Startup:
-    """The start of a run: which criteria it does not meet yet, and when they are asked again."""
+    """The start of a run: its unmet criteria and the time of their next check."""
 
     def __init__(self, context: RunContext, task: Task, *, began_s: float) -> None:
         self._context = context
@@ -37,13 +37,13 @@ class Startup:
         self._wait_s = FIRST_WAIT_S
 
     def due_s(self) -> float:
-        """Return the monotonic time of the next thing to do."""
+        """Return the monotonic time at which something is due."""
         if self._pending:
             return self._limit_s
         return self._alive_s if not self._left else min(self._next_s, self._limit_s)
 
     def start(self, now_s: float) -> list[Command]:
-        """Return the questions to ask now: one process a criterion that is not met yet."""
+        """Return the checks to start now, one process for each unmet criterion."""
         if self._pending or now_s < self._next_s:
             return []
         self._wait_s = min(MOST_WAIT_S, self._wait_s * 2)
@@ -56,7 +56,7 @@ class Startup:
         return commands
 
     def take(self, ended: ProcessResult) -> dict[str, Any] | None:
-        """Take in the answer to a question; return what is shown of the start now."""
+        """Record the result of a check; return the new status of the start."""
         criterion = self._pending.pop(ended.name)
         answer = checks_answer(self._asked[ended.name], ended)
         self._answers = [*(one for one in self._answers if one[0] != criterion), (criterion, answer)]
@@ -70,16 +70,16 @@ class Startup:
         return met or now_s >= self._limit_s
 
     def pending(self) -> tuple[str, ...]:
-        """Return the criteria that are not met yet, in words."""
+        """Return the texts of the unmet criteria."""
         return tuple(one.text for one in self._left)
 
     def shown(self) -> dict[str, Any] | None:
-        """Return what the start waits for and until when, with what was seen last; None when it is for nothing."""
+        """Return the unmet criteria with their last results, None without any."""
         unmet = [(one.text, answer) for one, answer in self._answers if one in self._left]
         rows = [{"criterion": text, "expected": answer.expected, "got": answer.got} for text, answer in unmet]
         return {"unmet": rows, "until_s": self._limit_s} if rows else None
 
 
 def _first_of(criterion: Criterion) -> object:
-    """Return what is asked of checkpoints at the start: that the first one is there. Else None."""
+    """Return the check of a criterion on checkpoints: the first one is there; None for others."""
     return None if criterion.at else {"path": path_of(criterion.asks), "dir_ok": True}

@@ -1,4 +1,4 @@
-"""The supervisor as a program: it takes the job's lock, or leaves the job to who holds it."""
+"""The supervisor as a program: it takes the lock of a job and watches it."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
     from executor.system.locks import Lock
 
 AGAIN_S = 20.0
-NICE = 5  # what watches a training must not take its time
+NICE = 5  # the CPU time belongs to the training
 
 
 def entry() -> NoReturn:
-    """Run as a program: root of the project, task id, why it was started."""
+    """Run as a program with the arguments root of the project, task id, reason of the start."""
     root, task_id, why = sys.argv[1:4]
     code = 0
     try:
         watch(root, task_id, why)
     except DoTasksError as error:
-        _tell(str(error))
+        _write_log(str(error))
         code = 1
-    except BaseException:  # noqa: BLE001 - it is told, and the next supervisor tries again
+    except BaseException:  # noqa: BLE001 - it is logged, and the next supervisor tries again
         import traceback
 
-        _tell(traceback.format_exc())
+        _write_log(traceback.format_exc())
         code = 70
-    os._exit(code)  # a probe that hangs in the kernel must not keep us
+    os._exit(code)  # a probe may hang in the kernel: do not wait for its thread
 
 
-def _tell(text: str) -> None:
-    """Leave word in supervisor.log, which is our stderr."""
-    masked = Masker(secrets_of(os.environ)).mask(text)
+def _write_log(text: str) -> None:
+    """Write a line to supervisor.log, the stderr of this process."""
+    masked = Masker(secrets(os.environ)).mask(text)
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked}\n")
     sys.stderr.flush()
 
 
 def watch(root: str, task_id: str, why: str) -> None:
-    """Watch a job to its verdict, unless somebody does or it has one."""
+    """Watch a job to its verdict, unless another supervisor does or it has one."""
     os.chdir(root)
     unsupported.suppress_messages()
     try:
@@ -80,13 +80,13 @@ def watch(root: str, task_id: str, why: str) -> None:
 
 
 def _keep(context: RunContext, job: dict[str, Any], why: str, lock: Lock) -> None:
-    """Watch the job; when the machine refuses, a full disk say, wait and start over from what the log says."""
+    """Watch the job; after a MachineError, such as a full disk, wait and start over from the log."""
     try:
-        JobSupervisor(context, job).keep(why)
+        JobSupervisor(context, job).supervise(why)
     except MachineError as error:
         if context.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
             raise
-        _tell(f"{error}; tried again in {AGAIN_S:g} s")
+        _write_log(f"{error}; tried again in {AGAIN_S:g} s")
         if context.interrupts.sleep(AGAIN_S):
             lock.release()
             os.execve(sys.orig_argv[0], [*sys.orig_argv[:-1], "the machine refused"], os.environ)  # noqa: S606 - this program
@@ -104,7 +104,7 @@ def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> R
 
 
 def _processors(root: str, paths: tuple[str, ...]) -> tuple[Processor, ...]:
-    """Return the log processors that can be used; another one is reported in the log and costs the job nothing."""
+    """Return the usable log processors; an unusable one is reported in the log and does not fail the job."""
     from executor.store import log_processors
 
     unusable = dict(log_processors.trouble(root, paths))

@@ -29,7 +29,7 @@ def scheduler_of(context: RunContext, task: Task, kept: Mapping[str, Any]) -> Mo
 
 
 def _commands(context: RunContext, task: Task) -> MonitorCommands:
-    """Return the commands of a job's monitors: each gets no secret but those that it names."""
+    """Return the commands of a job's monitors: each gets only the secrets that it names."""
 
     def argv(monitor: Monitor) -> tuple[str, ...]:
         return argv_of(context, monitor.replace(kind="call" if monitor.kind == "call" else "command"))
@@ -44,36 +44,44 @@ def _commands(context: RunContext, task: Task) -> MonitorCommands:
 class BlindMonitors:
     """The monitors of a job that saw nothing; each is reported once after its grace and once at the end of the job.
 
-    `told` are the reports of the log, each as `when key`.
+    `reported` are the reports in the log, each as `when key`.
     """
 
     def __init__(
-        self, context: RunContext, task: Task, scheduler: MonitorScheduler, actions: AlertActions, told: Iterable[str]
+        self,
+        context: RunContext,
+        task: Task,
+        scheduler: MonitorScheduler,
+        actions: AlertActions,
+        reported: Iterable[str],
     ) -> None:
         self._context = context
         self._task = task
         self._scheduler = scheduler
         self._actions = actions
-        self._told = {*told}
+        self._reported = {*reported}
 
     def report(self, now_s: float, began_s: float) -> None:
         """Notify people of each monitor that saw nothing within its grace."""
         for key, reason in self._scheduler.miss(now_s, began_s, ended=False).items():
             if self._log(GRACE, key, reason):
-                self._actions.tell("blind", f"monitor {key} sees nothing so far: {reason}", key=key)
+                self._actions.notify("blind", f"monitor {key} sees nothing so far: {reason}", key=key)
 
     def at_end(self, now_s: float, began_s: float, *, passed: bool) -> tuple[str, ...]:
-        """Log and return as evidence what was never seen; of a failed job only what was reported before."""
+        """Log the monitors that never saw anything and return them as evidence.
+
+        Of a failed job only those that were reported before.
+        """
         missed = self._scheduler.miss(now_s, began_s, ended=True)
-        kept = {key: reason for key, reason in missed.items() if passed or f"{GRACE} {key}" in self._told}
+        kept = {key: reason for key, reason in missed.items() if passed or f"{GRACE} {key}" in self._reported}
         for key, reason in kept.items():
             self._log(END, key, reason)
         return (f"{BLIND}{', '.join(kept)}",) if kept else ()
 
     def _log(self, when: str, key: str, reason: str) -> bool:
         """Log a report unless the log has it; return True when it was logged now."""
-        if f"{when} {key}" in self._told:
+        if f"{when} {key}" in self._reported:
             return False
-        self._told.add(f"{when} {key}")
+        self._reported.add(f"{when} {key}")
         self._context.log(MonitorBlind(key=key, reason=reason, when=when), self._task)
         return True

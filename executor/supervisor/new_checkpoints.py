@@ -1,4 +1,4 @@
-"""Whether a run that an alert restarted has saved a checkpoint of its own."""
+"""The checkpoints that a run has saved since it began."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 
-def saved_so_far(context: RunContext, task: Task) -> dict[str, list[int]]:
-    """Return what the runs of a task have saved: by path inode, size and time, which are only compared."""
+def saved_checkpoints(context: RunContext, task: Task) -> dict[str, list[int]]:
+    """Return inode, size and mtime of each checkpoint of a task, by path."""
     return {one.path: _stamp(one) for one in _saved(context, task)}
 
 
-def brought_nothing(context: RunContext, task: Task, held: Mapping[str, list[int]]) -> bool:
-    """Tell whether there is a checkpoint to go on from, and none that was not there when this run began."""
+def has_saved_nothing(context: RunContext, task: Task, held: Mapping[str, list[int]]) -> bool:
+    """Return True when there is a checkpoint to resume from and none is newer than those in `held`."""
     new = [one for one in _saved(context, task) if held.get(one.path) != _stamp(one)]
     return not any(one.bytes and is_whole(one.path) for one in new) and bool(newest_checkpoint(context, task))
 

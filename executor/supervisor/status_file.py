@@ -43,12 +43,12 @@ class StatusFile:
         self.start: dict[str, Any] | None = None
 
     def begin(self, run: str, began_s: float, *, state: str) -> None:
-        """Show another run from now on."""
+        """Begin the status of another run."""
         self.run, self.began_s, self.state = run, began_s, state
         self._began = timestamp(time.time() - (time.monotonic() - began_s))
 
     def record_progress(self, scheduler: MonitorScheduler) -> None:
-        """Record how far the training is by each monitor that reads steps."""
+        """Record the progress of each monitor that reads steps."""
         for one in scheduler.watched:
             reading = one.reading
             if reading.progress is not None and one.monitor.kind in ("progress", "metrics"):
@@ -63,7 +63,7 @@ class StatusFile:
         return known[0] if known else None
 
     def reached(self) -> float | None:
-        """Return how far the training is, None when that is unknown."""
+        """Return the steps done, None when they are unknown."""
         progress = self.progress()
         return progress.done if progress else None
 

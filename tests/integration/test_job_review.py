@@ -16,7 +16,7 @@ from executor.plan.model import Main, Step
 from executor.runners.process_run import LaunchRequest, begin
 from executor.store import runs
 from executor.store.state import fold
-from executor.supervisor.history import past
+from executor.supervisor.history import job_history
 from executor.system import launcher
 from executor.system.masking import Masker
 from tests.integration.projects import alive, finish, until
@@ -48,8 +48,8 @@ def found_in(root, text):
 
 def test_what_a_restart_clears_is_no_recovery_to_tell_of():
     cleared = [line("AlertCleared", key="a/nan", reason=why) for why in ("restarted as main.2", "the job ended")]
-    assert past(cleared).untold == ()
-    assert past([line("AlertCleared", key="a/nan", reason="well again")]).untold == ("recovered a/nan",)
+    assert job_history(cleared).pending_notices == ()
+    assert job_history([line("AlertCleared", key="a/nan", reason="well again")]).pending_notices == ("recovered a/nan",)
 
 
 def test_a_notice_that_was_owed_is_sent_once_whatever_runs_follow(project):

@@ -18,7 +18,7 @@ def played(*judged):
     """Weigh (key, judgement) in turn; return what each brought, and what stands in the end."""
     standing, excused, told = {}, {}, []
     for at, (key, judgement) in enumerate(judged):
-        standing, what = alerts.weigh(standing, key, judgement, action="stop", now_s=float(at), excused=excused)
+        standing, what = alerts.apply(standing, key, judgement, action="stop", now_s=float(at), excused=excused)
         told.append(what)
     return told, standing
 
@@ -48,14 +48,14 @@ def test_what_stood_before_its_explanation_stays():
 
 
 def test_without_a_memory_only_the_present_explains():
-    standing, _ = alerts.weigh({}, "loss/nan", BAD, action="stop", now_s=0.0)
-    assert alerts.weigh(standing, "loss/divergence", BAD, action="stop", now_s=1.0)[1] == ""
-    assert alerts.weigh({}, "loss/divergence", BAD, action="stop", now_s=1.0)[1] == "raised"
+    standing, _ = alerts.apply({}, "loss/nan", BAD, action="stop", now_s=0.0)
+    assert alerts.apply(standing, "loss/divergence", BAD, action="stop", now_s=1.0)[1] == ""
+    assert alerts.apply({}, "loss/divergence", BAD, action="stop", now_s=1.0)[1] == "raised"
 
 
 def test_what_stands_is_never_changed_in_place():
     standing = {}
-    alerts.weigh(standing, "a/nan", BAD, action="stop", now_s=0.0)
+    alerts.apply(standing, "a/nan", BAD, action="stop", now_s=0.0)
     assert standing == {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.supervisor.history import JobHistory, past
+from executor.supervisor.history import JobHistory, job_history
 
 
 def line(event, **fields):
@@ -17,54 +17,54 @@ RETRIED = line("MainRetried", run="main.2", failure="alert loss/nan")
 
 
 def test_a_new_job_has_no_past():
-    assert past([]) == JobHistory()
+    assert job_history([]) == JobHistory()
 
 
 def test_an_alert_that_was_raised_and_not_acted_on_is_unheeded():
-    assert past([STARTED, RAISED]).unheeded == ("loss/nan",)
+    assert job_history([STARTED, RAISED]).pending_actions == ("loss/nan",)
 
 
 def test_an_alert_that_only_notifies_asks_for_nothing():
-    assert past([STARTED, RAISED | {"action": "notify"}]).unheeded == ()
+    assert job_history([STARTED, RAISED | {"action": "notify"}]).pending_actions == ()
 
 
 def test_an_alert_that_cleared_asks_for_nothing_any_more():
-    assert past([STARTED, RAISED, line("AlertCleared", key="loss/nan")]).unheeded == ()
+    assert job_history([STARTED, RAISED, line("AlertCleared", key="loss/nan")]).pending_actions == ()
 
 
 def test_an_ending_that_was_begun_is_seen_through():
-    stand = past([STARTED, RAISED, BEGUN])
-    assert stand.act == ("restart", "loss/nan", "loss is nan")
+    stand = job_history([STARTED, RAISED, BEGUN])
+    assert stand.ending == ("restart", "loss/nan", "loss is nan")
     assert stand.restarts == {"loss/nan": 1}
-    assert stand.unheeded == ()
+    assert stand.pending_actions == ()
 
 
 def test_it_still_is_when_the_end_of_the_run_was_logged():
-    stand = past([STARTED, RAISED, BEGUN, ENDED])
-    assert stand.act[0] == "restart"
+    stand = job_history([STARTED, RAISED, BEGUN, ENDED])
+    assert stand.ending[0] == "restart"
     assert (stand.closed, stand.closed_status, stand.closed_class) == ("main.1", "cancelled", "stopped")
 
 
 def test_a_run_that_was_announced_is_to_follow():
-    stand = past([STARTED, RAISED, BEGUN, ENDED, RETRIED])
-    assert (stand.next_run, stand.act, stand.retries) == ("main.2", (), 0)
+    stand = job_history([STARTED, RAISED, BEGUN, ENDED, RETRIED])
+    assert (stand.next_run, stand.ending, stand.retries) == ("main.2", (), 0)
 
 
 def test_a_run_that_began_has_followed():
-    stand = past([STARTED, RAISED, BEGUN, ENDED, RETRIED, line("MainStarted", run="main.2")])
-    assert (stand.next_run, stand.act) == ("", ())
+    stand = job_history([STARTED, RAISED, BEGUN, ENDED, RETRIED, line("MainStarted", run="main.2")])
+    assert (stand.next_run, stand.ending) == ("", ())
 
 
 def test_retries_are_counted_apart_from_restarts():
-    assert past([ENDED, RETRIED | {"failure": "oom"}]).retries == 1
+    assert job_history([ENDED, RETRIED | {"failure": "oom"}]).retries == 1
 
 
 def test_a_notice_that_was_begun_is_not_sent_again():
     told = line("NoticeSent", notice="alert loss/nan", status="started")
-    assert past([RAISED]).untold == ("alert loss/nan",)
-    assert past([RAISED, told]).untold == ()
+    assert job_history([RAISED]).pending_notices == ("alert loss/nan",)
+    assert job_history([RAISED, told]).pending_notices == ()
 
 
 def test_who_was_alarmed_is_told_that_it_is_over():
     told = line("NoticeSent", notice="alert loss/nan", status="started")
-    assert past([RAISED, told, line("AlertCleared", key="loss/nan")]).untold == ("recovered loss/nan",)
+    assert job_history([RAISED, told, line("AlertCleared", key="loss/nan")]).pending_notices == ("recovered loss/nan",)

@@ -159,7 +159,7 @@ def watch(training, args, *, saved=lambda memory: memory):
             reading = seen[KIND[name]]
             said = RULES[name].judge(rule.args, memories[name], reading)
             memories[name] = saved(memories[name])
-            standing, what = alerts.weigh(
+            standing, what = alerts.apply(
                 standing, f"m/{name}", said, action="notify", now_s=reading.at_s, excused=excused
             )
             told += [(name, what, reading.at_s, said.text)] if what else []
