@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.runners.main_run import log_lost, log_reused, see_through
+from executor.runners.main_run import log_lost, log_reused, run_main
 from executor.store import runs
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
@@ -26,7 +26,7 @@ def main(context: RunContext, task: Task) -> Outcome:
         return PASSED
     log_lost(context, task)
     adopting = decision.main_run if decision.main == "adopt" else ""
-    return see_through(context, task, _runner(context, task), adopting=adopting)
+    return run_main(context, task, _runner(context, task), adopting=adopting)
 
 
 def _runner(context: RunContext, task: Task) -> MainRunner:

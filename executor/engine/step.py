@@ -94,10 +94,10 @@ def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
 
 def _attend(context: RunContext, box: Box, decision: Decision, how: RunOptions) -> RunReport:
     """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
-    from executor.runners.background import attended, mend_record
+    from executor.runners.background import await_start, mend_record
 
     mend_record(context, box, decision.task_id)
-    outcome = attended(context, box.number, decision.task_id, why="its supervisor was gone")
+    outcome = await_start(context, box.number, decision.task_id, why="its supervisor was gone")
     if outcome.verdict == Verdict.LOST:
         return run_step(context, box.number, how)
     running = outcome.verdict == Verdict.STARTED

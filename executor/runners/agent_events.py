@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MOST_LINE = 8 * 1024**2  # bytes; a longer line is skipped, to bound memory
-MOST_SAID = 4000  # characters of a turn that are kept
+MOST_TEXT = 4000  # characters of a turn that are kept
 MOST_CALL = 200
 MOST_LISTED = 100
 MOST_COUNT = 10**12
@@ -37,13 +37,13 @@ _SESSION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
 
 class Turned(Record):
-    """A turn of the agent; `calls` has a line for each tool call, `failed` the first line of each error.
+    """A turn of the agent: its prose, a line for each tool call, the first line of each error.
 
     `tokens` are of all turns so far, cached ones too; `usd` is 0 until a result has the cost.
     """
 
     turn: int
-    said: str = ""
+    text: str = ""
     calls: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     tokens: int = 0
@@ -145,7 +145,7 @@ class Stream:
         if turn:
             yield Turned(
                 turn=self._turn,
-                said=_kept("\n\n".join(turn.said)),
+                text=_kept("\n\n".join(turn.texts)),
                 calls=tuple(turn.calls),
                 failed=tuple(turn.failed),
                 tokens=sum(self._spent.values()),
@@ -187,14 +187,14 @@ class _Open:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self.calls: list[str] = []
         self.failed: list[str] = []
         self.waits: set[str] = set()
 
     def take(self, block: Mapping[str, Any], root: str) -> None:
-        if block.get("type") == "text" and _text(block.get("text")).strip() and len(self.said) < MOST_LISTED:
-            self.said.append(_text(block.get("text"))[: MOST_SAID + 1].strip())
+        if block.get("type") == "text" and _text(block.get("text")).strip() and len(self.texts) < MOST_LISTED:
+            self.texts.append(_text(block.get("text"))[: MOST_TEXT + 1].strip())
         elif block.get("type") == "tool_use":
             self.waits.add(_text(block.get("id")))
             if len(self.calls) < MOST_LISTED:
@@ -233,9 +233,8 @@ def _trouble(event: Mapping[str, Any]) -> str:
 
 def _last_word(event: Mapping[str, Any]) -> str:
     errors = event.get("errors")
-    told = [one for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
-    told = [one for one in told if not one.startswith(_DIAGNOSTIC)]
-    return _text(event.get("result")) or "; ".join(told)
+    texts = [one for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
+    return _text(event.get("result")) or "; ".join(one for one in texts if not one.startswith(_DIAGNOSTIC))
 
 
 def _call(name: object, given: object, root: str) -> str:
@@ -259,8 +258,8 @@ def _line(text: str) -> str:
 
 
 def _kept(text: str) -> str:
-    clean = clean_control(text[: MOST_SAID + 1])
-    return clean if len(clean) <= MOST_SAID else f"{clean[: MOST_SAID - 1]}…"
+    clean = clean_control(text[: MOST_TEXT + 1])
+    return clean if len(clean) <= MOST_TEXT else f"{clean[: MOST_TEXT - 1]}…"
 
 
 def _dict(value: object) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from executor.guard import agent_baseline, startup_places, surroundings
 from executor.plan import env_files, roles
 from executor.runners import agent_setup, brief, claude_code, process_run
 from executor.runners.agent import request as requests
+from executor.runners.agent.conversation import GO_ON
 from executor.runners.agent.usage import limit_reached
 from executor.runners.agent_output import session_before, used
 from executor.runners.main_run import log_started
@@ -30,7 +31,6 @@ PROMPT = "prompt.md"
 MOST_DENIED = 100  # locked paths that the command line of Claude Code carries
 FEEDBACK_CHARS = 6000
 SENT_BACK = "judged"
-GO_ON = "You were stopped and go on now. Look at what is there before you do anything again."
 
 
 class AgentLaunch:

@@ -72,7 +72,9 @@ class AgentOutput:
                 self.closed = one
             elif one.turn > self._known:
                 self._known = one.turn
-                self._context.log(AgentTurned(run=self._run, **one.asdict()), self._task)
+                fields = one.asdict()
+                event = AgentTurned(run=self._run, said=fields.pop("text"), **fields)
+                self._context.log(event, self._task)
 
 
 def used(context: RunContext, task: Task) -> Usage:

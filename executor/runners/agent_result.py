@@ -53,7 +53,7 @@ def _no_result(end: Exit, stderr: str) -> str:
 
 
 def _reason(closed: Closed) -> str:
-    """Return why the agent failed, what to do, and the calls that were denied."""
+    """Return the cause of an agent's failure, the next move, and the denied calls."""
     reason = " ".join(closed.text.split()) or _WORDS.get(closed.kind, f"it ended with {closed.kind}")
     then = _NEXT.get(closed.kind, "")
     parts = [reason[:MOST_REASON], "" if "limits." in reason else then, _denied(closed)]

@@ -46,7 +46,7 @@ class AgentRunner(Record):
         spec = self.task.step.main or Main()
         bounds = bounds_of(spec, self.context.plan.settings) if self.task.runner == "claude-code" else None
         output = AgentOutput(self.context, self.task, run, bounds)
-        done = process_run.adopt(self.context, self.task, run=run, limit_s=spec.limit_s, hear=output)
+        done = process_run.adopt(self.context, self.task, run=run, limit_s=spec.limit_s, follow=output)
         outcome, classes = _judge(self.context, self.task, run, done, output)
         if outcome.verdict != Verdict.LOST or spec.on_lost == "ask" or self.context.interrupts.count:
             return outcome, classes
@@ -74,7 +74,7 @@ def _start(context: RunContext, task: Task, spec: Main) -> Judged:
         agent_baseline.repair_folders(context, task, run)
 
     try:
-        done = process_run.launch(context, task, request, limit_s=spec.limit_s, hear=output, after=after)
+        done = process_run.launch(context, task, request, limit_s=spec.limit_s, follow=output, after=after)
     except (DoTasksError, OSError):
         agent_baseline.end_and_restore(context, task, run, launch.baseline)
         raise

@@ -37,7 +37,7 @@ class AgentSetup(Record):
 
 
 class SetupError(Record):
-    """Why no agent can be started: what was expected, what is there, and what to do."""
+    """The reason against starting an agent: the expected thing, the present one, and the fix."""
 
     expected: str
     got: str
@@ -102,7 +102,7 @@ def _of_claude_code(setup: AgentSetup, mode: str) -> AgentSetup | SetupError:
 
 
 def _lacks_of_claude_code(containment: Containment) -> str:
-    """Return what its own sandbox lacks here, empty for nothing."""
+    """Return the missing part of Claude Code's own sandbox, empty for none."""
     if containment.kind == "none":
         return containment.why
     return "" if claude_files.has_socat(os.environ.get("PATH", os.defpath)) else "socat is not installed"
@@ -138,7 +138,7 @@ def _test_result(context: RunContext, task: Task) -> brief.PhaseResult:
 
 
 def misfit(context: RunContext, task: Task) -> SetupError | None:
-    """Return what is wrong with the set-up of a task, None for nothing."""
+    """Return the error in the set-up of a task, None without one."""
     setup = setup_of(context, task)
     if isinstance(setup, SetupError):
         return setup

@@ -1,4 +1,4 @@
-"""BACKGROUND: MAIN as a job that outlives us, given over to its supervisor."""
+"""BACKGROUND: MAIN as a job that outlives this process, watched by its supervisor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from executor.monitoring.notices import notify, notify_checks
 from executor.plan.plan import from_cache, snapshot
 from executor.runners import command
 from executor.runners.evidence_before import record_of
-from executor.runners.job_start import Starting
 from executor.runners.main_run import log_started
 from executor.runners.process_run import LaunchRequest, begin
 from executor.store import job_record, log_reader, runs, supervisor_start
@@ -20,6 +19,7 @@ from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
 from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import duration
 
 if TYPE_CHECKING:
     from typing import Any
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
 
 LOOK_S = 0.05
-ALONE_S = 2.0  # a supervisor that has not taken the job's lock by then is not coming
+SHOW_AFTER_S = 3.0  # most jobs are started by then
+SHOW_EVERY_S = 1.0
+ALONE_S = 2.0  # the most that a supervisor needs to take the job's lock
 TRIES = 3
 MOST_TRIES = 10
 MARK_S = 3.0
@@ -37,8 +39,8 @@ SETTLED = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED,
 
 
 def background(context: RunContext, task: Task) -> Outcome:
-    """Start the job, then follow what its supervisor says until it is started or has ended."""
-    _tell_of_notifiers(context, task)
+    """Start the job; return when its supervisor has logged its start or its end."""
+    _warn_of_notifiers(context, task)
     run = runs.next_main(context.root, task.task_id)
     argv = command.main_argv(context, task)
     resume = newest_checkpoint(context, task) if run != "main.1" else ""
@@ -53,21 +55,21 @@ def background(context: RunContext, task: Task) -> Outcome:
         LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid, record=record), resume),
     )
     context.hear()
-    return attended(context, task.step.number, task.task_id, why="the job was started")
+    return await_start(context, task.step.number, task.task_id, why="the job was started")
 
 
-def _tell_of_notifiers(context: RunContext, task: Task) -> None:
-    """Say which notifier could tell nobody: now, not when there is something to tell."""
+def _warn_of_notifiers(context: RunContext, task: Task) -> None:
+    """Log a warning for each notifier that cannot send, before there is a notice to send."""
     for one in context.plan.settings.notify:
         why = notify_checks.trouble(
             one, root=context.root, environ=context.environment_with(task, (one.target, *one.env))
         )
         if why:
-            context.log(WarningRaised(message=f"nobody will be told by {notify.label(one)}: {why}"), task)
+            context.log(WarningRaised(message=f"{notify.label(one)} cannot send notices: {why}"), task)
 
 
 def _record(context: RunContext, task: Task) -> dict[str, object]:
-    """Return what the supervisor needs: the plan may have changed when it looks, and what MAIN is made of."""
+    """Return the record for the supervisor: the plan as it is now, and the parts of MAIN's digest."""
     made = context.made.get(task.digest)
     return {
         "task_id": task.task_id,
@@ -83,9 +85,9 @@ def _record(context: RunContext, task: Task) -> dict[str, object]:
 
 
 def mend_record(context: RunContext, box: Box, task_id: str) -> None:
-    """Make the record of a job again from the plan when it cannot be read, or is not the one that the log knows.
+    """Rebuild the record of a job from the plan when it cannot be read or differs from the log.
 
-    A power cut or a full disk leaves the former; the latter would judge the job by other checks than it began with.
+    A power cut or a full disk leaves an unreadable record; a changed one would judge the job by other checks.
     """
     is_whole = _is_whole(runs.read_job(context.root, task_id), box.number, task_id)
     if is_whole and job_record.is_as_logged(context.root, task_id):
@@ -120,12 +122,12 @@ def newest_checkpoint(context: RunContext, task: Task) -> str:
     return find_newest(context.root, pattern, 0 if record else runs.began_ns(first), record) if pattern else ""
 
 
-def attended(context: RunContext, number: int, task_id: str, *, why: str) -> Outcome:
-    """See to it that a supervisor watches the job; return once it says that the job is started, or has ended.
+def await_start(context: RunContext, number: int, task_id: str, *, why: str) -> Outcome:
+    """Start a supervisor of the job when none runs; return when the job is started or has ended.
 
-    Ctrl-C ends our waiting, not the job.
+    Ctrl-C ends the wait, not the job.
     """
-    tries, starting = 0, Starting(context, task_id)
+    tries, waiting = 0, StartWait(context, task_id)
     while not context.interrupts.count:
         context.hear(task_id)
         state = context.state(number)
@@ -138,15 +140,36 @@ def attended(context: RunContext, number: int, task_id: str, *, why: str) -> Out
         if supervisor_start.attend(context.root, task_id, os.environ, why=why):
             tries += 1
             _await_lock(context, task_id, tries)
-        starting.look()
+        waiting.show()
         context.interrupts.sleep(LOOK_S)
     return Outcome(
         Verdict.INTERRUPTED, f"{context.interrupts.reason}; the job goes on: do-tasks stop {task_id} ends it"
     )
 
 
+class StartWait:
+    """The line on the screen with a criterion that the start of a job does not meet yet."""
+
+    def __init__(self, context: RunContext, task_id: str) -> None:
+        self._context = context
+        self._task_id = task_id
+        self._next_s = context.now() + SHOW_AFTER_S
+
+    def show(self) -> None:
+        """Show the line, about once a second."""
+        if self._context.now() < self._next_s:
+            return
+        self._next_s = self._context.now() + SHOW_EVERY_S
+        start = runs.read_watch(self._context.root, self._task_id).get("start")
+        if start:
+            one, others = start["unmet"][0], len(start["unmet"]) - 1
+            more = f", and {others} more" if others else ""
+            what = f"waiting for: {one['criterion']} ({one['got']}; wants {one['expected']}){more}"
+            self._context.waits(what, f"at most {duration(start['until_s'] - time.monotonic())} more")
+
+
 def _await_mark(context: RunContext, number: int, task_id: str) -> None:
-    """Give the supervisor the moment it needs to show in SPEC.md what it has just logged, and to log that too."""
+    """Wait until the supervisor has marked the start in SPEC.md and logged the mark, at most MARK_S."""
     until = context.now() + MARK_S
     while context.now() < until and _is_unmarked(context, number, task_id) and context.interrupts.sleep(LOOK_S):
         context.hear(task_id)
@@ -161,7 +184,7 @@ def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
 
 
 def _goes_on(context: RunContext, task_id: str) -> bool:
-    """Tell whether a job lives, or waits to be restarted."""
+    """Return True when a job lives or waits for its restart."""
     alive = runs.look(context.root, task_id).status == "alive"
     return alive or runs.read_watch(context.root, task_id).get("state") == "restarting"
 
@@ -181,7 +204,7 @@ def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
 
 
 def end_job(context: RunContext, number: int, task_id: str) -> None:
-    """End a job that a person replaces, and let its supervisor write that down."""
+    """End a job that a person replaces and wait for its supervisor to log it."""
     runs.ask_stop(context.root, task_id)
     stop_strays(f"{task_id}/", context.interrupts, root=context.root)
     until = context.now() + END_S

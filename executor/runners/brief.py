@@ -114,7 +114,7 @@ def rules(protect: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def finish_of(runner: str, *, result_path: str = "") -> str:
-    """Return how an agent of the runner agent, claude-code or host hands in its work."""
+    """Return the instructions for handing in the work, by runner: agent, claude-code or host."""
     if runner == "agent":
         return "Call the tool `done`, alone, with a claim and quoted evidence for each criterion."
     claim = '{"criteria": {"TEXT OF THE CRITERION": {"met": true, "evidence": "QUOTED"}}}'
@@ -167,7 +167,7 @@ def _clean(value: Any) -> Any:
 
 
 def limits_in_words(limits: AgentLimits) -> str:
-    """`at most 50 turns, 200,000 tokens, 2.00 US dollars, 30 minutes`; empty without any."""
+    """Return `at most 50 turns, 200,000 tokens, 30 minutes`, empty without limits."""
     parts = [f"{value:,} {unit}" for value, unit in ((limits.turns, "turns"), (limits.tokens, "tokens")) if value]
     if limits.usd:
         parts.append(f"{limits.usd:,.2f} US dollars")

@@ -1,4 +1,4 @@
-"""MAIN in chunks: a run each, its rows counted by us, its quality checked before the next one begins."""
+"""MAIN in chunks: one run each, with its rows counted and its quality checked before the next begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from executor.checks.run import check_all
 from executor.plan.model import Main
 from executor.runners import command
 from executor.runners.made_of import note_task
-from executor.runners.main_run import log_finished, log_lost, log_reused, log_started, see_through
+from executor.runners.main_run import log_finished, log_lost, log_reused, log_started, run_main
 from executor.runners.process_run import LaunchRequest, adopt, environment, launch
 from executor.runners.row_file import counted, ready
 from executor.store import log_reader, runs
@@ -17,7 +17,9 @@ from executor.store.events import WarningRaised
 from executor.store.fingerprint import made_by as digest_of_rows
 from executor.store.state import spent_on
 from executor.system.outcome import PASSED, Outcome, Verdict
+from executor.system.quantities import parse_number
 from executor.system.records import TYPE_CHECKING, Record
+from executor.system.text import duration
 
 if TYPE_CHECKING:
     from executor.runners.main_run import Judged
@@ -27,11 +29,10 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 MOST_USD = 1e12  # more is no cost
-UNITS = (("h", 3600), ("min", 60))
 
 
 class Chunk(Record):
-    """A part of the rows: `before` are those of earlier chunks, `made_by` what makes them, and from which row on."""
+    """A part of the rows: `before` counts those of earlier chunks, `made_by` is `digest@first row`."""
 
     number: int
     count: int
@@ -43,7 +44,7 @@ class Chunk(Record):
 
 
 def in_chunks(context: RunContext, task: Task) -> Outcome:
-    """Do the chunks that are not accepted yet, in order, until one fails."""
+    """Run the chunks that are not accepted yet, in order, until one fails."""
     return _Chunks(context, task).all()
 
 
@@ -77,18 +78,18 @@ class _Chunks:
         if decision.main == "reuse":
             return self._reuse()
         log_lost(self._context, self._task)
-        if len(self._costs) == len(self._chunks):  # nothing to make, yet POST wants a run of this task to look at
+        if len(self._costs) == len(self._chunks):  # POST needs a run of this task
             del self._costs[self._chunks[-1].number]
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]
         outcome = self._adopt(left) if decision.main == "adopt" else PASSED
         for chunk in left:
             if outcome.passed and chunk.number not in self._costs:
-                self._ready(chunk)  # of all before the first: a quality check may read every file there is
+                self._ready(chunk)  # all of them first: a quality check may read every file
         for chunk in left:
             if not self._goes_on(outcome):
                 return outcome
             if chunk.number not in self._costs:
-                outcome = see_through(self._context, self._task, _ChunkRunner(self, chunk))
+                outcome = run_main(self._context, self._task, _ChunkRunner(self, chunk))
         return self._all_there() if outcome.passed else outcome
 
     def _goes_on(self, outcome: Outcome) -> bool:
@@ -96,7 +97,7 @@ class _Chunks:
         return outcome.passed and not asked_to_end
 
     def _accepted(self) -> dict[int, float]:
-        """Return what each chunk cost that was accepted and whose file is still what it was then."""
+        """Return the cost of each accepted chunk with an unchanged file, by number."""
         state = self._context.state(self._task.step.number)
         known = {one.number: one for one in state.chunks}
         found: dict[int, float] = {}
@@ -108,7 +109,7 @@ class _Chunks:
         return found
 
     def _all_there(self) -> Outcome:
-        """Say whether every accepted chunk is still what it was: a later one may have written into it."""
+        """Return the outcome of all chunks: a later one may have written into the file of an earlier one."""
         accepted = self._accepted()
         changed = [chunk for chunk in self._chunks if chunk.number not in accepted]
         if not changed:
@@ -125,7 +126,7 @@ class _Chunks:
         return there
 
     def _adopt(self, left: list[Chunk]) -> Outcome:
-        """See a run through that an executor before us began; one of other chunks counts no more."""
+        """Adopt the run of an earlier executor; end a run of a chunk that is not wanted any more."""
         run = self._task.decision.main_run
         lines = log_reader.task_lines(self._context.root, self._task.task_id)
         begun = [line for line in lines if line.get("event") == "MainStarted" and line.get("run") == run]
@@ -134,7 +135,7 @@ class _Chunks:
         if chunk is None:
             self._context.end_strays(self._task, run)
             return PASSED
-        return see_through(self._context, self._task, _ChunkRunner(self, chunk), adopting=run)
+        return run_main(self._context, self._task, _ChunkRunner(self, chunk), adopting=run)
 
     def adopt(self, chunk: Chunk, run: str) -> Judged:
         """Watch a run of a chunk to its end that an earlier executor began, and judge it."""
@@ -148,23 +149,21 @@ class _Chunks:
         kept = self._ready(chunk)
         run = runs.next_main(context.root, task.task_id)
         note_task(context, task, run)
-        environ = environment(context, task, run, **self._told(chunk, kept))
+        environ = environment(context, task, run, **self._variables(chunk, kept))
         argv = command.main_argv(context, task)
-        errand = LaunchRequest(run, argv, lambda pid: self._note(chunk, run, pid), environ=environ)
-        return self._judge(chunk, run, launch(context, task, errand, limit_s=self._main.limit_s), kept)
+        request = LaunchRequest(run, argv, lambda pid: self._note(chunk, run, pid), environ=environ)
+        return self._judge(chunk, run, launch(context, task, request, limit_s=self._main.limit_s), kept)
 
     def _ready(self, chunk: Chunk) -> int:
-        """Make a chunk's file ready to be appended to; return how many rows it keeps."""
-        kept, aside = ready(chunk.path, most=chunk.size, is_ours=self._is_ours(chunk))
+        """Prepare the file of a chunk for appending; return the number of rows that it keeps."""
+        kept, aside = ready(chunk.path, most=chunk.size, keeps_rows=self._is_begun(chunk))
         if aside:
-            said = (
-                f"{self._context.relative(chunk.path)} was not of this chunk; it is now {self._context.relative(aside)}"
-            )
-            self._context.log(WarningRaised(message=said), self._task)
+            where, now = map(self._context.relative, (chunk.path, aside))
+            self._context.log(WarningRaised(message=f"{where} was not of this chunk; it is now {now}"), self._task)
         return kept
 
-    def _is_ours(self, chunk: Chunk) -> bool:
-        """Tell whether what is in a chunk's file was begun as this chunk, or was accepted as the beginning of it."""
+    def _is_begun(self, chunk: Chunk) -> bool:
+        """Return True when the rows in the file were begun as this chunk, or accepted as its first part."""
         state = self._context.state(self._task.step.number)
         which = (chunk.number, chunk.made_by)
         if any((one.number, one.made_by) == which for one in state.chunks_begun):
@@ -172,8 +171,8 @@ class _Chunks:
         shas = [one.sha256 for one in state.chunks if (one.number, one.made_by) == which]
         return counted(chunk.path).sha256 in shas
 
-    def _told(self, chunk: Chunk, kept: int) -> dict[str, str]:
-        told = {
+    def _variables(self, chunk: Chunk, kept: int) -> dict[str, str]:
+        values = {
             "CHUNK": chunk.number,
             "OFFSET": chunk.before + kept,
             "SIZE": chunk.size - kept,
@@ -181,14 +180,14 @@ class _Chunks:
             "ROWS": chunk.path,
             "CHECKPOINT_EVERY": self._main.checkpoint_every,
         }
-        return {f"DO_TASKS_{name}": str(value) for name, value in told.items()}
+        return {f"DO_TASKS_{name}": str(value) for name, value in values.items()}
 
     def _note(self, chunk: Chunk, run: str, pid: int) -> None:
-        said = {"chunk": chunk.number, "chunks": chunk.count, "made_by": chunk.made_by}
-        log_started(self._context, self._task, run, pid, **said)
+        fields = {"chunk": chunk.number, "chunks": chunk.count, "made_by": chunk.made_by}
+        log_started(self._context, self._task, run, pid, **fields)
 
     def _judge(self, chunk: Chunk, run: str, done: Run, kept: int = 0) -> Judged:
-        """Judge a chunk by its exit, its rows, its quality; log its end, which accepts it or does not."""
+        """Judge a chunk by exit code, rows and quality; log its end, which accepts it when it passed."""
         context, task = self._context, self._task
         found = counted(chunk.path)
         outcome, failure = self._verdict(chunk, done, found)
@@ -224,15 +223,15 @@ class _Chunks:
         return outcome, "" if outcome.passed else "quality"
 
     def _outlook(self, chunk: Chunk, made: int, took_s: float) -> str:
-        """Return how many rows there are, what they cost, what the rest will take at this chunk's pace."""
+        """Return rows and costs so far, and the estimates of the rest by the pace of this chunk."""
         there = sum(one.size for one in self._chunks if one.number in self._costs)
         left, spent = chunk.total - there, sum(self._costs.values())
-        said = [f"{there:,} of {chunk.total:,} rows"]
+        parts = [f"{there:,} of {chunk.total:,} rows"]
         if spent:
-            said.append(f"${spent:,.2f} so far" + (f", about ${spent / there * left:,.2f} to come" if left else ""))
+            parts.append(f"${spent:,.2f} so far" + (f", about ${spent / there * left:,.2f} to come" if left else ""))
         if left and made > 0:
-            said.append(f"about {lasting(took_s / made * left)} left")
-        return "; ".join(said)
+            parts.append(f"about {duration(took_s / made * left)} left")
+        return "; ".join(parts)
 
 
 class _ChunkRunner(Record):
@@ -250,17 +249,9 @@ class _ChunkRunner(Record):
         return self.chunks.adopt(self.chunk, run)
 
 
-def lasting(seconds: float) -> str:
-    """Return a time in words that are good enough for a guess."""
-    unit, length = next((one for one in UNITS if seconds >= 1.5 * one[1]), ("s", 1))
-    return f"{seconds / length:.0f} {unit}"
-
-
 def _usd(metrics: object) -> float:
-    said = metrics.get("usd") if isinstance(metrics, dict) else None
-    if not isinstance(said, int | float) or isinstance(said, bool):
-        return 0.0
-    return float(said) if 0 <= said < MOST_USD else 0.0
+    usd = parse_number(metrics.get("usd")) if isinstance(metrics, dict) else None
+    return float(usd) if usd is not None and 0 <= usd < MOST_USD else 0.0
 
 
 def _miscounted(context: RunContext, chunk: Chunk, found: RowFile) -> str:

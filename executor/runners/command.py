@@ -1,4 +1,4 @@
-"""MAIN and TEST as a command: what is started, and what its end means."""
+"""MAIN and TEST as a command: its argv, and the outcome of its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NOT_UNDERSTOOD = (2, 126, 127)  # what shells give for a program that is not fo
 
 
 def main_argv(context: RunContext, task: Task) -> tuple[str, ...]:
-    """Return what MAIN starts."""
+    """Return the argv of MAIN."""
     main = _main(task)
     if main.command:
         return bash_argv(main.command, *main.args)
@@ -39,7 +39,7 @@ def main_argv(context: RunContext, task: Task) -> tuple[str, ...]:
 
 
 def sample_argv(context: RunContext, task: Task) -> tuple[str, ...]:
-    """Return what TEST starts, empty when the step has no test form."""
+    """Return the argv of TEST, empty when the step has no test form."""
     main = _main(task)
     form = main.sample.form
     if form == "command":
@@ -53,7 +53,7 @@ def sample_argv(context: RunContext, task: Task) -> tuple[str, ...]:
 
 
 def script_argv(context: RunContext, script: str) -> tuple[str, ...]:
-    """Return how a script is started: .py by the project's interpreter, others by themselves or their first line."""
+    """Return the argv of a script: .py by the project's interpreter, others by themselves or their first line."""
     from executor.store.project import script_path
 
     path = script_path(context.project, script)
@@ -86,10 +86,9 @@ def judge(end: Exit, *, verdict: Verdict | None, reason: str, stderr: str, outpu
     if end.exit_code == 0:
         return Outcome(Verdict.PASSED), ""
     last = cause_of(end, stderr=stderr, output=output)
-    told = f": {last}" if last else ""
     kind = _class(end, stderr=stderr, output=output)
     how = killed_by(end.signal) if end.signal else f"exit {end.exit_code}"
-    return Outcome(Verdict.FAILED, f"{how}{told}"), kind
+    return Outcome(Verdict.FAILED, f"{how}{f': {last}' if last else ''}"), kind
 
 
 def outcome_of(run: Run) -> tuple[Outcome, str]:
@@ -98,7 +97,7 @@ def outcome_of(run: Run) -> tuple[Outcome, str]:
 
 
 def cause_of(end: Exit, *, stderr: str, output: str) -> str:
-    """Return the line of a failed run that says why it failed, empty when none does."""
+    """Return the line of a failed run's output that names the cause, empty without one."""
     memory = ran_out_of_memory(stderr, output, stderr[-OUTPUT_TAIL:])
     return causes.cause(stderr, output, code=None if end.signal else end.exit_code, memory=memory)
 
@@ -119,7 +118,7 @@ def _class(end: Exit, *, stderr: str, output: str) -> str:
 
 
 def line_ends_hint(context: RunContext, task: Task, end: Exit) -> str:
-    """Return what to do about a script whose lines end as on Windows, empty when that is not why it failed."""
+    """Return the fix for a script whose first line ends in CR, empty when that is not the cause."""
     from executor.store.project import script_path
 
     main = task.step.main
@@ -140,14 +139,14 @@ def _ends_in_cr(path: str) -> bool:
 
 
 def usage_hint(end: Exit, stderr: str, script: str) -> str:
-    """Return what to do when the script does not know --test."""
+    """Return the fix for a script that does not take --test, empty for another failure."""
     if end.exit_code == _USAGE_EXIT and re.search(r"--test|usage:|unrecognized", stderr):
         return f"; {script} does not take --test: add it, or give main.test its args, or say `test: none`"
     return ""
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something, 200 characters at most."""
+    """Return the last line that is not empty, 200 characters at most."""
     return causes.last_line(text)
 
 

@@ -52,7 +52,7 @@ def judge_run(context: RunContext, task: Task, run: str, done: Run) -> Judged:
 
 
 def _left_running(done: Run) -> str:
-    """Return why a job that ended well at once is no success."""
+    """Return the reason for failing a job that exited 0 and left a process running."""
     more = f" and {len(done.left) - 1} more" if len(done.left) > 1 else ""
-    said = f"MAIN ended in {done.duration_s:.1f} s and left a process running: {done.left[0]}{more}"
-    return f"{said}; drop the `&`: do-tasks detaches it itself"
+    reason = f"MAIN ended in {done.duration_s:.1f} s and left a process running: {done.left[0]}{more}"
+    return f"{reason}; drop the `&`: do-tasks detaches it itself"

@@ -1,4 +1,4 @@
-"""What lay where evidence is looked for when MAIN began, kept for who judges it."""
+"""The record of the files that evidence globs found before MAIN, which separates new files from old ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
 
 def remember(context: RunContext, task: Task) -> None:
-    """Remember what there is before a run of MAIN begins; a later run of the same MAIN only adds new globs."""
+    """Record the files of all globs before a run of MAIN; a later run of the same MAIN only adds new globs."""
     step = task.step
     if not (step.checkpoints or any(map(wants_fresh, step.main.criteria if step.main else ()))):
         return
@@ -42,7 +42,7 @@ def remember(context: RunContext, task: Task) -> None:
     context.evidence[path] = files.read(path)
     for glob in crowded:
         many = f"{glob} finds more than {evidence.MOST_NAMES:,} names: the newest are remembered"
-        context.log(WarningRaised(message=f"{many}, what else was there before MAIN is told by its times"), task)
+        context.log(WarningRaised(message=f"{many}; others count as new by their times"), task)
 
 
 def note_test(folder: str) -> None:
@@ -51,14 +51,14 @@ def note_test(folder: str) -> None:
 
 
 def _tested_ns(folder: str) -> int:
-    """Return when TEST began, 0 when none ran."""
-    said = files.read(os.path.join(folder, BEGAN))
-    return int(said) if said.isdigit() else 0
+    """Return the start of TEST in ns, 0 without a TEST."""
+    text = files.read(os.path.join(folder, BEGAN))
+    return int(text) if text.isdigit() else 0
 
 
 def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
-    """Do this in a thread: what blocks in the kernel, as a dead mount does, must not block us."""
-    from executor.system.time_limit import run_within
+    """Run `work` in a thread, LIMIT_S at most: a dead mount blocks in the kernel."""
+    from executor.system.time_limit import in_time
 
     done = run_within(work, LIMIT_S)
     if done is None:
@@ -67,7 +67,7 @@ def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
 
 
 def record_of(context: RunContext, task: Task, folder: str) -> str:
-    """Return the record that the MAIN of a run's folder is judged by, empty when it has none."""
+    """Return the path of the record by which a run is judged, empty without one."""
     from executor.checks import evidence
 
     task_id = os.path.basename(os.path.dirname(folder))
@@ -76,7 +76,7 @@ def record_of(context: RunContext, task: Task, folder: str) -> str:
 
 
 def _mended(context: RunContext, path: str) -> str:
-    """Return the path of a record, which is as this executor wrote it: an agent may have changed it."""
+    """Return the path of a record, restored when an agent has changed it."""
     kept = context.evidence.get(path)
     if kept and files.read(path) != kept:
         files.replace(path, kept)

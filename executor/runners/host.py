@@ -1,4 +1,4 @@
-"""MAIN by the agent that called us: it is given a brief, and the task waits for its word."""
+"""MAIN by the agent that called do-tasks: it gets a brief, and the task waits for `resume`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def host(context: RunContext, task: Task) -> Outcome:
-    """Write the brief down and wait: nobody holds a lock meanwhile, the log reserves the step."""
+    """Write the brief and end as waiting: the log reserves the step, no lock is held."""
     skills, trouble = _skills(context, task)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
@@ -42,8 +42,8 @@ def host(context: RunContext, task: Task) -> Outcome:
 
 
 def ask(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
-    """Give the brief once more, with what POST found of the last answer in it."""
-    skills, _ = _skills(context, task)  # one that was taken away since is no reason to lose the work
+    """Write the brief once more, with the failure that POST found."""
+    skills, _ = _skills(context, task)  # a skill that was removed since does not lose the work
     _write(context, task, run, skills, found=reason)
     return _wait(context, task, run, reason)
 
@@ -59,14 +59,14 @@ def _write(context: RunContext, task: Task, run: str, skills: tuple[Skill, ...],
     folder = context.folder(task, run)
     result = context.relative(os.path.join(folder, "result.json"))
     finish = brief.finish_of("host", result_path=result)
-    told = brief_for(context, task, skills, limits=brief.NO_LIMITS, finish=finish).replace(found=found)
-    files.replace(os.path.join(folder, "brief.md"), context.masker.mask(brief.text(told)).encode())
-    body = context.masker.mask_all(brief.as_json(told))
+    made = brief_for(context, task, skills, limits=brief.NO_LIMITS, finish=finish).replace(found=found)
+    files.replace(os.path.join(folder, "brief.md"), context.masker.mask(brief.text(made)).encode())
+    body = context.masker.mask_all(brief.as_json(made))
     files.replace(os.path.join(folder, "brief.json"), json.dumps(body, ensure_ascii=False).encode())
 
 
 def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
-    """Log that the task waits; `reason` is what POST found of the last answer."""
+    """Log that the task waits; `reason` is the failure that POST found."""
     path = context.relative(os.path.join(context.folder(task, run), "brief.md"))
     judges, givers = brief_changes.ensure_snapshot(context, task), person.brief_recipients()
     brief_snapshot.add_recipients(judges, givers)
@@ -78,6 +78,6 @@ def _wait(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
 
 
 def rounds_left(context: RunContext, task: Task) -> int:
-    """Return how often the task may still be sent back."""
+    """Return the number of times that the task may still be sent back."""
     given = [line for line in log_reader.task_lines(context.root, task.task_id) if line.get("event") == "BriefGiven"]
     return rounds_of(task.step.main, context.plan.settings) - len(given)

@@ -1,4 +1,4 @@
-"""What a task that passes was made of, for its line of the log."""
+"""The parts of a passed task for its line of the log: digest parts, judges, files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def as_recorded(context: RunContext, task: Task) -> dict[str, Any]:
-    """Return what StepPassed says of what was done, what judged it, and what it left."""
+    """Return the fields of StepPassed on the parts of MAIN, its judges and its outputs."""
     judge = of_parts(fingerprint_recipes.judges(task.step, strict=context.strict))
     made = _made(context, task)
     left = _left(context, task.step)
@@ -36,7 +36,7 @@ def as_recorded(context: RunContext, task: Task) -> dict[str, Any]:
 
 
 def note_task(context: RunContext, task: Task, run: str) -> None:
-    """Write the task's record before a run of its MAIN: an executor that adopts the run knows what it is made of."""
+    """Write the record of a task before a run of its MAIN, for an executor that adopts the run."""
     made = context.made.get(task.digest)
     body: dict[str, object] = {"step": task.step.number, "digest": task.digest, "run": run}
     if made:
@@ -45,7 +45,7 @@ def note_task(context: RunContext, task: Task, run: str) -> None:
 
 
 def _made(context: RunContext, task: Task) -> Made | None:
-    """Return what the task's digest is made of: known since its start, as a job's record has it, or still the same."""
+    """Return the parts of the task's digest: from memory, from its record, or computed and equal."""
     known = context.made.get(task.digest)
     if known or fingerprint_recipes.number_of(task.digest) != fingerprint_recipes.NEWEST:
         return known
@@ -56,7 +56,7 @@ def _made(context: RunContext, task: Task) -> Made | None:
 
 
 def _recorded(record: dict[str, Any], digest: str) -> Made | None:
-    """Return what a record says that a digest is made of, None where it tells of another digest or of nothing."""
+    """Return the parts of a digest by a record, None when it has none of this digest."""
     body = record.get("made")
     if record.get("digest") != digest or not isinstance(body, dict):
         return None
@@ -72,7 +72,7 @@ def _left(context: RunContext, step: Step) -> dict[str, str]:
 
 
 def _named(context: RunContext, task_id: str, found: Files) -> dict[str, Any] | None:
-    """Return as many files as a line of the log can name; all of them are kept beside the task's runs."""
+    """Return the files that fit a line of the log; all of them are kept beside the runs of the task."""
     if any(len(rows) > MOST_NAMED for rows in found.values()):
         folder = files.private_folder(os.path.join(context.root, runs.JOBS, task_id))
         files.replace(os.path.join(folder, KEPT), json.dumps(found).encode())

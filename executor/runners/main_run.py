@@ -1,4 +1,4 @@
-"""The runs of MAIN: begun or adopted, judged, tried again; their facts are logged here alone."""
+"""The runs of MAIN: started or adopted, retried, logged."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 
 MOST_WAIT_S = 60.0
-FINAL = frozenset(("stopped", "tampered", "unfit", "spent", "left"))  # by a person, the agent; it would again
+FINAL = frozenset(
+    ("stopped", "tampered", "unfit", "spent", "left")
+)  # ended by a person or the agent, or certain to fail again
 
 
-def see_through(context: RunContext, task: Task, runner: MainRunner, *, adopting: str = "") -> Outcome:
+def run_main(context: RunContext, task: Task, runner: MainRunner, *, adopting: str = "") -> Outcome:
     """Start MAIN, or adopt the run named; start it again for the classes that `retry` names."""
     spec = task.step.main or Main()
     if adopting:

@@ -1,4 +1,4 @@
-"""PRE-FLIGHT of a job: that each of its monitors can see something."""
+"""PRE-FLIGHT of a job: each of its monitors can see something."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIX = "mend the monitor, or take it out"
 
 
 def watchable(context: RunContext, task: Task) -> Outcome:
-    """Refuse to start a job with a monitor that can never see anything; one that runs already is let be."""
+    """Refuse to start a job with a monitor that can never see anything; a running job is adopted."""
     step = task.step
     if not step.background or task.decision.main == "adopt":
         return PASSED
@@ -38,9 +38,9 @@ def watchable(context: RunContext, task: Task) -> Outcome:
         context.log(_failed(step.background[place].name, f"{kind}: {_asks(step.background[place].asks)}", reason), task)
     if not blind:
         return PASSED
-    said = tuple(f"monitor {step.background[place].name} can see nothing: {reason}" for place, _, reason in blind)
-    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-    return Outcome(Verdict.FAILED, f"{said[0]}{more}", said)
+    reasons = tuple(f"monitor {step.background[place].name} can see nothing: {reason}" for place, _, reason in blind)
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return Outcome(Verdict.FAILED, f"{reasons[0]}{more}", reasons)
 
 
 def _script(context: RunContext, task: Task) -> str:

@@ -1,4 +1,4 @@
-"""One run of a task's process: on record first, let go, watched, its end kept."""
+"""One run of a task's process: recorded, started, watched, read after its end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import time
 from executor.checks.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.runners import evidence_before
-from executor.runners.exit_text import agree, told
-from executor.runners.outputs import outputs
+from executor.runners.outputs import agree, exit_text, outputs
 from executor.runners.run_watch import RunWatch
 from executor.store import known_secrets, runs, twins
 from executor.store.events import StraysStopped
@@ -32,11 +31,10 @@ NOT_FOUND = 127  # what a shell gives for a program that it cannot start
 
 
 class Run(Record):
-    """A finished run: `verdict` and `reason` are set when we ended it ourselves.
+    """A finished run: `verdict` and `reason` are set when do-tasks ended it.
 
-    `long_stdout` and `long_stderr` are what the cause of a failure is looked for in; they are empty after exit 0.
-    `left` are the command lines of what a job left running that ended as soon as it began; `trailing` of what one left
-    that ended well later: that is ended too, and told.
+    `long_stdout` and `long_stderr` are searched for the cause of a failure; they are empty after exit 0. `left` are the
+    command lines of processes that a job left when it ended at once, `trailing` of those of a job that ended later.
     """
 
     end: Exit
@@ -53,7 +51,7 @@ class Run(Record):
 
     @property
     def output(self) -> str:
-        """What the log shows: the end of stdout, then of stderr, half a tail each when both speak."""
+        """The output for the log: the end of stdout, then of stderr, half a tail each when there are both."""
         if not self.stderr:
             return self.stdout
         half = OUTPUT_TAIL // 2
@@ -61,9 +59,9 @@ class Run(Record):
 
 
 class LaunchRequest(Record):
-    """What a run is to do: `note` logs its pid before it is let go.
+    """The request for a run: `note` logs its pid before its command starts.
 
-    `resume` is the checkpoint that the script is told of; `environ` is given instead of what commands are.
+    `resume` is the checkpoint for DO_TASKS_RESUME; `environ` replaces the environment of commands.
     """
 
     run: str
@@ -76,33 +74,33 @@ class LaunchRequest(Record):
 def launch(
     context: RunContext,
     task: Task,
-    errand: LaunchRequest,
+    request: LaunchRequest,
     *,
     limit_s: float,
-    hear: Callable[[], str] | None = None,
+    follow: Callable[[], str] | None = None,
     after: Callable[[], None] | None = None,
 ) -> Run:
-    """Start a run under the launcher and see it through.
+    """Start a run under the launcher and watch it to its end.
 
-    `hear` is called while it lives, and says why it must end; `after` when it has ended, before its record is read.
+    `follow` is called while it lives and returns a reason to stop it; `after` is called before its record is read.
     """
-    pid = begin(context, task, errand)
-    ended = _watch(context, task, running(context, task, errand.run, pid, limit_s), hear)
+    pid = begin(context, task, request)
+    ended = _watch(context, task, running(context, task, request.run, pid, limit_s), follow)
     if after:
         after()
     return finished(context, task, ended)
 
 
-def begin(context: RunContext, task: Task, errand: LaunchRequest) -> int:
+def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
-    run, argv = errand.run, errand.argv
+    run, argv = request.run, request.argv
     twins.refuse_a_twin(context.root, task.task_id, before=run)
     procfs.refuse_foreign_proc()
     evidence_before.remember(context, task)
     folder = runs.new_run(context.root, task.task_id, run)
-    extra = {"DO_TASKS_RESUME": errand.resume} if errand.resume else {}
-    environ = errand.environ or environment(context, task, run, **extra)
-    held = launcher.start_paused(argv, environ, folder=folder, root=context.root)
+    extra = {"DO_TASKS_RESUME": request.resume} if request.resume else {}
+    environ = request.environ or environment(context, task, run, **extra)
+    held = launcher.hold(argv, environ, folder=folder, root=context.root)
     context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)
     if identity is None:
@@ -111,21 +109,21 @@ def begin(context: RunContext, task: Task, errand: LaunchRequest) -> int:
         outlast_the_tick()
     identity = identity.replace(locked=held.locked, home=project_identity.folder_id(context.root))
     runs.write_started(folder, identity, command=context.masker.mask(" ".join(argv)), digest=task.digest)
-    errand.note(held.pid)
-    # Whoever asks for a stop from here on finds the launcher; who asked before may have found nobody.
-    (launcher.abandon if runs.stop_asked(context.root, task.task_id) else launcher.release)(held)
+    request.note(held.pid)
+    # A stop from here on finds the launcher; one that came before may have found no process.
+    (launcher.leave if runs.stop_asked(context.root, task.task_id) else launcher.let_go)(held)
     return held.pid
 
 
 def outlast_the_tick() -> None:
-    """Wait until the clock of files has moved, so that what TEST wrote last is older than MAIN's record."""
+    """Wait until the clock of files has moved: files of TEST are then older than the record of MAIN."""
     before = time.clock_gettime_ns(FILE_CLOCK)
     while time.clock_gettime_ns(FILE_CLOCK) == before:
         time.sleep(0.0005)
 
 
 def try_out(context: RunContext, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
-    """Run TEST: without a launcher, for nobody adopts it; what is left of one is ended and it runs again."""
+    """Run TEST, without a launcher: a TEST is never adopted but run again."""
     folder = runs.new_run(context.root, task.task_id, "test")
     evidence_before.note_test(folder)
     try:
@@ -138,9 +136,9 @@ def try_out(context: RunContext, task: Task, *, argv: tuple[str, ...], limit_s: 
 
 
 def environment(context: RunContext, task: Task, run: str, **extra: str) -> dict[str, str]:
-    """Return what a run's process is given; MachineError when an env file cannot be read.
+    """Return the environment of a run; MachineError when an env file cannot be read.
 
-    Python of a job prints at once, for its monitors read that.
+    A job gets PYTHONUNBUFFERED: its monitors read its output.
     """
     trouble = context.env_trouble(task)
     if trouble:
@@ -159,9 +157,9 @@ def running(
     *,
     adopted: Identity | None = None,
     age_s: float = 0.0,
-) -> RunningProcess:
-    """Return a run's process as something to watch; an adopted one is no child of ours."""
-    env = {project_identity.PROJECT_VARIABLE: project_identity.environment_mark(context.root)}
+) -> Running:
+    """Return the process of a run for a loop; an adopted one is no child of this process."""
+    env = {project_identity.VARIABLE: project_identity.mark(context.root)}
     command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return RunningProcess(command, pid, adopted=adopted, age_s=age_s)
 
@@ -169,7 +167,7 @@ def running(
 def finished(context: RunContext, task: Task, ended: ProcessResult) -> Run:
     """Return a run that has just ended, with the exit code that its launcher wrote.
 
-    Of a child of this process the kernel tells the code too: a record that says another one is not the launcher's.
+    The kernel reports the code of a child too: a record with another code is forged, and fails the run.
     """
     folder = context.folder(task, ended.name)
     written = runs.exit_of(folder)
@@ -179,27 +177,29 @@ def finished(context: RunContext, task: Task, ended: ProcessResult) -> Run:
     done = _finished(context, task, end, ended)
     if written is None or done.verdict not in (None, Verdict.LOST):
         return done
-    why = f"exit.json says {told(written)}, but the kernel says {told(end)}: its launcher did not write that"
+    why = f"exit.json says {exit_text(written)}, but the kernel says {exit_text(end)}: its launcher did not write that"
     return done.replace(verdict=Verdict.FAILED, reason=why)
 
 
-def adopt(context: RunContext, task: Task, *, run: str, limit_s: float, hear: Callable[[], str] | None = None) -> Run:
-    """Watch a run to its end that an executor before us started; one that has ended is read at once."""
+def adopt(context: RunContext, task: Task, *, run: str, limit_s: float, follow: Callable[[], str] | None = None) -> Run:
+    """Watch a run of an earlier executor to its end; one that has ended is read at once."""
     context.folder(task, run)
     seen = runs.look_at(context.root, task.task_id, run)
     identity = runs.launcher_of(context.root, task.task_id, run)
     if seen.status == "alive" and identity:
         age_s = procfs.age_s(identity)
-        context.masker.learn(known_secrets.of_process(context.plan, context.root, identity.pid))  # ours may be another
+        context.masker.learn(
+            known_secrets.of_process(context.plan, context.root, identity.pid)
+        )  # the environment here may be another
         ended = _watch(
-            context, task, running(context, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), hear
+            context, task, running(context, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), follow
         )
         return finished(context, task, ended)
     return adopt_ended(context, task, run=run)
 
 
 def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
-    """Return a run that ended while nobody watched; what it left alive is ended."""
+    """Return a run that ended unobserved; the processes that it left are ended."""
     folder = context.folder(task, run)
     end = runs.exit_of(folder) or Exit(None)
     context.end_strays(task, run)
@@ -207,11 +207,9 @@ def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
     return _finished(context, task, end, ProcessResult(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(
-    context: RunContext, task: Task, one: RunningProcess, hear: Callable[[], str] | None = None
-) -> ProcessResult:
+def _watch(context: RunContext, task: Task, one: Running, follow: Callable[[], str] | None = None) -> ProcessResult:
     folder = context.folder(task, one.command.name)
-    watch = context.watch(RunWatch(context, task, folder, one, hear))
+    watch = context.watch(RunWatch(context, task, folder, one, follow))
     watch.add(one)
     ended: list[ProcessResult] = []
     while not ended:
@@ -225,7 +223,7 @@ def _finished(context: RunContext, task: Task, end: Exit, ended: ProcessResult) 
     folder = context.folder(task, ended.name)
     for name in ("stdout.log", "stderr.log"):  # result.json is judged first
         context.mask_file(os.path.join(folder, name))
-    verdict, reason = _by_us(context, task, end, ended)
+    verdict, reason = _forced_end(context, task, end, ended)
     return Run(
         end=end,
         verdict=verdict,
@@ -236,14 +234,14 @@ def _finished(context: RunContext, task: Task, end: Exit, ended: ProcessResult) 
 
 
 def _unwritten(folder: str, ended: ProcessResult) -> Exit:
-    """Record the end of a run whose launcher did not live to write it."""
+    """Write the end of a run whose launcher died before it did."""
     by_us = bool(ended.reason)
     end = Exit(ended.exit_code, signal=9 if by_us else ended.signal, by_us=by_us)
     runs.write_exit(folder, end)
     return end
 
 
-def _by_us(context: RunContext, task: Task, end: Exit, ended: ProcessResult) -> tuple[Verdict | None, str]:
+def _forced_end(context: RunContext, task: Task, end: Exit, ended: ProcessResult) -> tuple[Verdict | None, str]:
     """Return the verdict and reason of a run that did not end by itself."""
     if ended.reason:
         return ended.verdict, ended.reason

@@ -1,4 +1,4 @@
-"""Rows that a script has written: counted, known again, cut back to whole ones."""
+"""The file of rows that a script writes: counted, cut back to whole rows, put aside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK = 1 << 20
 
 
 class RowFile(Record):
-    """What a file holds: whole lines that say something, bytes up to the last one's end, the SHA-256 of all of it."""
+    """The content of a file: `rows` are its lines that are not blank, `whole` the bytes up to the last line end."""
 
     rows: int = 0
     whole: int = 0
@@ -21,16 +21,16 @@ class RowFile(Record):
     sha256: str = ""
 
 
-def ready(path: str, *, most: int, is_ours: bool) -> tuple[int, str]:
-    """Make a file ready to be appended to; return how many rows it keeps, and where another was put.
+def ready(path: str, *, most: int, keeps_rows: bool) -> tuple[int, str]:
+    """Prepare a file for appending; return the number of rows that it keeps, and the new path of a file put aside.
 
-    Only ours are kept, `most` of them, without a half line at the end; others are put aside.
+    With `keeps_rows` up to `most` rows are kept, without a half line at the end; a file with others is put aside.
     """
     found = counted(path)
     if not found.size:
         _make_folder(os.path.dirname(path))
         return 0, ""
-    if not is_ours or found.rows > most:
+    if not keeps_rows or found.rows > most:
         return 0, _put_aside(path)
     if found.whole != found.size:
         os.truncate(path, found.whole)
@@ -41,7 +41,9 @@ def _make_folder(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise MachineError(f"cannot make {folder} for the rows: {error.strerror}; mend what is in its way") from error
+        raise MachineError(
+            f"cannot make {folder} for the rows: {error.strerror}; move away what is in its way"
+        ) from error
 
 
 def _put_aside(path: str) -> str:
@@ -55,7 +57,7 @@ def _put_aside(path: str) -> str:
 def counted(path: str) -> RowFile:
     """Count what a file holds; a missing one holds nothing."""
     rows = whole = size = 0
-    digest, said = hashlib.sha256(), False
+    digest, is_filled = hashlib.sha256(), False
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
     except FileNotFoundError:
@@ -70,9 +72,9 @@ def counted(path: str) -> RowFile:
             digest.update(block)
             *ended, rest = block.split(b"\n")
             for piece in ended:
-                rows += said or bool(piece.strip())
-                said = False
+                rows += is_filled or bool(piece.strip())
+                is_filled = False
             whole = size + len(block) - len(rest) if ended else whole
-            said = said or bool(rest.strip())
+            is_filled = is_filled or bool(rest.strip())
             size += len(block)
     return RowFile(rows, whole, size, digest.hexdigest())

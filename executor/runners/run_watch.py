@@ -1,4 +1,4 @@
-"""Look at a run while it lives: its progress, the size of what it writes, whether somebody asked to stop it."""
+"""The watch over a living run: progress, size of its output, requests to stop it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ PROGRESS_BYTES = 1 << 16  # of new output that are searched for progress
 
 
 class RunWatch:
-    """Four times a second: the progress a script prints, the size of what it writes."""
+    """Called four times a second: shows progress, stops a run with too much output or on request.
+
+    `follow` reads the output of an agent and returns a reason to stop the run, empty for none.
+    """
 
     def __init__(
-        self, context: RunContext, task: Task, folder: str, running: RunningProcess, hear: Callable[[], str] | None
+        self, context: RunContext, task: Task, folder: str, running: Running, follow: Callable[[], str] | None
     ) -> None:
         self._context = context
-        self._hear = hear
+        self._follow = follow
         self._tail = FileTail(os.path.join(folder, "stdout.log"), {}, block_bytes=PROGRESS_BYTES)
         self._folder = folder
         self._running = running
@@ -43,9 +46,9 @@ class RunWatch:
         if self._most and size > self._most and not self._running.is_stopping:
             self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
         self._end_if_asked()
-        if self._hear:
-            why = self._hear()
-            if why and not self._running.is_stopping:
+        if self._follow:
+            why = self._follow()
+            if why and not self._running.stopping:
                 self._running.stop(Verdict.FAILED, why)
         else:
             self._read_progress()
@@ -67,7 +70,7 @@ class RunWatch:
 
     def _show(self, line: bytes) -> None:
         try:
-            said = json.loads(line)["progress"]
-            self._context.progress(int(said["done"]), int(said["total"]))
+            progress = json.loads(line)["progress"]
+            self._context.progress(int(progress["done"]), int(progress["total"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return

@@ -226,7 +226,7 @@ def test_doctor_and_the_start_of_a_job_name_each_entry_that_tells_nobody(project
     assert [words in line for words, line in zip(("SLACK_URL", "slak", "./nothere.sh"), warned, strict=True)] == [
         True
     ] * 3
-    assert (started.code, started.out.count("nobody will be told by")) == (0, 3)
+    assert (started.code, started.out.count("cannot send notices")) == (0, 3)
     assert project.run("--monitor", "--until", "finished", "--timeout", "300").code == 0
 
 

@@ -38,7 +38,7 @@ MOST_SAME = 6
 
 
 class End(Record):
-    """Why the work ended: `kind` is done, not_met, interrupted, a limit or an error; `claims` are those of done."""
+    """The end of the work: `kind` is done, not_met, interrupted, a limit or an error; `claims` are those of done."""
 
     kind: str
     text: str = ""

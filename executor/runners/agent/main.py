@@ -229,7 +229,7 @@ def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
 
 
 def _not_its_own(request: AgentRequest, path: str) -> str:
-    """Return why a path that judges nothing is not written all the same; empty when it may be."""
+    """Return the reason against writing a path that is no judge, empty when it may be written."""
     names = path.split("/")
     if matching_glob(path, (*request.locked, f"{GIT}/**")):
         return f"{path} is of the environment, or starts by itself: the plan locks it (sandbox: {{write: [...]}})"

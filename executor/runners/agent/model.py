@@ -149,7 +149,7 @@ def resolve(client: Any, name: str) -> str:
 
 
 class _Failure(Record):
-    """Why a request failed: `kind` is again, or that of the end; `wait_s` is the wait that the service asks for."""
+    """The failure of a request: `kind` is again, or that of the end; `wait_s` is the wait that the service asks for."""
 
     kind: str
     message: str

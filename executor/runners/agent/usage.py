@@ -15,7 +15,7 @@ MILLION = 1_000_000
 
 
 class Usage(Record):
-    """Turns, tokens by kind (input without cached ones), US dollars (0 without prices), seconds of work."""
+    """Turns, tokens by kind (input without cached ones), dollars (0 without prices), seconds of work."""
 
     turns: int = 0
     input: int = 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.runners.agent_events import MOST_CALL, MOST_SAID, Closed, Stream, Turned
+from executor.runners.agent_events import MOST_CALL, MOST_TEXT, Closed, Stream, Turned
 
 INIT = {"type": "system", "subtype": "init", "session_id": "5e55-10", "cwd": "/home/ann/plan", "tools": ["Bash"]}
 
@@ -157,7 +157,7 @@ def test_nothing_is_told_twice() -> None:
 def test_a_message_printed_in_blocks_is_counted_once() -> None:
     blocks = [assistant("m1", text(str(at)), usage=(100, 5, 20, 3)) for at in range(4)]
     (turn,) = read(*blocks, assistant("m2", text("x")))
-    assert (turn.tokens, turn.said) == (128, "0\n\n1\n\n2\n\n3")
+    assert (turn.tokens, turn.text) == (128, "0\n\n1\n\n2\n\n3")
 
 
 def test_what_a_subagent_says_is_no_turn_but_costs() -> None:
@@ -253,7 +253,7 @@ def test_a_failed_call_tells_its_first_line(content: object, line: str) -> None:
 
 def test_long_texts_are_cut() -> None:
     (turn, closed) = read(assistant("m1", text("a" * 9999), call("Bash", command="b" * 9999)), end(result="c" * 9999))
-    assert (len(turn.said), len(turn.calls[0]), len(closed.text)) == (MOST_SAID, MOST_CALL, MOST_SAID)
+    assert (len(turn.text), len(turn.calls[0]), len(closed.text)) == (MOST_TEXT, MOST_CALL, MOST_TEXT)
 
 
 def test_the_session_is_known_from_the_start() -> None:
