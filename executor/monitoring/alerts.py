@@ -25,11 +25,11 @@ SHOWN_CHARS = 200
 TWICE = 2
 RUINOUS = ("nan", "divergence")  # rules whose standing alert makes the result of a job worthless
 _PARTS = re.compile(
-    r"(?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\])"  # an escape, a class: whatever is in it is no alternative
+    r"(?:\\.|\[\^?\]?(?:\\.|[^\]\\])*\])"  # an escape or a class: no alternative begins in it
     r"|(?P<opens>^|\||\((?:\?(?::|P<\w+>))?)\s*(?P<word>nan|inf)\s*(?=$|[|)])",
     re.IGNORECASE | re.DOTALL,
 )
-EXPLAINS = {  # what else one cause brings about: the first alone is raised
+EXPLAINS = {  # consequences of one cause: only the alert of the cause is raised
     "stall": ("checkpoint_age", "throughput_drop"),
     "nan": ("divergence", "plateau", "overfit", "checkpoint_age"),
     "divergence": ("plateau", "overfit"),
@@ -57,10 +57,10 @@ def apply(
     now_s: float,
     excused: Memory | None = None,
 ) -> tuple[dict[str, Alert], str]:
-    """Return the alerts that stand after a result, and whether one was "raised", "cleared" or "" (nothing new).
+    """Return the standing alerts after a result, and the change: "raised", "cleared" or "" for none.
 
-    What another standing alert explains is not raised; with a memory for the `excused` neither is what is left of it
-    when that alert is over, until its own condition was over once.
+    An alert that another one explains is not raised. `excused` remembers it: it stays unraised when the other alert
+    ends, until its own condition has ended once.
     """
     excused = {} if excused is None else excused
     if judgement.stands is False:
@@ -83,7 +83,7 @@ def failing_alerts(keys: Iterable[str], monitors: Iterable[Monitor]) -> list[str
 
 
 def _cause(standing: Mapping[str, Alert], key: str) -> str:
-    """Return the key of a standing alert that explains this one, or nothing."""
+    """Return the key of a standing alert that explains this one, empty without one."""
     kind = key.rpartition("/")[2]
     return next((other for other in standing if kind in EXPLAINS.get(other.rpartition("/")[2], ())), "")
 
@@ -91,8 +91,10 @@ def _cause(standing: Mapping[str, Alert], key: str) -> str:
 def match(pattern: str) -> Pattern[str]:
     """Return the expression of `alert_on`: case does not count, and a bare nan or inf is a word.
 
-    So "finance" and "info" stay quiet, "-inf", "loss=NaN" and "Infinity" do not. ValueError for what is no regular
-    expression, or finds something in an empty text.
+    So "finance" and "info" do not match, "-inf", "loss=NaN" and "Infinity" do.
+
+    Raises:
+        ValueError: the pattern is no regular expression, or matches an empty text.
     """
     try:
         found = re.compile(_PARTS.sub(_as_word, pattern), re.IGNORECASE | re.MULTILINE)
@@ -108,9 +110,9 @@ def _as_word(part: re.Match[str]) -> str:
 
 
 def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> RuleResult:
-    """Return the result of a command's stdout: a match stands whatever the exit code.
+    """Return the result of a command's stdout: a match stands with any exit code.
 
-    Without one a success is well; a failure, or no exit code at all, is not there yet: no opinion.
+    Without a match exit code 0 is well; a failure, or no exit code, gives no opinion.
     """
     found = pattern.search(text)
     if found:
@@ -119,7 +121,7 @@ def judge_output(pattern: Searcher, text: str, exit_code: int | None) -> RuleRes
 
 
 def _line_of(text: str, at: int) -> str:
-    """Return the line around a place; a carriage return begins one too, as progress bars do."""
+    """Return the line around an offset; a carriage return begins a line too, as in progress bars."""
     begin = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
     ends = [end for end in (text.find("\n", at), text.find("\r", at)) if end >= 0]
     begin = max(begin, at - SHOWN_CHARS // 2)

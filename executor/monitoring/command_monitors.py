@@ -1,4 +1,4 @@
-"""Monitors that are commands: how each is started, what of its end is judged."""
+"""Monitors that are commands: their start, and the result of their end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_OUTPUT = 1 << 20
 
 
 def index_of(ended: ProcessResult) -> int:
-    """Return the place of the monitor whose command has ended."""
+    """Return the index of the monitor whose command has ended."""
     return int(ended.name.partition(".")[2])
 
 
@@ -38,7 +38,7 @@ class MonitorCommands:
         argv: Callable[[Monitor], tuple[str, ...]],
         environment: Callable[[tuple[str, ...]], dict[str, str]],
     ) -> None:
-        """`folder` gets the stderr of each; `environment` returns the variables without secrets but those named."""
+        """`folder` keeps the stderr of each; `environment` returns the variables, of secrets only the named ones."""
         self._task_id = task_id
         self._folder = files.claim_folder(folder)
         self._masker = masker
@@ -47,7 +47,7 @@ class MonitorCommands:
         self._plain = environment(())
 
     def command(self, at: int, monitor: Monitor) -> Command:
-        """Return the command of the monitor at this place."""
+        """Return the command of the monitor at this index."""
         name = f"monitor.{at}"
         return Command(
             name=name,
@@ -67,7 +67,7 @@ class MonitorCommands:
         return code, output, self._masker.mask(ended.reason or (said if ended.exit_code else ""))
 
     def errors(self, at: int) -> str:
-        """Return the end of a command's stderr, masked, and keep only that of the file."""
+        """Return the end of a command's stderr, masked, and cut the file to it."""
         path = self._path(at)
         data = _end_of(path, KEPT_ERRORS + MARGIN)
         whole = self._masker.mask_bytes_equal_length(data) if len(data) > KEPT_ERRORS else data

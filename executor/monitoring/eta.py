@@ -1,4 +1,4 @@
-"""Progress of a training: how far it is, at which pace, when it may be done."""
+"""Progress of a training: steps done, pace, estimated end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from executor.monitoring.model import Memory
 
-KEPT = 20  # changes of progress that the estimate rests on
+KEPT = 20  # changes of progress used for the estimate
 
 
 class Progress(Record):
-    """How far a training is.
+    """The progress of a training.
 
-    `changed_s` is the monotonic time of the last change and `changed` its wall clock; `eta_s` are the seconds until it
-    may be done, `basis` how they were computed; `source` is `stdout` or a monitor.
+    `changed_s` is the monotonic time of the last change, `changed` its wall clock. `eta_s` is the estimate of the
+    remaining seconds, `basis` its method. `source` is `stdout` or a monitor.
     """
 
     done: float | None = None
@@ -29,7 +29,7 @@ class Progress(Record):
 
 
 def record(memory: Memory, *, now_s: float, done: float, total: float | None, source: str) -> None:
-    """Record how far the training is; only a change counts. A step back is a new beginning."""
+    """Record the steps done; only a change counts. A step back begins a new record."""
     marks = memory.setdefault("marks", [])
     if marks and (done < marks[-1][1] or memory.get("source") != source):
         marks.clear()
@@ -42,7 +42,7 @@ def record(memory: Memory, *, now_s: float, done: float, total: float | None, so
 def estimate(memory: Memory) -> Progress | None:
     """Return the progress without its wall clock, None before any was recorded.
 
-    The estimate is remaining steps x the median of the last intervals per step: a pause does not bend it.
+    The estimate is the remaining steps x the median time of a step: a pause does not change it.
     """
     marks = memory.get("marks") or []
     if not marks:

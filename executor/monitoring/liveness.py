@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Monitor, ProbeContext, Sample
     from executor.monitoring.probes.process import Seen
 
-PACED = ("stall", "checkpoint_age", "throughput_drop")  # rules that judge by the time that passes
+PACED = ("stall", "checkpoint_age", "throughput_drop")  # rules that judge by time
 STEPPED = ("metrics", "progress", "checkpoints")
 OWN = ("stdout.log", "stderr.log")
 BUSY_SHARE = 0.25  # of a core
@@ -26,7 +26,7 @@ _COUNTS = re.compile(rb"(\d[\d,.]*)\s*(?:/|of)\s*\d|(\d[\d,.]*)\s*%")
 
 
 def with_signs(reading: Sample, monitor: Monitor, memory: Memory, place: ProbeContext) -> Sample:
-    """Return a sample with the other signs of life, for a monitor whose rules judge by time."""
+    """Return a sample with the signs of life elsewhere, for a monitor whose rules judge by time."""
     if not any(rule.kind in PACED for rule in monitor.rules):
         return reading
     kept: Memory = memory.setdefault("vital", {})
@@ -45,7 +45,7 @@ def with_signs(reading: Sample, monitor: Monitor, memory: Memory, place: ProbeCo
 
 
 def _note_bars(kept: Memory, monitor: Monitor, place: ProbeContext, *, is_still: bool) -> None:
-    """Count the looks at which a bar has moved: in what the job prints, or in a file that gains no rows."""
+    """Count the looks at which a bar has moved, in the output of the job or in a file that gains no rows."""
     paths = [os.path.join(place.folder, name) for name in OWN]
     paths += [path for path in [_file_of(monitor, place)] if path] if is_still else []
     moved = [path for path in paths if _bar_moved(kept.setdefault("bars", {}), path)]
@@ -76,7 +76,7 @@ def _bar_moved(bars: Memory, path: str) -> bool:
 
 
 def counts_in(ending: bytes) -> str:
-    """Return the counts in the last lines of an output, as they are written; a carriage return ends a line too."""
+    """Return the counts in the last lines of an output as written; a carriage return ends a line too."""
     pieces = [piece for piece in re.split(rb"[\r\n]", ending) if piece.strip()][-LAST_PIECES:]
     counts = [hit[1] or hit[2] for piece in pieces for hit in _COUNTS.finditer(piece)]
     return b" ".join(counts).decode("ascii", "replace")

@@ -14,9 +14,9 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".npz")
 
 
 class Action(Record):
-    """What an alert does beside being told: `kind` is notify (nothing more), stop, restart, command or block.
+    """The action of an alert: `kind` is notify (nothing more), stop, restart, command or block.
 
-    `attempts` and `backoff_s` bound restarts (the wait doubles each time); `grace_s` lies between TERM and KILL.
+    `attempts` and `backoff_s` bound restarts (the wait doubles each time); `grace_s` is the time from TERM to KILL.
     """
 
     kind: str = "notify"
@@ -27,19 +27,19 @@ class Action(Record):
 
 
 class Rule(Record):
-    """A condition over what a monitor sees: `kind` is a row of `rules.RULES`, `args` are complete and in base units."""
+    """A condition on samples: `kind` is a row of `rules.RULES`, `args` are complete and in base units."""
 
     kind: str
     args: Mapping[str, Any]
 
 
 class Monitor(Record):
-    """A probe on a schedule, with rules over what it sees.
+    """A probe on a schedule, with rules for its samples.
 
     `kind` is command, check (alerts when it fails twice in a row), alert (alerts on exit 0 with output), or a row of
-    `probes.PROBES` (metrics, checkpoints, progress, process, log, disk, memory, gpu); `asks` is what stands under it.
-    `grace_s` is how long it may see nothing before that is an alert; None: for ever. `at_end` is fail or note: what a
-    nan or divergence alert that stands when the job has exited 0 does to the verdict.
+    `probes.PROBES` (metrics, checkpoints, progress, process, log, disk, memory, gpu); `asks` is its value in the plan.
+    `grace_s` is the longest time without data before an alert, None for no limit. `at_end` is fail or note: the effect
+    on the verdict of a nan or divergence alert that stands when the job has exited 0.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Monitor(Record):
 
 
 class Notifier(Record):
-    """Who is told: `target` is an apprise URL, the variable that holds one (`kind` env), or a shell command.
+    """A receiver of notices: `target` is an apprise URL, a variable with one (`kind` env), or a shell command.
 
-    `on` are the notices it wants, `env` the secrets that a command needs.
+    `on` are the kinds of notices that it gets, `env` the secrets that a command needs.
     """
 
     kind: str
@@ -68,28 +68,28 @@ class Notifier(Record):
 
 
 def path_of(asks: object) -> str:
-    """Return the path or glob of a question about files."""
+    """Return the path or glob of a check or probe of files."""
     return str(asks.get("path") or "") if isinstance(asks, dict) else str(asks or "")
 
 
 def checkpoint_glob(pattern: str) -> str:
-    """Return the glob by which checkpoints are found: a folder stands for what is in it."""
+    """Return the glob of checkpoints: a folder stands for its entries."""
     return f"{pattern}*" if pattern.endswith("/") else pattern
 
 
 def speaks_of_checkpoints(text: str, asks: object) -> bool:
-    """Tell whether a criterion bound to a file is about checkpoints: a log that must be there is none."""
+    """Return True when a criterion bound to a file is about checkpoints, by its text or path."""
     path = path_of(asks)
     told = f"{text} {path}".lower()
     return "checkpoint" in told or "ckpt" in told or path.endswith(WEIGHTS)
 
 
 class ProbeContext(Record):
-    """Where a probe looks: the job's root, its run's folder and token, its launcher, and when the run began.
+    """The job that a probe looks at: root of the project, folder, token and launcher of the run, start of the run.
 
-    `now_s` is the monotonic time of the look, seconds, by a clock that nobody sets; `began_ns` is the run's start on
-    the clock of the file system, only to be compared with file times. `before` is the record of what was there before
-    the first run of its task, empty when there is none. `ended`: nothing writes any more, so a last line is whole.
+    `now_s` and `began_s` are monotonic seconds; `began_ns` is the start on the clock of the file system, to compare
+    with file times. `before` is the path of the record of files before the first run, empty without one. `ended` means
+    that nothing is written any more: a last line is whole.
     """
 
     root: str
@@ -104,20 +104,20 @@ class ProbeContext(Record):
 
 
 class Sample(Record):
-    """What a probe saw at one look.
+    """The result of one look of a probe.
 
-    `there` is False while what it looks at does not exist yet. `progress` only grows while a training gets on (steps,
-    checkpoints, bytes of a log), None where the probe knows of none; `total` is where it ends, None when unknown.
-    `values` are numbers by name (the newest of each); `rows` are all rows new since the last look, each a mapping
-    of column to number, `step` among them when the file has one. `bytes` is how many bytes the files looked at gained
-    since the last look, of one that was written anew its size, whether or not they hold rows. `text` is one line for a
-    person.
+    - `there`: False while the thing to look at does not exist yet
+    - `progress`: grows while a training goes on (steps, checkpoints, bytes of a log), None where it is not known;
+      `total` is its end, None when it is not known
+    - `values`: numbers by name, the newest of each
+    - `rows`: the rows that are new since the last look, number by column, with `step` when the file has one
+    - `bytes`: bytes that the files gained since the last look; of a rewritten file its size
+    - `text`: one line for a person; `newest`: the path of the newest checkpoint
+    - `lines`: new lines of a log whose pattern is searched in the main thread
 
-    `lines` are the new lines of a log whose pattern is searched elsewhere.
-
-    What else is known of the job at that moment: `signs` grows with each sign of life elsewhere (a progress bar that
-    moves, another monitor's step); `busy` tells whether its processes work (CPU, disk), None where nobody knows;
-    `frozen` whether one of them is stopped by a signal.
+    Further facts of the job at that moment: `signs` grows with each sign of life elsewhere (a moving progress bar, a
+    step of another monitor), `busy` is True while its processes use CPU or disk, None when it is not known, `frozen`
+    is True while one of them is stopped by a signal.
     """
 
     at_s: float
@@ -136,9 +136,9 @@ class Sample(Record):
 
 
 class RuleResult(Record):
-    """What a rule says: `stands` True, False, or None for no opinion; `text` shows the samples or the match.
+    """The result of a rule: `stands` is True, False, or None for no opinion; `text` shows the samples or the match.
 
-    `only_told`: the alert tells people and does nothing else, whatever its monitor's `on_alert` says.
+    With `only_told` the alert notifies people and does nothing else, for any `on_alert`.
     """
 
     stands: bool | None = None
@@ -147,6 +147,6 @@ class RuleResult(Record):
     only_told: bool = False
 
 
-Memory = dict[str, "Any"]  # what a probe or a rule keeps from look to look; JSON can hold it
+Memory = dict[str, "Any"]  # state of a probe or rule from look to look, storable as JSON
 NO_OPINION = RuleResult()
 WELL = RuleResult(stands=False)

@@ -1,4 +1,4 @@
-"""One monitor at work: what it saw last, what its rules say of it."""
+"""One monitor: its last sample, and the results of its rules."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Monitor
 
 COMMANDS = ("command", "check", "alert", "call")
-ANSWERED = ("check", "alert", "call")  # exit 1 is an answer of theirs, no trouble
+ANSWERED = ("check", "alert", "call")  # exit 1 is an answer, not an error
 NOT_RUN = (None, 126, 127)
 CUT_SHORT = (141, -13)  # SIGPIPE, as of `ls | head` under pipefail
 END_CHARS = 140  # of the first line and of the last that are shown
 _TOTAL = re.compile(r"total [\d.,]+[KMGTP]?")  # the head of `ls -l`
 FIRST_S = 5.0
-GIVEN_UP = 2  # slow searches, after which a pattern is left out
-QUIET_LOOKS = 10  # looks at a log without a match, after which its alert is over
+GIVEN_UP = 2  # slow searches after which a pattern is not searched any more
+QUIET_LOOKS = 10  # looks at a log without a match after which its alert ends
 
 
-def _pattern(monitor: Monitor) -> TimedPattern | None:
-    """Return what the output of a command, or the lines of a log, are searched for."""
+def _pattern(monitor: Monitor) -> Bounded | None:
+    """Return the pattern for the output of a command or the lines of a log, None without one."""
     match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     if monitor.alert_on:
         return TimedPattern(alerts.match(monitor.alert_on))
@@ -41,7 +41,7 @@ def _pattern(monitor: Monitor) -> TimedPattern | None:
 
 
 def _ends_of(lines: list[str]) -> str:
-    """Return what is shown of the output of a command: its first and its last line."""
+    """Return the first and last line of the output of a command."""
     if len(lines) > 1 and _TOTAL.fullmatch(lines[0]):
         lines = lines[1:]
     ends = [one_line(line, LONG_WIDTH) for line in (lines[:1] + lines[-1:] if len(lines) > 1 else lines)]
@@ -49,7 +49,7 @@ def _ends_of(lines: list[str]) -> str:
 
 
 class Judged(Record):
-    """What one look says of one alert key."""
+    """The result of one look for one alert key."""
 
     key: str
     judgement: RuleResult
@@ -57,7 +57,7 @@ class Judged(Record):
 
 
 class MonitorState:
-    """One monitor, with what it saw last and what its probe and rules remember."""
+    """One monitor with its last sample and the memory of its probe and rules."""
 
     def __init__(self, monitor: Monitor, kept: Mapping[str, Any]) -> None:
         self.monitor = monitor
@@ -77,7 +77,7 @@ class MonitorState:
         self.pattern = _pattern(monitor)
 
     def kept(self) -> dict[str, Any]:
-        """Return what is to be remembered, as JSON can hold it."""
+        """Return the state to store as JSON."""
         whole = {
             "probe": self.memory,
             "rules": self.rules,
@@ -87,20 +87,20 @@ class MonitorState:
             "since_s": self.since_s,
             "slow": self.slow,
         }
-        kept: dict[str, Any] = json.loads(json.dumps(whole, default=str))  # what the next look changes is not in it
+        kept: dict[str, Any] = json.loads(json.dumps(whole, default=str))  # a copy: the next look changes the original
         return kept
 
     def start(self, now_s: float) -> None:
-        """A look begins; the next one is due an interval later, whatever this one takes."""
+        """Begin a look; the next one is due an interval later, however long this one takes."""
         self.busy = True
         interval_s = self.monitor.interval_s
         if self.monitor.kind == "checkpoints" and not self.ever_there:
-            interval_s = min(interval_s, FIRST_S)  # somebody may wait for the first one
+            interval_s = min(interval_s, FIRST_S)  # a command may wait for the first one
         on_time = self.next_s + interval_s
         self.next_s = on_time if on_time > now_s else now_s + interval_s
 
     def take(self, reading: Sample) -> list[Judged]:
-        """Take in what a probe saw and return what the rules say of it."""
+        """Record the sample of a probe and return the results of the rules."""
         self.busy, self.looked_s = False, reading.at_s
         self.troubled = self._too_slow() if self.slow >= GIVEN_UP else ""
         self.reading = reading = self._searched(reading)
@@ -116,7 +116,7 @@ class MonitorState:
             self.since_s = now_s
 
     def miss(self, now_s: float, began_s: float, *, ended: bool) -> Mapping[str, str]:
-        """Note what was never seen, once the grace is over or the job has ended, and return it by key."""
+        """Return the reason for each thing never seen, by key, after the grace or the end of the job."""
         waited_s = now_s - (began_s if self.since_s is None else self.since_s)
         is_due = waited_s > grace_s(self.monitor) or ended
         had_a_chance = self.monitor.kind not in COMMANDS or self.looks > 1
@@ -139,7 +139,7 @@ class MonitorState:
         return self.judged(kind, RULES[kind].judge(args, memory, self.reading))
 
     def _log_matches(self) -> list[Judged]:
-        """Return what new matches in a log say: they stand until a while passes without another."""
+        """Return the result of new matches in a log: it stands until QUIET_LOOKS looks pass without another."""
         if self.monitor.kind != "log" or not self.monitor.alert_on or self.slow >= GIVEN_UP:
             return []
         seen = self.reading.values.get("matches", 0.0)
@@ -150,14 +150,14 @@ class MonitorState:
         return [self.judged("alert_on", RuleResult(stands, self.reading.text))]
 
     def judged(self, what: str, judgement: RuleResult) -> Judged:
-        """Return a judgement under the key of its alert."""
+        """Return a result under the key of its alert."""
         return Judged(f"{self.monitor.name}/{what}", judgement, self.monitor)
 
     def take_output(self, exit_code: int | None, output: str, errors: str, now_s: float) -> list[Judged]:
-        """Take in what a command printed and return what that means; what fails has not seen anything."""
+        """Record the output of a command and return the results; a failed command has seen nothing."""
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         last = lines[-1] if lines else ""
-        if exit_code in CUT_SHORT:  # all that stood behind it in the pipe was well, and had read enough
+        if exit_code in CUT_SHORT:  # the rest of the pipe had read enough and succeeded
             exit_code, errors = 0, ""
         self.busy, self.looked_s = False, now_s
         asks = self.monitor.kind in ANSWERED and exit_code not in NOT_RUN
@@ -183,7 +183,7 @@ class MonitorState:
             yield "alert", alerts.judge_alert(exit_code, output)
 
     def _searched(self, reading: Sample) -> Sample:
-        """Return a reading with what matches in the lines that its probe hands out, counted as the probe does."""
+        """Return a sample with the matches in the lines that its probe hands out, counted as the probe does."""
         if self.pattern is None or not reading.lines or self.slow >= GIVEN_UP:
             return reading.replace(lines=())
         try:
@@ -208,6 +208,6 @@ class MonitorState:
         return str(fields(self.monitor.asks, "file").get("match") or "") if self.monitor.kind == "log" else ""
 
     def blind(self, now_s: float, began_s: float) -> Judged:
-        """Return whether it has seen nothing for longer than its grace."""
+        """Return the result of the grace: it stands when the monitor has seen nothing for so long."""
         grace_s = self.monitor.grace_s
         return self.judged("blind", alerts.judge_blind(grace_s, self.ever_there, now_s, began_s))

@@ -1,4 +1,4 @@
-"""Monitors that can never see anything, told before the job starts."""
+"""Monitors that can never see anything, found before the job starts."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _WORD = re.compile(r"[A-Za-z_][\w.+-]*")
 
 
 def sightless(monitors: tuple[Monitor, ...], root: str, *, around: str, path: str) -> Iterator[tuple[int, str, str]]:
-    """Yield place, key and reason of each monitor that cannot see anything, whatever the job does.
+    """Yield index, kind and reason of each monitor that can never see anything.
 
-    `around` is the text of MAIN and its script, where a path may be named; `path` the PATH of commands.
+    `around` is the text of MAIN and its script, which may name a path; `path` is the PATH of commands.
     """
     for place, monitor in enumerate(monitors):
         said = " ".join((around, *(str(one.asks) for at, one in enumerate(monitors) if at != place)))
@@ -123,7 +123,7 @@ def _ending(pattern: str) -> str:
 
 
 def _path(pattern: str, root: str) -> str:
-    """Return why a path or glob finds nothing, ever."""
+    """Return the reason why a path or glob can never find anything, empty for none."""
     whole = placed(root, pattern)
     if os.path.lexists(whole):
         return "" if os.access(whole, os.R_OK) else f"{pattern} cannot be read: no right to"
@@ -144,7 +144,7 @@ def _spelling(pattern: str) -> str:
 
 
 def _way(pattern: str, whole: str) -> str:
-    """Return why nothing can come to be at a path: a file in the way, a folder that nobody can make."""
+    """Return the reason why a path can never exist: a file in the way, or a folder that no job makes."""
     fixed = whole if not MAGIC & {*whole} else whole[: min(map(whole.find, MAGIC & {*whole}))].rpartition("/")[0] or "/"
     missing = _first_missing(fixed) or fixed
     above = os.path.dirname(missing.rstrip("/")) or "/"
@@ -159,7 +159,7 @@ def _way(pattern: str, whole: str) -> str:
 
 
 def _first_missing(path: str) -> str:
-    """Return the uppermost part of a path that is not there, empty when all of it is."""
+    """Return the uppermost missing part of a path, empty when all of it exists."""
     at = ""
     for part in path.split("/"):
         at = f"{at}/{part}" if at or part else "/"
@@ -170,7 +170,7 @@ def _first_missing(path: str) -> str:
 
 
 def _odd_file(pattern: str, root: str, kind: str) -> str:
-    """Return why a file that is there already cannot be read as text."""
+    """Return the reason why an existing file cannot be read as text, empty for none."""
     whole = placed(root, pattern)
     try:
         status = os.stat(whole)
@@ -187,7 +187,7 @@ def _odd_file(pattern: str, root: str, kind: str) -> str:
 
 
 def _folder_of_text(pattern: str, root: str) -> str:
-    """Return what to write instead of a folder that holds metrics as text: a folder is read for its event files."""
+    """Return the error of a folder with metrics as text: only event files are read from a folder."""
     whole = placed(root, pattern)
     if not os.path.isdir(whole):
         return ""
@@ -200,7 +200,7 @@ def _folder_of_text(pattern: str, root: str) -> str:
 
 
 def _no_program(monitor: Monitor, path: str) -> str:
-    """Return that the program of a command is not there; only a name without a folder is looked for."""
+    """Return the error of a program that is not on the PATH; only a name without a folder is searched."""
     if monitor.kind not in ("command", "check", "alert"):
         return ""
     name = first_program(str(monitor.asks))
@@ -209,9 +209,9 @@ def _no_program(monitor: Monitor, path: str) -> str:
 
 
 def first_program(command: str) -> str:
-    """Return the program that a command surely starts first, empty when bash itself or something else may do it."""
-    name = next(iter(simple_command.simple_words(command)), "")
-    if not name and (script := bash_command.parse(command)) and script.parts:
+    """Return the program that a command certainly starts first, empty when that is not sure."""
+    name = next(iter(simple_command.words(command)), "")
+    if not name and (script := bash_command.syntax(command)) and script.parts:
         first = script.parts[0].pipelines[0].commands[0]
         name = str(first.values[0] or "") if first.kind == "simple" and first.values else ""
     is_plain = bool(_WORD.fullmatch(name)) and not simple_command.is_builtin(name) and "function" not in command

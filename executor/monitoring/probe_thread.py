@@ -1,4 +1,4 @@
-"""Probes in a thread of their own: one that blocks in the kernel does not block the supervisor."""
+"""Probes in their own thread: one that blocks in the kernel does not block the supervisor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATE_S = 30.0
 
 
 class ProbeThread:
-    """A thread for probes: one that blocks in the kernel is left behind, and another thread goes on with the rest."""
+    """A thread for probes: when one blocks in the kernel, another thread goes on with the rest."""
 
     def __init__(self, waker: int) -> None:
         self._waker = waker
@@ -86,7 +86,7 @@ def probed(one: MonitorState, place: ProbeContext) -> Sample:
         seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
         seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
         return with_signs(seen, one.monitor, one.memory, place)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next look tries again
+    except Exception as error:  # noqa: BLE001 - any error is reported, and the next look tries again
         return Sample(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
 
 
@@ -100,7 +100,7 @@ def _near(monitor: Monitor, place: ProbeContext) -> str:
 def asked(monitor: Monitor) -> Any:
     """Return the options of a probe: a log is searched for the `alert_on` of its monitor.
 
-    With a pattern that may take long it hands out its lines, for the main thread to search under a limit.
+    With a pattern that may be slow the probe returns its lines, and the main thread searches them under a time limit.
     """
     if monitor.kind != "log":
         return monitor.asks

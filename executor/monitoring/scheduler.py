@@ -1,4 +1,4 @@
-"""The schedule of monitors: a sample of each that is due, judged by its rules."""
+"""The schedule of the monitors of a job: samples that are due, and the results of their rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILES = ("metrics", "log")
 ANSWER_S = 1.0
-NEVER_NS = 2**62  # no file is younger
+NEVER_NS = 2**62  # later than the time of any file
 PROGRESS_S, CHECKPOINT_S = 5.0, 2.0  # between two looks of the default monitors
 
 
@@ -38,7 +38,7 @@ class MonitorScheduler:
         commands: MonitorCommands,
         mask: Callable[[str], str],
     ) -> None:
-        """Take the monitors of the step, the default ones, and the memory of each by name."""
+        """`monitors` are those of the step, `kept` is the memory of each by name."""
         self.watched = [MonitorState(one, kept.get(one.name, {})) for one in (*defaults, *monitors)]
         self._of_step = {one.name for one in monitors}
         self._kept = dict(kept)
@@ -53,13 +53,13 @@ class MonitorScheduler:
         return min((one.next_s for one in self.watched if not one.busy), default=float("inf"))
 
     def kept(self) -> dict[str, Any]:
-        """Return the memory of all monitors by name; of one whose probe is at work, its last memory."""
+        """Return the memory of all monitors by name, of one with a running probe the last memory."""
         whole = [one for one in self.watched if not one.busy or one.monitor.kind in COMMANDS]
         self._kept.update({one.monitor.name: one.kept() for one in whole})
         return self._kept
 
     def begin_anew(self, root: str, folder: str) -> None:
-        """Begin a new run: the memory of the rules is dropped, files are read from where they end now."""
+        """Begin a new run: drop the memory of the rules, read files from their present end."""
         monitors = [one.monitor for one in self.watched if one.monitor.name in self._of_step]
         self._kept = for_new_run(root, folder, monitors, self.kept())
         self.watched = [MonitorState(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
@@ -76,7 +76,7 @@ class MonitorScheduler:
         return [self._commands.command(self.watched.index(one), one.monitor) for one in asked]
 
     def look_at_once(self, kinds: tuple[str, ...], place: ProbeContext) -> None:
-        """Start probes of these kinds, and those that have seen nothing yet, whatever the schedule says."""
+        """Start the probes of these kinds, and those that have seen nothing yet, without regard to the schedule."""
         probes = [one for one in self.watched if one.monitor.kind not in COMMANDS and not one.busy]
         found = [one for one in probes if one.monitor.kind in kinds or not one.ever_there]
         for one in found:
@@ -85,7 +85,7 @@ class MonitorScheduler:
 
     @property
     def is_looking(self) -> bool:
-        """True while a probe is at work."""
+        """True while a probe runs."""
         return any(one.busy for one in self.watched if one.monitor.kind not in COMMANDS)
 
     def drop(self, ended: ProcessResult) -> None:
@@ -100,7 +100,7 @@ class MonitorScheduler:
         return self.watched[at].take_output(*self._commands.outcome(at, ended), time.monotonic())
 
     def gather(self, now_s: float) -> list[Judged]:
-        """Return the results of the probes that have answered; mark one that is late."""
+        """Return the results of the probes that have ended; mark one that is late."""
         try:
             os.read(self.wake, 4096)
         except BlockingIOError:
@@ -114,12 +114,12 @@ class MonitorScheduler:
         return [judged for one, reading in answers for judged in one.take(self._marked(one, reading))]
 
     def _marked(self, one: MonitorState, reading: Sample) -> Sample:
-        """Return a sample as rules get it: masked, with the signs of life that other monitors saw."""
+        """Return a sample for the rules: masked, with the signs of life that other monitors saw."""
         elsewhere = sum(count for name, count in self._moves.items() if name != one.monitor.name)
         return reading.replace(text=self._mask(reading.text), signs=reading.signs + elsewhere)
 
     def miss(self, now_s: float, began_s: float, *, ended: bool) -> dict[str, str]:
-        """Return by key what the monitors of the step have never seen."""
+        """Return the reason for each thing that the monitors of the step have never seen, by key."""
         found: dict[str, str] = {}
         for one in self.watched:
             if one.monitor.name in self._of_step:
@@ -127,12 +127,12 @@ class MonitorScheduler:
         return found
 
     def blind(self, now_s: float, began_s: float) -> list[Judged]:
-        """Return which monitors have seen nothing for longer than their grace."""
+        """Return the results of the grace of each monitor that has one."""
         return [one.blind(now_s, began_s) for one in self.watched if one.monitor.grace_s is not None]
 
 
 def default_monitors(monitors: tuple[Monitor, ...], checkpoints: str) -> tuple[Monitor, ...]:
-    """Return the monitors of every job: its printed progress, and its checkpoints, which `--until` waits for."""
+    """Return the default monitors: the printed progress, and the checkpoints that `--until` waits for."""
     kinds = {one.kind for one in monitors}
     names = {one.name for one in monitors}
     found = [] if "progress" in kinds else [Monitor("progress", "progress", asks=True, interval_s=PROGRESS_S)]
@@ -144,15 +144,15 @@ def default_monitors(monitors: tuple[Monitor, ...], checkpoints: str) -> tuple[M
 def for_new_run(
     root: str, folder: str, monitors: Iterable[Monitor], kept: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the memory of monitors for a new run: nothing of their rules, and files from where they end now."""
+    """Return the memory of monitors for a new run: none of the rules, and files at their present end."""
     probes = {name: {"probe": one.get("probe", {}), "there": one.get("there", False)} for name, one in kept.items()}
     return {**probes, **_ends_of_files(root, folder, monitors)}
 
 
 def _ends_of_files(root: str, folder: str, monitors: Iterable[Monitor]) -> dict[str, Any]:
-    """Return the memory of probes that read files, from a look before the run: what the files hold is of another run.
+    """Return the memory of the probes of files after a look before the run: present content is of another run.
 
-    A probe that does not answer within ANSWER_S remembers nothing.
+    A probe that does not end within ANSWER_S gets no memory.
     """
     now_s = time.monotonic()
     place = ProbeContext(root, folder, "", 0, now_s, now_s, NEVER_NS)

@@ -19,7 +19,7 @@ PACES = ("stall", "throughput_drop")
 
 
 def grace_s(monitor: Monitor) -> float:
-    """Return for how long a monitor may see nothing before that is reported: ten looks, two minutes at least."""
+    """Return the time without data after which a monitor is reported: ten looks, two minutes at least."""
     return max(LEAST_S, LOOKS * monitor.interval_s)
 
 
@@ -28,8 +28,8 @@ def unseen(
 ) -> dict[str, str]:
     """Return by name (of the monitor, or monitor/rule) the reason why nothing was seen; {} when all was.
 
-    `names` are the columns that came, `text` what the last look said, `steps` whether any progress was seen. What an
-    evaluation brings may come late: without a name it is only missed when the job has `ended`.
+    `names` are the columns seen, `text` is that of the last sample, `steps` is True after any progress. Columns of an
+    evaluation may come late: one that no rule names is missed only when the job has `ended`.
     """
     if not there:
         return {monitor.name: text or "nothing to see"}

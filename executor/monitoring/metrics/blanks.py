@@ -1,4 +1,4 @@
-"""Tells a number that could not be written from one that was not taken: both leave a blank."""
+"""Blanks in rows of metrics: NaN where a number could not be written, nothing where none was taken."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     Row = dict[str, float]
 
 MOST_KINDS = 8
-SURE = 2  # rows of a kind, after which a blank in the next one is no other kind of row
+SURE = 2  # rows of a kind after which a blank in the next row is a NaN
 SURE_OF_EMPTY = 3  # the same where nothing at all stands between two commas
 SIGN = "\x1f"
 
 
 def with_nans(form: Memory, row: Row, blank: Sequence[str], least: int = SURE) -> Row:
-    """Return a row in which a blank is NaN where rows alike had a number: JSON without NaN writes null for it.
+    """Return a row with NaN for each blank that held a number in like rows: JSON without NaN writes null for it.
 
-    `form` remembers the kinds of rows, each by the names of its numbers. A row that has a name more, as one of an
-    evaluation, is of another kind, and so is one that came before its column had ever been full.
+    `form` remembers the kinds of rows, each by the names of its numbers. A row with a further name, such as one of an
+    evaluation, is of another kind, and so is a row before its column was ever filled.
     """
     kinds: dict[str, int] = form.setdefault("kinds", {})
     kind = SIGN.join(row)
@@ -47,7 +47,7 @@ def _filled(kinds: dict[str, int], row: Row, blank: set[str], least: int) -> Row
 
 
 def _may_be(missing: set[str]) -> bool:
-    """Tell whether these are columns that may become NaN, some of them of the training itself."""
+    """Return True when these are columns that may become NaN, some of them of the training itself."""
     return any(map(_is_measured, missing)) and all(_is_measured(name) or is_validation(name) for name in missing)
 
 

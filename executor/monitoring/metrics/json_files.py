@@ -1,4 +1,4 @@
-"""Files that hold one text of JSON, written anew as a whole: pretty objects, lists, states of a trainer."""
+"""Files with one JSON text, rewritten as a whole: indented objects, lists, states of a trainer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOTALS = ("max_steps", "total_steps")
 
 
 def is_one_text(head: bytes) -> bool | None:
-    """Tell from the start of a file whether it is one text of JSON over several lines; None while that is open."""
+    """Return True when a file is one JSON text over several lines, by its start; None while it is too short."""
     said = decoded(head).lstrip()
     if not said:
         return None
@@ -39,16 +39,16 @@ def is_one_text(head: bytes) -> bool | None:
 
 
 def _goes_on(first: str, then: str) -> bool:
-    """Tell whether a first line that is no JSON is the start of some, by the sign that comes next."""
+    """Return True when a first line begins a JSON text, by the character that follows."""
     if first.startswith("["):
         return first == "[" or first[1:].lstrip()[:1] == "{"
     return first == "{" and then == '"' if len(first) == 1 else first[1:].lstrip()[:1] == '"' and then not in ("{", "")
 
 
 def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
-    """Return the objects of a file that are rows, [] when it did not change, None while it is no whole text.
+    """Return the objects of a file that are rows, [] when it did not change, None while it is incomplete.
 
-    Of a file that is longer than one look reads, those without objects in them that stand at its end.
+    Of a file longer than a block only the flat objects at its end are returned.
     """
     status = os.stat(path)
     version = [status.st_ino, status.st_size, status.st_mtime_ns]
@@ -66,7 +66,7 @@ def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
 
 
 def rows_of(whole: Any) -> list[dict[str, Any]]:
-    """Return the rows in what a text of JSON holds: the objects of a list, of a history, or the one object."""
+    """Return the rows of a JSON value: the objects of a list, of a history, or the one object."""
     if isinstance(whole, list):
         return [one for one in whole if isinstance(one, dict)]
     if isinstance(whole.get("log_history"), list):  # of transformers' trainer_state.json

@@ -1,4 +1,4 @@
-"""Numbers in objects of JSON, by the path of their names."""
+"""Numbers in JSON objects, by the path of their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEEPEST = 8
 MOST_OBJECTS = 64  # of a line
-TEXTS = ("log", "message", "msg", "text", "event", "line")  # where a collector of logs keeps the line itself
+TEXTS = ("log", "message", "msg", "text", "event", "line")  # keys under which a log collector keeps the line
 NOTHING = ("", "null", "none", "na", "n/a", "nil", "<na>", "undefined")
 _BARE = re.compile(r"(?<=[\s:,\[])([+-]?)(?:(nan)|inf(?:inity)?)(?=[\s,}\]])", re.IGNORECASE)
 _START = re.compile(r"\{\s*[\"}]")
@@ -25,7 +25,7 @@ _DECODER = json.JSONDecoder()
 
 
 def loaded(line: str) -> Any:
-    """Return what a text of JSON holds, None for none; nan and inf may be written as other languages do."""
+    """Return the value of a JSON text, None for invalid JSON; nan and inf of other languages are accepted."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -41,7 +41,7 @@ def _mended(line: str) -> str:
 
 
 def objects(line: str) -> list[dict[str, Any]]:
-    """Return the objects in a line one after another, whatever stands before, between and behind them."""
+    """Return the objects in a line in order, with any text before, between and behind them."""
     whole = loaded(line) if line.startswith("{") else None
     if isinstance(whole, dict):
         return [whole]
@@ -64,7 +64,7 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
 
 
 def numbers(whole: dict[str, Any]) -> tuple[Row, list[str]]:
-    """Return the numbers of an object by the path of their names, and the names that hold nothing."""
+    """Return the numbers of an object by the path of their names, and the names without a value."""
     row: Row = {}
     empty: list[str] = []
     _flatten(whole, "", row, empty, DEEPEST)
@@ -86,7 +86,7 @@ def _flatten(said: Any, name: str, row: Row, empty: list[str], depth: int) -> No
 
 
 def as_number(said: Any, name: str) -> float | None:
-    """Return a number, or the number that a text spells; None for all else."""
+    """Return a number, or the number in a text; None for anything else."""
     if isinstance(said, bool):
         return None
     if isinstance(said, int | float):
@@ -104,6 +104,6 @@ def _as_float(value: float) -> float:
 
 
 def line_in(whole: dict[str, Any]) -> str:
-    """Return the line that a collector of logs has put into an object, empty when there is none."""
+    """Return the line that a log collector has put into an object, empty without one."""
     said = next((whole[key] for key in TEXTS if isinstance(whole.get(key), str)), "")
     return str(said).strip()

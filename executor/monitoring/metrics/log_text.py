@@ -1,4 +1,4 @@
-"""A line of a log as a person sees it, whatever bytes stand for it."""
+"""Lines of logs as plain text: decoded, without colours, prefixes and control characters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PREFIX = re.compile(
 
 
 def plain(raw: bytes) -> str:
-    """Return a line as text without colours and marks, empty for one that is no text."""
+    """Return a line as text without colours and invisible characters, empty for binary data."""
     line = decoded(raw)
     if line.isascii() and line.isprintable():
         return line
@@ -46,7 +46,7 @@ def plain(raw: bytes) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """Return bytes as text: UTF-8, UTF-16 of what is mostly ASCII, else the letters of Windows."""
+    """Return bytes as text: UTF-8, UTF-16 of mostly ASCII text, else Windows-1252."""
     if b"\0" in raw:
         raw = raw.replace(b"\0", b"")
     raw = raw.strip(b"\r ")
@@ -60,7 +60,7 @@ def decoded(raw: bytes) -> str:
 
 
 def shorn(line: str) -> str:
-    """Return a line without what launchers and loggers put before it: ranks, hosts, times, levels."""
+    """Return a line without the prefixes of launchers and loggers: ranks, hosts, times, levels."""
     at = 0
     for _ in range(ROUNDS):
         hit = _PREFIX.match(line, at)

@@ -1,4 +1,4 @@
-"""Metrics in the store of MLflow: a file for each, or a database."""
+"""Metrics in the store of MLflow: one file for each metric, or a database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAGIC = b"SQLite format 3\0"
 ENDINGS = (".db", ".sqlite", ".sqlite3")
 MOST_ROWS = 5_000
-HUGE = 1.7e308  # so MLflow writes infinity
+HUGE = 1.7e308  # MLflow writes infinity as about this
 WAIT_S = 0.2
 _PATH = re.compile(r"(?:^|/)metrics/(.+)$")
 _LINE = re.compile(r"\d{12,14}\s\S{1,40}\s-?\d{1,15}")
@@ -31,7 +31,7 @@ _LAST = "SELECT coalesce(max(rowid), 0) FROM metrics"
 
 
 def name_of(path: str, line: str) -> str:
-    """Return which metric a file of the store holds, empty for a file that is none: `mlruns/0/ID/metrics/loss`."""
+    """Return the name of the metric in a file such as `mlruns/0/ID/metrics/loss`, empty for another file."""
     hit = _PATH.search(path)
     return hit[1] if hit and _LINE.fullmatch(line) else ""
 
@@ -44,14 +44,14 @@ def row_of(name: str, line: str) -> Row:
 
 
 def is_database(path: str) -> bool:
-    """Tell whether a file is an SQLite database."""
+    """Return True when a file is an SQLite database."""
     return path.endswith(ENDINGS) and safe_open.read_start(path, len(MAGIC)) == MAGIC
 
 
 def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
-    """Yield the new rows of MLflow's table, those of one step as one; ValueError for a database without it.
+    """Yield the new rows of MLflow's table, one for each step; ValueError for a database without the table.
 
-    The writer is never kept waiting: no lock is taken, and a database that is being written is left for the next look.
+    No lock is taken, so the writer never waits; a database that is being written is left for the next look.
     """
     import sqlite3
 
@@ -61,7 +61,7 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
     if kept.get("seen") == [*version, size] or _size(f"{path}-journal"):
         return
     is_old = "rowid" not in kept and max(status.st_mtime_ns, _changed(f"{path}-wal")) < began_ns
-    way = "mode=ro" if size else "mode=ro&nolock=1"  # beside a write-ahead log readers keep nobody waiting
+    way = "mode=ro" if size else "mode=ro&nolock=1"  # with a write-ahead log readers never block the writer
     try:
         database = sqlite3.connect(f"file:{_quoted(path)}?{way}", uri=True, timeout=WAIT_S)
         try:
@@ -81,7 +81,7 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
 
 
 def all_rows(path: str) -> Iterator[Row]:
-    """Yield all rows of a database of MLflow, the newest MOST_ROWS at most; nothing while it is being written."""
+    """Yield the newest rows of a database of MLflow, at most MOST_ROWS; none while it is being written."""
     import sqlite3
 
     try:
@@ -96,7 +96,7 @@ def all_rows(path: str) -> Iterator[Row]:
 
 
 def _quoted(path: str) -> str:
-    """Return a path as it stands in a URI."""
+    """Return a path escaped for a URI."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 

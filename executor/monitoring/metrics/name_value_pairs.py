@@ -77,7 +77,7 @@ _LIST = re.compile(r"\[[^\[\]]{0,2000}$")
 
 
 def pairs(line: str) -> Row:
-    """Return the numbers of a line by the names before them; no part of a time, a date, a path or a list is one."""
+    """Return the numbers of a line by the names before them, without parts of times, dates, paths and lists."""
     row = _head(line)
     comma = comma_of(line)
     for part, name, value in _found(line[:LONGEST], comma):
@@ -88,7 +88,7 @@ def pairs(line: str) -> Row:
 
 
 def _head(line: str) -> Row:
-    """Return the step that a tool writes without a name at the start of its lines."""
+    """Return the step that some tools write without a name at the start of a line."""
     for head in _HEADS:
         hit = head.match(line)
         if hit:
@@ -125,14 +125,14 @@ def _found(line: str, comma: str) -> Iterator[tuple[str, str, float]]:
 
 
 def _may_be_odd(name: str, value: float, *, is_said: bool) -> bool:
-    """Tell whether a number that is not finite is meant as one: `max_norm=inf` is a setting, `no nan` prose."""
+    """Return True when nan or inf is a measured value: `max_norm=inf` is a setting, `no nan` is prose."""
     if isnan(value):
         return is_said or CAN_BE_NAN.search(name) is not None
     return CAN_BE_NAN.search(name) is not None and _SETTING.search(name) is None
 
 
 def _is_first_of_several(line: str, end: int) -> bool:
-    """Tell whether a number stands in a list with more of them."""
+    """Return True when a number is in a list with further ones."""
     rest = line[end : end + 20].lstrip()
     return (
         rest.startswith(",")

@@ -1,4 +1,4 @@
-"""How a number is spelled in a file of metrics."""
+"""Spellings of numbers in files of metrics: groups, commas, units, nan and inf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from math import inf, nan
 
 LONGEST = 80  # characters of a text that may spell a number
-GAPS = "\u00a0\u2007\u2009\u202f"  # blanks that never end a number
+GAPS = "\u00a0\u2007\u2009\u202f"  # blanks between groups of digits
 COUNTS = re.compile(r"(?i)step|iter|token|sample|update|example|frame|seen|batch|epoch|param|tps|wps|tok/s|count|total")
 NOT_FINITE = (
     r"(?:1\.\#(?:QNAN|SNAN|IND|NAN|INF)\w{0,8}|\.?(?:[sq]?nan(?:\(\w{0,16}\)|32|64|16|[zqs])?|inf(?:inity|32|64|16)?)(?:\.0+)?"
@@ -27,10 +27,10 @@ _GAP = re.compile(rf"[_'{GAPS}]")
 
 
 def number(text: str, *, comma: str = "", counts: bool = False) -> float | None:
-    """Return the number that a text spells, None for other text.
+    """Return the number in a text, None for other text.
 
-    `comma`: "decimal" or "thousands" where that is known, as around this text. `counts`: it is a number of things, so
-    1,000 are a thousand, and 1.5k has a meaning.
+    `comma` is "decimal" or "thousands" where it is known. With `counts` the number counts things: 1,000 is a thousand,
+    and 1.5k is valid.
     """
     try:
         return float(text)
@@ -39,7 +39,7 @@ def number(text: str, *, comma: str = "", counts: bool = False) -> float | None:
 
 
 def _odd(text: str, comma: str, *, counts: bool) -> float | None:
-    """Return the number of a text that Python does not read as one."""
+    """Return the number in a text that float() does not accept."""
     wrapped = _WRAPPED.match(text)
     if wrapped:
         return number(wrapped[1], comma=comma) if _CLOSED.fullmatch(text, wrapped.end()) else None
@@ -50,7 +50,7 @@ def _odd(text: str, comma: str, *, counts: bool) -> float | None:
 
 
 def signed(sign: str, digits: str, *, comma: str = "", counts: bool = False, suffix: str = "") -> float | None:
-    """Return the number of a numeral, or of a word for what is not finite, with its sign and suffix."""
+    """Return the number of a numeral, or of a word for nan or inf, with its sign and suffix."""
     value = _unsigned(digits, comma, counts=counts)
     if value is None:
         return None
@@ -71,7 +71,7 @@ def _unsigned(digits: str, comma: str, *, counts: bool) -> float | None:
 
 
 def _with_comma(digits: str, comma: str, *, counts: bool) -> float | None:
-    """Return a number with commas; 1,234 alone, that may be either, is a number only where it counts."""
+    """Return a number with commas; 1,234 is ambiguous, and a number only where it counts things."""
     is_grouped = _GROUPED.fullmatch(digits) is not None and not digits.startswith("0")
     is_decimal = _ONE_COMMA.fullmatch(digits) is not None
     if is_grouped and (not is_decimal or counts or comma == "thousands"):
@@ -86,7 +86,7 @@ _COMMA = re.compile(r"(?<![\d,.])(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d,.])")
 
 
 def comma_of(line: str) -> str:
-    """Return what a comma between digits means in a line, empty when nothing tells."""
+    """Return the meaning of a comma between digits in a line, decimal or thousands; empty when unknown."""
     if "," not in line or _POINT.search(line):
         return "thousands"
     return "decimal" if _COMMA.search(line) else ""

@@ -1,4 +1,4 @@
-"""Lines of metrics become rows of numbers: JSON Lines, CSV, columns."""
+"""Rows of numbers from lines of metrics: JSON Lines, CSV, columns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def form_of(name: str, line: str) -> str:
 
 
 def read_rows(form: Memory, line: str, columns: list[str]) -> list[Row]:
-    """Return the numbers of a line by column, of each object of it; `form` remembers header, separator, step column."""
+    """Return the rows of a line, one for each object in it; `form` remembers header, separator, step column."""
     if form["kind"] == "csv":
         return [csv_row(form, line, columns)]
     if "{" in line:
@@ -57,7 +57,7 @@ def read_rows(form: Memory, line: str, columns: list[str]) -> list[Row]:
 
 
 def object_row(form: Memory, whole: dict[str, Any], columns: list[str]) -> Row:
-    """Return the numbers of an object by the path of their names, with those of a line of a log that it holds."""
+    """Return the numbers of an object by the path of their names, with those of a log line inside it."""
     row, empty = numbers(whole)
     if not any(is_loss(name) or _last(name) in RANKS for name in row):
         inner = line_in(whole)
@@ -72,9 +72,9 @@ def _last(name: str) -> str:
 
 
 def with_step(form: Memory, row: Row, asked: str) -> Row:
-    """Return the row with its step under `step`; without a name asked for, the best known column of the file is it.
+    """Return the row with its step under `step`: the column `asked`, else the most likely one of the file.
 
-    A part of an epoch is no step: `form["no_step"]` says that the column is none, `form["lost_step"]` that this is new.
+    A fraction of an epoch is no step: `form["no_step"]` is set, and `form["lost_step"]` when that is new.
     """
     name = asked or _step_column(form, row)
     if name not in row:

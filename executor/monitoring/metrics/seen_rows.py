@@ -1,4 +1,4 @@
-"""Rows that a file held before its writer wrote it anew."""
+"""Rows of a file that its writer has written again: they count once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _unpacked(text: str) -> list[int]:
 
 
 def _mark(row: Row, names: set[str] | None = None) -> int:
-    """Return a checksum of a row, of these columns only where names are given."""
+    """Return a checksum of a row, or of its columns in `names`."""
     return crc32(repr(sorted(one for one in row.items() if names is None or one[0] in names)).encode())
 
 
 class Known:
-    """What `kept` remembers of the rows of a file: checksums of the newest, their columns, the furthest step.
+    """The memory of the rows of a file: checksums of the newest, their columns, the furthest step.
 
-    A row that stands again in a file that was written anew is no news, in whatever order, with whatever columns more.
+    A row that comes again in a rewritten file is not new, in any order and with any further columns.
     """
 
     def __init__(self, kept: Memory) -> None:
@@ -48,11 +48,11 @@ class Known:
 
     @property
     def is_anew(self) -> bool:
-        """True while the rows that the file held before come again."""
+        """True while the file is read again from its start."""
         return self._old is not None
 
     def begin_anew(self) -> None:
-        """From now on the rows of the file come again."""
+        """Expect the known rows again from now on."""
         kept = self._kept
         if "old" not in kept:
             kept["old"] = [kept.get("known", ""), kept.get("rows", 0), kept.get("furthest")]
@@ -61,13 +61,13 @@ class Known:
         self._old_names = {*kept.get("names", ())}
 
     def forget(self) -> None:
-        """Another file stands here now, or it begins from nothing: each of its rows is news."""
+        """Forget all rows: another file has taken the path, or the file was emptied."""
         for key in ("known", "names", "rows", "furthest", "old"):
             self._kept.pop(key, None)
         self._names, self._old = {}, None
 
     def meet(self, row: Row) -> bool:
-        """Take in a row of the file, and tell whether it is news."""
+        """Record a row; return True when it is new."""
         self._rows.append(row)
         self._count += 1
         is_old = self._old is not None and self._is_old(row, self._old)
@@ -88,7 +88,7 @@ class Known:
         return rows > MOST and step is not None and furthest is not None and step <= furthest
 
     def save(self, *, is_all_read: bool) -> None:
-        """Keep what was learnt."""
+        """Store the memory in `kept`."""
         if self._count:
             marks = [*_unpacked(self._kept.get("known", "")), *map(_mark, self._rows)]
             self._kept.update(known=_packed(marks), names=[*self._names])
@@ -100,7 +100,7 @@ class Known:
 
 
 def met_all(kept: Memory, rows: Iterable[Row]) -> None:
-    """Remember rows that are of an earlier run."""
+    """Record the rows of an earlier run."""
     known = Known(kept)
     for row in rows:
         known.meet(row)

@@ -1,4 +1,4 @@
-"""One file of metrics, read on from where the last look ended."""
+"""One file of metrics, read from the end of the last look."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ REFUSED = {
     **dict.fromkeys((".pt", ".pth", ".safetensors", ".ckpt", ".mdb", ".rdb", ".sst"), BINARY),
     ".wandb": "is W&B's own binary log: name files/output.log or files/wandb-summary.json beside it",
 }
-PRIME_BYTES = 1 << 17  # of what an earlier run left, so that it is known again
-MOST_HEADER = 30  # lines in which a header is looked for
+PRIME_BYTES = 1 << 17  # of the content of an earlier run, to recognise its rows
+MOST_HEADER = 30  # lines that are searched for a header
 
 
 def is_object(data: bytes) -> bool:
-    """Tell whether a line without end is a whole JSON object: nothing that is cut short reads as one."""
+    """Return True when a line without an end is a whole JSON object: a part of one is no valid JSON."""
     text = data.strip(b"\0 \t")
     return text.startswith(b"{") and text.endswith(b"}") and bool(json_objects.objects(plain(text)))
 
 
 def _is_drawn_again(form: Memory, row: Row) -> bool:
-    """Tell whether a bar only shows the numbers again that it showed before."""
+    """Return True when a bar shows the same numbers as before."""
     shown, form["shown"] = form.get("shown"), crc32(repr(row).encode())
     return bool(shown == form["shown"])
 
 
 class Series:
-    """A file with what earlier looks know of it; `count`, `bytes` and `trouble` tell of this look.
+    """A file of metrics with the state of earlier looks; `count`, `bytes` and `trouble` are of this look.
 
-    `lost_step`: what was taken for the step is none.
+    `lost_step` is True when the column used as step turned out to be none.
     """
 
     def __init__(self, path: str, kept: Memory, wants: dict[str, Any], place: ProbeContext) -> None:
@@ -68,7 +68,7 @@ class Series:
         return bool(self._kept.get("form", {}).pop("lost_step", False))
 
     def new_rows(self, most: int) -> deque[Row]:
-        """Return the newest rows of those that no look has seen."""
+        """Return the newest of the rows that no look has seen."""
         new: deque[Row] = deque(maxlen=most)
         self._kept["gained"] = 0
         try:
@@ -86,7 +86,7 @@ class Series:
         return os.path.relpath(self._path, self._place.root)
 
     def _news(self) -> Iterator[Row]:
-        """Yield the rows that the file did not hold before; a database and event files only grow."""
+        """Yield the new rows of the file; a database and event files only grow."""
         ending = os.path.splitext(self._path)[1].lower()
         if ending in REFUSED:
             self.trouble = f"{self._name()} {REFUSED[ending]}"
@@ -119,7 +119,7 @@ class Series:
         known.save(is_all_read=not self._kept.get("behind"))
 
     def _turn(self, known: Known) -> None:
-        """Note that the file was written anew, or that another stands in its place."""
+        """Update the memory of rows when the file was rewritten or replaced."""
         kept = self._kept
         if kept.pop("turned", False):
             known.save(is_all_read=False)
@@ -132,7 +132,7 @@ class Series:
             known.begin_anew()
 
     def _prime(self) -> None:
-        """Take in what an earlier run left, before the first look of this one: it is no news when it returns."""
+        """Record the rows of an earlier run before the first look of this one: they are not new when they return."""
         if "at" in self._kept:
             return
         status = os.stat(self._path)
@@ -160,7 +160,7 @@ class Series:
         return rows.read_rows(form, line, columns)
 
     def _form(self, kept: Memory, line: str, columns: list[str]) -> Memory:
-        """Return what is known of the file's form; its first lines, which may be a header, tell it first."""
+        """Return the known form of the file; at first it is found by its first lines, which may be a header."""
         form: Memory = kept.setdefault("form", {})
         if "kind" in form:
             return form
@@ -184,7 +184,7 @@ class Series:
         form: Memory = self._kept.setdefault("form", {})
         if form.get("one") is None and "kind" not in form:
             form["one"] = json_files.is_one_text(safe_open.read_start(self._path, SHORT_BYTES))
-            if not form["one"] and "half" in self._kept:  # it was one text, and is read from its start as lines
+            if not form["one"] and "half" in self._kept:  # it was one text before
                 for key in ("half", "at", "seen", "behind"):
                     self._kept.pop(key, None)
                 self._kept.update(anew=True, was=0)
@@ -224,7 +224,7 @@ class Series:
 
 
 def _learn_header(form: Memory, first: Iterable[str], columns: list[str]) -> None:
-    """Read the first lines of a file that is read on from its midst, for the names in them."""
+    """Read the names in the first lines of a file whose reading begins in the middle."""
     for line in first:
         rows.read_rows(form, line, columns)
         if form.get("names") and form.get("rowed"):

@@ -1,4 +1,4 @@
-"""Numbers in the rows of a table: CSV, columns between blanks, boxes of bars."""
+"""Numbers in the rows of tables: CSV, columns between blanks, boxes drawn with bars."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _SHORT_NAMES = {"#": "step", "E": "epoch"}  # spaCy's
 
 
 def separator_of(line: str) -> str:
-    """Return which of tab, semicolon, bar and comma parts a line."""
+    """Return the separator of a line: tab, semicolon, bar or comma."""
     return max("\t;,|", key=line.count)
 
 
 def split_cells(line: str, separator: str) -> list[str]:
-    """Return the cells of a line of CSV; what stands in quotes is one cell."""
+    """Return the cells of a line of CSV; a quoted text is one cell."""
     if '"' in line:
         parts = line.split('"')
         line = "".join(part if at % 2 else part.replace(separator, "\x1f") for at, part in enumerate(parts))
@@ -72,7 +72,7 @@ def csv_row(form: Memory, line: str, columns: list[str]) -> Row:
 
 
 def _whole(form: Memory, line: str) -> str:
-    """Return a line with those before it that a cell in quotes began; empty while one is open."""
+    """Return a line joined with the lines before it of the same quoted cell; empty while the cell is open."""
     if "open" not in form and line.count('"') % 2 == 0:
         return line
     held = [*form.pop("open", ()), line]
@@ -96,19 +96,19 @@ def _values(cells: Sequence[str], separator: str, line: str, names: Sequence[str
 
 
 def _numbers(cells: Sequence[str], names: Sequence[str], comma: str) -> list[float | None]:
-    """Return the number in each cell; what a comma means may hang on the name of its column."""
+    """Return the number in each cell; the name of the column may decide the meaning of a comma."""
     named = [*names, *[""] * (len(cells) - len(names))]
     pairs_of = zip(cells, named, strict=False)
     return [number(cell, comma=comma, counts=bool(COUNTS.search(name))) for cell, name in pairs_of]
 
 
 def _german(cell: str) -> str:
-    """Return a number with points between its thousands without them."""
+    """Return a number without the points between its thousands."""
     return cell.replace(".", "") if _POINTS.fullmatch(cell) else cell
 
 
 def _take_header(form: Memory, cells: list[str], separator: str) -> None:
-    """Keep a line of words as the header, unless another is in use that it has nothing to do with."""
+    """Keep a line of words as the header, unless a header with other names is in use."""
     names = form.get("names")
     if names is None or form.get("guessed") or not form.get("rowed") or {*names} & {*cells}:
         form.update(names=cells, separator=separator, guessed=len(cells) == 1)
@@ -116,7 +116,7 @@ def _take_header(form: Memory, cells: list[str], separator: str) -> None:
 
 
 def _guessed(form: Memory, cells: list[str], values: list[float | None], columns: list[str], sep: str) -> list[str]:
-    """Return names for a first row without header: those of a comment before it, else the usual ones."""
+    """Return names for a first row without a header: those of a comment before it, else default names."""
     said = [cell for cell in re.split(rf"[\s{sep}]+", form.get("comment", "")) if cell]
     is_heading = len(said) == len(cells) and not any(number(one) is not None for one in said)
     names = said if is_heading and not any(columns) else default_names(values, columns)
@@ -125,7 +125,7 @@ def _guessed(form: Memory, cells: list[str], values: list[float | None], columns
 
 
 def default_names(values: Sequence[float | None], columns: list[str]) -> list[str]:
-    """Return names for columns without a header: those asked for, else a first whole number is the step."""
+    """Return names for columns without a header: those of the plan, else a first whole number is the step."""
     if columns:
         return [*columns, *(f"column_{at + 1}" for at in range(len(columns), len(values)))]
     first = values[0]
@@ -142,7 +142,7 @@ def _named(names: Iterable[str], values: Iterable[float | None]) -> Row:
 
 
 def columns_row(form: Memory, line: str, columns: list[str]) -> Row:
-    """Return the numbers of a line of a log: of a table's row, or those that follow their names."""
+    """Return the numbers of a log line: the row of a table, or numbers after their names."""
     if len(line) > LONGEST or not line.strip():
         return {}
     if _RULE.fullmatch(line):
@@ -155,7 +155,7 @@ def columns_row(form: Memory, line: str, columns: list[str]) -> Row:
 
 
 def _closed(form: Memory) -> Row:
-    """Return what the rows of a box have said, one name and number each, now that it ends."""
+    """Return the numbers of a box of names and numbers at its end."""
     said: Row = form.pop("box", {})
     form.pop("section", None)
     return {name: float(value) for name, value in said.items()}
@@ -174,7 +174,7 @@ def _box_row(form: Memory, cells: list[str]) -> Row:
 
 
 def _box_pair(form: Memory, name: str, value: float | None) -> Row:
-    """Take one line of a box of names and numbers; a name alone is the section of those below it."""
+    """Add a line of a box of names and numbers; a name alone is the section of those below it."""
     if value is None:
         form["section"] = name
         return {}
@@ -197,7 +197,7 @@ def _plain_row(form: Memory, line: str, columns: list[str]) -> Row:
 
 
 def _heading_cells(line: str) -> list[str]:
-    """Return the names of columns: parted by bars, else by two blanks where names have one in them, else by blanks."""
+    """Return the names of columns, split at bars, else at two blanks when names contain one, else at blanks."""
     if "|" in line:
         return [cell for cell in (one.strip() for one in line.split("|")) if cell]
     wide = [cell for cell in _WIDE.split(line.strip()) if cell]
@@ -206,7 +206,7 @@ def _heading_cells(line: str) -> list[str]:
 
 
 def _cells(form: Memory, line: str) -> list[str]:
-    """Return the cells of a line, as many as the heading has where it can be parted so."""
+    """Return the cells of a line, as many as the heading has when that is possible."""
     count = len(form.get("heading", ()))
     by_blanks = line.split()
     if count > 1 and len(by_blanks) == count and "," in line:
@@ -215,7 +215,7 @@ def _cells(form: Memory, line: str) -> list[str]:
 
 
 def _names_for(form: Memory, cells: list[str], values: list[float | None], columns: list[str]) -> list[str]:
-    """Return the names of the columns of a line, [] for one that is not made of columns."""
+    """Return the names of the columns of a line, [] for a line that is no row."""
     heading: list[str] = form.get("heading", [])
     if all(value is None for value in values):
         return []

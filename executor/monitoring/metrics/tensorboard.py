@@ -1,4 +1,4 @@
-"""Scalars out of TensorBoard's event files."""
+"""Scalars in the event files of TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEADER = 12  # a length of 8 bytes, its checksum
 CHECKSUM = 4
-LONGEST = 1 << 16  # a longer record holds pictures or histograms
+LONGEST = 1 << 16  # a longer record holds images or histograms
 _STARTS = re.compile(rb"(?=[^\0].\0{6}.{4})", re.DOTALL)  # how a record shorter than LONGEST begins
 _POLYNOMIAL = 0x82F63B78
 _MASK_ADDED = 0xA282EAD8
@@ -29,14 +29,14 @@ _WHOLE_LISTS = (7, 10, 13, 16, 17)  # 13 holds the bits of halves
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5  # how a value is written
 
 
-class Damage(Exception):  # noqa: N818 - it says what the bytes are
+class Damage(Exception):  # noqa: N818 - a state of the bytes
     """Bytes that are no message."""
 
 
 def scalars(path: str, kept: Memory, began_ns: int) -> Iterator[tuple[float, dict[str, float]]]:
-    """Yield (step, scalars by tag) of each new event that has some; a torn record is left for the next look.
+    """Yield (step, scalars by tag) of each new event with scalars; a torn record is left for the next look.
 
-    What a wrong checksum gives away is passed over and counted in `kept["damaged"]`.
+    Records with a wrong checksum are skipped and counted in `kept["damaged"]`.
     """
     for record in _records(FileTail(path, kept, began_ns=began_ns)):
         try:
@@ -53,7 +53,7 @@ def _note_damage(kept: Memory) -> None:
 
 
 def _records(tail: FileTail) -> Iterator[bytes]:
-    """Yield the whole records that are not too long to hold a scalar."""
+    """Yield the complete records that are short enough to hold scalars."""
     chunk, kept = tail.read(), tail.state
     data, at = chunk.data, 0
     while at + HEADER <= len(data):
@@ -73,7 +73,7 @@ def _records(tail: FileTail) -> Iterator[bytes]:
 
 
 def _length(data: bytes, at: int) -> int | None:
-    """Return the length of the record that begins here, None when none does."""
+    """Return the length of the record at an offset, None when no record begins there."""
     head = data[at : at + 8]
     length: int
     length, checksum = struct.unpack_from("<QI", data, at)
@@ -81,7 +81,7 @@ def _length(data: bytes, at: int) -> int | None:
 
 
 def _next_start(data: bytes, at: int, kept: Memory) -> int:
-    """Return where the next record may begin."""
+    """Return the offset at which the next record may begin."""
     if not kept["broken"]:
         kept["broken"] = True
         _note_damage(kept)
@@ -98,7 +98,7 @@ def _checked(record: bytes, kept: Memory) -> Iterator[bytes]:
 
 
 def _pass_long_one(header: bytes, tail: FileTail) -> None:
-    """Go on behind a record that is longer than we care to read, once it is whole."""
+    """Skip a record longer than LONGEST once it is complete."""
     length = _length(header, 0) if len(header) == HEADER else None
     if length is not None and length > LONGEST:
         end = tail.state["at"] + HEADER + length + CHECKSUM
@@ -118,7 +118,7 @@ def _table() -> list[int]:
 
 
 def masked_crc(data: bytes) -> int:
-    """Return the checksum of the format: CRC-32C, turned by 15 bits, with a constant added."""
+    """Return the checksum of the format: CRC-32C, rotated by 15 bits, plus a constant."""
     table, crc = _table(), _WORD
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -140,7 +140,7 @@ def _event(data: bytes) -> tuple[float, dict[str, float]]:
 
 
 def _scalar(data: bytes) -> tuple[str, float]:
-    """Return tag and number of a Summary.Value, an empty tag for what is no scalar."""
+    """Return tag and number of a Summary.Value, an empty tag for another value."""
     tag, number = "", None
     for key, value in _message(data):
         if key == _key(1, _BYTES):
@@ -171,7 +171,7 @@ def _single(data: bytes) -> float | None:
 
 
 def _is_one(shape: bytes) -> bool:
-    """Tell whether a TensorShapeProto is of one element."""
+    """Return True when a TensorShapeProto has one element."""
     dims = [dim for key, dim in _message(shape) if key == _key(2, _BYTES)]
     return all(size == 1 for dim in dims for key, size in _message(dim) if key == _key(1, _VARINT))
 
@@ -187,7 +187,7 @@ def _packed(form: str, value: bytes) -> list[float]:
 
 
 def _from_list(kind: int, value: int) -> float:
-    """Return a number as its list holds it: the bits of a half, or a whole number."""
+    """Return a number from its list: the bits of a half, or a whole number."""
     if kind == _BFLOAT16:
         return float(struct.unpack("<f", struct.pack("<I", (value & 0xFFFF) << 16))[0])
     if kind == _HALF:
@@ -204,7 +204,7 @@ def _key(number: int, wire: int) -> int:
 
 
 def _message(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield (key of field, value): a whole number for what is written as one, bytes for all else."""
+    """Yield (key of field, value): a whole number for a varint, bytes for anything else."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)

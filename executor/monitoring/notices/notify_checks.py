@@ -19,7 +19,7 @@ INTERPRETERS = ("bash", "sh", "dash", "zsh", "python", "python3", "perl", "ruby"
 
 
 def trouble(notifier: Notifier, *, root: str, environ: Mapping[str, str]) -> str:
-    """Return why a notifier cannot send, with the next move; empty when nothing is known to be wrong.
+    """Return the reason why a notifier cannot send, with the next move; empty when none is known.
 
     `environ` is the environment of the notifier. Of a URL only the scheme is quoted.
     """

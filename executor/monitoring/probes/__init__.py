@@ -1,1 +1,1 @@
-"""Probes: what a monitor looks at."""
+"""Probes: the things that a monitor can look at."""

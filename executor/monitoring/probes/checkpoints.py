@@ -1,4 +1,4 @@
-"""Counts the checkpoints that a job leaves."""
+"""The probe of checkpoints: how many a job has saved, and the newest."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from executor.monitoring.probes.paths import Found
     from executor.system.earlier_files import EarlierFiles
 
-MOMENT_S = 1.0  # that a folder must have been as it is
-MOST_KEPT = 50  # an older one is taken for finished
+MOMENT_S = 1.0  # without a change before a folder counts as finished
+MOST_KEPT = 50  # older ones count as finished
 _records: dict[tuple[str, str, int], EarlierFiles | None] = {}
 
 
 class Saved(Record):
-    """A file or folder that may be a checkpoint; a folder is as large and as new as the files inside."""
+    """A file or folder that may be a checkpoint; size and times of a folder are those of its files."""
 
     path: str
     inode: int
@@ -38,19 +38,19 @@ class Saved(Record):
 
 
 def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
-    """Asks: a glob, or {path, min_bytes}.
+    """Count checkpoints; `asks` is a glob, or {path, min_bytes}.
 
-    A checkpoint is finished, and counts, when two looks find it whole and at one size, or replaced as a whole, under a
-    name that is not that of a temporary file; a folder must have been still for a moment. `progress` counts all ever
-    seen, `values` speak of those of the task that are there; age_s runs from when the newest one was first seen, from
-    the run's start when there is none. With a record of what was there before no clock is asked.
+    A checkpoint is finished, and counts, when two looks find it complete and of one size, or replaced as a whole, under
+    a name that is no temporary one; a folder must not change for MOMENT_S. `progress` counts all that were ever seen,
+    `values` describe those that exist. age_s begins when the newest was first seen, without one at the start of the
+    run. With a record of the files before the run no clock is compared.
     """
     wants = fields(asks, "path")
     least = parse_size(wants.get("min_bytes", 1)) or 1
     found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
     present = [one for one in found_now if one.bytes >= least]
     _meet_all(present[:MOST_KEPT], memory, place)
-    if place.ended:  # nothing is written any more: what is there is finished
+    if place.ended:  # nothing is written any more: a second look finishes all
         _meet_all(present[:MOST_KEPT], memory, place)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
@@ -77,9 +77,9 @@ def _reading(memory: Memory, place: ProbeContext, finished: list[Saved], none: s
 
 
 def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list[Saved]:
-    """Return what a glob finds that was changed since the run began, the newest first, temporary files left out.
+    """Return the matches of a glob that changed since the run began, the newest first, without temporary files.
 
-    With the `record` of what was there before, that is left out, and no time is asked that a program can set.
+    With a `record` of the files before the run those are left out, and no time is compared that a program can set.
     """
     left = [found.MOST_INSIDE]
     glob = checkpoint_glob(pattern)
@@ -93,7 +93,7 @@ def candidates(root: str, pattern: str, began_ns: int, record: str = "") -> list
 
 
 def _before(record: str, glob: str) -> EarlierFiles | None:
-    """Return what a record says of a glob, read once as long as it does not change."""
+    """Return the files of a glob by a record, read again only when the record changes; None without one."""
     try:
         key = (record, glob, os.stat(record).st_mtime_ns)
     except OSError:
@@ -105,7 +105,7 @@ def _before(record: str, glob: str) -> EarlierFiles | None:
 
 
 def _age(one: Saved) -> tuple[int, list[int], str]:
-    """Order by time; of the same instant step_200 comes after step_30."""
+    """Return the sort key: time, then the numbers in the path, so that step_200 comes after step_30."""
     return one.changed_ns, [int(digits) for digits in re.findall(r"\d{1,18}", one.path)], one.path
 
 
@@ -121,7 +121,7 @@ def _saved(one: Found, left: list[int]) -> Saved:
 
 
 def _meet_all(present: list[Saved], memory: Memory, place: ProbeContext) -> None:
-    """Keep what is known of each, also under another name, and count those that are found finished."""
+    """Update the memory of each candidate, also under a new name, and count those found finished."""
     before = memory.get("seen", {})
     paths = {one.path for one in present}
     renamed = {known["inode"]: known for path, known in before.items() if path not in paths}
@@ -131,7 +131,7 @@ def _meet_all(present: list[Saved], memory: Memory, place: ProbeContext) -> None
 
 
 def _meet(one: Saved, known: Memory | None, memory: Memory, place: ProbeContext) -> Memory:
-    """Return what is known of a file or folder after this look."""
+    """Return the memory of a file or folder after this look."""
     now_s = place.now_s
     fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
     if known is None:
@@ -168,9 +168,9 @@ def _count(memory: Memory, saved_s: float) -> None:
 
 
 def find_newest(root: str, pattern: str, began_ns: int, record: str = "") -> str:
-    """Return the newest whole checkpoint since then, as its path from the root, empty when there is none.
+    """Return the path from the root of the newest complete checkpoint since then, empty without one.
 
-    One cut short by a crash is passed over, as far as its form gives that away.
+    A checkpoint that a crash cut short is skipped when its format shows that.
     """
     saved = candidates(root, pattern, began_ns, record)
     whole = (one.path for one in saved if one.bytes and is_whole(one.path))

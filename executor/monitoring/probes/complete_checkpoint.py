@@ -1,4 +1,4 @@
-"""Tells a whole checkpoint from one that is being written, or was cut short."""
+"""Completeness of checkpoints: temporary names, missing shards, truncated files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ENDS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d{1,18}\s*,\s*(\d{1,18})')
 
 
 def looks_temporary(path: str) -> bool:
-    """Tell whether a name says that what it names is not done yet."""
+    """Return True for the name of a temporary or unfinished file."""
     return _TEMPORARY.search(os.path.basename(path)) is not None
 
 
 def is_temporary_below(path: str, root: str, pattern: str) -> bool:
-    """Tell whether one of the names that a glob found, not those that are written in it, says so."""
+    """Return True when a name that a wildcard of the glob matched is a temporary one."""
     written = [*filter(None, os.path.expanduser(pattern).split("/"))]
     above = len([*filter(None, paths.placed(root, pattern).split("/"))]) - len(written)
     fixed = next((at for at, part in enumerate(written) if paths.MAGIC & {*part}), len(written) - 1)
@@ -37,7 +37,7 @@ def is_temporary_below(path: str, root: str, pattern: str) -> bool:
 
 
 def is_complete(path: str) -> bool:
-    """Tell whether no part of a checkpoint is missing: files whole, all shards there, those of the index too."""
+    """Return True when a checkpoint is complete: whole files, all shards, all files of its index."""
     if not os.path.isdir(path):
         return _is_whole_file(path)
     inside = [name for name, _ in paths.inside(path, [MOST_SHARDS])]
@@ -65,7 +65,7 @@ def _wanted_by(index: str) -> set[str]:
 
 
 def is_whole(path: str) -> bool:
-    """Tell whether nothing in the form of a file, or of the files in a folder, says that it was cut short."""
+    """Return True when neither a file nor any file in a folder was cut short, by format and name."""
     if not os.path.isdir(path):
         return _is_whole_file(path)
     inside = [name for name, _ in paths.inside(path, [MOST_SHARDS])]
@@ -89,7 +89,7 @@ def _is_whole_file(path: str) -> bool:
 
 
 def _is_whole_safetensors(fd: int, length: int) -> bool:
-    """Tell whether all the bytes are there that the header speaks of."""
+    """Return True when the file has all the bytes that its header names."""
     header = int.from_bytes(os.pread(fd, 8, 0), "little")
     if length < 8 + header or header > MOST_HEADER:
         return False

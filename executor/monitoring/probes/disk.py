@@ -1,4 +1,4 @@
-"""Looks whether a disk has room, and still takes what is written."""
+"""The probe of a disk: free space, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BLOCK = b"do-tasks looks whether this disk takes what is written to it.\n\n\n" *
 
 
 def disk(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
-    """Asks: a path, or {path, write: false}.
+    """Measure the space of a disk; `asks` is a path, or {path, write: false}.
 
-    values: free_bytes, total_bytes, free_percent, free_files where they are counted; writable 1 or 0, by a small file
-    that is written, synced and removed at most once a minute. Of a path that is not there yet, the room is that of the
-    nearest folder above it.
+    values: free_bytes, total_bytes, free_percent, free_files where inodes are counted; writable is 1 or 0, by a small
+    file that is written, synced and removed at most once a minute. For a missing path the space is that of the nearest
+    folder above it.
     """
     wants = fields(asks, "path")
     path = paths.placed(place.root, wants["path"])
@@ -50,7 +50,7 @@ def disk(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
 
 
 def _missing(path: str) -> str:
-    """Return why there is nothing at a path, empty when there is."""
+    """Return the error of a missing path, empty when it exists."""
     try:
         os.stat(path)
     except FileNotFoundError as error:
@@ -59,14 +59,14 @@ def _missing(path: str) -> str:
 
 
 def _above(path: str) -> str:
-    """Return the nearest folder above a path that is there."""
+    """Return the nearest existing folder above a path."""
     while not os.path.lexists(path) and path not in ("", "/"):
         path = os.path.dirname(path.rstrip("/"))
     return path or "/"
 
 
 def _refusal(path: str, memory: Memory, place: ProbeContext) -> str:
-    """Return why the disk takes nothing, empty when it does; asked once a minute, remembered in between."""
+    """Return the error of a write to the disk, empty when it succeeds; tried once a minute."""
     if place.now_s >= memory.get("write_s", place.now_s):
         memory["write_s"] = place.now_s + WRITE_EVERY_S
         memory["refused"] = _write(path if os.path.isdir(path) else os.path.dirname(path), place.token)
@@ -75,7 +75,7 @@ def _refusal(path: str, memory: Memory, place: ProbeContext) -> str:
 
 
 def _write(folder: str, token: str) -> str:
-    """Write, sync and remove a small file; return what hinders."""
+    """Write, sync and remove a small file; return the error, empty for none."""
     path = os.path.join(folder, f".do-tasks-{crc32(token.encode()):08x}.tmp")
     try:
         return _written(path)

@@ -1,4 +1,4 @@
-"""Looks at the GPUs, without starting a process."""
+"""The probe of GPUs, without a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARY = "libnvidia-ml.so.1"
 
 
 class Card(Record):
-    """One GPU; what it does not tell is None. Bytes, percent, degrees Celsius."""
+    """One GPU: use in percent, memory in bytes, temperature in degrees Celsius; None where unknown."""
 
     number: int
     busy: float | None = None
@@ -38,7 +38,7 @@ def gpu(
     sys: str = "/sys",
     library: Callable[[], Any] | None = None,
 ) -> Sample:
-    """Asks: true for all, or the number of one.
+    """Measure GPUs; `asks` is True for all, or the number of one.
 
     values: gpus, utilization_percent (their mean), memory_used_bytes, memory_total_bytes, memory_percent (the fullest),
     temperature_c (the warmest), and with several gpu0_utilization_percent and so on.
@@ -58,7 +58,7 @@ def cards(*, proc: str = "/proc", sys: str = "/sys", library: Callable[[], Any] 
 
 
 def _nvidia(proc: str, library: Callable[[], Any]) -> list[Card]:
-    """Return NVIDIA's cards: as its library tells, else by their mere number."""
+    """Return the cards of NVIDIA by its library, without it only their numbers."""
     try:
         count = len(os.listdir(f"{proc}/driver/nvidia/gpus"))
     except OSError:

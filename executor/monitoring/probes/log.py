@@ -1,4 +1,4 @@
-"""Follows a log: how it grows, what in it matches."""
+"""The probe of a log: its growth, and lines that match a pattern."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 OWN = {"stdout": "stdout.log", "stderr": "stderr.log"}
 MOST_FILES = 8
 BLOCKS = 8  # a look reads this many blocks at most
-LONGEST = 4096  # bytes of a line that are searched, at its start and at its end
-MOST_HITS = 256  # lines that matched, which are remembered
+LONGEST = 4096  # bytes that are searched at the start and at the end of a line
+MOST_HITS = 256  # matching lines that are remembered
 
 
 def log(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
-    """Asks: a file or glob (its newest file), or {file, match: regular expression in any case}.
+    """Follow a log; `asks` is a file or glob (its newest file), or {file, match: pattern without case}.
 
-    `stdout` and `stderr` are the job's own. `progress` is how many bytes were added, `text` the last line, with
-    `match` the last line that matched; `values["matches"]` counts those of this run. With `hand_out` nothing is
+    `stdout` and `stderr` are the outputs of the job. `progress` counts the bytes added, `text` is the last line, with
+    `match` the last line that matched; `values["matches"]` counts the matches of this run. With `hand_out` nothing is
     searched: the new lines of at most one block are in `lines`.
     """
     wants = fields(asks, "file")
@@ -40,9 +40,7 @@ def log(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     try:
         count, lines = _read(path, kept, memory, wants, place)
     except OSError as error:
-        kept["ours"] = isinstance(
-            error, FileNotFoundError
-        )  # what comes there later is of this run, whatever its time says
+        kept["ours"] = isinstance(error, FileNotFoundError)  # a file that comes later is of this run, with any time
         said = paths.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
         return Sample(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
     there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
@@ -72,7 +70,7 @@ def _kept_of(path: str, memory: Memory) -> Memory:
 
 
 def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: ProbeContext) -> tuple[int, list[str]]:
-    """Read what is new into the memory and return how many lines that was, and those to be searched elsewhere."""
+    """Read the new lines into the memory; return their number, and those to search in the main thread."""
     match, hands_out = wants.get("match"), wants.get("hand_out", False)
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit, grew = 0, b"", 0, b"", 0
@@ -109,7 +107,7 @@ def _searched(raw: bytes) -> str:
 
 
 def _is_news(kept: Memory, raw: bytes) -> bool:
-    """Tell whether a line that matches stood there no more often before its file was written anew."""
+    """Return True when a matching line is new: a rewritten file may hold the lines of before again."""
     if kept.pop("anew", False):
         began_anew = 2 * kept["seen"][1] <= kept.get("was", 0)
         kept["again"], kept["hits"] = [] if began_anew else kept.get("hits", []), []

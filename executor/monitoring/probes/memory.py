@@ -1,4 +1,4 @@
-"""Looks at the memory of the machine, and of the control group that the job is in."""
+"""The probe of memory: of the machine, and of the control group of the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from executor.monitoring.model import Memory, ProbeContext
 
-NO_LIMIT = 1 << 60  # what the kernel writes for none is above
+NO_LIMIT = 1 << 60  # the kernel writes a larger number for no limit
 LIMITS = ("memory.max", "memory.limit_in_bytes")
 USES = ("memory.current", "memory.usage_in_bytes")
 KILLS = ("memory.events", "memory.oom_control")
@@ -23,14 +23,14 @@ RECLAIMABLE = ("total_inactive_file", "inactive_file")
 
 
 class Room(Record):
-    """How much memory there is, and how much of it can still be had, bytes."""
+    """Total and available memory, bytes."""
 
     total: int
     available: int
 
 
 def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc", sys: str = "/sys") -> Sample:
-    """Asks: true.
+    """Measure memory; `asks` is True.
 
     values: available_bytes, total_bytes and available_percent, of the machine or of the job's control group where that
     has less; swap_used_bytes, swap_total_bytes; oom_kills since the first look, in that group when the kernel counts
@@ -67,7 +67,7 @@ def _text(values: dict[str, float]) -> str:
 
 
 def _group(listed: str, mount: str) -> str:
-    """Return the folder in which the kernel tells of a control group's memory, empty when it tells nothing."""
+    """Return the folder with the memory files of a control group, empty without one."""
     for line in kernel.raw(listed).decode("utf-8", "replace").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -81,7 +81,7 @@ def _group(listed: str, mount: str) -> str:
 
 
 def _room_in(group: str) -> Room | None:
-    """Return the room in a control group, None where it has no limit."""
+    """Return the memory of a control group, None without a limit."""
     limit, used = _first(group, LIMITS), _first(group, USES)
     if limit is None or used is None or limit >= NO_LIMIT:
         return None
@@ -96,7 +96,7 @@ def _first(group: str, names: tuple[str, ...]) -> int | None:
 
 
 def _kills(memory: Memory, group: str, proc: str) -> dict[str, int]:
-    """Return the kills since the first look, as far as they are counted."""
+    """Return the kills since the first look, where the kernel counts them."""
     inside = next((told["oom_kill"] for name in KILLS if "oom_kill" in (told := kernel.table(f"{group}/{name}"))), None)
     machine = kernel.table(f"{proc}/vmstat").get("oom_kill")
     counts = {"oom_kills": machine if inside is None else inside, "oom_kills_machine": machine}

@@ -1,4 +1,4 @@
-"""Reads the numbers that a training writes while it runs."""
+"""The probe of metrics: the numbers that a training writes while it runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 MOST_ROWS = 5_000
 MOST_FILES = 16
 MOST_VALUES = 256
-TOTALS = ("total_steps", "max_steps")  # where a training says itself where it ends
+TOTALS = ("total_steps", "max_steps")  # columns with the last step
 
 
 def metrics(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
-    """Asks: a file, a glob, a folder of event files, or {file, step, total, columns, format}.
+    """Read metrics; `asks` is a file, a glob, a folder of event files, or {file, step, total, columns, format}.
 
-    `progress` is the newest step, in files without one the count of rows. `there` is False until this run wrote a row.
+    `progress` is the newest step, in files without steps the number of rows. `there` is False before the first row of
+    this run.
     """
     wants = fields(asks, "file")
     files = _newest(place.root, wants["file"])
@@ -49,7 +50,7 @@ def metrics(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
         if series.lost_step:
             memory.get("values", {}).pop("step", None)
         trouble = series.trouble or trouble
-    memory["all"] = len(turn) == len(files) < MOST_FILES  # one that is met later came since, whatever its time says
+    memory["all"] = len(turn) == len(files) < MOST_FILES  # a file found later is of this run, with any time
     _remember(memory, new)
     said = _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
     return said.replace(bytes=gained)
@@ -74,7 +75,7 @@ def _is_of_mlflow(path: str) -> bool:
 
 
 def _nothing(root: str, pattern: str, files: list[Found]) -> str:
-    """Return why there is no file to read, empty when there is one."""
+    """Return the reason why there is no file to read, empty when there is one."""
     if files:
         return ""
     if os.path.isdir(paths.placed(root, pattern)):
@@ -89,7 +90,7 @@ def _forget_gone(kept: Memory, files: list[Found]) -> None:
 
 
 def _in_turn(files: list[Found], kept: Memory) -> list[Found]:
-    """Return those that one look reads, the newest last."""
+    """Return the files for one look, the newest last."""
     chosen: list[Found] = []
     left = BLOCK_BYTES
     for one in files:
@@ -100,7 +101,7 @@ def _in_turn(files: list[Found], kept: Memory) -> list[Found]:
 
 
 def _remember(memory: Memory, new: Iterable[Row]) -> None:
-    """Keep the newest number of each column; one that is not finite as text, which every JSON holds."""
+    """Keep the newest number of each column, nan and inf as texts for JSON."""
     values = memory.setdefault("values", {})
     for row in new:
         for name, value in row.items():
@@ -123,5 +124,5 @@ def _reading(memory: Memory, place: ProbeContext, new: tuple[Row, ...], wants: d
 
 
 def _in_order(values: dict[str, float]) -> list[tuple[str, float]]:
-    """Return the numbers as a person wants them: the step, losses, the rest."""
+    """Return the numbers in the order for people: the step, losses, the rest."""
     return sorted(values.items(), key=lambda pair: 0 if pair[0] == "step" else 1 if "loss" in pair[0].lower() else 2)

@@ -1,4 +1,4 @@
-"""Finds what a pattern names, a bounded number of entries."""
+"""Paths and globs of monitors, expanded within a bounded number of entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEEPEST = 12
 
 
 class Found(Record):
-    """A file or folder: its path as the pattern reaches it, and what the file system says of it."""
+    """A file or folder: its path by the pattern, and its status."""
 
     path: str
     status: os.stat_result
@@ -32,15 +32,15 @@ class Found(Record):
 
 
 def placed(root: str, pattern: str) -> str:
-    """Return a path or glob from the root on, with the home folder for `~` or `$HOME`; what exists so is as written."""
+    """Return a path or glob below the root, with `~` and `$HOME` expanded unless the literal path exists."""
     plain = os.path.join(root, pattern)
     return plain if os.path.lexists(plain) else os.path.join(root, expand_home(pattern))
 
 
 def matching(root: str, pattern: str) -> list[Found]:
-    """Return what a path or glob names below the root, each file once; names with a dot first need one written.
+    """Return the matches of a path or glob below the root, each file once.
 
-    A `~` or `$HOME` at its start is the home folder.
+    A leading `~` or `$HOME` is the home folder; a wildcard matches no leading dot.
     """
     plain = placed(root, pattern)
     paths: Iterable[str] = [plain]
@@ -73,7 +73,7 @@ def _globbed(root: str, pattern: str) -> Iterable[str]:
 
 
 def _step(paths: Iterable[str], part: str, left: list[int]) -> Iterator[str]:
-    """Yield what one part of a pattern names in each folder."""
+    """Yield the matches of one part of a pattern in each folder."""
     for path in paths:
         if part == "**":
             yield from _below(path, left, DEEPEST)
@@ -89,7 +89,7 @@ def _named(name: str, part: str) -> bool:
 
 
 def _below(path: str, left: list[int], depth: int) -> Iterator[str]:
-    """Yield a folder with all folders below it, but hidden ones and links."""
+    """Yield a folder and all folders below it, without hidden ones and links."""
     yield path
     if not depth:
         return
@@ -99,7 +99,7 @@ def _below(path: str, left: list[int], depth: int) -> Iterator[str]:
 
 
 def entries(path: str, left: list[int]) -> list[os.DirEntry[str]]:
-    """Return a folder's entries, none for one that cannot be read; `left[0]` is how many may still be looked at."""
+    """Return the entries of a folder, none when it cannot be read; `left[0]` bounds them and is counted down."""
     found: list[os.DirEntry[str]] = []
     try:
         with os.scandir(path) as folder:
@@ -126,9 +126,9 @@ def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def nearest(root: str, pattern: str) -> str:
-    """Return `; did you mean X` for the first part of a path or glob that is not there, when a like name is."""
-    parts = [*filter(None, expand_home(pattern).split("/"))]
-    at = "/" if expand_home(pattern).startswith("/") else root
+    """Return `; did you mean X` for the first missing part of a path or glob, empty without a similar name."""
+    parts = [*filter(None, expanded(pattern).split("/"))]
+    at = "/" if expanded(pattern).startswith("/") else root
     for place, part in enumerate(parts):
         path = os.path.join(at, part)
         if os.path.lexists(path):
@@ -143,13 +143,13 @@ def nearest(root: str, pattern: str) -> str:
 
 
 def shown(path: str, root: str) -> str:
-    """Return a path as it is seen from the root, whole when it lies elsewhere."""
+    """Return a path relative to the root, absolute when it is outside."""
     inner = os.path.relpath(path, root)
     return path if inner.startswith("..") else inner
 
 
 def absence(root: str, pattern: str) -> str:
-    """Return why nothing is found under a path or glob."""
+    """Return the reason why a path or glob has no match."""
     path = placed(root, pattern)
     if not os.path.islink(path):
         return "is not there yet"

@@ -1,4 +1,4 @@
-"""Looks at all processes of a job."""
+"""The probe of the processes of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from executor.monitoring.model import Memory, ProbeContext
 
-SWEEP_S = 15.0  # between looks at every process of the machine, for those that left their parents
+SWEEP_S = 15.0  # between searches of all processes for those that left their parents
 DEAD = "ZXx"
 STOPPED = "Tt"
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,7 +36,7 @@ class Seen(Record):
 
 
 def process(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc") -> Sample:
-    """Asks: true. Sees the launcher's descendants and what else is in its session; the launcher is not counted.
+    """Measure the descendants of the launcher and the other processes of its session; `asks` is True.
 
     values: processes (zombies not among them), children (all but the oldest), zombies, stopped (1 when all are),
     threads, rss_bytes, and from the second look on cpu_percent of one core. `there` is False once the launcher is gone.
@@ -71,9 +71,9 @@ def _text(values: dict[str, float]) -> str:
 
 
 def _family(launcher: Seen, memory: Memory, now_s: float, proc: str) -> list[Seen]:
-    """Return the processes of the job, but the launcher.
+    """Return the processes of the job without the launcher.
 
-    Between sweeps only those known and their children are looked at: a machine may run thousands of others.
+    Between sweeps only the known ones and their children are read: a machine may run thousands of others.
     """
     known = {int(pid): start for pid, (start, _) in memory.get("pids", {}).items()}
     if now_s >= memory.get("sweep_s", now_s) or _children(launcher.pid, proc) is None:
@@ -85,7 +85,7 @@ def _family(launcher: Seen, memory: Memory, now_s: float, proc: str) -> list[See
 
 
 def _swept(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
-    """Return who is in the launcher's session or group, was known before, or descends from one of these."""
+    """Return the processes in the session or group of the launcher, the known ones, and all descendants."""
     everybody = [one for pid in _all_pids(proc) if (one := _seen(pid, proc)) is not None]
     inside = {launcher}
     inside |= {one.pid for one in everybody if launcher in (one.group, one.session) or known.get(one.pid) == one.start}
@@ -97,7 +97,7 @@ def _swept(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
 
 
 def _walked(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
-    """Return who was known before, with all their children."""
+    """Return the known processes with all their descendants."""
     found: dict[int, Seen] = {}
     asked = [launcher, *known]
     met = {*asked}
@@ -115,18 +115,18 @@ def _walked(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
 
 
 def descendants(pid: int, proc: str = "/proc") -> list[Seen]:
-    """Return the living processes below one, as far as parents tell."""
+    """Return the living descendants of a process, by the lists of children of the kernel."""
     return [one for one in _walked(pid, {}, proc) if one.state not in DEAD]
 
 
 def written(pid: int, proc: str = "/proc") -> int:
-    """Return how many bytes a process has read and written, 0 where the kernel does not tell."""
+    """Return the bytes that a process has read and written, 0 where they are not known."""
     told = kernel.table(f"{proc}/{pid}/io")
     return told.get("rchar", 0) + told.get("wchar", 0)
 
 
 def _cpu(living: list[Seen], memory: Memory, now_s: float) -> dict[str, float]:
-    """Return the CPU time spent since the last look, in percent of one core."""
+    """Return the CPU time since the last look in percent of one core, by its name."""
     before, at_s = memory.get("pids"), memory.get("at_s", now_s)
     memory.update(pids={str(one.pid): [one.start, one.ticks] for one in living}, at_s=now_s)
     if before is None or now_s <= at_s:
@@ -152,7 +152,7 @@ def _seen(pid: int, proc: str) -> Seen | None:
 
 
 def _children(pid: int, proc: str) -> list[int] | None:
-    """Return the children that a process's first thread has, None where the kernel does not tell."""
+    """Return the children of the first thread of a process, None where the kernel has no list."""
     path = f"{proc}/{pid}/task/{pid}/children"
     listed = kernel.raw(path)
     return [int(word) for word in listed.split()] if listed or os.path.exists(path) else None

@@ -1,4 +1,4 @@
-"""Reads what a job says of its progress on stdout."""
+"""The probe of the progress that a job prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
-    """Asks: true. Reads lines as {"progress": {"done": 120, "total": 5000}}; a total may be missing."""
+    """Read lines such as {"progress": {"done": 120, "total": 5000}}, also without total; `asks` is True."""
     path = os.path.join(place.folder, "stdout.log")
     if memory.get("path") != path:
         memory.clear()
@@ -35,7 +35,7 @@ def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
 
 
 def _read(path: str, memory: Memory, place: ProbeContext) -> int:
-    """Take in the newest line that says something, and return how many lines there were of the kind."""
+    """Record the newest valid line of progress; return the number of such lines."""
     mark = PROGRESS_PREFIX.encode()
     tail = FileTail(path, memory["file"], began_ns=place.began_ns)
     try:
@@ -51,7 +51,7 @@ def _read(path: str, memory: Memory, place: ProbeContext) -> int:
 
 
 def _take(line: bytes, memory: Memory) -> bool:
-    """Keep what a line says; tell whether it says something."""
+    """Record a line of progress; return True when it is valid."""
     try:
         said = json.loads(line)["progress"]
         done, total = said["done"], said.get("total")

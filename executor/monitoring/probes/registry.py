@@ -1,4 +1,4 @@
-"""The table of probes: what a monitor can look at."""
+"""The table of probes by kind of monitor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which column of the metrics a rule looks at."""
+"""The columns of metrics, by their names: losses, validation, values that may be NaN."""
 
 from __future__ import annotations
 
@@ -35,39 +35,42 @@ def _words(name: str) -> set[str]:
 
 
 def _says(pattern: re.Pattern[str], name: str) -> bool:
-    """Tell whether a word of a name is one of a pattern's."""
+    """Return True when a word of a name matches a pattern."""
     return any(map(pattern.fullmatch, _words(name)))
 
 
 def is_validation(name: str) -> bool:
-    """Tell whether the name says that a column is of an evaluation."""
+    """Return True for the name of a column of an evaluation."""
     return any(word in _VALIDATION or word.startswith(("eval", "valloss")) for word in _words(name))
 
 
 def may_be_odd(name: str) -> bool:
-    """Tell whether a healthy training writes NaN or Inf there: a skipped step's gradient, a score of an evaluation."""
+    """Return True for a column in which a healthy training may write NaN or Inf.
+
+    Such are the gradient of a skipped step, and the score of an evaluation.
+    """
     return is_validation(name) or _says(_MAY_BE_ODD, name)
 
 
 def overflows(name: str) -> bool:
-    """Tell whether a column is an exponential of a loss, which may be infinite while the loss is well."""
+    """Return True for the exponential of a loss, which may be infinite while the loss is not."""
     return bool(_words(name) & {"perplexity", "ppl"}) or "perplexity" in name.lower()
 
 
 def is_loss(name: str) -> bool:
-    """Tell whether the name says that a column is a loss, of training or evaluation."""
+    """Return True for the name of a loss, of training or evaluation."""
     return any(word in name.lower() for word in _LOSS) and not _says(_NO_LEVEL, name)
 
 
 def must_be_finite(name: str) -> bool:
-    """Tell whether NaN in a column is the end of a training: a loss, or what is a loss under another name."""
+    """Return True for a column in which NaN means a lost training: a loss under any name."""
     return is_loss(name) or (_says(_LIKE_A_LOSS, name) and not _says(_NO_LEVEL, name) and not _says(_MAY_BE_ODD, name))
 
 
 def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row], key: str = "metric") -> str:
-    """Return the written column, else a name of TRAIN, else the first that says loss and no evaluation; "" for none.
+    """Return the column of the plan, else a name of TRAIN, else the first loss of a training; "" for none.
 
-    The one found stays, but for a name of TRAIN that comes later.
+    A found column is kept, unless a name of TRAIN comes later.
     """
     names = dict.fromkeys(name for row in rows for name in row)
     known = next((name for name in TRAIN if name in names), "")
@@ -78,7 +81,7 @@ def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[
 
 
 def validation_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row]) -> str:
-    """Return the written column, else the first that says loss and evaluation; "" for none."""
+    """Return the column of the plan, else the first loss of an evaluation; "" for none."""
     names = dict.fromkeys(name for row in rows for name in row)
     likely = next((name for name in names if is_loss(name) and is_validation(name)), "")
     memory["metric"] = args["metric"] or memory.get("metric") or likely
@@ -86,12 +89,12 @@ def validation_column(args: Mapping[str, str | None], memory: Memory, rows: Iter
 
 
 def number(row: Row, name: str) -> float | None:
-    """Return the finite value of a column, None where there is none."""
+    """Return the finite value of a column, None without one."""
     value = row.get(name)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def place_of(row: Row) -> str:
-    """` at step 412`, or nothing when the row does not tell."""
+    """Return ` at step 412`, empty for a row without a step."""
     step = number(row, "step")
     return "" if step is None else f" at step {step:.10g}"

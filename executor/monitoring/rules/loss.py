@@ -1,4 +1,4 @@
-"""Rules over the curve of a loss: divergence, plateau, overfit."""
+"""Rules for the curve of a loss: divergence, plateau, overfit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 REFRESHED_ROWS = 10
-BACK, FEW = 0.9, 5  # of the highest step, and steps by which the lines of several processes differ
+BACK, FEW = 0.9, 5  # share of the highest step; steps by which lines of several processes differ
 RESTARTS = 3
-GIVEN_BACK = 0.3  # of what a loss had gained: a warm restart of the rate gives back less
+GIVEN_BACK = 0.3  # of the improvement so far: a warm restart of the learning rate loses less
 PARTS, SMOOTHED_PARTS, PART_ROWS = 20, 5, 50
-CHANCE = 2.5  # standard deviations of the smoothed level: less is no change for the better
-NEAR, UNSURE = 0.05, 0.03  # of the best: farther above it, or with more noise than that, nothing is said
+CHANCE = 2.5  # standard deviations of the smoothed level: a smaller change is noise
+NEAR, UNSURE = 0.05, 0.03  # of the best: farther above it, or with more noise, there is no opinion
 FELL = 0.01
 JUDGED = 40  # evaluations kept
-KNOWN = 10  # evaluations from which on their noise is known
+KNOWN = 10  # evaluations after which their noise is known
 SURE = 5.0
 
 
@@ -32,7 +32,7 @@ SURE = 5.0
 
 
 def divergence(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when `patience` rows in a row are far above the lowest median of the last `window` rows."""
+    """Stand when `patience` rows in a row are far above the lowest median of the last `window` rows."""
     name = columns.train_column(args, memory, reading.rows)
     rows = [(row, value) for row in reading.rows if (value := columns.number(row, name)) is not None]
     for row, value in rows:
@@ -49,7 +49,7 @@ def divergence(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _begin_anew_at(memory: Memory, step: float | None) -> None:
-    """Forget what was usual when the steps begin further back, as after a restart; not when they do so each epoch."""
+    """Forget the baseline when the steps go back as after a restart; not when they do so in each epoch."""
     if step is None:
         return
     top, restarts = memory.get("top", step), memory.get("restarts", 0)
@@ -67,7 +67,7 @@ def _weigh_loss(args: Args, memory: Memory, row: Row, value: float) -> None:
     hold(memory, wrong=wrong, patience=args["patience"], clear=args["clear"])
     if wrong:
         memory.update(above=[*memory.get("above", ()), value][-SHOWN:], place=columns.place_of(row))
-    elif was_well:  # what is judged, and what comes while it stands, is no part of what is usual
+    elif was_well:  # rows over the limit, and rows while it stands, do not change the baseline
         memory["above"] = []
         _learn_loss(args, memory, value)
 
@@ -86,10 +86,10 @@ def _learn_loss(args: Args, memory: Memory, value: float) -> None:
 
 
 def plateau(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when the smoothed metric got no better for `patience` steps, or rows of a file that names no step.
+    """Stand when the smoothed metric got no better for `patience` steps, or rows of a file without steps.
 
-    Better is what exceeds `min_delta` of it, and what noise alone would bring. Where the noise hides how the metric
-    goes, or far above its best, it is no plateau.
+    An improvement exceeds `min_delta` of the metric, and the change that noise alone may bring. With too much noise, or
+    far above the best value, there is no opinion.
     """
     name = columns.train_column(args, memory, reading.rows)
     rows = [(row, value) for row in reading.rows if (value := columns.number(row, name)) is not None]
@@ -110,7 +110,7 @@ def plateau(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _go_on(memory: Memory, row: Row) -> None:
-    """Count the steps; those that a restart does again count again."""
+    """Count the steps; steps repeated after a restart count again."""
     step = columns.number(row, "step")
     before = memory.get("step")
     passed = 1.0 if step is None else max(0.0, step - before) if before is not None else 0.0
@@ -118,7 +118,7 @@ def _go_on(memory: Memory, row: Row) -> None:
 
 
 def _smooth(args: Args, memory: Memory, value: float) -> None:
-    """Gather rows into parts of a twentieth of the patience; the mean of the last five medians is the level."""
+    """Collect rows in parts of a twentieth of the patience; the mean of the last five medians is the level."""
     part = [*memory.get("part", ()), value][-PART_ROWS:]
     began = memory.setdefault("part_at", memory["at"])
     memory["part"] = part
@@ -138,7 +138,7 @@ def _compare(args: Args, memory: Memory, parts: list[float]) -> None:
     best = memory.get("best")
     least = max(args["min_delta"] * abs(level if best is None else best), by_chance)
     if memory.get("stands"):
-        least *= 2  # what ends an alert must be plainer than what puts it off
+        least *= 2  # to end an alert takes a clearer improvement than to prevent one
     if best is None or memory["at"] <= args["warmup"] or level < best - least:
         best = level
         memory.update(best=level, best_at=memory["at"])
@@ -149,7 +149,7 @@ def _compare(args: Args, memory: Memory, parts: list[float]) -> None:
 
 
 def overfit(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when the validation metric rises over its best for `patience` evaluations while training improves."""
+    """Stand when the validation metric rises over its best for `patience` evaluations while training improves."""
     train = columns.train_column(args, memory, reading.rows, "train")
     name = columns.validation_column(args, memory, reading.rows)
     evaluated = False

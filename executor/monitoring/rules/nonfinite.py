@@ -1,4 +1,4 @@
-"""The rule nan: numbers that are none."""
+"""The rule nan: NaN and Inf in metrics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def nan(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands at the first NaN or Inf, until `clear` finite values came in each column that had one.
+    """Stand at the first NaN or Inf, until `clear` finite values came in each column that had one.
 
-    Without `metric` a loss counts, of training or validation. Where no loss was ever seen any other column does, but
-    for those where a healthy training writes such: see `columns.may_be_odd`.
+    Without `metric` losses count, of training and validation. Without any loss all columns count, except those in which
+    a healthy training may write NaN: see `columns.may_be_odd`.
     """
     rows = [row for row in reading.rows or _newest(memory, reading) if row]
     memory["rows"] = memory.get("rows", False) or bool(reading.rows)
@@ -29,12 +29,12 @@ def nan(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _newest(memory: Memory, reading: Sample) -> tuple[Row, ...]:
-    """Return the newest values as a row, for a probe that never has rows."""
+    """Return the newest values as a row, for a probe without rows."""
     return () if memory.get("rows") else (reading.values,)
 
 
 def _met(args: Args, memory: Memory, row: Row) -> bool:
-    """Take in one row and tell whether something in it is no number."""
+    """Record a row; return True when a value in it is NaN or Inf."""
     bad: dict[str, int] = memory.setdefault("bad", {})
     memory["loss"] = memory.get("loss", False) or any(map(columns.must_be_finite, row))
     wanted = [name for name in row if _wanted(args, name, has_loss=memory["loss"])]
@@ -43,7 +43,7 @@ def _met(args: Args, memory: Memory, row: Row) -> bool:
         bad[name] += 1
         if bad[name] >= args["clear"]:
             del bad[name]
-    if odd and not bad:  # the first is what a person looks for
+    if odd and not bad:  # people look for the first one
         memory["text"] = ", ".join(f"{name} is {row[name]}" for name in odd[:3]) + columns.place_of(row)
     bad.update(dict.fromkeys(odd, 0))
     return bool(odd)
@@ -60,9 +60,9 @@ def _is_odd(name: str, value: float) -> bool:
 
 
 def _is_blank(memory: Memory, row: Row, name: str) -> bool:
-    """Tell whether a NaN only says "not evaluated at this step".
+    """Return True for a NaN that means "not evaluated at this step".
 
-    So it is in a column of an evaluation that began with NaN beside a loss of the training that was well.
+    Such is a column of an evaluation that began with NaN beside a finite loss of the training.
     """
     if not columns.is_validation(name):
         return False

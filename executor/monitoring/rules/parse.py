@@ -1,4 +1,4 @@
-"""Reads a rule as it is written in the definitions."""
+"""Parsing of rules as they are written in the definitions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LONGEST = 60
 
 
 class Unit(Record):
-    """How an argument is read: `read` returns it in base units, None for what it cannot be; `says` is what it is."""
+    """The unit of an argument: `read` returns its value in base units, None for an invalid one; `says` describes it."""
 
     read: Callable[[object], Any]
     says: str
 
 
 def _number(value: object, tail: str = "") -> tuple[float, str] | None:
-    """Return a number with what may follow it, a pattern; a bare number is followed by nothing."""
+    """Return a number and the text that follows it, which matches `tail`; None for another value."""
     if not isinstance(value, str):
         number = parse_number(value)
         return None if number is None else (float(number), "")
@@ -101,7 +101,7 @@ UNITS = {
 
 
 def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, interval_s: float) -> Rule:
-    """Return the rule with all its arguments in base units; ValueError tells what is wrong with it, and the cure."""
+    """Return a rule with all its arguments in base units; ValueError with the error and the fix."""
     name, said = _split(written)
     if name not in table:
         raise ValueError(f"no rule is named {quoted(name)}{did_you_mean(name, table)}; there are {', '.join(table)}")
@@ -116,7 +116,7 @@ def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, i
 
 
 def _split(written: object) -> tuple[str, object]:
-    """Return the name of a rule with what is said of it."""
+    """Return the name of a rule, and its arguments as written."""
     if isinstance(written, str):
         return written, None
     if isinstance(written, dict) and len(written) == 1:
@@ -133,7 +133,7 @@ def _misfit(table: Mapping[str, RuleKind], name: str, monitor_kind: str) -> str:
 
 
 def _given(name: str, kind: RuleKind, said: object) -> Mapping[str, object]:
-    """Return the written arguments by their names, the short form under the one it stands for."""
+    """Return the written arguments by their names, a single value under the `short` one."""
     if said is None or said is True:
         return {}
     given = said if isinstance(said, dict) else {kind.short: said}

@@ -1,4 +1,4 @@
-"""What counts as progress of a training at one look."""
+"""The progress of a training at one look: steps, rows, bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Sample
     from executor.monitoring.rules.columns import Row
 
-GREW = 3  # times that a step grew, after which the file is taken for one that tells its step
+GREW = 3  # growths of the step after which the file counts as one with steps
 KNOWN_ROWS = 64
 _CLOCKS = re.compile(
     r"(?i)(^|[^a-z])(time|times|elapsed|eta|since|wait|waited|waiting|timeout|after|in|for|s|ms|sec|secs|seconds"
@@ -21,11 +21,11 @@ _CLOCKS = re.compile(
 
 
 def has_moved(memory: Memory, reading: Sample, done: float | None) -> bool:
-    """Tell whether a look shows progress.
+    """Return True when a look shows progress.
 
-    A step that is another than before is progress, forward or back. Where the step stays, new rows are: each of them
-    in a file whose step never grew; else those of a loss with a step, and those that say something new, clocks left
-    out. So a line that a hung process repeats is none. Bytes count where there was neither a step nor a row.
+    A changed step is progress, forward or back. With the same step new rows are progress: any row in a file whose step
+    never grew, else rows of a loss with a step and rows with new values, clocks left out. So a line that a hung process
+    repeats is no progress. Bytes count where there was neither a step nor a row.
     """
     before = memory.get("done")
     if done is not None and done != before:
@@ -46,7 +46,7 @@ def _any_news(memory: Memory, rows: tuple[Row, ...]) -> bool:
 
 
 def _learn(memory: Memory, rows: tuple[Row, ...]) -> bool:
-    """Remember what the newest rows say; tell whether one says what none did before."""
+    """Record the values of the newest rows; return True when a row has new ones."""
     known = memory.get("known", [])
     said = dict.fromkeys(_said(row) for row in rows[-KNOWN_ROWS:])
     new = [one for one in said if one not in known]

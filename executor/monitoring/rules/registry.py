@@ -1,4 +1,4 @@
-"""The rules over what monitors see: pure functions of what they remember."""
+"""The table of rules: pure functions of arguments, memory and sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class RuleKind(Record):
     """A row of RULES.
 
-    `defaults` are all its arguments in base units, `units` the row of `parse.UNITS` that reads each; `short`
-    is what `{stall: 6x}` sets; `fits` are the monitors whose readings it understands; `example` is how it is written.
-    A `floor` of None is FLOOR_S, or three looks where they are rarer. `of_kind` are defaults for one kind of monitor.
+    `defaults` are all its arguments in base units, `units` the row of `parse.UNITS` for each; `short` is the argument
+    that `{stall: 6x}` sets; `fits` are the kinds of monitors; `example` shows the YAML. A `floor` of None is FLOOR_S,
+    or three looks when these are rarer. `of_kind` are defaults for one kind of monitor.
     """
 
     judge: Judge
@@ -135,7 +135,10 @@ RULES: dict[str, RuleKind] = {
 def read_rule(rule: object, *, monitor_kind: str, interval_s: float) -> Rule:
     """Return a rule as written in the definitions: `nan`, {stall: 6x} or {stall: {times: 6x, floor: 60s}}.
 
-    Its arguments are complete and in base units (seconds, bytes, factors, shares of 1); `interval` is that of the
-    looks. ValueError for an unknown rule or argument, a wrong unit, or a rule that does not fit the monitor.
+    Its arguments are complete and in base units (seconds, bytes, factors, shares of 1); `interval` is the time between
+    looks.
+
+    Raises:
+        ValueError: an unknown rule or argument, a wrong unit, or a rule that does not fit the monitor.
     """
     return parse.read(RULES, rule, monitor_kind=monitor_kind, interval_s=interval_s)

@@ -1,4 +1,4 @@
-"""Rules over what a training uses up: disk_hours_left, rss_growth."""
+"""Rules for the resources of a training: disk_hours_left, rss_growth."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 SPACED = 40  # points of a window
-WHOLE = 0.9  # of a window must be seen before it says anything
-LONGER = 4  # times a window, for what is written rarely
+WHOLE = 0.9  # of a window must be seen before there is an opinion
+LONGER = 4  # times a window, for rare writes
 PARTS, BURST_PARTS = 10, 4
 SMALL_DISK = 0.05
 PATIENCE = 3
-CALM = 1.5  # times the limit, before it is over
+CALM = 1.5  # times the limit that ends an alert
 SEGMENTS, RISES = 6, 4
-CLEAR = 15.0  # a rise of less than such a part of the whole is noise
-SLOWER = 12  # times a window, for what leaks slowly
+CLEAR = 15.0  # a rise of less than this part of the whole is noise
+SLOWER = 12  # times a window, for slow leaks
 LEAST_RISE = 0.03
 LOOKS = 12  # in a window, at least
 
@@ -34,9 +34,9 @@ LOOKS = 12  # in a window, at least
 
 
 def disk_hours_left(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when the disk will be full within `limit` at the rate of the last `window`, or of four such.
+    """Stand when the disk will be full within `limit` at the rate of the last `window`, or of four windows.
 
-    At once when nothing can be written, or less than `floor` is free: at most a twentieth of a small disk.
+    Stand at once when nothing can be written, or less than `floor` is free: at most a twentieth of a small disk.
     """
     free, total = number(reading.values, "free_bytes"), number(reading.values, "total_bytes")
     refuses = number(reading.values, "writable") == 0
@@ -73,7 +73,7 @@ def _left_s(args: Args, memory: Memory, at_s: float, free: float) -> float:
 
 
 def _kept(memory: Memory, key: str, point: list[float], *, span_s: float, each_s: float) -> list[list[float]]:
-    """Add a point, unless the last but one is too near, and forget what is older than the span."""
+    """Add a point, in the place of the last one when that is near the one before; drop points older than the span."""
     seen = memory.get(key, [])
     if len(seen) > 1 and seen[-1][0] - seen[-2][0] < each_s:
         seen = seen[:-1]
@@ -82,7 +82,7 @@ def _kept(memory: Memory, key: str, point: list[float], *, span_s: float, each_s
 
 
 def _pace(seen: Sequence[Sequence[float]], window_s: float) -> float:
-    """Return the bytes a second used up, without the worst two fifths of the time: one checkpoint is no trend."""
+    """Return the bytes used per second, without the worst two fifths of the time: one checkpoint is no trend."""
     span_s = seen[-1][0] - seen[0][0]
     if len(seen) <= PARTS or span_s < WHOLE * window_s:
         return 0.0
@@ -98,9 +98,9 @@ def _pace(seen: Sequence[Sequence[float]], window_s: float) -> float:
 
 
 def rss_growth(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when memory is over its lowest level by `share` and grew steadily all `window` long, or twelve such.
+    """Stand when memory is over its lowest level by `share` and grew steadily for a `window`, or for twelve.
 
-    Before `warmup` nothing counts. It is over when memory is back under the share.
+    Samples before `warmup` do not count. The alert ends when memory is back under the share.
     """
     rss = number(reading.values, "rss_bytes")
     if rss is None or not reading.there:
@@ -124,7 +124,7 @@ def rss_growth(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _levels(memory: Memory, key: str, point: list[float], window_s: float) -> list[float]:
-    """Return the medians of six parts of a window, none before it is whole."""
+    """Return the medians of six parts of a window, [] before it is full."""
     seen = _kept(memory, key, point, span_s=window_s, each_s=window_s / (2 * SPACED))
     span_s = seen[-1][0] - seen[0][0]
     parts: list[list[float]] = [[] for _ in range(SEGMENTS)]
@@ -136,7 +136,7 @@ def _levels(memory: Memory, key: str, point: list[float], window_s: float) -> li
 
 
 def _climbs(levels: Sequence[float]) -> bool:
-    """Tell a leak from a step up, and from what levels off."""
+    """Return True for a steady rise: neither a single step nor a rise that levels off."""
     if not levels:
         return False
     rises = [after - before for before, after in pairwise(levels)]

@@ -1,4 +1,4 @@
-"""The rule stall: a training that gets no further."""
+"""The rule stall: a training without progress."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 SHOWN = 5
 RECENT = 200
 LONGEST = 10
-HABIT = 100  # a pause that does not come again within so many times its length is no habit
+HABIT = 100  # a pause that does not come again within so many times its length is forgotten
 LEARNED = 3
-BUSY_WARMUPS = 6  # a job that works, and has shown nothing yet, compiles or loads: it is given so many warm-ups
+BUSY_WARMUPS = 6  # warm-ups for a busy job before its first progress: it compiles or loads
 FROZEN = "; a process of the job is stopped by a signal, kill -CONT lets it go on"
 
 
 def stall(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when no progress came for `times` the slowest recent interval, `floor` at least, of watched time.
+    """Stand when no progress came for `times` the slowest recent interval, at least `floor`, of watched time.
 
-    Until three intervals are known it waits for `warmup` at least. While the processes of the job work, `warmup` is the
-    least it waits for, and six times that before the first progress: a silent evaluation, a slow save, a compilation.
-    A gap in the looks, a job that goes on after a signal stopped it, and signs of life elsewhere begin the wait anew.
+    Before three intervals are known the limit is at least `warmup`. While the processes of the job are busy it is at
+    least `warmup`, and six times that before the first progress: a silent evaluation, a slow save, a compilation. A gap
+    between looks, a job that continues after a stop signal, and signs of life elsewhere restart the wait.
     """
     done = progress_of(reading)
     if reading.there and done is None and not reading.rows and not reading.bytes:
@@ -42,7 +42,7 @@ def stall(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _lives(memory: Memory, reading: Sample, *, is_gap: bool) -> bool:
-    """Tell whether the wait begins anew: it was not watched, a stopped job goes on, or something else moved."""
+    """Return True when the wait restarts: after a gap, a stop signal, or a sign of life elsewhere."""
     is_thawed = memory.get("frozen", False) and not reading.frozen
     is_seen = reading.signs != memory.get("signs", reading.signs)
     memory.update(frozen=reading.frozen, signs=reading.signs)
@@ -50,10 +50,10 @@ def _lives(memory: Memory, reading: Sample, *, is_gap: bool) -> bool:
 
 
 def _waited(args: Args, memory: Memory, reading: Sample, passed_s: float) -> RuleResult:
-    """Count a look without progress, and judge."""
+    """Count a look without progress and return the result."""
     stood = memory.get("stands", False)
     if progress_of(reading) is None and "done" in memory and not stood:
-        del memory["done"]  # gone: what comes next is the beginning of a run
+        del memory["done"]  # the file is gone: the next progress begins a run
         memory.update(quiet_s=0.0, idle_s=0.0, fresh=True)
     memory["quiet_s"] = memory.get("quiet_s", 0.0) + passed_s
     memory["idle_s"] = memory.get("idle_s", 0.0) + (0.0 if reading.busy else passed_s)
@@ -74,7 +74,7 @@ def _stalled(memory: Memory, limit_s: float, *, is_frozen: bool) -> RuleResult:
 
 
 def _moved(memory: Memory, done: float | None, passed_s: float, *, is_gap: bool) -> None:
-    """Take in progress; a step back is some too, but tells nothing of how long a step takes."""
+    """Record progress; a step back counts, but not its interval."""
     interval_s = round(memory.get("quiet_s", 0.0) + passed_s, 3)
     before = memory.get("done")
     is_back = done is not None and before is not None and done < before
@@ -87,7 +87,7 @@ def _moved(memory: Memory, done: float | None, passed_s: float, *, is_gap: bool)
 
 
 def _learn_interval(memory: Memory, interval_s: float) -> None:
-    """Keep what is usual; a stall that ended is kept only among the longest, where the second of its kind counts."""
+    """Record an interval; that of a stall counts only among the longest, of which the second is used."""
     now_s = memory["watched_s"]
     if not memory.get("stands"):
         memory["recent"] = [*memory.get("recent", ()), interval_s][-RECENT:]
@@ -103,7 +103,7 @@ def _slowest_s(memory: Memory) -> float:
 
 
 def _patience_s(args: Args, memory: Memory) -> tuple[float, float]:
-    """Return how long it waits while the job does nothing, and in all."""
+    """Return the limits in seconds while the job is idle, and in all."""
     usual_s = float(max(args["floor"], args["times"] * _slowest_s(memory)))
     at_first_s = float(max(usual_s, args["warmup"]))
     is_known = len(memory.get("recent", ())) >= LEARNED and not memory.get("fresh")

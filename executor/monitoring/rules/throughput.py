@@ -1,4 +1,4 @@
-"""Rules over the pace of a training: checkpoint_age, throughput_drop."""
+"""Rules for the pace of a training: checkpoint_age, throughput_drop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 CHECKPOINTS = 20
-SAME_S = 1.0  # births of one checkpoint, as two looks see it, differ by less
-CHANGES = 8  # of progress in a window, at least: fewer would measure how they fall between looks
+SAME_S = 1.0  # two looks date one checkpoint with a smaller difference
+CHANGES = 8  # of progress in a window, at least: fewer would measure the rhythm of the looks
 WINDOWS, KNOWN = 50, 5
 
 
@@ -22,10 +22,10 @@ WINDOWS, KNOWN = 50, 5
 
 
 def checkpoint_age(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when the newest checkpoint is older than `limit`, or than `times` the slowest interval between two.
+    """Stand when the newest checkpoint is older than `limit`, or than `times` the slowest interval between two.
 
-    By `times` it waits for `warmup` until one interval is known. What passed in a gap of the looks, or
-    while the job was stopped by a signal, does not count.
+    With `times` the limit is `warmup` until one interval is known. Gaps between looks, and the time while the job was
+    stopped by a signal, do not count.
     """
     age_s = number(reading.values, "age_s")
     if age_s is None:
@@ -41,7 +41,7 @@ def checkpoint_age(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _date(args: Args, memory: Memory, reading: Sample, age_s: float) -> None:
-    """Note when the newest was born; a younger one ends an interval, but that from the start to the first is none."""
+    """Record the time of the newest checkpoint; a newer one ends an interval, except the first one."""
     last_s = memory.get("at_s", reading.at_s)
     _, is_gap = watched(memory, reading, args["interval"])
     born_s, count = reading.at_s - age_s, _count(reading)
@@ -71,9 +71,9 @@ def _checkpoint_patience_s(args: Args, memory: Memory) -> float:
 
 
 def throughput_drop(args: Args, memory: Memory, reading: Sample) -> RuleResult:
-    """Stands when `patience` windows in a row went slower than `share` of the median of those before.
+    """Stand when `patience` windows in a row were slower than `share` of the median of those before.
 
-    A window lasts from one change of progress to another, so a pause lies in one of them, however long it is.
+    A window begins and ends at a change of progress: a pause of any length is in one window.
     """
     done, last = progress_of(reading), memory.get("done")
     if done is None:
@@ -90,7 +90,7 @@ def throughput_drop(args: Args, memory: Memory, reading: Sample) -> RuleResult:
 
 
 def _rate(args: Args, memory: Memory, passed_s: float, last: float) -> float | None:
-    """Return the progress per second of a window that ends now, None while it is open."""
+    """Return the progress per second of a window that ends now, None before its end."""
     done, window = memory["done"], memory.get("open")
     if window is None:
         memory["open"] = [done, 0.0, 0] if done > last else None
