@@ -32,7 +32,7 @@ GIVEN_UP = 2  # slow searches after which a pattern is not searched any more
 QUIET_LOOKS = 10  # looks at a log without a match after which its alert ends
 
 
-def _pattern(monitor: Monitor) -> Bounded | None:
+def _pattern(monitor: Monitor) -> TimedPattern | None:
     """Return the pattern for the output of a command or the lines of a log, None without one."""
     match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     if monitor.alert_on:

@@ -210,8 +210,8 @@ def _no_program(monitor: Monitor, path: str) -> str:
 
 def first_program(command: str) -> str:
     """Return the program that a command certainly starts first, empty when that is not sure."""
-    name = next(iter(simple_command.words(command)), "")
-    if not name and (script := bash_command.syntax(command)) and script.parts:
+    name = next(iter(simple_command.simple_words(command)), "")
+    if not name and (script := bash_command.parse(command)) and script.parts:
         first = script.parts[0].pipelines[0].commands[0]
         name = str(first.values[0] or "") if first.kind == "simple" and first.values else ""
     is_plain = bool(_WORD.fullmatch(name)) and not simple_command.is_builtin(name) and "function" not in command

@@ -58,7 +58,7 @@ def _tested_ns(folder: str) -> int:
 
 def looked(work: Callable[[], Any], globs: tuple[str, ...]) -> Any:
     """Run `work` in a thread, LIMIT_S at most: a dead mount blocks in the kernel."""
-    from executor.system.time_limit import in_time
+    from executor.system.time_limit import run_within
 
     done = run_within(work, LIMIT_S)
     if done is None:

@@ -100,7 +100,7 @@ def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     folder = runs.new_run(context.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": request.resume} if request.resume else {}
     environ = request.environ or environment(context, task, run, **extra)
-    held = launcher.hold(argv, environ, folder=folder, root=context.root)
+    held = launcher.start_paused(argv, environ, folder=folder, root=context.root)
     context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)
     if identity is None:
@@ -111,7 +111,7 @@ def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     runs.write_started(folder, identity, command=context.masker.mask(" ".join(argv)), digest=task.digest)
     request.note(held.pid)
     # A stop from here on finds the launcher; one that came before may have found no process.
-    (launcher.leave if runs.stop_asked(context.root, task.task_id) else launcher.let_go)(held)
+    (launcher.abandon if runs.stop_asked(context.root, task.task_id) else launcher.release)(held)
     return held.pid
 
 
@@ -157,9 +157,9 @@ def running(
     *,
     adopted: Identity | None = None,
     age_s: float = 0.0,
-) -> Running:
+) -> RunningProcess:
     """Return the process of a run for a loop; an adopted one is no child of this process."""
-    env = {project_identity.VARIABLE: project_identity.mark(context.root)}
+    env = {project_identity.PROJECT_VARIABLE: project_identity.environment_mark(context.root)}
     command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return RunningProcess(command, pid, adopted=adopted, age_s=age_s)
 
@@ -207,7 +207,9 @@ def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
     return _finished(context, task, end, ProcessResult(name=run, verdict=Verdict.PASSED, duration_s=round(lasted_s, 3)))
 
 
-def _watch(context: RunContext, task: Task, one: Running, follow: Callable[[], str] | None = None) -> ProcessResult:
+def _watch(
+    context: RunContext, task: Task, one: RunningProcess, follow: Callable[[], str] | None = None
+) -> ProcessResult:
     folder = context.folder(task, one.command.name)
     watch = context.watch(RunWatch(context, task, folder, one, follow))
     watch.add(one)

@@ -30,7 +30,7 @@ class RunWatch:
     """
 
     def __init__(
-        self, context: RunContext, task: Task, folder: str, running: Running, follow: Callable[[], str] | None
+        self, context: RunContext, task: Task, folder: str, running: RunningProcess, follow: Callable[[], str] | None
     ) -> None:
         self._context = context
         self._follow = follow

@@ -51,7 +51,7 @@ class LeftoverLoop(ObserverLoop):
     left: tuple[str, ...] = ()
     _ended_s = 0.0
 
-    def settled(self, one: Running) -> bool:
+    def settled(self, one: RunningProcess) -> bool:
         """Wait LINGER_S for the processes left by MAIN, then note the command lines of the others."""
         if not one.command.name.startswith("main.") or one.stopping or not one.survived():
             return super().settled(one)

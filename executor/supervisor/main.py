@@ -51,7 +51,7 @@ def entry() -> NoReturn:
 
 def _write_log(text: str) -> None:
     """Write a line to supervisor.log, the stderr of this process."""
-    masked = Masker(secrets(os.environ)).mask(text)
+    masked = Masker(secrets_of(os.environ)).mask(text)
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {masked}\n")
     sys.stderr.flush()
 

@@ -65,7 +65,7 @@ class RunWatcher:
         self._startup: Startup | None = None
         mask = context.masker.mask_bytes_equal_length
         self._loop = LeftoverLoop(context.interrupts, due=self._due_s, wake=self.scheduler.wake, mask=mask)
-        self._one: Running | None = None
+        self._one: RunningProcess | None = None
         self._beat_s = 0.0
         self._shown: float | None = None
         self._shown_s = 0.0
@@ -101,7 +101,7 @@ class RunWatcher:
             self._context, self._task, run, finished(self._context, self._task, ended), self._loop.left
         )
 
-    def _watch_process(self, one: Running) -> ProcessResult | None:
+    def _watch_process(self, one: RunningProcess) -> ProcessResult | None:
         self._one = one
         self._loop.add(one)
         self.actions.resume_unfinished(self.monitors)
@@ -152,7 +152,9 @@ class RunWatcher:
         try:
             self._loop.add(process.start(command))
         except (MachineError, OSError) as error:  # no such program, or no process left: the next look tries again
-            self._take(process.ProcessResult(name=command.name, verdict=Verdict.FAILED, exit_code=127, reason=str(error)))
+            self._take(
+                process.ProcessResult(name=command.name, verdict=Verdict.FAILED, exit_code=127, reason=str(error))
+            )
 
     def _take(self, ended: ProcessResult) -> None:
         kind = ended.name.partition(".")[0]

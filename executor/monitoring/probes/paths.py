@@ -127,8 +127,8 @@ def inside(path: str, left: list[int]) -> Iterator[tuple[str, os.stat_result]]:
 
 def nearest(root: str, pattern: str) -> str:
     """Return `; did you mean X` for the first missing part of a path or glob, empty without a similar name."""
-    parts = [*filter(None, expanded(pattern).split("/"))]
-    at = "/" if expanded(pattern).startswith("/") else root
+    parts = [*filter(None, expand_home(pattern).split("/"))]
+    at = "/" if expand_home(pattern).startswith("/") else root
     for place, part in enumerate(parts):
         path = os.path.join(at, part)
         if os.path.lexists(path):
