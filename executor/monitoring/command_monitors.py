@@ -61,10 +61,10 @@ class MonitorCommands:
 
     def outcome(self, at: int, ended: ProcessResult) -> tuple[int | None, str, str]:
         """Return exit code (negative for a signal, None at a time limit), output and error of a command, masked."""
-        said = self.errors(at)[-SHOWN_ERRORS:]
+        errors = self.errors(at)[-SHOWN_ERRORS:]
         code = None if ended.reason else -ended.signal if ended.signal else ended.exit_code
         output = self._masker.mask(ended.output.decode("utf-8", "replace"))
-        return code, output, self._masker.mask(ended.reason or (said if ended.exit_code else ""))
+        return code, output, self._masker.mask(ended.reason or (errors if ended.exit_code else ""))
 
     def errors(self, at: int) -> str:
         """Return the end of a command's stderr, masked, and cut the file to it."""

@@ -25,38 +25,38 @@ LAST_PIECES = 2
 _COUNTS = re.compile(rb"(\d[\d,.]*)\s*(?:/|of)\s*\d|(\d[\d,.]*)\s*%")
 
 
-def with_signs(reading: Sample, monitor: Monitor, memory: Memory, place: ProbeContext) -> Sample:
+def with_signs(reading: Sample, monitor: Monitor, memory: Memory, job: ProbeContext) -> Sample:
     """Return a sample with the signs of life elsewhere, for a monitor whose rules judge by time."""
     if not any(rule.kind in PACED for rule in monitor.rules):
         return reading
     kept: Memory = memory.setdefault("vital", {})
-    if kept.get("run") != place.folder:
+    if kept.get("run") != job.folder:
         kept.clear()
-        kept["run"] = place.folder
+        kept["run"] = job.folder
     is_still = not reading.rows and reading.progress == kept.get("progress")
     kept["progress"] = reading.progress
-    _note_bars(kept, monitor, place, is_still=is_still and bool(reading.bytes))
-    family = descendants(place.pid) if is_still and place.pid and not place.ended else []
+    _note_bars(kept, monitor, job, is_still=is_still and bool(reading.bytes))
+    family = descendants(job.pid) if is_still and job.pid and not job.ended else []
     return reading.replace(
         signs=kept["signs"],
-        busy=_is_busy(kept, family, place.now_s) if family else None,
+        busy=_is_busy(kept, family, job.now_s) if family else None,
         frozen=any(one.state in STOPPED for one in family),
     )
 
 
-def _note_bars(kept: Memory, monitor: Monitor, place: ProbeContext, *, is_still: bool) -> None:
+def _note_bars(kept: Memory, monitor: Monitor, job: ProbeContext, *, is_still: bool) -> None:
     """Count the looks at which a bar has moved, in the output of the job or in a file that gains no rows."""
-    paths = [os.path.join(place.folder, name) for name in OWN]
-    paths += [path for path in [_file_of(monitor, place)] if path] if is_still else []
+    paths = [os.path.join(job.folder, name) for name in OWN]
+    paths += [path for path in [_file_of(monitor, job)] if path] if is_still else []
     moved = [path for path in paths if _bar_moved(kept.setdefault("bars", {}), path)]
     kept["signs"] = kept.get("signs", 0) + bool(moved)
 
 
-def _file_of(monitor: Monitor, place: ProbeContext) -> str:
+def _file_of(monitor: Monitor, job: ProbeContext) -> str:
     if monitor.kind not in ("metrics", "log"):
         return ""
     pattern = str(fields(monitor.asks, "file")["file"])
-    files = [one for one in found.matching(place.root, pattern) if not one.is_folder]
+    files = [one for one in found.matching(job.root, pattern) if not one.is_folder]
     return max(files, key=lambda one: one.status.st_mtime_ns).path if files else ""
 
 

@@ -80,8 +80,8 @@ def checkpoint_glob(pattern: str) -> str:
 def speaks_of_checkpoints(text: str, asks: object) -> bool:
     """Return True when a criterion bound to a file is about checkpoints, by its text or path."""
     path = path_of(asks)
-    told = f"{text} {path}".lower()
-    return "checkpoint" in told or "ckpt" in told or path.endswith(WEIGHTS)
+    words = f"{text} {path}".lower()
+    return "checkpoint" in words or "ckpt" in words or path.endswith(WEIGHTS)
 
 
 class ProbeContext(Record):
@@ -138,13 +138,13 @@ class Sample(Record):
 class RuleResult(Record):
     """The result of a rule: `stands` is True, False, or None for no opinion; `text` shows the samples or the match.
 
-    With `only_told` the alert notifies people and does nothing else, for any `on_alert`.
+    With `notify_only` the alert notifies people and does nothing else, for any `on_alert`.
     """
 
     stands: bool | None = None
     text: str = ""
     samples: tuple[float, ...] = ()
-    only_told: bool = False
+    notify_only: bool = False
 
 
 Memory = dict[str, "Any"]  # state of a probe or rule from look to look, storable as JSON

@@ -168,12 +168,12 @@ class MonitorState:
         self.ever_there = self.ever_there or there or asks
         self._note_look(now_s)
         try:
-            return [self.judged(what, judgement) for what, judgement in self._said(exit_code, output)]
+            return [self.judged(what, judgement) for what, judgement in self._output_results(exit_code, output)]
         except TooSlowError:
             self._was_slow()
             return []
 
-    def _said(self, exit_code: int | None, output: str) -> Iterator[tuple[str, RuleResult]]:
+    def _output_results(self, exit_code: int | None, output: str) -> Iterator[tuple[str, RuleResult]]:
         kind = self.monitor.kind
         if self.pattern is not None and self.slow < GIVEN_UP:
             yield "alert_on", alerts.judge_output(self.pattern, output, exit_code)

@@ -39,7 +39,7 @@ def flaw(kind: str, form: Form, asks: object) -> str:
     if form.main not in written:
         return f"{kind} needs {form.main}; it must be {form.spelled}"
     wrong = ((key, form.fields[key](value)) for key, value in written.items())
-    return next((f"{kind}: {key} must be {said}, got {quoted(written[key])}" for key, said in wrong if said), "")
+    return next((f"{kind}: {key} must be {error}, got {quoted(written[key])}" for key, error in wrong if error), "")
 
 
 def _text(value: object) -> str:

@@ -50,17 +50,17 @@ def sightless(monitors: tuple[Monitor, ...], root: str, *, around: str, path: st
     `around` is the text of MAIN and its script, which may name a path; `path` is the PATH of commands.
     """
     for place, monitor in enumerate(monitors):
-        said = " ".join((around, *(str(one.asks) for at, one in enumerate(monitors) if at != place)))
-        reason = _REASONS.get(monitor.kind, _nothing)(monitor, root, said) or _no_program(monitor, path)
+        words = " ".join((around, *(str(one.asks) for at, one in enumerate(monitors) if at != place)))
+        reason = _REASONS.get(monitor.kind, _nothing)(monitor, root, words) or _no_program(monitor, path)
         if reason:
             yield place, monitor.kind, reason
 
 
-def _nothing(monitor: Monitor, root: str, said: str) -> str:
+def _nothing(monitor: Monitor, root: str, words: str) -> str:
     return ""
 
 
-def _metrics(monitor: Monitor, root: str, said: str) -> str:
+def _metrics(monitor: Monitor, root: str, words: str) -> str:
     asks = fields(monitor.asks, "file")
     pattern = str(asks["file"])
     ending = _ending(pattern)
@@ -71,7 +71,7 @@ def _metrics(monitor: Monitor, root: str, said: str) -> str:
     return _path(pattern, root) or _odd_file(pattern, root, "metrics") or _folder_of_text(pattern, root)
 
 
-def _log(monitor: Monitor, root: str, said: str) -> str:
+def _log(monitor: Monitor, root: str, words: str) -> str:
     pattern = str(fields(monitor.asks, "file")["file"])
     if pattern in OWN:
         return ""
@@ -82,11 +82,11 @@ def _log(monitor: Monitor, root: str, said: str) -> str:
     return _path(pattern, root) or _odd_file(pattern, root, "log")
 
 
-def _checkpoints(monitor: Monitor, root: str, said: str) -> str:
+def _checkpoints(monitor: Monitor, root: str, words: str) -> str:
     return _path(str(fields(monitor.asks, "path")["path"]), root)
 
 
-def _disk(monitor: Monitor, root: str, said: str) -> str:
+def _disk(monitor: Monitor, root: str, words: str) -> str:
     path = str(fields(monitor.asks, "path")["path"])
     whole = placed(root, path)
     if MAGIC & {*path} and not os.path.exists(whole):
@@ -95,11 +95,11 @@ def _disk(monitor: Monitor, root: str, said: str) -> str:
     if wrong or os.path.exists(whole) or os.path.isdir(os.path.dirname(whole.rstrip("/"))):
         return wrong
     first = os.path.basename(_first_missing(whole))
-    named = first in _WORD.findall(said) or first in re.split(r"[/\s'\"]+", said)
+    named = first in _WORD.findall(words) or first in re.split(r"[/\s'\"]+", words)
     return "" if named else f"{path} is not there, nor is the folder it lies in, and nothing in the step names {first}"
 
 
-def _gpu(monitor: Monitor, root: str, said: str) -> str:
+def _gpu(monitor: Monitor, root: str, words: str) -> str:
     if monitor.asks is True:
         return ""
     from executor.monitoring.probes.gpu import cards

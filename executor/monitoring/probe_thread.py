@@ -37,9 +37,9 @@ class ProbeThread:
         self._turn = 0
         self._wake: Semaphore | None = None
 
-    def look(self, watched: list[MonitorState], place: ProbeContext) -> None:
+    def look(self, watched: list[MonitorState], job: ProbeContext) -> None:
         """Queue these looks."""
-        self._asked += [(one, place) for one in watched]
+        self._asked += [(one, job) for one in watched]
         if self._wake is None:
             self._wake = self._begin()
         self._wake.release()
@@ -70,9 +70,9 @@ class ProbeThread:
         while turn == self._turn:
             wake.acquire()
             while self._asked and turn == self._turn:
-                one, place = self._asked.pop(0)
+                one, job = self._asked.pop(0)
                 self._at_s, self._at = time.monotonic(), one
-                reading = probed(one, place)
+                reading = probed(one, job)
                 if turn == self._turn:
                     self._at = None
                 self._answers.append((one, reading))
@@ -80,21 +80,21 @@ class ProbeThread:
                 os.write(self._waker, b"!")
 
 
-def probed(one: MonitorState, place: ProbeContext) -> Sample:
+def probed(one: MonitorState, job: ProbeContext) -> Sample:
     """Return the sample of a probe; an error of the probe becomes a sample with its text."""
     try:
-        seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, place)
-        seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, place)}")
-        return with_signs(seen, one.monitor, one.memory, place)
+        seen = PROBES[one.monitor.kind](asked(one.monitor), one.memory, job)
+        seen = seen if seen.there else seen.replace(text=f"{seen.text}{_near(one.monitor, job)}")
+        return with_signs(seen, one.monitor, one.memory, job)
     except Exception as error:  # noqa: BLE001 - any error is reported, and the next look tries again
-        return Sample(at_s=place.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
+        return Sample(at_s=job.now_s, there=False, text=f"the probe broke: {type(error).__name__}: {error}")
 
 
-def _near(monitor: Monitor, place: ProbeContext) -> str:
+def _near(monitor: Monitor, job: ProbeContext) -> str:
     """Return `; did you mean X` for a path at which there is nothing."""
     main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
     pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
-    return nearest(place.root, pattern) if pattern and pattern not in OWN else ""
+    return nearest(job.root, pattern) if pattern and pattern not in OWN else ""
 
 
 def asked(monitor: Monitor) -> Any:

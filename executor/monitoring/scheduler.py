@@ -64,24 +64,24 @@ class MonitorScheduler:
         self._kept = for_new_run(root, folder, monitors, self.kept())
         self.watched = [MonitorState(one.monitor, self._kept.get(one.monitor.name, {})) for one in self.watched]
 
-    def start(self, place: ProbeContext) -> list[Command]:
+    def start(self, job: ProbeContext) -> list[Command]:
         """Start the probes that are due in their thread; return the commands that are due."""
-        due = [one for one in self.watched if not one.busy and one.next_s <= place.now_s]
+        due = [one for one in self.watched if not one.busy and one.next_s <= job.now_s]
         for one in due:
-            one.start(place.now_s)
+            one.start(job.now_s)
         probes = [one for one in due if one.monitor.kind not in COMMANDS]
         if probes:
-            self._prober.look(probes, place)
+            self._prober.look(probes, job)
         asked = [one for one in due if one.monitor.kind in COMMANDS]
         return [self._commands.command(self.watched.index(one), one.monitor) for one in asked]
 
-    def look_at_once(self, kinds: tuple[str, ...], place: ProbeContext) -> None:
+    def look_at_once(self, kinds: tuple[str, ...], job: ProbeContext) -> None:
         """Start the probes of these kinds, and those that have seen nothing yet, without regard to the schedule."""
         probes = [one for one in self.watched if one.monitor.kind not in COMMANDS and not one.busy]
         found = [one for one in probes if one.monitor.kind in kinds or not one.ever_there]
         for one in found:
-            one.start(place.now_s)
-        self._prober.look(found, place)
+            one.start(job.now_s)
+        self._prober.look(found, job)
 
     @property
     def is_looking(self) -> bool:
@@ -155,11 +155,11 @@ def _ends_of_files(root: str, folder: str, monitors: Iterable[Monitor]) -> dict[
     A probe that does not end within ANSWER_S gets no memory.
     """
     now_s = time.monotonic()
-    place = ProbeContext(root, folder, "", 0, now_s, now_s, NEVER_NS)
+    job = ProbeContext(root, folder, "", 0, now_s, now_s, NEVER_NS)
     watched = [MonitorState(one, {}) for one in monitors if one.kind in FILES]
     seen: list[MonitorState] = []
     prober = ProbeThread(-1)
-    prober.look(watched, place)
+    prober.look(watched, job)
     while len(seen) < len(watched) and time.monotonic() < now_s + ANSWER_S:
         seen += [one for one, _ in prober.answers()]
         time.sleep(0.001)

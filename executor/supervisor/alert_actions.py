@@ -124,7 +124,7 @@ class AlertActions:
     def apply(self, judged: Judged) -> bool:
         """Raise or clear an alert by the result of a rule; return True when one was."""
         key = judged.key
-        action = Action() if judged.judgement.only_told else judged.monitor.action
+        action = Action() if judged.judgement.notify_only else judged.monitor.action
         text = self._context.masker.mask(clean_control(judged.judgement.text))[:OUTPUT]
         judgement = judged.judgement.replace(text=text)
         self.standing, change = alerts.apply(

@@ -24,12 +24,12 @@ _TOTALS = ("max_steps", "total_steps")
 
 def is_one_text(head: bytes) -> bool | None:
     """Return True when a file is one JSON text over several lines, by its start; None while it is too short."""
-    said = decoded(head).lstrip()
-    if not said:
+    text = decoded(head).lstrip()
+    if not text:
         return None
-    if said[0] not in "[{":
+    if text[0] not in "[{":
         return False
-    first, end, rest = said.partition("\n")
+    first, end, rest = text.partition("\n")
     whole = json_objects.loaded(first)
     if isinstance(whole, list):
         return bool(whole) and isinstance(whole[0], dict)
@@ -56,11 +56,11 @@ def rows_in(path: str, kept: Memory) -> list[dict[str, Any]] | None:
     if kept.get("seen") == version:
         return None if kept.get("half") else []
     kept.update(gained=status.st_size, seen=version, at=status.st_size, behind=False)
-    said = decoded(safe_open.read_end(path, BLOCK_BYTES))
+    text = decoded(safe_open.read_end(path, BLOCK_BYTES))
     if status.st_size > BLOCK_BYTES:
-        found = [json_objects.loaded(one[0]) for one in _FLAT.finditer(said)]
+        found = [json_objects.loaded(one[0]) for one in _FLAT.finditer(text)]
         return [one for one in found if isinstance(one, dict)]
-    whole = json_objects.loaded(said)
+    whole = json_objects.loaded(text)
     kept["half"] = not isinstance(whole, list | dict)
     return None if kept["half"] else rows_of(whole)[-MOST_ROWS:]
 

@@ -71,28 +71,26 @@ def numbers(whole: dict[str, Any]) -> tuple[Row, list[str]]:
     return row, empty
 
 
-def _flatten(said: Any, name: str, row: Row, empty: list[str], depth: int) -> None:
-    if isinstance(said, dict):
-        for key, inner in said.items() if depth else ():
+def _flatten(value: Any, name: str, row: Row, empty: list[str], depth: int) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items() if depth else ():
             _flatten(inner, f"{name}/{key}" if name else key, row, empty, depth - 1)
-    elif isinstance(said, list) and len(said) == 1 and not isinstance(said[0], dict):
-        _flatten(said[0], name, row, empty, depth and depth - 1)
-    elif said is None or (isinstance(said, str) and said.strip().lower() in NOTHING):
+    elif isinstance(value, list) and len(value) == 1 and not isinstance(value[0], dict):
+        _flatten(value[0], name, row, empty, depth and depth - 1)
+    elif value is None or (isinstance(value, str) and value.strip().lower() in NOTHING):
         empty.append(name)
-    else:
-        value = as_number(said, name)
-        if value is not None:
-            row[name] = value
+    elif (found := as_number(value, name)) is not None:
+        row[name] = found
 
 
-def as_number(said: Any, name: str) -> float | None:
+def as_number(value: Any, name: str) -> float | None:
     """Return a number, or the number in a text; None for anything else."""
-    if isinstance(said, bool):
+    if isinstance(value, bool):
         return None
-    if isinstance(said, int | float):
-        return _as_float(said)
-    if isinstance(said, str) and len(said) <= LONGEST:
-        return number(said, counts=bool(COUNTS.search(name)))
+    if isinstance(value, int | float):
+        return _as_float(value)
+    if isinstance(value, str) and len(value) <= LONGEST:
+        return number(value, counts=bool(COUNTS.search(name)))
     return None
 
 
@@ -105,5 +103,5 @@ def _as_float(value: float) -> float:
 
 def line_in(whole: dict[str, Any]) -> str:
     """Return the line that a log collector has put into an object, empty without one."""
-    said = next((whole[key] for key in TEXTS if isinstance(whole.get(key), str)), "")
-    return str(said).strip()
+    text = next((whole[key] for key in TEXTS if isinstance(whole.get(key), str)), "")
+    return str(text).strip()

@@ -48,7 +48,7 @@ PAIR = re.compile(
       |grad|gradient)
       (?:'s)?[\ _/]{{1,2}})?
     (?<![\w./@-])(?!(?:nan|inf|infinity)\b)(?P<name>[A-Za-z_][\w./@-]{{0,100}})
-    (?:["'](?:\s*(?P<colon>[=:])\s*|\s*,\s*)|\s*(?P<said>:=|[=-]>|→|[=:])\s*|\s+(?P<became>is|was|are|became|becomes)\s+(?=[+-]?(?:nan|inf))|\s+)
+    (?:["'](?:\s*(?P<colon>[=:])\s*|\s*,\s*)|\s*(?P<equals>:=|[=-]>|→|[=:])\s*|\s+(?P<became>is|was|are|became|becomes)\s+(?=[+-]?(?:nan|inf))|\s+)
     (?:{CALL}|[\[("']){{0,3}}\s{{0,20}}
     (?P<sign>[+-]?)(?P<digits>{NOT_FINITE}|{NUMERAL})(?P<suffix>[kmb%]?)
     (?![\w%]|\.\d|:\d|-\d|,\d|\s?/\s{{0,20}}[a-z])(?P<of>\s?/\s{{0,20}}\d)?""",
@@ -81,9 +81,9 @@ def pairs(line: str) -> Row:
     row = _head(line)
     comma = comma_of(line)
     for part, name, value in _found(line[:LONGEST], comma):
-        told = f"{part}_{name}" if part and not (part.lower().startswith("train") and _is_step(name)) else name
-        if isfinite(row.get(told, 0.0)):
-            row[told] = value
+        column = f"{part}_{name}" if part and not (part.lower().startswith("train") and _is_step(name)) else name
+        if isfinite(row.get(column, 0.0)):
+            row[column] = value
     return row
 
 
@@ -92,9 +92,9 @@ def _head(line: str) -> Row:
     for head in _HEADS:
         hit = head.match(line)
         if hit:
-            said = {name: int(digits) for name, digits in hit.groupdict().items()}
-            done = said.get("batch", 0) + (said.get("epoch", 1) - 1) * said.get("batches", 0)
-            return {"step": float(said.get("step", done))}
+            counts = {name: int(digits) for name, digits in hit.groupdict().items()}
+            done = counts.get("batch", 0) + (counts.get("epoch", 1) - 1) * counts.get("batches", 0)
+            return {"step": float(counts.get("step", done))}
     return {}
 
 
@@ -106,7 +106,7 @@ def _found(line: str, comma: str) -> Iterator[tuple[str, str, float]]:
     for count, hit in enumerate(PAIR.finditer(line)):
         if count >= MOST:
             break
-        name, said = hit["name"], hit["said"] or hit["colon"]
+        name, equals = hit["name"], hit["equals"] or hit["colon"]
         is_step = _is_step(name)
         if hit["of"] and not is_step:
             continue
@@ -120,14 +120,16 @@ def _found(line: str, comma: str) -> Iterator[tuple[str, str, float]]:
         if _is_first_of_several(line, hit.end()) or (hit["became"] and _IF.search(line, 0, hit.start())):
             continue
         value = signed(hit["sign"], hit["digits"], comma=comma, counts=counts, suffix=hit["suffix"])
-        if value is not None and (isfinite(value) or _may_be_odd(name, value, is_said=bool(said or hit["became"]))):
+        if value is not None and (
+            isfinite(value) or _may_be_odd(name, value, is_assigned=bool(equals or hit["became"]))
+        ):
             yield hit["part"] or "", name, value
 
 
-def _may_be_odd(name: str, value: float, *, is_said: bool) -> bool:
+def _may_be_odd(name: str, value: float, *, is_assigned: bool) -> bool:
     """Return True when nan or inf is a measured value: `max_norm=inf` is a setting, `no nan` is prose."""
     if isnan(value):
-        return is_said or CAN_BE_NAN.search(name) is not None
+        return is_assigned or CAN_BE_NAN.search(name) is not None
     return CAN_BE_NAN.search(name) is not None and _SETTING.search(name) is None
 
 

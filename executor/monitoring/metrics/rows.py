@@ -50,9 +50,9 @@ def read_rows(form: Memory, line: str, columns: list[str]) -> list[Row]:
     if form["kind"] == "csv":
         return [csv_row(form, line, columns)]
     if "{" in line:
-        said = objects(line)
-        if said:
-            return [object_row(form, whole, columns) for whole in said]
+        found = objects(line)
+        if found:
+            return [object_row(form, whole, columns) for whole in found]
     return [] if form["kind"] == "jsonl" else [columns_row(form, shorn(line), columns)]
 
 

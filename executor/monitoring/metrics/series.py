@@ -54,14 +54,14 @@ class Series:
     `lost_step` is True when the column used as step turned out to be none.
     """
 
-    def __init__(self, path: str, kept: Memory, wants: dict[str, Any], place: ProbeContext) -> None:
+    def __init__(self, path: str, kept: Memory, wants: dict[str, Any], job: ProbeContext) -> None:
         self.count = 0
         self.bytes = 0
         self.trouble = ""
         self._path = path
         self._kept = kept
         self._wants = wants
-        self._place = place
+        self._job = job
 
     @property
     def lost_step(self) -> bool:
@@ -83,7 +83,7 @@ class Series:
         return new
 
     def _name(self) -> str:
-        return os.path.relpath(self._path, self._place.root)
+        return os.path.relpath(self._path, self._job.root)
 
     def _news(self) -> Iterator[Row]:
         """Yield the new rows of the file; a database and event files only grow."""
@@ -93,7 +93,7 @@ class Series:
         elif EVENTS in os.path.basename(self._path) or self._wants.get("format") == "tensorboard":
             yield from self._wanted(self._event_rows())
         elif mlflow.is_database(self._path):
-            yield from self._wanted(mlflow.database_rows(self._path, self._kept, self._place.began_ns))
+            yield from self._wanted(mlflow.database_rows(self._path, self._kept, self._job.began_ns))
         elif self._is_one_text():
             yield from self._whole_rows()
         else:
@@ -111,7 +111,7 @@ class Series:
     def _line_rows(self) -> Iterator[Row]:
         self._prime()
         known = Known(self._kept)
-        for row in self._wanted(self._text_rows(self._kept, self._place.began_ns, ended=self._place.ended)):
+        for row in self._wanted(self._text_rows(self._kept, self._job.began_ns, ended=self._job.ended)):
             self._turn(known)
             if known.meet(row):
                 yield row
@@ -136,7 +136,7 @@ class Series:
         if "at" in self._kept:
             return
         status = os.stat(self._path)
-        if status.st_mtime_ns >= self._place.began_ns or not status.st_size:
+        if status.st_mtime_ns >= self._job.began_ns or not status.st_size:
             return
         at = max(0, status.st_size - PRIME_BYTES)
         past: Memory = {"at": at, "midway": at > 0, "broken": at > 0}
@@ -191,7 +191,7 @@ class Series:
         return bool(form.get("one"))
 
     def _whole_rows(self) -> Iterator[Row]:
-        is_old = "seen" not in self._kept and os.stat(self._path).st_mtime_ns < self._place.began_ns
+        is_old = "seen" not in self._kept and os.stat(self._path).st_mtime_ns < self._job.began_ns
         found = json_files.rows_in(self._path, self._kept)
         if found is None:
             self.trouble = f"{self._name()} is no whole text of JSON: cut short, or being written"
@@ -217,7 +217,7 @@ class Series:
 
         part = os.path.basename(os.path.dirname(self._path))
         before = f"{part}/" if part in PARTS else ""
-        for step, scalars in tensorboard.scalars(self._path, self._kept, self._place.began_ns):
+        for step, scalars in tensorboard.scalars(self._path, self._kept, self._job.began_ns):
             yield {"step": step, **{before + name: value for name, value in scalars.items()}}
         damaged = self._kept.get("damaged", 0)
         self.trouble = f"{self._name()} is damaged in {counted(damaged, 'place')}" if damaged else ""

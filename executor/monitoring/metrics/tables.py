@@ -117,9 +117,9 @@ def _take_header(form: Memory, cells: list[str], separator: str) -> None:
 
 def _guessed(form: Memory, cells: list[str], values: list[float | None], columns: list[str], sep: str) -> list[str]:
     """Return names for a first row without a header: those of a comment before it, else default names."""
-    said = [cell for cell in re.split(rf"[\s{sep}]+", form.get("comment", "")) if cell]
-    is_heading = len(said) == len(cells) and not any(number(one) is not None for one in said)
-    names = said if is_heading and not any(columns) else default_names(values, columns)
+    titles = [cell for cell in re.split(rf"[\s{sep}]+", form.get("comment", "")) if cell]
+    is_heading = len(titles) == len(cells) and not any(number(one) is not None for one in titles)
+    names = titles if is_heading and not any(columns) else default_names(values, columns)
     form.update(names=names, separator=sep, guessed=not is_heading)
     return names
 
@@ -156,9 +156,9 @@ def columns_row(form: Memory, line: str, columns: list[str]) -> Row:
 
 def _closed(form: Memory) -> Row:
     """Return the numbers of a box of names and numbers at its end."""
-    said: Row = form.pop("box", {})
+    box: Row = form.pop("box", {})
     form.pop("section", None)
-    return {name: float(value) for name, value in said.items()}
+    return {name: float(value) for name, value in box.items()}
 
 
 def _box_row(form: Memory, cells: list[str]) -> Row:

@@ -37,7 +37,7 @@ class Saved(Record):
     is_folder: bool = False
 
 
-def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
+def checkpoints(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     """Count checkpoints; `asks` is a glob, or {path, min_bytes}.
 
     A checkpoint is finished, and counts, when two looks find it complete and of one size, or replaced as a whole, under
@@ -47,27 +47,27 @@ def checkpoints(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     """
     wants = fields(asks, "path")
     least = parse_size(wants.get("min_bytes", 1)) or 1
-    found_now = candidates(place.root, wants["path"], 0 if place.before else place.began_ns, place.before)
+    found_now = candidates(job.root, wants["path"], 0 if job.before else job.began_ns, job.before)
     present = [one for one in found_now if one.bytes >= least]
-    _meet_all(present[:MOST_KEPT], memory, place)
-    if place.ended:  # nothing is written any more: a second look finishes all
-        _meet_all(present[:MOST_KEPT], memory, place)
+    _meet_all(present[:MOST_KEPT], memory, job)
+    if job.ended:  # nothing is written any more: a second look finishes all
+        _meet_all(present[:MOST_KEPT], memory, job)
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
     begun = f", {counted(len(present), 'one', 'ones')} not whole" if present else ""
-    return _reading(memory, place, finished, f"{wants['path']}: none of this run yet{begun}")
+    return _reading(memory, job, finished, f"{wants['path']}: none of this run yet{begun}")
 
 
-def _reading(memory: Memory, place: ProbeContext, finished: list[Saved], none: str) -> Sample:
+def _reading(memory: Memory, job: ProbeContext, finished: list[Saved], none: str) -> Sample:
     made = memory["made"]
-    age_s = place.now_s - max(memory.get("saved_s", place.began_s), place.began_s)
+    age_s = job.now_s - max(memory.get("saved_s", job.began_s), job.began_s)
     values = {"count": len(finished), "bytes": sum(one.bytes for one in finished), "age_s": age_s}
-    newest = found.shown(finished[0].path, place.root) if finished else ""
+    newest = found.shown(finished[0].path, job.root) if finished else ""
     if finished:
         values["newest_bytes"] = finished[0].bytes
     text = f"{counted(len(finished), 'checkpoint')}, {size(values['bytes'])}, newest {newest}" if finished else none
     return Sample(
-        at_s=place.now_s,
+        at_s=job.now_s,
         there=made > 0,
         progress=float(made),
         values={name: float(value) for name, value in values.items()},
@@ -120,19 +120,19 @@ def _saved(one: Found, left: list[int]) -> Saved:
     return Saved(one.path, status.st_ino, size, changed_ns, moved_ns, is_folder=True)
 
 
-def _meet_all(present: list[Saved], memory: Memory, place: ProbeContext) -> None:
+def _meet_all(present: list[Saved], memory: Memory, job: ProbeContext) -> None:
     """Update the memory of each candidate, also under a new name, and count those found finished."""
     before = memory.get("seen", {})
     paths = {one.path for one in present}
     renamed = {known["inode"]: known for path, known in before.items() if path not in paths}
     memory["seen"] = {
-        one.path: _meet(one, before.get(one.path) or renamed.get(one.inode), memory, place) for one in present
+        one.path: _meet(one, before.get(one.path) or renamed.get(one.inode), memory, job) for one in present
     }
 
 
-def _meet(one: Saved, known: Memory | None, memory: Memory, place: ProbeContext) -> Memory:
+def _meet(one: Saved, known: Memory | None, memory: Memory, job: ProbeContext) -> Memory:
     """Return the memory of a file or folder after this look."""
-    now_s = place.now_s
+    now_s = job.now_s
     fresh = {"bytes": one.bytes, "inode": one.inode, "changed_ns": one.changed_ns, "since_s": now_s, "done_ns": 0}
     if known is None:
         return fresh
@@ -147,7 +147,7 @@ def _meet(one: Saved, known: Memory | None, memory: Memory, place: ProbeContext)
     if known["changed_ns"] == one.changed_ns:
         if known["bytes"] != one.bytes:
             known["since_s"] = now_s
-        elif not is_done and _is_finished(one, known, place):
+        elif not is_done and _is_finished(one, known, job):
             known["done_ns"] = one.changed_ns
             _count(memory, known["since_s"])
         return {**known, "bytes": one.bytes}
@@ -157,8 +157,8 @@ def _meet(one: Saved, known: Memory | None, memory: Memory, place: ProbeContext)
     return {**fresh, "done_ns": known["done_ns"]}
 
 
-def _is_finished(one: Saved, known: Memory, place: ProbeContext) -> bool:
-    is_still = place.ended or not one.is_folder or place.now_s - known["since_s"] >= MOMENT_S
+def _is_finished(one: Saved, known: Memory, job: ProbeContext) -> bool:
+    is_still = job.ended or not one.is_folder or job.now_s - known["since_s"] >= MOMENT_S
     return is_still and is_complete(one.path)
 
 

@@ -21,7 +21,7 @@ WRITE_EVERY_S = 60.0
 BLOCK = b"do-tasks looks whether this disk takes what is written to it.\n\n\n" * 64
 
 
-def disk(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
+def disk(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     """Measure the space of a disk; `asks` is a path, or {path, write: false}.
 
     values: free_bytes, total_bytes, free_percent, free_files where inodes are counted; writable is 1 or 0, by a small
@@ -29,24 +29,24 @@ def disk(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     folder above it.
     """
     wants = fields(asks, "path")
-    path = paths.placed(place.root, wants["path"])
+    path = paths.placed(job.root, wants["path"])
     try:
         missing = _missing(path)
         room = os.statvfs(_above(path) if missing else path)
     except OSError as error:
-        return Sample(at_s=place.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
+        return Sample(at_s=job.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     values = {"free_bytes": float(free), "total_bytes": float(total), "free_percent": 100 * free / max(1, total)}
     if room.f_files:
         values["free_files"] = float(room.f_favail)
     if missing:
-        return Sample(at_s=place.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
+        return Sample(at_s=job.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
     is_tried = wants.get("write", True)
-    refused = _refusal(path, memory, place) if is_tried else ""
+    refused = _refusal(path, memory, job) if is_tried else ""
     if is_tried:
         values["writable"] = float(not refused)
     text = f"{size(free)} free of {size(total)} ({values['free_percent']:.0f} %)"
-    return Sample(at_s=place.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
+    return Sample(at_s=job.now_s, values=values, text=f"{text}; cannot write: {refused}" if refused else text)
 
 
 def _missing(path: str) -> str:
@@ -65,11 +65,11 @@ def _above(path: str) -> str:
     return path or "/"
 
 
-def _refusal(path: str, memory: Memory, place: ProbeContext) -> str:
+def _refusal(path: str, memory: Memory, job: ProbeContext) -> str:
     """Return the error of a write to the disk, empty when it succeeds; tried once a minute."""
-    if place.now_s >= memory.get("write_s", place.now_s):
-        memory["write_s"] = place.now_s + WRITE_EVERY_S
-        memory["refused"] = _write(path if os.path.isdir(path) else os.path.dirname(path), place.token)
+    if job.now_s >= memory.get("write_s", job.now_s):
+        memory["write_s"] = job.now_s + WRITE_EVERY_S
+        memory["refused"] = _write(path if os.path.isdir(path) else os.path.dirname(path), job.token)
     refused: str = memory["refused"]
     return refused
 

@@ -32,7 +32,7 @@ class Card(Record):
 def gpu(
     asks: Any,
     memory: Memory,
-    place: ProbeContext,
+    job: ProbeContext,
     *,
     proc: str = "/proc",
     sys: str = "/sys",
@@ -47,9 +47,9 @@ def gpu(
     chosen = [card for card in seen if asks is True or card.number == asks]
     if not chosen:
         text = f"no GPU {asks} here: there are {len(seen)}, counted from 0" if seen else "no GPU here"
-        return Sample(at_s=place.now_s, there=False, text=text)
+        return Sample(at_s=job.now_s, there=False, text=text)
     values = _values(chosen)
-    return Sample(at_s=place.now_s, values=values, text=_text(values))
+    return Sample(at_s=job.now_s, values=values, text=_text(values))
 
 
 def cards(*, proc: str = "/proc", sys: str = "/sys", library: Callable[[], Any] | None = None) -> list[Card]:
@@ -63,8 +63,8 @@ def _nvidia(proc: str, library: Callable[[], Any]) -> list[Card]:
         count = len(os.listdir(f"{proc}/driver/nvidia/gpus"))
     except OSError:
         return []
-    told = library() if count else None
-    return (_told(told) if told is not None else []) or [Card(number) for number in range(count)]
+    loaded = library() if count else None
+    return (_nvml_cards(loaded) if loaded is not None else []) or [Card(number) for number in range(count)]
 
 
 @cache
@@ -79,7 +79,7 @@ def _library() -> Any:
         return None
 
 
-def _told(library: Any) -> list[Card]:
+def _nvml_cards(library: Any) -> list[Card]:
     from ctypes import byref, c_uint
 
     count = c_uint()
@@ -94,15 +94,15 @@ def _card(library: Any, number: int) -> Card:
     handle, busy, room, warm = c_void_p(), (c_uint * 2)(), (c_ulonglong * 3)(), c_uint()
     if library.nvmlDeviceGetHandleByIndex_v2(number, byref(handle)):
         return Card(number)
-    tells_busy = not library.nvmlDeviceGetUtilizationRates(handle, byref(busy))
-    tells_room = not library.nvmlDeviceGetMemoryInfo(handle, byref(room))
-    tells_warm = not library.nvmlDeviceGetTemperature(handle, 0, byref(warm))
+    has_busy = not library.nvmlDeviceGetUtilizationRates(handle, byref(busy))
+    has_room = not library.nvmlDeviceGetMemoryInfo(handle, byref(room))
+    has_warm = not library.nvmlDeviceGetTemperature(handle, 0, byref(warm))
     return Card(
         number,
-        busy=float(busy[0]) if tells_busy else None,
-        used=room[2] if tells_room else None,
-        total=room[0] if tells_room else None,
-        warm=float(warm.value) if tells_warm else None,
+        busy=float(busy[0]) if has_busy else None,
+        used=room[2] if has_room else None,
+        total=room[0] if has_room else None,
+        warm=float(warm.value) if has_warm else None,
     )
 
 
@@ -112,8 +112,8 @@ def _amd(folder: str) -> list[Card]:
     except OSError:
         return []
     devices = [f"{folder}/{name}/device" for name in names]
-    told = [device for device in devices if os.path.exists(f"{device}/gpu_busy_percent")]
-    return [_amd_card(number, device) for number, device in enumerate(told)]
+    known = [device for device in devices if os.path.exists(f"{device}/gpu_busy_percent")]
+    return [_amd_card(number, device) for number, device in enumerate(known)]
 
 
 def _amd_card(number: int, device: str) -> Card:

@@ -26,7 +26,7 @@ LONGEST = 4096  # bytes that are searched at the start and at the end of a line
 MOST_HITS = 256  # matching lines that are remembered
 
 
-def log(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
+def log(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     """Follow a log; `asks` is a file or glob (its newest file), or {file, match: pattern without case}.
 
     `stdout` and `stderr` are the outputs of the job. `progress` counts the bytes added, `text` is the last line, with
@@ -34,30 +34,30 @@ def log(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
     searched: the new lines of at most one block are in `lines`.
     """
     wants = fields(asks, "file")
-    path = _newest(place, wants["file"])
+    path = _newest(job, wants["file"])
     kept = _kept_of(path, memory)
-    place = place.replace(began_ns=0) if kept.get("ours") else place
+    job = job.replace(began_ns=0) if kept.get("ours") else job
     try:
-        count, lines = _read(path, kept, memory, wants, place)
+        count, lines = _read(path, kept, memory, wants, job)
     except OSError as error:
         kept["ours"] = isinstance(error, FileNotFoundError)  # a file that comes later is of this run, with any time
-        said = paths.absence(place.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
-        return Sample(at_s=place.now_s, there=False, text=f"{wants['file']}: {said}")
-    there = memory["grown"] > 0 or kept["seen"][2] >= place.began_ns
+        reason = paths.absence(job.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
+        return Sample(at_s=job.now_s, there=False, text=f"{wants['file']}: {reason}")
+    there = memory["grown"] > 0 or kept["seen"][2] >= job.began_ns
     values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
     text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
     done = float(memory["grown"])
     gained = memory["gained"]
     return Sample(
-        at_s=place.now_s, there=there, progress=done, values=values, bytes=gained, text=text, lines=tuple(lines)
+        at_s=job.now_s, there=there, progress=done, values=values, bytes=gained, text=text, lines=tuple(lines)
     )
 
 
-def _newest(place: ProbeContext, pattern: str) -> str:
-    path = paths.placed(place.root, pattern)
+def _newest(job: ProbeContext, pattern: str) -> str:
+    path = paths.placed(job.root, pattern)
     if pattern in OWN and not os.path.exists(path):
-        return os.path.join(place.folder, OWN[pattern])
-    files = [one for one in paths.matching(place.root, pattern) if not one.is_folder]
+        return os.path.join(job.folder, OWN[pattern])
+    files = [one for one in paths.matching(job.root, pattern) if not one.is_folder]
     return max(files, key=lambda one: (one.status.st_mtime_ns, one.path)).path if files else path
 
 
@@ -69,15 +69,15 @@ def _kept_of(path: str, memory: Memory) -> Memory:
     return kept
 
 
-def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place: ProbeContext) -> tuple[int, list[str]]:
+def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], job: ProbeContext) -> tuple[int, list[str]]:
     """Read the new lines into the memory; return their number, and those to search in the main thread."""
     match, hands_out = wants.get("match"), wants.get("hand_out", False)
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit, grew = 0, b"", 0, b"", 0
     lines: list[str] = []
-    tail = FileTail(path, kept, began_ns=place.began_ns)
+    tail = FileTail(path, kept, began_ns=job.began_ns)
     for _ in range(1 if hands_out else BLOCKS):
-        for raw in tail.lines(ended=place.ended):
+        for raw in tail.lines(ended=job.ended):
             count, last = count + 1, raw
             text = _searched(raw) if pattern or hands_out else ""
             if hands_out:
@@ -94,8 +94,8 @@ def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], place:
     memory["gained"] = grew
     memory["matches"] = memory.get("matches", 0) + hits
     is_torn = grew and kept["at"] < kept["seen"][1]
-    said = hit if pattern else last_bytes(path) if is_torn else last
-    memory["text"] = visible_line(said) or memory.get("text", "")
+    shown = hit if pattern else last_bytes(path) if is_torn else last
+    memory["text"] = visible_line(shown) or memory.get("text", "")
     return count, lines
 
 

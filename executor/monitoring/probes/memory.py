@@ -29,7 +29,7 @@ class Room(Record):
     available: int
 
 
-def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc", sys: str = "/sys") -> Sample:
+def memory(asks: Any, memory: Memory, job: ProbeContext, *, proc: str = "/proc", sys: str = "/sys") -> Sample:
     """Measure memory; `asks` is True.
 
     values: available_bytes, total_bytes and available_percent, of the machine or of the job's control group where that
@@ -43,10 +43,8 @@ def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc
     try:
         machine, swap = psutil.virtual_memory(), psutil.swap_memory()
     except (OSError, KeyError):
-        return Sample(at_s=place.now_s, there=False, text="the kernel reports no memory: is /proc mounted?")
-    group = _group(f"{proc}/{place.pid}/cgroup", f"{sys}/fs/cgroup") or _group(
-        f"{proc}/self/cgroup", f"{sys}/fs/cgroup"
-    )
+        return Sample(at_s=job.now_s, there=False, text="the kernel reports no memory: is /proc mounted?")
+    group = _group(f"{proc}/{job.pid}/cgroup", f"{sys}/fs/cgroup") or _group(f"{proc}/self/cgroup", f"{sys}/fs/cgroup")
     whole = Room(machine.total, machine.available)
     room = min(filter(None, (whole, _room_in(group))), key=lambda one: one.available)
     values = {
@@ -57,7 +55,7 @@ def memory(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc
         "swap_total_bytes": swap.total,
         **_kills(memory, group, proc),
     }
-    return Sample(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+    return Sample(at_s=job.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
 
 
 def _text(values: dict[str, float]) -> str:
@@ -74,9 +72,9 @@ def _group(listed: str, mount: str) -> str:
         if "memory" in controllers.split(",") or number == "0":
             tops = [f"{mount}/memory"] if controllers else [mount, f"{mount}/unified"]
             folders = [folder for top in tops for folder in (f"{top}{path.rstrip('/')}", top)]
-            told = [folder for folder in folders if any(os.path.exists(f"{folder}/{name}") for name in KILLS)]
-            if told:
-                return told[0]
+            known = [folder for folder in folders if any(os.path.exists(f"{folder}/{name}") for name in KILLS)]
+            if known:
+                return known[0]
     return ""
 
 
@@ -97,7 +95,9 @@ def _first(group: str, names: tuple[str, ...]) -> int | None:
 
 def _kills(memory: Memory, group: str, proc: str) -> dict[str, int]:
     """Return the kills since the first look, where the kernel counts them."""
-    inside = next((told["oom_kill"] for name in KILLS if "oom_kill" in (told := kernel.table(f"{group}/{name}"))), None)
+    inside = next(
+        (table["oom_kill"] for name in KILLS if "oom_kill" in (table := kernel.table(f"{group}/{name}"))), None
+    )
     machine = kernel.table(f"{proc}/vmstat").get("oom_kill")
     counts = {"oom_kills": machine if inside is None else inside, "oom_kills_machine": machine}
     return {name: max(0, count - memory.setdefault(name, count)) for name, count in counts.items() if count is not None}

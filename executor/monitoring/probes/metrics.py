@@ -28,22 +28,22 @@ MOST_VALUES = 256
 TOTALS = ("total_steps", "max_steps")  # columns with the last step
 
 
-def metrics(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
+def metrics(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     """Read metrics; `asks` is a file, a glob, a folder of event files, or {file, step, total, columns, format}.
 
     `progress` is the newest step, in files without steps the number of rows. `there` is False before the first row of
     this run.
     """
     wants = fields(asks, "file")
-    files = _newest(place.root, wants["file"])
+    files = _newest(job.root, wants["file"])
     kept = memory.setdefault("files", {})
     _forget_gone(kept, files)
     new: deque[Row] = deque(maxlen=MOST_ROWS)
-    trouble, gained = _nothing(place.root, wants["file"], files), 0
+    trouble, gained = _nothing(job.root, wants["file"], files), 0
     turn = _in_turn(files, kept)
     for one in turn:
         known = kept.setdefault(one.path, {"ours": memory.get("all", False)})
-        series = Series(one.path, known, wants, place.replace(began_ns=0) if known.get("ours") else place)
+        series = Series(one.path, known, wants, job.replace(began_ns=0) if known.get("ours") else job)
         new.extend(series.new_rows(MOST_ROWS))
         memory["count"] = memory.get("count", 0) + series.count
         gained += series.bytes
@@ -52,8 +52,8 @@ def metrics(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
         trouble = series.trouble or trouble
     memory["all"] = len(turn) == len(files) < MOST_FILES  # a file found later is of this run, with any time
     _remember(memory, new)
-    said = _reading(memory, place, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
-    return said.replace(bytes=gained)
+    reading = _reading(memory, job, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
+    return reading.replace(bytes=gained)
 
 
 def _newest(root: str, pattern: str) -> list[Found]:
@@ -109,11 +109,11 @@ def _remember(memory: Memory, new: Iterable[Row]) -> None:
                 values[name] = value if isfinite(value) else str(value)
 
 
-def _reading(memory: Memory, place: ProbeContext, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Sample:
+def _reading(memory: Memory, job: ProbeContext, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Sample:
     values = {name: float(value) for name, value in memory["values"].items()}
     count = memory.get("count", 0)
     return Sample(
-        at_s=place.now_s,
+        at_s=job.now_s,
         there=count > 0,
         progress=values.get("step", float(count) if count else None),
         total=wants.get("total") or next((values[name] for name in TOTALS if isfinite(values.get(name, nan))), None),

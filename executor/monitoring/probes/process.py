@@ -35,19 +35,19 @@ class Seen(Record):
     rss_bytes: int
 
 
-def process(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/proc") -> Sample:
+def process(asks: Any, memory: Memory, job: ProbeContext, *, proc: str = "/proc") -> Sample:
     """Measure the descendants of the launcher and the other processes of its session; `asks` is True.
 
     values: processes (zombies not among them), children (all but the oldest), zombies, stopped (1 when all are),
     threads, rss_bytes, and from the second look on cpu_percent of one core. `there` is False once the launcher is gone.
     """
-    if memory.setdefault("launcher", place.pid) != place.pid:
+    if memory.setdefault("launcher", job.pid) != job.pid:
         memory.clear()
-        memory["launcher"] = place.pid
-    launcher = _seen(place.pid, proc)
+        memory["launcher"] = job.pid
+    launcher = _seen(job.pid, proc)
     if launcher is None or launcher.state in DEAD or memory.setdefault("start", launcher.start) != launcher.start:
-        return Sample(at_s=place.now_s, there=False, text="the job has ended")
-    family = _family(launcher, memory, place.now_s, proc)
+        return Sample(at_s=job.now_s, there=False, text="the job has ended")
+    family = _family(launcher, memory, job.now_s, proc)
     living = [one for one in family if one.state not in DEAD]
     values = {
         "processes": len(living),
@@ -56,9 +56,9 @@ def process(asks: Any, memory: Memory, place: ProbeContext, *, proc: str = "/pro
         "stopped": int(bool(living) and all(one.state in STOPPED for one in living)),
         "threads": sum(one.threads for one in living),
         "rss_bytes": sum(one.rss_bytes for one in living),
-        **_cpu(living, memory, place.now_s),
+        **_cpu(living, memory, job.now_s),
     }
-    return Sample(at_s=place.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
+    return Sample(at_s=job.now_s, values={name: float(value) for name, value in values.items()}, text=_text(values))
 
 
 def _text(values: dict[str, float]) -> str:
@@ -121,8 +121,8 @@ def descendants(pid: int, proc: str = "/proc") -> list[Seen]:
 
 def written(pid: int, proc: str = "/proc") -> int:
     """Return the bytes that a process has read and written, 0 where they are not known."""
-    told = kernel.table(f"{proc}/{pid}/io")
-    return told.get("rchar", 0) + told.get("wchar", 0)
+    counts = kernel.table(f"{proc}/{pid}/io")
+    return counts.get("rchar", 0) + counts.get("wchar", 0)
 
 
 def _cpu(living: list[Seen], memory: Memory, now_s: float) -> dict[str, float]:

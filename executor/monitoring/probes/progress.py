@@ -17,44 +17,44 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, ProbeContext
 
 
-def progress(asks: Any, memory: Memory, place: ProbeContext) -> Sample:
+def progress(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     """Read lines such as {"progress": {"done": 120, "total": 5000}}, also without total; `asks` is True."""
-    path = os.path.join(place.folder, "stdout.log")
+    path = os.path.join(job.folder, "stdout.log")
     if memory.get("path") != path:
         memory.clear()
         memory.update(path=path, file={})
-    lines = _read(path, memory, place)
+    lines = _read(path, memory, job)
     done, total = memory.get("done"), memory.get("total")
     gained = memory["file"].get("gained", 0)
     if done is None:
-        return Sample(at_s=place.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
+        return Sample(at_s=job.now_s, there=False, bytes=gained, text="stdout holds no progress yet")
     known = {"done": done} if total is None else {"done": done, "total": total}
     text = f"{done:g}" if total is None else f"{done:g} of {total:g}"
     rows = ({"step": done, "line": float(memory["lines"])},) if lines else ()
-    return Sample(at_s=place.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
+    return Sample(at_s=job.now_s, progress=done, total=total, values=known, rows=rows, bytes=gained, text=text)
 
 
-def _read(path: str, memory: Memory, place: ProbeContext) -> int:
+def _read(path: str, memory: Memory, job: ProbeContext) -> int:
     """Record the newest valid line of progress; return the number of such lines."""
     mark = PROGRESS_PREFIX.encode()
-    tail = FileTail(path, memory["file"], began_ns=place.began_ns)
+    tail = FileTail(path, memory["file"], began_ns=job.began_ns)
     try:
-        said = [line for line in tail.newest_lines() if line.startswith(mark)]
+        found = [line for line in tail.newest_lines() if line.startswith(mark)]
     except OSError:
         memory["file"]["gained"] = 0
         return 0
-    memory["lines"] = memory.get("lines", 0) + len(said)
-    for line in reversed(said):
+    memory["lines"] = memory.get("lines", 0) + len(found)
+    for line in reversed(found):
         if _take(line, memory):
             break
-    return len(said)
+    return len(found)
 
 
 def _take(line: bytes, memory: Memory) -> bool:
     """Record a line of progress; return True when it is valid."""
     try:
-        said = json.loads(line)["progress"]
-        done, total = said["done"], said.get("total")
+        values = json.loads(line)["progress"]
+        done, total = values["done"], values.get("total")
         memory.update(done=_number(done), total=None if total is None else _number(total))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return False

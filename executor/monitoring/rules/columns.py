@@ -34,7 +34,7 @@ def _words(name: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", name.lower()))
 
 
-def _says(pattern: re.Pattern[str], name: str) -> bool:
+def _has_word(pattern: re.Pattern[str], name: str) -> bool:
     """Return True when a word of a name matches a pattern."""
     return any(map(pattern.fullmatch, _words(name)))
 
@@ -49,7 +49,7 @@ def may_be_odd(name: str) -> bool:
 
     Such are the gradient of a skipped step, and the score of an evaluation.
     """
-    return is_validation(name) or _says(_MAY_BE_ODD, name)
+    return is_validation(name) or _has_word(_MAY_BE_ODD, name)
 
 
 def overflows(name: str) -> bool:
@@ -59,12 +59,14 @@ def overflows(name: str) -> bool:
 
 def is_loss(name: str) -> bool:
     """Return True for the name of a loss, of training or evaluation."""
-    return any(word in name.lower() for word in _LOSS) and not _says(_NO_LEVEL, name)
+    return any(word in name.lower() for word in _LOSS) and not _has_word(_NO_LEVEL, name)
 
 
 def must_be_finite(name: str) -> bool:
     """Return True for a column in which NaN means a lost training: a loss under any name."""
-    return is_loss(name) or (_says(_LIKE_A_LOSS, name) and not _says(_NO_LEVEL, name) and not _says(_MAY_BE_ODD, name))
+    return is_loss(name) or (
+        _has_word(_LIKE_A_LOSS, name) and not _has_word(_NO_LEVEL, name) and not _has_word(_MAY_BE_ODD, name)
+    )
 
 
 def train_column(args: Mapping[str, str | None], memory: Memory, rows: Iterable[Row], key: str = "metric") -> str:

@@ -37,7 +37,7 @@ def divergence(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     rows = [(row, value) for row in reading.rows if (value := columns.number(row, name)) is not None]
     for row, value in rows:
         _begin_anew_at(memory, columns.number(row, "step"))
-        _weigh_loss(args, memory, row, value)
+        _take_loss(args, memory, row, value)
     if not rows or "limit" not in memory:
         return NO_OPINION
     if not memory.get("stands"):
@@ -60,7 +60,7 @@ def _begin_anew_at(memory: Memory, step: float | None) -> None:
     memory["top"] = max(top, step)
 
 
-def _weigh_loss(args: Args, memory: Memory, row: Row, value: float) -> None:
+def _take_loss(args: Args, memory: Memory, row: Row, value: float) -> None:
     limit = memory.get("limit")
     wrong = limit is not None and value > limit
     was_well = not memory.get("stands", False)
@@ -158,7 +158,7 @@ def overfit(args: Args, memory: Memory, reading: Sample) -> RuleResult:
         if learned is not None:
             memory["learned"] = [*memory.get("learned", ()), learned][-PART_ROWS:]
         if judged is not None:
-            _weigh_evaluation(args, memory, judged)
+            _take_evaluation(args, memory, judged)
             evaluated = True
     if not evaluated:
         return NO_OPINION
@@ -168,7 +168,7 @@ def overfit(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     return RuleResult(stands=True, text=text, samples=tuple(memory["judged"][-SHOWN:]))
 
 
-def _weigh_evaluation(args: Args, memory: Memory, value: float) -> None:
+def _take_evaluation(args: Args, memory: Memory, value: float) -> None:
     learned = memory.pop("learned", None)
     level = median(learned) if learned else memory.get("level")
     judged = [*memory.get("judged", ()), value][-JUDGED:]

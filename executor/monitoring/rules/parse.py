@@ -22,10 +22,10 @@ _LONGEST = 60
 
 
 class Unit(Record):
-    """The unit of an argument: `read` returns its value in base units, None for an invalid one; `says` describes it."""
+    """The unit of an argument: `read` returns the value in base units, None for an invalid one."""
 
     read: Callable[[object], Any]
-    says: str
+    description: str
 
 
 def _number(value: object, tail: str = "") -> tuple[float, str] | None:
@@ -102,13 +102,13 @@ UNITS = {
 
 def read(table: Mapping[str, RuleKind], written: object, *, monitor_kind: str, interval_s: float) -> Rule:
     """Return a rule with all its arguments in base units; ValueError with the error and the fix."""
-    name, said = _split(written)
+    name, arguments = _split(written)
     if name not in table:
         raise ValueError(f"no rule is named {quoted(name)}{did_you_mean(name, table)}; there are {', '.join(table)}")
     kind = table[name]
     if monitor_kind not in kind.fits:
         raise ValueError(_misfit(table, name, monitor_kind))
-    given = dict(_read(name, kind, key, value) for key, value in _given(name, kind, said).items())
+    given = dict(_read(name, kind, key, value) for key, value in _given(name, kind, arguments).items())
     args = {**kind.defaults, **kind.of_kind.get(monitor_kind, {}), **given, "interval": float(interval_s)}
     if args.get("floor", 0) is None:
         args["floor"] = max(FLOOR_S, 3 * args["interval"])
@@ -120,8 +120,8 @@ def _split(written: object) -> tuple[str, object]:
     if isinstance(written, str):
         return written, None
     if isinstance(written, dict) and len(written) == 1:
-        [(name, said)] = written.items()
-        return str(name), said
+        [(name, arguments)] = written.items()
+        return str(name), arguments
     got = f"a mapping with {', '.join(map(quoted, written))}" if isinstance(written, dict) else quoted(written)
     raise ValueError(f"a rule is its name, or one name with its arguments: nan, or {{stall: 6x}}; got {got}")
 
@@ -132,11 +132,11 @@ def _misfit(table: Mapping[str, RuleKind], name: str, monitor_kind: str) -> str:
     return f"{name} does not fit {monitor_kind}: it is for {', '.join(table[name].fits)}; {instead}"
 
 
-def _given(name: str, kind: RuleKind, said: object) -> Mapping[str, object]:
+def _given(name: str, kind: RuleKind, arguments: object) -> Mapping[str, object]:
     """Return the written arguments by their names, a single value under the `short` one."""
-    if said is None or said is True:
+    if arguments is None or arguments is True:
         return {}
-    given = said if isinstance(said, dict) else {kind.short: said}
+    given = arguments if isinstance(arguments, dict) else {kind.short: arguments}
     odd = next((key for key in given if key not in kind.defaults), None)
     if odd is not None:
         near = did_you_mean(str(odd), kind.defaults)
@@ -150,5 +150,5 @@ def _read(name: str, kind: RuleKind, key: str, value: object) -> tuple[str, Any]
     unit = UNITS[kind.units[key]]
     read = unit.read(value)
     if read is None:
-        raise ValueError(f"{name}: {key} is {quoted(value)}, must be {unit.says}: {kind.example}")
+        raise ValueError(f"{name}: {key} is {quoted(value)}, must be {unit.description}: {kind.example}")
     return key, read

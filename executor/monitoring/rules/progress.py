@@ -48,13 +48,13 @@ def _any_news(memory: Memory, rows: tuple[Row, ...]) -> bool:
 def _learn(memory: Memory, rows: tuple[Row, ...]) -> bool:
     """Record the values of the newest rows; return True when a row has new ones."""
     known = memory.get("known", [])
-    said = dict.fromkeys(_said(row) for row in rows[-KNOWN_ROWS:])
-    new = [one for one in said if one not in known]
+    marks = dict.fromkeys(_checksum(row) for row in rows[-KNOWN_ROWS:])
+    new = [one for one in marks if one not in known]
     memory["known"] = [*known, *new][-KNOWN_ROWS:]
     return bool(new)
 
 
-def _said(row: Row) -> int:
+def _checksum(row: Row) -> int:
     """Return a checksum of a row without its clocks."""
     cells = (f"{name}={value:.6g}" for name, value in sorted(row.items()) if not _CLOCKS.search(name))
     return crc32(" ".join(cells).encode("utf-8", "replace"))

@@ -24,7 +24,7 @@ class RuleKind(Record):
     """
 
     judge: Judge
-    says: str
+    description: str
     fits: tuple[str, ...]
     short: str
     example: str
@@ -36,7 +36,7 @@ class RuleKind(Record):
 RULES: dict[str, RuleKind] = {
     "nan": RuleKind(
         judge=nonfinite.nan,
-        says="A metric is NaN or infinite: at once.",
+        description="A metric is NaN or infinite: at once.",
         fits=("metrics",),
         short="metric",
         example="nan, or {nan: loss}",
@@ -45,7 +45,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "divergence": RuleKind(
         judge=loss.divergence,
-        says="The loss stays far above its own moving baseline.",
+        description="The loss stays far above its own moving baseline.",
         fits=("metrics",),
         short="times",
         example="divergence, or {divergence: {times: 2x, patience: 20}}",
@@ -67,7 +67,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "plateau": RuleKind(
         judge=loss.plateau,
-        says="The smoothed metric got no better for so many steps.",
+        description="The smoothed metric got no better for so many steps.",
         fits=("metrics",),
         short="patience",
         example="{plateau: 500}, or {plateau: {metric: accuracy, better: higher, patience: 500}}",
@@ -76,7 +76,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "stall": RuleKind(
         judge=stall.stall,
-        says="No progress for so many times the slowest recent interval.",
+        description="No progress for so many times the slowest recent interval.",
         fits=("metrics", "checkpoints", "progress", "log"),
         short="times",
         example="{stall: 6x}, or {stall: {times: 6x, floor: 60s, warmup: 10m}}",
@@ -86,7 +86,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "checkpoint_age": RuleKind(
         judge=throughput.checkpoint_age,
-        says="The newest checkpoint is too old: by a time, or by times the slowest interval between two.",
+        description="The newest checkpoint is too old: by a time, or by times the slowest interval between two.",
         fits=("checkpoints",),
         short="limit",
         example="{checkpoint_age: 30m}, or {checkpoint_age: 3x}",
@@ -95,7 +95,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "disk_hours_left": RuleKind(
         judge=resources.disk_hours_left,
-        says="The disk will be full within so many hours, or takes nothing any more.",
+        description="The disk will be full within so many hours, or takes nothing any more.",
         fits=("disk",),
         short="limit",
         example="{disk_hours_left: 4}, or {disk_hours_left: {limit: 4h, floor: 2GB}}",
@@ -104,7 +104,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "overfit": RuleKind(
         judge=loss.overfit,
-        says="The validation loss rises over its best while the training loss falls.",
+        description="The validation loss rises over its best while the training loss falls.",
         fits=("metrics",),
         short="patience",
         example="overfit, or {overfit: {patience: 5, metric: val_loss, train: loss}}",
@@ -113,7 +113,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "rss_growth": RuleKind(
         judge=resources.rss_growth,
-        says="The memory of the processes grows and grows.",
+        description="The memory of the processes grows and grows.",
         fits=("process",),
         short="share",
         example="rss_growth, or {rss_growth: {share: 50%, warmup: 5m, window: 10m}}",
@@ -122,7 +122,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "throughput_drop": RuleKind(
         judge=throughput.throughput_drop,
-        says="Progress is slower than a share of what was usual.",
+        description="Progress is slower than a share of what was usual.",
         fits=("metrics", "progress", "log"),
         short="share",
         example="throughput_drop, or {throughput_drop: {share: 50%, window: 1m, patience: 3}}",

@@ -50,10 +50,10 @@ def disk_hours_left(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     if not hold(memory, wrong=wrong, patience=1 if is_full else PATIENCE, clear=PATIENCE):
         return WELL
     samples = tuple(size for _, size in memory["seen"][-SHOWN:])
-    return RuleResult(stands=True, text=_said(free, left_s, refuses=refuses), samples=samples)
+    return RuleResult(stands=True, text=_text(free, left_s, refuses=refuses), samples=samples)
 
 
-def _said(free: float, left_s: float, *, refuses: bool) -> str:
+def _text(free: float, left_s: float, *, refuses: bool) -> str:
     if refuses:
         return f"nothing can be written, {sized(free)} free"
     pace = f", full in {lasting(left_s)} at this rate" if left_s < float("inf") else ""

@@ -70,7 +70,7 @@ def _stalled(memory: Memory, limit_s: float, *, is_frozen: bool) -> RuleResult:
     slowest = f", the slowest interval was {lasting(_slowest_s(memory))}" if memory.get("recent") else ""
     text = f"no progress {where} for {lasting(memory['quiet_s'])} (limit {lasting(limit_s)}{slowest})"
     samples = tuple(memory.get("recent", ())[-SHOWN:])
-    return RuleResult(stands=True, text=f"{text}{FROZEN if is_frozen else ''}", samples=samples, only_told=is_frozen)
+    return RuleResult(stands=True, text=f"{text}{FROZEN if is_frozen else ''}", samples=samples, notify_only=is_frozen)
 
 
 def _moved(memory: Memory, done: float | None, passed_s: float, *, is_gap: bool) -> None:

@@ -86,7 +86,7 @@ def throughput_drop(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     rate = _rate(args, memory, passed_s, last)
     if rate is None:
         return NO_OPINION
-    return _weigh_rate(args, memory, rate)
+    return _judge_rate(args, memory, rate)
 
 
 def _rate(args: Args, memory: Memory, passed_s: float, last: float) -> float | None:
@@ -103,7 +103,7 @@ def _rate(args: Args, memory: Memory, passed_s: float, last: float) -> float | N
     return float((done - window[0]) / window[1])
 
 
-def _weigh_rate(args: Args, memory: Memory, rate: float) -> RuleResult:
+def _judge_rate(args: Args, memory: Memory, rate: float) -> RuleResult:
     rates = memory.setdefault("rates", [])
     usual = median(rates) if len(rates) >= KNOWN else None
     is_slow = usual is not None and rate < args["share"] * usual

@@ -247,7 +247,7 @@ def test_the_schema_has_the_rules_of_the_table() -> None:
     written = {
         name: (one["description"], {*one["anyOf"][-1]["properties"]}) for name, one in mapping["properties"].items()
     }
-    assert written == {name: (kind.says, {*kind.defaults}) for name, kind in RULES.items()}
+    assert written == {name: (kind.description, {*kind.defaults}) for name, kind in RULES.items()}
     assert {*text["enum"]} == {*RULES}
 
 

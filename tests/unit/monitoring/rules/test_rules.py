@@ -838,7 +838,7 @@ def test_a_row_of_the_table_is_complete(name):
     kind = RULES[name]
     assert kind.units.keys() == kind.defaults.keys()
     assert kind.short in kind.defaults
-    assert kind.says.endswith(".")
+    assert kind.description.endswith(".")
     for written in kind.example.split(", or "):
         loaded = yaml.safe_load(written)
         assert read(loaded, kind.fits[0]).kind == name

@@ -93,11 +93,11 @@ def test_a_job_that_works_before_its_first_step_is_given_an_hour():
 def test_a_job_stopped_by_a_signal_is_only_told_and_begins_its_wait_anew():
     watch = trained()
     assert until_raised(watch, progress=49.0, frozen=True) <= 90
-    assert watch.said.only_told
+    assert watch.said.notify_only
     assert "kill -CONT" in watch.said.text
     assert watch.see(progress=49.0) is False
     assert until_raised(watch, progress=49.0) >= 60
-    assert not watch.said.only_told
+    assert not watch.said.notify_only
 
 
 @pytest.mark.parametrize("gap_s", [100.0, 3600.0, 1e6, -50.0])
