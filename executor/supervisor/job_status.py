@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from executor.monitoring.eta import Progress
+from executor.system.quantities import parse_number
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -179,22 +178,17 @@ def _each(kind: Any) -> Callable[[object], Any]:
     )
 
 
-def number(value: object) -> float | None:
-    """Return a finite number as it is, None for anything else."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) else None
-
-
 def _metrics(value: object) -> Mapping[str, float | str]:
     """Return metrics as JSON can hold them: a number that is not finite as its name, nan or inf."""
     found = value if isinstance(value, dict) else {}
-    return {str(name): one if (one := number(raw)) is not None else str(raw) for name, raw in found.items()}
+    return {str(name): one if (one := parse_number(raw)) is not None else str(raw) for name, raw in found.items()}
 
 
 READERS: Mapping[str, Callable[[Any], Any]] = {
     "str": lambda value: str(value or ""),
-    "int": lambda value: int(number(value) or 0),
+    "int": lambda value: int(parse_number(value) or 0),
     "bool": bool,
-    "float | None": number,
+    "float | None": parse_number,
     "Mapping[str, float | str]": _metrics,
     "Mapping[str, Any] | None": lambda value: value if isinstance(value, dict) else None,
     "Progress | None": _optional(Progress),

@@ -50,9 +50,13 @@ def parse_size(written: object, *, unit: float = 1) -> float | None:
 
 
 def parse_number(written: object) -> float | None:
-    """Return a finite number unchanged, None for anything else, also for true and false."""
-    plain = isinstance(written, int | float) and not isinstance(written, bool) and math.isfinite(written)
-    return written if plain and isinstance(written, int | float) else None
+    """Return a finite number as it is, None for anything else; true and false are none."""
+    if isinstance(written, bool) or not isinstance(written, int | float):
+        return None
+    try:
+        return written if math.isfinite(written) else None
+    except OverflowError:  # an integer beyond the range of floats
+        return None
 
 
 def duration_argument(text: str) -> float:

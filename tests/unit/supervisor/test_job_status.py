@@ -37,7 +37,9 @@ def test_what_only_a_reader_knows_is_not_written():
     assert not {*OF_READER} & {*STATUS.replace(where="another host", is_alive=True).to_json()}
 
 
-@pytest.mark.parametrize("odd", [None, 3, "text", [1], {"a": [None]}, True, float("nan"), [{"key": {}}]])
+@pytest.mark.parametrize(
+    "odd", [None, 3, "text", [1], {"a": [None]}, True, float("nan"), 10**400, {"a": 10**400}, [{"key": {}}]]
+)
 @pytest.mark.parametrize("name", [name for name in JobStatus._fields if name not in OF_READER])
 def test_a_value_of_a_wrong_type_ends_nothing(name, odd):
     read = JobStatus.from_json({**STATUS.to_json(), name: odd})
