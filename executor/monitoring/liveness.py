@@ -13,7 +13,7 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Monitor, ProbeContext, Sample
-    from executor.monitoring.probes.process import Seen
+    from executor.system.procfs import ProcessStat
 
 PACED = ("stall", "checkpoint_age", "throughput_drop")  # rules that judge by time
 STEPPED = ("metrics", "progress", "checkpoints")
@@ -82,10 +82,10 @@ def counts_in(ending: bytes) -> str:
     return b" ".join(counts).decode("ascii", "replace")
 
 
-def _is_busy(kept: Memory, family: list[Seen], now_s: float) -> bool:
+def _is_busy(kept: Memory, family: list[ProcessStat], now_s: float) -> bool:
     """Return True when the processes used CPU or disk since the last look, or wait for a disk now."""
     before, at_s = kept.get("work", {}), kept.get("at_s")
-    work = {str(one.pid): [one.start, one.ticks, written(one.pid)] for one in family}
+    work = {str(one.pid): [one.start, one.cpu_ticks, written(one.pid)] for one in family}
     kept.update(work=work, at_s=now_s)
     if any(one.state == WAITS_FOR_DISK for one in family):
         return True

@@ -17,6 +17,8 @@ _PR_SET_PDEATHSIG = 1
 _SIGINT = 2  # the module signal is dear on the path of read verbs
 _PR_SET_CHILD_SUBREAPER = 36
 _TOKEN = b"DO_TASKS_RUN="
+DEAD = ("Z", "X", "x")  # states of a zombie and of a dead process
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def identify(pid: int) -> Identity | None:
@@ -95,9 +97,7 @@ def end_with(parent: int) -> None:
 
 def children() -> set[int] | None:
     """Return the pids of our own children, None where the kernel does not tell."""
-    pid = os.getpid()
-    text = _raw(f"/proc/{pid}/task/{pid}/children")
-    return None if text is None else {int(word) for word in text.split()}
+    return children_of(os.getpid())
 
 
 def bearing(token: str) -> list[int]:
@@ -106,7 +106,7 @@ def bearing(token: str) -> list[int]:
     A run's token holds for what bears it with more behind a slash: the commands of an agent. One that ends in / is a
     whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
     """
-    return [pid for pid in _all_pids() if pid != os.getpid() and any(asks_for(token, one) for one in tokens(pid))]
+    return [pid for pid in all_pids() if pid != os.getpid() and any(asks_for(token, one) for one in tokens(pid))]
 
 
 def tokens(pid: int) -> list[bytes]:
@@ -126,13 +126,21 @@ def environ(pid: int) -> list[bytes]:
 
 
 class ProcessStat(Record):
-    """What /proc/PID/stat says of a living process; `start` is kernel ticks since boot, `terminal` 0 without one."""
+    """The fields of /proc/PID/stat.
+
+    `start` is in kernel ticks since boot, `cpu_ticks` in ticks of CPU time; `terminal` is 0 without one.
+    """
 
     pid: int
     parent: int
     session: int
     start: int
     terminal: int = 0
+    group: int = 0
+    state: str = ""
+    cpu_ticks: int = 0
+    threads: int = 0
+    rss_bytes: int = 0
 
 
 def owner(pid: int) -> int:
@@ -148,14 +156,33 @@ def cgroup(pid: int) -> str:
 
 def everybody() -> dict[int, ProcessStat]:
     """Return every living process that is seen from here, zombies left out, by its pid."""
-    lines = (line(pid) for pid in _all_pids())
+    lines = (line(pid) for pid in all_pids())
     return {one.pid: one for one in lines if one is not None}
 
 
 def line(pid: int) -> ProcessStat | None:
-    """Return what the kernel says of a living process, None for a zombie, a dead one, or where it does not tell."""
-    fields = _stat(pid)
-    return ProcessStat(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[4])) if fields else None
+    """Return the fields of a living process, None for a zombie, a dead one, or where they are not known."""
+    found = stat_of(pid)
+    return found if found and found.state not in DEAD else None
+
+
+def stat_of(pid: int, proc: str = "/proc") -> ProcessStat | None:
+    """Return the fields of a process or zombie, None when it is gone."""
+    fields = _stat(pid, proc)
+    if len(fields) < 22:
+        return None
+    parent, group, session, terminal = map(int, fields[1:5])
+    cpu_ticks, rss_bytes = int(fields[11]) + int(fields[12]), int(fields[21]) * PAGE_BYTES
+    state = fields[0].decode("ascii", "replace")
+    return ProcessStat(
+        pid, parent, session, int(fields[19]), terminal, group, state, cpu_ticks, int(fields[17]), rss_bytes
+    )
+
+
+def children_of(pid: int, proc: str = "/proc") -> set[int] | None:
+    """Return the children of the first thread of a process, None where the kernel has no list."""
+    text = _raw(f"{proc}/{pid}/task/{pid}/children")
+    return None if text is None else {int(word) for word in text.split()}
 
 
 def name(pid: int) -> str:
@@ -184,12 +211,13 @@ def group(pid: int) -> int | None:
 
 def group_lives(leader: int) -> bool:
     """Tell whether anybody of a group lives: zombies that their parent has not reaped still answer to a signal."""
-    return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in _all_pids())
+    return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in all_pids())
 
 
-def _all_pids() -> list[int]:
+def all_pids(proc: str = "/proc") -> list[int]:
+    """Return the pids of all processes, zombies too."""
     try:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [int(name) for name in os.listdir(proc) if name.isdigit()]
     except OSError:
         return []
 
@@ -213,13 +241,12 @@ def _raw(path: str) -> bytes | None:
 
 def _start_ticks(pid: int) -> int | None:
     fields = _stat(pid)
-    return int(fields[19]) if fields else None
+    return int(fields[19]) if fields and fields[0].decode("ascii", "replace") not in DEAD else None
 
 
-def _stat(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat from the state on, none for a zombie or a dead process."""
-    fields = (_raw(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
-    return [] if not fields or fields[0] in (b"Z", b"X") else fields
+def _stat(pid: int, proc: str = "/proc") -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on, [] when the process is gone."""
+    return (_raw(f"{proc}/{pid}/stat") or b"").rpartition(b")")[2].split()
 
 
 def _start_elsewhere(pid: int) -> int | None:

@@ -5,34 +5,19 @@ from __future__ import annotations
 import os
 
 from executor.monitoring.model import Sample
-from executor.system import kernel
-from executor.system.records import TYPE_CHECKING, Record
+from executor.system import kernel, procfs
+from executor.system.records import TYPE_CHECKING
 from executor.system.text import counted, size
 
 if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Memory, ProbeContext
+    from executor.system.procfs import ProcessStat
 
 SWEEP_S = 15.0  # between searches of all processes for those that left their parents
-DEAD = "ZXx"
 STOPPED = "Tt"
-PAGE = os.sysconf("SC_PAGE_SIZE")
 HERTZ = os.sysconf("SC_CLK_TCK")
-
-
-class Seen(Record):
-    """One line of /proc/PID/stat: ticks are of CPU time spent, start is in ticks since boot."""
-
-    pid: int
-    state: str
-    parent: int
-    group: int
-    session: int
-    ticks: int
-    threads: int
-    start: int
-    rss_bytes: int
 
 
 def process(asks: Any, memory: Memory, job: ProbeContext, *, proc: str = "/proc") -> Sample:
@@ -44,11 +29,15 @@ def process(asks: Any, memory: Memory, job: ProbeContext, *, proc: str = "/proc"
     if memory.setdefault("launcher", job.pid) != job.pid:
         memory.clear()
         memory["launcher"] = job.pid
-    launcher = _seen(job.pid, proc)
-    if launcher is None or launcher.state in DEAD or memory.setdefault("start", launcher.start) != launcher.start:
+    launcher = procfs.stat_of(job.pid, proc)
+    if (
+        launcher is None
+        or launcher.state in procfs.DEAD
+        or memory.setdefault("start", launcher.start) != launcher.start
+    ):
         return Sample(at_s=job.now_s, there=False, text="the job has ended")
     family = _family(launcher, memory, job.now_s, proc)
-    living = [one for one in family if one.state not in DEAD]
+    living = [one for one in family if one.state not in procfs.DEAD]
     values = {
         "processes": len(living),
         "children": max(0, len(living) - 1),
@@ -70,13 +59,13 @@ def _text(values: dict[str, float]) -> str:
     return ", ".join(parts)
 
 
-def _family(launcher: Seen, memory: Memory, now_s: float, proc: str) -> list[Seen]:
+def _family(launcher: ProcessStat, memory: Memory, now_s: float, proc: str) -> list[ProcessStat]:
     """Return the processes of the job without the launcher.
 
     Between sweeps only the known ones and their children are read: a machine may run thousands of others.
     """
     known = {int(pid): start for pid, (start, _) in memory.get("pids", {}).items()}
-    if now_s >= memory.get("sweep_s", now_s) or _children(launcher.pid, proc) is None:
+    if now_s >= memory.get("sweep_s", now_s) or procfs.children_of(launcher.pid, proc) is None:
         memory["sweep_s"] = now_s + SWEEP_S
         family = _swept(launcher.pid, known, proc)
     else:
@@ -84,9 +73,9 @@ def _family(launcher: Seen, memory: Memory, now_s: float, proc: str) -> list[See
     return sorted(family, key=lambda one: one.pid)
 
 
-def _swept(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
+def _swept(launcher: int, known: dict[int, int], proc: str) -> list[ProcessStat]:
     """Return the processes in the session or group of the launcher, the known ones, and all descendants."""
-    everybody = [one for pid in _all_pids(proc) if (one := _seen(pid, proc)) is not None]
+    everybody = [one for pid in procfs.all_pids(proc) if (one := procfs.stat_of(pid, proc)) is not None]
     inside = {launcher}
     inside |= {one.pid for one in everybody if launcher in (one.group, one.session) or known.get(one.pid) == one.start}
     before = 0
@@ -96,27 +85,27 @@ def _swept(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
     return [one for one in everybody if one.pid in inside and one.pid != launcher]
 
 
-def _walked(launcher: int, known: dict[int, int], proc: str) -> list[Seen]:
+def _walked(launcher: int, known: dict[int, int], proc: str) -> list[ProcessStat]:
     """Return the known processes with all their descendants."""
-    found: dict[int, Seen] = {}
+    found: dict[int, ProcessStat] = {}
     asked = [launcher, *known]
     met = {*asked}
     while asked:
         pid = asked.pop()
-        one = _seen(pid, proc) if pid != launcher else None
+        one = procfs.stat_of(pid, proc) if pid != launcher else None
         if one is not None and known.get(pid, one.start) == one.start:
             found[pid] = one
         if one is None and pid != launcher:
             continue
-        new = {*(_children(pid, proc) or ())} - met
+        new = {*(procfs.children_of(pid, proc) or ())} - met
         met |= new
         asked += new
     return [*found.values()]
 
 
-def descendants(pid: int, proc: str = "/proc") -> list[Seen]:
+def descendants(pid: int, proc: str = "/proc") -> list[ProcessStat]:
     """Return the living descendants of a process, by the lists of children of the kernel."""
-    return [one for one in _walked(pid, {}, proc) if one.state not in DEAD]
+    return [one for one in _walked(pid, {}, proc) if one.state not in procfs.DEAD]
 
 
 def written(pid: int, proc: str = "/proc") -> int:
@@ -125,41 +114,16 @@ def written(pid: int, proc: str = "/proc") -> int:
     return counts.get("rchar", 0) + counts.get("wchar", 0)
 
 
-def _cpu(living: list[Seen], memory: Memory, now_s: float) -> dict[str, float]:
+def _cpu(living: list[ProcessStat], memory: Memory, now_s: float) -> dict[str, float]:
     """Return the CPU time since the last look in percent of one core, by its name."""
     before, at_s = memory.get("pids"), memory.get("at_s", now_s)
-    memory.update(pids={str(one.pid): [one.start, one.ticks] for one in living}, at_s=now_s)
+    memory.update(pids={str(one.pid): [one.start, one.cpu_ticks] for one in living}, at_s=now_s)
     if before is None or now_s <= at_s:
         return {}
-    spent = sum(one.ticks - _ticks_before(one, before) for one in living)
+    spent = sum(one.cpu_ticks - _ticks_before(one, before) for one in living)
     return {"cpu_percent": 100 * max(0, spent) / HERTZ / (now_s - at_s)}
 
 
-def _ticks_before(one: Seen, before: Memory) -> int:
+def _ticks_before(one: ProcessStat, before: Memory) -> int:
     start, ticks = before.get(str(one.pid), (0, 0))
     return int(ticks) if start == one.start else 0
-
-
-def _seen(pid: int, proc: str) -> Seen | None:
-    head, _, rest = kernel.raw(f"{proc}/{pid}/stat").rpartition(b")")
-    fields = rest.split()
-    if not head or len(fields) < 22:
-        return None
-    parent, group, session = map(int, fields[1:4])
-    ticks = int(fields[11]) + int(fields[12])
-    state = fields[0].decode("ascii", "replace")
-    return Seen(pid, state, parent, group, session, ticks, int(fields[17]), int(fields[19]), int(fields[21]) * PAGE)
-
-
-def _children(pid: int, proc: str) -> list[int] | None:
-    """Return the children of the first thread of a process, None where the kernel has no list."""
-    path = f"{proc}/{pid}/task/{pid}/children"
-    listed = kernel.raw(path)
-    return [int(word) for word in listed.split()] if listed or os.path.exists(path) else None
-
-
-def _all_pids(proc: str) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(proc) if name.isdigit()]
-    except OSError:
-        return []
