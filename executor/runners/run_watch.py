@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 
@@ -11,7 +10,7 @@ from executor.system import files
 from executor.system.file_tail import FileTail
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS_PREFIX
+from executor.system.run_records import PROGRESS_PREFIX, parse_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +36,12 @@ class RunWatch:
         self._tail = FileTail(os.path.join(folder, "stdout.log"), {}, block_bytes=PROGRESS_BYTES)
         self._folder = folder
         self._running = running
-        self._task_id = task.task_id
-        main = task.step.main
-        self._most = main.max_output if main else 0
+        self._task = task
 
     def __call__(self) -> None:
-        size = sum(files.size_of(os.path.join(self._folder, name)) for name in ("stdout.log", "stderr.log"))
-        if self._most and size > self._most and not self._running.is_stopping:
-            self._running.stop(Verdict.FAILED, f"wrote more than max_output ({self._most} bytes) and was stopped")
+        excess = excess_output(self._folder, self._task)
+        if excess and not self._running.stopping:
+            self._running.stop(Verdict.FAILED, excess)
         self._end_if_asked()
         if self._follow:
             why = self._follow()
@@ -55,7 +52,7 @@ class RunWatch:
 
     def _end_if_asked(self) -> None:
         """End the run for a `do-tasks stop` of another container, which cannot reach it."""
-        grace_s = None if self._running.is_stopping else runs.end_asked(self._context.root, self._task_id)
+        grace_s = None if self._running.stopping else runs.end_asked(self._context.root, self._task.task_id)
         if grace_s is not None:
             ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
             self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)
@@ -69,8 +66,13 @@ class RunWatch:
             self._show(lines[-1])
 
     def _show(self, line: bytes) -> None:
-        try:
-            progress = json.loads(line)["progress"]
-            self._context.progress(int(progress["done"]), int(progress["total"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return
+        done, total = parse_progress(line) or (0.0, None)
+        if total is not None:
+            self._context.progress(int(done), int(total))
+
+
+def excess_output(folder: str, task: Task) -> str:
+    """Return the reason to stop a run whose output exceeds max_output, empty for none."""
+    most = task.step.main.max_output if task.step.main else 0
+    size = sum(files.size_of(os.path.join(folder, name)) for name in ("stdout.log", "stderr.log"))
+    return f"wrote more than max_output ({most} bytes) and was stopped" if most and size > most else ""

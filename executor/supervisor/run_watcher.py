@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
 
@@ -13,6 +12,7 @@ from executor.errors import MachineError
 from executor.monitoring.model import ProbeContext
 from executor.runners.evidence_before import record_of
 from executor.runners.process_run import adopt_ended, finished, running
+from executor.runners.run_watch import excess_output
 from executor.store import runs
 from executor.store.events import CheckpointSaved, JobStarted
 from executor.supervisor import status_file
@@ -21,7 +21,7 @@ from executor.supervisor.job_end import LeftoverLoop, left_by, with_leftovers
 from executor.supervisor.job_startup import Startup
 from executor.supervisor.monitors import BlindMonitors, scheduler_of
 from executor.supervisor.new_checkpoints import has_saved_nothing, saved_checkpoints
-from executor.system import files, process, procfs
+from executor.system import process, procfs
 from executor.system.outcome import PASSED, Verdict
 from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
@@ -69,7 +69,7 @@ class RunWatcher:
         self._beat_s = 0.0
         self._shown: float | None = None
         self._shown_s = 0.0
-        self._place = ProbeContext(context.root, "", "", 0, 0.0, 0.0, 0)
+        self._job = ProbeContext(context.root, "", "", 0, 0.0, 0.0, 0)
 
     @property
     def is_started(self) -> bool:
@@ -87,7 +87,7 @@ class RunWatcher:
         token = f"{self._task.task_id}/{run}"
         record = record_of(self._context, self._task, folder)
         began_ns = runs.began_ns(folder)
-        self._place = ProbeContext(self._context.root, folder, token, pid, began_s, began_s, began_ns, record)
+        self._job = ProbeContext(self._context.root, folder, token, pid, began_s, began_s, began_ns, record)
         self.status.begin(run, began_s, state="running" if self.is_started else "starting")
         if identity is None or not alive:
             left = left_by(token)
@@ -126,9 +126,9 @@ class RunWatcher:
     def _do_due(self) -> None:
         """Start the probes, checks and commands that are due."""
         now_s = time.monotonic()
-        self._place = self._place.replace(now_s=now_s)
+        self._job = self._job.replace(now_s=now_s)
         self._apply_results(now_s)
-        asked = self.scheduler.start(self._place)
+        asked = self.scheduler.start(self._job)
         if self._startup:
             asked += self._startup.start(now_s)
             if self._startup.settled(now_s):
@@ -144,7 +144,7 @@ class RunWatcher:
         if seen:
             self.status.record_progress(self.scheduler)
             self._write_new_progress(now_s)
-        for judged in (*seen, *self.scheduler.blind(now_s, self._place.began_s)):
+        for judged in (*seen, *self.scheduler.blind(now_s, self._job.began_s)):
             self._beat_s = now_s if self.actions.apply(judged) else self._beat_s
         self._note_first_checkpoint()
 
@@ -169,7 +169,7 @@ class RunWatcher:
     def _started(self, startup: Startup) -> None:
         """Log the start, mark SPEC.md, then run the checks that are due at the start."""
         self._startup = self.status.start = None
-        event = JobStarted(run=self.status.run, pid=self._place.pid, pending=startup.pending())
+        event = JobStarted(run=self.status.run, pid=self._job.pid, pending=startup.pending())
         self._context.log(event, self._task)
         self._context.journal.sync()
         shown_started(self._context, self._task)
@@ -226,7 +226,7 @@ class RunWatcher:
         now_s = time.monotonic()
         self._beat_s = now_s + BEAT_S
         self.status.record_progress(self.scheduler)
-        self.blind.report(now_s, self._place.began_s)
+        self.blind.report(now_s, self._job.began_s)
         self._write()
         try:
             self.save()
@@ -243,16 +243,14 @@ class RunWatcher:
 
     def _stop_if_too_large(self) -> None:
         """Stop a run whose output exceeds max_output."""
-        main = self._task.step.main
-        most = main.max_output if main else 0
-        size = sum(files.size_of(os.path.join(self._place.folder, name)) for name in ("stdout.log", "stderr.log"))
-        if most and size > most:
-            self._stop(Verdict.FAILED, f"wrote more than max_output ({most} bytes) and was stopped", GRACE_S)
+        excess = excess_output(self._job.folder, self._task)
+        if excess:
+            self._stop(Verdict.FAILED, excess, GRACE_S)
 
     def sample_once_more(self) -> None:
         """Take a last sample after the end of a run: it ends between two looks."""
         until = time.monotonic() + LAST_LOOK_S
-        place = self._place.replace(now_s=time.monotonic(), ended=True)
+        place = self._job.replace(now_s=time.monotonic(), ended=True)
         self.scheduler.look_at_once(("progress", "metrics", "checkpoints"), place)
         while self.scheduler.is_looking and time.monotonic() < until:
             time.sleep(0.01)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from executor.system.quantities import parse_number
 from executor.system.records import Record
 
 LOG_NAME = ".task_execution.log"
@@ -50,3 +53,16 @@ class RunStatus(Record):
     pid: int = 0
     digest: str = ""
     where: str = ""
+
+
+def parse_progress(line: bytes | str) -> tuple[float, float | None] | None:
+    """Return done and total of a line of progress, total None when it has none; None for an invalid line."""
+    try:
+        values = json.loads(line)["progress"]
+        done, total = values["done"], values.get("total")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    number, end = parse_number(done), parse_number(total)
+    if number is None or (total is not None and end is None):
+        return None
+    return float(number), None if end is None else float(end)

@@ -21,7 +21,7 @@ from executor.system.file_tail import FileTail
 from executor.system.masking import Masker, StreamMasker
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import LOG_NAME, PROGRESS_PREFIX
+from executor.system.run_records import LOG_NAME, PROGRESS_PREFIX, parse_progress
 from executor.system.text import clean_control as safe
 from executor.system.text import escaped_json
 from executor.system.text import joined_lines as one_line
@@ -220,11 +220,9 @@ class _Stream:
 
     def _show_bar(self, text: str) -> None:
         """Draw progress as a bar on a terminal; a pipe gets none, as from a run."""
-        try:
-            said = json.loads(text)["progress"]
-            self._screen.bar(int(said["done"]), int(said["total"]))
-        except (ValueError, TypeError, KeyError):
-            pass
+        done, total = parse_progress(text) or (0.0, None)
+        if total is not None:
+            self._screen.bar(int(done), int(total))
 
 
 def _rotate(here: project.Project) -> Verdict:

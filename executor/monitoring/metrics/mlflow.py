@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 from math import inf, nan
 
 from executor.monitoring.metrics.number_spelling import number
 from executor.system import safe_open
+from executor.system.files import size_of
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,27 +55,17 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
 
     No lock is taken, so the writer never waits; a database that is being written is left for the next look.
     """
-    import sqlite3
-
     status = os.stat(path)
-    version, size = [status.st_ino, status.st_size, status.st_mtime_ns], _size(f"{path}-wal")
+    version, size = [status.st_ino, status.st_size, status.st_mtime_ns], size_of(f"{path}-wal")
     kept["gained"] = 0
-    if kept.get("seen") == [*version, size] or _size(f"{path}-journal"):
+    if kept.get("seen") == [*version, size] or size_of(f"{path}-journal"):
         return
     is_old = "rowid" not in kept and max(status.st_mtime_ns, _changed(f"{path}-wal")) < began_ns
     way = "mode=ro" if size else "mode=ro&nolock=1"  # with a write-ahead log readers never block the writer
-    try:
-        database = sqlite3.connect(f"file:{_quoted(path)}?{way}", uri=True, timeout=WAIT_S)
-        try:
-            query, given = (_LAST, ()) if is_old else (_NEW, (kept.get("rowid", 0), MOST_ROWS))
-            found = database.execute(query, given).fetchall()
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
-            raise ValueError("an SQLite database without MLflow's table metrics") from None
+    found = _select(path, way, *((_LAST, ()) if is_old else (_NEW, (kept.get("rowid", 0), MOST_ROWS))))
+    if found is None:
         return
-    if _size(f"{path}-journal"):
+    if size_of(f"{path}-journal"):
         return
     kept.update(seen=[*version, size], rowid=found[-1][0] if found else kept.get("rowid", 0))
     kept["gained"] = 0 if is_old else len(found)
@@ -82,17 +74,23 @@ def database_rows(path: str, kept: Memory, began_ns: int) -> Iterator[Row]:
 
 def all_rows(path: str) -> Iterator[Row]:
     """Yield the newest rows of a database of MLflow, at most MOST_ROWS; none while it is being written."""
+    try:
+        yield from _joined((_select(path, "mode=ro", _NEWEST, (MOST_ROWS,)) or [])[::-1])
+    except ValueError:
+        return
+
+
+def _select(path: str, way: str, query: str, values: tuple[int, ...]) -> list[Any] | None:
+    """Return the rows of a query, None while the database is being written; ValueError without MLflow's table."""
     import sqlite3
 
     try:
-        database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=WAIT_S)
-        try:
-            found = database.execute(_NEWEST, (MOST_ROWS,)).fetchall()
-        finally:
-            database.close()
-    except sqlite3.Error:
-        return
-    yield from _joined(found[::-1])
+        with closing(sqlite3.connect(f"file:{_quoted(path)}?{way}", uri=True, timeout=WAIT_S)) as database:
+            return database.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            raise ValueError("an SQLite database without MLflow's table metrics") from None
+        return None
 
 
 def _quoted(path: str) -> str:
@@ -112,13 +110,6 @@ def _joined(found: list[Any]) -> Iterator[Row]:
         row[key] = nan if is_nan else value if abs(value) < HUGE else inf if value > 0 else -inf
     if row:
         yield row
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def _changed(path: str) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from math import inf
 
 from executor.monitoring.model import Sample
 from executor.system.file_tail import FileTail
 from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import PROGRESS_PREFIX
+from executor.system.run_records import PROGRESS_PREFIX, parse_progress
 
 if TYPE_CHECKING:
     from typing import Any
@@ -44,25 +42,7 @@ def _read(path: str, memory: Memory, job: ProbeContext) -> int:
         memory["file"]["gained"] = 0
         return 0
     memory["lines"] = memory.get("lines", 0) + len(found)
-    for line in reversed(found):
-        if _take(line, memory):
-            break
+    newest = next((values for line in reversed(found) if (values := parse_progress(line))), None)
+    if newest:
+        memory.update(done=newest[0], total=newest[1])
     return len(found)
-
-
-def _take(line: bytes, memory: Memory) -> bool:
-    """Record a line of progress; return True when it is valid."""
-    try:
-        values = json.loads(line)["progress"]
-        done, total = values["done"], values.get("total")
-        memory.update(done=_number(done), total=None if total is None else _number(total))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return False
-    return True
-
-
-def _number(value: Any) -> float:
-    """Return a finite number; ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < inf:
-        raise ValueError(value)
-    return float(value)

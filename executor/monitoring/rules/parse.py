@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 
 from executor.monitoring.model import Rule
 from executor.system.quantities import SIZE_HINT, TIME_HINT, YEAR_S, parse_duration, parse_number, parse_size
@@ -46,26 +47,20 @@ def _hours(value: object) -> float | None:
     return _seconds(value, unit_s=3600)
 
 
-def _factor(value: object) -> float | None:
-    found = _number(value, "[xX]?")
-    return found[0] if found and found[0] > 1 else None
+def _between(low: float, high: float, tail: str = "") -> Callable[[object], float | None]:
+    """Return a reader of numbers above `low`, at most `high`, in percent when they end in %."""
 
+    def read(value: object) -> float | None:
+        found = _number(value, tail)
+        number = found[0] / (100 if found[1] == "%" else 1) if found else low
+        return number if low < number <= high else None
 
-def _spreads(value: object) -> float | None:
-    found = _number(value)
-    return found[0] if found and found[0] > 0 else None
+    return read
 
 
 def _portion(value: object) -> float | None:
-    found = _number(value, "%?")
-    portion = found[0] / (100 if found[1] else 1) if found else 0.0
-    return portion if 0 < portion < 1 else None
-
-
-def _growth(value: object) -> float | None:
-    found = _number(value, "%?")
-    share = found[0] / (100 if found[1] else 1) if found else 0.0
-    return share if 0 < share <= 10 else None
+    portion = _between(0, 1, "%?")(value)
+    return portion if portion and portion < 1 else None
 
 
 def _rows(value: object) -> int | None:
@@ -89,10 +84,10 @@ def _better(value: object) -> str | None:
 UNITS = {
     "seconds": Unit(_seconds, TIME_HINT),
     "hours": Unit(_hours, f"hours as a number, or {TIME_HINT}"),
-    "factor": Unit(_factor, "a factor above 1, such as 6x"),
-    "spreads": Unit(_spreads, "a number above 0"),
+    "factor": Unit(_between(1, inf, "[xX]?"), "a factor above 1, such as 6x"),
+    "spreads": Unit(_between(0, inf), "a number above 0"),
     "portion": Unit(_portion, "a share above 0 and below 1, such as 50% or 0.5"),
-    "growth": Unit(_growth, "a share such as 50% or 0.5"),
+    "growth": Unit(_between(0, 10, "%?"), "a share such as 50% or 0.5"),
     "rows": Unit(_rows, "a whole number of at least 1"),
     "size": Unit(_size, SIZE_HINT),
     "name": Unit(_name, "the name of a column"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from binascii import crc32
+
 from executor.monitoring.model import NO_OPINION, WELL, RuleResult
-from executor.monitoring.rules.progress import has_moved
+from executor.monitoring.rules.columns import is_loss
 from executor.monitoring.rules.stats import lasting, progress_of, watched
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Sample
+    from executor.monitoring.rules.columns import Row
     from executor.monitoring.rules.registry import Args
 
 SHOWN = 5
@@ -18,6 +22,12 @@ HABIT = 100  # a pause that does not come again within so many times its length 
 LEARNED = 3
 BUSY_WARMUPS = 6  # warm-ups for a busy job before its first progress: it compiles or loads
 FROZEN = "; a process of the job is stopped by a signal, kill -CONT lets it go on"
+GREW = 3  # growths of the step after which the file counts as one with steps
+KNOWN_ROWS = 64
+_CLOCKS = re.compile(
+    r"(?i)(^|[^a-z])(time|times|elapsed|eta|since|wait|waited|waiting|timeout|after|in|for|s|ms|sec|secs|seconds"
+    r"|min|minutes|h|hours?|uptime|duration|timestamp|ts|date|clock|pid|attempt|retry|heartbeat)($|[^a-z])"
+)
 
 
 def stall(args: Args, memory: Memory, reading: Sample) -> RuleResult:
@@ -108,3 +118,46 @@ def _patience_s(args: Args, memory: Memory) -> tuple[float, float]:
     at_first_s = float(max(usual_s, args["warmup"]))
     is_known = len(memory.get("recent", ())) >= LEARNED and not memory.get("fresh")
     return (usual_s, at_first_s) if is_known else (at_first_s, BUSY_WARMUPS * at_first_s)
+
+
+# Progress
+
+
+def has_moved(memory: Memory, reading: Sample, done: float | None) -> bool:
+    """Return True when a look shows progress.
+
+    A changed step is progress, forward or back. With the same step new rows are progress: any row in a file whose step
+    never grew, else rows of a loss with a step and rows with new values, clocks left out. So a line that a hung process
+    repeats is no progress. Bytes count where there was neither a step nor a row.
+    """
+    before = memory.get("done")
+    if done is not None and done != before:
+        memory["grew"] = memory.get("grew", 0) + (before is not None and done > before)
+        _learn_rows(memory, reading.rows)
+        return True
+    if reading.rows:
+        memory["rows"] = True
+        return _any_news(memory, reading.rows)
+    return bool(reading.bytes) and done is None and before is None and not memory.get("rows")
+
+
+def _any_news(memory: Memory, rows: tuple[Row, ...]) -> bool:
+    if memory.get("grew", 0) < GREW:
+        return True
+    has_loss = any("step" in row and any(map(is_loss, row)) for row in rows)
+    return _learn_rows(memory, rows) or has_loss
+
+
+def _learn_rows(memory: Memory, rows: tuple[Row, ...]) -> bool:
+    """Record the values of the newest rows; return True when a row has new ones."""
+    known = memory.get("known", [])
+    marks = dict.fromkeys(_checksum(row) for row in rows[-KNOWN_ROWS:])
+    new = [one for one in marks if one not in known]
+    memory["known"] = [*known, *new][-KNOWN_ROWS:]
+    return bool(new)
+
+
+def _checksum(row: Row) -> int:
+    """Return a checksum of a row without its clocks."""
+    cells = (f"{name}={value:.6g}" for name, value in sorted(row.items()) if not _CLOCKS.search(name))
+    return crc32(" ".join(cells).encode("utf-8", "replace"))
