@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from executor.monitoring.model import Memory, Monitor
 
     class Searcher(Protocol):
-        """A pattern, or what searches with one."""
+        """A pattern, or an object that searches with one."""
 
         def search(self, text: str, /) -> Match[str] | None: ...
 
@@ -39,7 +39,7 @@ _WORDS = {"nan": r"\bnan\b", "inf": r"\binf(?:inity)?\b"}
 
 
 class Alert(Record):
-    """A condition that holds: its output or samples, the action it asks for, since when (monotonic seconds)."""
+    """A raised alert: its output or samples, its action, and its start in monotonic seconds."""
 
     key: str
     output: str

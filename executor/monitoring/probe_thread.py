@@ -91,7 +91,7 @@ def probed(one: MonitorState, job: ProbeContext) -> Sample:
 
 
 def _near(monitor: Monitor, job: ProbeContext) -> str:
-    """Return `; did you mean X` for a path at which there is nothing."""
+    """Return `; did you mean X` for a path that does not exist."""
     main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
     pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
     return nearest(job.root, pattern) if pattern and pattern not in OWN else ""

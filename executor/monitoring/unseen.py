@@ -26,7 +26,7 @@ def grace_s(monitor: Monitor) -> float:
 def unseen(
     monitor: Monitor, *, there: bool, names: Collection[str], text: str, steps: bool, ended: bool
 ) -> dict[str, str]:
-    """Return by name (of the monitor, or monitor/rule) the reason why nothing was seen; {} when all was.
+    """Return the reason for each thing never seen, by monitor or monitor/rule; {} when all was seen.
 
     `names` are the columns seen, `text` is that of the last sample, `steps` is True after any progress. Columns of an
     evaluation may come late: one that no rule names is missed only when the job has `ended`.

@@ -159,7 +159,7 @@ class AgentLaunch:
         files.replace(os.path.join(self._folder, PROMPT), (again if self._session else first).encode())
 
     def _message(self) -> str:
-        """Return the message to an agent that goes on: the result of POST until a run has seen it, else empty."""
+        """Return the message to an agent that continues: the result of POST until a run has seen it, else empty."""
         lines = log_reader.task_lines(self._context.root, self._task.task_id)
         sent = [at for at, line in enumerate(lines) if line.get("failure") == SENT_BACK]
         if not sent or runs.main_number(str(lines[sent[-1]].get("run"))) <= self._message_seen_in:

@@ -178,7 +178,7 @@ def _await_mark(context: RunContext, number: int, task_id: str) -> None:
 
 def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
     box = context.boxes().get(number)
-    if box is None or box.state == " ":  # a person may have taken the line out meanwhile
+    if box is None or box.state == " ":  # a person may have removed the line
         return box is not None
     return not any(line.get("event") == "SpecMarked" for line in log_reader.task_lines(context.root, task_id))
 
@@ -194,7 +194,7 @@ def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
     until = time.monotonic() + ALONE_S
     while time.monotonic() < until and not runs.supervisor(context.root, task_id):
         context.interrupts.sleep(LOOK_S)
-    if tries > TRIES:  # each took the lock and was gone again: the next one is given time
+    if tries > TRIES:  # each ended soon after it took the lock: give the next one time
         context.interrupts.sleep(ALONE_S)
     if tries > MOST_TRIES or (tries > TRIES and not runs.supervisor(context.root, task_id)):
         where = os.path.join(runs.JOBS, task_id, "supervisor.log")

@@ -222,7 +222,7 @@ def _cut(test: PhaseResult) -> PhaseResult:
 
 
 def _fenced(what: str, language: str) -> list[str]:
-    """Return the text in a fence that nothing in it can close."""
+    """Return the text in a fence longer than any run of backticks in it."""
     fence = "`" * max(3, 1 + _longest_run(what))
     return [f"{fence}{language}", what.strip("\n"), fence]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RATE_LIMIT_EXIT = 75
 _RATE_LIMIT = re.compile(r"\b429\b|rate limit", re.IGNORECASE)
 _USAGE_EXIT = 2
-_NOT_UNDERSTOOD = (2, 126, 127)  # what shells give for a program that is not found, or whose text they cannot read
+_NOT_UNDERSTOOD = (2, 126, 127)  # exit codes of shells for a missing or unreadable program
 
 
 def main_argv(context: RunContext, task: Task) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from executor.system.run_records import Identity
 
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
-NOT_FOUND = 127  # what a shell gives for a program that it cannot start
+NOT_FOUND = 127  # exit code of a shell for a program that it cannot start
 
 
 class Run(Record):

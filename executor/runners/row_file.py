@@ -55,7 +55,7 @@ def _put_aside(path: str) -> str:
 
 
 def counted(path: str) -> RowFile:
-    """Count what a file holds; a missing one holds nothing."""
+    """Count the rows of a file; a missing one has none."""
     rows = whole = size = 0
     digest, is_filled = hashlib.sha256(), False
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from executor.store.task import Task
     from executor.system.process import Command, ProcessResult
 
-OUTPUT = 1000  # characters of what was matched or seen that an alert carries
+OUTPUT = 1000  # characters of the match or samples in an alert
 COMMAND_LIMIT_S = 60.0
 FOLLOWS = {
     "notify": "",

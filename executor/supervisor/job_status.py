@@ -34,7 +34,7 @@ class AlertStatus(Record):
 
 
 class MonitorStatus(Record):
-    """A monitor: its last sample in one line, `troubled` why it cannot look, `blind` what it has never seen."""
+    """A monitor: its last sample in one line, `troubled` is its error, `blind` names the things it has never seen."""
 
     name: str = ""
     kind: str = ""
@@ -179,7 +179,7 @@ def _each(kind: Any) -> Callable[[object], Any]:
 
 
 def _metrics(value: object) -> Mapping[str, float | str]:
-    """Return metrics as JSON can hold them: a number that is not finite as its name, nan or inf."""
+    """Return metrics for JSON: nan and inf as texts."""
     found = value if isinstance(value, dict) else {}
     return {str(name): one if (one := parse_number(raw)) is not None else str(raw) for name, raw in found.items()}
 

@@ -322,7 +322,7 @@ def test_what_a_job_leaves_running_when_it_ends_well_is_ended_and_told(project):
     project.run("--step", "13")
     until_ticked(project)
     assert "ended what it left running: sleep 611" in project.spec
-    assert "left running what was ended then: sleep 611" in project.event("WarningRaised")["message"]
+    assert "left processes that were ended: sleep 611" in project.event("WarningRaised")["message"]
     assert not alive(int(project.text("left.txt")))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_KINDS = 8
 SURE = 2  # rows of a kind after which a blank in the next row is a NaN
-SURE_OF_EMPTY = 3  # the same where nothing at all stands between two commas
+SURE_OF_EMPTY = 3  # the same for an empty cell between two commas
 SIGN = "\x1f"
 
 

@@ -41,7 +41,7 @@ def _mended(line: str) -> str:
 
 
 def objects(line: str) -> list[dict[str, Any]]:
-    """Return the objects in a line in order, with any text before, between and behind them."""
+    """Return the objects in a line in order, with any text around them."""
     whole = loaded(line) if line.startswith("{") else None
     if isinstance(whole, dict):
         return [whole]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Row = dict[str, float]
 
 LONGEST = 1 << 16
-PIECE = 4096  # characters that one expression is given
+PIECE = 4096  # characters that one expression searches
 MOST = 512  # pairs of a line
 STEPS = (
     "step",

@@ -104,7 +104,7 @@ def _of_program(name: str, root: str, environ: Mapping[str, str]) -> Iterator[st
 
 
 def _of_script(name: str | None, root: str) -> Iterator[str]:
-    """Yield that the script of an interpreter is missing; options and code given as words are none."""
+    """Yield the error of a missing script of an interpreter; options and inline code are no scripts."""
     if not name or name.startswith("-") or not name.endswith((".sh", ".py", ".pl", ".rb", ".js")):
         return
     if not os.path.isfile(os.path.join(root, os.path.expanduser(name))):

@@ -1,1 +1,1 @@
-"""Rules: what a monitor judges of what it saw, pure functions."""
+"""Rules: pure functions that judge the samples of a monitor."""

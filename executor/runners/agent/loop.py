@@ -58,7 +58,7 @@ class RepetitionDetector:
         self._recent: deque[Hashable] = deque(maxlen=WINDOW)
 
     def add(self, turn: Hashable, *, usable: bool) -> str:
-        """Take a turn, its calls and results; return why the work must end, empty when it may go on."""
+        """Record a turn, its calls and results; return the reason to end the work, empty for none."""
         self._wrong = 0 if usable else self._wrong + 1
         self._recent.append(turn)
         if self._wrong >= MOST_WRONG:
@@ -75,7 +75,7 @@ class RepetitionDetector:
 
 
 class Loop:
-    """One agent at work: `tools` by name, `emit` prints an event of the stream."""
+    """The loop of one agent: `tools` by name, `emit` prints an event of the stream."""
 
     def __init__(
         self,
