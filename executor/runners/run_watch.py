@@ -40,19 +40,19 @@ class RunWatch:
 
     def __call__(self) -> None:
         excess = excess_output(self._folder, self._task)
-        if excess and not self._running.stopping:
+        if excess and not self._running.is_stopping:
             self._running.stop(Verdict.FAILED, excess)
         self._end_if_asked()
         if self._follow:
             why = self._follow()
-            if why and not self._running.stopping:
+            if why and not self._running.is_stopping:
                 self._running.stop(Verdict.FAILED, why)
         else:
             self._read_progress()
 
     def _end_if_asked(self) -> None:
         """End the run for a `do-tasks stop` of another container, which cannot reach it."""
-        grace_s = None if self._running.stopping else runs.end_asked(self._context.root, self._task.task_id)
+        grace_s = None if self._running.is_stopping else runs.end_asked(self._context.root, self._task.task_id)
         if grace_s is not None:
             ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))
             self._running.stop(Verdict.CANCELLED, runs.STOPPED, ladder)

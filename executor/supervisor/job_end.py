@@ -51,10 +51,10 @@ class LeftoverLoop(ObserverLoop):
     left: tuple[str, ...] = ()
     _ended_s = 0.0
 
-    def settled(self, one: RunningProcess) -> bool:
+    def is_settled(self, one: RunningProcess) -> bool:
         """Wait LINGER_S for the processes left by MAIN, then note the command lines of the others."""
-        if not one.command.name.startswith("main.") or one.stopping or not one.survived():
-            return super().settled(one)
+        if not one.command.name.startswith("main.") or one.is_stopping or not one.has_survivors():
+            return super().is_settled(one)
         self._ended_s = self._ended_s or time.monotonic()
         if time.monotonic() < self._ended_s + LINGER_S:
             return False

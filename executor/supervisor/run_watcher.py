@@ -189,7 +189,7 @@ class RunWatcher:
 
     def _stop(self, verdict: Verdict, reason: str, grace_s: float) -> None:
         """Stop the process group of the run once: TERM, grace, KILL."""
-        if self._one and not self._one.stopping:
+        if self._one and not self._one.is_stopping:
             self.status.state, self._beat_s = "ending", 0.0
             self._one.stop(verdict, reason, ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)))
 
@@ -262,7 +262,7 @@ class RunWatcher:
         for one in (one for one in self._loop.running if one.command.name.partition(".")[0] in OURS):
             one.stop(Verdict.CANCELLED, "the run is over", process.KILL)
         until = time.monotonic() + process.GRACE_S
-        while any(one.stopping for one in self._loop.running) and time.monotonic() < until:
+        while any(one.is_stopping for one in self._loop.running) and time.monotonic() < until:
             for ended in self._loop.turn():
                 self._take_late(ended)
 
