@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.errors import SpecError
 from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.dot_tasks import DotTasks
+from executor.plan.formats.epic import Epic
 from executor.plan.formats.kiro import Kiro
 from executor.plan.formats.openspec import OpenSpec
 from executor.plan.formats.range_report import RangeReport
@@ -24,10 +25,11 @@ FORMATS: tuple[PlanFormat, ...] = (
     DotTasks(),
     BacklogMd(),
     SpecRunner(),
+    Epic(),
     SpecKit(),
+    RangeReport(),
     Kiro(),
     OpenSpec(),
-    RangeReport(),
 )
 
 

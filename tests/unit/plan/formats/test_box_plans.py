@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.plan.formats.epic import Epic
 from executor.plan.formats.kiro import Kiro
 from executor.plan.formats.model import DONE, FAILED, OPEN, STARTED, MarkError, TaskMark
 from executor.plan.formats.openspec import OpenSpec
@@ -14,7 +15,7 @@ from executor.plan.formats.spec_kit import SpecKit
 from tests.unit.plan.formats import oracle
 from tests.unit.plan.formats.test_markdown_lines import documents
 
-FORMATS = [SpecKit(), OpenSpec(), Kiro()]
+FORMATS = [SpecKit(), OpenSpec(), Kiro(), Epic()]
 
 
 def tasks_of(form, data, path="tasks.md"):
@@ -58,6 +59,10 @@ def test_a_mark_changes_one_line_and_a_second_one_nothing(data, form, state, cho
         ("plan.md", "- [ ] T001 a\n", "spec-kit"),
         ("plan.md", "### T001: a\n", "spec-kit"),
         ("plan.md", "#### Task 1.1: a\n**ID**: T-001\n", "spec-kit"),
+        ("plan.md", "- [ ] Task #1: a (Issue #71)\n", "epic"),
+        ("plan.md", "- [ ] #71\n", "epic"),
+        ("plan.md", "- [ ] https://github.com/o/r/issues/71\n", "epic"),
+        ("plan.md", "#### Issue #71: a\n- **State:** OPEN\n", "epic"),
         ("plan.md", "## 1. Work\n- [ ] 1.1 a\n", "openspec"),
         ("tasks.md", "- [ ] a\n", "openspec"),
         ("plan.md", "# Implementation Plan\n- [ ] 1. a\n", "kiro"),
