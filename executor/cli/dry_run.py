@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import requested, will_outrun
 from executor.engine.order import Survey, written
 from executor.engine.step_view import awaited, blocking, decide_or_refuse
@@ -10,8 +11,7 @@ from executor.store.changes import in_words
 from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control as safe
-from executor.system.text import escaped_json
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def dry_run(here: project.Project, args: Namespace) -> Verdict:
-    """Print a line a step that the same words without --dry-run would take."""
+    """Print one line for each step that the same options without --dry-run would run."""
     plan, _ = project.load(here)
     recalled = log_reader.recall(here.root)
     view = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner).for_reading()
@@ -39,13 +39,11 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
         rows.append(row | _noted(view, decision, boxes.get(number), gate))
     verdict = Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
     if args.json:
-        import json
-
-        print(escaped_json(json.dumps({"steps": rows, "notes": notes}, ensure_ascii=False)))
+        print_json({"steps": rows, "notes": notes})
         return verdict
     for row in rows:
         how = "" if row["main"] == "run" else f", MAIN {row['main']}"
-        print(f"step {row['step']}: {row['action']}{how} - {safe(str(row['why']))}")
+        print(f"step {row['step']}: {row['action']}{how} - {clean_control(str(row['why']))}")
     print("\n".join(notes), end="\n" if notes else "")
     return verdict
 
@@ -66,7 +64,7 @@ def _noted(view: ProjectView, decision: Decision, box: Box | None, gate: str) ->
 
 
 class Forecast:
-    """What each step of a run will wait for; `gate` is asked in the order of the run."""
+    """The waits of the steps in a run; `gate` is called in the order of the run."""
 
     def __init__(self, view: ProjectView, boxes: dict[int, Box], numbers: list[int]) -> None:
         self._view = view
@@ -75,7 +73,7 @@ class Forecast:
         self._late: list[int] = []
 
     def gate(self, number: int, decision: Decision) -> str:
-        """Say what a step waits for: what this run does not bring, a job, or a step that waits itself."""
+        """Return the wait of a step in words: for a step outside this run, a job, or a step that waits itself."""
         if decision.action != "run":
             return ""
         edges = self._survey.missing(number)
@@ -101,5 +99,5 @@ class Forecast:
         return edge.step in self._numbers or self._view.state(edge.step).verdict == "started"
 
     def _is_slow(self, edge: Edge) -> bool:
-        """Return True for more than the start of a job: the run itself sees to the start."""
+        """Return True for more than the start of a job: the run itself waits for the start."""
         return edge.until != "started" and self._view.plan.step(edge.step).is_job

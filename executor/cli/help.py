@@ -1,8 +1,9 @@
-"""The commands with their help texts, and the nearest match for a misspelt one."""
+"""The commands with their help texts, and the nearest match for a misspelt option."""
 
 from __future__ import annotations
 
 from executor.system.records import Record
+from executor.system.text import did_you_mean
 
 
 class Command(Record):
@@ -37,9 +38,9 @@ COMMANDS = {
         "background jobs; --watch, --json, --until EVENT; the same: --monitor",
         "do-tasks monitor 3 --until first_checkpoint --timeout 600",
     ),
-    "resume": Command("check the finished work of a brief, judge it, tick", "do-tasks resume task_3_0123abcd"),
+    "resume": Command("check the finished work of a brief, and tick", "do-tasks resume task_3_0123abcd"),
     "accept": Command(
-        "accept, as a person at a terminal, changed judges of a briefed step",
+        "accept changed judges of a step that has a brief (a person at a terminal)",
         "do-tasks accept 3 --reason 'new threshold'",
     ),
     "stop": Command("end a task and every process it started", "do-tasks stop task_3_0123abcd --grace 30"),
@@ -54,7 +55,7 @@ COMMANDS = {
     "schema": Command("JSON Schema of the definitions; --events: of the log", "do-tasks schema --events"),
 }
 HEAD = """\
-do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only for what was seen.
+do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only on evidence.
 
   do-tasks --step 1 | 1-5 | 1,3,7-9 | name   run these steps
   do-tasks --continue                        continue where the last run stopped
@@ -63,8 +64,8 @@ do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only fo
   do-tasks --monitor [--watch | --until E]   background jobs; E: started first_checkpoint finished alert
 """
 FOOT = """
-each takes --help and --project DIR; exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,
-4 alert or dead job, 5 another executor, 6 machine, 70 internal error, 130 interrupted"""
+Each takes --help and --project DIR. Exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,
+4 alert or dead job, 5 another executor, 6 machine, 70 internal error, 130 interrupted."""
 
 
 def overview() -> str:
@@ -73,20 +74,11 @@ def overview() -> str:
     return "\n".join([HEAD, *rows, FOOT])
 
 
-def nearest(word: str) -> str:
-    """Return a suggestion for a misspelt command, empty without one."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, COMMANDS, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def nearest_option(words: list[str], usage: str) -> str:
-    """Return a suggestion for the first misspelt option, empty without one."""
+    """Return a suggestion for misspelt options, empty without one."""
     import re
-    from difflib import get_close_matches
 
     known = re.findall(r"--[\w-]+", usage)
     unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
-    near = [found for word in unknown if word not in known for found in get_close_matches(word, known, n=1)]
-    return f"did you mean {near[0]}? " if near else ""
+    near = "".join(did_you_mean(word, known) for word in unknown if word not in known)
+    return f"{near.removeprefix('; ')}; " if near else ""

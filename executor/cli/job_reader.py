@@ -1,4 +1,4 @@
-"""Reads the status of the background jobs, and starts the supervisors that are missing."""
+"""Reads the status of the background jobs, and starts missing supervisors."""
 
 from __future__ import annotations
 
@@ -6,119 +6,65 @@ import os
 import re
 import time
 
-from executor.errors import MachineError
+from executor.cli.tasks import TASK, executor, supervisor
+from executor.errors import MachineError, UsageError
 from executor.store import log_reader, runs
 from executor.store.known_secrets import masker_here
 from executor.store.ticks import kind_of_pass
 from executor.supervisor.job_status import AlertStatus, JobStatus
-from executor.system import locks, procfs
+from executor.system import procfs
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import RunStatus
+from executor.system.text import joined_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from executor.store.log_reader import LogState
     from executor.store.project import Project
     from executor.store.step_state import StepState
     from executor.system.masking import Masker
 
-TASK = re.compile(r"task_\d+_[0-9a-f]{8}")
 OPEN, DEATHS = ("", "started", "reopened"), ("failed", "timed_out", "lost")  # verdicts: may still run, or died
 LIVING = ("starting", "running", "restarting", "ending")
-LET_GO = ("alive", "exited", "lost")
-UNKNOWN = "it left no exit code, or its records in .do-tasks/jobs are gone: nobody knows how it ended"
+STARTED = ("alive", "exited", "lost")  # of a run whose MAIN was started
+UNKNOWN = "it left no exit code, or its records in .do-tasks/jobs are gone: how it ended is unknown"
 GONE = "its supervisor was gone"
-PATIENCE_S, LOOK_S = 1.0, 0.02
+PATIENCE_S, POLL_S = 1.0, 0.02
 BEGIN_S, AGAIN_S = 5.0, 30.0
 
 
 class Look(Record):
-    """One look at a project: the state of its log, a masker, the monotonic time, the steps with a job."""
+    """One look at a project: the state of its log, a masker, the monotonic time, the steps with a job.
+
+    `tried` holds the monotonic time at which a supervisor was last started for a task.
+    """
 
     root: str
     recalled: LogState
     masker: Masker
     now_s: float
     numbers: tuple[int, ...]
+    tried: Mapping[str, float]
 
     def state(self, number: int) -> StepState:
         """Return the state of a step by the log."""
         return self.recalled.states[number]
 
 
-class Attendant:
-    """Starts the supervisors that are missing, none of them twice within AGAIN_S seconds."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._tried: dict[str, float] = {}
-
-    def begin(self, states: Iterable[StepState]) -> tuple[str, ...]:
-        """Start the missing supervisors; return the ids of the tasks that got one."""
-        return tuple(state.task_id for state in states if self._missing(state) and self._started(state.task_id))
-
-    def _missing(self, state: StepState) -> bool:
-        if state.verdict not in ("", "started") or supervisor(self._root, state.task_id):
-            return False
-        seen = runs.look(self._root, state.task_id)
-        if seen.status not in LET_GO or not runs.is_job(self._root, state.task_id):
-            return False
-        return state.verdict == "started" or not executor(self._root) or _is_old(self._root, state.task_id, seen)
-
-    def _started(self, task_id: str) -> bool:
-        from executor.store.supervisor_start import attend
-
-        last = self._tried.get(task_id)
-        if last is not None and time.monotonic() - last < AGAIN_S:
-            return False
-        self._tried[task_id] = time.monotonic()
-        try:
-            return attend(self._root, task_id, os.environ, why=GONE)
-        except (OSError, MachineError):  # on a read-only file system the jobs are still shown
-            return False
-
-
-def _is_old(root: str, task_id: str, seen: RunStatus) -> bool:
-    """Return True for a job that lives longer than its executor takes to start a supervisor."""
-    identity = runs.started(runs.run_folder(root, task_id, seen.run)) if seen.status == "alive" else None
-    return identity is not None and procfs.age_s(identity) > BEGIN_S
-
-
-def supervisor(root: str, task_id: str) -> str:
-    """Return the pid of the supervisor of a job, empty when there is none or its lock cannot be read."""
-    try:
-        return runs.supervisor(root, task_id)
-    except MachineError:
-        return ""
-
-
-def executor(root: str) -> str:
-    """Return the pid of the executor that runs this plan, empty when there is none or its lock cannot be read."""
-    try:
-        return locks.holder_pid(os.path.join(root, ".do-tasks", "run.lock"))
-    except MachineError:
-        return ""
-
-
-def look(root: str, attendant: Attendant, before: LogState | None = None) -> Look:
-    """Return a look at the jobs, after every missing supervisor was started."""
-    recalled = caught_up(root, before)
-    begun = attendant.begin(recalled.states[number] for number in _numbers(root, recalled))
+def look(root: str, before: Look | None = None) -> Look:
+    """Return a look at the jobs, after every missing supervisor was started; `before` is the last look."""
+    recalled = caught_up(root, before.recalled if before else None)
+    tried = dict(before.tried) if before else {}
+    states = (recalled.states[number] for number in _numbers(root, recalled))
+    missing = [state.task_id for state in states if _lacks_supervisor(root, state)]
+    begun = [task_id for task_id in missing if _start(root, task_id, tried)]
     until = time.monotonic() + PATIENCE_S
-    while begun and time.monotonic() < until and not all(_is_tended(root, recalled, task_id) for task_id in begun):
-        time.sleep(LOOK_S)
+    while begun and time.monotonic() < until and not all(_is_supervised(root, recalled, task_id) for task_id in begun):
+        time.sleep(POLL_S)
         recalled = caught_up(root, recalled)
     masker = masker_here(root, os.environ, *runs.living_tasks(root))
-    return Look(root, recalled, masker, time.monotonic(), _numbers(root, recalled))
-
-
-def _is_tended(root: str, recalled: LogState, task_id: str) -> bool:
-    """Return True once a new supervisor has looked at its job, or given a dead one its verdict."""
-    if not any(state.task_id == task_id and state.verdict in OPEN for state in recalled.states.values()):
-        return True
-    has_looked = str(runs.read_watch(root, task_id).get("pid")) == supervisor(root, task_id)
-    return has_looked and runs.look(root, task_id).status == "alive"
+    return Look(root, recalled, masker, time.monotonic(), _numbers(root, recalled), tried)
 
 
 def caught_up(root: str, before: LogState | None) -> LogState:
@@ -129,8 +75,44 @@ def caught_up(root: str, before: LogState | None) -> LogState:
         return log_reader.recall(root)
 
 
+def _lacks_supervisor(root: str, state: StepState) -> bool:
+    if state.verdict not in ("", "started") or supervisor(root, state.task_id):
+        return False
+    seen = runs.look(root, state.task_id)
+    if seen.status not in STARTED or not runs.is_job(root, state.task_id):
+        return False
+    return state.verdict == "started" or not executor(root) or _is_old(root, state.task_id, seen)
+
+
+def _is_old(root: str, task_id: str, seen: RunStatus) -> bool:
+    """Return True for a job that lives longer than its executor takes to start a supervisor."""
+    identity = runs.started(runs.run_folder(root, task_id, seen.run)) if seen.status == "alive" else None
+    return identity is not None and procfs.age_s(identity) > BEGIN_S
+
+
+def _start(root: str, task_id: str, tried: dict[str, float]) -> bool:
+    """Start a supervisor, at most once in AGAIN_S seconds; return True when that was done."""
+    from executor.store.supervisor_start import attend
+
+    if time.monotonic() - tried.get(task_id, -AGAIN_S) < AGAIN_S:
+        return False
+    tried[task_id] = time.monotonic()
+    try:
+        return attend(root, task_id, os.environ, why=GONE)
+    except (OSError, MachineError):  # on a read-only file system the jobs are still shown
+        return False
+
+
+def _is_supervised(root: str, recalled: LogState, task_id: str) -> bool:
+    """Return True once a new supervisor has looked at its job, or given a dead one its verdict."""
+    if not any(state.task_id == task_id and state.verdict in OPEN for state in recalled.states.values()):
+        return True
+    has_looked = str(runs.read_watch(root, task_id).get("pid")) == supervisor(root, task_id)
+    return has_looked and runs.look(root, task_id).status == "alive"
+
+
 def _numbers(root: str, recalled: LogState) -> tuple[int, ...]:
-    """Return the steps whose newest task is a background job, those that run first."""
+    """Return the steps whose newest task is a background job, running ones first."""
     found = [(number, state) for number, state in recalled.states.items() if _is_shown(root, state)]
     return tuple(number for _, number in sorted((state.verdict not in OPEN, number) for number, state in found))
 
@@ -143,7 +125,30 @@ def _is_shown(root: str, state: StepState) -> bool:
     return state.verdict != "reopened" or runs.look(root, state.task_id).status == "alive"
 
 
-def asked_numbers(here: Project, which: str) -> tuple[int, ...]:
+def select_jobs(here: Project, seen: Look, which: str, among: Iterable[int]) -> list[int]:
+    """Return the steps of `among` that a task id, a number or a name selects, all without one.
+
+    Raises UsageError when the selection matches none of them.
+    """
+    numbers = [*among]
+    if not which:
+        return numbers
+    wanted = () if TASK.fullmatch(which) else _selected_numbers(here, which)
+    found = [number for number in numbers if number in wanted or seen.state(number).task_id == which]
+    if not found:
+        known = names_of(seen, numbers)
+        if which.isdecimal():
+            raise UsageError(f"step {which} has no background job; background jobs: {known}")
+        raise UsageError(f"no background job {joined_lines(which)}; background jobs: {known}")
+    return found
+
+
+def names_of(seen: Look, numbers: Iterable[int]) -> str:
+    """Return these jobs as a message lists them."""
+    return ", ".join(f"step {number} ({seen.state(number).task_id})" for number in sorted(numbers)) or "none"
+
+
+def _selected_numbers(here: Project, which: str) -> tuple[int, ...]:
     """Return the steps that a number or a name selects; only a name needs the plan."""
     if re.fullmatch(r"[0-9]{1,9}", which):
         return (int(which),)
@@ -198,7 +203,7 @@ def _state(root: str, state: StepState, run: RunStatus, written: str | None) -> 
         return "elsewhere"
     is_closed = state.run_closed == f"{state.task_id}/{run.run}"
     is_again = is_closed and not state.verdict and written is None
-    if run.status not in LET_GO or (is_again and executor(root)):
+    if run.status not in STARTED or (is_again and executor(root)):
         left = "lost" if (run.status, state.verdict) == ("none", "started") else "unfinished"
         return "starting" if executor(root) else left
     if run.status == "alive":

@@ -1,4 +1,4 @@
-"""What `validate` says of an agent's judges: which files of theirs the agent may change, for nothing protects them."""
+"""Warnings of `validate` about files that judge an agent and that the agent may change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MODULE = re.compile(r"[A-Za-z_][\w.]*")
 
 
 def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[ValidationIssue]:
-    """Yield what the protection of an agent's judges does not cover: by check, with the files that it leads to."""
+    """Yield, for each check of an agent's step, the unprotected files that it runs or imports."""
     if step.main is None or not is_for_agent(step.main, settings):
         return
     globs, made = path_patterns.judge_globs(settings.protected, here.definitions), set(outputs_of(step))
@@ -39,15 +39,15 @@ def unprotected(here: Project, step: Step, settings: Settings) -> Iterator[Valid
         started = [one for one in free if _is_named(one, command)]
         imported = [one for one in free if one not in started]
         if started:
-            yield ValidationIssue(path, _told(name, "runs", started), severity="warning")
+            yield ValidationIssue(path, _unprotected(name, "runs", started), severity="warning")
         if imported:
-            yield ValidationIssue(path, _told(name, "imports", imported), severity="note")
+            yield ValidationIssue(path, _unprotected(name, "imports", imported), severity="note")
         yield from _of_tests(here.root, path, name, command, globs)
     yield from _made(step, globs)
 
 
 def _asked(step: Step) -> Iterator[tuple[Path, str, str]]:
-    """Yield path, name and command of each check that runs something of the project."""
+    """Yield path, name and command of each check that runs code of the project."""
     for place, check in enumerate(step.post_validation):
         if check.kind in ("command", "python_import", "call"):
             yield ("post_validation", place), check.name, _command(check.kind, check.asks)
@@ -63,7 +63,7 @@ def _command(kind: str, asks: object) -> str:
 
 
 def _tests_in(root: str, command: str) -> Iterator[str]:
-    """Yield the Python files of the folders that pytest is given, at most MOST_TESTS a folder."""
+    """Yield the Python files of the folders in a pytest command, at most MOST_TESTS of each."""
     if not judge_programs.words_of(command) & judge_programs.TEST_RUNNERS:
         return
     for folder in filter(None, (path_inside(root, word) for word in _WORD.findall(command))):
@@ -72,36 +72,34 @@ def _tests_in(root: str, command: str) -> Iterator[str]:
 
 
 def _is_named(path: str, command: str) -> bool:
-    """Return True for a file that the command itself starts, by its path or as a module."""
+    """Return True for a file that the command names, by its path or as a module."""
     module = path.removesuffix(".py").replace("/", ".")
     return path in (os.path.normpath(word) for word in _WORD.findall(command)) or f"-m {module}" in command
 
 
-def _told(name: str, how: str, paths: list[str]) -> str:
+def _unprotected(name: str, how: str, paths: list[str]) -> str:
     more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
     named = ", ".join(paths[:SHOWN])
     return (
-        f"{name!r} {how} {named}{more}, which nothing protects: the agent may change what judges it;"
-        f" settings: {{protect: [{', '.join(paths[:SHOWN])}]}} keeps it from that,"
-        " outputs says that it is the agent's to make"
+        f"{name!r} {how} {named}{more}, which the agent may change, although it judges the agent;"
+        f" to protect it: settings: {{protect: [{named}]}}, or name it in outputs when the agent has to write it"
     )
 
 
 def _of_tests(root: str, path: Path, name: str, command: str, globs: Iterable[str]) -> Iterator[ValidationIssue]:
-    """Yield a note when tests count that nothing protects: a new one may end the whole run."""
+    """Yield a note for unprotected tests: a new test file can end the whole run."""
     if not judge_programs.words_of(command) & judge_programs.TEST_RUNNERS:
         return
     named = [one for word in _WORD.findall(command) if (one := path_inside(root, word)) and _is_there(root, one)]
     free = [one for one in named if not path_patterns.matching_glob(one, globs) and not _is_foreign(one)]
     if free:
-        said = f"{name!r} takes tests from {', '.join(free[:SHOWN])}, which nothing protects"
+        fault = f"{name!r} takes tests from {', '.join(free[:SHOWN])}, which nothing protects"
     elif not named:
-        said = f"{name!r} names no folder, so each test file that the agent makes is taken"
+        fault = f"{name!r} names no folder, so each test file that the agent makes is taken"
     else:
         return
-    yield ValidationIssue(
-        path, f"{said}: the agent may write what judges it; name a protected folder: tests", severity="note"
-    )
+    message = f"{fault}: the agent may write what judges it; name a protected folder: tests"
+    yield ValidationIssue(path, message, severity="note")
 
 
 def _is_there(root: str, path: str) -> bool:
@@ -113,9 +111,9 @@ def _is_foreign(path: str) -> bool:
 
 
 def _made(step: Step, globs: Iterable[str]) -> Iterator[ValidationIssue]:
-    """Yield a note for each output that judging programs start with."""
+    """Yield a note for each output that judging programs read at their start."""
     known = [name for tool in judge_programs.TOOLS for name in (*tool.near, *tool.anywhere)]
     for place, one in enumerate(step.main.outputs if step.main else ()):
         if path_patterns.matching_glob(os.path.basename(one), known) and not path_patterns.matching_glob(one, globs):
-            said = f"{one} is what judging programs start with: as an output it is the agent's to make"
-            yield ValidationIssue(("main", "outputs", place), said, severity="note")
+            message = f"{one} is read by judging programs at their start; as an output the agent may write it"
+            yield ValidationIssue(("main", "outputs", place), message, severity="note")

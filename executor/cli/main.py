@@ -23,6 +23,7 @@ from executor.errors import (
 )
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, HelpFormatter
@@ -114,7 +115,7 @@ def _run_command(words: list[str]) -> Verdict:
         words = [*words[2:], *words[:2]]
     command = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
     if command not in texts.COMMANDS:
-        raise UsageError(f"unknown command {command!r}{texts.nearest(command)}; see: do-tasks --help")
+        raise UsageError(f"unknown command {command!r}{did_you_mean(command, texts.COMMANDS)}; see: do-tasks --help")
     parser = parser_of(command)
     try:
         args = parser.parse_args(words[1:] if command == words[0] else words)

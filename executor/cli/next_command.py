@@ -1,4 +1,4 @@
-"""The next command of what was asked for: a brief remembers the selection, the plan says what is left of it."""
+"""The next command of a selection of steps: a brief stores the selection, the plan has what is left of it."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ HERE = "."
 
 
 class Move(Record):
-    """What comes next: a command, empty when there is none, and a line for a person, empty when all is said."""
+    """The next command, empty when there is none, and a line of text for a person, empty when none is needed."""
 
     command: str = ""
-    told: str = ""
+    text: str = ""
 
 
 def words_of(args: Namespace) -> tuple[str, ...]:
-    """Return the words of a selection that matter when it is asked for again, in one order."""
+    """Return the options that repeat a selection, in a fixed order."""
     if args.step:
         which = (f"--step={args.step}",) if args.step.startswith("-") else ("--step", args.step)
     else:
         which = ("--all",) if args.all else ("--continue",)
     flags = ("rerun", "keep_going", "force", "strict")
-    told = tuple(f"--{name.replace('_', '-')}" for name in flags if getattr(args, name))
+    given = tuple(f"--{name.replace('_', '-')}" for name in flags if getattr(args, name))
     runner = ("--runner", args.runner) if args.runner else ()
-    return (*which, *runner, *told, *_waiting_words(args))
+    return (*which, *runner, *given, *_waiting_words(args))
 
 
 def _waiting_words(args: Namespace) -> tuple[str, ...]:
-    """Return how long a job is waited for, nothing where that is the usual way of such a selection."""
+    """Return the options of the wait for a job, none when the selection has the default."""
     if args.wait is None:
         return ("--no-wait",) if args.no_wait and not args.step else ()
     return ("--wait", f"{args.wait:.12g}") if args.wait or not args.step else ()
 
 
 def read_words(words: str) -> Namespace | None:
-    """Return the options of a remembered selection, None when it is none that this version knows."""
+    """Return the parsed options of a stored selection, None when this version does not know them."""
     from executor.cli.commands.run import OPTIONS
 
     parser = ArgumentParser(exit_on_error=False, add_help=False)
@@ -64,14 +64,14 @@ def read_words(words: str) -> Namespace | None:
 
 
 def remembered(root: str, task_id: str) -> Namespace | None:
-    """Return the selection whose run gave the newest brief of a task; None when the log does not say."""
+    """Return the selection of the run that wrote the newest brief of a task; None when the log does not have it."""
     lines = log_reader.task_lines(root, task_id)
-    said = [str(line["asked"]) for line in lines if line.get("event") in BRIEFS and line.get("asked")]
-    return read_words(said[-1]) if said else None
+    asked = [str(line["asked"]) for line in lines if line.get("event") in BRIEFS and line.get("asked")]
+    return read_words(asked[-1]) if asked else None
 
 
 def brief_out(context: RunContext, reports: list[RunReport]) -> str:
-    """Return the first task of a run whose brief is out, empty when none is; each goes on with this selection."""
+    """Return the first task of a run with an open brief, empty without one; store the selection for each of them."""
     waiting = [report for report in reports if report.outcome.verdict == Verdict.WAITING and report.task_id]
     out = [report for report in waiting if context.state(report.number).verdict == "waiting"]
     for report in out:
@@ -83,8 +83,8 @@ def brief_out(context: RunContext, reports: list[RunReport]) -> str:
 
 
 def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
-    """Return the processes that are given this brief now, and were not before; they are remembered from here on."""
-    from executor.guard import brief_snapshot, person  # few runs have a brief out
+    """Return the processes that receive this brief now and did not before; store them."""
+    from executor.guard import brief_snapshot, person  # few runs have an open brief
 
     known = {one for line in log_reader.task_lines(context.root, report.task_id) for one in line.get("givers") or ()}
     given = person.brief_recipients()
@@ -94,15 +94,15 @@ def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
 
 
 def remaining(view: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
-    """Return the selection to ask for next, None when nothing is left, with what to say of steps that cannot be taken.
+    """Return the next selection, None when nothing is left, and notes on steps that cannot run.
 
-    `behind` is the step that a --rerun has reached: nothing else shows what of it is done.
+    `behind` is the last finished step of a --rerun, which ticks do not show.
     """
     try:
         boxes = view.boxes()
         view.follow_numbers(boxes)
         numbers, notes = requested(view, boxes, args)
-    except DoTasksError:  # the command itself says what is wrong with it
+    except DoTasksError:  # the command itself reports the error
         return args, []
     if args.rerun:
         return _after(args, [number for number in numbers if number > behind]), notes
@@ -111,7 +111,7 @@ def remaining(view: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[N
 
 
 def _after(args: Namespace, numbers: list[int]) -> Namespace | None:
-    """Return the selection of these steps alone, None without any."""
+    """Return the selection of only these steps, None without any."""
     which = {"step": ranges(numbers).replace(" ", ""), "all": False}
     return Namespace(**{**vars(args), **which}) if numbers else None
 
@@ -128,27 +128,27 @@ def _is_settled(view: ProjectView, number: int, box: Box | None, args: Namespace
 
 
 def command(words: tuple[str, ...], folder: str = HERE) -> str:
-    """Return a command line of ours; `folder` is the --project that this call was given."""
+    """Return a do-tasks command; `folder` is the --project of this call."""
     where = () if folder == HERE else ("--project", folder)
     return shlex.join(("do-tasks", *words, *where))
 
 
 def resume_command(task_id: str, folder: str = HERE) -> str:
-    """Return how the work of a brief is handed in."""
+    """Return the command that hands in the work of a brief."""
     return command(("resume", task_id), folder)
 
 
 def of_selection(view: ProjectView, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
-    """Return the command that goes on with a selection; when nothing is left of it, the words for that."""
+    """Return the command that continues a selection, or a text when nothing is left of it."""
     more, notes = remaining(view, args, behind=behind)
     if more:
         return Move(command(words_of(more), folder))
     gaps = [note for note in notes if not note.startswith("Nothing is open")]
-    return Move(told="\n".join([f"Nothing is left of {shlex.join(words_of(args))}.", *gaps]))
+    return Move(text="\n".join([f"Nothing is left of {shlex.join(words_of(args))}.", *gaps]))
 
 
 def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiting: str) -> str:
-    """Return the command that follows a run, empty when there is none; `waiting` is a task whose brief is out."""
+    """Return the command that follows a run, empty when there is none; `waiting` is a task with an open brief."""
     if waiting:
         return resume_command(waiting, args.project)
     behind = 0
@@ -160,11 +160,11 @@ def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiti
 def of_resume(
     view: ProjectView, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
 ) -> Move:
-    """Return what follows when a task was resumed; `args` is the selection that its brief remembers."""
+    """Return the move after a resumed task; `args` is the selection that its brief stores."""
     verdict = view.state(number).verdict
     if verdict == "waiting":
         again = resume_command(task_id, folder)
-        return Move(again, f"Its brief is still out; judge it with: {again}" if interrupted else "")
+        return Move(again, f"Its brief is still open. To check the work: {again}" if interrupted else "")
     if args is None:
         return Move()
     passed = verdict == "passed"
@@ -172,7 +172,7 @@ def of_resume(
     move = of_selection(view, args, behind=number if passed else number - 1, folder=folder)
     if not move.command:
         return move
-    return move.replace(told=f"Next: {move.command}" if passed else f"When it is mended: {move.command}")
+    return move.replace(text=f"Next: {move.command}" if passed else f"After the fix: {move.command}")
 
 
 BRIEFS = ("BriefGiven", BriefRepeated.__name__)

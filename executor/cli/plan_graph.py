@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
+from executor.cli.output import screen
 from executor.plan import graph_drawing, task_graph
 from executor.plan.formats.model import DONE
 from executor.plan.task_selection import Selectors, select
 from executor.store import plan_files
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import escaped_json, escaped_line
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -52,7 +51,7 @@ def entry(graph: TaskGraph, name: str) -> dict[str, Any]:
 
 def print_json(**fields: Any) -> None:
     """Print an object with the version of its form."""
-    print(escaped_json(json.dumps({"v": 1, **fields}, ensure_ascii=False)))
+    screen.print_json({"v": 1, **fields})
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -66,7 +65,7 @@ def task_lines(graph: TaskGraph, names: Iterable[str]) -> list[str]:
 
 
 def nothing_ready(graph: TaskGraph) -> str:
-    """Return why no task can start."""
+    """Return the reason for which no task can start."""
     left = [task for task in graph.tasks.values() if task.state not in task_graph.CLOSED]
     if not left:
         return "Nothing is left: every task is done."

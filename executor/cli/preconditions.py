@@ -1,4 +1,4 @@
-"""Conditions under which a command refuses to start: an agent at work, unrecorded runs, a brief that is out."""
+"""Conditions under which a command refuses to start: an agent at work, unrecorded runs, an open brief."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _refuse_unlogged(root: str, recalled: LogState) -> None:
 
 
 def _refuse_without_folder(root: str) -> None:
-    """Raise UsageError for a living run without a folder; the locks of runs are read before the dearer /proc."""
+    """Raise UsageError for a living run without a folder; the locks of runs are read first, as /proc takes longer."""
     if not run_processes.unrecorded_runs(root):
         return
     time.sleep(SETTLE_S)
@@ -77,13 +77,13 @@ def _refuse_without_folder(root: str) -> None:
 
 
 def waiting(states: Mapping[int, StepState]) -> list[int]:
-    """Return the steps whose brief is out."""
+    """Return the steps with an open brief."""
     return sorted(number for number, state in states.items() if state.verdict == "waiting")
 
 
 def refuse_briefed_process(root: str, states: Mapping[int, StepState], words: str) -> None:
-    """Raise UsageError unless a person at a terminal types these words: no process that was given a brief may."""
-    from executor.guard import brief_snapshot, person  # only where a brief may be out
+    """Raise UsageError unless a person at a terminal types these words; a process that received a brief may not."""
+    from executor.guard import brief_snapshot, person  # needed only with an open brief
 
     briefed = [state for state in states.values() if state.judges or state.verdict == "waiting"]
     lines = [line for state in briefed for line in _given(root, state)]
@@ -97,7 +97,7 @@ def _given(root: str, state: StepState) -> Iterator[dict[str, Any]]:
 
 
 def is_person(root: str, states: Mapping[int, StepState]) -> bool:
-    """Return True when this process was given no brief and has a terminal."""
+    """Return True when this process received no brief and has a terminal."""
     try:
         refuse_briefed_process(root, states, "this")
     except UsageError:

@@ -12,9 +12,16 @@ from executor.system.text import clean_control as safe
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterable, Mapping
 
     from executor.plan.spec.spec_md import Box
     from executor.store.project_view import ProjectView
+
+
+def selected(view: ProjectView, boxes: Mapping[int, Box], words: Iterable[str]) -> list[int]:
+    """Return the steps that numbers, ranges or names select; UsageError for a word that selects none."""
+    titles = {number: box.title for number, box in boxes.items()}
+    return [number for word in words for number in select(word, view.plan, titles).numbers]
 
 
 def requested(view: ProjectView, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:

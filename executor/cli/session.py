@@ -1,4 +1,4 @@
-"""One executor at work on a project: its lock, its screen, its view of the plan, its run context."""
+"""One executor on a project: its lock, its screen, its view of the plan, its run context."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from executor.cli.output.screen import Screen
 from executor.cli.output.transcript import Transcript
+from executor.cli.preconditions import refuse_while_agent_works
 from executor.guard import brief_gate
 from executor.store import caches, log_reader, project
 from executor.store.context import open_context
@@ -27,17 +28,20 @@ NEWER_LOG = "Note: a newer do-tasks wrote this log; events that this version doe
 
 
 @contextmanager
-def locked(here: Project, *, aside: bool = False) -> Iterator[Screen]:
-    """Hold the lock of the executor in the project's folder, with a screen; BusyError when another one holds it.
+def locked(here: Project, command: str = "", *, as_json: bool = False) -> Iterator[Screen]:
+    """Hold the lock of the executor in the project's folder; yield its screen.
 
-    `aside`: standard output is for JSON, so that the screen is standard error.
+    The screen is standard error when standard output is for JSON. Raises BusyError when another executor holds the
+    lock, and for a `command` that has to wait while an agent works.
     """
     os.chdir(here.root)
     lock = locks.acquire(here.state("run.lock"))
     caches.distrust(here.root)
     brief_gate.distrust_caches(here.root)
-    screen = Screen(2 if aside else 1)
+    screen = Screen(2 if as_json else 1)
     try:
+        if command:
+            refuse_while_agent_works(here.root, command)
         yield screen
     finally:
         screen.close()
@@ -45,7 +49,7 @@ def locked(here: Project, *, aside: bool = False) -> Iterator[Screen]:
 
 
 def view(here: Project, *, for_run: bool = True, strict: bool = False, asked_runner: str = "") -> ProjectView:
-    """Return plan and log of a project, the plan validated `for_run`."""
+    """Return the plan and the log of a project; the plan is validated `for_run`."""
     plan, _ = project.load(here, for_run=for_run)
     return ProjectView(here, plan, log_reader.recall(here.root), strict=strict, asked_runner=asked_runner)
 
@@ -54,7 +58,7 @@ def view(here: Project, *, for_run: bool = True, strict: bool = False, asked_run
 def opened(
     seen: ProjectView, screen: Screen, *, verbose: bool = False, invocation: Invocation | None = None
 ) -> Iterator[RunContext]:
-    """Open the log for writing; at the end save its fold and forget the judges that no brief needs.
+    """Open the log for writing; at the end save its fold and remove snapshots that no brief needs.
 
     `verbose` also shows each act of the executor on standard error.
     """
@@ -84,9 +88,9 @@ def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -
         screen=screen,
     )
     if log_reader.last_version(here.root) > VERSION:
-        screen.say(NEWER_LOG)
+        screen.print(NEWER_LOG)
     if here.warning:
-        screen.say(f"Note: {here.warning}")
+        screen.print(f"Note: {here.warning}")
     return context
 
 

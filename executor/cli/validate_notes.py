@@ -1,4 +1,4 @@
-"""What `validate` says of a plan beside its files: titles that differ, files that nothing covers, what changed."""
+"""Warnings of `validate` that need the project: different titles, uncovered files, changes since a tick."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ def uncovered(here: project.Project, step: Step) -> Iterator[ValidationIssue]:
         return
     for place, path in _named(here.root, main):
         if not _covers(here.root, (*main.inputs, *main.outputs), path) and not _is_proven(step, path):
-            said = f"{path} is named here and no inputs covers it, so that a change of it is not seen:"
-            yield ValidationIssue(("main", "args", place), f"{said} add inputs: [{path}]", severity="warning")
+            message = f"{path} is not in inputs, so a change of it is not noticed; add inputs: [{path}]"
+            yield ValidationIssue(("main", "args", place), message, severity="warning")
 
 
 def too_many(here: project.Project, step: Step) -> Iterator[ValidationIssue]:
-    """Yield a warning when there is more behind a script, or in its inputs, than is looked at."""
+    """Yield a warning when a script imports, or its globs find, more files than are read."""
     main = step.main
     if main is None:
         return
     path = project.script_path(here, main.script) if main.script else ""
     if behind(here.root, script=path, words=" ".join((main.command, *main.args)), sources=Sources()).cut:
-        said = f"imports more than {MOST_FILES:,} files of this project: a change of the others is not seen"
-        yield ValidationIssue(("main",), said, severity="warning")
+        message = f"imports more than {MOST_FILES:,} files of this project; a change of the others is not noticed"
+        yield ValidationIssue(("main",), message, severity="warning")
     for key, globs in (("inputs", main.inputs), ("outputs", main.outputs)):
         for place, glob in enumerate(globs):
             if len(input_files.found(here.root, (glob,))) >= input_files.MOST:
                 most = f"{input_files.MOST:,}"
-                said = f"finds {most} files or more: the first {most} count; name a list or an archive"
-                yield ValidationIssue(("main", key, place), said, severity="warning")
+                message = f"finds {most} files or more; the first {most} count; name a list or an archive"
+                yield ValidationIssue(("main", key, place), message, severity="warning")
 
 
 def _named(root: str, main: Main) -> Iterator[tuple[int, str]]:
-    """Yield the args that name a file which is read: those of an option for what is written are left out."""
+    """Yield the args that name an input file, without those of an option for an output."""
     before = ""
     for place, arg in enumerate(main.args):
         option, equals, value = arg.partition("=") if arg.startswith("-") else (before, "", arg)
@@ -85,7 +85,7 @@ def _covers(root: str, globs: tuple[str, ...], path: str) -> bool:
 
 
 def _is_proven(step: Step, path: str) -> bool:
-    """Return True when a criterion or a check of POST asks for the file: MAIN makes it."""
+    """Return True when a criterion or a check of POST names the file: MAIN writes it."""
     criteria = step.main.criteria if step.main else ()
     asked = [one.asks for one in criteria if one.kind != "prose"]
     asked += [one.asks for one in step.post_validation if one.kind != "prose"]
@@ -93,22 +93,23 @@ def _is_proven(step: Step, path: str) -> bool:
 
 
 def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iterator[Problem]:
-    """Yield what SPEC.md tells otherwise than the definitions, and what has changed since a tick."""
+    """Yield titles that differ between SPEC.md and the definitions, and changes since a tick."""
     try:
-        desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
-        told = {number: in_words(desk.changed(number, boxes.get(number))) for number in plan.numbers}
+        view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
+        changes = {number: in_words(view.changed(number, boxes.get(number))) for number in plan.numbers}
     except DoTasksError:
-        told = {}
+        changes = {}
     for number in plan.numbers:
         box = boxes.get(number)
         title = plan.raw[number][1].get("title")
         if box and isinstance(title, str) and _plain(box.title) != _plain(title):
-            said = f"step {number} is called {quoted(box.title)} here and {quoted(title)} in {here.definitions}"
-            yield Problem(project.SPEC_NAME, f"{said}: make them one", line=box.line, col=1, severity="warning")
-        if box and told.get(number):
-            yield Problem(project.SPEC_NAME, f"step {number} {told[number]}", line=box.line, col=1, severity="warning")
+            titles = f"step {number} is called {quoted(box.title)} here and {quoted(title)} in {here.definitions}"
+            yield Problem(project.SPEC_NAME, f"{titles}; use one", line=box.line, col=1, severity="warning")
+        if box and changes.get(number):
+            text = f"step {number} {changes[number]}"
+            yield Problem(project.SPEC_NAME, text, line=box.line, col=1, severity="warning")
 
 
 def _plain(title: str) -> str:
-    """Return a title as it reads: without markup, spelling of letters and spaces, and the point at its end."""
+    """Return a title without markup, case, repeated spaces and final punctuation."""
     return " ".join(_MARKUP.sub("", title).casefold().split()).rstrip(".: ")

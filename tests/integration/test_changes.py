@@ -215,7 +215,7 @@ def test_validate_names_files_of_args_that_no_input_covers(project):
     project.write("model/w.bin", "1")
     args = ["--data", "data/x.csv", "--seed=3", "--more=rows/y.jsonl", "--out", "o/z.jsonl", "model", "gpt2", "out.txt"]
     written(project, main={"args": args})
-    told = [one for one in project.run("validate").out.splitlines() if "no inputs covers it" in one]
+    told = [one for one in project.run("validate").out.splitlines() if "is not in inputs" in one]
     assert len(told) == 2
     assert "add inputs: [rows/y.jsonl]" in told[0]
     assert "add inputs: [model]" in told[1]

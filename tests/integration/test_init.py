@@ -70,7 +70,7 @@ def test_an_older_copy_stays_and_the_difference_can_be_seen(project):
     done = project.run("init")
     assert project.text(".claude/agents/AGENT.md") == "mine\n"
     (told,) = [line for line in done.out.splitlines() if "differs" in line]
-    assert told.startswith("left alone: .claude/agents/AGENT.md")
+    assert told.startswith("unchanged:  .claude/agents/AGENT.md")
     seen = subprocess.run(told.split("it differs: ")[1], shell=True, capture_output=True, text=True, check=False)
     assert (seen.returncode, "< mine" in seen.stdout, "> name: tinker-executor" in seen.stdout) == (1, True, True)
 
@@ -80,7 +80,7 @@ def test_a_link_that_leads_out_is_not_written_through(project):
     (project.root / ".claude/agents/AGENT.md").symlink_to(project.root / "elsewhere")
     done = project.run("init")
     assert (done.code, project.has("elsewhere")) == (0, False)
-    assert "left alone: .claude/agents/AGENT.md" in done.out
+    assert "unchanged:  .claude/agents/AGENT.md" in done.out
 
 
 @pytest.mark.parametrize("name", [".claude", ".claude/commands"])

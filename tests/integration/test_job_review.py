@@ -334,7 +334,7 @@ def test_a_job_whose_records_are_taken_away_is_asked_about_not_begun_again(proje
     let_end(project)
     until(lambda: project.has("ends.txt") and not alive(launcher), "the job never ended")
     seen = project.run("--monitor")
-    assert (seen.code, "are gone: nobody knows how it ended" in " ".join(seen.out.split())) == (4, True)
+    assert (seen.code, "are gone: how it ended is unknown" in " ".join(seen.out.split())) == (4, True)
     for _ in range(2):
         done = project.run("--continue")
         assert (done.code, "do-tasks mark-done 13; to begin anew: --rerun" in done.out) == (3, True), done

@@ -112,7 +112,7 @@ class FakeScreen:
         self.live = live
         self.kept, self.passed = [], []
 
-    def say(self, text):
+    def print(self, text):
         self.kept.append(text)
 
     def passing(self, text):

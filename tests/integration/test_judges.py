@@ -234,7 +234,7 @@ def test_validate_names_what_the_agent_may_change_of_its_judges(project):
         ("note", "'check 2' imports pkg/core.py"),
         ("note", "'check 3' takes tests from unit"),
         ("note", "'check 4' names no folder"),
-        ("note", "conftest.py is what judging programs start with"),
+        ("note", "conftest.py is read by judging programs at their start; as an output the agent may write it"),
     } <= told
     assert not [one for one in every if "check 1" in one["message"] or "limits" in one["message"]]
 

@@ -113,7 +113,7 @@ def test_nothing_ticks_a_box_and_the_agent_is_told_so(project):
     async def work(client):
         return client.instructions
 
-    assert "no tool that ticks a box" in talk(project.plan(s1=command("true")), work)
+    assert "No tool ticks a box" in talk(project.plan(s1=command("true")), work)
 
 
 def test_without_the_sdk_there_is_one_clear_error(project):
@@ -149,7 +149,7 @@ def test_a_failing_step_says_so_and_why(project):
     told = answer(project.plan(s1=command("echo broken >&2; exit 4")), "run", step="1")
     assert (told["exit_code"], told["meaning"]) == (1, "a step failed")
     assert "exit 4" in told["transcript"]
-    assert "Mend the cause" in told["next"]
+    assert "Fix the cause" in told["next"]
 
 
 @pytest.mark.first_rows(2)
@@ -272,7 +272,7 @@ def test_a_selection_goes_to_its_end_by_what_next_names(project):
     words = {"step": "1-3", "runner": "host"}
     calls, last = talk(several(project, 1, 2, 3, 4), lambda client: follow(client, words))
     assert (calls, project.spec.count("[x]")) == ([words] * 3, 3)
-    assert last.startswith("Nothing is left of what was asked for")
+    assert last.startswith("Nothing is left of the request")
 
 
 def test_a_task_that_has_passed_is_resumed_without_harm(project):
@@ -286,7 +286,7 @@ def test_a_task_that_has_passed_is_resumed_without_harm(project):
 def test_a_step_that_failed_is_mended_before_the_selection_goes_on(project):
     told = answer(project.plan(s1=command("false"), s2=command("true")), "run", step="1-2")
     assert (told["exit_code"], call_in(told)) == (1, {"step": "1-2"})
-    assert told["next"].index("Mend the cause") < told["next"].index("`run`")
+    assert told["next"].index("Fix the cause") < told["next"].index("`run`")
 
 
 def test_a_run_that_did_all_says_that_nothing_is_left(project):

@@ -133,7 +133,7 @@ def test_a_step_that_failed_for_good_is_mended_first(project):
     project.plan(settings={"judge": {"rounds": 1}}, s1=hosted(1), s2=hosted(2)).run("--step", "1-2")
     done = project.run("resume", task_of(project))
     assert (done.code, next_of(done)) == (1, "")
-    assert done.out.rstrip("\n").endswith("When it is mended: do-tasks --step 1-2")
+    assert done.out.rstrip("\n").endswith("After the fix: do-tasks --step 1-2")
 
 
 def test_a_step_that_fails_in_the_middle_stops_the_run(project):
@@ -334,7 +334,7 @@ def test_an_interrupted_judgement_is_asked_for_again(project):
     project.until_there("pid")
     running.send_signal(2)
     out, _ = running.communicate(timeout=300)
-    assert f"judge it with: do-tasks resume {task_of(project)}\n" in out.decode()
+    assert f"To check the work: do-tasks resume {task_of(project)}\n" in out.decode()
     project.write("fast", "")
     assert next_of(resumed(project)) == "do-tasks --step 1-2"
 
@@ -345,4 +345,4 @@ def test_an_interrupted_selection_goes_on_with_itself(project):
     project.until_there("pid")
     running.send_signal(2)
     out, _ = running.communicate(timeout=300)
-    assert b"Interrupted in step 1; go on with: do-tasks --step 1-2\n" in out
+    assert b"Interrupted in step 1. To continue: do-tasks --step 1-2\n" in out

@@ -187,7 +187,7 @@ def test_stop_in_another_namespace_ends_nothing_that_nobody_watches(project, nam
     until(lambda: not runs.supervisor(str(project.root), task), "the supervisor lives on")
     done = namespaced("stop", task)
     assert done.code == 3
-    assert "nobody watches it" in done.out
+    assert "no supervisor watches it" in done.out
     assert namespaced("--continue", "--no-wait").code == 3
     assert living(project)
 

@@ -1,1 +1,1 @@
-"""Verbs: what each subcommand does."""
+"""The commands, one module each."""

@@ -1,4 +1,4 @@
-"""`accept`: a person, at a terminal of their own, accepts that what judges a brief's step changed."""
+"""`accept`: a person at a terminal accepts changed judges of a step that has a brief."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from executor.store.task import Decision, Task
 from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control as safe
-from executor.system.text import escaped_line
+from executor.system.text import clean_control, escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 MOST_LINES = 60  # of a changed file that are shown
 MOST_BYTES = 1 << 18
 
-
 OPTIONS = (
     option("step", help="number of a step that has, or had, a brief"),
     option("--by", default="", metavar="NAME", help="your name, for SPEC.md and the log"),
@@ -42,10 +40,9 @@ OPTIONS = (
 
 
 def run(args: Namespace) -> Verdict:
-    """Show what changed, ask for the number of the step, and remember the judges as they are now."""
+    """Print the changes, ask for the number of the step, and take a new snapshot of the judges."""
     here = project.find(args.project)
-    with session.locked(here) as screen:
-        preconditions.refuse_while_agent_works(here.root, "accept")
+    with session.locked(here, "accept") as screen:
         view = session.view(here)
         view.follow_numbers(view.boxes())
         number = _number(view, args.step)
@@ -55,44 +52,45 @@ def run(args: Namespace) -> Verdict:
 
 
 def _number(view: ProjectView, word: str) -> int:
-    """Return the step that is meant; UsageError for one of which nothing was remembered."""
+    """Return the requested step; UsageError for a step without a snapshot of its judges."""
     known = brief_changes.briefed_steps(view.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
     if number in known or (not known and view.plan.defines(number) and brief_snapshot.is_kept(view.root)):
         return number
     there = f"step {ranges([*known])}" if known else "no step"
-    raise UsageError(f"step {safe(word)} has no brief whose judges are remembered; {there} has; see: do-tasks list")
+    asked = f"step {clean_control(word)}"
+    raise UsageError(f"{asked} has no brief with a snapshot of its judges; {there} has; see: do-tasks list")
 
 
 def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) -> Verdict:
     found = brief_changes.find_changes(context)
     if found is None:
-        screen.say(f"Nothing that judges step {number} changed since its brief: there is nothing to accept.")
+        screen.print(f"Nothing that judges step {number} has changed since its brief; there is nothing to accept.")
         return Verdict.PASSED
-    screen.say(*_shown(context, found))
+    screen.print(*_shown(context, found))
     screen.close()
-    if not preconditions.confirm(number, "Do you accept this, as what judges from now on?"):
+    if not preconditions.confirm(number, "Accept these judges from now on?"):
         print("Nothing was accepted.", file=sys.stderr)
         return Verdict.WAITING
     if brief_changes.find_changes(context) != found:
-        raise UsageError(f"more changed while this was read, so nothing was accepted; again: do-tasks accept {number}")
+        raise UsageError(f"the judges changed again, so nothing was accepted; try again: do-tasks accept {number}")
     _accept(context, number, found, args)
     return Verdict.PASSED
 
 
 def _shown(context: RunContext, found: BriefChanges) -> Iterator[str]:
     if found.unknown:
-        yield f"Nobody can tell what changed since the brief of step {found.step}: {found.unknown}."
-        yield "Accepting means: what lies here now is what judges. Look at it first: git diff"
+        yield f"What changed since the brief of step {found.step} is unknown: {found.unknown}."
+        yield "If you accept, the files judge as they are now. Look at them first: git diff"
         return
     yield f"Changed since the brief of step {found.step} ({found.task_id}):"
     yield from (f"  {escaped_line(one)}" for one in found.changes)
-    yield from map(safe, _differences(context, found))
+    yield from map(clean_control, _differences(context, found))
     yield ""
 
 
 def _differences(context: RunContext, found: BriefChanges) -> Iterator[str]:
-    """Yield what changed in the text of files that were kept, as a diff."""
+    """Yield the diff of each changed file of which the snapshot has the content."""
     folder = brief_snapshot.read(context.root, context.state(found.step).judges).folder
     kept = snapshot.read(folder)
     names = {one.path for one in protect.changes(context.root, folder)} if kept else set()
@@ -121,7 +119,7 @@ def _text_of(path: str) -> bytes:
 
 
 def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespace) -> None:
-    """Log who accepted what for each step that it concerns, and remember anew while a brief is out."""
+    """Log the acceptance for each step that it concerns; take a new snapshot while a brief is open."""
     by = clean(args.by or person.user_name())
     briefed = brief_changes.briefed_steps(context.states)
     waiting = [one for one, state in briefed.items() if state.verdict == "waiting"]
@@ -138,7 +136,7 @@ def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespa
         brief_snapshot.add_recipients(reference, givers)
     else:
         brief_snapshot.forget(context.root, *before)
-    _say_next(context, waiting, by)
+    _print_next(context, waiting, by)
 
 
 def _task(context: RunContext, step: int) -> Task:
@@ -152,13 +150,13 @@ def _task_of(context: RunContext, step: int) -> str:
 
 
 def _digests(context: RunContext, found: BriefChanges) -> dict[str, str]:
-    """Return the digest of each changed file as it is now, empty for one that is gone."""
+    """Return the present digest of each changed file that still exists."""
     names = {one.partition(": ")[0] for one in found.changes}
     there = [name for name in sorted(names) if state_of(os.path.join(context.root, name))]
     return {name: snapshot.digest_of(os.path.realpath(os.path.join(context.root, name))) for name in there}
 
 
-def _say_next(context: RunContext, waiting: list[int], by: str) -> None:
-    print(f"Accepted by {by}; it is in the log, and the tick will say so.")
+def _print_next(context: RunContext, waiting: list[int], by: str) -> None:
+    print(f"Accepted by {by}; the log has it, and the tick will name it.")
     for step in waiting:
         print(f"When the work of step {step} is done: do-tasks resume {context.state(step).task_id}")

@@ -1,4 +1,4 @@
-"""`doctor`: what this machine and project offer a run, and who is given which secret."""
+"""`doctor`: facts of the machine and the project, and which process receives which secret."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 
 from executor.cli.options import JSON
+from executor.cli.output.screen import print_json
+from executor.cli.tasks import run_lock
 from executor.errors import DoTasksError
 from executor.monitoring.notices import notify, notify_checks
 from executor.plan import env_files
@@ -26,19 +28,16 @@ if TYPE_CHECKING:
     from executor.plan.model import Step
     from executor.plan.plan import Plan
 
-Row = tuple[str, bool | None, str]  # None: it is not there, and that is no fault
-
+Row = tuple[str, bool | None, str]  # None: absent, which is no fault
 
 OPTIONS = (JSON,)
 
 
 def run(args: Namespace) -> Verdict:
-    """Print a line a fact; failed when a run could not work here."""
+    """Print one line for each fact; return FAILED when a run would not work."""
     rows = [*_machine(), *_project(args.project)]
     if args.json:
-        import json
-
-        print(json.dumps({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]}))
+        print_json({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]})
     else:
         for name, ok, found in rows:
             print(f"{'–' if ok is None else '✓' if ok else '✗'} {name:<12} {escaped_line(found)}")
@@ -53,7 +52,11 @@ def _machine() -> list[Row]:
         ("bash", os.access("/bin/bash", os.X_OK), "/bin/bash, checks run under bash -o pipefail"),
         ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of MAIN"),
         ("pidfd", hasattr(os, "pidfd_open") and linux, "processes are waited for by descriptor" if linux else "polled"),
-        ("orphans", procfs.children() is not None, "the kernel names child processes (else every sweep reads /proc)"),
+        (
+            "orphans",
+            procfs.children() is not None,
+            "the kernel lists child processes, else sweeps read /proc",
+        ),
     ]
 
 
@@ -85,17 +88,17 @@ def _project(start: str) -> list[Row]:
 
 
 def _another(python: str) -> list[Row]:
-    """Warn when a terminal's `python` is another one than the one that runs scripts."""
+    """Warn when `python` in a terminal is not the one that runs scripts."""
     first = interpreter.first_on_path(os.environ)
     folders = {os.path.realpath(os.path.dirname(path)) for path in (first, python)}
     if not first or len(folders) == 1:
         return []
-    said = f"warning: in this terminal python is {first}: activate the project's environment, or set settings.python"
-    return [("python here", None, said)]
+    text = f"warning: in this terminal python is {first}: activate the project's environment, or set settings.python"
+    return [("python here", None, text)]
 
 
 def _agents(here: project.Project, plan: Plan, python: str) -> list[Row]:
-    """Say which agents could do MAIN here; none is no fault."""
+    """Return the agents that can do MAIN on this machine; none is no fault."""
     from importlib.util import find_spec
 
     from executor.guard import sandbox
@@ -123,7 +126,7 @@ def _agents(here: project.Project, plan: Plan, python: str) -> list[Row]:
 
 
 def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat: bool) -> list[Row]:
-    """Say who is contained, what of homes is shown, what of the project is locked."""
+    """Return the contained processes, the readable part of home folders, the hidden and locked paths."""
     from executor.guard import autostart_files, home_view, locked_paths
 
     seen = autostart_files.scan(here.root)
@@ -131,14 +134,14 @@ def _contained(here: project.Project, wanted: Sandbox, python: str, *, has_socat
     homes = home_view.homes(os.path.expanduser("~"))
     shown = locked_paths.visible_paths(here.root, os.environ, python, environment=wanted.environment)
     named = [path for home in homes for path in (*home_view.allowed_paths(home), *_inside(home, shown))]
-    claude = "its own sandbox holds its shell" if has_socat else "its shell is not contained: socat is not installed"
+    claude = "its own sandbox contains its shell" if has_socat else "its shell is not contained: socat is not installed"
     read = locked_paths.readable_paths(here.root, wanted.read)
     hidden = [os.path.relpath(path, here.root) for path in locked_paths.hidden_env_files(here.root, seen, read)]
     known = ", ".join(dict.fromkeys((*named, *read))) or "nothing"
-    of_checks = "checks of agents' steps, with the keys of their own env alone"
+    of_checks = "checks of agents' steps, with the secrets of their own env only"
     kept = f"what judges them{''.join(f', {path}' for path in locks.read_only)}"
     return [
-        ("contained", True, f"the shell of agent; {of_checks}; claude-code: {claude}; host: its checks alone"),
+        ("contained", True, f"the shell of agent; {of_checks}; claude-code: {claude}; host: its checks only"),
         ("home", True, f"agents read {known} of {', '.join(homes) or 'none'}"),
         ("hidden", True, f"agents do not read {', '.join(hidden)}") if hidden else ("hidden", None, "no .env file"),
         ("locked", True, f"agents do not change {kept}"),
@@ -160,10 +163,10 @@ def _free_gb(path: str) -> float:
 
 def _lock(here: project.Project) -> str:
     try:
-        holder = locks.holder_pid(here.path(project.STATE_FOLDER, "run.lock"))
+        holder = locks.holder_pid(run_lock(here.root))
     except DoTasksError as error:
         return str(error)
-    return f"held by pid {holder}, which runs this plan" if holder else "free"
+    return f"held by pid {holder}, an executor of this plan" if holder else "free"
 
 
 def _log(root: str) -> str:
@@ -173,18 +176,18 @@ def _log(root: str) -> str:
 
 
 def _notifiers(plan: Plan, root: str) -> list[Row]:
-    """Say of each notifier whether it could tell anyone, as far as that is known without sending."""
-    told = [(one, notify_checks.trouble(one, root=root, environ=os.environ)) for one in plan.settings.notify]
-    ready = "ready, as far as is known without sending; try it: do-tasks notify --test"
-    return [("notify", not why, f"{notify.label(one)}: {why or ready}") for one, why in told]
+    """Return for each notifier whether it is ready, as far as can be known without sending."""
+    faults = [(one, notify_checks.trouble(one, root=root, environ=os.environ)) for one in plan.settings.notify]
+    ready = "ready, not tried yet; to try it: do-tasks notify --test"
+    return [("notify", not fault, f"{notify.label(one)}: {fault or ready}") for one, fault in faults]
 
 
 def _secrets(plan: Plan, root: str) -> Iterator[Row]:
-    """Yield what commands are given, what env files add for a step, and what else is named by whom."""
+    """Yield the secrets of commands, of env files, and of the processes that name them."""
     named = NamedSecrets(urls=notify_names(plan.settings))
     given = inherited(os.environ, plan.settings.env)
     names = [name for name, value in given.items() if secrets_of({name: value}, named)]
-    commands = f"commands are given {', '.join(names)}; masked in all we write" if names else "none in the environment"
+    commands = f"commands receive {', '.join(names)}; masked in all output" if names else "none in the environment"
     yield "secrets", True, commands
     for number in plan.numbers:
         try:
@@ -195,7 +198,7 @@ def _secrets(plan: Plan, root: str) -> Iterator[Row]:
         yield from _named_secrets(step)
     for one in plan.settings.notify:
         if one.env:
-            yield "secrets", True, f"notifier {notify.label(one)} is given {', '.join(one.env)}"
+            yield "secrets", True, f"notifier {notify.label(one)} receives {', '.join(one.env)}"
 
 
 def _env_file_secrets(step: Step, root: str) -> Iterator[Row]:
@@ -207,12 +210,12 @@ def _env_file_secrets(step: Step, root: str) -> Iterator[Row]:
         yield "secrets", False, f"step {step.number}: {'; '.join(found.trouble)}"
         return
     names = ", ".join(found.values) or "nothing"
-    yield "secrets", True, f"step {step.number}: {', '.join(paths)} sets {names}: for its checks, TEST and MAIN alone"
+    yield "secrets", True, f"step {step.number}: {', '.join(paths)} sets {names} for its checks, TEST and MAIN only"
 
 
 def _named_secrets(step: Step) -> Iterator[Row]:
     named = [("its agent's shell", step.main.env)] if step.main else []
     named += [(f"monitor {one.name}", one.env) for one in step.background]
-    told = [f"{who} is given {', '.join(names)}" for who, names in named if names]
-    if told:
-        yield "secrets", True, f"step {step.number}: {'; '.join(told)}; others of its kind none"
+    found = [f"{process} receives {', '.join(names)}" for process, names in named if names]
+    if found:
+        yield "secrets", True, f"step {step.number}: {'; '.join(found)}; others of its kind none"

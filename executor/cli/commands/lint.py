@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from executor.cli.options import JSON, option
+from executor.cli.output.screen import print_json
 from executor.plan.contradictions import contradictions
 from executor.store import plan_files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import escaped_json, escaped_line
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,10 +21,7 @@ def run(args: Namespace) -> Verdict:
     plan = plan_files.load(plan_files.find(args.file, args.project))
     found = contradictions(plan.name, plan.document, plan.text)
     if args.json:
-        import json
-
-        findings = [one.asdict() for one in found]
-        print(escaped_json(json.dumps({"v": 1, "findings": findings}, ensure_ascii=False)))
+        print_json({"v": 1, "findings": [one.asdict() for one in found]})
     else:
         lines = [f"{one.file}:{one.line}: {one.kind}: {one.message}" for one in found]
         count = f"{len(plan.document.tasks)} tasks ({plan.format.name}), {len(found)} findings"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
+from executor.cli.output.screen import print_json
+from executor.cli.tasks import executor, supervisor
 from executor.engine.decide import begun_again
 from executor.engine.step_view import outrun
 from executor.store import log_reader, project, runs
@@ -11,7 +13,7 @@ from executor.store.project_view import ProjectView
 from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control, escaped_json
+from executor.system.text import clean_control, counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -26,12 +28,11 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
     one: one for one in ("failed", "lost", "interrupted", "waiting")
 }
 
-
 OPTIONS = (PLAN, *SELECTORS, flag("--ready", "only open steps that can start now"), JSON)
 
 
 def run(args: Namespace) -> Verdict:
-    """Print a line a step; a plan file of another tool, or one without definitions, is listed as it stands."""
+    """Print one line for each step; a plan of another tool, or one without definitions, is read as a plan file."""
     if other := _other_plan(args):
         from executor.cli import plan_graph
 
@@ -39,14 +40,14 @@ def run(args: Namespace) -> Verdict:
         return Verdict.PASSED
     here = project.find(args.project)
     plan, validated = project.load(here)
-    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
-    boxes = desk.boxes()
-    desk.follow_numbers(boxes)
+    view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
+    boxes = view.boxes()
+    view.follow_numbers(boxes)
     numbers = sorted({*plan.numbers, *boxes})
-    rows = [_row(desk, number, boxes.get(number)) for number in numbers]
-    near = desk.near_misses() if len(boxes) < len(numbers) else {}
+    rows = [_row(view, number, boxes.get(number)) for number in numbers]
+    near = view.near_misses() if len(boxes) < len(numbers) else {}
     rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
-    desk.sources.save()
+    view.sources.save()
     if is_selecting(args):
         from executor.cli import plan_graph
         from executor.store import plan_files
@@ -56,18 +57,16 @@ def run(args: Namespace) -> Verdict:
     if args.ready:
         from executor.engine.order import Survey
 
-        survey = Survey(desk, boxes)
-        rows = [row for row in rows if _ready(desk, row, survey)]
+        survey = Survey(view, boxes)
+        rows = [row for row in rows if _ready(view, row, survey)]
     if args.json:
-        import json
-
         steps = [{"id": str(row["step"]), **row, "depends_on": _needs(plan, row["step"])} for row in rows]
-        print(escaped_json(json.dumps({"v": 1, "steps": steps, "validated": validated}, ensure_ascii=False)))
+        print_json({"v": 1, "steps": steps, "validated": validated})
         return Verdict.PASSED
     note = "" if validated else "; definitions not validated since they changed: do-tasks validate"
-    counted = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
+    summary = (_counted(rows, "ready") or "nothing is ready") if args.ready else _done(rows)
     hints = [clean_control(str(row["hint"])) for row in rows if "hint" in row]
-    print("\n".join([*map(_line, rows), *hints, f"{counted}{note}"]))
+    print("\n".join([*map(_line, rows), *hints, f"{summary}{note}"]))
     return Verdict.PASSED
 
 
@@ -86,7 +85,7 @@ def _needs(plan: Plan, number: int) -> list[str]:
 
 
 def _done(rows: list[dict[str, Any]]) -> str:
-    """Count what is done; each kind of tick but the proven, and what must run again, apart."""
+    """Return the counts: done steps, each kind of tick but proven, steps to run again."""
     done = [row for row in rows if row["tick"]]
     kinds = [(kind, [row for row in done if row["tick"] == kind]) for kind in TICKS if kind != "proven"]
     parts = [
@@ -102,24 +101,24 @@ def _counted(rows: list[dict[str, Any]], what: str) -> str:
     return f"{len(rows)} {what}" if rows else ""
 
 
-def _row(desk: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
-    task_id = _task_id(desk, number, box)
-    title = (box.title if box else "") or (desk.plan.title(number) if desk.plan.defines(number) else "")
-    state = _state(desk, number, box)
-    again = box is not None and begun_again(box, desk.state(number))
-    tick = tick_of(box, desk.state(number)) if box and not again else ""
-    stale_by = outrun(desk, number) if tick and desk.plan.defines(number) else 0
-    alerts = len(desk.state(number).alerts) if state == "running" else 0
+def _row(view: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
+    task_id = _task_id(view, number, box)
+    title = (box.title if box else "") or (view.plan.title(number) if view.plan.defines(number) else "")
+    state = _state(view, number, box)
+    again = box is not None and begun_again(box, view.state(number))
+    tick = tick_of(box, view.state(number)) if box and not again else ""
+    stale_by = outrun(view, number) if tick and view.plan.defines(number) else 0
+    alerts = len(view.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
-    row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(desk.state(number), box)}
-    uncontained = bool(tick) and is_uncontained(box, desk.state(number))
-    return row | {"uncontained": uncontained, "changed": [*desk.changed(number, box)]}
+    row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(view.state(number), box)}
+    uncontained = bool(tick) and is_uncontained(box, view.state(number))
+    return row | {"uncontained": uncontained, "changed": [*view.changed(number, box)]}
 
 
-def _task_id(desk: ProjectView, number: int, box: Box | None) -> str:
-    """Return the task that the row tells of: one that lives before all, else the one that the tick rests on."""
-    state = desk.state(number)
-    if box is None or box.state != "x" or begun_again(box, state) or _lives(desk.root, state):
+def _task_id(view: ProjectView, number: int, box: Box | None) -> str:
+    """Return the task that a row shows: a living one, else the one of the tick."""
+    state = view.state(number)
+    if box is None or box.state != "x" or begun_again(box, state) or _lives(view.root, state):
         return state.task_id or (box.mark.task_id if box and box.mark else "")
     return box.mark.task_id if box.mark and tick_of(box, state) != "by_hand" else ""
 
@@ -130,55 +129,51 @@ def _lives(root: str, state: StepState) -> bool:
         return False
     if runs.look(root, state.task_id).status == "alive":
         return True
-    from executor.cli.job_reader import supervisor
-
     return bool(supervisor(root, state.task_id))
 
 
-def _is_in_hand(root: str, state: StepState) -> bool:
+def _is_begun(root: str, state: StepState) -> bool:
     """Return True for an open task while an executor runs the plan: its checks are in no run folder."""
-    from executor.cli.job_reader import executor
-
     return not state.verdict and bool(executor(root))
 
 
-def _state(desk: ProjectView, number: int, box: Box | None) -> str:
+def _state(view: ProjectView, number: int, box: Box | None) -> str:
     if box is None:
         return "no line"
-    if box.state == "x" and not begun_again(box, desk.state(number)):
-        return "by hand" if tick_of(box, desk.state(number)) == "by_hand" else "done"
-    return _open_state(desk, number, box) if desk.plan.defines(number) else "not defined"
+    if box.state == "x" and not begun_again(box, view.state(number)):
+        return "by hand" if tick_of(box, view.state(number)) == "by_hand" else "done"
+    return _open_state(view, number, box) if view.plan.defines(number) else "not defined"
 
 
-def _open_state(desk: ProjectView, number: int, box: Box) -> str:
-    state = desk.state(number)
+def _open_state(view: ProjectView, number: int, box: Box) -> str:
+    state = view.state(number)
     if went_back(box, state):
         return "went back"
     if state.task_id and state.verdict in ("", "started"):
-        return "running" if _lives(desk.root, state) or _is_in_hand(desk.root, state) else "unfinished"
+        return "running" if _lives(view.root, state) or _is_begun(view.root, state) else "unfinished"
     return ENDED.get(state.verdict, "open")
 
 
-def _ready(desk: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
+def _ready(view: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
     number = int(str(row["step"]))
-    if row["state"] == "no line" or number not in desk.plan.numbers:
+    if row["state"] == "no line" or number not in view.plan.numbers:
         return False
     if row["tick"]:
-        return bool(row["stale_by"]) or bool(row["changed"] and desk.plan.settings.on_change == "reopen")
+        return bool(row["stale_by"]) or bool(row["changed"] and view.plan.settings.on_change == "reopen")
     if row["state"] == "running":
         return False
     return survey.is_ready(number)
 
 
 def _line(row: dict[str, Any]) -> str:
-    told = f"  [{row['task_id']}]" if row["task_id"] else ""
+    task = f"  [{row['task_id']}]" if row["task_id"] else ""
     tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
     word = WORDS.get(str(row["tick"]), tick) or state
-    alerts = f", {row['alerts']} alert{'s' * (row['alerts'] != 1)}: do-tasks --monitor" if row["alerts"] else ""
+    alerts = f", {counted(row['alerts'], 'alert')}: do-tasks --monitor" if row["alerts"] else ""
     words = [*([word] if word not in ("proven", "open") else []), *([UNCONTAINED] if row["uncontained"] else [])]
     shown = f" ({', '.join(words)}{alerts})" if words else ""
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
     changed = in_words(row["changed"])
-    told += f" ({clean_control(changed)})" if changed else ""
-    return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{told}"
+    task += f" ({clean_control(changed)})" if changed else ""
+    return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{task}"

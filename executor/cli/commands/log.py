@@ -1,17 +1,17 @@
-"""`log`: what the log says of a task, live with --follow, a job's own output too; --rotate starts a new file."""
+"""`log`: the events of a task, with --follow also new ones and the output of its job; --rotate starts a new file."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 
 from executor.cli import preconditions
 from executor.cli.options import flag, option
-from executor.cli.output.screen import Screen
+from executor.cli.output.screen import Screen, print_json
 from executor.cli.output.transcript import Transcript
-from executor.errors import BusyError, UsageError
+from executor.cli.tasks import run_lock
+from executor.errors import UsageError
 from executor.store import log_reader, project, runs
 from executor.store.events import LogRotated
 from executor.store.known_secrets import masker_here
@@ -22,9 +22,7 @@ from executor.system.masking import Masker, StreamMasker
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME, PROGRESS_PREFIX, parse_progress
-from executor.system.text import clean_control as safe
-from executor.system.text import escaped_json
-from executor.system.text import joined_lines as one_line
+from executor.system.text import clean_control, joined_lines
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,8 +32,9 @@ if TYPE_CHECKING:
 ENDS = ("StepPassed", "StepFailed", "StepInterrupted")
 POLL_S = 0.2
 ALONE_S = 2.0
-ALONE = "no executor watches it; go on with: do-tasks --continue"
-EARLIER = 4096  # bytes of a living job's output that are shown of what it wrote before
+NO_EXECUTOR = "no executor watches it; go on with: do-tasks --continue"
+NO_SUPERVISOR = "no supervisor watches it; start one with: do-tasks monitor"
+EARLIER = 4096  # bytes of a living job's earlier output that are shown
 BLOCKS = 16  # of each stream between two looks at the log
 LONGEST = 1 << 16
 
@@ -49,28 +48,23 @@ OPTIONS = (
 
 
 def run(args: Namespace) -> Verdict:
-    """Print the task's lines."""
+    """Print the events of the task."""
     here = project.find(args.project)
     if args.rotate:
         return _rotate(here)
     task_id = args.task_id or _newest(here.root)
     screen = Screen()
-    show = _raw if args.json else Transcript(screen)
+    show = print_json if args.json else Transcript(screen)
     tail = FileTail(path := here.path(LOG_NAME), file_tail.at_end(path), block_bytes=log_reader.MOST_LINE)
     lines = log_reader.task_lines(here.root, task_id, upto=tail.state["at"])
     if not lines:
-        raise UsageError(f"the log knows no task {safe(task_id)}; see: do-tasks list")
+        raise UsageError(f"the log has no task {clean_control(task_id)}; see: do-tasks list")
     for line in lines:
         show(line)
     if args.follow and not _has_ended(lines):
         output = _Output(here.root, task_id, screen) if runs.is_job(here.root, task_id) and not args.json else None
         return _follow(here, task_id, tail, show, output)
     return Verdict.PASSED
-
-
-def _raw(line: dict[str, Any]) -> None:
-    print(escaped_json(json.dumps(line, ensure_ascii=False)))
-    sys.stdout.flush()
 
 
 def _newest(root: str) -> str:
@@ -87,7 +81,7 @@ def _newest(root: str) -> str:
 
 
 def _follow(here: project.Project, task_id: str, tail: FileTail, show: Any, output: _Output | None) -> Verdict:
-    """Show new lines of the task as they come, until its verdict, or until nobody is left to write one."""
+    """Show new lines of the task until its verdict, or until no process is left that would write one."""
     alone_since = time.monotonic()
     while time.monotonic() - alone_since < ALONE_S:
         if not _is_alone(here, task_id):
@@ -102,8 +96,8 @@ def _follow(here: project.Project, task_id: str, tail: FileTail, show: Any, outp
                 if _ended(record):
                     return Verdict.PASSED
         time.sleep(POLL_S)
-    move = "no supervisor watches it; start one with: do-tasks monitor" if runs.is_job(here.root, task_id) else ALONE
-    print(f"{safe(task_id)} has no verdict and {move}")
+    move = NO_SUPERVISOR if runs.is_job(here.root, task_id) else NO_EXECUTOR
+    print(f"{clean_control(task_id)} has no verdict and {move}")
     return Verdict.WAITING
 
 
@@ -116,15 +110,15 @@ def _new_lines(tail: FileTail) -> Iterator[bytes]:
 
 
 def _is_alone(here: project.Project, task_id: str) -> bool:
-    """Tell whether nobody is there who will give the task its verdict."""
-    if locks.holder_pid(here.path(project.STATE_FOLDER, "run.lock")) or runs.supervisor(here.root, task_id):
+    """Return True when no process will give the task its verdict."""
+    if locks.holder_pid(run_lock(here.root)) or runs.supervisor(here.root, task_id):
         return False
     status = runs.look(here.root, task_id).status
     return status != "alive" and not (status == "elsewhere" and runs.is_job(here.root, task_id))
 
 
 def _has_ended(lines: list[dict[str, Any]]) -> bool:
-    """Tell whether the task has its verdict; what stands behind it, such as who was told, opens nothing again."""
+    """Return True when the task has its verdict; only a new start after it would open the task again."""
     ended = False
     for line in lines:
         ended = (ended or _ended(line)) and line.get("event") not in ("TaskStarted", "TaskResumed")
@@ -138,7 +132,7 @@ def _ended(line: dict[str, Any]) -> bool:
 
 
 class _Output:
-    """What a job's newest run writes, both streams, masked, in whole lines; a run after a restart is followed too."""
+    """The masked output of a job's newest MAIN run, in whole lines; after a restart that of the new run."""
 
     def __init__(self, root: str, task_id: str, screen: Screen) -> None:
         self._root, self._task_id, self._screen = root, task_id, screen
@@ -147,7 +141,7 @@ class _Output:
         self._streams: tuple[_Stream, ...] = ()
 
     def show(self) -> None:
-        """Print what is new."""
+        """Print the new lines of both streams."""
         newest = runs.newest_main(self._root, self._task_id)
         if newest != self._run:
             first_bytes = sys.maxsize if self._run else EARLIER
@@ -160,7 +154,7 @@ class _Output:
             stream.show()
 
     def close(self) -> None:
-        """Print the rest, a line that has no end too."""
+        """Print the rest, also an unfinished last line."""
         for stream in self._streams:
             stream.show()
             stream.close()
@@ -168,7 +162,7 @@ class _Output:
 
 
 class _Stream:
-    """One growing output of a run; `first_bytes` of what it holds at the start are shown."""
+    """A growing output of a run; of its present content the last `first_bytes` are shown."""
 
     def __init__(self, path: str, masker: Masker, screen: Screen, *, first_bytes: int) -> None:
         self._tail = FileTail(path, {}, first_bytes=first_bytes, flags=os.O_NOFOLLOW, compares=False)
@@ -178,7 +172,7 @@ class _Stream:
         self._skips = False
 
     def show(self) -> None:
-        """Print the whole lines that are new."""
+        """Print the new whole lines."""
         for _ in range(BLOCKS):
             try:
                 for data in self._tail.appended():
@@ -189,51 +183,48 @@ class _Stream:
                 return
 
     def close(self) -> None:
-        """Print the rest, a line without an end too."""
-        self._say(self._mask.flush() + b"\n")
+        """Print the rest, also an unfinished last line."""
+        self._print(self._mask.flush() + b"\n")
 
     def _feed(self, data: bytes) -> None:
         state = self._tail.state
         if [key for key in ("anew", "turned") if state.pop(key, False)]:  # truncated, or rotated
             self.close()
         self._skips = self._skips or state.pop("midway", False)  # the first line is not whole
-        self._say(self._mask.feed(data))
+        self._print(self._mask.feed(data))
 
-    def _say(self, data: bytes) -> None:
+    def _print(self, data: bytes) -> None:
         *whole, self._held = (self._held + data).split(b"\n")
         if len(self._held) > LONGEST:
             whole, self._held = [*whole, self._held], b""
         if self._skips and whole:
             whole, self._skips = whole[1:], False
-        # A bar redraws its line: only what stands there last is shown, and kept.
+        # A progress bar redraws its line: only its last state is kept and shown.
         self._held = self._held[self._held.rfind(b"\r", 0, -1) + 1 :]
         texts = [line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in whole]
         if shown := [
-            f"       | {one_line(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS_PREFIX)
+            f"       | {joined_lines(text)}" for text in texts if text.strip() and not text.startswith(PROGRESS_PREFIX)
         ]:
             if self._screen.live:
-                self._screen.say(*shown)
+                self._screen.print(*shown)
             else:
                 print("\n".join(shown), flush=True)  # a slow reader gets every line
         if moved := [text for text in texts if text.startswith(PROGRESS_PREFIX)]:
             self._show_bar(moved[-1])
 
     def _show_bar(self, text: str) -> None:
-        """Draw progress as a bar on a terminal; a pipe gets none, as from a run."""
+        """Draw a progress bar on a terminal, nothing in a pipe."""
         done, total = parse_progress(text) or (0.0, None)
         if total is not None:
             self._screen.bar(int(done), int(total))
 
 
 def _rotate(here: project.Project) -> Verdict:
-    """Move the log aside under the lock of a run; the fold still reads it."""
+    """Rename the log under the lock of a run; readers of the log find it under its new name."""
     path = here.path(LOG_NAME)
     if not files.size_of(path):
         raise UsageError("there is no log to rotate")
-    try:
-        lock = locks.acquire(here.state("run.lock"))
-    except BusyError as error:
-        raise BusyError(f"{error}; the log is not rotated under a run") from error
+    lock = locks.acquire(here.state("run.lock"))
     preconditions.refuse_while_agent_works(here.root, "log --rotate")
     number = max((int(name.rsplit(".", 1)[1]) for name in log_reader.rotated(here.root)), default=0) + 1
     aside = f"{path}.{number}"
@@ -244,5 +235,5 @@ def _rotate(here: project.Project) -> Verdict:
     journal.sync()
     journal.close()
     lock.release()
-    print(f"the log so far is in {os.path.basename(aside)}; grep both with: grep TASK_ID {LOG_NAME}*")
+    print(f"The log so far is {os.path.basename(aside)}. To search both: grep TASK_ID {LOG_NAME}*")
     return Verdict.PASSED

@@ -1,9 +1,10 @@
-"""`mark-done` and `reopen`: a person's own hand, on record, never an agent's."""
+"""`mark-done` and `reopen`: a person ticks or opens a box; the log has the name and the reason."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import time
 
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
     from executor.plan.plan import Plan
 
-DOES = {"mark-done": "Tick", "reopen": "Open"}
-
+VERBS = {"mark-done": "Tick", "reopen": "Open"}
 
 OPTIONS = (
     option("step", help="number or name"),
@@ -38,13 +38,13 @@ OPTIONS = (
 
 
 def run(args: Namespace) -> Verdict:
-    """Tick or open one box and log who did it."""
+    """Tick or open one box and log the person and the reason."""
     here = project.find(args.project)
     plan, _ = project.load(here)
     boxes = {box.number: box for box in spec_md.boxes(spec_file.read(here.spec))}
     number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
     spec_md.find(spec_file.read(here.spec), number)
-    at_terminal = _person_vouches(here.root, args, number)
+    at_terminal = _check_person(here.root, args, number)
     preconditions.refuse_while_agent_works(here.root, args.command)
     done = args.command == "mark-done"
     if done and boxes[number].state == "x":
@@ -54,8 +54,8 @@ def run(args: Namespace) -> Verdict:
     return _mark(here, args, number, done=done, at_terminal=at_terminal)
 
 
-def _person_vouches(root: str, args: Namespace, number: int) -> bool:
-    """Refuse whoever is no person; return True when a step was given a brief and a person sits at a terminal."""
+def _check_person(root: str, args: Namespace, number: int) -> bool:
+    """Raise UsageError unless a person asks; return True when a step has a brief and a person is at a terminal."""
     brief_gate.distrust_caches(root)
     states = log_reader.recall(root).states
     out = preconditions.waiting(states)
@@ -64,9 +64,9 @@ def _person_vouches(root: str, args: Namespace, number: int) -> bool:
         return any(state.judges for state in states.values()) and preconditions.is_person(root, states)
     preconditions.refuse_briefed_process(root, states, f"{args.command} {args.step}")
     if not preconditions.confirm(
-        number, f"The brief of step {ranges(out)} is out. {DOES[args.command]} step {number} by hand?"
+        number, f"The brief of step {ranges(out)} is open. {VERBS[args.command]} step {number} by hand?"
     ):
-        raise UsageError(f"{number} was not typed back, so SPEC.md is as it was")
+        raise UsageError(f"{number} was not typed back, so SPEC.md is unchanged")
     return True
 
 
@@ -75,14 +75,14 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
         return int(text)
     chosen = select(text, plan, titles)
     if len(chosen.numbers) != 1:
-        raise UsageError(f"{text!r} names {len(chosen.numbers)} steps; name one")
+        raise UsageError(f"{text!r} selects {len(chosen.numbers)} steps; name one")
     return chosen.numbers[0]
 
 
 def _refuse_while_it_runs(root: str, number: int, command: str) -> None:
-    """Refuse to mark a step whose job lives.
+    """Raise UsageError for a step whose job lives.
 
-    An opened box would make the next run end the training to begin anew; a tick by hand would be replaced at its end.
+    After an opened box the next run would end the training and start again; a tick by hand would be replaced.
     """
     task_id = log_reader.recall(root).states.get(number, NEW).task_id
     if runs.is_job(root, task_id) and runs.look(root, task_id).status == "alive":
@@ -93,27 +93,28 @@ def _refuse_while_it_runs(root: str, number: int, command: str) -> None:
 
 
 def _refuse_without_person(args: Namespace) -> None:
-    """The agent proposes, it does not tick: inside a task, an agent's session or a pipe this is refused."""
+    """Raise UsageError inside a task, and without a name and reason in an agent's session or a pipe."""
     inside = [name for name in ("DO_TASKS_TASK_ID", "CLAUDECODE") if os.environ.get(name)]
     vouched = bool(args.by and args.reason)
     if os.environ.get("DO_TASKS_TASK_ID"):
-        raise UsageError(f"{args.command} is refused inside a task; evidence ticks, or a person outside")
+        raise UsageError(f"{args.command} is refused inside a task; evidence ticks the box, or a person outside of it")
     if (inside or not sys.stdin.isatty()) and not vouched:
         where = f"with {inside[0]} set" if inside else "without a terminal"
         raise UsageError(
-            f"{args.command} is refused {where}; a person may say: {args.command} {args.step} --by NAME --reason TEXT"
+            f"{args.command} is refused {where}; a person may type:"
+            f" do-tasks {args.command} {shlex.quote(args.step)} --by NAME --reason TEXT"
         )
 
 
 def _mark(here: project.Project, args: Namespace, number: int, *, done: bool, at_terminal: bool) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
-    told = clean(f"{by}: {args.reason}" if args.reason else by)
+    note = clean(f"{by}: {args.reason}" if args.reason else by)
     journal = LogWriter(here.path(LOG_NAME))
     kind = StepMarkedDone if done else StepReopened
     journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
     journal.sync()
-    mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=told) if done else None
+    mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=note) if done else None
     spec_file.mark(here.spec, here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)
     journal.close()
-    print(f"Step {number} is {'ticked by hand' if done else 'open again'} (by {by}); it is in the log.")
+    print(f"Step {number} is {'ticked by hand' if done else 'open again'} (by {by}); the log has it.")
     return Verdict.PASSED

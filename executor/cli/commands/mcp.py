@@ -1,4 +1,4 @@
-"""`mcp`: the plan as tools over stdin and stdout, for any agent that speaks the Model Context Protocol."""
+"""`mcp`: serve the plan as tools of the Model Context Protocol on stdin and stdout."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
     from executor.cli.options import Option
 
-SPEAKS = "do-tasks mcp speaks to a program on stdin and stdout, not to a person; an agent starts it. Ctrl-C ends it."
-
+HINT = "do-tasks mcp serves a program on stdin and stdout; an agent starts it. To end it: Ctrl-C"
 
 OPTIONS: tuple[Option, ...] = ()
 
 
 def run(args: Namespace) -> Verdict:
-    """Answer until whoever started us closes our stdin; BrokenPipeError when nobody reads the answers any more."""
+    """Serve until stdin is closed; BrokenPipeError when the reader of stdout is gone."""
     try:
         from executor.cli.mcp.server import serve
     except ImportError as error:
         raise UsageError(f"do-tasks mcp needs the MCP SDK ({error}); install it: pip install 'mcp>=2'") from error
     if sys.stdin.isatty():
-        print(SPEAKS, file=sys.stderr)
+        print(HINT, file=sys.stderr)
     gc.enable()
     has_left = False
     try:

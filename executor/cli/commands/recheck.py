@@ -1,16 +1,18 @@
-"""`recheck`: POST and criteria of ticked steps on what lies here, without MAIN."""
+"""`recheck`: run POST and the criteria of ticked steps again, without MAIN."""
 
 from __future__ import annotations
 
 import os
 
-from executor.cli import preconditions, session
+from executor.cli import session
 from executor.cli.options import JSON_BESIDE, VERBOSE, option
+from executor.cli.output.screen import print_json
+from executor.cli.requested_steps import selected
 from executor.engine.noticed import note_spec
 from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
 from executor.guard import brief_gate
-from executor.plan.selection import ranges, select
+from executor.plan.selection import ranges
 from executor.store import project
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -32,16 +34,17 @@ OPTIONS = (
 
 
 def run(args: Namespace) -> Verdict:
-    """Check ticked steps again; a tick without evidence here becomes `rechecked` when every check passes."""
+    """Check ticked steps again; a tick without evidence in this log becomes `rechecked` when every check passes."""
     here = project.find(args.project)
-    with session.locked(here, aside=args.json) as screen:
-        preconditions.refuse_while_agent_works(here.root, "recheck")
-        with session.opened(session.view(here), screen, verbose=args.verbose) as context:
-            boxes = context.boxes()
-            brief_gate.refuse_changed(context)
-            note_spec(context, boxes)
-            context.interrupts.listen()
-            return _rechecked(context, boxes, args, screen)
+    with (
+        session.locked(here, "recheck", as_json=args.json) as screen,
+        session.opened(session.view(here), screen, verbose=args.verbose) as context,
+    ):
+        boxes = context.boxes()
+        brief_gate.refuse_changed(context)
+        note_spec(context, boxes)
+        context.interrupts.listen()
+        return _rechecked(context, boxes, args, screen)
 
 
 def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
@@ -51,9 +54,7 @@ def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, scre
         if context.interrupts.count:
             break
     if args.json:
-        from json import dumps
-
-        print(dumps({"v": 1, "steps": context.masker.mask_all(rows)}, ensure_ascii=False))
+        print_json({"v": 1, "steps": context.masker.mask_all(rows)})
     _summarise(rows, screen)
     if context.interrupts.count:
         return Verdict.INTERRUPTED
@@ -61,7 +62,7 @@ def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, scre
 
 
 def _row(context: RunContext, box: Box) -> dict[str, object]:
-    """Recheck one step; return what became of it."""
+    """Recheck one step; return its row of the JSON report."""
     step = context.step(box.number)
     row: dict[str, object] = {"step": box.number, "title": box.title, "task_id": "", "reason": ""}
     if not is_checkable(step):
@@ -73,28 +74,27 @@ def _row(context: RunContext, box: Box) -> dict[str, object]:
 
 
 def _summarise(rows: list[dict[str, object]], screen: Screen) -> None:
-    for verdict, told in (
+    for verdict, text in (
         ("passed", "Rechecked"),
         ("failed", "Does not hold here; the tick stays as it was"),
         ("skipped", "Not rechecked, for nothing but its MAIN could prove it"),
     ):
         numbers = [int(str(row["step"])) for row in rows if row["verdict"] == verdict]
         if numbers:
-            screen.say(f"{told}: step {ranges(numbers)}.")
+            screen.print(f"{text}: step {ranges(numbers)}.")
     if not rows:
-        screen.say("Nothing to recheck: no step is ticked.")
+        screen.print("Nothing to recheck: no step is ticked.")
 
 
 def _ticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
-    """Return the ticked steps that are meant; UsageError for one that is open or not defined."""
+    """Return the requested ticked steps, every one without a request; UsageError for an open or undefined step."""
     ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and context.plan.defines(number)]
     if not words:
         return ticked
-    titles = {number: box.title for number, box in boxes.items()}
-    numbers = [number for word in words for number in select(word, context.plan, titles).numbers]
+    numbers = selected(context, boxes, words)
     still_open = [number for number in numbers if number not in ticked]
     if still_open:
         raise UsageError(
-            f"step {ranges(still_open)} is not ticked, so there is nothing to check again; do-tasks --continue runs it"
+            f"step {ranges(still_open)} is not ticked, so there is nothing to recheck; to run it: do-tasks --continue"
         )
     return numbers

@@ -1,19 +1,18 @@
-"""`resume`: the agent that was given a brief says that the work is done; the evidence decides."""
+"""`resume`: check the work that an agent did for a brief, and tick the step on evidence."""
 
 from __future__ import annotations
 
-import re
-
-from executor.cli import next_command, preconditions, session
+from executor.cli import next_command, session
 from executor.cli.options import JSON_BESIDE, STRICT, VERBOSE, option
-from executor.cli.output.summary import say_json, say_report
+from executor.cli.output.summary import print_report, print_reports
+from executor.cli.tasks import TASK
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.store import project
 from executor.store.context import Invocation
 from executor.store.fingerprint import main_digest
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control as safe
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,17 +22,13 @@ if TYPE_CHECKING:
     from executor.store.project_view import ProjectView
     from executor.system.outcome import Verdict
 
-TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
-
-
 OPTIONS = (option("task_id", help="as in the brief"), STRICT, JSON_BESIDE, VERBOSE)
 
 
 def run(args: Namespace) -> Verdict:
-    """Run POST, judge the criteria, tick; or print what is missing and wait once more."""
+    """Run POST and the criteria, then tick the step, or print what is missing and wait again."""
     here = project.find(args.project)
-    with session.locked(here, aside=args.json) as screen:
-        preconditions.refuse_while_agent_works(here.root, "resume")
+    with session.locked(here, "resume", as_json=args.json) as screen:
         asked = next_command.remembered(here.root, args.task_id)
         view = session.view(here, strict=args.strict or bool(asked and asked.strict))
         view.follow_numbers(view.boxes())
@@ -51,27 +46,27 @@ def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, scre
     context.interrupts.listen()
     passed = context.state(number).verdict == "passed"
     report = already_passed(context, number) if passed else resume(context, number)
-    say_report(context, report, screen)
+    print_report(context, report, screen)
     cut = report.outcome.verdict == Verdict.INTERRUPTED
     move = next_command.of_resume(context, number, args.task_id, asked, args.project, interrupted=cut)
-    if move.told:
-        screen.say(safe(context.masker.mask(move.told)))
+    if move.text:
+        screen.print(clean_control(context.masker.mask(move.text)))
     if args.json:
-        say_json(context, [report], [], move=move.command)
+        print_reports(context, [report], [], move=move.command)
     return report.outcome.verdict
 
 
 def _number(view: ProjectView, task_id: str) -> int:
-    """Return the step of a task that waits for its host, or has passed; UsageError for any other."""
+    """Return the step of a task that waits for the answer to its brief, or has passed; UsageError for any other."""
     number = next((number for number, state in view.states.items() if state.task_id == task_id), -1)
     state = view.state(number)
     if not TASK.fullmatch(task_id) or not view.plan.defines(number):
-        raise UsageError(f"{safe(task_id)} is not the newest task of a step here; see: do-tasks list")
+        raise UsageError(f"{clean_control(task_id)} is not the newest task of a step here; see: do-tasks list")
     if state.verdict == "passed":
         return number
     if state.verdict != "waiting":
-        told = state.verdict or "not at its end"
-        raise UsageError(f"{task_id} waits for nobody: it is {told}; see: do-tasks why {number}")
+        verdict = state.verdict or "still running"
+        raise UsageError(f"{task_id} has no open brief: it is {verdict}; see: do-tasks why {number}")
     if main_digest(view, view.step(number), like=state.digest) != state.digest:
-        raise UsageError(f"what MAIN does has changed since the brief; a new one: do-tasks --step {number} --rerun")
+        raise UsageError(f"MAIN has changed since the brief; for a new brief: do-tasks --step {number} --rerun")
     return number

@@ -1,14 +1,15 @@
-"""`retick`: tick again from the log what passed, when SPEC.md went back to before the tick."""
+"""`retick`: tick passed steps again from the log, after SPEC.md was reverted."""
 
 from __future__ import annotations
 
-from executor.cli import preconditions, session
+from executor.cli import session
 from executor.cli.options import option
+from executor.cli.requested_steps import selected
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import tick_again
 from executor.errors import UsageError
 from executor.guard import brief_gate
-from executor.plan.selection import ranges, select
+from executor.plan.selection import ranges
 from executor.store import project
 from executor.store.ticks import went_back
 from executor.system.outcome import Verdict
@@ -25,44 +26,44 @@ OPTIONS = (option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every
 
 
 def run(args: Namespace) -> Verdict:
-    """Tick the steps that passed by the log; run nothing."""
+    """Tick the steps that passed by the log, without running anything."""
     here = project.find(args.project)
-    with session.locked(here) as screen:
-        preconditions.refuse_while_agent_works(here.root, "retick")
-        with session.opened(session.view(here, for_run=False), screen) as context:
-            boxes = context.boxes()
-            brief_gate.refuse_changed(context)
-            note_spec(context, boxes)
-            numbers = _unticked(context, boxes, args.steps)
-            for number in numbers:
-                state = context.state(number)
-                tick_again(context, number=number, task_id=state.task_id, note=state.note)
-            screen.say("" if numbers else "Nothing to tick: no open step has passed by the log.")
-            return Verdict.PASSED
+    with (
+        session.locked(here, "retick") as screen,
+        session.opened(session.view(here, for_run=False), screen) as context,
+    ):
+        boxes = context.boxes()
+        brief_gate.refuse_changed(context)
+        note_spec(context, boxes)
+        numbers = _unticked(context, boxes, args.steps)
+        for number in numbers:
+            state = context.state(number)
+            tick_again(context, number=number, task_id=state.task_id, note=state.note)
+        screen.print("" if numbers else "Nothing to tick: no open step has passed by the log.")
+        return Verdict.PASSED
 
 
 def _unticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
-    """Return the steps to tick; UsageError for one that was asked for and has not passed by the log."""
+    """Return the steps to tick; UsageError for a requested step that has not passed by the log."""
     if not words:
         return [number for number, box in boxes.items() if _lost_its_tick(context, box)]
-    titles = {number: box.title for number, box in boxes.items()}
-    numbers = [number for word in words for number in select(word, context.plan, titles).numbers]
+    numbers = selected(context, boxes, words)
     unknown = [number for number in numbers if number not in boxes]
     if unknown:
-        told = f"SPEC.md has no line for step {ranges(unknown)}"
-        raise UsageError(f"{told}: put it back, or add it: do-tasks --step {unknown[0]} --append")
+        missing = f"SPEC.md has no line for step {ranges(unknown)}"
+        raise UsageError(f"{missing}: restore it, or add it: do-tasks --step {unknown[0]} --append")
     for number in numbers:
         if boxes[number].state != "x" and not _passed(context, number):
-            told = context.state(number).verdict or "not run here"
+            verdict = context.state(number).verdict or "not run here"
             raise UsageError(
-                f"step {number} has not passed by the log (it is {told}), so nothing vouches for a tick;"
-                f" do-tasks why {number} says what would run"
+                f"step {number} has not passed by the log (it is {verdict}), so there is no evidence for a tick;"
+                f" see: do-tasks why {number}"
             )
     return [number for number in numbers if boxes[number].state != "x"]
 
 
 def _lost_its_tick(context: RunContext, box: Box) -> bool:
-    """Return True for a step that passed and whose tick went back or was never written; a box opened by hand stays."""
+    """Return True for a step that passed and whose tick was reverted or never written, not for one opened by hand."""
     state = context.state(box.number)
     return box.state != "x" and _passed(context, box.number) and (went_back(box, state) or not state.ticked)
 

@@ -1,4 +1,4 @@
-"""`--step`, `--continue`, `--all`, `--dry-run`: what runs, in which order, and the summary."""
+"""`--step`, `--continue`, `--all`, `--dry-run`: run steps in order, and print a summary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from executor.store import project, runs
 from executor.system.outcome import Verdict
 from executor.system.quantities import duration_argument
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control as safe
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -70,7 +70,7 @@ def run(args: Namespace) -> Verdict:
     from executor.cli import next_command, session
     from executor.store.context import Invocation
 
-    with session.locked(here, aside=args.json) as screen:
+    with session.locked(here, as_json=args.json) as screen:
         view = session.view(here, strict=args.strict, asked_runner=args.runner)
         refuse_unrecorded_runs(here.root, view.recalled)
         called = Invocation(next_command.words_of(args), args.project)
@@ -80,33 +80,33 @@ def run(args: Namespace) -> Verdict:
 
 def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
-    from executor.cli.output.summary import at_the_end, say_json, say_report
+    from executor.cli.output.summary import newest_reports, print_report, print_reports
     from executor.engine.sequence import run_many
     from executor.engine.step import RunOptions
 
     gc.freeze()
     gc.enable()
-    numbers, notes = _prepared(context, args)
+    numbers, notes = _prepare(context, args)
     how = RunOptions(
         rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
     )
     reports: list[RunReport] = []
     for report in run_many(context, numbers, how):
         reports.append(report)
-        say_report(context, report, screen)
-    reports = at_the_end(reports)
+        print_report(context, report, screen)
+    reports = newest_reports(reports)
     brief_out = next_command.brief_out(context, reports)
     if args.json:
-        say_json(context, reports, notes, move=next_command.of_run(context, args, reports, brief_out))
+        print_reports(context, reports, notes, move=next_command.of_run(context, args, reports, brief_out))
     return _close(context, reports, notes, args, screen)
 
 
-def _prepared(context: RunContext, args: Namespace) -> tuple[list[int], list[str]]:
-    """Return the steps to run and notes on those that cannot run, after SPEC.md and what judges are checked."""
+def _prepare(context: RunContext, args: Namespace) -> tuple[list[int], list[str]]:
+    """Return the steps to run and notes on those that cannot run, after SPEC.md and the judges were checked."""
     from executor.engine.noticed import note_spec
     from executor.store import spec_file
 
-    alone = _agent_alone(context)
+    alone = _step_of_lone_agent(context)
     if not alone:
         autostart_files.clear_placeholders(context.root)
     spec_file.refuse_read_only(context.project.spec)
@@ -115,11 +115,11 @@ def _prepared(context: RunContext, args: Namespace) -> tuple[list[int], list[str
     boxes = _with_appended(context, args)
     context.interrupts.listen()  # Ctrl-C during the questions above ends do-tasks; from here on it ends children first
     numbers, notes = requested(context, boxes, args)
-    return _first(context, alone, numbers), notes
+    return _put_first(context, alone, numbers), notes
 
 
-def _agent_alone(context: RunContext) -> int:
-    """See to agents that lost their executor, before a box is read; return the step of one that works, else 0."""
+def _step_of_lone_agent(context: RunContext) -> int:
+    """Settle agents that lost their executor before a box is read; return the step of a living one, else 0."""
     begun = [state.task_id for state in context.states.values() if not state.verdict and state.task_id]
     pending = os.path.exists(context.project.state("guarding"))
     gone = any(not os.path.isdir(context.project.path(runs.JOBS, task_id)) for task_id in begun)
@@ -130,19 +130,19 @@ def _agent_alone(context: RunContext) -> int:
     return settle_left_agents(context)
 
 
-def _first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:
-    """Return the steps to take with that of an agent without executor first: nothing else may run beside it."""
+def _put_first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:
+    """Return the steps, first that of an agent without executor: no other step may run beside it."""
     if not alone or alone in numbers:
         return [alone, *(number for number in numbers if number != alone)] if alone else numbers
     task_id = context.states[alone].task_id
     raise BusyError(
-        f"the agent of step {alone} works and nobody watches it; go on with it first: do-tasks --continue,"
+        f"the agent of step {alone} works without an executor; resume it first: do-tasks --continue,"
         f" or end it: do-tasks stop {task_id}"
     )
 
 
 def _wait_s(args: Namespace) -> float:
-    """Return how long a step is waited for that a job holds: for ever when going on, not at all for a chosen one."""
+    """Return the seconds to wait for a job that a step depends on: 0 with --step, without limit otherwise."""
     if args.wait is not None:
         return float(args.wait)
     return 0.0 if args.no_wait or args.step else math.inf
@@ -150,35 +150,35 @@ def _wait_s(args: Namespace) -> float:
 
 def _close(context: RunContext, reports: list[RunReport], notes: list[str], args: Namespace, screen: Screen) -> Verdict:
     from executor.cli import next_command
-    from executor.cli.output.summary import say_summary, still_running, worst_of
+    from executor.cli.output.summary import print_summary, still_running, worst_of
 
     if args.keep_going or args.all:
-        say_summary(reports, screen)
+        print_summary(reports, screen)
     worst = worst_of(reports)
     if args.step and all(report.done and report.outcome.passed for report in reports):
-        screen.say(f"To run again what is done: do-tasks --step {safe(args.step)} --rerun")
+        screen.print(f"To run it again: do-tasks --step {clean_control(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
         words = context.invocation.selection if args.step and not args.rerun else ("--continue",)
-        again = safe(next_command.command(words, args.project))
+        again = clean_control(next_command.command(words, args.project))
         stopped = next(report.number for report in reports if report.outcome.verdict == worst)
-        screen.say(f"Interrupted in step {stopped}; go on with: {again}")
+        screen.print(f"Interrupted in step {stopped}. To continue: {again}")
     running = [] if args.step else still_running(context, reports)
     if running:
-        screen.say(f"Still running: step {ranges(running)}. How it goes: do-tasks --monitor")
+        screen.print(f"Still running: step {ranges(running)}. To watch it: do-tasks --monitor")
     if worst != Verdict.INTERRUPTED and (worst == Verdict.PASSED or args.keep_going or args.step):
         for note in notes:
-            screen.say(note)
+            screen.print(note)
     return worst
 
 
 def _with_appended(context: RunContext, args: Namespace) -> dict[int, Box]:
-    """Return the boxes; steps that lack a line are given one when asked for, or when the person here says yes."""
+    """Return the boxes, after missing lines were added with --append or on a yes at the terminal."""
     from executor.store import spec_file
     from executor.store.events import SpecLineAppended
 
     boxes = context.boxes()
     missing = [number for number in context.plan.numbers if number not in boxes]
-    if not missing or not (args.append or _says_yes(missing)):
+    if not missing or not (args.append or _confirms(missing)):
         return boxes
     for number in missing:
         title = context.plan.title(number)
@@ -187,8 +187,8 @@ def _with_appended(context: RunContext, args: Namespace) -> dict[int, Box]:
     return context.boxes()
 
 
-def _says_yes(missing: list[int]) -> bool:
+def _confirms(missing: list[int]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    print(f"SPEC.md has no line for step {ranges(missing)}. Append? [y/N] ", end="", flush=True)
+    print(f"SPEC.md has no line for step {ranges(missing)}. Add it? [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -7,6 +7,8 @@ from inspect import get_annotations
 
 from executor.cli.options import flag
 from executor.errors import UsageError
+from executor.system import files
+from executor.system.installation import package_file
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -70,46 +72,18 @@ def events_schema() -> dict[str, object]:
     }
 
 
-PAGE = """\
-# Events
-
-Each line of `.task_execution.log` is one event. This page is made by `do-tasks schema --events --markdown`; without
-`--markdown` it is a JSON Schema.
-
-## The envelope
-
-| field | |
-|---|---|
-| `v` | the version of the form: {version} |
-| `timestamp` | RFC 3339, UTC, milliseconds |
-| `task_id` | `task_<step>_<8 hex>`, empty when no task is meant |
-| `step` | the number of the step, or null |
-| `phase` | PRE-FLIGHT, TEST, MAIN, POST, BACKGROUND, SPEC, or empty |
-| `event` | one of those below; readers pass over names that they do not know |
-| `status` | started, passed, failed, timed_out, cancelled, skipped, waiting, interrupted, lost, info |
-
-`phase` and `status` below are those an event has unless it says otherwise. Fields that are not listed come from
-[log processors](definitions.md#log_processors): readers pass over them too.
-
-## The events
-
-| event | phase | status | what happened | fields |
-|---|---|---|---|---|
-{rows}
-"""
-
-
 def events_page() -> str:
     """Return docs/reference/events.md."""
     from executor.store.events import EVENTS, VERSION
 
-    return PAGE.format(version=VERSION, rows="\n".join(map(_row, EVENTS.values())))
+    page = files.read(package_file("cli", "events_page.md")).decode()
+    return page.format(version=VERSION, rows="\n".join(map(_row, EVENTS.values())))
 
 
 def _row(kind: type[Event]) -> str:
     fields = [f"`{name}` {_words(text)}" for name, text in get_annotations(kind).items() if name not in ENVELOPE]
-    told = " ".join((kind.__doc__ or "").split())
-    return f"| `{kind.__name__}` | {kind.phase} | {kind.status} | {told} | {', '.join(fields)} |"
+    summary = " ".join((kind.__doc__ or "").split())
+    return f"| `{kind.__name__}` | {kind.phase} | {kind.status} | {summary} | {', '.join(fields)} |"
 
 
 def _words(annotation: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from executor.cli.judge_notes import unprotected
 from executor.cli.options import JSON
+from executor.cli.output.screen import print_json
 from executor.cli.validate_notes import of_spec, too_many, uncovered
 from executor.engine.runnable import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
@@ -22,7 +22,7 @@ from executor.store import claude_files, interpreter, project, spec_file
 from executor.system import safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control, escaped_json
+from executor.system.text import clean_control, counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,7 +40,7 @@ OPTIONS = (JSON,)
 
 
 def run(args: Namespace) -> Verdict:
-    """Print the problems in file order; DefinitionError's exit code when there is an error among them."""
+    """Print the problems in file order; return INVALID when one is an error."""
     here = project.find(args.project)
     data = project.definitions(here)
 
@@ -51,7 +51,7 @@ def run(args: Namespace) -> Verdict:
     def doubts(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
         yield from lint_agent(step, settings)
         yield from lint_proof(step, settings)
-        yield from _beyond_us(step, settings)
+        yield from _unsupported(step, settings)
         yield from _agent_files(here.root, step, settings)
         yield from _env_files(here.root, step)
         yield from uncovered(here, step)
@@ -72,40 +72,40 @@ def run(args: Namespace) -> Verdict:
     return _report(problems, as_json=args.json, warning=here.warning)
 
 
-def _beyond_us(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
-    """Return what is written right and this version cannot run."""
-    told = beyond_this_version(step.main, settings) if step.main else ""
-    if told:
-        yield ValidationIssue(("main",), told, severity="warning")
+def _unsupported(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
+    """Yield a warning for a valid MAIN that this version cannot run."""
+    reason = beyond_this_version(step.main, settings) if step.main else ""
+    if reason:
+        yield ValidationIssue(("main",), reason, severity="warning")
 
 
 def _notifiers(root: str, settings: Settings, written: object) -> Iterator[ValidationIssue]:
-    """Return what keeps a notifier from telling anyone, whatever the environment is."""
+    """Yield the faults of notifiers that no environment mends."""
     listed = isinstance(written, dict) and isinstance(written.get("notify"), list)
     for place, one in enumerate(settings.notify):
-        told = notify_checks.written_trouble(one, root=root, environ=os.environ)
-        if told:
-            yield ValidationIssue(("notify", place) if listed else ("notify",), told, severity="warning")
+        fault = notify_checks.written_trouble(one, root=root, environ=os.environ)
+        if fault:
+            yield ValidationIssue(("notify", place) if listed else ("notify",), fault, severity="warning")
 
 
 def _log_processors(root: str, settings: Settings) -> Iterator[ValidationIssue]:
-    """Yield the log processors that cannot be imported, or fail on a sample event."""
+    """Yield the log processors that cannot be imported or fail on a sample event."""
     if settings.log_processors:
         from executor.store.log_processors import trouble
 
-        for place, told in trouble(root, settings.log_processors):
-            yield ValidationIssue(("log_processors", place), told)
+        for place, fault in trouble(root, settings.log_processors):
+            yield ValidationIssue(("log_processors", place), fault)
 
 
 def _env_files(root: str, step: Step) -> Iterator[ValidationIssue]:
-    """Return the lines of env files that cannot be read; a file that is not here may be where the step runs."""
+    """Yield the unreadable lines of env files; a missing file is a warning, as it may exist where the step runs."""
     found = env_files.load(root, step.main.env_file if step.main else (), os.environ)
-    for said in found.trouble:
-        yield ValidationIssue(("main", "env_file"), said, severity="warning" if said in found.missing else "error")
+    for fault in found.trouble:
+        yield ValidationIssue(("main", "env_file"), fault, severity="warning" if fault in found.missing else "error")
 
 
 def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[ValidationIssue]:
-    """Return what PRE-FLIGHT of an agent will say of its role and its skills."""
+    """Yield the faults of an agent's role and skills that PRE-FLIGHT would report."""
     main = step.main
     if main is None or not is_for_agent(main, settings):
         return
@@ -115,12 +115,12 @@ def _agent_files(root: str, step: Step, settings: Settings) -> Iterator[Validati
         listed = listed if listed is not None else role.skills or None
     except DefinitionError as error:
         yield from (ValidationIssue(("main", "agent"), str(one), severity="warning") for one in error.problems)
-    told = _skills(root, listed)
-    if told:
-        yield ValidationIssue(("main", "skills" if main.skills is not None else "agent"), told, severity="warning")
+    fault = _fault_of_skills(root, listed)
+    if fault:
+        yield ValidationIssue(("main", "skills" if main.skills is not None else "agent"), fault, severity="warning")
 
 
-def _skills(root: str, listed: tuple[str, ...] | None) -> str:
+def _fault_of_skills(root: str, listed: tuple[str, ...] | None) -> str:
     try:
         return claude_files.skills_of(root, listed)[1]
     except DefinitionError as error:
@@ -130,19 +130,19 @@ def _skills(root: str, listed: tuple[str, ...] | None) -> str:
 def _blind_monitors(
     here: project.Project, step: Step, settings: Settings, read_script: ReadScript
 ) -> Iterator[ValidationIssue]:
-    """Return the monitors for which PRE-FLIGHT of a job will refuse it: they can see nothing."""
+    """Yield the monitors that can see nothing, for which PRE-FLIGHT of a job fails."""
     if not step.is_job:
         return
     python = interpreter.find(here.root, settings.python, os.environ)
     path = os.pathsep.join((os.path.dirname(python.path), os.environ.get("PATH", os.defpath)))
     script = (read_script(step.main.script) or "") if step.main and step.main.script else ""
     for place, _, reason in sightless(step.background, here.root, around=f"{script} {step.words_of_main}", path=path):
-        said = f"can see nothing, so the job is not started: {reason}"
-        yield ValidationIssue(("background", place), said, severity="warning")
+        message = f"can see nothing, so the job is not started: {reason}"
+        yield ValidationIssue(("background", place), message, severity="warning")
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
-    """Return what SPEC.md and the definitions disagree on."""
+    """Return the differences of SPEC.md and the definitions."""
     try:
         text_now = spec_file.read(here.spec)
         known: dict[int, Box] = {}
@@ -155,27 +155,18 @@ def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
     missing = [number for number in plan.numbers if number not in known]
     near = spec_md.near_misses(text_now) if missing else {}
     text = "step {0} is defined but has no line here; add it with: do-tasks --step {0} --append"
-    told = [near.get(number) or text.format(number) for number in missing]
-    lacks = [Problem(project.SPEC_NAME, one, severity="warning") for one in told]
-    return [*lacks, *of_spec(here, plan, known)]
+    messages = [near.get(number) or text.format(number) for number in missing]
+    return [*(Problem(project.SPEC_NAME, one, severity="warning") for one in messages), *of_spec(here, plan, known)]
 
 
 def _report(problems: list[Problem], *, as_json: bool, warning: str) -> Verdict:
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
-        import json
-
-        rows = [vars(problem) for problem in problems]
-        print(escaped_json(json.dumps({"valid": not errors, "problems": rows}, ensure_ascii=False)))
+        print_json({"valid": not errors, "problems": [vars(problem) for problem in problems]})
     else:
         for line in ([f"warning: {warning}"] if warning else []) + [str(problem) for problem in problems]:
             print(clean_control(line))
         counts = {kind: sum(one.severity == kind for one in problems) for kind in ("error", "warning", "note")}
-        told = [_counted(count, kind) for kind, count in counts.items() if count or kind != "note"]
-        print(f"{'not valid' if errors else 'valid'}: {', '.join(told)}")
-    sys.stdout.flush()
+        shown = [counted(count, kind) for kind, count in counts.items() if count or kind != "note"]
+        print(f"{'not valid' if errors else 'valid'}: {', '.join(shown)}")
     return Verdict.INVALID if errors else Verdict.PASSED
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

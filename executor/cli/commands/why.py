@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from executor.cli.options import JSON, option
+from executor.cli.output.screen import print_json
+from executor.cli.requested_steps import selected
 from executor.engine.order import Survey
 from executor.engine.step_view import awaited, blocking, decide_or_refuse, outrun
-from executor.plan.selection import select
 from executor.store import log_reader, project
 from executor.store.changes import UNSAID, judged_by
 from executor.store.fingerprint import who
@@ -13,7 +14,7 @@ from executor.store.project_view import ProjectView, box_of
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import escaped_json, escaped_line
+from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,55 +30,46 @@ OPTIONS = (option("step", help="1 | 1-5 | name"), JSON)
 
 
 def run(args: Namespace) -> Verdict:
-    """Print what is known of the steps and what would run."""
+    """Print the state of the steps and what would run."""
     here = project.find(args.project)
     plan, _ = project.load(here)
-    desk = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
-    boxes = desk.boxes()
-    desk.follow_numbers(boxes)
-    titles = {number: box.title for number, box in boxes.items()}
-    told = [_told(desk, number) for number in select(args.step, plan, titles).numbers]
-    desk.sources.save()
-    verdict = Verdict.INVALID if any(one["action"] == "refused" for one in told) else Verdict.PASSED
+    view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
+    boxes = view.boxes()
+    view.follow_numbers(boxes)
+    rows = [_row(view, number) for number in selected(view, boxes, [args.step])]
+    view.sources.save()
     if args.json:
-        import json
-
-        print(escaped_json(json.dumps({"steps": told}, ensure_ascii=False)))
-        return verdict
-    for one in told:
-        print(escaped_line(f"step {one['step']}: {one['title']}"))
-        for key in SHOWN:
-            if one[key]:
-                print(escaped_line(f"  {key.replace('_', ' ')}: {one[key]}"))
-        for line in _since(one):
-            print(escaped_line(f"  {line}"))
-    return verdict
+        print_json({"steps": rows})
+    else:
+        print("\n".join(escaped_line(line) for row in rows for line in _lines(row)))
+    return Verdict.INVALID if any(row["action"] == "refused" for row in rows) else Verdict.PASSED
 
 
-def _since(one: dict[str, Any]) -> Iterator[str]:
-    """Yield what is to be said of a tick: what has changed since, and that what judged it is not known."""
-    if one["changed"]:
-        yield f"changed since it passed: {', '.join(one['changed'])}"
-    if one["judged_by"] == UNSAID:
-        yield f"judged by: {UNSAID}"
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    yield f"step {row['step']}: {row['title']}"
+    yield from (f"  {key.replace('_', ' ')}: {row[key]}" for key in SHOWN if row[key])
+    if row["changed"]:
+        yield f"  changed since it passed: {', '.join(row['changed'])}"
+    if row["judged_by"] == UNSAID:
+        yield f"  judged by: {UNSAID}"
 
 
-def _told(desk: ProjectView, number: int) -> dict[str, Any]:
-    box = box_of(desk, number)
-    state = desk.state(number)
-    decision = decide_or_refuse(desk, number, heed_stale=True, box=box)
-    edges = Survey(desk, desk.boxes(), order=()).missing(number)
+def _row(view: ProjectView, number: int) -> dict[str, Any]:
+    """Return the row of a step for `--json`."""
+    box = box_of(view, number)
+    state = view.state(number)
+    decision = decide_or_refuse(view, number, heed_stale=True, box=box)
+    edges = Survey(view, view.boxes(), order=()).missing(number)
     held = [f"{awaited(edge)} of step {edge.step}" for edge in edges]
-    blocker = blocking(desk, number)
+    blocker = blocking(view, number)
     held += [f"an alert of step {blocker} to clear"] if blocker else []
     gate = f"; but it waits for {', '.join(held)}" if held and decision.action == "run" else ""
-    anew = _anew(desk, number, decision)
     return {
         "step": number,
         "title": box.title,
         "action": decision.action,
-        "why": decision.why + anew + gate,
-        "runner": _runner(desk, number, decision),
+        "why": decision.why + _start_of_job(view, number, decision) + gate,
+        "runner": _runner(view, number, decision),
         "phases": _phases(decision),
         "box": f"[{box.state}] line {box.line}",
         "last_task": state.task_id,
@@ -87,27 +79,27 @@ def _told(desk: ProjectView, number: int) -> dict[str, Any]:
         "uncontained": is_uncontained(box, state),
         "alerts": ", ".join(f"{one.key} [{one.action}]" for one in state.alerts),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
-        "stale_by": outrun(desk, number),
-        "changed": [*desk.changed(number, box)],
+        "stale_by": outrun(view, number),
+        "changed": [*view.changed(number, box)],
         "judged_by": judged_by(state, box),
     }
 
 
-def _anew(desk: ProjectView, number: int, decision: Decision) -> str:
-    """Say from where a job goes on: the same task from its newest checkpoint, another one from the beginning."""
-    runs_job = decision.action == "run" and decision.main == "run" and desk.step(number).is_job
-    if not runs_job or not desk.state(number).job:
+def _start_of_job(view: ProjectView, number: int, decision: Decision) -> str:
+    """Return the start of a job: the newest checkpoint for the same task, the beginning for a new one."""
+    runs_job = decision.action == "run" and decision.main == "run" and view.step(number).is_job
+    if not runs_job or not view.state(number).job:
         return ""
-    if decision.task_id:
-        return "; it goes on from its newest checkpoint, if it left one"
-    return "; it begins anew, from no checkpoint"
+    return (
+        "; it continues at its newest checkpoint, if there is one" if decision.task_id else "; it starts from scratch"
+    )
 
 
-def _runner(desk: ProjectView, number: int, decision: Decision) -> str:
-    """Say who would do MAIN; a reused or adopted one is done by nobody anew."""
+def _runner(view: ProjectView, number: int, decision: Decision) -> str:
+    """Return the runner of MAIN and the reason for it, empty when MAIN would not run."""
     if decision.action != "run" or decision.main != "run":
         return ""
-    choice = who(desk, desk.step(number))
+    choice = who(view, view.step(number))
     return f"{choice.runner} ({choice.why})"
 
 

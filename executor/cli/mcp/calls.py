@@ -1,4 +1,4 @@
-"""One command line of ours as a child: bounded, followed, ended with whoever asked for it."""
+"""A `do-tasks` command as a child process with a time limit, ended when its call is cancelled."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from executor.system.interrupts import Interrupts
     from executor.system.process import ProcessResult, StopSequence
 
-    Tell = Callable[[int, str], Awaitable[None]]
+    Report = Callable[[int, str], Awaitable[None]]
 
 START = (
     "import sys; sys.path.append(sys.argv.pop(1)); from executor.cli.main import entry; "
     "from executor.system import procfs; procfs.end_with(int(sys.argv.pop(1))); entry()"
 )
-# An executor that is interrupted ends its MAIN first, by a ladder of its own.
+# The steps leave an interrupted executor the time to end its MAIN.
 GENTLE: StopSequence = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 MOST_BYTES = 1 << 20
 TURN_S = 0.03
-TELL_S = 1.0
+REPORT_S = 1.0
 
 
-class Said(Record):
-    """What a command line did: `late` when its limit was over, so that it was interrupted."""
+class CallResult(Record):
+    """Exit code and output of a command; `late` when it was interrupted at its time limit."""
 
     exit_code: int
     text: str
     late: bool = False
 
 
-class Gathered(OutputTail):
-    """The beginning of an output, and its end when that is far away, in memory."""
+class HeadAndTail(OutputTail):
+    """The first `most_bytes` of an output and its last bytes, in memory."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         super().__init__("")
@@ -56,35 +56,35 @@ class Gathered(OutputTail):
         super().feed(data)
 
     def text(self) -> str:
-        """Return what was said, with how much was left out."""
+        """Return the output as text; the gap names the bytes that were left out."""
         beyond = max(0, self.size - len(self._head))
         lost = max(0, beyond - len(self.tail))
         gap = f"\n[... {lost} bytes left out ...]\n".encode() if lost else b""
         return (bytes(self._head) + gap + self.tail[len(self.tail) - beyond + lost :]).decode("utf-8", "replace")
 
     def newest(self) -> str:
-        """Return the last line that says something."""
+        """Return the last line that is not blank."""
         lines = (line.strip() for line in reversed(self.tail.decode("utf-8", "replace").splitlines()))
         return next(filter(None, lines), "")
 
 
 class Child:
-    """`do-tasks WORDS` as a process of ours; on Linux it is interrupted when we die, however we die."""
+    """`do-tasks WORDS` as a child process; on Linux it is interrupted when this process dies."""
 
     def __init__(self, words: list[str], interrupts: Interrupts) -> None:
         argv = (sys.executable, "-P", "-c", START, installation.IMPORT_FOLDER, str(os.getpid()), *words)
         token = f"mcp/{os.getpid()}.{os.urandom(4).hex()}"
         command = process.Command("do-tasks", argv, dict(os.environ), token, limit_s=float("inf"))
-        self._gathered = Gathered()
+        self._output = HeadAndTail()
         self._running = process.start(command)
-        self._running.output = self._gathered
-        self._watch = ProcessLoop(interrupts, due=time.monotonic)  # it never waits: between turns others have theirs
+        self._running.output = self._output
+        self._watch = ProcessLoop(interrupts, due=time.monotonic)  # a turn never waits: other tasks run between turns
         self._watch.add(self._running)
 
-    async def ended(self, limit_s: float, tell: Tell) -> Said:
-        """Return what it said; at its limit, or when the one who waits is cancelled, it is interrupted."""
+    async def ended(self, limit_s: float, report: Report | None) -> CallResult:
+        """Return the result; interrupt the process at its time limit and when the call is cancelled."""
         try:
-            end = await self._tend(limit_s, tell)
+            end = await self._wait(limit_s, report)
             if end is None:
                 end = await self._interrupted(Verdict.TIMED_OUT)
         finally:
@@ -92,28 +92,24 @@ class Child:
                 with anyio.CancelScope(shield=True):
                     await self._interrupted(Verdict.INTERRUPTED)
         code = 128 + end.signal if end.exit_code is None else end.exit_code
-        return Said(code, self._gathered.text(), late=end.verdict == Verdict.TIMED_OUT)
+        return CallResult(code, self._output.text(), late=end.verdict == Verdict.TIMED_OUT)
 
     async def _interrupted(self, verdict: Verdict) -> ProcessResult:
         self._running.stop(verdict, "", GENTLE)
         while True:
-            end = await self._tend(float("inf"), _nobody)
+            end = await self._wait(float("inf"), None)
             if end is not None:
                 return end
 
-    async def _tend(self, limit_s: float, tell: Tell) -> ProcessResult | None:
-        """Return how it ended, None when it has not within the limit; tell its newest line now and then."""
-        began = told_at = time.monotonic()
-        told = 0
+    async def _wait(self, limit_s: float, report: Report | None) -> ProcessResult | None:
+        """Return the end of the process, None when the limit is over; report its newest line every REPORT_S."""
+        began = reported_s = time.monotonic()
+        reported = 0
         while time.monotonic() - began < limit_s:
             for end in self._watch.turn():
                 return end
-            if self._gathered.size != told and time.monotonic() - told_at > TELL_S:
-                told_at, told = time.monotonic(), self._gathered.size
-                await tell(told, self._gathered.newest())
+            if report and self._output.size != reported and time.monotonic() - reported_s > REPORT_S:
+                reported_s, reported = time.monotonic(), self._output.size
+                await report(reported, self._output.newest())
             await anyio.sleep(TURN_S)
         return None
-
-
-async def _nobody(size: int, line: str) -> None:
-    """Tell nobody."""

@@ -1,4 +1,4 @@
-"""The tools of `mcp`: each is one command line, answered with its exit code, its words and the next move."""
+"""The tools of `mcp`: each runs one command and answers with its exit code, its output and the next move."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
 
 from executor import __version__
-from executor.cli.mcp.briefs import Given, find_brief, named_in, without
-from executor.cli.mcp.calls import Child, Said
-from executor.cli.mcp.next_call import move_after, person_wanted
+from executor.cli.mcp.calls import CallResult, Child
+from executor.cli.mcp.follow_up import OpenBrief, find_brief, move_after, named_in, person_wanted, without
 from executor.errors import DoTasksError, UsageError
 from executor.store.known_secrets import masker_here
 from executor.system.interrupts import Interrupts
@@ -27,49 +26,47 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = """\
 do-tasks runs a plan: SPEC.md says what must become true, one box a step; step_definitions.yaml says how each step is
-checked, tried small, done and verified. Begin with `status`; `run` takes the open steps in order. Go by `exit_code` and
-`next` of the answer, until nothing is left of what was asked for.
+checked, tried small, done and verified. Begin with `status`; `run` takes the open steps in order. Follow `exit_code`
+and `next` of each answer until nothing is left of the request.
 
-Exit 3 with a `brief` means that the work of MAIN is wanted from you: do what the brief says, then call `resume` with
-its task id. do-tasks runs POST and the criteria itself and ticks the box, or says what is missing; `next` of its answer
-names the call of `run` that goes on.
+Exit 3 with a `brief` means that you have to do the work of MAIN: do what the brief says, then call `resume` with its
+task id. do-tasks runs POST and the criteria itself and ticks the box, or reports what is missing; `next` of its answer
+names the call of `run` that continues.
 
-There is no tool that ticks a box, opens one, or accepts a change: evidence ticks, or a person in a terminal. Do not
-edit SPEC.md, step_definitions.yaml, tests, .task_execution.log or what is under .do-tasks/, and do not loosen a check
-so that it passes: while a brief is out such a change is refused by name, until it is put back or a person accepts it.
-When the plan itself is wrong, say which line and why, and leave the change to the user."""
+No tool ticks a box, opens one, or accepts a change: evidence does, or a person in a terminal. Do not edit SPEC.md,
+step_definitions.yaml, tests, .task_execution.log or files under .do-tasks/, and do not loosen a check so that it
+passes: while a brief is open such a change is refused by name until it is restored or a person accepts it. When the
+plan itself is wrong, name the line and the reason, and leave the change to the user."""
 MEANINGS = {
-    0: "passed, or well, or nothing to do",
+    0: "passed, running as expected, or nothing to do",
     1: "a step failed",
     2: "usage, definitions or SPEC.md",
     3: "waiting for you, a dependency, a job or a person",
     4: "an alert stands, or a job died",
     5: "another executor is at work here",
     6: "the machine: disk, rights",
-    70: "a bug of do-tasks",
+    70: "internal error",
     130: "interrupted",
 }
 NEXT = {
     0: "`status` shows what is open.",
-    1: "The transcript says what failed, `why` what would run. Mend the cause, not the check; then `run` the step.",
-    2: "Mend the call as the message says, or show the user the line of the plan; `validate` finds every problem.",
+    1: "The transcript shows the failure, `why` what would run. Fix the cause, not the check; then `run` the step.",
+    2: "Fix the call as the message says, or show the user the line of the plan; `validate` finds every problem.",
     3: "Wait for what the transcript names: `monitor` shows background jobs, `why` a dependency. Then `run` again.",
     4: "`monitor` names the alert or the dead job. Ask the user before you stop or rerun a training.",
-    5: "Leave it to the other one: look at `status` in a while, then `run` again.",
-    6: "Tell the user what the message wants: room on the disk, or rights. Then `run` again without a step.",
-    70: "Show the user the message with the file that it names; do not try to work around it.",
-    130: "`run` without a step goes on where it stopped.",
+    5: "Wait for the other executor: look at `status` in a while, then `run` again.",
+    6: "Show the user the message: it asks for disk space or permissions. Then `run` again without a step.",
+    70: "Show the user the message and the file that it names; do not work around it.",
+    130: "`run` without a step continues where it stopped.",
 }
 READ = "`run` takes the open steps in order."
-BRIEFED = (
-    "Do the work of the brief now; its evidence counts, not your word. Then `resume` {task_id}, and go by its `next`."
-)
+BRIEFED = "Do the work of the brief now; evidence counts, not your word. Then `resume` {task_id} and follow its `next`."
 LATE = (
-    "Its limit of {limit_s:g} s was over, so it was interrupted as by Ctrl-C. The same call, without `rerun`, goes on;"
-    " give it a longer timeout_s. A long training belongs in `mode: background`."
+    "The limit of {limit_s:g} s was over, so the call was interrupted as by Ctrl-C. The same call, without `rerun`,"
+    " continues; give it a longer timeout_s. A long training belongs in `mode: background`."
 )
-KILLED = "It was ended by signal {signal}. The same call, without `rerun`, takes up what still lives."
-INSIDE = "called from inside {task_id}, which is running: do the work of that task; whoever started it runs the steps"
+KILLED = "The command was ended by signal {signal}. The same call, without `rerun`, adopts what still runs."
+INSIDE = "called from inside {task_id}, which is running: do the work of that task; its executor runs the steps"
 HEAD_CHARS, TAIL_CHARS = 6_000, 14_000
 MOST_JSON_CHARS = 200_000
 READ_S, STOP_S = 60.0, 120.0
@@ -77,18 +74,18 @@ READ_S, STOP_S = 60.0, 120.0
 Step = Annotated[str, Field(coerce_numbers_to_str=True, description="which steps: 1 | 1-5 | 1,3,7-9 | a name")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, description="the call is interrupted after these seconds")]
 Runner = Annotated[
-    str, Field(description="who does MAIN: host = you, by a brief; agent, claude-code, command; empty: the plan says")
+    str, Field(description="runner of MAIN: host (you, by a brief), agent, claude-code or command; empty: by the plan")
 ]
-Wait = Annotated[float, Field(ge=0, description="seconds to wait for a background job that holds a step; else exit 3")]
+Wait = Annotated[float, Field(ge=0, description="seconds to wait for a job that a step depends on; then exit 3")]
 TaskId = Annotated[str, Field(description="as in a transcript, a brief or SPEC.md: task_1_0123abcd")]
-Strict = Annotated[bool, Field(description="want every criterion proven, none claimed")]
+Strict = Annotated[bool, Field(description="accept only proven criteria, no claimed ones")]
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WORKS = ToolAnnotations(read_only_hint=False, destructive_hint=False)
 ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True)
 
 
 class Answer(TypedDict):
-    """What a tool answers; `json` where the verb has it, `brief` and `task_id` where work is wanted of the caller."""
+    """The answer of a tool; `json` where the command has it, `brief` and `task_id` where the caller has work to do."""
 
     exit_code: int
     meaning: str
@@ -100,7 +97,7 @@ class Answer(TypedDict):
 
 
 class Tools:
-    """The verbs of do-tasks for the project at `start` or above it."""
+    """The commands of do-tasks for the project at `start` or above it."""
 
     def __init__(self, start: str) -> None:
         self._start = start
@@ -116,14 +113,14 @@ class Tools:
             Literal["continue", "all"],
             Field(description="without step. continue: open steps until one does not pass; all: each, with a summary"),
         ] = "continue",
-        rerun: Annotated[bool, Field(description="with step or all: again what is ticked")] = False,
-        force: Annotated[bool, Field(description="in spite of an open dependency")] = False,
+        rerun: Annotated[bool, Field(description="with step or all: run ticked steps again")] = False,
+        force: Annotated[bool, Field(description="ignore open dependencies")] = False,
         strict: Strict = False,
         runner: Runner = "",
         wait_s: Wait = 0,
         timeout_s: Seconds = 600,
     ) -> Answer:
-        """Run steps of the plan: checks, a small test, the work, validation; a box is ticked only for what was seen."""
+        """Run steps of the plan: checks, a small test, the work, validation; a box is ticked only on evidence."""
         what = f"--step={step}" if step else f"--{mode}"
         flags = {"--rerun": rerun, "--force": force, "--strict": strict, f"--runner={runner}": bool(runner)}
         words = ["run", what, f"--wait={wait_s:g}", *(flag for flag, wanted in flags.items() if wanted)]
@@ -132,7 +129,7 @@ class Tools:
     async def resume(
         self, ctx: Context[Any, Any], *, task_id: TaskId, strict: Strict = False, timeout_s: Seconds = 600
     ) -> Answer:
-        """Say that the work of a brief is done: do-tasks runs POST and the criteria, then ticks, or says what lacks."""
+        """Hand in the work of a brief: do-tasks runs POST and the criteria, then ticks, or reports what is missing."""
         words = ["resume", *(["--strict"] if strict else []), "--", task_id]
         return await self._work(ctx, words, timeout_s)
 
@@ -145,7 +142,7 @@ class Tools:
         return await self._read(ctx, ["list", "--json"])
 
     async def why(self, ctx: Context[Any, Any], *, step: Step) -> Answer:
-        """Say what would run for a step, what would not, and for which reason."""
+        """Show the phases that would run for a step, those that would not, and the reasons."""
         return await self._read(ctx, ["why", "--json", "--", step])
 
     async def log(
@@ -155,7 +152,7 @@ class Tools:
         task_id: Annotated[str, Field(description="empty: the newest task")] = "",
         events: Annotated[bool, Field(description="the lines of the log as JSON, instead of the transcript")] = False,
     ) -> Answer:
-        """Show what happened in a task, from its events."""
+        """Show the events of a task."""
         return await self._read(ctx, ["log", *(["--json"] if events else []), *(["--", task_id] if task_id else [])])
 
     async def monitor(self, ctx: Context[Any, Any]) -> Answer:
@@ -163,7 +160,7 @@ class Tools:
         return await self._read(ctx, ["monitor", "--json"])
 
     async def validate(self, ctx: Context[Any, Any]) -> Answer:
-        """Find every problem of the plan at once, with its line and its fix, and checks that cannot fail."""
+        """Find every problem of the plan at once, with line and fix, and checks that cannot fail."""
         return await self._read(ctx, ["validate", "--json"])
 
     async def brief(
@@ -181,20 +178,20 @@ class Tools:
         return answer
 
     async def _work(self, ctx: Context[Any, Any], words: list[str], limit_s: float) -> Answer:
-        """Run what changes something; with exit 3 goes the brief, if work is wanted of who called."""
+        """Run a command that changes the plan; with exit 3 add the brief when the caller has work to do."""
         inside = os.environ.get("DO_TASKS_TASK_ID")
         if inside:
             return _answered(2, f"do-tasks: {self._shown(INSIDE.format(task_id=inside))}")
-        said = await self._call(ctx, words, limit_s)
-        text = self._shown(said.text)
-        if said.late and said.exit_code > 128:
-            return _answered(said.exit_code, text, LATE.format(limit_s=limit_s))
-        wanted = person_wanted(text) if said.exit_code == 3 else ""
+        done = await self._call(ctx, words, limit_s)
+        text = self._shown(done.text)
+        if done.late and done.exit_code > 128:
+            return _answered(done.exit_code, text, LATE.format(limit_s=limit_s))
+        wanted = person_wanted(text) if done.exit_code == 3 else ""
         if wanted:
             return _answered(3, text, wanted)
-        task_id = named_in(text) if said.exit_code == 3 else ""
+        task_id = named_in(text) if done.exit_code == 3 else ""
         if not task_id:
-            return _answered(said.exit_code, text, self._shown(move_after(self._start, words, said.exit_code)))
+            return _answered(done.exit_code, text, self._shown(move_after(self._start, words, done.exit_code)))
         try:
             given = find_brief(self._start, task_id)
         except UsageError:  # somebody has resumed or stopped it since
@@ -202,19 +199,19 @@ class Tools:
         return _with_brief(_answered(3, without(text, given)), given)
 
     async def _read(self, ctx: Context[Any, Any], words: list[str]) -> Answer:
-        """Run what only looks; JSON stands in place of the transcript."""
-        said = await self._call(ctx, words, READ_S)
-        text = self._shown(said.text)
+        """Run a command that only reads; JSON takes the place of the transcript."""
+        done = await self._call(ctx, words, READ_S)
+        text = self._shown(done.text)
         body = _parsed(text) if "--json" in words else None
-        answer = _answered(said.exit_code, "" if body else text, READ if said.exit_code == 0 else "")
+        answer = _answered(done.exit_code, "" if body else text, READ if done.exit_code == 0 else "")
         return answer | {"json": body} if body else answer
 
-    async def _call(self, ctx: Context[Any, Any], words: list[str], limit_s: float) -> Said:
-        async def tell(size: int, line: str) -> None:
+    async def _call(self, ctx: Context[Any, Any], words: list[str], limit_s: float) -> CallResult:
+        async def report(size: int, line: str) -> None:
             await ctx.report_progress(size, message=self._shown(line))
 
         verb, *rest = words
-        return await Child([verb, f"--project={self._start}", *rest], self._interrupts).ended(limit_s, tell)
+        return await Child([verb, f"--project={self._start}", *rest], self._interrupts).ended(limit_s, report)
 
     def _shown(self, text: str) -> str:
         return self._masker.mask("\n".join(map(clean_control, text.splitlines())))
@@ -230,13 +227,13 @@ def _answered(exit_code: int, text: str, move: str = "") -> Answer:
     }
 
 
-def _with_brief(answer: Answer, given: Given) -> Answer:
+def _with_brief(answer: Answer, given: OpenBrief) -> Answer:
     move = BRIEFED.format(task_id=given.task_id)
     return answer | {"next": move, "task_id": given.task_id, "brief": given.text}
 
 
 def _clipped(text: str) -> str:
-    """Return the head and the tail of what is too long to read; the log has the whole."""
+    """Return the head and the tail of a text that is too long; the log has all of it."""
     left_out = len(text) - HEAD_CHARS - TAIL_CHARS
     if left_out <= 0:
         return text
@@ -244,7 +241,7 @@ def _clipped(text: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """Return the object, or the objects of lines, that were printed; None for what is none, or too long to read."""
+    """Return the printed JSON object, or one object for each line; None for other or too long text."""
     if len(text) > MOST_JSON_CHARS:
         return None
     try:
@@ -258,7 +255,7 @@ def _parsed(text: str) -> Any:
 
 
 def serve(start: str) -> None:
-    """Answer on stdin and stdout for the project at `start` until stdin is closed."""
+    """Serve the project at `start` on stdin and stdout until stdin is closed."""
     built(Tools(start)).run("stdio")
 
 
@@ -281,7 +278,7 @@ def built(tools: Tools) -> MCPServer[Any]:
 
 
 def _exact(tool: Tool) -> Tool:
-    """Return the tool so that it refuses what it has no argument for: a misspelt `step` would run every one."""
+    """Return the tool with unknown arguments refused: a misspelt `step` would run every step."""
     model = tool.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)

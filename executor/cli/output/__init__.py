@@ -1,1 +1,1 @@
-"""Views: followers of the journal."""
+"""The output of the commands: transcript, tables, summary."""

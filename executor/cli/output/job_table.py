@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
-
+from executor.cli.output.screen import terminal_size
 from executor.store.ticks import SIGNS
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import joined_lines as one_line
+from executor.system.text import counted, joined_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +29,7 @@ NONE = "No background job yet: give a step `main: {mode: background}`, then run:
 
 def columns() -> int:
     """Return the columns to use: those of the terminal, WIDEST at most."""
-    try:
-        return min(WIDEST, os.get_terminal_size(1).columns or PLAIN)
-    except OSError:
-        return PLAIN
+    return min(WIDEST, terminal_size().columns or PLAIN)
 
 
 def lines(jobs: list[JobStatus], width: int) -> list[str]:
@@ -70,10 +65,10 @@ def _summary(jobs: list[JobStatus]) -> str:
     counts: dict[str, int] = {}
     for job in jobs:
         counts[job.state] = counts.get(job.state, 0) + 1
-    told = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
     alerts = sum(len(job.alerts) for job in jobs)
-    stands = f"; {_counted(alerts, 'alert')} standing" if alerts else ""
-    return f"{_counted(len(jobs), 'job')}: {told}{stands}"
+    stands = f"; {counted(alerts, 'alert')} standing" if alerts else ""
+    return f"{counted(len(jobs), 'job')}: {states}{stands}"
 
 
 def _job(job: JobStatus, width: int) -> Iterator[str]:
@@ -87,11 +82,11 @@ def _head(job: JobStatus, width: int) -> str:
     sign = "!" if job.alerts else _sign(job)
     right = _doing(job)
     left = f"{sign} step {job.step}  {plain(job.title)}"
-    room = width - size(right) - 2
+    room = width - width_of(right) - 2
     if room < 16:
         return cut(f"{left}  {right}", width)
     left = cut(left, room)
-    return f"{left}{' ' * (width - size(left) - size(right))}{right}"
+    return f"{left}{' ' * (width - width_of(left) - width_of(right))}{right}"
 
 
 def _sign(job: JobStatus) -> str:
@@ -106,13 +101,13 @@ def _doing(job: JobStatus) -> str:
     state, age = job.state.replace("_", " "), job.lasted_s
     if age is None:
         return state
-    return f"{state} for {told_s(age)}" if job.state in RUNS else f"{state} after {told_s(age)}"
+    return f"{state} for {duration(age)}" if job.state in RUNS else f"{state} after {duration(age)}"
 
 
 def _details(job: JobStatus) -> Iterator[tuple[str, str]]:
     runs = job.state in (*RUNS, "unfinished")
     pid = f", pid {job.launcher}" if job.is_alive else ""
-    again = f", {_counted(job.restarts, 'restart')}" if job.restarts else ""
+    again = f", {counted(job.restarts, 'restart')}" if job.restarts else ""
     yield "task", f"{job.task_id}{'/' if job.run else ''}{job.run}{pid}{again}"
     yield "reason", job.reason
     yield from (("alert", _alert(one)) for one in job.alerts)
@@ -131,8 +126,8 @@ def _details(job: JobStatus) -> Iterator[tuple[str, str]]:
 
 def _alert(one: AlertStatus) -> str:
     since = f" since {_clock(one.since)}" if one.since else ""
-    told = f": {plain(one.output)}" if one.output else ""  # alone: a lone escape would swallow what follows it
-    return f"{one.key}{since}{told} [{one.action or 'notify'}]"
+    output = f": {plain(one.output)}" if one.output else ""  # alone: a lone escape would swallow what follows it
+    return f"{one.key}{since}{output} [{one.action or 'notify'}]"
 
 
 def _progress(job: JobStatus) -> str:
@@ -144,12 +139,12 @@ def _progress(job: JobStatus) -> str:
 
 
 def _moved(job: JobStatus) -> str:
-    """Return how far the job is, the age of its last change, the time left."""
+    """Return the progress of a job, the age of its last change, the time left."""
     done, progress = _progress(job), job.progress
     if not (done and progress):
         return "" if job.state == "elsewhere" else "none seen yet"
     moved = f"last moved {_ago(job, progress)}"
-    left = "" if progress.eta_s is None else f"{told_s(progress.eta_s)} left ({progress.basis or 'basis unknown'})"
+    left = "" if progress.eta_s is None else f"{duration(progress.eta_s)} left ({progress.basis or 'basis unknown'})"
     return "; ".join(_nonempty(f"{done}, {moved}", left))
 
 
@@ -166,7 +161,7 @@ def _checkpoints(job: JobStatus, *, runs: bool) -> str:
         return ""
     when = f" {_ago(job, saved)}" if runs else ""
     newest = f"newest {saved.newest}{when}" if saved.newest else ""
-    return ", ".join(_nonempty(str(saved.count), newest, told_bytes(saved.bytes) if saved.bytes else ""))
+    return ", ".join(_nonempty(str(saved.count), newest, byte_size(saved.bytes) if saved.bytes else ""))
 
 
 def _monitor(job: JobStatus, one: MonitorStatus) -> str:
@@ -174,7 +169,7 @@ def _monitor(job: JobStatus, one: MonitorStatus) -> str:
     age_s = job.age_s(one.looked_s)
     if age_s is None and not text:
         return f"{one.name}: not looked yet"
-    looked = f", {told_s(age_s)} ago" if age_s is not None else ""
+    looked = f", {duration(age_s)} ago" if age_s is not None else ""
     return f"{one.name}: {text or ('well' if one.there else 'nothing there yet')}{looked}"
 
 
@@ -182,41 +177,36 @@ def _supervisor(job: JobStatus) -> str:
     if job.state == "elsewhere":
         return f"{job.where or 'on another host'}: how old things are is not known here"
     if job.state == "unfinished":
-        return "none, the job was never let go; go on with: do-tasks --continue"
+        return "none, the job was never started; go on with: do-tasks --continue"
     if not job.is_supervised:
         return f"none, and none could be started; see .do-tasks/jobs/{job.task_id}/supervisor.log"
     beat = job.heartbeat_s
     if beat is None:
         return "alive"
-    return f"{'SILENT' if beat > SILENT_S else 'alive'}, heartbeat {told_s(beat)} ago"
+    return f"{'SILENT' if beat > SILENT_S else 'alive'}, heartbeat {duration(beat)} ago"
 
 
 def _ago(job: JobStatus, one: Progress | CheckpointStatus) -> str:
     age_s = job.age_s(one.changed_s)
     if age_s is not None:
-        return f"{told_s(age_s)} ago"
+        return f"{duration(age_s)} ago"
     where = job.where or "on another host" if job.state == "elsewhere" else "before the last reboot"
     return f"{one.changed} {where}".strip()
 
 
 def _clock(stamp: str) -> str:
     """Return the local time of a UTC stamp, with its date when that is not today; other text as it is."""
+    from datetime import datetime
+
     try:
-        then = time.localtime(_epoch_s(stamp))
+        then = datetime.fromisoformat(stamp).astimezone()
     except ValueError:
         return stamp
-    today = then[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
+    today = then.date() == datetime.now().astimezone().date()
+    return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
 
 
-def _epoch_s(stamp: str) -> int:
-    from calendar import timegm
-
-    part = [int(stamp[at:to]) for at, to in ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))]
-    return timegm((*part, 0, 0, 0))
-
-
-def told_s(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a duration in its two largest units: 7500 -> 2 h 05 min."""
     for large, name, small, below in UNITS:
         if seconds >= large:
@@ -224,7 +214,7 @@ def told_s(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-def told_bytes(number: float) -> str:
+def byte_size(number: float) -> str:
     """Return a size in binary units: 2048 -> 2.0 KiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
@@ -233,7 +223,7 @@ def told_bytes(number: float) -> str:
     return f"{number:.1f} TiB"
 
 
-def size(text: str) -> int:
+def width_of(text: str) -> int:
     """Return the columns of a text on a terminal: some characters take two, some none."""
     if text.isascii():
         return len(text)
@@ -244,17 +234,17 @@ def size(text: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """Return the text within this many columns."""
-    if size(text) <= width:
+    if width_of(text) <= width:
         return text
     kept = text[: max(0, width - 1)]
-    while size(kept) > width - 1:
+    while width_of(kept) > width - 1:
         kept = kept[:-1]
     return f"{kept.rstrip()}…" if width > 0 else ""
 
 
 def plain(text: str) -> str:
     """Return text as one safe line with single blanks: the width of a tab is unknown."""
-    return " ".join(one_line(text).split())
+    return " ".join(joined_lines(text).split())
 
 
 def _labelled(label: str, text: str, width: int) -> Iterator[str]:
@@ -266,16 +256,16 @@ def _labelled(label: str, text: str, width: int) -> Iterator[str]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Return the text in lines of at most `width` columns; a word longer than a line is broken."""
-    if size(text) <= width:
+    if width_of(text) <= width:
         return [text]
     found = [""]
     for word in text.split():
         rest = word
-        if found[-1] and size(f"{found[-1]} {rest}") <= width:
+        if found[-1] and width_of(f"{found[-1]} {rest}") <= width:
             found[-1] += f" {rest}"
             continue
         found += [""] if found[-1] else []
-        while size(rest) > width:
+        while width_of(rest) > width:
             piece = _piece(rest, width)
             found[-1] = piece
             rest = rest[len(piece) :]
@@ -286,13 +276,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _piece(text: str, width: int) -> str:
     piece = text[:width]
-    while len(piece) > 1 and size(piece) > width:
+    while len(piece) > 1 and width_of(piece) > width:
         piece = piece[:-1]
     return piece
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _nonempty(*texts: str) -> list[str]:

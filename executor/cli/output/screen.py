@@ -1,4 +1,4 @@
-"""Output lines that never block a run: text, a progress bar, a waiting line."""
+"""Output to a terminal or a pipe: lines that never block a run, a progress bar, JSON documents."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 import select
 import time
 
-from executor.system.text import WIDTH
-from executor.system.text import joined_lines as one_line
+from executor.system.text import WIDTH, escaped_json, joined_lines
 
 COLORS = {"✓": "32", "✗": "31", "–": "33", "?": "33"}
 PATIENCE_S = 1.0
@@ -16,7 +15,7 @@ WAITING_EVERY_S = 60.0
 
 
 class Screen:
-    """Standard output that can never slow a run: what it does not take now waits, at the end it is dropped."""
+    """Standard output that never blocks a run: text that it does not take yet is kept, and dropped at the end."""
 
     def __init__(self, fd: int = 1, *, color: bool | None = None) -> None:
         self._fd = fd
@@ -26,26 +25,26 @@ class Screen:
         self._bar = False
         self.waits = Waiting(self)
 
-    def say(self, *texts: str) -> None:
-        """Show lines, all in one write."""
+    def print(self, *texts: str) -> None:
+        """Print lines in one write."""
         self._clear_bar()
         self._pending += "".join(f"{self._painted(text)}\n" for text in texts).encode("utf-8", "replace")
         self._push(0.0)
 
     def bar(self, done: int, total: int) -> None:
-        """Show progress on one line that the next line replaces; only on a terminal."""
+        """Draw a progress bar that the next line replaces, on a terminal only."""
         if self.live and total > 0:
             self.passing(progress_bar(done, total, columns(self._fd)))
 
     def passing(self, text: str) -> None:
-        """Show a line that the next one replaces."""
-        shown = one_line(text)[: columns(self._fd) - 1]
+        """Print a line that the next one replaces."""
+        shown = joined_lines(text)[: columns(self._fd) - 1]
         self._pending += f"\r\x1b[K{shown}".encode("utf-8", "replace")
         self._bar = True
         self._push(0.0)
 
     def close(self) -> None:
-        """Give what is pending a last chance."""
+        """Write the pending text, for at most PATIENCE_S."""
         self._clear_bar()
         self._push(PATIENCE_S)
 
@@ -74,7 +73,7 @@ class Screen:
 
 
 class Waiting:
-    """What a job's start waits for: a line that is replaced, or, where lines stay, a new one at most once a minute."""
+    """The line that shows the wait for a job's start: replaced on a terminal, else printed at most once a minute."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -82,20 +81,32 @@ class Waiting:
         self._next_s = 0.0
 
     def __call__(self, what: str, until: str) -> None:
-        """Show it, with the time that is left."""
+        """Show the wait and the time that is left."""
         if self._screen.live:
             self._screen.passing(f"       {what}, {until}")
         elif what != self._last and time.monotonic() >= self._next_s:
             self._last, self._next_s = what, time.monotonic() + WAITING_EVERY_S
-            self._screen.say(f"[BACKGROUND] · {what}, {until}")
+            self._screen.print(f"[BACKGROUND] · {what}, {until}")
+
+
+def terminal_size(fd: int = 1) -> os.terminal_size:
+    """Return the columns and lines of a terminal, 0 for what is unknown."""
+    try:
+        return os.get_terminal_size(fd)
+    except OSError:
+        return os.terminal_size((0, 0))
 
 
 def columns(fd: int) -> int:
     """Return the width of a terminal in columns."""
-    try:
-        return os.get_terminal_size(fd).columns or WIDTH
-    except OSError:
-        return WIDTH
+    return terminal_size(fd).columns or WIDTH
+
+
+def print_json(body: object) -> None:
+    """Print a JSON document in one line; control characters are escaped."""
+    from json import dumps
+
+    print(escaped_json(dumps(body, ensure_ascii=False)), flush=True)
 
 
 def progress_bar(done: int, total: int, columns: int) -> str:

@@ -1,17 +1,17 @@
-"""What a run says of its steps when they have ended."""
+"""The end of a run: a report for each step, a summary, JSON."""
 
 from __future__ import annotations
 
 import os
 
 from executor.cli.next_command import resume_command
+from executor.cli.output.screen import print_json
 from executor.engine.step_view import outrun
 from executor.store import runs
 from executor.system import files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
-from executor.system.text import clean_control as safe
-from executor.system.text import escaped_json
+from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,54 +33,49 @@ def worst_of(reports: Iterable[RunReport]) -> Verdict:
     return next((verdict for verdict in WORST_FIRST if verdict in verdicts), Verdict.PASSED)
 
 
-def say_report(context: RunContext, report: RunReport, screen: Screen) -> None:
-    """Say what became of one step, and what to do next."""
+def print_report(context: RunContext, report: RunReport, screen: Screen) -> None:
+    """Print the result of one step and the next command."""
     if report.done and report.outcome.verdict == Verdict.STARTED:
-        screen.say(f"Step {report.number} is started ({report.task_id}): {safe(report.outcome.reason)}")
+        screen.print(f"Step {report.number} is started ({report.task_id}): {clean_control(report.outcome.reason)}")
         return
     if report.done:
-        why = safe(report.outcome.reason)  # empty of a job that ended just now
-        screen.say(f"Step {report.number} is already done: {why}" if why else f"Step {report.number} is done.")
+        why = clean_control(report.outcome.reason)  # empty of a job that ended just now
+        screen.print(f"Step {report.number} is already done: {why}" if why else f"Step {report.number} is done.")
         return
     if not report.task_id:
-        if report.outcome.verdict != Verdict.WAITING:  # the transcript has said what it waits for
-            screen.say(f"Step {report.number}: {safe(report.outcome.reason)}")
+        if report.outcome.verdict != Verdict.WAITING:  # the transcript has the reason of a wait
+            screen.print(f"Step {report.number}: {clean_control(report.outcome.reason)}")
         return
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
-        later = next(
-            (number for number in context.plan.numbers if number > report.number and _still_open(context, number)), 0
-        )
-        ready = f" Ready for step {later}." if later else ""
+        later = (number for number in context.plan.numbers if number > report.number and _is_open(context, number))
+        ready = "".join(f" Ready for step {number}." for number in [*later][:1])
         ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
-        screen.say(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
+        screen.print(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
         if ended == "started":
-            screen.say(f"How it goes: do-tasks --monitor   To end it: do-tasks stop {report.task_id}")
+            screen.print("To watch it: do-tasks --monitor", f"To end it: do-tasks stop {report.task_id}")
     elif report.outcome.verdict == Verdict.WAITING:
-        _say_brief(context, report, screen)
+        _print_brief(context, report, screen)
     else:
         verdict = report.outcome.verdict.replace("_", " ")
-        again = (
-            "" if report.outcome.verdict == Verdict.INTERRUPTED else f" To try again: do-tasks --step {report.number}"
-        )
-        if runs.is_job(context.root, report.task_id):  # its reason may name a move that keeps what was trained
-            screen.say("", safe(report.outcome.reason))
-        screen.say(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
-    screen.say(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
+        is_cut = report.outcome.verdict == Verdict.INTERRUPTED
+        again = "" if is_cut else f" To try again: do-tasks --step {report.number}"
+        if runs.is_job(context.root, report.task_id):  # its reason may name a command that keeps what was trained
+            screen.print("", clean_control(report.outcome.reason))
+        screen.print(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
+    screen.print(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
 
 
-def _say_brief(context: RunContext, report: RunReport, screen: Screen) -> None:
-    """Show what is to be done by whoever called, with what was found wrong of the last answer."""
+def _print_brief(context: RunContext, report: RunReport, screen: Screen) -> None:
+    """Print the brief, with the faults of the last answer, and the command for the finished work."""
     run = runs.newest_main(context.root, report.task_id)
     path = os.path.join(runs.run_folder(context.root, report.task_id, run), "brief.md")
-    screen.say("", *map(safe, files.read(path).decode("utf-8", "replace").splitlines()), "")
-    screen.say(f"Step {report.number} waits: {safe(report.outcome.reason)}")
-    screen.say(safe(f"When the work is done: {resume_command(report.task_id, context.invocation.folder)}"))
+    screen.print("", *map(clean_control, files.read(path).decode("utf-8", "replace").splitlines()), "")
+    screen.print(f"Step {report.number} waits: {clean_control(report.outcome.reason)}")
+    screen.print(clean_control(f"When the work is done: {resume_command(report.task_id, context.invocation.folder)}"))
 
 
-def say_json(context: RunContext, reports: list[RunReport], notes: list[str], *, move: str) -> None:
-    """Print what became of the steps, and the next command; a step that waits for whoever called carries its brief."""
-    import json
-
+def print_reports(context: RunContext, reports: list[RunReport], notes: list[str], *, move: str) -> None:
+    """Print the results of the steps and the next command as JSON, with the brief of a step that waits."""
     rows = [
         {
             "step": report.number,
@@ -95,12 +90,11 @@ def say_json(context: RunContext, reports: list[RunReport], notes: list[str], *,
         }
         for report in reports
     ]
-    body = context.masker.mask_all({"steps": rows, "notes": notes, "next": move or None})
-    print(escaped_json(json.dumps(body, ensure_ascii=False)))
+    print_json(context.masker.mask_all({"steps": rows, "notes": notes, "next": move or None}))
 
 
 def _brief_of(context: RunContext, report: RunReport) -> object:
-    """Return the brief of a task that waits for its host, None for any other."""
+    """Return the brief of a task that waits for an answer to it, None for any other."""
     import json
 
     if report.outcome.verdict != Verdict.WAITING or not report.task_id:
@@ -110,19 +104,19 @@ def _brief_of(context: RunContext, report: RunReport) -> object:
     return json.loads(text) if text else None
 
 
-def _still_open(context: RunContext, number: int) -> bool:
-    """Tell, from the log alone, whether a step has no tick that holds."""
+def _is_open(context: RunContext, number: int) -> bool:
+    """Return True for a step without a valid tick, by the log alone."""
     state = context.state(number)
     return not (state.ticked or state.hand_seen) or bool(outrun(context, number))
 
 
-def at_the_end(reports: list[RunReport]) -> list[RunReport]:
-    """Return one report a step, its newest: a job that was started may have ended in the same run."""
+def newest_reports(reports: list[RunReport]) -> list[RunReport]:
+    """Return the newest report of each step: a job that was started may have ended in the same run."""
     return [*{report.number: report for report in reports}.values()]
 
 
-def say_summary(reports: list[RunReport], screen: Screen) -> None:
-    """Say a line a step."""
+def print_summary(reports: list[RunReport], screen: Screen) -> None:
+    """Print one line for each step."""
     for report in reports:
         verdict = report.outcome.verdict
         mark = {Verdict.PASSED: "✅", Verdict.STARTED: "⏳"}.get(verdict, "❌")
@@ -131,10 +125,9 @@ def say_summary(reports: list[RunReport], screen: Screen) -> None:
             if report.done and verdict == Verdict.PASSED
             else (report.outcome.reason.splitlines() or [""])[0]
         )
-        told = f"{report.title}: {reason}" if reason else report.title
-        screen.say(
-            f"{mark} step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s  {safe(told)}"
-        )
+        text = clean_control(f"{report.title}: {reason}" if reason else report.title)
+        words = f"step {report.number:<3} {verdict.replace('_', ' '):<11} {report.duration_s:7.1f}s"
+        screen.print(f"{mark} {words}  {text}")
 
 
 def still_running(context: RunContext, reports: list[RunReport]) -> list[int]:

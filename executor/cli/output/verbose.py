@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from executor.cli.output.screen import Screen
-from executor.system.text import joined_lines as one_line
+from executor.system.text import joined_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +31,13 @@ class ScreenLogger:
 
     def write(self, text: str) -> None:
         """Show one rendered line."""
-        self._screen.say(one_line(text))
+        self._screen.print(joined_lines(text))
 
     debug = info = warning = write
 
 
 class Verbose:
-    """A follower of the log and a trace of a run; each line carries the task id, the step and the run."""
+    """A follower of the log and of the executor; each line has the task id, the step and the run."""
 
     def __init__(self, masker: Masker, fd: int = 2) -> None:
         self._screen = Screen(fd, color=False)
@@ -54,37 +54,38 @@ class Verbose:
         ).bind(**dict.fromkeys(BOUND, UNKNOWN))
 
     def __call__(self, event: str, **fields: object) -> None:
-        """Report one act of the executor; `task_id`, `step` and `run` among the fields hold for later lines too."""
+        """Print one act of the executor; `task_id`, `step` and `run` among the fields also mark later lines."""
         self._bind(**{name: fields.pop(name) for name in BOUND if name in fields})
         self._log.debug(event, **_shown(fields))
 
     def follow(self, line: Mapping[str, Any]) -> None:
-        """Report one line of the log."""
+        """Print one line of the log."""
         self._bind(**{name: line[name] for name in BOUND if line.get(name)})
         fields = {name: value for name, value in line.items() if name not in ENVELOPE and name not in LONG}
-        told = self._log.warning if line.get("status") in TROUBLE else self._log.info
-        told(str(line.get("event")), phase=line.get("phase"), status=line.get("status"), **_shown(fields))
+        log = self._log.warning if line.get("status") in TROUBLE else self._log.info
+        log(str(line.get("event")), phase=line.get("phase"), status=line.get("status"), **_shown(fields))
 
     def close(self) -> None:
-        """Write the lines that the terminal has not taken yet, as far as it takes them now."""
+        """Write pending lines."""
         self._screen.close()
 
     def _bind(self, **named: object) -> None:
-        """Bind what is named from here on; another task has no run yet."""
+        """Bind these fields to later lines; another task has no run yet."""
         before = structlog.get_context(self._log)
         if named.get("task_id", before["task_id"]) != before["task_id"]:
             named = {"run": "", **named}
         self._log = self._log.bind(**{name: value or UNKNOWN for name, value in named.items()})
 
     def _mask(self, _: object, __: str, event_dict: Any) -> Any:
-        """Mask secrets, then cut: a secret that is cut first would not be found."""
+        """Mask secrets, then shorten: a shortened secret would not be found."""
         return {name: _short(self._masker.mask_all(value)) for name, value in event_dict.items()}
 
 
 def _shown(fields: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields that say something; none has a name that structlog uses itself."""
-    said = {name: value for name, value in fields.items() if value is not False and value not in ("", None, (), [], {})}
-    return {f"{name}_" if name in ("event", "level", "timestamp") else name: one for name, one in said.items()}
+    """Return the fields with a value; a name that structlog uses itself gets a `_`."""
+    empty: tuple[object, ...] = ("", None, (), [], {})
+    filled = {name: value for name, value in fields.items() if value is not False and value not in empty}
+    return {f"{name}_" if name in ("event", "level", "timestamp") else name: one for name, one in filled.items()}
 
 
 def _short(value: object) -> object:

@@ -69,12 +69,12 @@ def test_the_version_is_told(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lst"], "unknown command 'lst'; did you mean list?"),
+        (["lst"], "unknown command 'lst'; did you mean list; see: do-tasks --help"),
         (["qqq"], "unknown command 'qqq'; see: do-tasks --help"),
         (["resume", "task_1_0000000a"], "see: do-tasks list"),
         (["--monitor", "--timeout", "3"], "--timeout goes with --until"),
         (["--monitor", "--until", "never"], "see: do-tasks monitor --help"),
-        (["--monitor", "--until", "finished"], "no background job is there to wait for"),
+        (["--monitor", "--until", "finished"], "there is no background job to wait for; start one"),
         (["--monitor", "7"], "step 7 has no background job; background jobs: none"),
         (["--monitor", "--watch", "--until", "started"], "choose one"),
         (["clean"], "see: do-tasks clean --help"),
@@ -84,7 +84,7 @@ def test_the_version_is_told(capsys):
         (["--step", "1", "--all"], "see: do-tasks --help"),
         (["list", "--nope"], "see: do-tasks list --help"),
         (["why"], "see: do-tasks why --help"),
-        (["--all", "--dryrun"], "did you mean --dry-run?"),
+        (["--all", "--dryrun"], "did you mean --dry-run; see: do-tasks --help"),
         (["--step", "2"], "step 2 is not defined; nearest: 1"),
         (["why", "2"], "step 2 is not defined; nearest: 1"),
         (["log"], "the log is empty"),

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from executor.system.output_tail import OUTPUT_TAIL
 
 pytest.importorskip("anyio", reason="the extra mcp is not installed")
-from executor.cli.mcp.calls import Gathered
+from executor.cli.mcp.calls import HeadAndTail
 
 
 def gathered(*pieces, most_bytes):
-    found = Gathered(most_bytes)
+    found = HeadAndTail(most_bytes)
     for piece in pieces:
         found.feed(piece)
     return found

@@ -137,7 +137,7 @@ def test_no_line_is_wider_than_the_terminal(width, text):
     rows = [
         row(title=text, reason=text, alerts=(alert(output=text),), monitors=(monitor(text=text),), metrics={text: 1})
     ]
-    assert max(map(job_table.size, job_table.lines(rows, width))) <= width
+    assert max(map(job_table.width_of, job_table.lines(rows, width))) <= width
 
 
 @given(texts)
@@ -175,15 +175,15 @@ def test_only_the_first_sign_of_a_line_is_painted(line, painted):
     ("seconds", "text"),
     [(0, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600, "1 h 00 min"), (7500, "2 h 05 min"), (90000, "1 d 01 h")],
 )
-def test_a_duration_is_told_in_its_two_largest_units(seconds, text):
-    assert job_table.told_s(seconds) == text
+def test_a_duration_is_shown_in_its_two_largest_units(seconds, text):
+    assert job_table.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0 B"), (1023, "1023 B"), (2048, "2.0 KiB"), (3 << 30, "3.0 GiB"), (1 << 50, "1024.0 TiB")]
 )
-def test_a_size_is_told_in_its_unit(number, text):
-    assert job_table.told_bytes(number) == text
+def test_a_size_is_shown_in_its_unit(number, text):
+    assert job_table.byte_size(number) == text
 
 
 def test_one_line_says_what_counts():

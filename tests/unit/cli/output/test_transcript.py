@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.cli.output.screen import Screen, progress_bar
-from executor.cli.output.transcript import SAYINGS, Transcript
+from executor.cli.output.transcript import FORMATS, Transcript
 from executor.store.events import EVENTS
 from executor.system.text import WIDTH
 from executor.system.text import clean_control as safe
@@ -28,7 +28,7 @@ class Paper:
     def __init__(self):
         self.lines = []
 
-    def say(self, *texts):
+    def print(self, *texts):
         self.lines.extend(texts)
 
 
@@ -69,18 +69,18 @@ def terminal(monkeypatch):
 
 
 def test_every_event_has_its_words_or_is_silent_on_purpose():
-    assert set(EVENTS) - set(SAYINGS) - SILENT == UNSPOKEN
+    assert set(EVENTS) - set(FORMATS) - SILENT == UNSPOKEN
 
 
 UNSPOKEN = {"StepMarkedDone", "StepReopened", "LogRotated", "BriefRepeated"}  # their verbs say it themselves
 
 
-@pytest.mark.parametrize("event", [*SAYINGS])
+@pytest.mark.parametrize("event", [*FORMATS])
 def test_every_event_can_be_said_whatever_it_holds(event):
     assert all(isinstance(text, str) for text in said(line(event)))
 
 
-@pytest.mark.parametrize("event", [*SAYINGS])
+@pytest.mark.parametrize("event", [*FORMATS])
 def test_nothing_in_an_event_drives_the_terminal(event):
     words = {name: f"a{STEERING}b" for name, value in line(event).items() if value == "" and name != "phase"}
     for text in said(line(event, **words), line(event, **{**words, "status": "failed"})):
@@ -201,19 +201,19 @@ def taken(fd, size=1 << 20):
 def test_a_pipe_gets_plain_lines(pipe):
     screen = Screen(pipe[1])
     screen.bar(1, 2)
-    screen.say("[PRE] ✓ data")
+    screen.print("[PRE] ✓ data")
     assert taken(pipe[0]) == "[PRE] ✓ data\n"
 
 
 def test_a_terminal_gets_colors(terminal):
-    Screen(terminal[1]).say("[PRE] ✓ data")
+    Screen(terminal[1]).print("[PRE] ✓ data")
     assert taken(terminal[0]) == "[PRE] \x1b[32m✓\x1b[0m data\n"
 
 
 @pytest.mark.parametrize("name", ["NO_COLOR", "CI"])
 def test_who_wants_no_colors_gets_none(terminal, monkeypatch, name):
     monkeypatch.setenv(name, "1")
-    Screen(terminal[1]).say("[PRE] ✗ data")
+    Screen(terminal[1]).print("[PRE] ✗ data")
     assert taken(terminal[0]) == "[PRE] ✗ data\n"
 
 
@@ -221,7 +221,7 @@ def test_a_bar_gives_way_to_the_next_line(terminal):
     screen = Screen(terminal[1])
     screen.bar(1, 2)
     assert taken(terminal[0]) == f"\r\x1b[K       [{'#' * 12}{'.' * 12}] 1/2"
-    screen.say("next")
+    screen.print("next")
     assert taken(terminal[0]) == "\r\x1b[Knext\n"
 
 
@@ -229,7 +229,7 @@ def test_a_bar_gives_way_to_the_next_line(terminal):
 def test_a_bar_without_a_total_is_not_drawn(terminal, done, total):
     screen = Screen(terminal[1])
     screen.bar(done, total)
-    screen.say("next")
+    screen.print("next")
     assert taken(terminal[0]) == "next\n"
 
 
@@ -257,11 +257,11 @@ def test_a_reader_that_sleeps_loses_nothing_and_holds_nobody_up(pipe):
     screen = Screen(pipe[1])
     os.set_blocking(pipe[1], True)
     for number in range(3000):
-        screen.say(f"{number:04} " + "x" * 60)
+        screen.print(f"{number:04} " + "x" * 60)
     shown = ""
     while len(shown) < 3000 * 66:
         shown += taken(pipe[0])
-        screen.say()
+        screen.print()
     lines = [one for one in shown.splitlines() if one]
     assert [one[:4] for one in lines] == [f"{number:04}" for number in range(3000)][: len(lines)]
 
@@ -270,11 +270,11 @@ def test_a_reader_that_is_gone_is_no_trouble():
     reading, writing = os.pipe()
     os.close(reading)
     screen = Screen(writing)
-    screen.say("to nobody")
+    screen.print("to nobody")
     screen.close()
     os.close(writing)
 
 
 def test_what_is_no_text_is_shown_all_the_same(pipe):
-    Screen(pipe[1]).say("a\udcffb")
+    Screen(pipe[1]).print("a\udcffb")
     assert taken(pipe[0]) == "a?b\n"
