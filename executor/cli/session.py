@@ -74,10 +74,14 @@ def opened(
 
 
 def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -> RunContext:
-    processors = _processors(seen)
+    here, paths = seen.project, seen.plan.settings.log_processors
+    processors: tuple[Processor, ...] = ()
+    if paths:
+        from executor.store import log_processors
+
+        processors = log_processors.load(here.root, paths, here.definitions)
     process_privacy.overwrite_secrets()
     process_privacy.forbid_inspection()
-    here = seen.project
     context = open_context(
         seen,
         masker=masker_of(seen.plan, here.root, os.environ),
@@ -92,16 +96,6 @@ def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -
     if here.warning:
         screen.print(f"Note: {here.warning}")
     return context
-
-
-def _processors(seen: ProjectView) -> tuple[Processor, ...]:
-    """Return the log processors of the plan; DefinitionError when one cannot be used."""
-    paths = seen.plan.settings.log_processors
-    if not paths:
-        return ()
-    from executor.store import log_processors
-
-    return log_processors.load(seen.root, paths, seen.project.definitions)
 
 
 def _trace(context: RunContext) -> None:

@@ -129,8 +129,8 @@ def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespa
     reference = brief_changes.renew_snapshot(context, _task(context, waiting[0])) if waiting else ""
     for step in sorted({number, *briefed, *brief_changes.steps_in(found)}):
         fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
-        judges_now = reference if step in waiting else ""
-        context.journal.write(fact.replace(judges=judges_now), task_id=_task_of(context, step), step=step)
+        task_id = context.state(step).task_id if context.state(step).judges else ""
+        context.journal.write(fact.replace(judges=reference if step in waiting else ""), task_id=task_id, step=step)
     context.journal.sync()
     if reference:
         brief_snapshot.add_recipients(reference, givers)
@@ -142,11 +142,6 @@ def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespa
 def _task(context: RunContext, step: int) -> Task:
     state = context.state(step)
     return Task(context.step(step), state.task_id, state.digest, Decision("wait", "its brief is out"), runner="host")
-
-
-def _task_of(context: RunContext, step: int) -> str:
-    state = context.state(step)
-    return state.task_id if state.judges else ""
 
 
 def _digests(context: RunContext, found: BriefChanges) -> dict[str, str]:

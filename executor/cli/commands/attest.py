@@ -8,8 +8,9 @@ import sys
 
 from executor.checks import attestation
 from executor.cli.options import JSON, option
+from executor.cli.output.screen import print_json
+from executor.cli.requested_steps import selected
 from executor.errors import SpecError, UsageError
-from executor.plan.selection import select
 from executor.store import log_reader, project
 from executor.store.project_view import ProjectView, box_of
 from executor.system import safe_open
@@ -42,7 +43,7 @@ def _attest(args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()
-    numbers = select(args.step, plan, {number: box.title for number, box in boxes.items()}).numbers
+    numbers = selected(view, boxes, [args.step])
     if len(numbers) > 1:
         raise UsageError("one statement is of one step: name one")
     number = numbers[0]
@@ -75,8 +76,7 @@ def _verify(args: Namespace) -> Verdict:
         raise UsageError(f"{args.verify}: {error}") from error
     bad = [one for one in found if one.result != "same"]
     if args.json:
-        files = [one.asdict() for one in found]
-        print(escaped_json(json.dumps({"v": 1, "same": not bad, "files": files, "signed": False}, ensure_ascii=False)))
+        print_json({"v": 1, "same": not bad, "files": [one.asdict() for one in found], "signed": False})
     else:
         lines = [f"{one.result:10} {one.role:10} {one.path}" for one in found]
         count = f"{len(found) - len(bad)} of {len(found)} files are the same."

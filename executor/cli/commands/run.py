@@ -115,7 +115,7 @@ def _prepare(context: RunContext, args: Namespace) -> tuple[list[int], list[str]
     boxes = _with_appended(context, args)
     context.interrupts.listen()  # Ctrl-C during the questions above ends do-tasks; from here on it ends children first
     numbers, notes = requested(context, boxes, args)
-    return _put_first(context, alone, numbers), notes
+    return _put_first(context, alone, numbers) if alone else numbers, notes
 
 
 def _step_of_lone_agent(context: RunContext) -> int:
@@ -132,8 +132,8 @@ def _step_of_lone_agent(context: RunContext) -> int:
 
 def _put_first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:
     """Return the steps, first that of an agent without executor: no other step may run beside it."""
-    if not alone or alone in numbers:
-        return [alone, *(number for number in numbers if number != alone)] if alone else numbers
+    if alone in numbers:
+        return [alone, *(number for number in numbers if number != alone)]
     task_id = context.states[alone].task_id
     raise BusyError(
         f"the agent of step {alone} works without an executor; resume it first: do-tasks --continue,"
