@@ -109,7 +109,7 @@ def renew_snapshot(context: RunContext, task: Task) -> str:
 
 
 def refuse_changed(context: RunContext) -> None:
-    """Raise PersonWantedError when a judge changed since the brief of a step, or when that is unknown."""
+    """Raise PersonNeededError when a judge changed since the brief of a step, or when that is unknown."""
     found = find_changes(context)
     if found is None:
         return

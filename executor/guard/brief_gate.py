@@ -21,7 +21,7 @@ def distrust_caches(root: str) -> None:
 
 
 def refuse_changed(context: RunContext) -> None:
-    """Raise PersonWantedError when a judge changed since the brief of a step, or when that is unknown."""
+    """Raise PersonNeededError when a judge changed since the brief of a step, or when that is unknown."""
     if _concerns(context):
         from executor.guard import brief_changes
 

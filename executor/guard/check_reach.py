@@ -136,10 +136,7 @@ def _texts(root: str, paths: Iterable[str]) -> Texts:
 
 
 def _text(root: str, path: str) -> str:
-    try:
-        return safe_open.read_start(os.path.join(root, path), MOST_TEXT).decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return safe_open.read_start_text(os.path.join(root, path), MOST_TEXT)
 
 
 def _steering(root: str, known: frozenset[str], folders: Iterable[str], sources: Sources) -> Texts:

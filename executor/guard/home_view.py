@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.guard.file_state import is_within
+from executor.system import safe_open
 from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg"
 # Files with tokens, in a folder that is shown.
 HIDDEN_NAMES = ("token", "stored_tokens", "credentials", "credentials.toml", "auth.json")
 MOST_LINES = 200
+MOST_BYTES = 100_000
 HOMES = "/home"
 
 
@@ -104,23 +106,23 @@ def with_libraries(folder: str) -> tuple[str, ...]:
 
 def editable_packages(prefix: str) -> tuple[str, ...]:
     """Return the folders that .pth files add to an environment's packages, as `pip install -e` does."""
-    lib = os.path.join(prefix, "lib")
-    sites = (os.path.join(lib, name, "site-packages") for name in names_in(lib) if name.startswith("python"))
-    pths = (
-        os.path.join(site, name) for site in sites for name in names_in(site) if name.endswith((".pth", "_finder.py"))
-    )
-    found = [path for pth in pths for path in _paths_in(pth)]
+    files = (os.path.join(site, name) for site in package_folders(prefix) for name in names_in(site))
+    found = [path for file in files if file.endswith((".pth", "_finder.py")) for path in _paths_in(file)]
     return tuple(dict.fromkeys(found))
+
+
+def package_folders(prefix: str) -> list[str]:
+    """Return the folders of installed packages in an environment."""
+    lib = os.path.join(prefix, "lib")
+    folders = [os.path.join(lib, name) for name in names_in(lib) if name.startswith("python")]
+    each = (os.path.join(folder, kind) for folder in folders for kind in ("site-packages", "dist-packages"))
+    return [folder for folder in each if os.path.isdir(folder)]
 
 
 def _paths_in(file: str) -> list[str]:
     import re
 
-    try:
-        with open(file, encoding="utf-8", errors="replace") as stream:
-            text = stream.read(100_000)
-    except OSError:
-        return []
+    text = safe_open.read_start_text(file, MOST_BYTES)
     if file.endswith(".pth"):
         found = [line.strip() for line in text.splitlines()[:MOST_LINES] if line.startswith("/")]
     else:
@@ -140,12 +142,8 @@ def repository_paths(root: str) -> tuple[str, ...]:
 
 def _git_folder(marker: str) -> tuple[str, ...]:
     """Return the repository that a worktree's .git file leads to."""
-    if not os.path.isfile(marker):
-        return ()
-    try:
-        with open(marker, encoding="utf-8", errors="replace") as stream:
-            text = stream.read(4096).strip()
-    except OSError:
+    text = safe_open.read_start_text(marker, MOST_BYTES)
+    if not text.startswith("gitdir:"):
         return ()
     path = os.path.realpath(os.path.join(os.path.dirname(marker), text.removeprefix("gitdir:").strip()))
     common, _, rest = path.partition("/.git/")

@@ -9,6 +9,7 @@ from executor.errors import MachineError
 from executor.guard import home_view
 from executor.guard.file_state import is_below, is_within, is_within_any
 from executor.system import files, installation
+from executor.system.folders import is_real_folder
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -163,14 +164,14 @@ def _empty(path: str) -> str:
 
 def _base(scratch: str, *, network: bool, private: bool) -> Mounts:
     tmp = os.path.realpath(TMP)
-    shared = {path: ("--bind", path, path) for path in ("/var/tmp", tmp) if _is_folder(path)}  # noqa: S108 - visible as it is
+    shared = {path: ("--bind", path, path) for path in ("/var/tmp", tmp) if is_real_folder(path)}  # noqa: S108 - visible as it is
     own: Mounts = {tmp: ("--bind", os.path.join(scratch, "tmp"), tmp)}
     mounts: Mounts = {
         "/": ("--ro-bind", "/", "/"),
         "/dev": ("--dev", "/dev"),
         "/proc": ("--proc", "/proc"),
         **{path: ("--ro-bind", path, path) for path in KERNEL if os.path.exists(path)},
-        **{path: ("--tmpfs", path) for path in (VOLATILE if private else SOCKET_FOLDERS) if _is_folder(path)},
+        **{path: ("--tmpfs", path) for path in (VOLATILE if private else SOCKET_FOLDERS) if is_real_folder(path)},
         **(own if private else shared),
         **{path: ("--ro-bind", os.path.realpath(path), path) for path in NIX if os.path.exists(path)},
     }
@@ -278,7 +279,3 @@ def _real_path(path: str) -> str:
     """Return the real path of a path, itself not followed."""
     folder, name = os.path.split(os.path.normpath(path))
     return os.path.join(os.path.realpath(folder), name)
-
-
-def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)

@@ -32,8 +32,4 @@ def end_orphans(before: set[int] | None, is_spared: Callable[[int], bool] = lamb
 
 def belongs_to_run(pid: int) -> bool:
     """Return True for a process of a run beside the agent: its environment names the run."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return b"DO_TASKS_RUN=task_" in file.read()
-    except OSError:
-        return False
+    return any(token.startswith(b"task_") for token in procfs.tokens(pid))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 from executor.guard import path_patterns, snapshot, startup_files, tree_scan
 from executor.guard.compare import Comparison
@@ -107,7 +108,8 @@ def undo(
         record_changes(folder, done.values())
     record_changes(folder, [one.replace(restored=True) for one in found_changes(folder) if not one.why])
     done |= {one.path: one for one in delete_caches(root, folder)}
-    forget(_pending(root))
+    with suppress(FileNotFoundError):
+        os.unlink(_pending(root))
     return tuple(done[path] for path in sorted(done))
 
 
@@ -200,14 +202,6 @@ def record_changes(folder: str, found: Iterable[Change]) -> None:
     if after != before:
         body = [list(one.asdict().values()) for one in after.values()]
         files.replace(os.path.join(files.private_folder(folder), FOUND), json.dumps(body).encode())
-
-
-def forget(path: str) -> None:
-    """Delete a file that may be gone."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
 
 
 def _move_away(path: str, *, wanted: str) -> None:

@@ -9,6 +9,7 @@ from executor.errors import MachineError
 from executor.guard import path_patterns, snapshot
 from executor.guard.file_state import ADDED, FILE, FOLDER, LINK, MODE, OTHER, Change, ancestors, state_of
 from executor.system import files, locks
+from executor.system.folders import is_real_folder
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ class Restorer:
             here = os.path.join(self._root, path)
             try:
                 self._open_folders(path)
-                (os.rmdir if _is_folder(here) else os.unlink)(here)
+                (os.rmdir if is_real_folder(here) else os.unlink)(here)
             except OSError as error:
-                if os.path.lexists(here) and not _is_folder(here):
+                if os.path.lexists(here) and not is_real_folder(here):
                     left.append(Change(path, ADDED, why=str(error.strerror)))
         self._reset_modes()
         return tuple(left)
@@ -195,10 +196,6 @@ def _move_to_other_disk(here: str, place: str, now: FileState) -> None:
     import shutil
 
     shutil.move(here, place)
-
-
-def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _read(path: str) -> bytes:

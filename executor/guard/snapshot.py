@@ -17,7 +17,7 @@ from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any, Self
 
 VERSION = 2
@@ -138,16 +138,13 @@ def content(folder: str, was: FileState) -> bytes | None:
 
 def digest_of(path: str) -> str:
     """Return the digest of a regular file, empty when it may not be read."""
-    from hashlib import sha256
+    from hashlib import file_digest
 
     try:
         with open(path, "rb", opener=_open_file) as file:
-            digest = sha256()
-            for block in _blocks(file.fileno()):
-                digest.update(block)
+            return file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _whole(path: str, size: int) -> bytes:
@@ -165,11 +162,6 @@ def _whole(path: str, size: int) -> bytes:
 def _open_file(path: str, flags: int) -> int:
     """Open a file through no link, without a wait for the other end of a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _blocks(fd: int) -> Iterator[bytes]:
-    while block := os.read(fd, BLOCK):
-        yield block
 
 
 def _spec(root: str) -> str:

@@ -10,10 +10,11 @@ from executor.guard import ignore_files, path_patterns
 from executor.guard.check_reach import commands_of, path_inside, reach_of
 from executor.guard.config_parts import has_parts
 from executor.guard.file_state import ancestors, is_within_any
+from executor.guard.home_view import MOST_BYTES, package_folders
 from executor.guard.judge_programs import FILES_WITH_SECTIONS, NODE_PROGRAMS, PYTHON, SHELL_FILES, TEST_RUNNERS
 from executor.guard.make_targets import action_targets
 from executor.guard.startup_files import Startup
-from executor.system import files
+from executor.system import safe_open
 from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
@@ -128,7 +129,7 @@ def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[
     for home in {".venv", *filter(None, own)}:
         yield home, ("pyvenv.cfg",)
         yield f"{home}/bin", ("python", "python3")
-        for folder in _packages(os.path.join(root, home)):
+        for folder in package_folders(os.path.join(root, home)):
             yield path_inside(root, folder), ("*.pth", "sitecustomize*", "usercustomize*")
     for name in ("BASH_ENV", "ENV", "PYTHONSTARTUP"):
         path = path_inside(root, environ.get(name, ""))
@@ -179,7 +180,7 @@ def _packages_of_judges(plan: Plan, root: str, reach: Reach) -> Iterator[str]:
 def _modules(root: str, python: str) -> tuple[str, ...]:
     """Return the names of modules that a file of the project would hide: the standard library and packages."""
     found = {*sys.stdlib_module_names, *_build_data(python)}
-    for folder in _packages(os.path.dirname(os.path.dirname(python))):
+    for folder in package_folders(os.path.dirname(os.path.dirname(python))):
         found |= _modules_in(folder, root)
     return tuple(sorted(found - GENERIC))
 
@@ -192,26 +193,12 @@ def _build_data(python: str) -> Iterator[str]:
         yield from (name.removesuffix(".py") for name in named)
 
 
-def _packages(prefix: str) -> list[str]:
-    """Return the folders of packages below an environment."""
-    lib = os.path.join(prefix, "lib")
-    folders = [os.path.join(lib, name) for name in names_in(lib) if name.startswith("python")]
-    each = (os.path.join(folder, kind) for folder in folders for kind in ("site-packages", "dist-packages"))
-    return [folder for folder in each if os.path.isdir(folder)]
-
-
 def _modules_in(folder: str, root: str) -> set[str]:
     """Return the modules of a folder of packages, and of the folders that its .pth files add."""
     names = names_in(folder)
-    added = [line for name in names if name.endswith(".pth") for line in _lines(os.path.join(folder, name))]
+    paths = (os.path.join(folder, name) for name in names if name.endswith(".pth"))
+    added = [line for path in paths for line in safe_open.read_start_text(path, MOST_BYTES).splitlines()]
     foreign = [one for one in added if os.path.isabs(one) and os.path.join(one, "") != os.path.join(root, "")]
     every = [*names, *(name for one in foreign if not path_inside(root, one) for name in names_in(one))]
     stems = (name.partition(".") for name in every)
     return {stem for stem, _, end in stems if stem.isidentifier() and (end in ("", "py") or end.endswith("so"))}
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return files.read(path).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []

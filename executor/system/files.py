@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from executor.errors import MachineError, remedy
 from executor.system import safe_open, unsupported
@@ -84,10 +85,8 @@ def clear_place(path: str) -> str:
 
 
 def _put_aside(path: str) -> None:
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
         os.rename(path, f"{path}.{os.urandom(4).hex()}")
-    except (FileNotFoundError, NotADirectoryError):
-        return
 
 
 def _clear_name(path: str) -> None:
@@ -128,10 +127,8 @@ def _rename(beside: str, path: str) -> None:
 
 def remove(path: str) -> None:
     """Delete a file, as far as that is possible."""
-    try:
+    with suppress(OSError):
         os.unlink(path)
-    except OSError:
-        return
 
 
 def sync_folder(path: str) -> None:

@@ -31,6 +31,11 @@ def names_in(folder: str) -> list[str]:
         return []
 
 
+def is_real_folder(path: str) -> bool:
+    """Return True for a folder, False for a link to one."""
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
 def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield each folder with the names of its folders and of its other entries, depth first.
 

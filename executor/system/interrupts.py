@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from contextlib import suppress
 
 from executor.system.records import TYPE_CHECKING
 
@@ -31,10 +32,8 @@ class Interrupts:
     def _note(self, number: int, frame: Any) -> None:  # noqa: ARG002 - the signature of a signal handler
         self.count += 1
         self.name = signal.Signals(number).name
-        try:
+        with suppress(BlockingIOError):
             os.write(self._wake, b"!")
-        except BlockingIOError:
-            return
 
     @property
     def reason(self) -> str:
@@ -43,10 +42,8 @@ class Interrupts:
 
     def drain(self) -> None:
         """Empty the descriptor; the count stays."""
-        try:
+        with suppress(BlockingIOError):
             os.read(self.fd, 64)
-        except BlockingIOError:
-            return
 
     def sleep(self, seconds: float) -> bool:
         """Wait until the time has passed or a signal came; return True when the whole time passed."""

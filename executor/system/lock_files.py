@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from executor.system import procfs, safe_open, unsupported
 from executor.system.records import Record
@@ -106,10 +107,8 @@ def claim_turn(path: str) -> str:
 
 
 def _forget(path: str) -> None:
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        return
 
 
 def end_turn(turn: str) -> None:

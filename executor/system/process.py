@@ -240,11 +240,8 @@ def _reap(pid: int) -> bool:
 
 def _decode(status: int | None) -> tuple[int | None, int]:
     """Return the exit code and the signal of a wait status."""
-    if status is None:
-        return None, 0
-    if os.WIFSIGNALED(status):
-        return None, os.WTERMSIG(status)
-    return os.WEXITSTATUS(status), 0
+    code = 0 if status is None else os.waitstatus_to_exitcode(status)
+    return (None, -code) if code < 0 or status is None else (code, 0)
 
 
 def _close(fd: int) -> None:

@@ -75,30 +75,30 @@ def read_blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
         fd = open_regular(path)
     except OSError:
         return
-    try:
-        while block := os.read(fd, size):
+    with open(fd, "rb", buffering=0) as file:
+        while block := file.read(size):
             yield block
-    finally:
-        os.close(fd)
 
 
 def read_start(path: str, size: int) -> bytes:
     """Return the first `size` bytes of a regular file; OSError for any other kind."""
-    fd = open_regular(path)
+    with open(open_regular(path), "rb", buffering=0) as file:
+        return file.read(size)
+
+
+def read_start_text(path: str, size: int) -> str:
+    """Return the first `size` bytes of a regular file as UTF-8 text, empty when it cannot be read."""
     try:
-        return os.pread(fd, size, 0)
-    finally:
-        os.close(fd)
+        return read_start(path, size).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def read_end(path: str, size: int) -> bytes:
     """Return the last `size` bytes of a regular file; OSError for any other kind."""
-    fd = open_regular(path)
-    try:
-        length = os.fstat(fd).st_size
-        return os.pread(fd, min(size, length), max(0, length - size))
-    finally:
-        os.close(fd)
+    with open(open_regular(path), "rb", buffering=0) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+        return file.read(size)
 
 
 def read_record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:

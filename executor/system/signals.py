@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 from executor.system import procfs
 
@@ -12,18 +13,14 @@ SIGNAL_OFFSET = 128  # a shell's exit code for a signal is this plus its number
 
 def signal_process(pid: int, number: int) -> None:
     """Send a signal to a process that may have ended."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def signal_group(pid: int, number: int) -> None:
     """Send a signal to a group that may have ended."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def group_lives(pid: int) -> bool:
@@ -37,11 +34,9 @@ def group_lives(pid: int) -> bool:
 
 def reap_group(pid: int) -> None:
     """Take the exit statuses of the children in a group."""
-    try:
+    with suppress(ChildProcessError):
         while os.waitpid(-pid, os.WNOHANG)[0]:
             continue
-    except ChildProcessError:
-        return
 
 
 def describe_exit(exit_code: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from executor.system.folders import entries_in
+from executor.system.folders import entries_in, is_real_folder
 
 KERNEL_LIST = "/proc/net/unix"
 PLACES = ("/var/lib", "/var/snap", "/srv", "/opt", "/mnt", "/data")
@@ -28,7 +28,7 @@ def service_sockets() -> tuple[str, ...]:
     """Return the sockets in folders of services outside /run, listed or not: three levels, 4,000 entries."""
     found: list[str] = []
     seen = 0
-    folders = [(place, 0) for place in PLACES if os.path.isdir(place) and not os.path.islink(place)]
+    folders = [(place, 0) for place in PLACES if is_real_folder(place)]
     for folder, level in folders:
         for entry in entries_in(folder):
             seen += 1

@@ -6,86 +6,14 @@ import re
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/.+-][A-Za-z0-9_@%+:,./-]*(?: +[A-Za-z0-9_@%+=:,./-]+)*")
 # Words that bash handles itself, or not as the program of that name does; not true and false, which are the same.
-_BUILTINS = frozenset(
-    [
-        ".",
-        ":",
-        "[",
-        "alias",
-        "bg",
-        "bind",
-        "break",
-        "builtin",
-        "caller",
-        "case",
-        "cd",
-        "command",
-        "compgen",
-        "complete",
-        "compopt",
-        "continue",
-        "coproc",
-        "declare",
-        "dirs",
-        "disown",
-        "do",
-        "done",
-        "echo",
-        "elif",
-        "else",
-        "enable",
-        "esac",
-        "eval",
-        "exec",
-        "exit",
-        "export",
-        "fc",
-        "fg",
-        "fi",
-        "for",
-        "function",
-        "getopts",
-        "hash",
-        "help",
-        "history",
-        "if",
-        "in",
-        "jobs",
-        "kill",
-        "let",
-        "local",
-        "logout",
-        "mapfile",
-        "popd",
-        "printf",
-        "pushd",
-        "pwd",
-        "read",
-        "readarray",
-        "readonly",
-        "return",
-        "select",
-        "set",
-        "shift",
-        "shopt",
-        "source",
-        "suspend",
-        "test",
-        "then",
-        "time",
-        "times",
-        "trap",
-        "type",
-        "typeset",
-        "ulimit",
-        "umask",
-        "unalias",
-        "unset",
-        "until",
-        "wait",
-        "while",
-    ]
+_BUILTIN_WORDS = (
+    ". : [ alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare "
+    "dirs disown do done echo elif else enable esac eval exec exit export fc fg fi for function getopts hash help "
+    "history if in jobs kill let local logout mapfile popd printf pushd pwd read readarray readonly return select "
+    "set shift shopt source suspend test then time times trap type typeset ulimit umask unalias unset until wait "
+    "while"
 )
+_BUILTINS = frozenset(_BUILTIN_WORDS.split())
 
 
 def is_builtin(name: str) -> bool:
