@@ -53,7 +53,7 @@ class Comparison:
         known = self._kept.files
         scan = tree_scan.scan(self._root, self._kept.globs, self._kept)
         found = startup_files.find(self._root, self._kept.startup)
-        steering = {path for path in found.files if not _has_parts(path) or self._part(path)}
+        steering = {path for path in found.files if not has_parts(path) or self._part(path)}
         new = {path for path in (*scan.files, *steering, *found.hiding) if path not in known}
         gone = {path for path, was in known.items() if was.kind != FOLDER}
         return [Change(path, ADDED) for path in sorted(new) if not (new | gone).intersection(ancestors(path))]
@@ -81,7 +81,7 @@ class Comparison:
 
     def _is_shared(self, path: str) -> bool:
         """Return True for a file of which only parts judge, unless a glob guards all of it."""
-        return _has_parts(path) and not path_patterns.matching_glob(path, self._kept.globs)
+        return has_parts(path) and not path_patterns.matching_glob(path, self._kept.globs)
 
     def _has_the_same_part(self, path: str, now: FileState | None, was: FileState) -> bool:
         if now and is_unchanged(now, was):
@@ -128,10 +128,6 @@ class Comparison:
         if now.size != was.size or not was.digest:
             return False
         return snapshot.digest_of(here) in (was.digest, "")  # a file that cannot be read has another mode
-
-
-def _has_parts(path: str) -> bool:
-    return has_parts(path) or ignore_files.is_ignore_file(path)
 
 
 def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:

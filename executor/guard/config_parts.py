@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+IGNORE_FILES = frozenset((".gitignore", ".ignore", ".rgignore"))  # see ignore_files
 _SECTION = re.compile(r"\s*\[\s*([^\]]+?)\s*\]\s*(?:[#;].*)?$")
 _ORDINARY_JSON = frozenset(
     (
@@ -32,7 +33,7 @@ _QUOTED = re.compile(r'(\S+)\s+"(.*)"$')
 
 def has_parts(path: str) -> bool:
     """Return True for a file of which only parts judge."""
-    return _reader(path) is not None
+    return _reader(path) is not None or path.rpartition("/")[2] in IGNORE_FILES
 
 
 def judging_part(path: str, data: bytes, sections: Iterable[str]) -> str:

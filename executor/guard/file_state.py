@@ -11,6 +11,7 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+MOST_NAMED = 5  # paths in a message
 FILE, LINK, FOLDER, OTHER = "file", "link", "folder", "other"
 KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: LINK, stat.S_IFDIR: FOLDER}
 CHANGED, REMOVED, ADDED, MODE, REPLACED, LOST = "changed", "removed", "added", "mode", "replaced", "lost"
@@ -115,8 +116,8 @@ def is_within_any(path: str, folders: Iterable[str]) -> bool:
     return any(is_within(path, folder) for folder in folders)
 
 
-def list_in_words(paths: Iterable[str], most: int = 5) -> str:
+def list_in_words(paths: Iterable[str]) -> str:
     """Return the first paths on one line, and the number of the rest."""
     every = list(paths)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return f"{', '.join(every[:most])}{more}"
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    return f"{', '.join(every[:MOST_NAMED])}{more}"

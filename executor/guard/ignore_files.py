@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 
+from executor.guard.config_parts import IGNORE_FILES
 from executor.guard.file_state import join
 from executor.guard.startup_files import PRUNED
 from executor.guard.tree_scan import VENV_MARKER
@@ -16,7 +17,6 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = frozenset((".gitignore", ".ignore", ".rgignore"))
 SOURCES = (
     *(".py", ".pyi", ".ipynb", ".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"),
     *(".rs", ".go", ".c", ".h", ".cc", ".cpp", ".java", ".rb", ".php", ".sh"),
@@ -29,7 +29,7 @@ MOST_BYTES = 1 << 20
 
 def is_ignore_file(path: str) -> bool:
     """Return True for an ignore file."""
-    return os.path.basename(path) in NAMES
+    return os.path.basename(path) in IGNORE_FILES
 
 
 def excludes_sources(root: str, path: str) -> bool:

@@ -80,7 +80,6 @@ def contained_argv(  # noqa: PLR0913 - keywords, one a kind of path
     scratch: str,
     home: str,
     read_only: Iterable[str] = (),
-    writable: Iterable[str] = (),
     keep: Iterable[str] = (),
     sight: View | None = None,
 ) -> tuple[str, ...]:
@@ -100,7 +99,6 @@ def contained_argv(  # noqa: PLR0913 - keywords, one a kind of path
     mounts = {
         **_inside(root, _read_only(root, inner), pinned=hidden),
         **_around(scratch, root, home, keep=keep, sight=sight, network=containment.network),
-        **_writable(writable, root),
         root: ("--bind", root, root),
         scratch: ("--bind", scratch, scratch),
         # A mount of its own: a link in its place would be /tmp of the next command.
@@ -266,13 +264,6 @@ def _parts(path: str, veils: Iterable[str], *, whole: bool) -> list[str]:
     if whole or not any(is_within(veil, place) for veil in veils):
         return [path]
     return [os.path.join(path, name) for name in home_view.BESIDE_BIN]
-
-
-def _writable(paths: Iterable[str], root: str) -> Mounts:
-    """Return mounts of writable paths outside the project; one inside could be a link that the shell made."""
-    outside = [path for path in filter(os.path.isabs, paths) if not is_within(_real_path(path), root)]
-    real = [path for path in map(os.path.realpath, outside) if os.path.exists(path) and not is_within(path, root)]
-    return {path: ("--bind", path, path) for path in real}
 
 
 def _real_path(path: str) -> str:

@@ -7,7 +7,7 @@ import os
 from operator import itemgetter
 
 from executor.errors import MachineError
-from executor.guard import ignore_files, startup_files, tree_scan
+from executor.guard import startup_files, tree_scan
 from executor.guard.config_parts import has_parts
 from executor.guard.file_state import FILE, FileState, state_of
 from executor.guard.startup_files import Startup
@@ -90,7 +90,7 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
     return Memory(
         body,
         pack.small,
-        tuple(path for path in found.files if not (has_parts(path) or ignore_files.is_ignore_file(path))),
+        tuple(path for path in found.files if not has_parts(path)),
     )
 
 

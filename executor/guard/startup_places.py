@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from executor.guard import ignore_files, path_patterns
+from executor.guard import path_patterns
 from executor.guard.check_reach import commands_of, path_inside, reach_of
 from executor.guard.config_parts import has_parts
 from executor.guard.file_state import ancestors, is_within_any
@@ -80,11 +80,7 @@ def globs_of(wanted: Startup) -> tuple[str, ...]:
     near = [os.path.join(folder, name) for folder, names in wanted.folders.items() for name in names]
     every = dict.fromkeys((*near, *(f"**/{name}" for name in wanted.anywhere)))
     freed = {os.path.basename(path) for path in wanted.free}
-    return tuple(
-        one
-        for one in every
-        if not (has_parts(one) or ignore_files.is_ignore_file(one)) and os.path.basename(one) not in freed
-    )
+    return tuple(one for one in every if not has_parts(one) and os.path.basename(one) not in freed)
 
 
 def outputs_of(step: Step) -> tuple[str, ...]:

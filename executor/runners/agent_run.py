@@ -6,7 +6,6 @@ import os
 
 from executor.errors import DoTasksError
 from executor.guard import agent_baseline, surroundings
-from executor.guard.orphans import belongs_to_run, end_orphans
 from executor.plan.limits import bounds_of
 from executor.plan.model import Main
 from executor.runners import agent_result, agent_setup, process_run
@@ -18,6 +17,7 @@ from executor.runners.main_run import log_finished
 from executor.store import runs
 from executor.system import procfs
 from executor.system.outcome import Outcome, Verdict
+from executor.system.process_loop import belongs_to_run, end_orphans
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

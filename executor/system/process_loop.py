@@ -22,6 +22,8 @@ POLL_S = 0.02
 REAPED_S = 3.0
 FILE_CHECK_S = 0.25
 IDLE_S = 30.0
+ORPHANS_S = 5.0
+ORPHAN_POLL_S = 0.005
 
 
 class ProcessLoop:
@@ -67,7 +69,9 @@ class ProcessLoop:
             _advance(one)
         done = [one for one in self.running if one.has_given_up or (one.has_exited and self.is_settled(one))]
         self.running = [one for one in self.running if one not in done]
-        return [_result_of(one, self._mask) for one in done]
+        for one in done:
+            forget_child(one.pid)
+        return [one.result(self._mask) for one in done]
 
     def _poll(self) -> None:
         poll = select.poll()
@@ -149,11 +153,6 @@ def _drain(one: RunningProcess) -> None:
         one.output.feed(data[: max(0, one.command.max_output + 1 - one.output.size)])
 
 
-def _result_of(one: RunningProcess, mask: Callable[[bytes], bytes] | None) -> ProcessResult:
-    forget_child(one.pid)
-    return one.result(mask)
-
-
 def stop_strays(
     token: str, interrupts: Interrupts, *, root: str = "", excluding: str = "", sequence: StopSequence = STOP
 ) -> tuple[int, ...]:
@@ -175,6 +174,27 @@ def stop_strays(
             found = {pid: start for pid, start in found.items() if not _reap_or_is_dead(pid)}
             met |= found
     return tuple(sorted(met.keys() - found.keys()))
+
+
+def end_orphans(before: set[int] | None, is_spared: Callable[[int], bool] = lambda _: False) -> None:
+    """Kill the children that this process did not have `before`: they shed their group and their environment.
+
+    `before` is None where children cannot be listed; then nothing is done. `is_spared` is asked with the pid.
+    """
+    until = time.monotonic() + ORPHANS_S
+    while before is not None and time.monotonic() < until:
+        orphans = [pid for pid in (procfs.children() or set()) - before if not is_spared(pid)]
+        if not orphans:
+            return
+        for pid in orphans:
+            signal_process(pid, 9)
+        has_unknown_children()  # this reaps them
+        time.sleep(ORPHAN_POLL_S)
+
+
+def belongs_to_run(pid: int) -> bool:
+    """Return True for a process of a run beside the agent: its environment names the run."""
+    return any(token.startswith(b"task_") for token in procfs.tokens(pid))
 
 
 def wait_until_reaped(ended: tuple[int, ...], interrupts: Interrupts) -> None:

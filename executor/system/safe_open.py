@@ -36,13 +36,13 @@ def refuse_irregular(path: str, mode: int) -> None:
             raise OSError(number, f"{words}, not a file", path)
 
 
-def open_regular(path: str, flags: int = 0) -> int:
+def open_regular(path: str) -> int:
     """Return a descriptor of a regular file; OSError for any other kind: a pipe blocks, a device has no end.
 
     The kind is tested before the open too, since to open some devices is to act on them.
     """
     refuse_irregular(path, os.stat(path).st_mode)
-    fd = os.open(path, FLAGS | flags)
+    fd = os.open(path, FLAGS)
     try:
         refuse_irregular(path, os.fstat(fd).st_mode)
     except OSError:
@@ -69,14 +69,14 @@ def read_whole(path: str, most: int = MOST_BYTES) -> bytes:
         os.close(fd)
 
 
-def read_blocks(path: str, size: int = 1 << 20) -> Iterator[bytes]:
-    """Yield the bytes of a regular file, `size` of them at a time; nothing when it cannot be read."""
+def read_blocks(path: str) -> Iterator[bytes]:
+    """Yield the bytes of a regular file, a MiB at a time; nothing when it cannot be read."""
     try:
         fd = open_regular(path)
     except OSError:
         return
     with open(fd, "rb", buffering=0) as file:
-        while block := file.read(size):
+        while block := file.read(1 << 20):
             yield block
 
 
@@ -101,10 +101,10 @@ def read_end(path: str, size: int) -> bytes:
         return file.read(size)
 
 
-def read_record(path: str, most: int = MOST_BYTES) -> dict[str, Any]:
+def read_record(path: str) -> dict[str, Any]:
     """Return the JSON object in a file, {} when it is missing, irregular, too large or no object."""
     try:
-        body = parse_json(read_whole(path, most))
+        body = parse_json(read_whole(path))
     except (OSError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}

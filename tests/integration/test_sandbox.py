@@ -298,31 +298,6 @@ def test_a_scratch_that_is_a_link_is_refused_with_the_next_move(held, tmp_path, 
         contained_argv(Containment("bubblewrap"), ("true",), root=str(held.root), scratch=str(held.scratch), home="")
 
 
-@held_in
-def test_a_place_that_the_caller_names_is_writable(held, tmp_path):
-    (tmp_path / "cache").mkdir()
-    held.more["writable"] = (str(tmp_path / "cache"), str(tmp_path / "missing"))
-    held.run(f"echo a >{tmp_path}/cache/a")
-    assert (tmp_path / "cache/a").read_text() == "a\n"
-
-
-@held_in
-def test_a_link_in_the_project_makes_nothing_writable(held, tmp_path):
-    (tmp_path / "treasure").mkdir()
-    (held.root / "cache").symlink_to(tmp_path / "treasure")
-    held.more["writable"] = (str(held.root / "cache"),)
-    held.run(f"echo a >cache/a; echo a >{tmp_path}/treasure/a")
-    assert not (tmp_path / "treasure/a").exists()
-
-
-@held_in
-def test_a_link_to_our_own_folder_does_not_make_it_writable(held, tmp_path):
-    held.write(".do-tasks/state.json", "{}")
-    (tmp_path / "cache").symlink_to(held.root / ".do-tasks")
-    held.more["writable"] = (str(tmp_path / "cache"),)
-    assert "Read-only file system" in held.run("echo a >.do-tasks/state.json")
-
-
 # Secrets
 
 

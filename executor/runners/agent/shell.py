@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 
-from executor.guard.orphans import end_orphans
 from executor.runners.agent.tools import ToolResult
 from executor.system import files, process, procfs
 from executor.system.outcome import Verdict
-from executor.system.process_loop import ProcessLoop
+from executor.system.process_loop import ProcessLoop, end_orphans
 from executor.system.records import TYPE_CHECKING
 from executor.system.secret_values import NO_NAMED_SECRETS, NamedSecrets, without_secrets
 from executor.system.text import clean_control

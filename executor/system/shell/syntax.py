@@ -152,7 +152,7 @@ class _Reader(Scanner):
                 return ShellCommand(kind, start, end, lists=lists)
             end = self.at
 
-    def _simple(self, start: int, kind: str = "simple") -> ShellCommand:
+    def _simple(self, start: int) -> ShellCommand:
         words: list[Word] = []
         end = self.at
         while True:
@@ -163,7 +163,7 @@ class _Reader(Scanner):
                 words.append(self._word())
             end = self.at
         self.expect(end > start)
-        return ShellCommand(kind, start, end, tuple(words))
+        return ShellCommand("simple", start, end, tuple(words))
 
     def _redirected(self) -> bool:
         """Read one redirection, if one stands here; a heredoc's lines follow at the next line's end."""
