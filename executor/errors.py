@@ -6,13 +6,13 @@ import errno
 
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "mend the rights"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "fix the permissions"),
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL), "move it away"),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files"),
-    errno.EROFS: "mount it so that it can be written",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files"),
+    errno.EROFS: "mount it writable",
     errno.EBUSY: "mount its folder instead of the file alone",
     errno.EFBIG: "make it smaller, or move it away",
-    errno.ENOENT: "see that its folder is there",
+    errno.ENOENT: "create its folder",
     errno.ENAMETOOLONG: "shorten its path",
     errno.ENOMEM: "free some memory",
 }
@@ -20,7 +20,7 @@ REMEDIES = {
 
 def remedy(error: OSError) -> str:
     """Return the next step for a person after an error of the system."""
-    return REMEDIES.get(error.errno or 0, "see to the disk")
+    return REMEDIES.get(error.errno or 0, "check the disk")
 
 
 class Problem:

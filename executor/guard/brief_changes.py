@@ -40,8 +40,8 @@ MOST_LISTED = 20
 MOST_NAMED = 3
 UNLOGGED = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
 PUT_BACK = (
-    "Whoever changed it puts it back (git diff shows what, git checkout -- FILE brings a committed file back)"
-    " and gives the same command again;"
+    "Restore it (git diff shows the changes, git checkout -- FILE restores a committed file)"
+    " and give the same command again;"
 )
 CHANGE_WORDS = {
     ADDED: "is new",
@@ -203,7 +203,7 @@ def message(found: BriefChanges) -> str:
     accept = f"in a terminal of their own a person accepts it: do-tasks accept {found.step}"
     if found.unknown:
         return (
-            f"nobody can tell whether what judges step {found.step} is as it was at its brief: {found.unknown}."
+            f"the judges of step {found.step} cannot be compared with those at its brief: {found.unknown}."
             f" Nothing was run.\nLook at SPEC.md, the definitions and the tests (git diff); {accept}"
         )
     more = len(found.changes) - MOST_LISTED

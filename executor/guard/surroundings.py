@@ -138,7 +138,7 @@ def clear_bits(context: RunContext, task: Task, since_ns: int, *, when: str) -> 
     taken = setuid_bits.clear_bits(context.root, since_ns)
     if taken:
         got = f"{list_in_words(taken)} got setuid or setgid while {when}"
-        message = f"{got}: it was taken off, for who runs it would have your rights"
+        message = f"{got}: the bits were cleared, since they give your permissions to every user"
         context.log(WarningRaised(message=escaped_line(message)), task)
 
 

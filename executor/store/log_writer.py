@@ -98,7 +98,7 @@ class LogWriter:
         try:
             unsupported.sync(self._fd, self.path, os.fdatasync)
         except OSError as error:
-            raise MachineError(f"cannot sync {self.path}: {error.strerror}; see to the disk, then go on") from error
+            raise MachineError(f"cannot sync {self.path}: {error.strerror}; check the disk, then go on") from error
 
     def keep(self) -> None:
         """Keep what we write from here on, so that it can be told from what others do."""
@@ -132,7 +132,9 @@ class LogWriter:
         except OSError as error:
             if fd >= 0:
                 os.close(fd)
-            raise MachineError(f"cannot mend {path}: {error.strerror}; free some space or mend the rights") from error
+            raise MachineError(
+                f"cannot repair {path}: {error.strerror}; free some space or fix the permissions"
+            ) from error
         return fd
 
     def close(self) -> None:

@@ -140,7 +140,7 @@ def sync_folder(path: str) -> None:
     try:
         unsupported.sync(fd, os.path.join(path, ""))
     except OSError as error:
-        raise MachineError(f"cannot sync the folder {path}: {error.strerror}; see to the disk, then go on") from error
+        raise MachineError(f"cannot sync the folder {path}: {error.strerror}; check the disk, then go on") from error
     finally:
         os.close(fd)
 

@@ -92,7 +92,7 @@ def reserve_exit_file(folder: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise MachineError(f"cannot write {path}: {error.strerror}; mend the rights, then go on") from error
+        raise MachineError(f"cannot write {path}: {error.strerror}; fix the permissions, then go on") from error
     try:
         _allocate(fd)
         os.write(fd, BLANK)

@@ -822,5 +822,5 @@ def test_no_mark_is_nothing_to_verify(place):
 def test_a_log_that_cannot_be_mended_says_why(log):
     append(log.path, forged())
     (log.place.root / f"{LOG_NAME}.tmp").mkdir()
-    with pytest.raises(Exception, match="cannot mend"):
+    with pytest.raises(Exception, match="cannot repair"):
         log.verify()

@@ -49,7 +49,7 @@ def test_a_mode_is_not_cut_by_the_umask(tmp_path, asked, has):
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_and_says_what_to_do(tmp_path):
-    with pytest.raises(MachineError, match="see that its folder is there"):
+    with pytest.raises(MachineError, match="create its folder"):
         files.replace(str(tmp_path / "missing" / "a"), b"new")
     (tmp_path / "folder").mkdir()
     with pytest.raises(MachineError, match="cannot write"):
