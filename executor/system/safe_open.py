@@ -36,13 +36,13 @@ def refuse_irregular(path: str, mode: int) -> None:
             raise OSError(number, f"{words}, not a file", path)
 
 
-def open_regular(path: str) -> int:
+def open_regular(path: str, flags: int = 0) -> int:
     """Return a descriptor of a regular file; OSError for any other kind: a pipe blocks, a device has no end.
 
     The kind is tested before the open too, since to open some devices is to act on them.
     """
     refuse_irregular(path, os.stat(path).st_mode)
-    fd = os.open(path, FLAGS)
+    fd = os.open(path, FLAGS | flags)
     try:
         refuse_irregular(path, os.fstat(fd).st_mode)
     except OSError:
