@@ -186,7 +186,7 @@ def retrained(folder: Path) -> Iterable[str]:
     """Train again, undisturbed, with the same answers; yield how the steps differ: one counted twice would show."""
     apart = {"checkpoints": "outputs/again/checkpoints", "logs": "outputs/again/logs", "students": "again.json"}
     words = [f"training.{name}={value}" for name, value in apart.items()]
-    script = [str(folder / ".venv/bin/python"), "scripts/06_train_student_model.py", *words]
+    script = [str(folder / ".venv/bin/python"), "scripts/13_train_student_model.py", *words]
     done = subprocess.run(script, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode:
         yield f"training again ended with {done.returncode}: {done.stderr[-200:]}"

@@ -2,7 +2,7 @@
 
     python scripts/12_prove_resume.py [--test] [key=value ...]
 
-Trains a few batches of the real data twice with scripts/06_train_student_model.py, under outputs/proof/: once to the
+Trains a few batches of the real data twice with scripts/13_train_student_model.py, under outputs/proof/: once to the
 end, once killed with SIGKILL after its first checkpoint and started again. Writes outputs/proof/proof.json.
 """
 
@@ -24,7 +24,7 @@ from distillation.student import trainer, training_inputs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCRIPT = Path(__file__).with_name("06_train_student_model.py")
+SCRIPT = Path(__file__).with_name("13_train_student_model.py")
 FEW: dict[str, Any] = {"steps": 6, "save_every": 2, "batch": 4, "warmup": 1, "val_examples": 8, "targets": "sampled"}
 LIMIT_S = 240.0
 

@@ -39,7 +39,7 @@ STAGES = {  # files that later stages read -> the stage that writes them
     "train.jsonl": "10_split.py",
     "val.jsonl": "10_split.py",
     "training_config.yaml": "11_configure_training.py",
-    "students.json": "06_train_student_model.py",
+    "students.json": "13_train_student_model.py",
     "evaluation/answers.jsonl": "14_draw_test_answers.py",
     "evaluation/gap.json": "14_draw_test_answers.py",
     "evaluation/evaluation.json": "15_evaluate.py",

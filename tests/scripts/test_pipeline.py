@@ -118,7 +118,7 @@ def home(made, tmp_path):
 @pytest.fixture(scope="module")
 def trained(made):
     """The losses of a training that nobody interrupted, in a folder that has its students."""
-    made.run("06_train_student_model.py")
+    made.run("13_train_student_model.py")
     return made
 
 
@@ -179,10 +179,10 @@ def test_more_rows_than_questions_are_refused(home):
 
 def test_a_killed_training_has_the_losses_of_one_that_was_not(home, trained):
     saved = home.path("checkpoints/seed_3/checkpoints.jsonl")
-    assert home.kill_when(lambda: saved.is_file() and read(saved), "06_train_student_model.py")
+    assert home.kill_when(lambda: saved.is_file() and read(saved), "13_train_student_model.py")
     after = home.path("checkpoints/seed_4/checkpoints.jsonl")
-    assert home.kill_when(lambda: after.is_file() and read(after), "06_train_student_model.py")
-    said = home.run("06_train_student_model.py")
+    assert home.kill_when(lambda: after.is_file() and read(after), "13_train_student_model.py")
+    said = home.run("13_train_student_model.py")
     assert "going on at batch" in said
     assert losses(home) == losses(trained)
     students = [json.loads(one.path("outputs/students.json").read_text())["students"] for one in (home, trained)]
@@ -192,7 +192,7 @@ def test_a_killed_training_has_the_losses_of_one_that_was_not(home, trained):
 def test_a_finished_training_has_nothing_to_do(trained):
     metrics = trained.path("training_logs/metrics.jsonl")
     before, written = losses(trained), metrics.stat().st_mtime_ns
-    said = trained.run("06_train_student_model.py")
+    said = trained.run("13_train_student_model.py")
     assert "batch" not in said
     assert losses(trained) == before
     assert metrics.stat().st_mtime_ns > written  # who runs the step again sees files of this run
@@ -203,16 +203,16 @@ def test_only_the_first_examples_are_learned_from(home):
     assert "of 9 answers" in home.run("11_configure_training.py", *FEW, "training.examples=9", code=1)  # five epochs
     home.run("11_configure_training.py", *FEW, *few)
     shutil.rmtree(home.path("outputs/soft_targets"), ignore_errors=True)
-    home.run("06_train_student_model.py")
+    home.run("13_train_student_model.py")
     (kept,) = home.path("outputs/soft_targets").glob("*.targets.npy")
     assert len(np.load(kept)) == sum(len(row["tokens"]) for row in read(home.path("outputs/train.jsonl"))[:9])
 
 
 def test_other_data_begins_anew_and_keeps_what_was(home):
-    home.run("06_train_student_model.py", "training.seeds=[3]")
+    home.run("13_train_student_model.py", "training.seeds=[3]")
     train = home.path("outputs/train.jsonl")
     train.write_text("".join(line + "\n" for line in train.read_text().splitlines()[:-1]))
-    said = home.run("06_train_student_model.py", "training.seeds=[3]")
+    said = home.run("13_train_student_model.py", "training.seeds=[3]")
     assert "it is now checkpoints/seed_3.1" in said
     assert "going on" not in said
     assert home.path("checkpoints/seed_3.1/checkpoints.jsonl").is_file()
@@ -220,11 +220,11 @@ def test_other_data_begins_anew_and_keeps_what_was(home):
 
 def test_a_lost_checkpoint_is_said_and_the_one_before_is_taken(home, trained):
     saved = home.path("checkpoints/seed_3/checkpoints.jsonl")
-    home.kill_when(lambda: saved.is_file() and len(read(saved)) > 1, "06_train_student_model.py", "training.seeds=[3]")
+    home.kill_when(lambda: saved.is_file() and len(read(saved)) > 1, "13_train_student_model.py", "training.seeds=[3]")
     rows = read(saved)
     last = rows[-1] | {"state_path": rows[-1]["state_path"] + "x"}
     jsonl(saved, [*rows[:-1], last])
-    said = home.run("06_train_student_model.py", "training.seeds=[3]")
+    said = home.run("13_train_student_model.py", "training.seeds=[3]")
     assert "is lost" in said
     assert losses(home) == [one for one in losses(trained) if one[0] == 3]
 
@@ -234,7 +234,7 @@ def terminated(home):
     logged = home.path("training_logs/metrics.jsonl")
     logged.unlink(missing_ok=True)
     shutil.rmtree(home.path("checkpoints"), ignore_errors=True)
-    child = home.start("06_train_student_model.py", "training.save_every=100")
+    child = home.start("13_train_student_model.py", "training.save_every=100")
     end = time.monotonic() + LIMIT_S
     while child.poll() is None and not (logged.is_file() and logged.stat().st_size) and time.monotonic() < end:
         time.sleep(0.005)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,21 @@ def test_a_step_is_checked_tried_done_and_verified(number):
     bound = [one for one in step["main"]["success_criteria"] if isinstance(one, dict) and len(one) > 1]
     assert bound
     assert (ROOT / step["main"]["script"]).is_file()
+
+
+def test_the_number_of_a_script_is_that_of_its_step():
+    numbers = {number: Path(step["main"]["script"]).name[:2] for number, step in STEPS.items()}
+    assert numbers == {number: f"{number:02}" for number in STEPS}
+
+
+def test_an_older_name_runs_the_script_of_its_step():
+    """Founding plans name 06_train_student_model.py."""
+    planned = {Path(step["main"]["script"]).name for step in STEPS.values()}
+    aliases = {path.name for path in (ROOT / "scripts").glob("[0-9][0-9]_*.py")} - planned
+    assert aliases == {"06_train_student_model.py"}
+    words = [sys.executable, str(ROOT / "scripts" / aliases.pop()), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    assert "Step 13: " in done.stdout
 
 
 def test_the_notice_names_who_is_owed_credit():

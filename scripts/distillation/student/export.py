@@ -38,7 +38,7 @@ def source(student: Student, folder: Path, access: str = "") -> Path:
     found = server.STATE / "runs" / where.run / where.kind / where.name
     if not (found / WANTED[0]).is_file():
         raise Trouble(
-            f"{student.sampler_path} is not in {server.STATE}: run `python scripts/06_train_student_model.py`"
+            f"{student.sampler_path} is not in {server.STATE}: run `python scripts/13_train_student_model.py`"
         )
     return found
 
