@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from common import files
 from common.errors import Trouble
 from common.stage import Criterion, Report, Stage, run
-from distillation.student import trainer, training_inputs
+from distillation.student import training_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ LIMIT_S = 240.0
 
 def prove(stage: Stage) -> Report:
     """Train twice, compare."""
-    wanted, folder = training_inputs.configured(stage), stage.output("proof")
+    wanted, folder = training_config.load(stage), stage.output("proof")
     shutil.rmtree(folder, ignore_errors=True)
     plain, killed = (command(stage, folder / name, wanted.seeds[0]) for name in ("plain", "killed"))
     finished(plain)
@@ -40,12 +40,12 @@ def prove(stage: Stage) -> Report:
     finished(killed)
     stage.progress(2, 2)
     losses = [
-        [row["loss"] for row in trainer.whole_lines(folder / name / "logs/metrics.jsonl")]
+        [row["loss"] for row in files.read_whole_jsonl(folder / name / "logs/metrics.jsonl")]
         for name in ("plain", "killed")
     ]
     path = folder / "proof.json"
     files.write_json(path, {"killed_at_batch": at, "steps": FEW["steps"], "plain": losses[0], "killed": losses[1]})
-    inputs = [stage.input(name) for name in (training_inputs.CONFIG, "train.jsonl", "val.jsonl")]
+    inputs = [stage.input(name) for name in (training_config.CONFIG, "train.jsonl", "val.jsonl")]
     again = max((abs(a - b) for a, b in zip(*losses, strict=False)), default=0.0)
     criteria = [
         Criterion("It was cut off after a checkpoint", 0 < at < FEW["steps"], f"at batch {at} of {FEW['steps']}"),
@@ -99,7 +99,7 @@ def cut_off(words: Sequence[str], folder: Path) -> int:
 def saved(folder: Path) -> list[dict[str, int]]:
     """Return the checkpoints of the only seed."""
     found = list(folder.glob("checkpoints/seed_*/checkpoints.jsonl"))
-    return trainer.whole_lines(found[0]) if found else []
+    return files.read_whole_jsonl(found[0]) if found else []
 
 
 if __name__ == "__main__":

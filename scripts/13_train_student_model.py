@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from common import files
 from common.stage import Criterion, Report, Stage, run
 from distillation import models as distillation_models
-from distillation.student import trainer, training_inputs
+from distillation.student import trainer, training_config, training_inputs
 
 if TYPE_CHECKING:
     from common.settings import Training
@@ -56,7 +56,7 @@ class Logs:
     def begin(self, seed: int, first: int) -> None:
         """Forget the rows of a seed from batch `first` on, which come again; and of other seeds than ours."""
         wanted = {int(one) for one in self.wanted.seeds}
-        known = [row for row in trainer.whole_lines(self.metrics) if row["seed"] in wanted]
+        known = [row for row in files.read_whole_jsonl(self.metrics) if row["seed"] in wanted]
         kept = [row for row in known if row["seed"] != seed or row["batch"] < first]
         files.write_jsonl(self.metrics, kept)
         files.write_text(self.losses, "".join(line(row) for row in kept))
@@ -86,7 +86,7 @@ def line(row: dict[str, Any]) -> str:
 
 def train(stage: Stage) -> Report:
     """Train what is not trained yet."""
-    wanted, term = training_inputs.configured(stage), Term()
+    wanted, term = training_config.load(stage), Term()
     set_up = distillation_models.open_scene(stage)
     logs = Logs(stage.output("training_logs") if stage.is_test else Path(wanted.logs), wanted)
     students: list[Student] = []
@@ -98,7 +98,7 @@ def train(stage: Stage) -> Report:
             print("ended by a signal; the same command goes on", flush=True)
             sys.exit(term.code)
         students.append(student)
-    return report(stage, wanted, every, students, trainer.whole_lines(logs.metrics))
+    return report(stage, wanted, every, students, files.read_whole_jsonl(logs.metrics))
 
 
 def report(
@@ -120,7 +120,7 @@ def report(
         ),
         Criterion("No step is there twice", len(rows) == len({row["step"] for row in rows}), f"{len(rows)} steps"),
     ]
-    inputs = [stage.input(name) for name in (training_inputs.CONFIG, "train.jsonl", "val.jsonl")]
+    inputs = [stage.input(name) for name in (training_config.CONFIG, "train.jsonl", "val.jsonl")]
     beside = str(Path(wanted.students).parent)  # a proof of step 12 leaves the manifest of step 13 alone
     metrics = {"students": len(students), "val_nll": best, "steps": len(rows), "least_fall": min(falls)}
     note = f"{len(students)} students, best validation {best:.4f} nats a token"

@@ -17,7 +17,7 @@ from common import files
 from common.stage import Criterion, Report, Stage, run
 from distillation import models
 from distillation.evaluation import logprob_gap, similarity
-from distillation.student import training_inputs
+from distillation.student import training_config
 
 if TYPE_CHECKING:
     from distillation.models import Scene, Student
@@ -96,7 +96,7 @@ def again(stage: Stage) -> str:
 
 def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
     """Judge that the share means something."""
-    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(training_inputs.configured(stage).seeds)
+    wanted, whole, least = stage.settings.evaluation, found["gap"]["all"], len(training_config.load(stage).seeds)
     largest = max(one["share"] for one in (*found["seeds"].values(), found["share"]["all"]))
     small = stage.is_test
     return [

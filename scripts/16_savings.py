@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 from common import config, files
 from common.stage import Criterion, Report, Stage, run
 from distillation import models as distillation_models
-from distillation import tinker_client
+from distillation import sampler_requests, tinker_client
 from distillation.evaluation import cost
 from distillation.evaluation.cost import Making, Query, figure
 from distillation.prompt import dialogue
-from distillation.student import training_inputs
-from distillation.teacher import batch_sampling
-from distillation.teacher.batch_sampling import Asked
+from distillation.sampler_requests import SampleRequest
+from distillation.student import training_config
 
 if TYPE_CHECKING:
     from distillation.models import Scene
@@ -97,7 +96,7 @@ def timed_query(set_scene: Scene, way: Way, question: str, stage: Stage, seed: i
     seconds, written = [], 0
     for most in (1, wanted.max_tokens):
         start = time.perf_counter()
-        said = next(batch_sampling.ask_all(way.sampler, [Asked(ids, abs(seed), most)], wanted, ends))
+        said = next(sampler_requests.sample_all(way.sampler, [SampleRequest(ids, abs(seed), most)], wanted, ends))
         seconds.append(time.perf_counter() - start)
         written = len(said.tokens)
     return Timed(seconds[0], seconds[1], written)
@@ -150,14 +149,14 @@ def making_of(stage: Stage, set_scene: Scene) -> Making:
     rows = [row for path in sorted(folder.glob("teacher_data_*.jsonl")) for row in files.read_jsonl(path)]
     prompt = set_scene.voice.prompt_tokens
     read = sum(prompt + len(set_scene.voice.asked(row["question"], prompted=False)) for row in rows)
-    if training_inputs.configured(stage).targets == "soft":
+    if training_config.load(stage).targets == "soft":
         read += scored_tokens(stage, set_scene)
     return Making(read, sum(len(row["tokens"]) for row in rows), trained_tokens(stage))
 
 
 def scored_tokens(stage: Stage, set_scene: Scene) -> int:
     """Count what the teacher read once more to give its distributions: prompt, question and answer."""
-    rows = files.read_jsonl(stage.input("train.jsonl"))[: training_inputs.configured(stage).examples or None]
+    rows = files.read_jsonl(stage.input("train.jsonl"))[: training_config.load(stage).examples or None]
     asked = sum(len(set_scene.voice.asked(dialogue.parted(row)[0], prompted=True)) for row in rows)
     return asked + sum(len(row["tokens"]) for row in rows)
 
@@ -169,12 +168,12 @@ def trained_tokens(stage: Stage) -> int:
     if known or not logged:
         return int(sum(known))
     sizes = [len(row["tokens"]) for row in files.read_jsonl(stage.input("train.jsonl"))]
-    return int(len(logged) * training_inputs.configured(stage).batch * statistics.mean(sizes))
+    return int(len(logged) * training_config.load(stage).batch * statistics.mean(sizes))
 
 
 def metrics_logs(stage: Stage) -> list[Path]:
     """Return where a training may have logged its steps."""
-    logs = training_inputs.configured(stage).logs
+    logs = training_config.load(stage).logs
     folders = (Path(logs), Path(stage.settings.outputs, logs))
     return [folder / "metrics.jsonl" for folder in dict.fromkeys(folders)]
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from common import files
 from common.stage import Criterion, Report, Stage, run
-from distillation import models
+from distillation import models, sampler_requests
 from distillation.corpus.text_features import shingles
 from distillation.evaluation import style_rules
 from distillation.evaluation.style_rules import RULES, Answer, Known
-from distillation.teacher import batch_sampling
-from distillation.teacher.batch_sampling import Asked
+from distillation.sampler_requests import SampleRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +62,10 @@ def answers(
     """Return one answer to each question."""
     wanted, voice = stage.settings.teacher, set_scene.voice
     asked = [
-        Asked(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
+        SampleRequest(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     ]
-    said = batch_sampling.ask_all(sampler, asked, wanted, voice.ends)
+    said = sampler_requests.sample_all(sampler, asked, wanted, voice.ends)
     return [
         Answer(row["id"], row["kind"], row["group"], row["question"], voice.text(one.tokens), one.is_whole)
         for row, one in zip(rows, said, strict=True)

@@ -14,10 +14,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import files
+from common import files, verified_folder
 from common.stage import Criterion, Report, Stage, run
-from distillation import models
-from distillation.evaluation import logprobs
+from distillation import models, sampler_requests
 from distillation.student import export
 from distillation.student.export import ADAPTER, CARD, MERGED
 
@@ -41,7 +40,7 @@ def ship(stage: Stage) -> Report:
         stage.progress(1, 2)
         found = compare(stage, set_scene, best, beside)
         files.write_json(beside / "export.json", {**about(best, set_scene), **found, "files": export.digests(beside)})
-        export.settle(beside, target)
+        verified_folder.replace(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     stage.progress(2, 2)
@@ -98,7 +97,7 @@ def compare(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> dict
     merged = transformers.AutoModelForCausalLM.from_pretrained(str(beside / MERGED)).eval()
     ours = export.logits(merged, rows)
     theirs = export.logits(export.adapted(set_scene.student, beside / ADAPTER), rows)
-    served = list(logprobs.weigh(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
+    served = list(sampler_requests.token_nats(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
     bare = export.logits(export.load_base(set_scene.student), rows)
     return {
         "prompts": len(rows),

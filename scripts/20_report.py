@@ -15,7 +15,7 @@ from common import files
 from common.stage import Criterion, Report, Stage, run
 from distillation import models
 from distillation.evaluation import plots, report
-from distillation.student import trainer, training_inputs
+from distillation.student import training_config
 
 if TYPE_CHECKING:
     from distillation.evaluation.report import Data
@@ -58,9 +58,9 @@ def tasks(folder: Path) -> dict[str, str]:
 
 def drawn(stage: Stage, data: Data) -> list[Path]:
     """Draw the pictures."""
-    wanted = training_inputs.configured(stage)
+    wanted = training_config.load(stage)
     logs = stage.output("training_logs") if stage.is_test else Path(wanted.logs)
-    rows = trainer.whole_lines(logs / "metrics.jsonl") or trainer.whole_lines(Path(wanted.logs) / "metrics.jsonl")
+    rows = files.read_whole_jsonl(logs / "metrics.jsonl") or files.read_whole_jsonl(Path(wanted.logs) / "metrics.jsonl")
     folder = stage.output("plots")
     return [
         plots.loss(rows, folder / "loss.png"),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
 from common import files
@@ -22,12 +23,25 @@ def keep(folder: Path, content: dict[str, bytes]) -> None:
             (beside / name).write_bytes(data)
         files.write_json(beside / SUMS, {name: files.sha256(beside / name) for name in sorted(content)})
         beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
+        replace(beside, folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def replace(beside: Path, target: Path) -> None:
+    """Rename a complete folder into its place; restore the previous one if that fails."""
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+    if target.exists():
+        os.rename(target, old)
+    try:
+        os.rename(beside, target)
+    except OSError:
+        if old.exists():
+            os.rename(old, target)
+        raise
+    files.sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_whole(folder: Path) -> bool:

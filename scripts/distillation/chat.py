@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from distillation import sampler_requests
 from distillation.prompt.chat_template import chat_ids
-from distillation.teacher import batch_sampling
-from distillation.teacher.batch_sampling import Asked
+from distillation.sampler_requests import SampleRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,8 @@ class Talk:
         wanted, ends = self.limits.teacher, self.voice.ends
         while len(drawn) < wanted.max_tokens:
             most = min(self.limits.talk.piece, wanted.max_tokens - len(drawn))
-            asked = Asked([*ids, *drawn], seed + len(drawn), most)
-            said = next(batch_sampling.ask_all(sampler, [asked], wanted, ends))
+            asked = SampleRequest([*ids, *drawn], seed + len(drawn), most)
+            said = next(sampler_requests.sample_all(sampler, [asked], wanted, ends))
             drawn += said.tokens
             text = self.voice.text(drawn).rstrip(UNFINISHED)
             yield text.removeprefix(shown)

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import files
-from tinker_local.errors import USAGE, Trouble
-from tinker_local.results import explain
+from tinker_local.errors import FAILED, USAGE, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -217,3 +216,13 @@ def listen_for_end() -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def explain(error: Trouble | OSError) -> int:
+    """Print one line, write it to the result file that DO_TASKS_RESULT names; return the exit code."""
+    line = str(error) if isinstance(error, Trouble) else f"{error}: check rights, space and path"
+    print(f"error: {line}", file=sys.stderr)
+    path = os.environ.get("DO_TASKS_RESULT")
+    if path:
+        files.write_json(Path(path), {"criteria": {}, "metrics": {}, "note": line})
+    return error.exit_code if isinstance(error, Trouble) else FAILED

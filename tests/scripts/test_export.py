@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from common import verified_folder
 from distillation.student import export
 
 
@@ -18,7 +19,7 @@ def folder(path, text):
 def test_an_older_export_is_replaced_whole(tmp_path):
     target, beside = folder(tmp_path / "export", "old"), folder(tmp_path / "new", "new")
     (target / "stale.txt").write_text("left over")
-    export.settle(beside, target)
+    verified_folder.replace(beside, target)
     assert {one.name: one.read_text() for one in target.iterdir()} == {"a.json": "new"}
     assert [one.name for one in tmp_path.iterdir()] == ["export"]
 
@@ -26,7 +27,7 @@ def test_an_older_export_is_replaced_whole(tmp_path):
 def test_the_older_export_comes_back_when_the_new_one_cannot_be_moved(tmp_path):
     target = folder(tmp_path / "export", "old")
     with pytest.raises(OSError, match="absent"):
-        export.settle(tmp_path / "absent", target)
+        verified_folder.replace(tmp_path / "absent", target)
     assert (target / "a.json").read_text() == "old"
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import verified_folder
+from common import files, verified_folder
 from common.errors import Trouble
 from common.settings import Audit, Settings, Training
 from distillation.prompt import dialogue
@@ -69,7 +69,7 @@ def test_the_rate_rises_then_falls_to_nearly_nothing():
 def test_a_half_written_row_is_no_row(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"batch": 1}\n{"batch": 2}\n{"bat')
-    assert [row["batch"] for row in trainer.whole_lines(path)] == [1, 2]
+    assert [row["batch"] for row in files.read_whole_jsonl(path)] == [1, 2]
 
 
 ROW = {"id": "q1", "kind": "play", "group": "cue", "template": "play", "question": "Who goes?", "tokens": [5, 6, 2]}

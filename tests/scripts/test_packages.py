@@ -17,16 +17,35 @@ OF_THE_REPOSITORY = {*MAY_IMPORT, "executor", "tests", "benchmarks"}
 packages = pytest.mark.parametrize("package", MAY_IMPORT)
 
 
-def imported_by(package):
-    """Return the top-level names that the modules of a package import, in functions too."""
+def imports_of(path):
+    """Return the dotted names that a file imports, in functions too."""
     found = set()
-    for path in (SCRIPTS / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{path}: a relative import"
-                found.add((node.module or "").split(".")[0])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def imported_by(package):
+    """Return the top-level names that the modules of a package import."""
+    return {name.split(".")[0] for path in (SCRIPTS / package).rglob("*.py") for name in imports_of(path)}
+
+
+def reached_by(script):
+    """Return the modules that a script imports, directly or through others, for annotations too."""
+    modules = {
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts): path
+        for package in MAY_IMPORT
+        for path in (SCRIPTS / package).rglob("[!_]*.py")
+    }
+    found, left = set(), [SCRIPTS / script]
+    while left:
+        new = (imports_of(left.pop()) & set(modules)) - found
+        found |= new
+        left += [modules[name] for name in new]
     return found
 
 
@@ -43,3 +62,10 @@ def test_a_package_imports_only_what_its_row_allows(package):
 def test_no_module_has_the_name_of_one_of_python(package):
     names = {path.stem for path in (SCRIPTS / package).rglob("*.py")} - {"__init__", "__main__"}
     assert not names & sys.stdlib_module_names
+
+
+def test_the_evaluation_needs_neither_the_trainer_nor_the_making_of_base_models():
+    reached = reached_by("15_evaluate.py")
+    assert {"distillation.evaluation.logprob_gap", "tinker_local.engine"} <= reached
+    assert not {name for name in reached if name.startswith(("small_lm.", "distillation.base_model."))}
+    assert len(reached) <= 44

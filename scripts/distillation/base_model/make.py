@@ -32,6 +32,7 @@ from small_lm import train as trainer
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble as TrainingTrouble
 from small_lm.train_state import METRIC
+from tinker_local import model_registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +81,7 @@ def plan(chosen: Settings, name: str, *, is_test: bool = False) -> Plan:
         found = [path for path in found if path.stem in chosen.text.held_out] + learned[:TESTED]
     digest = digest_of(chosen, found)
     chosen = dataclasses.replace(chosen, outputs=os.path.join(chosen.outputs, f"{name}-{digest[:12]}"))
-    return Plan(chosen, models() / name, tuple(sorted(found)), digest)
-
-
-def models() -> Path:
-    """Return the folder of all local models."""
-    return Path(os.environ.get("DO_TASKS_MODELS") or "outputs/models")
+    return Plan(chosen, model_registry.home() / name, tuple(sorted(found)), digest)
 
 
 def read_paths(chosen: Settings) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distillation.evaluation import logprobs
+from distillation import sampler_requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def weigh(
         (voice.asked(str(row["question"]), prompted=prompted), voice.drawn(str(row["answer"]), row["tokens"]))
         for row in rows
     )
-    return [float(sum(nats)) for nats in logprobs.weigh(sampler, pairs, settings.teacher)]
+    return [float(sum(nats)) for nats in sampler_requests.token_nats(sampler, pairs, settings.teacher)]
 
 
 def weighed(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -> None:

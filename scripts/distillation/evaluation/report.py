@@ -37,7 +37,7 @@ class Data:
     def is_ours(self) -> bool:
         """True if this pipeline trained the base model from scratch."""
         home, _, name = str(self.teacher["model"]).rpartition("/")
-        return home == "local" and (CONFIGS / "lm" / f"{name}.yaml").is_file()
+        return home == "local" and (CONFIGS / "base_model" / f"{name}.yaml").is_file()
 
 
 def headline(data: Data) -> str:

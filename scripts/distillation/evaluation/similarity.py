@@ -7,7 +7,7 @@ from importlib import util
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from distillation.teacher import batch_sampling
+from distillation.sampler_requests import SampleRequest, sample_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,10 @@ def said(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], sampler: A
     """Return an answer to each question."""
     wanted, voice = stage.settings.teacher, set_up.voice
     put = (
-        batch_sampling.Asked(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
+        SampleRequest(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     )
-    return [voice.text(one.tokens) for one in batch_sampling.ask_all(sampler, put, wanted, voice.ends)]
+    return [voice.text(one.tokens) for one in sample_all(sampler, put, wanted, voice.ends)]
 
 
 def letters(answers: Sequence[str], others: Sequence[str]) -> float:

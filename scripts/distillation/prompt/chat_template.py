@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import USAGE, Trouble
+from tinker_local import model_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,8 +125,6 @@ def tokenizer_of(wanted: Teacher, sampler: Any = None) -> Any:
 
 def folder_of(model: str) -> Path | None:
     """Return the folder of a `local/` model; None for other models."""
-    if not model.startswith("local/"):
+    if not model.startswith(model_registry.LOCAL):
         return None
-    from distillation.base_model.make import models
-
-    return models() / model.removeprefix("local/")
+    return model_registry.home() / model.removeprefix(model_registry.LOCAL)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common import files, verified_folder
-from common.errors import RETRY_LATER, Trouble
+from common.errors import Trouble
+from distillation import sampler_requests
 from distillation.prompt import chat_template, dialogue
 
 if TYPE_CHECKING:
@@ -126,14 +125,12 @@ def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: S
     """Yield (T, top + 1) targets and weights of each answer, `parallel` requests at a time."""
     wanted, top = settings.teacher, settings.training.top
     sampler = set_up.sampler(wait_s=wanted.wait_s)
-    left = iter(pairs)
-    waiting = deque(
-        (answer, sent(sampler, set_up, pair, top)) for pair in islice(left, wanted.parallel) for answer in [pair[1]]
+    return sampler_requests.in_order(
+        pairs,
+        lambda pair: sent(sampler, set_up, pair, top),
+        lambda pair, future: received(future, pair[1], settings),
+        wanted.parallel,
     )
-    while waiting:
-        answer, future = waiting.popleft()
-        yield soft(answer, *likeliest(arrived(future, wanted.wait_s), len(answer), top))
-        waiting.extend((pair[1], sent(sampler, set_up, pair, top)) for pair in islice(left, 1))
 
 
 def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> Any:
@@ -151,15 +148,10 @@ def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> 
     )
 
 
-def arrived(future: Any, wait_s: float) -> Any:
-    """Wait for a response; raise Trouble if the service fails."""
-    import tinker
-
-    try:
-        return future.result(wait_s)
-    except (tinker.TinkerError, TimeoutError) as error:
-        why = f"the service gave no distribution ({type(error).__name__}: {error})"
-        raise Trouble(f"{why}: run the same command again", RETRY_LATER) from error
+def received(future: Any, answer: list[int], settings: Settings) -> Soft:
+    """Wait for the teacher's most likely tokens; return targets and weights of the answer."""
+    response = sampler_requests.wait(future, settings.teacher.wait_s, "distribution")
+    return soft(answer, *likeliest(response, len(answer), settings.training.top))
 
 
 def likeliest(response: Any, places: int, top: int) -> Soft:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import uuid
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -158,21 +156,6 @@ def machine_paths(folder: Path, told: Sequence[str]) -> list[str]:
     """Return the names of the text files that contain a path of this machine."""
     texts = [path for path in folder.rglob("*") if path.suffix in {".json", ".md", ".txt", ".jinja"}]
     return sorted(path.name for path in texts if any(one in path.read_text(encoding="utf-8") for one in told))
-
-
-def settle(beside: Path, target: Path) -> None:
-    """Rename a complete folder into its place; restore the previous one if that fails."""
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    if target.exists():
-        os.rename(target, old)
-    try:
-        os.rename(beside, target)
-    except OSError:
-        if old.exists():
-            os.rename(old, target)
-        raise
-    files.sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def card(about: dict[str, Any], evaluation: dict[str, Any] | None) -> str:

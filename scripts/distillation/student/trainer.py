@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
@@ -45,7 +44,7 @@ class Class:
     def rows(self) -> list[dict[str, Any]]:
         """Return the checkpoints of these lessons and settings; rename a folder of other checkpoints."""
         path = self.folder / CHECKPOINTS
-        found = whole_lines(path)
+        found = files.read_whole_jsonl(path)
         if found and found[0].get("digest") != self.digest:
             number = next(n for n in range(1, 10_000) if not Path(f"{self.folder}.{n}").exists())
             self.folder.rename(f"{self.folder}.{number}")
@@ -99,7 +98,7 @@ class Class:
         """Remove the rows of checkpoints after a batch; the training writes them again."""
         path = self.folder / CHECKPOINTS
         if path.is_file():
-            files.write_jsonl(path, [row for row in whole_lines(path) if row["batch"] <= batch])
+            files.write_jsonl(path, [row for row in files.read_whole_jsonl(path) if row["batch"] <= batch])
         self.forgot(self.seed, batch)
 
     def go_on(self, client: Any, first: int) -> bool:
@@ -196,7 +195,7 @@ class Class:
     def note(self, saved: dict[str, Any]) -> None:
         """Append a checkpoint's row to the file."""
         path = self.folder / CHECKPOINTS
-        files.write_jsonl(path, [*whole_lines(path), saved])
+        files.write_jsonl(path, [*files.read_whole_jsonl(path), saved])
 
     def judge(self, client: Any) -> float:
         """Return the validation loss in nats a token, on the tokens that the teacher sampled."""
@@ -241,11 +240,3 @@ def learning_rate(step: int, wanted: Training) -> float:
     up = (step + 1) / max(1, wanted.warmup)
     down = 1 - step / max(1, wanted.steps)
     return wanted.learning_rate * min(1.0, up) * down
-
-
-def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the complete rows of a JSONL file; none if it is missing."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.strip()]

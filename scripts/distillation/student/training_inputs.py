@@ -1,4 +1,4 @@
-"""The inputs of a training: its configuration, its lessons, the folders of its results."""
+"""The inputs of a training: its lessons, the folders of its results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import config, files
+from common import files
 from distillation.student import dataset, trainer
 
 if TYPE_CHECKING:
@@ -16,24 +16,8 @@ if TYPE_CHECKING:
     from common.stage import Stage
     from distillation.models import Scene
 
-CONFIG = "training_config.yaml"
 SOFT = "soft_targets"
 BESIDE = ("seeds", "checkpoints", "logs", "students")  # what decides no student
-TESTED: dict[str, Any] = {"steps": 2, "batch": 2, "save_every": 1, "warmup": 1, "val_examples": 2, "rank": 4}
-
-
-def configured(stage: Stage) -> Training:
-    """Return the settings of the training: step 11's file, overridden by the command line."""
-    path = stage.input(CONFIG)
-    found = config.merged(stage.settings.training, config.read_yaml(path), origin=str(path), prefix="training.")
-    for override in stage.overrides:
-        said = config.read_override(override).get("training")
-        if isinstance(said, dict):
-            found = config.merged(found, said, origin=override, prefix="training.")
-    config.refuse_too_few(dataclasses.replace(stage.settings, training=found))
-    if stage.is_test:
-        found = dataclasses.replace(found, **TESTED, seeds=found.seeds[:1])
-    return found
 
 
 def classes(stage: Stage, set_up: Scene, wanted: Training) -> list[trainer.Class]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from distillation.teacher import batch_sampling
+from distillation import sampler_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings
     told = mark(voice.prompt)
     seed = settings.seed * SEEDS + first
     put = (
-        batch_sampling.Asked(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
+        sampler_requests.SampleRequest(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
         for at, row in enumerate(asked)
     )
-    for at, said in enumerate(batch_sampling.ask_all(sampler, put, wanted, voice.ends)):
+    for at, said in enumerate(sampler_requests.sample_all(sampler, put, wanted, voice.ends)):
         yield {
             "row": first + at,
             **asked[at],
