@@ -22,7 +22,7 @@ import tokenizers  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from tinker_local.api_types import Adam, Asked, Datum, Lora, Sampling  # noqa: E402
+from tinker_local.api_types import Adam, SamplingRequest, Datum, Lora, Sampling  # noqa: E402
 from tinker_local.engine import TorchEngine  # noqa: E402
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def engine_samples(engine: TorchEngine, folder: str, wanted: Sequence[tuple[int,
 
     def answer() -> object:
         engine.prefixes[folder].kept.clear()
-        return engine.sample(folder, "", [Asked(one, params=params) for one in wanted])
+        return engine.sample(folder, "", [SamplingRequest(one, params=params) for one in wanted])
 
     return answer
 

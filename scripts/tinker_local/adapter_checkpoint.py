@@ -91,8 +91,8 @@ def targets(adapter: Adapter, parts: Mapping[str, LoraLinear]) -> list[str]:
 
 def load(folder: Path, parts: Mapping[str, LoraLinear], *, optimizer: bool) -> Adapter:
     """Return the adapter of a folder; raise RefusedError if it is broken or of another base model."""
-    told = training(folder)
-    adapter = lora_layers.empty(told["base_model"], told["lora"], parts)
+    about = training(folder)
+    adapter = lora_layers.empty(about["base_model"], about["lora"], parts)
     found, wanted = read(folder / WEIGHTS), named(adapter)
     if shapes(found) != shapes(wanted):
         raise RefusedError(f"{folder} does not fit {adapter.base_model} any more: train it again on this base model")
@@ -101,15 +101,15 @@ def load(folder: Path, parts: Mapping[str, LoraLinear], *, optimizer: bool) -> A
             matrix.copy_(found[name])
     if optimizer:
         remember(adapter, folder)
-        adapter.steps = told["steps"]
+        adapter.steps = about["steps"]
     return adapter
 
 
 def training(folder: Path) -> dict[str, Any]:
     """Return base_model, lora and steps of a folder; raise RefusedError if it is no adapter."""
     try:
-        told = files.read_json(folder / TRAINING)
-        return {"base_model": str(told["base_model"]), "lora": Lora(**told["lora"]), "steps": int(told["steps"])}
+        about = files.read_json(folder / TRAINING)
+        return {"base_model": str(about["base_model"]), "lora": Lora(**about["lora"]), "steps": int(about["steps"])}
     except (OSError, Trouble, KeyError, TypeError, ValueError) as error:
         raise RefusedError(f"{folder} holds no whole adapter ({error}): name another checkpoint") from error
 

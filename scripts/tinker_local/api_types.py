@@ -83,7 +83,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SamplingRequest:
     """A request for `num_samples` answers to one prompt; `last` is the number of its last tokens to score."""
 
     prompt: tuple[int, ...]
@@ -104,7 +104,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Likeliest:
+class TopTokens:
     """The K most likely tokens at each place of a prompt from `first` on: (T - first, K) ids and logprobs."""
 
     first: int
@@ -113,16 +113,16 @@ class Likeliest:
 
 
 @dataclass(frozen=True)
-class Answered:
+class SamplingResult:
     """Answers to one request; the logprob of a prompt's first token is None, as is that of each unrequested place."""
 
     answers: tuple[Answer, ...]
     prompt_logprobs: tuple[float | None, ...] | None = None
-    topk_prompt_logprobs: Likeliest | None = None
+    topk_prompt_logprobs: TopTokens | None = None
 
 
 @dataclass(frozen=True)
-class About:
+class ModelInfo:
     """A served base model; `tokenizer` is a name that `AutoTokenizer` loads from any folder; `folder` has its files."""
 
     name: str
@@ -138,10 +138,10 @@ class Engine(Protocol):
     Base models stay frozen. Every method raises RefusedError for a client's mistake, and then changes nothing.
     """
 
-    def models(self) -> Sequence[About]:
+    def models(self) -> Sequence[ModelInfo]:
         """Return the served base models without loading them."""
 
-    def about(self, base_model: str) -> About:
+    def about(self, base_model: str) -> ModelInfo:
         """Return one base model; it may be a folder or a hub name that `models` does not list."""
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
@@ -164,7 +164,7 @@ class Engine(Protocol):
     def drop(self, adapter: str) -> None:
         """Delete an adapter from memory; an unknown one is no error."""
 
-    def sample(self, base_model: str, adapter: str, asked: Sequence[Asked]) -> list[Answered]:
+    def sample(self, base_model: str, adapter: str, asked: Sequence[SamplingRequest]) -> list[SamplingResult]:
         """Answer requests in one batch; `adapter` "" is the base model alone.
 
         With a seed answers are repeatable, independent of the other requests.

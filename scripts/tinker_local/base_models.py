@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinker_local import lora, model_registry
-from tinker_local.api_types import About, RefusedError
+from tinker_local.api_types import ModelInfo, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ FEW = 4  # tokens to test that the logits are the head's output
 class Base:
     """A loaded base model, as training and sampling need it."""
 
-    about: About
+    about: ModelInfo
     model: Any
     tokenizer: Any
     parts: dict[str, LoraLinear]
@@ -48,7 +48,7 @@ class Base:
         return (self.model.get_output_embeddings()(hidden) if self.is_plain else hidden).float()
 
 
-def load(about: About, device: str, precision: str) -> Base:
+def load(about: ModelInfo, device: str, precision: str) -> Base:
     """Load a Hugging Face model; raise RefusedError if it cannot be trained and sampled here."""
     folder = model_registry.folder(about.name)
     model, tokenizer = read(about, folder, precision)
@@ -62,7 +62,7 @@ def load(about: About, device: str, precision: str) -> Base:
     return Base(about, model, tokenizer, parts, vocabulary, ends(model, tokenizer), is_plain(model))
 
 
-def read(about: About, folder: Path, precision: str) -> tuple[Any, Any]:
+def read(about: ModelInfo, folder: Path, precision: str) -> tuple[Any, Any]:
     """Return model and tokenizer of a folder; code in the folder is not run."""
     import transformers
 
@@ -74,8 +74,8 @@ def read(about: About, folder: Path, precision: str) -> tuple[Any, Any]:
             folder, dtype=getattr(torch, precision), use_safetensors=True, **safely
         )
     except Exception as error:  # any exception here comes from a broken folder
-        said = " ".join(str(error).split())[:300]
-        raise RefusedError(f"{about.name} cannot be loaded ({said}): it must be a causal language model") from error
+        reason = " ".join(str(error).split())[:300]
+        raise RefusedError(f"{about.name} cannot be loaded ({reason}): it must be a causal language model") from error
     return model, tokenizer
 
 
@@ -88,9 +88,9 @@ def refuse_odd_layers(name: str, config: Any) -> None:
 
 def ends(model: nn.Module, tokenizer: Any) -> frozenset[int]:
     """Return the ids of the model's end tokens; empty if neither model nor tokenizer has one."""
-    for told in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
-        if told is not None:
-            return frozenset(told if isinstance(told, list) else [told])
+    for ids in (model.generation_config.eos_token_id, model.config.eos_token_id, tokenizer.eos_token_id):
+        if ids is not None:
+            return frozenset(ids if isinstance(ids, list) else [ids])
     return frozenset()
 
 

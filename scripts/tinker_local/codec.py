@@ -8,10 +8,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tinker.proto import tinker_public_pb2 as pb
 
-from tinker_local.api_types import Asked, Datum, LossOutput, RefusedError, Sampling
+from tinker_local.api_types import Datum, LossOutput, RefusedError, Sampling, SamplingRequest
 
 if TYPE_CHECKING:
-    from tinker_local.api_types import Answer, Answered, Array, Likeliest
+    from tinker_local.api_types import Answer, Array, SamplingResult, TopTokens
 
 DTYPES: dict[int, Any] = {pb.DTYPE_FLOAT32: np.float32, pb.DTYPE_INT64: np.int64, pb.DTYPE_INT32: np.int32}
 STOP = {"stop": pb.STOP_REASON_STOP, "length": pb.STOP_REASON_LENGTH}
@@ -112,14 +112,14 @@ def loss_output(found: LossOutput) -> bytes:
     return bytes(written.SerializeToString())
 
 
-def asked(request: Any) -> Asked:
+def asked(request: Any) -> SamplingRequest:
     """Return a request for samples that the SDK's class has parsed."""
     try:
         prompt = tuple(int(token) for token in request.prompt.to_ints())
     except ValueError as error:
         raise RefusedError("the prompt has a chunk that is not text: this service reads tokens alone") from error
     refuse_unserved(request)
-    return Asked(
+    return SamplingRequest(
         prompt=prompt,
         num_samples=request.num_samples,
         params=sampling(request.sampling_params),
@@ -148,7 +148,7 @@ def sampling(given: Any) -> Sampling:
     return Sampling(given.max_tokens, given.seed, stop, given.temperature, given.top_k, given.top_p)
 
 
-def answered(found: Answered, length: int) -> bytes:
+def answered(found: SamplingResult, length: int) -> bytes:
     """Encode samples of a prompt of `length` tokens."""
     written = pb.SampleResponse(sequences=[sequence(one) for one in found.answers])
     if found.prompt_logprobs is not None:
@@ -165,7 +165,7 @@ def sequence(one: Answer) -> pb.SampledSequence:
     return pb.SampledSequence(stop_reason=STOP[one.stop_reason], tokens=tokens.tobytes(), logprobs=scores.tobytes())
 
 
-def top(field: pb.TopkLogprobs, found: Likeliest, length: int) -> None:
+def top(field: pb.TopkLogprobs, found: TopTokens, length: int) -> None:
     """Encode the most likely tokens at each place of a prompt; mark places without any."""
     field.length, field.k = length, found.ids.shape[1]
     ids, scores = np.zeros((length, field.k), np.int32), np.full((length, field.k), NONE_THERE, np.float32)

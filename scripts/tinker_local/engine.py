@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import model_registry
-from tinker_local.api_types import About, RefusedError
+from tinker_local.api_types import ModelInfo, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tinker_local.api_types import Adam, Answered, Asked, Datum, Lora, LossOutput
+    from tinker_local.api_types import Adam, Datum, Lora, LossOutput, SamplingRequest, SamplingResult
     from tinker_local.base_models import Base
     from tinker_local.kv_cache import Key, Prefixes
     from tinker_local.lora import Adapter
@@ -33,11 +33,11 @@ class TorchEngine:
         self.adapters: dict[str, Adapter] = {}
         self.prefixes: dict[str, Prefixes] = {}
 
-    def models(self) -> Sequence[About]:
+    def models(self) -> Sequence[ModelInfo]:
         """Return the served base models without loading them."""
         return model_registry.listed(self.extra)
 
-    def about(self, base_model: str) -> About:
+    def about(self, base_model: str) -> ModelInfo:
         """Return one base model; it may be a folder or a hub name that `models` does not list."""
         return self.bases[base_model].about if base_model in self.bases else model_registry.about(base_model)
 
@@ -93,9 +93,9 @@ class TorchEngine:
             found = self.adapters.pop(adapter)
             self.forget(key(found))
             for part in found.parts.values():
-                part.worn = None
+                part.attached = None
 
-    def sample(self, base_model: str, adapter: str, asked: Sequence[Asked]) -> list[Answered]:
+    def sample(self, base_model: str, adapter: str, asked: Sequence[SamplingRequest]) -> list[SamplingResult]:
         """Answer requests in one batch; `adapter` "" is the base model alone.
 
         With a seed answers are repeatable, independent of the other requests.
@@ -103,13 +103,13 @@ class TorchEngine:
         from tinker_local import lora as lora_layers
         from tinker_local import sampler
 
-        worn = self.found(adapter) if adapter else None
-        if worn and worn.base_model != base_model:
-            raise RefusedError(f"adapter {adapter!r} is of {worn.base_model}, not of {base_model}")
+        attached = self.found(adapter) if adapter else None
+        if attached and attached.base_model != base_model:
+            raise RefusedError(f"adapter {adapter!r} is of {attached.base_model}, not of {base_model}")
         base = self.base(base_model)
-        lora_layers.wear(base.parts, worn)
-        answered: list[Answered] = sampler.sample(
-            base, key(worn) if worn else (base_model, 0), asked, self.prefixes[base_model]
+        lora_layers.attach(base.parts, attached)
+        answered: list[SamplingResult] = sampler.sample(
+            base, key(attached) if attached else (base_model, 0), asked, self.prefixes[base_model]
         )
         return answered
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
-    from tinker_local.sessions import Desk
+    from tinker_local.sessions import Service
     from tinker_local.storage import Place
 
 KIND = "external_weights"
@@ -28,24 +28,24 @@ FILE = f"/training_runs/{{run}}/checkpoints/{KIND}/{{name}}/files/{{file}}"
 URLS = management_routes.CHECKPOINT + "/external_weights_urls"
 
 
-def save_external(desk: Desk, request: Any) -> dict[str, Any]:
+def save_external(service: Service, request: Any) -> dict[str, Any]:
     """Start to save an adapter in peft's form; return its future."""
     if request.age_encryption_recipients:
         raise StatusError(422, "age_encryption_recipients is not served here: leave it out, and encrypt what you fetch")
-    return training_routes.save(desk, request, KIND, request.path)
+    return training_routes.save(service, request, KIND, request.path)
 
 
-async def urls(desk: Desk, request: Request) -> dict[str, Any]:
+async def urls(service: Service, request: Request) -> dict[str, Any]:
     """Return a URL for each file of external weights; it gives access to the file for an hour."""
-    where = exported(desk, request)
-    until = int(desk.store.clock()) + SIGNED_S
-    found = {path.name: signed(desk, request, where, path.name, until) for path in parts(desk, where)}
+    where = exported(service, request)
+    until = int(service.store.clock()) + SIGNED_S
+    found = {path.name: signed(service, request, where, path.name, until) for path in parts(service, where)}
     return {"urls": found, "expires": stored.moment(until)}
 
 
-def exported(desk: Desk, request: Request) -> Place:
+def exported(service: Service, request: Request) -> Place:
     """Return the external weights at a path; raise RefusedError for other checkpoints."""
-    where = management_routes.named(desk, request)
+    where = management_routes.named(service, request)
     if where.kind != KIND:
         raise RefusedError(
             f"{where} cannot be fetched as it is: save_weights_external, or `tinker checkpoint download`"
@@ -59,43 +59,43 @@ def place(request: Request) -> Place:
     return stored.place(f"{stored.PREFIX}{given['run']}/{KIND}/{given['name']}")
 
 
-def parts(desk: Desk, where: Place) -> list[Path]:
+def parts(service: Service, where: Place) -> list[Path]:
     """Return the files of external weights."""
-    found = sorted(desk.store.at(where).iterdir())
+    found = sorted(service.store.at(where).iterdir())
     return [path for path in found if path.name not in OWN and path.is_file() and not path.is_symlink()]
 
 
-def signed(desk: Desk, request: Request, where: Place, file: str, until: int) -> str:
+def signed(service: Service, request: Request, where: Place, file: str, until: int) -> str:
     """Return the signed URL of one file."""
     base = str(request.base_url).rstrip("/")
     path = "/".join(quote(one, safe="") for one in (where.run, "checkpoints", where.kind, where.name, "files", file))
-    seal = signature(request.app.state.token, desk, where, file, str(until))
+    seal = signature(request.app.state.token, service, where, file, str(until))
     return f"{base}/api/v1/training_runs/{path}?expires={until}&signature={seal}"
 
 
-def signature(token: str, desk: Desk, where: Place, file: str, until: str) -> str:
+def signature(token: str, service: Service, where: Place, file: str, until: str) -> str:
     """Return the signature that only this service can make, for one file of one save of a checkpoint until a time."""
-    saved = (desk.store.checkpoint(where) or {}).get("time")
-    said = f"{where}\n{saved}\n{file}\n{until}"
-    return hmac.new(token.encode(), said.encode(), hashlib.sha256).hexdigest()
+    saved = (service.store.checkpoint(where) or {}).get("time")
+    signed_text = f"{where}\n{saved}\n{file}\n{until}"
+    return hmac.new(token.encode(), signed_text.encode(), hashlib.sha256).hexdigest()
 
 
-async def fetch(desk: Desk, request: Request) -> FileResponse:
+async def fetch(service: Service, request: Request) -> FileResponse:
     """Send one file, part by part; the signature of its URL replaces the API key."""
     where, file = place(request), str(request.path_params["file"])
-    refuse_unsigned(desk, request, where, file)
-    found = next((path for path in parts(desk, where) if path.name == file), None)
+    refuse_unsigned(service, request, where, file)
+    found = next((path for path in parts(service, where) if path.name == file), None)
     if found is None:
         raise AbsentError(f"{where} has no file {file!r}: ask for its addresses again")
     return FileResponse(found, media_type="application/octet-stream")
 
 
-def refuse_unsigned(desk: Desk, request: Request, where: Place, file: str) -> None:
+def refuse_unsigned(service: Service, request: Request, where: Place, file: str) -> None:
     """Raise StatusError for a URL that this service did not sign, or that has expired."""
     asked = request.query_params
     until, given = asked.get("expires", ""), asked.get("signature", "")
-    wanted = signature(request.app.state.token, desk, where, file, until)
+    wanted = signature(request.app.state.token, service, where, file, until)
     if not hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode()):
         raise StatusError(403, "not an address of this service, or one of weights that are gone: ask for a new one")
-    if int(until) <= desk.store.clock():
+    if int(until) <= service.store.clock():
         raise StatusError(403, "this address has expired: ask for a new one")

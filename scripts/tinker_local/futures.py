@@ -35,7 +35,7 @@ def failed(words: str, category: str = "user") -> Reply:
 
 
 @dataclass(eq=False)
-class Promise:
+class Future:
     """The future of one request."""
 
     name: str
@@ -47,50 +47,50 @@ class Promise:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Promises:
+class Futures:
     """All futures by name; a repeated request of the same name gets the same future."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds, self.lock = bounds, threading.Lock()
-        self.all: OrderedDict[str, Promise] = OrderedDict()
+        self.all: OrderedDict[str, Future] = OrderedDict()
         self.bytes, self.open, self.held = 0, 0, 0  # bytes of replies; pending requests; their bytes
         self.of: Counter[str] = Counter()  # pending requests by session
 
-    def get(self, name: str) -> Promise | None:
+    def get(self, name: str) -> Future | None:
         """Return a future, None if it is unknown or no longer kept."""
         return self.all.get(name)
 
-    def new(self, name: str, session: str, size: int = 0) -> Promise:
+    def new(self, name: str, session: str, size: int = 0) -> Future:
         """Create a future, in the event loop that will wait for it. `size` is that of its request in bytes."""
-        promise = Promise(name, session, asyncio.get_running_loop(), size)
+        future = Future(name, session, asyncio.get_running_loop(), size)
         with self.lock:
-            self.all[name] = promise
-            self.count(promise, 1)
-        return promise
+            self.all[name] = future
+            self.count(future, 1)
+        return future
 
-    def count(self, promise: Promise, one: int) -> None:
+    def count(self, future: Future, one: int) -> None:
         """Add `one` (1 or -1) to the counts of pending requests."""
         self.open += one
-        self.held += one * promise.size
-        self.of[promise.session] += one
-        if not self.of[promise.session]:
-            del self.of[promise.session]
+        self.held += one * future.size
+        self.of[future.session] += one
+        if not self.of[future.session]:
+            del self.of[future.session]
 
     def waiting(self, session: str) -> int:
         """Return the number of pending requests of a session."""
         return self.of[session]
 
-    def keep(self, promise: Promise, reply: Reply) -> None:
+    def keep(self, future: Future, reply: Reply) -> None:
         """Set the reply of a future, from any thread; drop old replies if memory is short."""
         with self.lock:
-            if promise.reply is not None:
+            if future.reply is not None:
                 return
-            promise.reply, promise.done_at = reply, time.monotonic()
-            self.count(promise, -1)
+            future.reply, future.done_at = reply, time.monotonic()
+            self.count(future, -1)
             self.bytes += len(reply.body)
             self.make_room()
         try:
-            promise.loop.call_soon_threadsafe(promise.arrived.set)
+            future.loop.call_soon_threadsafe(future.arrived.set)
         except RuntimeError:  # the event loop is closed
             return
 

@@ -19,7 +19,7 @@ LEAST = 16  # tokens; a shorter prefix costs more than it saves
 KEPT_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
 
-class Lane(DynamicLayer):  # type: ignore[misc]
+class LayerCache(DynamicLayer):  # type: ignore[misc]
     """The keys and values of one layer, (B, heads, capacity, width), filled from the left without copies."""
 
     def __init__(self, capacity: int) -> None:
@@ -53,13 +53,13 @@ def wide(filled: Tensor, capacity: int, rows: int = 0) -> Tensor:
     return new
 
 
-class Room(Cache):  # type: ignore[misc]
+class BatchCache(Cache):  # type: ignore[misc]
     """The cache of all layers, which models of transformers fill."""
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(layer_class_to_replicate=lambda: Lane(capacity))
+        super().__init__(layer_class_to_replicate=lambda: LayerCache(capacity))
 
-    def select(self, rows: Tensor, capacity: int = 0) -> Room:
+    def select(self, rows: Tensor, capacity: int = 0) -> BatchCache:
         """Return a cache with these rows, which may repeat."""
         return filled([(one.keys[rows, :, : one.length], one.values[rows, :, : one.length]) for one in self.layers],
                       capacity or self.layers[0].capacity)  # fmt: skip
@@ -69,15 +69,15 @@ class Room(Cache):  # type: ignore[misc]
         return [(one.keys[:1, :, :tokens].clone(), one.values[:1, :, :tokens].clone()) for one in self.layers]
 
 
-def filled(pairs: Sequence[tuple[Tensor, Tensor]], capacity: int, rows: int = 0) -> Room:
+def filled(pairs: Sequence[tuple[Tensor, Tensor]], capacity: int, rows: int = 0) -> BatchCache:
     """Return a new cache that begins with a copy of these keys and values."""
-    room = Room(capacity)
+    cache = BatchCache(capacity)
     for keys, values in pairs:
-        lane = Lane(capacity)
-        lane.keys, lane.values = wide(keys, capacity, rows), wide(values, capacity, rows)
-        lane.length, lane.is_initialized = keys.shape[2], True
-        room.layers.append(lane)
-    return room
+        layer = LayerCache(capacity)
+        layer.keys, layer.values = wide(keys, capacity, rows), wide(values, capacity, rows)
+        layer.length, layer.is_initialized = keys.shape[2], True
+        cache.layers.append(layer)
+    return cache
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Prefix:
         pairs = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self.pairs]
         return Prefix(self.tokens[:length], pairs, self.hidden[:length])
 
-    def room(self, rows: int, capacity: int) -> Room:
+    def cache(self, rows: int, capacity: int) -> BatchCache:
         """Return a cache in which each row begins with this prefix."""
         return filled(self.pairs, capacity, rows)
 

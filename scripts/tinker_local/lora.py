@@ -32,13 +32,13 @@ class LoraLinear(nn.Linear):  # type: ignore[misc]
         nn.Module.__init__(self)
         self.in_features, self.out_features = around.in_features, around.out_features
         self.weight, self.bias = around.weight, around.bias
-        self.worn: tuple[Tensor, Tensor, float] | None = None
+        self.attached: tuple[Tensor, Tensor, float] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out_features); the update is added in place, in one product."""
-        if self.worn is None:
+        if self.attached is None:
             return functional.linear(x, self.weight, self.bias)
-        down, up, scale = self.worn
+        down, up, scale = self.attached
         flat = x.reshape(-1, self.in_features)
         out = functional.linear(flat, self.weight, self.bias)
         out.addmm_(functional.linear(flat, down), up.t(), alpha=scale)
@@ -160,12 +160,12 @@ def fresh(base_model: str, lora: Lora, parts: Mapping[str, LoraLinear]) -> Adapt
     return adapter
 
 
-def wear(parts: Mapping[str, LoraLinear], adapter: Adapter | None) -> None:
+def attach(parts: Mapping[str, LoraLinear], adapter: Adapter | None) -> None:
     """Attach an adapter to its base model, in the base's precision; None detaches any."""
     pairs = adapter.pairs if adapter else {}
     for name, part in parts.items():
         if adapter and name in pairs:
             down, up = (one.to(part.weight.dtype) for one in pairs[name])
-            part.worn = (down, up, adapter.scale)
+            part.attached = (down, up, adapter.scale)
         else:
-            part.worn = None
+            part.attached = None

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
-    from tinker_local.api_types import About
-    from tinker_local.sessions import Desk
+    from tinker_local.api_types import ModelInfo
+    from tinker_local.sessions import Service
     from tinker_local.storage import Place
 
 MOST_LISTED = 1000
 
 
-def model(one: About) -> dict[str, Any]:
+def model(one: ModelInfo) -> dict[str, Any]:
     """Describe a base model."""
     return {"model_name": one.name, "max_context_length": one.max_context, "trainable": True, "sampleable": True}
 
@@ -42,29 +42,29 @@ def cut(request: Request, found: list[Any]) -> tuple[list[Any], dict[str, int]]:
     return found[offset : offset + limit], {"offset": offset, "limit": limit, "total_count": len(found)}
 
 
-async def training_runs(desk: Desk, request: Request) -> dict[str, Any]:
+async def training_runs(service: Service, request: Request) -> dict[str, Any]:
     """List training runs, the newest first."""
-    shown, cursor = cut(request, desk.store.runs())
-    return {"training_runs": [described(desk, run) for run in shown], "cursor": cursor}
+    shown, cursor = cut(request, service.store.runs())
+    return {"training_runs": [described(service, run) for run in shown], "cursor": cursor}
 
 
-def known(desk: Desk, request: Request) -> str:
+def known(service: Service, request: Request) -> str:
     """Return the run of a path; raise AbsentError if there is none."""
     run = str(request.path_params["run"])
-    if desk.store.run(run) is None:
+    if service.store.run(run) is None:
         raise AbsentError(f"no training run {run!r}")
     return run
 
 
-async def training_run(desk: Desk, request: Request) -> dict[str, Any]:
+async def training_run(service: Service, request: Request) -> dict[str, Any]:
     """Describe a training run."""
-    return described(desk, known(desk, request))
+    return described(service, known(service, request))
 
 
-def described(desk: Desk, run: str) -> dict[str, Any]:
+def described(service: Service, run: str) -> dict[str, Any]:
     """Return a training run as a listing shows it."""
-    about = desk.store.run(run) or {}
-    there = shown_checkpoints(desk, run)
+    about = service.store.run(run) or {}
+    there = shown_checkpoints(service, run)
     newest = {
         kind: next((one for one in there if one["checkpoint_type"] == kind), None) for kind in stored.KINDS.values()
     }
@@ -81,76 +81,76 @@ def described(desk: Desk, run: str) -> dict[str, Any]:
     }
 
 
-def shown_checkpoints(desk: Desk, run: str) -> list[dict[str, Any]]:
+def shown_checkpoints(service: Service, run: str) -> list[dict[str, Any]]:
     """Return the named checkpoints of a run, the newest first."""
-    found = desk.store.checkpoints(run)
+    found = service.store.checkpoints(run)
     return [stored.listed(where, about) for where, about in found if not about.get("ephemeral")]
 
 
-async def checkpoints(desk: Desk, request: Request) -> dict[str, Any]:
+async def checkpoints(service: Service, request: Request) -> dict[str, Any]:
     """List a run's checkpoints."""
-    return {"checkpoints": shown_checkpoints(desk, known(desk, request)), "cursor": None}
+    return {"checkpoints": shown_checkpoints(service, known(service, request)), "cursor": None}
 
 
-async def all_checkpoints(desk: Desk, request: Request) -> dict[str, Any]:
+async def all_checkpoints(service: Service, request: Request) -> dict[str, Any]:
     """List the checkpoints of all runs, the newest first."""
-    found = [one for run in desk.store.runs() for one in shown_checkpoints(desk, run)]
+    found = [one for run in service.store.runs() for one in shown_checkpoints(service, run)]
     shown, cursor = cut(request, sorted(found, key=lambda one: str(one["time"]), reverse=True))
     return {"checkpoints": shown, "cursor": cursor}
 
 
-def named(desk: Desk, request: Request) -> Place:
+def named(service: Service, request: Request) -> Place:
     """Return the checkpoint of a path; raise AbsentError if there is none."""
     where = stored.place(stored.PREFIX + "/".join(request.path_params[name] for name in ("run", "kind", "name")))
-    if desk.store.checkpoint(where) is None:
+    if service.store.checkpoint(where) is None:
         raise AbsentError(f"no checkpoint {where}")
     return where
 
 
-async def delete_checkpoint(desk: Desk, request: Request) -> dict[str, Any]:
+async def delete_checkpoint(service: Service, request: Request) -> dict[str, Any]:
     """Delete a checkpoint."""
-    desk.store.delete(named(desk, request))
+    service.store.delete(named(service, request))
     return {}
 
 
-async def set_ttl(desk: Desk, request: Request) -> dict[str, Any]:
+async def set_ttl(service: Service, request: Request) -> dict[str, Any]:
     """Set or remove the expiry of a checkpoint."""
-    where, given = named(desk, request), await json_of(request, desk.bounds.body_bytes)
+    where, given = named(service, request), await json_of(request, service.bounds.body_bytes)
     seconds = given.get("ttl_seconds")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int)):
         raise RefusedError("ttl_seconds must be a whole number, or null")
     stored.refuse_ttl(seconds)
-    desk.store.change(where, expires=None if seconds is None else desk.store.clock() + seconds)
+    service.store.change(where, expires=None if seconds is None else service.store.clock() + seconds)
     return {}
 
 
-async def weights_info(desk: Desk, request: Request) -> dict[str, Any]:
+async def weights_info(service: Service, request: Request) -> dict[str, Any]:
     """Describe a checkpoint for a client that resumes from it."""
-    path = (await json_of(request, desk.bounds.body_bytes)).get("tinker_path")
-    _, about = desk.store.found(path if isinstance(path, str) else "")
+    path = (await json_of(request, service.bounds.body_bytes)).get("tinker_path")
+    _, about = service.store.found(path if isinstance(path, str) else "")
     lora = {name: about["lora"][name] for name in ("train_unembed", "train_mlp", "train_attn")}
     return {"base_model": about["base_model"], "is_lora": True, "lora_rank": about["lora"]["rank"], **lora}
 
 
-async def sessions(desk: Desk, request: Request) -> dict[str, Any]:
+async def sessions(service: Service, request: Request) -> dict[str, Any]:
     """List sessions."""
-    return {"sessions": cut(request, desk.store.names("sessions"))[0]}
+    return {"sessions": cut(request, service.store.names("sessions"))[0]}
 
 
-async def session(desk: Desk, request: Request) -> dict[str, Any]:
+async def session(service: Service, request: Request) -> dict[str, Any]:
     """Describe a session."""
     name = str(request.path_params["session"])
-    about = desk.store.read("sessions", name)
+    about = service.store.read("sessions", name)
     if about is None:
         raise AbsentError(f"no session {name!r}")
-    runs = [run for run in desk.store.runs() if run.startswith(f"{name}:")]
-    samplers = [one for one in desk.store.names("samplers") if one.startswith(f"{name}:")]
-    said = {"training_run_ids": runs, "sampler_ids": samplers}
-    return {**said, "user_metadata": about["user_metadata"], "display_name": about["display_name"]}
+    runs = [run for run in service.store.runs() if run.startswith(f"{name}:")]
+    samplers = [one for one in service.store.names("samplers") if one.startswith(f"{name}:")]
+    members = {"training_run_ids": runs, "sampler_ids": samplers}
+    return {**members, "user_metadata": about["user_metadata"], "display_name": about["display_name"]}
 
 
 CHECKPOINT = "/training_runs/{run}/checkpoints/{kind}/{name}"
-ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] = (
+ROUTES: tuple[tuple[str, str, Callable[[Service, Request], Awaitable[Any]]], ...] = (
     ("GET", "/training_runs", training_runs),
     ("GET", "/training_runs/{run}", training_run),
     ("GET", "/training_runs/{run}/checkpoints", checkpoints),

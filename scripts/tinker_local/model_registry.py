@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import tokenizer_files
-from tinker_local.api_types import About, RefusedError
+from tinker_local.api_types import ModelInfo, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def home() -> Path:
     return Path(os.environ.get(HOME) or Path("outputs") / "models")
 
 
-def listed(extra: Sequence[str] = ()) -> list[About]:
+def listed(extra: Sequence[str] = ()) -> list[ModelInfo]:
     """Return the served models: all readable ones of the home, and those named at the start. None is loaded."""
     found = {}
     for name in names_at_home():
@@ -47,7 +47,7 @@ def names_at_home() -> Iterator[str]:
                 yield LOCAL + folder.name
 
 
-def about(name: str) -> About:
+def about(name: str) -> ModelInfo:
     """Describe a model by its config.json alone; raise RefusedError if there is none of this name."""
     where = folder(name, TEXTS)
     tokenizer_files.refuse_unreadable(name, where)
@@ -55,7 +55,7 @@ def about(name: str) -> About:
     text = config.get("text_config") or config
     found = [text[key] for key in CONTEXT_KEYS if isinstance(text.get(key), int)]
     kinds = config.get("architectures") or [""]
-    return About(
+    return ModelInfo(
         name, found[0] if found else LEAST_CONTEXT, tokenizer_files.place_of(name, where), str(kinds[0]), str(where)
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tinker_local.api_types import Likeliest
-from tinker_local.kv_cache import LEAST, Prefix, Room, common
+from tinker_local.api_types import TopTokens
+from tinker_local.kv_cache import LEAST, BatchCache, Prefix, common
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Filled:
     `places` (B, slots) are the positions of the tokens, -1 for padding; None if no row has padding.
     """
 
-    room: Room
+    cache: BatchCache
     last: Tensor
     position: Tensor
     places: Tensor | None
@@ -37,7 +37,7 @@ class Filled:
         """Return these rows, which may repeat."""
         spots = torch.tensor(rows, device=self.position.device)
         places = self.places[spots] if self.places is not None else None
-        return Filled(self.room.select(spots), self.last[spots], self.position[spots], places)
+        return Filled(self.cache.select(spots), self.last[spots], self.position[spots], places)
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class Scores:
         """Return log p of every token; None before `first`."""
         return (*[None] * first, *self.own[first - self.first :].tolist())
 
-    def likeliest(self, first: int, count: int) -> Likeliest:
+    def likeliest(self, first: int, count: int) -> TopTokens:
         """Return the `count` most likely tokens at each place from `first` on."""
         ids, values = (part[first - self.first :, :count].numpy() for part in (self.ids, self.values))
-        return Likeliest(first, ids, values)
+        return TopTokens(first, ids, values)
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Reader:
         known = len(prefix.tokens) if prefix else 0
         longest = max(map(len, prompts)) - known
         capacity = known + longest + ahead
-        room = prefix.room(len(prompts), capacity) if prefix else Room(capacity)
+        cache = prefix.cache(len(prompts), capacity) if prefix else BatchCache(capacity)
         pads = torch.tensor([longest - (len(one) - known) for one in prompts], device=self.base.device)[:, None]
         column = torch.arange(longest, device=self.base.device)
         own = torch.where(column >= pads, known + column - pads, -1)
@@ -103,9 +103,9 @@ class Reader:
         if bool(pads.any()):
             before = torch.arange(known, device=self.base.device).expand(len(prompts), -1)
             places = torch.cat([before, own], -1)
-        hidden = self.forward(rows, room, own.clamp_min(0), places)
+        hidden = self.forward(rows, cache, own.clamp_min(0), places)
         self.remember(prompts, prefix, hidden)
-        return Filled(room, hidden[:, -1], own[:, -1:], places)
+        return Filled(cache, hidden[:, -1], own[:, -1:], places)
 
     def go_on(self, state: Filled, tokens: Tensor) -> None:
         """Append one token to each row."""
@@ -113,7 +113,7 @@ class Reader:
         if state.places is not None:
             state.places = torch.cat([state.places, state.position], -1)
         mask = masks(self.base, state.places, state.position)
-        more = {"past_key_values": state.room, "use_cache": True, "attention_mask": mask}
+        more = {"past_key_values": state.cache, "use_cache": True, "attention_mask": mask}
         state.last = self.base.hidden(tokens[:, None], position_ids=state.position, **more)[:, -1]
 
     def shared(self, prompts: Sequence[Prompt]) -> Prefix | None:
@@ -124,18 +124,18 @@ class Reader:
         done = len(known.tokens) if known else 0
         if length - done < LEAST:
             return known
-        room = known.room(1, length) if known else Room(length)
+        cache = known.cache(1, length) if known else BatchCache(length)
         positions = torch.arange(done, length, device=self.base.device)[None]
-        hidden = self.forward([tokens[done:]], room, positions, None)[0]
+        hidden = self.forward([tokens[done:]], cache, positions, None)[0]
         whole = torch.cat([known.hidden, hidden]) if known else hidden
-        prefix = Prefix(tokens, room.first(length), whole)
+        prefix = Prefix(tokens, cache.first(length), whole)
         self.prefixes.keep(self.key, prefix)
         return prefix
 
-    def forward(self, rows: Sequence[Prompt], room: Room, positions: Tensor, places: Tensor | None) -> Tensor:
+    def forward(self, rows: Sequence[Prompt], cache: BatchCache, positions: Tensor, places: Tensor | None) -> Tensor:
         """Return the hidden states (B, T, width) of rows of equal length; the cache takes their keys and values."""
         ids = torch.tensor(rows, device=self.base.device)
-        more = {"past_key_values": room, "use_cache": True, "attention_mask": masks(self.base, places, positions)}
+        more = {"past_key_values": cache, "use_cache": True, "attention_mask": masks(self.base, places, positions)}
         return self.base.hidden(ids, position_ids=positions, **more)
 
     def remember(self, prompts: Sequence[Prompt], prefix: Prefix | None, hidden: Tensor) -> None:

@@ -16,7 +16,7 @@ from tinker_local import codec, external_weights, management_routes, sampling_ro
 from tinker_local.api_types import AbsentError, RefusedError, StatusError
 from tinker_local.futures import JSON, as_json
 from tinker_local.request_parsing import body_of, json_of
-from tinker_local.sessions import Desk
+from tinker_local.sessions import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,23 +40,23 @@ SIMPLE = {  # options that keep the SDK simple: no tokens of its own, no compres
 
 def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fastapi.FastAPI:
     """Return the application; its worker lives as long as it does."""
-    desk = Desk(engine, store, bounds)
+    service = Service(engine, store, bounds)
 
     @contextlib.asynccontextmanager
     async def living(_app: fastapi.FastAPI) -> AsyncIterator[None]:
-        desk.worker.thread.start()
-        sweeping = asyncio.create_task(sweep(desk))
+        service.worker.thread.start()
+        sweeping = asyncio.create_task(sweep(service))
         try:
             yield
         finally:
             sweeping.cancel()
-            desk.worker.close()  # in this thread: at the end of a script no other can be started
+            service.worker.close()  # in this thread: at the end of a script no other can be started
 
     app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk, app.state.token = desk, token
+    app.state.service, app.state.token = service, token
     for method, path, act in ROUTES:
-        app.add_api_route(API + path, answering(act, desk, token), methods=[method])
-    app.add_api_route(API + external_weights.FILE, answering(external_weights.fetch, desk, None), methods=["GET"])
+        app.add_api_route(API + path, answering(act, service, token), methods=[method])
+    app.add_api_route(API + external_weights.FILE, answering(external_weights.fetch, service, None), methods=["GET"])
     app.add_api_route(f"{API}/healthz", healthy, methods=["GET"])
     return app
 
@@ -66,36 +66,38 @@ async def healthy() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def sweep(desk: Desk) -> None:
+async def sweep(service: Service) -> None:
     """Remove expired data at intervals, without end."""
     while True:
-        await asyncio.sleep(desk.bounds.sweep_s)
-        desk.sweep()
+        await asyncio.sleep(service.bounds.sweep_s)
+        service.sweep()
 
 
 def answering(
-    act: Callable[..., Awaitable[Any]], desk: Desk, token: str | None
+    act: Callable[..., Awaitable[Any]], service: Service, token: str | None
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return a route's function, which checks the token if there is one and turns errors into responses."""
 
     async def answer(request: Request) -> Response:
         given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
         if token is not None and not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
-            return said(401, "not this service's API key: set TINKER_API_KEY to the one that it was started with")
+            return error_response(
+                401, "not this service's API key: set TINKER_API_KEY to the one that it was started with"
+            )
         try:
-            found = await act(desk, request)
+            found = await act(service, request)
         except StatusError as error:
-            return said(error.status, str(error))
+            return error_response(error.status, str(error))
         except ValidationError as error:
-            return said(422, short(error))
+            return error_response(422, short(error))
         except RefusedError as error:
-            return said(404 if isinstance(error, AbsentError) else 400, str(error))
+            return error_response(404 if isinstance(error, AbsentError) else 400, str(error))
         return found if isinstance(found, Response) else Response(as_json(found).body, media_type=JSON)
 
     return answer
 
 
-def said(status: int, words: str) -> Response:
+def error_response(status: int, words: str) -> Response:
     """Return an error as a response that the SDK shows."""
     return Response(as_json({"detail": words}).body, status, media_type=JSON)
 
@@ -106,84 +108,92 @@ def short(error: ValidationError) -> str:
     return "; ".join(faults)
 
 
-def takes(kind: Any, act: Callable[[Desk, Any], Any]) -> Callable[[Desk, Request], Awaitable[Any]]:
+def takes(kind: Any, act: Callable[[Service, Any], Any]) -> Callable[[Service, Request], Awaitable[Any]]:
     """Return a route whose body is one of the SDK's own classes."""
 
-    async def read(desk: Desk, request: Request) -> Any:
-        return act(desk, kind.model_validate(await json_of(request, desk.bounds.body_bytes)))
+    async def read(service: Service, request: Request) -> Any:
+        return act(service, kind.model_validate(await json_of(request, service.bounds.body_bytes)))
 
     return read
 
 
-async def client_config(desk: Desk, request: Request) -> dict[str, Any]:
+async def client_config(service: Service, request: Request) -> dict[str, Any]:
     """Return the SDK's configuration."""
-    await json_of(request, desk.bounds.body_bytes)
+    await json_of(request, service.bounds.body_bytes)
     return SIMPLE
 
 
-async def dynamic_config(desk: Desk, request: Request) -> dict[str, Any]:
+async def dynamic_config(service: Service, request: Request) -> dict[str, Any]:
     """Return the SDK's interval of refreshes."""
-    await json_of(request, desk.bounds.body_bytes)
+    await json_of(request, service.bounds.body_bytes)
     return {"refresh_interval_sec": 600}
 
 
-async def telemetry(desk: Desk, request: Request) -> dict[str, Any]:
+async def telemetry(service: Service, request: Request) -> dict[str, Any]:
     """Accept the SDK's telemetry and ignore it."""
-    await body_of(request, desk.bounds.body_bytes)
+    await body_of(request, service.bounds.body_bytes)
     return {"status": "accepted"}
 
 
-async def finish(desk: Desk, request: Request) -> dict[str, Any]:
+async def finish(service: Service, request: Request) -> dict[str, Any]:
     """End a session."""
-    given = await json_of(request, desk.bounds.body_bytes)
+    given = await json_of(request, service.bounds.body_bytes)
     reason = given.get("reason")
     kind = reason.get("type") if isinstance(reason, dict) else reason
-    desk.finish(request.path_params["session"], str(kind or "finished")[:100])
+    service.finish(request.path_params["session"], str(kind or "finished")[:100])
     return {}
 
 
-async def forward_backward(desk: Desk, request: Request) -> dict[str, Any]:
+async def forward_backward(service: Service, request: Request) -> dict[str, Any]:
     """Start a forward_backward; return its future."""
-    return training_routes.forward_backward(desk, codec.loss_request(await body_of(request, desk.bounds.body_bytes)))
+    return training_routes.forward_backward(
+        service, codec.loss_request(await body_of(request, service.bounds.body_bytes))
+    )
 
 
-async def retrieve_future(desk: Desk, request: Request) -> Response:
+async def retrieve_future(service: Service, request: Request) -> Response:
     """Wait for a reply for a limited time; 408 asks the client to repeat, 410 means no longer kept."""
-    wanted = types.FutureRetrieveRequest.model_validate(await json_of(request, desk.bounds.body_bytes))
-    promise = desk.promises.get(wanted.request_id)
-    if promise is None:
-        return said(410, f"request {wanted.request_id} is not known here: it was forgotten, or the service began anew")
+    wanted = types.FutureRetrieveRequest.model_validate(await json_of(request, service.bounds.body_bytes))
+    future = service.futures.get(wanted.request_id)
+    if future is None:
+        return error_response(
+            410, f"request {wanted.request_id} is not known here: it was forgotten, or the service began anew"
+        )
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(promise.arrived.wait(), desk.bounds.poll_s)
-    if promise.reply is None:
+        await asyncio.wait_for(future.arrived.wait(), service.bounds.poll_s)
+    if future.reply is None:
         return Response(as_json({"type": "try_again", "queue_state": "active"}).body, 408, media_type=JSON)
-    return Response(promise.reply.body, media_type=promise.reply.media)
+    return Response(future.reply.body, media_type=future.reply.media)
 
 
-async def capabilities(desk: Desk, _request: Request) -> dict[str, Any]:
+async def capabilities(service: Service, _request: Request) -> dict[str, Any]:
     """List the base models."""
-    return {"supported_models": [management_routes.model(one) for one in desk.engine.models()]}
+    return {"supported_models": [management_routes.model(one) for one in service.engine.models()]}
 
 
-async def sampler(desk: Desk, request: Request) -> dict[str, Any]:
+async def sampler(service: Service, request: Request) -> dict[str, Any]:
     """Describe a sampler."""
-    return sampling_routes.sampler(desk, request.path_params["sampler"])
+    return sampling_routes.sampler(service, request.path_params["sampler"])
 
 
-ROUTES: tuple[tuple[str, str, Callable[[Desk, Request], Awaitable[Any]]], ...] = (
+ROUTES: tuple[tuple[str, str, Callable[[Service, Request], Awaitable[Any]]], ...] = (
     ("POST", "/client/config", client_config),
     ("POST", "/client/dynamic_config", dynamic_config),
     ("POST", "/telemetry", telemetry),
     ("GET", "/get_server_capabilities", capabilities),
-    ("POST", "/create_session", takes(types.CreateSessionRequest, Desk.create_session)),
+    ("POST", "/create_session", takes(types.CreateSessionRequest, Service.create_session)),
     (
         "POST",
         "/session_heartbeat",
-        takes(types.SessionHeartbeatRequest, lambda desk, one: desk.heartbeat(one.session_id)),
+        takes(types.SessionHeartbeatRequest, lambda service, one: service.heartbeat(one.session_id)),
     ),
     ("POST", "/sessions/{session}/finish", finish),
     ("POST", "/create_model", takes(types.CreateModelRequest, training_routes.create_model)),
-    ("POST", "/get_info", takes(types.GetInfoRequest, lambda desk, one: training_routes.info(desk, one.model_id))),
+    (
+        "POST",
+        "/get_info",
+        takes(types.GetInfoRequest, lambda service, one: training_routes.info(service, one.model_id)),
+    ),
     ("POST", "/forward_backward", forward_backward),
     ("POST", "/optim_step", takes(types.OptimStepRequest, training_routes.optim_step)),
     ("POST", "/save_weights", takes(types.SaveWeightsRequest, training_routes.save_weights)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tinker_local import rng, stop_sequences
-from tinker_local.api_types import Answer, Answered, Asked, RefusedError
+from tinker_local.api_types import Answer, RefusedError, SamplingRequest, SamplingResult
 from tinker_local.kv_cache import common
 from tinker_local.prefill import Reader, Wanted
 
@@ -33,7 +33,7 @@ class Row:
 
     request: int
     sample: int
-    asked: Asked
+    asked: SamplingRequest
     stops: Stops
     limit: int
     tokens: list[int] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Row:
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def sample(base: Base, key: Key, asked: Sequence[Asked], prefixes: Prefixes) -> list[Answered]:
+def sample(base: Base, key: Key, asked: Sequence[SamplingRequest], prefixes: Prefixes) -> list[SamplingResult]:
     """Answer all requests with the adapter of `key`. Raise RefusedError before any computation for an invalid one.
 
     An answer's logprobs are those of the model at temperature 1 without top_k and top_p, as of the real service.
@@ -65,7 +65,7 @@ def sample(base: Base, key: Key, asked: Sequence[Asked], prefixes: Prefixes) -> 
     return [answered(place, one, rows, reader) for place, one in enumerate(asked)]
 
 
-def check(place: int, one: Asked, base: Base) -> None:
+def check(place: int, one: SamplingRequest, base: Base) -> None:
     """Raise RefusedError for a request that cannot be sampled."""
     params, most = one.params, base.about.max_context
     longest = len(one.prompt) + (1 if params.max_tokens is None else params.max_tokens)
@@ -88,7 +88,7 @@ def check(place: int, one: Asked, base: Base) -> None:
             raise RefusedError(f"request {place}: {fault}")
 
 
-def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], Wanted]:
+def wanted(asked: Sequence[SamplingRequest]) -> dict[tuple[int, ...], Wanted]:
     """Return the scores to compute for each prompt with requested logprobs."""
     found: dict[tuple[int, ...], Wanted] = {}
     for one in asked:
@@ -97,12 +97,12 @@ def wanted(asked: Sequence[Asked]) -> dict[tuple[int, ...], Wanted]:
     return found
 
 
-def scored_from(one: Asked) -> int:
+def scored_from(one: SamplingRequest) -> int:
     """Return the first scored place of a prompt, at least 1."""
     return 1 if one.last is None else max(1, len(one.prompt) - one.last)
 
 
-def rows_of(place: int, one: Asked, base: Base) -> Iterator[Row]:
+def rows_of(place: int, one: SamplingRequest, base: Base) -> Iterator[Row]:
     """Yield the rows of a request."""
     room = base.about.max_context - len(one.prompt)
     limit = room if one.params.max_tokens is None else one.params.max_tokens
@@ -154,10 +154,10 @@ def continue_all(base: Base, reader: Reader, rows: list[Row]) -> None:
         reader.go_on(state, tokens)
 
 
-def answered(place: int, one: Asked, rows: Sequence[Row], reader: Reader) -> Answered:
+def answered(place: int, one: SamplingRequest, rows: Sequence[Row], reader: Reader) -> SamplingResult:
     """Return the result of a request: its answers in order, and scores of its prompt if requested."""
     own = sorted((row for row in rows if row.request == place), key=lambda row: row.sample)
     answers = tuple(Answer(tuple(row.tokens), tuple(row.logprobs), row.reason) for row in own)
     first, count = scored_from(one), one.topk_prompt_logprobs
     own_scores = reader.scores[one.prompt].own_from(first) if one.prompt_logprobs else None
-    return Answered(answers, own_scores, reader.scores[one.prompt].likeliest(first, count) if count else None)
+    return SamplingResult(answers, own_scores, reader.scores[one.prompt].likeliest(first, count) if count else None)

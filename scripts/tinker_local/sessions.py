@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from tinker_local import sampling_routes
 from tinker_local import storage as stored
 from tinker_local.api_types import RefusedError, StatusError
-from tinker_local.futures import Promises
+from tinker_local.futures import Futures
 from tinker_local.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinker_local.api_types import Engine
-    from tinker_local.futures import Promise, Reply
+    from tinker_local.futures import Future, Reply
     from tinker_local.limits import Bounds
     from tinker_local.storage import Store
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 class Session:
     """A client: the time of its last request, its models and samplers."""
 
-    heard: float
+    seen_at: float
     models: set[str] = field(default_factory=set)
     samplers: set[str] = field(default_factory=set)
 
 
-class Desk:
+class Service:
     """The state of the service, used in the event loop, except for methods that name the worker's thread."""
 
     def __init__(self, engine: Engine, store: Store, bounds: Bounds) -> None:
         self.engine, self.store, self.bounds = engine, store, bounds
-        self.promises = Promises(bounds)
-        self.worker = Worker(self.promises, bounds, functools.partial(sampling_routes.draw, self))
+        self.futures = Futures(bounds)
+        self.worker = Worker(self.futures, bounds, functools.partial(sampling_routes.draw, self))
         self.sessions: dict[str, Session] = {}
         self.bases: dict[str, str] = {}  # base models of the models in memory, by id
-        self.worn: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the least recently used first
+        self.attached: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the least recently used first
         self.tidy_at = 0.0
 
     # Sessions
@@ -68,7 +68,7 @@ class Desk:
 
     def heartbeat(self, name: str) -> dict[str, Any]:
         """Record a sign of life of a client."""
-        self.session(name).heard = time.monotonic()
+        self.session(name).seen_at = time.monotonic()
         return {"type": "session_heartbeat"}
 
     def finish(self, name: str, reason: str) -> None:
@@ -106,9 +106,9 @@ class Desk:
     def sweep(self) -> None:
         """End silent sessions, drop old replies, remove expired checkpoints."""
         until = time.monotonic() - self.bounds.expiry_s
-        for name in [name for name, one in self.sessions.items() if one.heard < until]:
+        for name in [name for name, one in self.sessions.items() if one.seen_at < until]:
             self.finish(name, f"no heartbeat for {self.bounds.expiry_s:g} s")
-        self.promises.sweep()
+        self.futures.sweep()
         self.worker.pass_over()
         if time.monotonic() >= self.tidy_at:
             self.tidy_at = time.monotonic() + self.bounds.tidy_s
@@ -116,24 +116,24 @@ class Desk:
 
     # Futures
 
-    def promise(self, name: str, session: str, begin: Callable[[Promise], None], size: int = 0) -> dict[str, Any]:
+    def future(self, name: str, session: str, begin: Callable[[Future], None], size: int = 0) -> dict[str, Any]:
         """Create a future and start its work; a repeated request of the same name gets the first one.
 
         `size` is that of its request in bytes, which counts until it is done.
         """
-        if self.promises.get(name) is None:
+        if self.futures.get(name) is None:
             self.refuse_queue(session, size)
-            begin(self.promises.new(name, session, size))
+            begin(self.futures.new(name, session, size))
         return {"request_id": name}
 
     def refuse_queue(self, session: str, size: int) -> None:
         """Raise StatusError while too many requests are pending, or too large ones."""
-        if self.promises.open >= self.bounds.waiting:
+        if self.futures.open >= self.bounds.waiting:
             raise StatusError(429, f"{self.bounds.waiting} requests wait: try again later")
-        if self.promises.waiting(session) >= self.bounds.waiting_of_one:
+        if self.futures.waiting(session) >= self.bounds.waiting_of_one:
             raise StatusError(429, f"{self.bounds.waiting_of_one} requests of this session wait: try again later")
-        if self.promises.held and self.promises.held + size > self.bounds.waiting_bytes:
-            raise StatusError(429, f"requests of {self.promises.held:,} bytes wait: try again later")
+        if self.futures.held and self.futures.held + size > self.bounds.waiting_bytes:
+            raise StatusError(429, f"requests of {self.futures.held:,} bytes wait: try again later")
 
     def ordered(self, model: str, seq: int | None, act: Callable[[], Reply], size: int = 0) -> dict[str, Any]:
         """Create a future of a model's request; requests of a model run in their order."""
@@ -141,9 +141,9 @@ class Desk:
         if seq is None or seq < 1:
             raise StatusError(422, "seq_id must be 1 or more: requests of a model are counted")
         session = model.split(":", maxsplit=1)[0]
-        self.session(session).heard = time.monotonic()
-        begin = lambda promise: self.worker.in_order(model, seq, promise, act)  # noqa: E731 - one line, one use
-        return {**self.promise(f"{model}/{seq}", session, begin, size), "model_id": model}
+        self.session(session).seen_at = time.monotonic()
+        begin = lambda future: self.worker.in_order(model, seq, future, act)  # noqa: E731 - one line, one use
+        return {**self.future(f"{model}/{seq}", session, begin, size), "model_id": model}
 
     def refuse_dead(self, model: str) -> None:
         """Raise StatusError for a model that is not in memory, with the next move."""
@@ -156,8 +156,8 @@ class Desk:
 
     def refuse_crowd(self) -> None:
         """Drop samplers' adapters until one more fits; raise RefusedError if trainings use all of the memory."""
-        while len(self.bases) + len(self.worn) >= self.bounds.adapters:
-            if not self.worn:
+        while len(self.bases) + len(self.attached) >= self.bounds.adapters:
+            if not self.attached:
                 words = f"{self.bounds.adapters} adapters are in memory: close a ServiceClient that is done"
                 raise RefusedError(words)
-            self.engine.drop(self.worn.popitem(last=False)[0])
+            self.engine.drop(self.attached.popitem(last=False)[0])

@@ -17,7 +17,7 @@ from tinker_local.api_types import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinker_local.api_types import About
+    from tinker_local.api_types import ModelInfo
 
 LOCAL = "local/"
 SENT = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -55,7 +55,7 @@ def place_of(name: str, folder: Path) -> str:
     return name if ":" in whole and name.startswith(LOCAL) else whole
 
 
-def offer(about: About) -> None:
+def offer(about: ModelInfo) -> None:
     """Copy the tokenizer of local/NAME into this user's cache of the hub, where SamplingClient looks for it by name."""
     if not about.name.startswith(LOCAL) or not about.folder:
         return
@@ -112,18 +112,18 @@ def settle(beside: Path, target: Path) -> None:
 
 def digest(found: Mapping[str, Path]) -> str:
     """Return the id of a version, as long as a commit's."""
-    told = [f"{name} {sum_of(path, *stamp(path))}" for name, path in sorted(found.items())]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:COMMIT]
+    lines = [f"{name} {sum_of(path, *stamp(path))}" for name, path in sorted(found.items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:COMMIT]
 
 
-def vocabulary(about: About) -> str:
+def vocabulary(about: ModelInfo) -> str:
     """Return the digest of a base model's tokenizer; empty if it has no file."""
     paths = {name: Path(about.folder, name) for name in VOCABULARY} if about.folder else {}
     there = {name: path for name, path in paths.items() if path.is_file()}
     return digest(there) if there else ""
 
 
-def refuse_other(path: str, was: str | None, about: About) -> None:
+def refuse_other(path: str, was: str | None, about: ModelInfo) -> None:
     """Raise RefusedError for a checkpoint whose base model has another tokenizer now."""
     if was and was != vocabulary(about):
         raise RefusedError(f"{path} was trained on {about.name} with another tokenizer: train it again on this one")

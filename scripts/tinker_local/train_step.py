@@ -63,25 +63,25 @@ def most_tokens(base: Base) -> int:
 
 def step_through(base: Base, adapter: Adapter, batch: Batch, loss: Loss, config: Config) -> tuple[float, Tensor]:
     """Return the loss of one batch and its logprobs (N,) or (N, K); run backward if gradients are enabled."""
-    lora.wear(base.parts, adapter)
+    lora.attach(base.parts, adapter)
     hidden = batch.flat(base.hidden(batch.ids, use_cache=False))
-    heard = batch.inputs[loss.silent] != 0
-    loud = heard.flatten(1).any(1) if heard.ndim > 1 else heard
+    counts = batch.inputs[loss.silent] != 0
+    is_counted = counts.flatten(1).any(1) if counts.ndim > 1 else counts
     logprobs = torch.zeros(batch.targets.shape, device=base.device)
     total = 0.0
-    if bool(loud.any()):
-        rows = slice(None) if bool(loud.all()) else loud.nonzero()[:, 0]
+    if bool(is_counted.any()):
+        rows = slice(None) if bool(is_counted.all()) else is_counted.nonzero()[:, 0]
         scored = score(base.logits(hidden[rows]), batch.targets[rows])
         summed = loss.each(scored, {name: one[rows] for name, one in batch.inputs.items()}, config).sum()
         if torch.is_grad_enabled():
             summed.backward()
         logprobs[rows], total = scored.detach(), summed.item()
-    quietly(base, hidden.detach(), batch.targets, (~loud).nonzero()[:, 0], logprobs)
+    fill_without_gradient(base, hidden.detach(), batch.targets, (~is_counted).nonzero()[:, 0], logprobs)
     return total, logprobs
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def quietly(base: Base, hidden: Tensor, targets: Tensor, rows: Tensor, logprobs: Tensor) -> None:
+def fill_without_gradient(base: Base, hidden: Tensor, targets: Tensor, rows: Tensor, logprobs: Tensor) -> None:
     """Fill in the logprobs of tokens without gradient, a few at a time."""
     for some in rows.split(most_tokens(base)) if len(rows) else ():
         logprobs[some] = score(base.logits(hidden[some]), targets[some])

@@ -14,7 +14,7 @@ from tinker_local.storage import Place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinker_local.sessions import Desk
+    from tinker_local.sessions import Service
 
 ADAM = tuple(Adam.__dataclass_fields__)
 SAVED = {
@@ -24,69 +24,69 @@ SAVED = {
 }
 
 
-def create_model(desk: Desk, request: Any) -> dict[str, Any]:
+def create_model(service: Service, request: Any) -> dict[str, Any]:
     """Start to create an adapter; return its future."""
     lora = Lora(**request.lora_config.model_dump()) if request.lora_config else Lora()
 
     def make(model: str) -> Reply:
-        about = desk.engine.about(request.base_model)
-        desk.engine.create(model, about.name, lora)
-        began(desk, model, about.name, lora, request.user_metadata)
+        about = service.engine.about(request.base_model)
+        service.engine.create(model, about.name, lora)
+        began(service, model, about.name, lora, request.user_metadata)
         return as_json({"model_id": model, "type": "create_model"})
 
-    return new_model(desk, request, make)
+    return new_model(service, request, make)
 
 
-def new_model(desk: Desk, request: Any, make: Callable[[str], Reply]) -> dict[str, Any]:
+def new_model(service: Service, request: Any, make: Callable[[str], Reply]) -> dict[str, Any]:
     """Start to create a model with its number in the session; return its future."""
     model = f"{request.session_id}:train:{request.model_seq_id}"
-    session = desk.session(request.session_id)
+    session = service.session(request.session_id)
     name = f"{model}/create"
-    if desk.promises.get(name) is None and (model in desk.bases or desk.store.run(model)):
+    if service.futures.get(name) is None and (model in service.bases or service.store.run(model)):
         raise StatusError(400, f"there is a model {model} already: number a new one, or resume from a checkpoint")
     session.models.add(model)
 
     def act() -> Reply:
-        if request.session_id not in desk.sessions:
+        if request.session_id not in service.sessions:
             raise RefusedError(f"session {request.session_id} ended before {model} was made")
-        desk.refuse_crowd()
+        service.refuse_crowd()
         try:
             return make(model)
         except BaseException:
-            desk.bases.pop(model, None)
+            service.bases.pop(model, None)
             raise
 
-    begin = lambda promise: desk.worker.do(promise, act)  # noqa: E731
-    return {**desk.promise(name, request.session_id, begin), "model_id": model}
+    begin = lambda future: service.worker.do(future, act)  # noqa: E731
+    return {**service.future(name, request.session_id, begin), "model_id": model}
 
 
-def began(desk: Desk, model: str, base: str, lora: Lora, metadata: Any) -> None:
+def began(service: Service, model: str, base: str, lora: Lora, metadata: Any) -> None:
     """Record a training run, in the worker's thread."""
-    desk.bases[model] = base
-    known = {"vocabulary": tokenizer_files.vocabulary(desk.engine.about(base)), "begun": desk.store.clock()}
-    desk.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
+    service.bases[model] = base
+    known = {"vocabulary": tokenizer_files.vocabulary(service.engine.about(base)), "begun": service.store.clock()}
+    service.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
 
 
-def load_weights(desk: Desk, request: Any) -> dict[str, Any]:
+def load_weights(service: Service, request: Any) -> dict[str, Any]:
     """Start to load a checkpoint into a new model, or one without earlier requests; return its future."""
     if request.model_id is not None:
-        return load_first(desk, request)
+        return load_first(service, request)
     if request.session_id is None or request.model_seq_id is None:
         raise StatusError(422, "load_weights needs session_id and model_seq_id, or model_id and seq_id")
 
     def make(model: str) -> Reply:
-        where, about = desk.store.found(request.path, ("weights",))
+        where, about = service.store.found(request.path, ("weights",))
         if request.base_model not in (None, about["base_model"]):
             raise RefusedError(f"{request.path} is of {about['base_model']}, not of {request.base_model}")
-        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
-        desk.engine.load(model, desk.store.at(where), optimizer=request.optimizer)
-        began(desk, model, about["base_model"], Lora(**about["lora"]), request.user_metadata)
+        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), service.engine.about(about["base_model"]))
+        service.engine.load(model, service.store.at(where), optimizer=request.optimizer)
+        began(service, model, about["base_model"], Lora(**about["lora"]), request.user_metadata)
         return as_json({"path": request.path, "model_id": model, "type": "load_weights"})
 
-    return new_model(desk, request, make)
+    return new_model(service, request, make)
 
 
-def load_first(desk: Desk, request: Any) -> dict[str, Any]:
+def load_first(service: Service, request: Any) -> dict[str, Any]:
     """Start to load into a model whose first request this is; return its future."""
 
     def act() -> Reply:
@@ -95,21 +95,21 @@ def load_first(desk: Desk, request: Any) -> dict[str, Any]:
                 f"LoadWeights is not permitted with seq_id {request.seq_id}: "
                 "use create_training_client_from_state, which loads before anything else"
             )
-        where, about = desk.store.found(request.path, ("weights",))
-        if about["base_model"] != desk.bases[request.model_id]:
+        where, about = service.store.found(request.path, ("weights",))
+        if about["base_model"] != service.bases[request.model_id]:
             raise RefusedError(f"{request.path} is of {about['base_model']}: load it into a model of that base")
-        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), desk.engine.about(about["base_model"]))
-        desk.engine.load(request.model_id, desk.store.at(where), optimizer=request.optimizer)
+        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), service.engine.about(about["base_model"]))
+        service.engine.load(request.model_id, service.store.at(where), optimizer=request.optimizer)
         return as_json({"path": request.path, "model_id": request.model_id, "type": "load_weights"})
 
-    return desk.ordered(request.model_id, request.seq_id, act)
+    return service.ordered(request.model_id, request.seq_id, act)
 
 
-def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
+def forward_backward(service: Service, request: Any) -> dict[str, Any]:
     """Start a loss, with its gradient unless `forward_only`; return its future."""
 
     def act() -> Reply:
-        found = desk.engine.forward_backward(
+        found = service.engine.forward_backward(
             request.model_id,
             codec.data_of(request),
             request.loss_fn,
@@ -118,10 +118,10 @@ def forward_backward(desk: Desk, request: Any) -> dict[str, Any]:
         )
         return Reply(codec.loss_output(found), PROTOBUF)
 
-    return desk.ordered(request.model_id, request.seq_id, act, request.ByteSize())
+    return service.ordered(request.model_id, request.seq_id, act, request.ByteSize())
 
 
-def optim_step(desk: Desk, request: Any) -> dict[str, Any]:
+def optim_step(service: Service, request: Any) -> dict[str, Any]:
     """Start an optimizer step; return its future."""
 
     def act() -> Reply:
@@ -129,40 +129,40 @@ def optim_step(desk: Desk, request: Any) -> dict[str, Any]:
         odd = set(given) - {*ADAM, "type"}
         if any(given[name] is not None for name in odd) or not set(ADAM) <= set(given):
             raise RefusedError(f"optim_step takes Adam's {', '.join(ADAM)} here")
-        metrics = desk.engine.optim_step(request.model_id, Adam(**{name: given[name] for name in ADAM}))
+        metrics = service.engine.optim_step(request.model_id, Adam(**{name: given[name] for name in ADAM}))
         return as_json({"metrics": metrics, "type": "optim_step"})
 
-    return desk.ordered(request.model_id, request.seq_id, act)
+    return service.ordered(request.model_id, request.seq_id, act)
 
 
-def info(desk: Desk, model: str) -> dict[str, Any]:
+def info(service: Service, model: str) -> dict[str, Any]:
     """Describe a model."""
-    desk.refuse_dead(model)
-    run, base = desk.store.run(model) or {}, desk.engine.about(desk.bases[model])
+    service.refuse_dead(model)
+    run, base = service.store.run(model) or {}, service.engine.about(service.bases[model])
     data = {"arch": base.architecture, "model_name": base.name, "tokenizer_id": base.tokenizer}
-    said = {"model_id": model, "model_name": base.name, "model_data": data, "type": "get_info"}
-    return {**said, "is_lora": True, "lora_rank": run["lora"]["rank"]}
+    answer = {"model_id": model, "model_name": base.name, "model_data": data, "type": "get_info"}
+    return {**answer, "is_lora": True, "lora_rank": run["lora"]["rank"]}
 
 
-def save_weights(desk: Desk, request: Any) -> dict[str, Any]:
+def save_weights(service: Service, request: Any) -> dict[str, Any]:
     """Start to save a checkpoint to resume from; return its future."""
     name = request.path if request.path is not None else f"{request.seq_id or 0:06d}"
-    return save(desk, request, "weights", name, overwrite=request.overwrite)
+    return save(service, request, "weights", name, overwrite=request.overwrite)
 
 
-def save_for_sampler(desk: Desk, request: Any) -> dict[str, Any]:
+def save_for_sampler(service: Service, request: Any) -> dict[str, Any]:
     """Start to save weights to sample from, named or for this session alone; return its future."""
     if request.path is not None:
-        return save(desk, request, "sampler_weights", request.path)
+        return save(service, request, "sampler_weights", request.path)
     if request.sampling_session_seq_id is None:
         raise StatusError(422, "save_weights_for_sampler needs a path or a sampling_session_seq_id")
     number = request.sampling_session_seq_id
     sampler = f"{request.model_id.split(':')[0]}:sample:{number}"
-    return save(desk, request, "sampler_weights", f"ephemeral-{number}", overwrite=True, sampler=sampler)
+    return save(service, request, "sampler_weights", f"ephemeral-{number}", overwrite=True, sampler=sampler)
 
 
 def save(
-    desk: Desk, request: Any, kind: str, name: str, *, overwrite: bool = False, sampler: str = ""
+    service: Service, request: Any, kind: str, name: str, *, overwrite: bool = False, sampler: str = ""
 ) -> dict[str, Any]:
     """Start to save a checkpoint; return its future. Without a name only `sampler` uses it."""
     model = request.model_id
@@ -170,29 +170,29 @@ def save(
     def act() -> Reply:
         stored.refuse_name(name)
         stored.refuse_ttl(request.ttl_seconds)
-        path = desk.store.save(
+        path = service.store.save(
             Place(model, kind, name),
-            about_checkpoint(desk, request, ephemeral=bool(sampler)),
-            lambda folder: desk.engine.save(model, folder, optimizer=kind == "weights"),
+            about_checkpoint(service, request, ephemeral=bool(sampler)),
+            lambda folder: service.engine.save(model, folder, optimizer=kind == "weights"),
             overwrite=overwrite,
         )
-        said = {"type": SAVED[kind]}
+        answer = {"type": SAVED[kind]}
         if not sampler:
-            return as_json({**said, "path": path})
-        sampling_routes.add(desk, sampler, desk.bases[model], path, ephemeral=True)
-        return as_json({**said, "path": None, "sampling_session_id": sampler})
+            return as_json({**answer, "path": path})
+        sampling_routes.add(service, sampler, service.bases[model], path, ephemeral=True)
+        return as_json({**answer, "path": None, "sampling_session_id": sampler})
 
-    return desk.ordered(model, request.seq_id, act)
+    return service.ordered(model, request.seq_id, act)
 
 
-def about_checkpoint(desk: Desk, request: Any, *, ephemeral: bool) -> dict[str, Any]:
+def about_checkpoint(service: Service, request: Any, *, ephemeral: bool) -> dict[str, Any]:
     """Return the description of a checkpoint."""
-    run, life = desk.store.run(request.model_id) or {}, request.ttl_seconds
+    run, life = service.store.run(request.model_id) or {}, request.ttl_seconds
     return {
         "base_model": run["base_model"],
         "lora": run["lora"],
         "vocabulary": run.get("vocabulary"),
         "user_metadata": getattr(request, "user_metadata", None),  # external weights have none
-        "expires": None if life is None else desk.store.clock() + life,
+        "expires": None if life is None else service.store.clock() + life,
         "ephemeral": ephemeral,
     }

@@ -17,8 +17,8 @@ from tinker_local.futures import PROTOBUF, Reply, failed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinker_local.api_types import Answered, Asked
-    from tinker_local.futures import Promise, Promises
+    from tinker_local.api_types import SamplingRequest, SamplingResult
+    from tinker_local.futures import Future, Futures
     from tinker_local.limits import Bounds
 
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Job:
     """A task whose result is a reply."""
 
-    promise: Promise
+    future: Future
     act: Callable[[], Reply]
     arrived: float = field(default_factory=time.monotonic)
 
@@ -35,9 +35,9 @@ class Job:
 class Draw:
     """A request for samples of one sampler."""
 
-    promise: Promise
+    future: Future
     sampler: str
-    asked: Asked
+    asked: SamplingRequest
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Call:
 
 
 @dataclass
-class Lane:
+class ModelQueue:
     """The queue of a model: `next` is the number of the next request, `waiting` the received ones."""
 
     next: int = 1
@@ -58,16 +58,18 @@ class Lane:
 class Worker:
     """The thread; `draw` answers requests of one sampler in a batch."""
 
-    def __init__(self, promises: Promises, bounds: Bounds, draw: Callable[[str, list[Asked]], list[Answered]]) -> None:
-        self.promises, self.bounds, self.draw = promises, bounds, draw
+    def __init__(
+        self, futures: Futures, bounds: Bounds, draw: Callable[[str, list[SamplingRequest]], list[SamplingResult]]
+    ) -> None:
+        self.futures, self.bounds, self.draw = futures, bounds, draw
         self.ready: deque[Job | Draw | Call] = deque()
-        self.lanes: dict[str, Lane] = {}
-        self.bell, self.is_over = threading.Condition(), False
+        self.queues: dict[str, ModelQueue] = {}
+        self.wake_up, self.is_over = threading.Condition(), False
         self.thread = threading.Thread(target=self.run, name="tinker-engine", daemon=True)
 
-    def do(self, promise: Promise, act: Callable[[], Reply]) -> None:
+    def do(self, future: Future, act: Callable[[], Reply]) -> None:
         """Queue a task with a reply."""
-        self.put(Job(promise, act))
+        self.put(Job(future, act))
 
     def call(self, act: Callable[[], object]) -> None:
         """Queue a task without a reply."""
@@ -75,51 +77,51 @@ class Worker:
 
     def put(self, one: Job | Draw | Call) -> None:
         """Add a task to the queue."""
-        with self.bell:
+        with self.wake_up:
             self.ready.append(one)
-            self.bell.notify()
+            self.wake_up.notify()
 
-    def in_order(self, model: str, number: int, promise: Promise, act: Callable[[], Reply]) -> None:
+    def in_order(self, model: str, number: int, future: Future, act: Callable[[], Reply]) -> None:
         """Queue a model's task after those with lower numbers."""
-        with self.bell:
-            lane = self.lanes.setdefault(model, Lane())
-            if number < lane.next:
-                why = f"request {number} of {model} came after request {lane.next - 1}: send requests in their order"
-                self.promises.keep(promise, failed(why))
+        with self.wake_up:
+            queue = self.queues.setdefault(model, ModelQueue())
+            if number < queue.next:
+                why = f"request {number} of {model} came after request {queue.next - 1}: send requests in their order"
+                self.futures.keep(future, failed(why))
                 return
-            lane.waiting[number] = Job(promise, act)
-            self.release(lane)
-            self.bell.notify()
+            queue.waiting[number] = Job(future, act)
+            self.release(queue)
+            self.wake_up.notify()
 
-    def release(self, lane: Lane) -> None:
+    def release(self, queue: ModelQueue) -> None:
         """Move the tasks whose turn it is to the common queue."""
-        while lane.next in lane.waiting:
-            self.ready.append(lane.waiting.pop(lane.next))
-            lane.next += 1
+        while queue.next in queue.waiting:
+            self.ready.append(queue.waiting.pop(queue.next))
+            queue.next += 1
 
     def forget(self, model: str) -> None:
         """Remove a model's queue; its waiting tasks get an error."""
-        with self.bell:
-            lane = self.lanes.pop(model, Lane())
-        for job in lane.waiting.values():
-            self.promises.keep(job.promise, failed(f"{model} has ended"))
+        with self.wake_up:
+            queue = self.queues.pop(model, ModelQueue())
+        for job in queue.waiting.values():
+            self.futures.keep(job.future, failed(f"{model} has ended"))
 
     def pass_over(self) -> None:
         """Skip missing requests after too long a wait."""
         until = time.monotonic() - self.bounds.order_s
-        with self.bell:
-            for lane in self.lanes.values():
-                if lane.waiting and min(job.arrived for job in lane.waiting.values()) < until:
-                    lane.next = min(lane.waiting)
-                    self.release(lane)
-            self.bell.notify()
+        with self.wake_up:
+            for queue in self.queues.values():
+                if queue.waiting and min(job.arrived for job in queue.waiting.values()) < until:
+                    queue.next = min(queue.waiting)
+                    self.release(queue)
+            self.wake_up.notify()
 
     def run(self) -> None:
         """Work until `close`."""
         while True:
-            with self.bell:
+            with self.wake_up:
                 while not (self.ready or self.is_over):
-                    self.bell.wait()
+                    self.wake_up.wait()
                 if self.is_over:
                     return
                 first = self.ready.popleft()
@@ -130,7 +132,7 @@ class Worker:
                 with contextlib.suppress(Exception):
                     first.act()
             else:
-                self.promises.keep(first.promise, attempted(first.act))
+                self.futures.keep(first.future, attempted(first.act))
 
     def like(self, first: Draw) -> list[Draw]:
         """Take the requests of the same sampler from the queue, up to a limit."""
@@ -149,10 +151,10 @@ class Worker:
             found = self.draw(sampler, [one.asked for one in draws])
         except Exception:  # noqa: BLE001 - each gets its own words below
             for one in draws:
-                self.promises.keep(one.promise, attempted(functools.partial(self.alone, one)))
+                self.futures.keep(one.future, attempted(functools.partial(self.alone, one)))
             return
         for one, answered in zip(draws, found, strict=True):
-            self.promises.keep(one.promise, attempted(functools.partial(drawn, answered, one.asked)))
+            self.futures.keep(one.future, attempted(functools.partial(drawn, answered, one.asked)))
 
     def alone(self, one: Draw) -> Reply:
         """Answer one request."""
@@ -160,18 +162,18 @@ class Worker:
 
     def close(self) -> None:
         """Stop after the running task; waiting tasks get an error."""
-        with self.bell:
+        with self.wake_up:
             self.is_over = True
-            self.bell.notify()
+            self.wake_up.notify()
             asked = [one for one in self.ready if not isinstance(one, Call)]
-            left: list[Any] = [*asked, *(job for lane in self.lanes.values() for job in lane.waiting.values())]
+            left: list[Any] = [*asked, *(job for queue in self.queues.values() for job in queue.waiting.values())]
         for one in left:
-            self.promises.keep(one.promise, failed("the service has ended: start it again, then resume", "server"))
+            self.futures.keep(one.future, failed("the service has ended: start it again, then resume", "server"))
         if self.thread.ident:
             self.thread.join(timeout=30)
 
 
-def drawn(found: Answered, asked: Asked) -> Reply:
+def drawn(found: SamplingResult, asked: SamplingRequest) -> Reply:
     """Return samples as a reply."""
     return Reply(codec.answered(found, len(asked.prompt)), PROTOBUF)
 

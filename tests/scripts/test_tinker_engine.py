@@ -13,7 +13,7 @@ peft = pytest.importorskip("peft")
 
 from tests.scripts import small_llama  # noqa: E402
 from tinker_local import batching, losses, model_registry  # noqa: E402
-from tinker_local.api_types import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
+from tinker_local.api_types import Adam, Lora, RefusedError, Sampling, SamplingRequest  # noqa: E402
 from tinker_local.engine import TorchEngine  # noqa: E402
 
 pytestmark = [  # what peft and transformers tell each other
@@ -224,7 +224,7 @@ def test_no_forward_is_larger_than_its_bound(engine, folder):
 
 
 def test_a_fresh_adapter_changes_nothing(engine, folder):
-    asked = [Asked((5, 6, 7), params=Sampling(max_tokens=9, temperature=0, stop=()))]
+    asked = [SamplingRequest((5, 6, 7), params=Sampling(max_tokens=9, temperature=0, stop=()))]
     assert engine.sample(folder, "a", asked) == engine.sample(folder, "", asked)
 
 
@@ -236,7 +236,7 @@ def test_eight_adapters_in_turns_do_not_touch_each_other(engine, folder):
     for _ in range(3):
         for name in names:
             train(engine, name, data[name])
-            engine.sample(folder, "a", [Asked((5, 6), params=Sampling(max_tokens=2))])
+            engine.sample(folder, "a", [SamplingRequest((5, 6), params=Sampling(max_tokens=2))])
     for seed, name in enumerate(names):
         alone = TorchEngine()
         alone.create(name, folder, Lora(rank=1 + seed % 3, seed=seed))
@@ -311,7 +311,7 @@ def test_bfloat16_trains_and_samples(folder):
     losses = [train(made, "a") for _ in range(6)]
     assert losses[-1] < losses[0]
     assert numbers(made, "a").dtype == torch.float32
-    (found,) = made.sample(folder, "a", [Asked((5, 6), params=Sampling(max_tokens=4, stop=()))])
+    (found,) = made.sample(folder, "a", [SamplingRequest((5, 6), params=Sampling(max_tokens=4, stop=()))])
     assert len(found.answers[0].tokens) == 4
 
 

@@ -191,8 +191,8 @@ def test_an_address_ends_with_its_hour(tmp_path):
     with fake.Hosted(tmp_path) as hosted:
         _, _, urls = addresses(hosted)
         assert httpx.get(urls["adapter.json"]).status_code == 200
-        ahead = hosted.app.state.desk.store.clock() + external_weights.SIGNED_S + 1
-        hosted.app.state.desk.store.clock = lambda: ahead
+        ahead = hosted.app.state.service.store.clock() + external_weights.SIGNED_S + 1
+        hosted.app.state.service.store.clock = lambda: ahead
         answer = httpx.get(urls["adapter.json"])
         assert (answer.status_code, answer.json()["detail"]) == (403, "this address has expired: ask for a new one")
 

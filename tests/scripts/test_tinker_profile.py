@@ -65,7 +65,7 @@ class SpeakingEngine(fake.SumsEngine):  # type: ignore[name-defined]
     def about(self, base_model):
         if base_model != MODEL:
             raise fake.RefusedError(f"no model {base_model!r}: there is {MODEL}")
-        return fake.About(MODEL, 32_768, MODEL, "Qwen3ForCausalLM")
+        return fake.ModelInfo(MODEL, 32_768, MODEL, "Qwen3ForCausalLM")
 
     def answered(self, one, shift):  # noqa: ARG002 - the engine's names
         with self.lock:
@@ -74,7 +74,7 @@ class SpeakingEngine(fake.SumsEngine):  # type: ignore[name-defined]
         tokens = (*self.tokenizer.encode(said, add_special_tokens=False), self.tokenizer.eos_token_id)
         tokens = tokens[: one.params.max_tokens]
         is_whole = tokens[-1] in one.params.stop
-        return fake.Answered((fake.Answer(tokens, (-1.0,) * len(tokens), "stop" if is_whole else "length"),))
+        return fake.SamplingResult((fake.Answer(tokens, (-1.0,) * len(tokens), "stop" if is_whole else "length"),))
 
 
 class Plan:

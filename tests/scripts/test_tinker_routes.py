@@ -215,11 +215,11 @@ def test_a_silent_session_ends_with_what_it_held(tmp_path):
 def test_a_session_that_is_heard_stays(tmp_path):
     with Hosted(tmp_path, expiry_s=0.6, sweep_s=0.05) as hosted:
         silent, heard = hosted.session(), hosted.session()
-        desk = hosted.app.state.desk
+        service = hosted.app.state.service
 
         def silent_ended():
             assert hosted.post("session_heartbeat", {"session_id": heard}).status_code == 200
-            return silent not in desk.sessions
+            return silent not in service.sessions
 
         until(silent_ended, "the silent one stayed")
 

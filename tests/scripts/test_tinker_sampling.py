@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 from tests.scripts import small_llama  # noqa: E402
 from tinker_local import kv_cache, rng, sampler, stop_sequences  # noqa: E402
-from tinker_local.api_types import Adam, Asked, Lora, RefusedError, Sampling  # noqa: E402
+from tinker_local.api_types import Adam, Lora, RefusedError, Sampling, SamplingRequest  # noqa: E402
 from tinker_local.engine import TorchEngine  # noqa: E402
 
 PROMPT = tuple(range(3, 43))
@@ -65,7 +65,7 @@ PROMPTS = [PROMPT[:5], PROMPT, (99, 98), PROMPT[:30], (*PROMPT[:30], 7, 8, 9, 7)
 
 
 def test_greedy_answers_are_those_of_transformers(engine, folder):
-    found = ask(engine, folder, *(Asked(one, params=GREEDY) for one in PROMPTS))
+    found = ask(engine, folder, *(SamplingRequest(one, params=GREEDY) for one in PROMPTS))
     assert [one.answers[0].tokens for one in found] == [generate(folder, one) for one in PROMPTS]
 
 
@@ -87,7 +87,9 @@ def test_other_architectures_answer_as_transformers_does(tmp_path, config, shape
     made = TorchEngine()
     made.create("a", folder, Lora(rank=2))
     for asked in (PROMPTS, PROMPTS[1:2], PROMPTS[1:2] + PROMPTS[4:]):
-        found = ask(made, folder, *(Asked(one, params=GREEDY, prompt_logprobs=True) for one in asked), adapter="a")
+        found = ask(
+            made, folder, *(SamplingRequest(one, params=GREEDY, prompt_logprobs=True) for one in asked), adapter="a"
+        )
         assert [one.answers[0].tokens for one in found] == [generate(folder, one) for one in asked]
         wanted = logprobs_of(folder, asked[-1])[:-1].gather(-1, torch.tensor(asked[-1][1:])[:, None])[:, 0]
         np.testing.assert_allclose(found[-1].prompt_logprobs[1:], wanted, rtol=1e-3, atol=1e-3)
@@ -104,7 +106,7 @@ def test_an_adapter_answers_as_peft_does(engine, folder, tmp_path):
     ids = torch.tensor([PROMPT])
     made = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12,
                           eos_token_id=None, pad_token_id=2)  # fmt: skip
-    (found,) = ask(engine, folder, Asked(PROMPT, params=GREEDY), adapter="b")
+    (found,) = ask(engine, folder, SamplingRequest(PROMPT, params=GREEDY), adapter="b")
     engine.drop("b")
     assert found.answers[0].tokens == tuple(made[0, len(PROMPT) :].tolist())
     assert found.answers[0].tokens != generate(folder, PROMPT)
@@ -112,14 +114,17 @@ def test_an_adapter_answers_as_peft_does(engine, folder, tmp_path):
 
 def test_logprobs_are_the_models_own_at_any_temperature(engine, folder):
     params = Sampling(max_tokens=6, seed=4, temperature=0.3, top_k=5, top_p=0.9, stop=())
-    (found,) = ask(engine, folder, Asked(PROMPT, params=params))
+    (found,) = ask(engine, folder, SamplingRequest(PROMPT, params=params))
     answer = found.answers[0]
     table = logprobs_of(folder, PROMPT + answer.tokens)[len(PROMPT) - 1 : -1]
     np.testing.assert_allclose(answer.logprobs, table.gather(-1, torch.tensor(answer.tokens)[:, None])[:, 0], rtol=1e-3)
 
 
 def test_prompt_logprobs_are_those_of_a_forward(engine, folder):
-    asked = [Asked(one, params=Sampling(max_tokens=1), prompt_logprobs=True, topk_prompt_logprobs=3) for one in PROMPTS]
+    asked = [
+        SamplingRequest(one, params=Sampling(max_tokens=1), prompt_logprobs=True, topk_prompt_logprobs=3)
+        for one in PROMPTS
+    ]
     for one, found in zip(asked, ask(engine, folder, *asked), strict=True):
         table = logprobs_of(folder, one.prompt)[:-1]
         wanted = table.gather(-1, torch.tensor(one.prompt[1:])[:, None])[:, 0]
@@ -135,8 +140,10 @@ def test_prompt_logprobs_are_those_of_a_forward(engine, folder):
 def test_the_last_tokens_alone_have_the_scores_that_they_have_among_all(engine, folder, last):
     params = Sampling(max_tokens=1)
     prompts = [(*PROMPT, token) for token in (9, 10, 11)]
-    asked = [Asked(one, params=params, prompt_logprobs=True, topk_prompt_logprobs=4, last=last) for one in prompts]
-    asked.append(Asked((*PROMPT, 12), params=params, prompt_logprobs=True, topk_prompt_logprobs=2))
+    asked = [
+        SamplingRequest(one, params=params, prompt_logprobs=True, topk_prompt_logprobs=4, last=last) for one in prompts
+    ]
+    asked.append(SamplingRequest((*PROMPT, 12), params=params, prompt_logprobs=True, topk_prompt_logprobs=2))
     some = ask(engine, folder, *asked)
     for one, found in zip(asked, some, strict=True):
         whole = ask(engine, folder, dataclasses.replace(one, last=None))[0]
@@ -154,8 +161,8 @@ def test_scores_come_only_when_asked_for(engine, folder):
     plain, top = ask(
         engine,
         folder,
-        Asked(PROMPT, params=Sampling(max_tokens=1)),
-        Asked((5,), params=Sampling(max_tokens=1), topk_prompt_logprobs=1, prompt_logprobs=True),
+        SamplingRequest(PROMPT, params=Sampling(max_tokens=1)),
+        SamplingRequest((5,), params=Sampling(max_tokens=1), topk_prompt_logprobs=1, prompt_logprobs=True),
     )
     assert (plain.prompt_logprobs, plain.topk_prompt_logprobs) == (None, None)
     assert (top.prompt_logprobs, top.topk_prompt_logprobs.ids.shape) == ((None,), (0, 1))
@@ -165,9 +172,9 @@ def test_one_prompt_asked_for_twice_is_scored_as_each_asked(engine, folder):
     one, two, none = ask(
         engine,
         folder,
-        Asked(PROMPT, params=Sampling(max_tokens=1), topk_prompt_logprobs=1),
-        Asked(PROMPT, params=Sampling(max_tokens=1), topk_prompt_logprobs=3, prompt_logprobs=True),
-        Asked(PROMPT, params=Sampling(max_tokens=1)),
+        SamplingRequest(PROMPT, params=Sampling(max_tokens=1), topk_prompt_logprobs=1),
+        SamplingRequest(PROMPT, params=Sampling(max_tokens=1), topk_prompt_logprobs=3, prompt_logprobs=True),
+        SamplingRequest(PROMPT, params=Sampling(max_tokens=1)),
     )
     assert one.topk_prompt_logprobs.ids.tolist() == two.topk_prompt_logprobs.ids[:, :1].tolist()
     assert one.prompt_logprobs is None
@@ -181,10 +188,10 @@ def test_nothing_asked_is_nothing_answered(engine, folder):
 
 def mixed():
     return [
-        Asked(PROMPT, 3, Sampling(max_tokens=9, seed=5)),
-        Asked(PROMPT[:20], 1, Sampling(max_tokens=15, seed=6, temperature=0.7, top_p=0.8)),
-        Asked((8, 9), 2, Sampling(max_tokens=4, seed=7, top_k=4)),
-        Asked(PROMPT, 1, GREEDY),
+        SamplingRequest(PROMPT, 3, Sampling(max_tokens=9, seed=5)),
+        SamplingRequest(PROMPT[:20], 1, Sampling(max_tokens=15, seed=6, temperature=0.7, top_p=0.8)),
+        SamplingRequest((8, 9), 2, Sampling(max_tokens=4, seed=7, top_k=4)),
+        SamplingRequest(PROMPT, 1, GREEDY),
     ]
 
 
@@ -199,17 +206,19 @@ def test_answers_do_not_depend_on_the_company(engine, folder):
 
 
 def test_samples_of_one_request_differ_and_come_again_with_their_seed(engine, folder):
-    asked = Asked(PROMPT, 4, Sampling(max_tokens=10, seed=5))
+    asked = SamplingRequest(PROMPT, 4, Sampling(max_tokens=10, seed=5))
     first, again = (ask(engine, folder, asked)[0] for _ in range(2))
     assert first == again
     assert len({one.tokens for one in first.answers}) == 4
-    free = Asked(PROMPT, 1, Sampling(max_tokens=10))
+    free = SamplingRequest(PROMPT, 1, Sampling(max_tokens=10))
     assert len({ask(engine, folder, free)[0].answers[0].tokens for _ in range(3)}) == 3
 
 
 def test_many_answers_are_drawn_in_several_batches_alike(engine, folder):
-    (many,) = ask(engine, folder, Asked((5, 6), sampler.MOST_ROWS + 5, Sampling(max_tokens=2, seed=1, stop=())))
-    (few,) = ask(engine, folder, Asked((5, 6), 3, Sampling(max_tokens=2, seed=1, stop=())))
+    (many,) = ask(
+        engine, folder, SamplingRequest((5, 6), sampler.MOST_ROWS + 5, Sampling(max_tokens=2, seed=1, stop=()))
+    )
+    (few,) = ask(engine, folder, SamplingRequest((5, 6), 3, Sampling(max_tokens=2, seed=1, stop=())))
     assert [one.tokens for one in many.answers[:3]] == [one.tokens for one in few.answers]
     assert len(many.answers) == sampler.MOST_ROWS + 5
 
@@ -258,7 +267,7 @@ def test_what_cannot_come_never_comes():
 
 
 def answer(engine, folder, **params):
-    return ask(engine, folder, Asked(PROMPT, params=Sampling(temperature=0, **params)))[0].answers[0]
+    return ask(engine, folder, SamplingRequest(PROMPT, params=Sampling(temperature=0, **params)))[0].answers[0]
 
 
 def test_an_answer_ends_with_its_stop_token(engine, folder):
@@ -309,7 +318,7 @@ def test_without_max_tokens_an_answer_fills_the_context(engine, folder):
 
 def test_rows_that_stop_do_not_change_the_others(engine, folder):
     lengths = [1, 2, 30, 3, 4, 60, 5]
-    asked = [Asked(PROMPT[: 20 + n], params=Sampling(max_tokens=n, seed=n, stop=())) for n in lengths]
+    asked = [SamplingRequest(PROMPT[: 20 + n], params=Sampling(max_tokens=n, seed=n, stop=())) for n in lengths]
     counted, hook = forwards(engine, folder)
     together = ask(engine, folder, *asked)
     hook.remove()
@@ -322,12 +331,12 @@ def test_rows_that_stop_do_not_change_the_others(engine, folder):
 
 def test_a_room_that_grows_forgets_nothing(engine, folder):
     prefix = kv_cache.Prefix((), [(torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 4))], torch.zeros(0))
-    room, more = prefix.room(2, 4), torch.randn(2, 2, 1, 4)
-    keys = [room.update(more, more, 0)[0] for _ in range(6)][-1]
+    cache, more = prefix.cache(2, 4), torch.randn(2, 2, 1, 4)
+    keys = [cache.update(more, more, 0)[0] for _ in range(6)][-1]
     torch.testing.assert_close(keys, torch.cat([prefix.pairs[0][0].expand(2, -1, -1, -1), *[more] * 6], 2))
-    much = room.update(more.expand(-1, -1, 30, -1), more.expand(-1, -1, 30, -1), 0)[0]
+    much = cache.update(more.expand(-1, -1, 30, -1), more.expand(-1, -1, 30, -1), 0)[0]
     torch.testing.assert_close(much[:, :, :9], keys)
-    chosen = room.select(torch.tensor([1, 1, 0])).update(more[[0, 0, 0]], more[[0, 0, 0]], 0)[0]
+    chosen = cache.select(torch.tensor([1, 1, 0])).update(more[[0, 0, 0]], more[[0, 0, 0]], 0)[0]
     torch.testing.assert_close(chosen[:, :, :9], keys[[1, 1, 0]])
 
 
@@ -342,7 +351,7 @@ def forwards(engine, folder):
 
 
 def test_a_shared_prompt_is_read_once_and_remembered(engine, folder):
-    asked = [Asked((*PROMPT, n, n), params=Sampling(max_tokens=1, temperature=0)) for n in range(5, 13)]
+    asked = [SamplingRequest((*PROMPT, n, n), params=Sampling(max_tokens=1, temperature=0)) for n in range(5, 13)]
     fresh = ask(engine, folder, *asked, adapter="a")
     engine.prefixes[folder].kept.clear()
     counted, hook = forwards(engine, folder)
@@ -350,17 +359,21 @@ def test_a_shared_prompt_is_read_once_and_remembered(engine, folder):
     assert sum(counted) == len(PROMPT) + 2 * 8
     counted.clear()
     again = ask(engine, folder, *asked, adapter="a")
-    other = ask(engine, folder, Asked((*PROMPT[:30], 99), params=Sampling(max_tokens=1, temperature=0)), adapter="a")
+    other = ask(
+        engine, folder, SamplingRequest((*PROMPT[:30], 99), params=Sampling(max_tokens=1, temperature=0)), adapter="a"
+    )
     hook.remove()
     assert sum(counted) == 2 * 8 + 1
     assert first == fresh == again
     engine.prefixes[folder].kept.clear()
-    whole = ask(engine, folder, Asked((*PROMPT[:30], 99), params=Sampling(max_tokens=1, temperature=0)), adapter="a")
+    whole = ask(
+        engine, folder, SamplingRequest((*PROMPT[:30], 99), params=Sampling(max_tokens=1, temperature=0)), adapter="a"
+    )
     assert other[0].answers[0].logprobs == pytest.approx(whole[0].answers[0].logprobs, rel=1e-4)
 
 
 def test_a_step_makes_what_was_remembered_stale(engine, folder):
-    asked = Asked(PROMPT, params=GREEDY, prompt_logprobs=True)
+    asked = SamplingRequest(PROMPT, params=GREEDY, prompt_logprobs=True)
     before = ask(engine, folder, asked, adapter="a")
     train(engine)
     assert not engine.prefixes[folder].kept
@@ -371,7 +384,7 @@ def test_a_step_makes_what_was_remembered_stale(engine, folder):
 
 
 def test_base_and_adapter_remember_apart(engine, folder):
-    asked = Asked(PROMPT, params=GREEDY)
+    asked = SamplingRequest(PROMPT, params=GREEDY)
     base = ask(engine, folder, asked)
     adapted = ask(engine, folder, asked, adapter="a")
     assert base != adapted
@@ -391,30 +404,30 @@ def test_memory_is_bounded_and_the_newest_stay():
 
 
 FAULTS = {
-    "prompt is empty": Asked(()),
-    "outside of 0 to 127": Asked((5, 128)),
-    "num_samples": Asked((5,), 0),
-    "max_tokens must": Asked((5,), params=Sampling(max_tokens=0)),
-    "the context holds 256": Asked((5,) * 250, params=Sampling(max_tokens=7)),
-    "are 257 tokens": Asked((5,) * 256),
-    "temperature": Asked((5,), params=Sampling(temperature=-0.1)),
-    "finite": Asked((5,), params=Sampling(temperature=float("nan"))),
-    "top_p": Asked((5,), params=Sampling(top_p=0)),
-    "top_k": Asked((5,), params=Sampling(top_k=-2)),
-    "stop text": Asked((5,), params=Sampling(stop=("",))),
-    "topk_prompt_logprobs": Asked((5,), topk_prompt_logprobs=129),
+    "prompt is empty": SamplingRequest(()),
+    "outside of 0 to 127": SamplingRequest((5, 128)),
+    "num_samples": SamplingRequest((5,), 0),
+    "max_tokens must": SamplingRequest((5,), params=Sampling(max_tokens=0)),
+    "the context holds 256": SamplingRequest((5,) * 250, params=Sampling(max_tokens=7)),
+    "are 257 tokens": SamplingRequest((5,) * 256),
+    "temperature": SamplingRequest((5,), params=Sampling(temperature=-0.1)),
+    "finite": SamplingRequest((5,), params=Sampling(temperature=float("nan"))),
+    "top_p": SamplingRequest((5,), params=Sampling(top_p=0)),
+    "top_k": SamplingRequest((5,), params=Sampling(top_k=-2)),
+    "stop text": SamplingRequest((5,), params=Sampling(stop=("",))),
+    "topk_prompt_logprobs": SamplingRequest((5,), topk_prompt_logprobs=129),
 }
 
 
 @pytest.mark.parametrize("words", FAULTS)
 def test_what_cannot_be_sampled_is_refused(engine, folder, words):
     with pytest.raises(RefusedError, match=f"request 1: .*{words}"):
-        ask(engine, folder, Asked((5,), params=Sampling(max_tokens=1)), FAULTS[words])
+        ask(engine, folder, SamplingRequest((5,), params=Sampling(max_tokens=1)), FAULTS[words])
 
 
 def test_an_adapter_of_another_base_is_refused(engine, folder, tmp_path):
     other = small_llama.make(tmp_path / "other")
     with pytest.raises(RefusedError, match="not of"):
-        ask(engine, other, Asked((5,)), adapter="a")
+        ask(engine, other, SamplingRequest((5,)), adapter="a")
     with pytest.raises(RefusedError, match="no adapter"):
-        ask(engine, folder, Asked((5,)), adapter="none")
+        ask(engine, folder, SamplingRequest((5,)), adapter="none")

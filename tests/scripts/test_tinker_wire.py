@@ -12,7 +12,7 @@ pb = pytest.importorskip("tinker.proto.tinker_public_pb2")
 wire = pytest.importorskip("tinker_local.codec")
 values = pytest.importorskip("tinker_local.api_types")
 types = tinker.types
-Answer, Answered, LossOutput = values.Answer, values.Answered, values.LossOutput
+Answer, SamplingResult, LossOutput = values.Answer, values.SamplingResult, values.LossOutput
 RefusedError, Sampling = values.RefusedError, values.Sampling
 
 
@@ -118,10 +118,10 @@ def test_a_loss_without_examples_can_be_written():
     assert response_conv.deserialize_forward_backward_output(wire.loss_output(LossOutput([], {}))).metrics == {}
 
 
-ANSWERED = Answered(
+ANSWERED = SamplingResult(
     (Answer((3, 4), (-0.5, -0.25), "stop"), Answer((), (), "length")),
     (None, -1.0, -2.0),
-    values.Likeliest(1, np.array([[7, 8], [9, 5]], np.int32), np.array([[-0.5, -1.5], [-0.75, -2.5]], np.float32)),
+    values.TopTokens(1, np.array([[7, 8], [9, 5]], np.int32), np.array([[-0.5, -1.5], [-0.75, -2.5]], np.float32)),
 )
 
 

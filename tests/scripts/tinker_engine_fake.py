@@ -14,7 +14,7 @@ import numpy as np
 import uvicorn
 
 from tinker_local import routes
-from tinker_local.api_types import About, Answer, Answered, Likeliest, LossOutput, RefusedError
+from tinker_local.api_types import Answer, LossOutput, ModelInfo, RefusedError, SamplingResult, TopTokens
 from tinker_local.limits import Bounds
 from tinker_local.storage import Store
 
@@ -39,7 +39,7 @@ class SumsEngine:
     def about(self, base_model):
         if base_model != MODEL:
             raise RefusedError(f"no model {base_model!r}: there is {MODEL}")
-        return About(MODEL, 64, "tokenizer", "Sums")
+        return ModelInfo(MODEL, 64, "tokenizer", "Sums")
 
     def create(self, adapter, base_model, lora):  # noqa: ARG002 - the contract's names
         self.calls["create"] += 1
@@ -97,9 +97,9 @@ class SumsEngine:
         rest, k = len(one.prompt) - 1, one.topk_prompt_logprobs
         first = 1 if one.last is None else max(1, len(one.prompt) - one.last)
         ids = np.tile(np.arange(k, dtype=np.int32), (rest + 1 - first, 1))
-        top = Likeliest(first, ids, -1.0 - ids.astype(np.float32)) if k else None
+        top = TopTokens(first, ids, -1.0 - ids.astype(np.float32)) if k else None
         scores = (*[None] * first, *(-0.25 for _ in range(rest + 1 - first))) if one.prompt_logprobs else None
-        return Answered((answer,) * one.num_samples, scores, top)
+        return SamplingResult((answer,) * one.num_samples, scores, top)
 
     def described(self, adapter):  # noqa: ARG002 - the contract's names
         return {"base_model": MODEL, "rank": 1}
