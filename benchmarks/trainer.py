@@ -108,7 +108,7 @@ class Ours:
         row = self.training.advance()
         self.written.stepped(row)
         train.refuse_broken(row)
-        train.tell(self.training, row)
+        train.print_progress(self.training, row)
 
 
 class Windows(torch.utils.data.Dataset):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import files
 from common.stage import Criterion, Report, Stage, run
@@ -40,9 +40,15 @@ def write_prompt(stage: Stage) -> Report:
     paths = [stage.output(f"character/{name}") for name in ("prompt.md", "prompt.json")]
     files.write_text(paths[0], text)
     about = {"tokens": tokens, "counted": COUNTED, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    files.write_json(paths[1], {**about, "seed": stage.settings.seed, **asdict(drawn)})
+    files.write_json(paths[1], {**about, "seed": stage.settings.seed, **content(drawn)})
     metrics: dict[str, float] = {"tokens": tokens, "examples": len(drawn.examples), "exchanges": len(drawn.exchanges)}
     return Report(criteria, metrics, f"{drawn.name}: {tokens} tokens ({COUNTED})", inputs, paths)
+
+
+def content(drawn: character_card.Portrait) -> dict[str, Any]:
+    """Return the portrait as prompt.json has it."""
+    known = asdict(drawn)
+    return {"name": known.pop("name"), "who": known.pop("introduction"), **known}
 
 
 def read_source(stage: Stage, corpus: Path, exploration: Path, speeches: Path, pairs: Path) -> character_card.Source:

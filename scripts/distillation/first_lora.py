@@ -87,10 +87,9 @@ def proofs_of(client: Any, training: Any, given: argparse.Namespace) -> Iterator
 
 def turns() -> list[tuple[str, str]]:
     """Return the (cue, reply) pairs of one large part, the same ones in each call."""
-    from distillation.base_model import make
-    from small_lm import settings
+    from distillation.base_model import make, settings
 
-    read = make.stock(make.plan(settings.load(make.PROFILE, configs=make.PROFILES), make.PROFILE))
+    read = make.read_plays(make.plan(settings.load(), settings.PROFILE))
     said = [person.turns for person in read.learned.people if person.name == WHO]
     if not said:
         raise Trouble(f"no speeches of {WHO} in data/plays: remove that folder, it is fetched again")

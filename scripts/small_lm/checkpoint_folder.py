@@ -160,14 +160,14 @@ def parse(content: bytes, path: Path) -> Saved:
     """Return the checkpoint that a manifest describes; raise Broken if it is damaged or of another name."""
     try:
         about = json.loads(content)
-        is_ours = about.pop("seal") == seal(about) and about["format"] == FORMAT
+        is_valid = about.pop("seal") == seal(about) and about["format"] == FORMAT
         metrics = {key: float(value) for key, value in about["metrics"].items()}
         held = {key: {"bytes": int(its["bytes"]), "sha256": str(its["sha256"])} for key, its in about["files"].items()}
         one = Saved(path, about["step"], metrics, about["run"], int(about["offered"]), held)
         fits = f"{one.step:08d}" in path.name and WEIGHTS in one.files and {*one.files} <= {WEIGHTS, STATE}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Broken(f"its {MANIFEST} is foreign or damaged") from error
-    if not (is_ours and fits):
+    if not (is_valid and fits):
         raise Broken(f"its {MANIFEST} is foreign or damaged")
     return one
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from small_lm import checkpoint_folder, disk_space, files
 from small_lm.checkpoint_folder import Broken, Loaded, Saved
-from small_lm.disk_space import Alerts, Patience, Projection, Room
+from small_lm.disk_space import Alerts, DiskSpace, Patience, Projection
 from small_lm.errors import USAGE, Trouble
-from small_lm.remote_checkpoints import Home
+from small_lm.remote_checkpoints import CheckpointMirror
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,8 +74,10 @@ class Checkpoints:
         self.folder, self.rule = Path(folder), Rule(keep_last, keep_best, metric, higher_is_better)
         self.alerts = Alerts(alerts or self.folder.parent / "training_logs" / "alerts.jsonl")
         patience = patience or Patience()
-        self.room = Room(self.folder, patience, self.alerts)
-        self.home = Home(second_home, self.folder, patience=patience, alerts=self.alerts) if second_home else None
+        self.disk_space = DiskSpace(self.folder, patience, self.alerts)
+        self.home = (
+            CheckpointMirror(second_home, self.folder, patience=patience, alerts=self.alerts) if second_home else None
+        )
         self.run, self.offered, self.is_tried = "", 0, False
         self.broken: set[str] = set()
 
@@ -90,16 +92,16 @@ class Checkpoints:
         step that exists in full are not written again; their metrics are added.
         """
         if not self.run:
-            self.room.insist(lambda: self.begin(step), step)
+            self.disk_space.repeat(lambda: self.begin(step), step)
         self.offered += disk_space.held(weights) + disk_space.held(full)
         kept = {name: float(value) for name, value in metrics.items()}
         one = Saved(
             self.folder / checkpoint_folder.name(step, is_full=full is not None), step, kept, self.run, self.offered
         )
-        self.room.insist(lambda: self.keep(one, weights, full), step)
-        self.room.insist(self.prune, step)
+        self.disk_space.repeat(lambda: self.keep(one, weights, full), step)
+        self.disk_space.repeat(self.prune, step)
         if self.home:
-            self.home.hear(step)
+            self.home.mirror_soon(step)
 
     def begin(self, step: int) -> None:
         """Prepare the folder for a writer; raise Trouble if it, or the second home, belongs to another run."""
@@ -164,8 +166,8 @@ class Checkpoints:
         if self.home and self.home.worker:
             is_done = self.home.wait()
             if is_done:
-                self.room.insist(self.prune, self.home.step)
-                self.home.hear(self.home.step)
+                self.disk_space.repeat(self.prune, self.home.step)
+                self.home.mirror_soon(self.home.step)
             self.home.close(None if is_done else 0)
 
     def __enter__(self) -> Self:

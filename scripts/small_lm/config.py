@@ -53,7 +53,7 @@ def read_override(text: str) -> dict[str, Any]:
     """Turn `group.key=value` into nested mappings; the value is read as YAML, a glob such as *.txt as text."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise Trouble(f"cannot use {text!r}: write key=value, as character.name=hamlet", USAGE)
+        raise Trouble(f"cannot use {text!r}: write key=value, as run.steps=2500", USAGE)
     try:
         nested: Any = value if value.startswith("*") or not value else yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -124,7 +124,7 @@ def read(settings: Settings) -> list[Text]:
     patterns = [str(Path(settings.data, pattern)) for pattern in settings.text.files]
     found = sorted({path for pattern in patterns for path in glob.glob(pattern, recursive=True)})
     if not found:
-        raise Trouble(f"no file matches {', '.join(patterns)}: run scripts/03_explore_dataset.py or set text.files")
+        raise Trouble(f"no file matches {', '.join(patterns)}: set text.files, or data to the folder of the texts")
     return [Text(Path(path), files.read_text(Path(path))) for path in found]
 
 

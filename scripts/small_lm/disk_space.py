@@ -81,7 +81,7 @@ class Alerts:
     unwritten: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def say(self, kind: str, text: str, step: int) -> None:
+    def alert(self, kind: str, text: str, step: int) -> None:
         """Print an alert, or its end, and append it to the file."""
         print(f"alert: {text}", file=sys.stderr, flush=True)
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -122,32 +122,32 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Room:
+class DiskSpace:
     """Repeats an action until the disk has space for it."""
 
     folder: Path
     patience: Patience
     alerts: Alerts
 
-    def insist(self, act: Callable[[], None], step: int) -> None:
+    def repeat(self, act: Callable[[], None], step: int) -> None:
         """Repeat `act` until the disk has space; raise Trouble after too long. Other errors are raised at once."""
         began = time.monotonic()
         is_paused = False
         while not does_fit(act):
             if time.monotonic() - began > self.patience.limit_s:
-                raise Trouble(f"step {step}: {self.said()} for too long: free some, then go on", RETRY_LATER)
+                raise Trouble(f"step {step}: {self.description()} for too long: free some, then go on", RETRY_LATER)
             if not is_paused:
                 pause = f"the training pauses and looks again every {self.patience.retry_s:g} s"
-                self.alerts.say("disk_full", f"step {step}: {self.said()}: free some; {pause}", step)
+                self.alerts.alert("disk_full", f"step {step}: {self.description()}: free some; {pause}", step)
                 is_paused = True
             time.sleep(self.patience.retry_s)
         if is_paused:
             waited = f"after {time.monotonic() - began:.0f} s"
-            self.alerts.say(
+            self.alerts.alert(
                 "disk_full_over", f"step {step}: {self.folder} has room again {waited}, training goes on", step
             )
 
-    def said(self) -> str:
+    def description(self) -> str:
         """Return the state of the disk in words."""
         return f"{self.folder} has no room for a checkpoint, {size(free(self.folder))} free"
 

@@ -36,11 +36,11 @@ def load(folder: Path) -> tuple[Llama, Tokenizer]:
 
     if not (folder / WEIGHTS).is_file():
         raise Trouble(f"{folder} holds no {WEIGHTS}: name the folder of a trained model", USAGE)
-    told, tokenizer = shape(files.read_json(folder / "config.json")), tokenizers.load(folder)
-    if told.vocab_size != tokenizer.size:
-        of = f"has {told.vocab_size} tokens, the tokenizer beside it {tokenizer.size}"
+    content, tokenizer = shape(files.read_json(folder / "config.json")), tokenizers.load(folder)
+    if content.vocab_size != tokenizer.size:
+        of = f"has {content.vocab_size} tokens, the tokenizer beside it {tokenizer.size}"
         raise Trouble(f"the model in {folder} {of}: it is another's; make the model again")
-    return from_weights(told, safetensors.load_file(folder / WEIGHTS)), tokenizer
+    return from_weights(content, safetensors.load_file(folder / WEIGHTS)), tokenizer
 
 
 def as_json(value: Any) -> bytes:

@@ -102,7 +102,7 @@ class Copying:
         tokens = tokens.gather(1, places % periods)
         return tokens[:, :-1], tokens[:, 1:].masked_fill(places[1:] < periods, IGNORED)
 
-    def heard(self, loss: float) -> None:
+    def record(self, loss: float) -> None:
         """Record the loss of a copy step; a low one ends the warm-up."""
         if self.is_warm:
             return

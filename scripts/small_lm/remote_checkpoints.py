@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LONGEST_PAUSE_S = 60.0
 
 
-class Home:
+class CheckpointMirror:
     """Mirrors a folder in the background: one checkpoint at a time, the newest first, its manifest last.
 
     `lock` is held while a checkpoint is chosen or removed; the checkpoint in `busy` must not be removed.
@@ -34,7 +34,7 @@ class Home:
         self.files, self.root = reach(url)
         self.lock, self.changed = threading.Lock(), threading.Condition()
         self.busy, self.is_over = "", False
-        self.step = self.heard = self.done = 0
+        self.step = self.requested = self.done = 0
         self.copied: dict[str, bytes] = {}  # manifests of the complete checkpoints at the URL
         self.worker: threading.Thread | None = None
         self.run = ""
@@ -96,14 +96,14 @@ class Home:
 
     # Upload
 
-    def hear(self, step: int) -> None:
+    def mirror_soon(self, step: int) -> None:
         """Start to copy new checkpoints in the background."""
         if self.worker is None:
             self.worker = threading.Thread(target=self.work, name="second home", daemon=True)
             self.worker.start()
             atexit.register(self.close)
         with self.changed:
-            self.step, self.heard = step, self.heard + 1
+            self.step, self.requested = step, self.requested + 1
             self.changed.notify_all()
 
     def work(self) -> None:
@@ -111,8 +111,8 @@ class Home:
         failures = 0
         while not self.is_over:
             with self.changed:
-                self.changed.wait_for(lambda: self.heard > self.done or self.is_over)
-                goal = self.heard
+                self.changed.wait_for(lambda: self.requested > self.done or self.is_over)
+                goal = self.requested
             failures = self.attempt(failures)
             with self.changed:
                 self.done = self.done if failures else goal
@@ -127,10 +127,10 @@ class Home:
         except Exception as error:  # noqa: BLE001
             if not failures:
                 move = "training goes on, copying is tried again"
-                self.alerts.say("second_home", f"{self.url} takes no checkpoints ({brief(error)}): {move}", self.step)
+                self.alerts.alert("second_home", f"{self.url} takes no checkpoints ({brief(error)}): {move}", self.step)
             return failures + 1
         if failures:
-            self.alerts.say("second_home_over", f"{self.url} takes checkpoints again", self.step)
+            self.alerts.alert("second_home_over", f"{self.url} takes checkpoints again", self.step)
         return 0
 
     def mirror(self) -> None:
@@ -182,13 +182,13 @@ class Home:
         """Wait until all is copied; return False if the limit ends the wait."""
         limit_s = self.patience.home_limit_s if limit_s is None else limit_s
         with self.changed:
-            return self.changed.wait_for(lambda: self.done >= self.heard, limit_s)
+            return self.changed.wait_for(lambda: self.done >= self.requested, limit_s)
 
     def close(self, limit_s: float | None = None) -> None:
         """Wait for the copies, at most `limit_s` (by default that of `patience`), then stop."""
         atexit.unregister(self.close)
         if not self.wait(limit_s):
-            self.alerts.say(
+            self.alerts.alert(
                 "second_home", f"{self.url} lacks checkpoints at the end: copy {self.folder} there", self.step
             )
         with self.changed:

@@ -23,7 +23,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class Weight:
+class AnswerNats:
     """The negative log-likelihood of an answer in nats, and its number of tokens, at least 1."""
 
     nats: float
@@ -43,17 +43,17 @@ def draw(
     return found
 
 
-def weigh(model: Llama, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Weight]:
+def answer_nats(model: Llama, pairs: Sequence[tuple[list[int], list[int]]]) -> list[AnswerNats]:
     """Return the nats of each answer after its prompt, in float32; pairs are (prompt, answer)."""
     order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
-    found: dict[int, Weight] = {}
+    found: dict[int, AnswerNats] = {}
     for places in batches(order, BATCH):
         inputs, targets = padded([pairs[at] for at in places])
         with torch.no_grad():
             logits = model(inputs).flatten(0, 1)
         losses = functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
         for at, row in zip(places, losses.double().sum(1).tolist(), strict=True):
-            found[at] = Weight(row, len(pairs[at][1]))
+            found[at] = AnswerNats(row, len(pairs[at][1]))
     return [found[at] for at in range(len(pairs))]
 
 
@@ -74,13 +74,13 @@ def padded(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor
     return torch.tensor(inputs), torch.tensor(targets)
 
 
-def mean(weights: Sequence[Weight]) -> float:
+def mean(weights: Sequence[AnswerNats]) -> float:
     """Return the mean in nats a token."""
     return sum(weight.nats for weight in weights) / max(1, sum(weight.tokens for weight in weights))
 
 
 def interval(
-    first: Sequence[Weight], second: Sequence[Weight], *, draws: int = 2000, seed: int = 1
+    first: Sequence[AnswerNats], second: Sequence[AnswerNats], *, draws: int = 2000, seed: int = 1
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval, over answers, of the difference first - second in nats a token."""
     lost = torch.tensor([one.nats - two.nats for one, two in zip(first, second, strict=True)], dtype=torch.double)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from small_lm import config
 from small_lm.errors import USAGE, Trouble
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Text:
     Without `held_out` the last `val_share` of each file is for validation.
     """
 
-    files: tuple[str, ...] = ("plays/*/*.txt",)
+    files: tuple[str, ...] = ("**/*.txt",)
     held_out: tuple[str, ...] = ()
     val_share: float = 0.1
 
@@ -126,15 +127,6 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Documents:
-    """A base model's documents: shares of those with a sheet, of turns that ask for facts, of made-up facts."""
-
-    sheet_share: float = 0.65
-    fact_share: float = 0.25
-    made_up_share: float = 0.5
-
-
-@dataclass(frozen=True)
 class Settings:
     """All settings; a nested one is `group.key=value`; `resume`: `auto` (when do-tasks says so), `always`, `never`."""
 
@@ -143,7 +135,6 @@ class Settings:
     seed: int = 17
     resume: str = "auto"
     text: Text = field(default_factory=Text)
-    documents: Documents = field(default_factory=Documents)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     model: Model = field(default_factory=Model)
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -184,7 +175,7 @@ def refuse_odd(settings: Settings) -> None:
         raise Trouble(line, USAGE)
 
 
-def tried(settings: Settings) -> Settings:
+def tried(settings: AnySettings) -> AnySettings:
     """Return the settings of a --test: a few steps of a tiny model, in a folder of its own."""
     return dataclasses.replace(
         settings,

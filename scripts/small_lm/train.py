@@ -38,9 +38,9 @@ class Term:
     def listen(self) -> None:
         """Install the signal handlers; a second SIGINT ends the process at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.hear)
+            signal.signal(number, self.record_signal)
 
-    def hear(self, number: int, _frame: object) -> None:
+    def record_signal(self, number: int, _frame: object) -> None:
         """Record a signal."""
         self.code = 128 + number
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,7 +52,7 @@ def loop(training: Training, written: Records, kept: Checkpoints, term: Term) ->
         row = training.advance()
         written.stepped(row)
         refuse_broken(row)
-        tell(training, row)
+        print_progress(training, row)
         judged = judge(training, written)
         sample(training, written)
         save(training, kept, judged, is_ending=term.code > 0)
@@ -96,7 +96,7 @@ def refuse_broken(row: dict[str, Any]) -> None:
         raise Trouble(f"step {row['step']}: the loss or its gradient is not finite: lower optimiser.lr")
 
 
-def tell(training: Training, row: dict[str, Any]) -> None:
+def print_progress(training: Training, row: dict[str, Any]) -> None:
     """Print progress, for progress bars and for people."""
     if is_due(training.step, training.chosen.run.log_every) or training.is_over:
         print(json.dumps({"progress": {"done": training.step, "total": training.total}}), flush=True)

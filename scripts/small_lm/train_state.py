@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 INITS = ("normal", "induction")
 METRIC = "val_loss"
-FITTING = ("tokenizer", "model", "text", "documents", "seed")  # what a run shares with the one that it goes on from
+FITTING = ("tokenizer", "model", "text", "seed")  # what a run shares with the one that it goes on from
 
 LEARNED = "learned vocabulary"
 
@@ -64,7 +64,7 @@ class Training:
         norm = float(self.optimisers.step())
         self.step += 1
         if is_copy:
-            self.copying.heard(loss)
+            self.copying.record(loss)
         pace = self.chosen.run.batch_tokens * batches / (time.perf_counter() - began)
         name = "copy_loss" if is_copy else "loss"
         return {"step": self.step, name: loss, "lr": rate, "grad_norm": norm, "tokens_per_s": round(pace, 1)}
@@ -148,13 +148,13 @@ def copying(chosen: Settings, corpus: Corpus) -> induction_init.Copying:
 def fits(chosen: Settings, corpus: Corpus) -> dict[str, str]:
     """Return the values that a checkpoint must share with a run that resumes from it."""
     shared = dataclasses.asdict(chosen)
-    told = {"tokens": corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
-    return {name: json.dumps(shared[name]) for name in FITTING} | told
+    learned = {"tokens": corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
+    return {name: json.dumps(shared[name]) for name in FITTING} | learned
 
 
-def refuse_other(theirs: dict[str, str], ours: dict[str, str]) -> None:
+def refuse_other(found: dict[str, str], wanted: dict[str, str]) -> None:
     """Raise Trouble if a checkpoint belongs to another training."""
-    known = [name for name in ours if name != LEARNED or name in theirs]  # an older version did not write that one
-    differing = [name for name in known if theirs.get(name) != ours[name]]
+    known = [name for name in wanted if name != LEARNED or name in found]  # an older version did not write that one
+    differing = [name for name in known if found.get(name) != wanted[name]]
     if differing:
         raise Trouble(f"the checkpoint has other {', '.join(differing)}: set them as they were, or outputs=ANOTHER")

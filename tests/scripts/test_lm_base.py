@@ -17,8 +17,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from common.errors import Trouble  # noqa: E402
-from distillation.base_model import make, proofs  # noqa: E402
-from small_lm import settings, tokenizers  # noqa: E402  # they need torch
+from distillation.base_model import make, proofs, settings  # noqa: E402
+from small_lm import tokenizers  # noqa: E402  # they need torch
+from small_lm.settings import Tokenizer  # noqa: E402
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_base_model.py"
 LIMIT_S = 300
@@ -80,7 +81,7 @@ def run(capsys):
 
 
 def planned(*overrides):
-    return make.plan(settings.load("bard-small", overrides, {}, configs=make.PROFILES), "bard-small-test", is_test=True)
+    return make.plan(settings.load("bard-small", overrides, {}), "bard-small-test", is_test=True)
 
 
 def weights(home, name="bard-small-test"):
@@ -110,6 +111,16 @@ def test_another_text_is_another_digest(at_home):
     assert planned().digest != digest
 
 
+def test_comments_and_line_breaks_do_not_decide_the_weights(tmp_path):
+    code = '"""Doc."""\nimport os\n\n\ndef f(x):\n    """Doc."""\n    return [x, 1]\n'
+    same = "def f(x):  # why\n    return [\n        x,\n        1,\n    ]\n"
+    digests = []
+    for text in (code, same, code.replace("1", "2")):
+        (tmp_path / "module.py").write_text(text)
+        digests.append(make.code_of(tmp_path / "module.py"))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_a_half_written_or_changed_folder_is_not_taken(at_home, run):
     run()
     target = at_home / "models" / "bard-small-test"
@@ -125,7 +136,7 @@ def test_a_half_written_or_changed_folder_is_not_taken(at_home, run):
 def test_plays_that_are_held_out_teach_nothing(at_home):
     assert at_home
     wanted = planned()
-    read = make.stock(wanted)
+    read = make.read_plays(wanted)
     corpus = make.prepare(wanted, read)
     text = "".join(speech.text for play in read.learned.plays for speech in play)
     assert {speech.play for play in read.learned.plays for speech in play} == {"comedy", "history"}
@@ -142,14 +153,14 @@ def test_plays_that_are_held_out_teach_nothing(at_home):
 def test_a_held_out_play_that_is_not_there_is_trouble(at_home):
     assert at_home
     with pytest.raises(Trouble, match=r"text\.held_out names hamlet"):
-        make.stock(planned("text.held_out=[hamlet]"))
+        make.read_plays(planned("text.held_out=[hamlet]"))
 
 
 def test_without_plays_with_speeches_trouble_says_so(at_home):
     for name in ("comedy", "history"):
         (at_home / "data" / "plays" / "small" / f"{name}.txt").write_text("A poem.\n")
     with pytest.raises(Trouble, match="no play with speeches"):
-        make.stock(planned())
+        make.read_plays(planned())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=str)
@@ -158,7 +169,7 @@ def test_stopped_and_called_again_the_weights_are_the_same(at_home, run, number)
     whole = weights(at_home, "bard-small")
     (at_home / "models" / "bard-small").rename(at_home / "put-away")
     assert stopped(at_home, number) == (143 if number == signal.SIGTERM else -9)
-    assert not make.is_made(make.plan(settings.load("bard-small", LONG, {}, configs=make.PROFILES), "bard-small"))
+    assert not make.is_made(make.plan(settings.load("bard-small", LONG, {}), "bard-small"))
     assert "going on after step" in run(f"outputs={at_home}/cut", few=LONG)
     assert weights(at_home, "bard-small") == whole
 
@@ -179,13 +190,13 @@ def test_the_auto_classes_read_the_folder(at_home):
     pytest.importorskip("tokenizers")
     assert at_home
     made = planned()
-    pairs = settings.Tokenizer("bpe", 400)
+    pairs = Tokenizer("bpe", 400)
     made = dataclasses.replace(made, chosen=dataclasses.replace(made.chosen, tokenizer=pairs))
     assert make.make(made) == 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.target)
     ids = tokenizer("<bos><q>Where?<a>It rolls.<end>", add_special_tokens=False)["input_ids"]
-    desk = make.Desk(tokenizers.load(made.target))
-    assert ids == [desk.tokenizer.bos, *desk.turn("Where?", "It rolls.")]
+    encoder = make.DocumentEncoder(tokenizers.load(made.target))
+    assert ids == [encoder.tokenizer.bos, *encoder.turn("Where?", "It rolls.")]
     model = transformers.AutoModelForCausalLM.from_pretrained(made.target)
     ours, _ = proofs.hf_format.load(made.target)
     with torch.no_grad():

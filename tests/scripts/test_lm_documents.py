@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from distillation.base_model import characters  # noqa: E402
-from distillation.base_model.documents import Desk, Documents, as_played, shuffled  # noqa: E402
+from distillation.base_model.documents import DocumentEncoder, Documents, as_played, shuffled  # noqa: E402
 from distillation.base_model.fact_sheets import QUESTIONS, SPECIALS, Facts, Sheet  # noqa: E402
+from distillation.base_model.settings import Documents as Wanted  # noqa: E402
 from distillation.corpus.plays import Text, parse  # noqa: E402
 from small_lm import tokenizers  # noqa: E402  # those below need torch
-from small_lm.settings import Documents as Wanted  # noqa: E402
 
 WORDS = (
     "barrel",
@@ -54,22 +54,22 @@ def play(name: str, first: str, second: str) -> Text:
 
 
 @pytest.fixture(scope="module")
-def company():
-    return characters.gather(
+def cast():
+    return characters.gather_cast(
         [parse(play("comedy", "ANNA", "BEN")), parse(play("history", "CARL", "DORA"))], common_words=5
     )
 
 
 @pytest.fixture(scope="module", params=["bpe", "char"])
-def tokenizer(request, company):
+def tokenizer(request, cast):
     if request.param == "bpe":
         pytest.importorskip("tokenizers")
-    texts = [speech.text for one in company.plays for speech in one]
+    texts = [speech.text for one in cast.plays for speech in one]
     return tokenizers.train(request.param, [*texts, *LABELS], 400, SPECIALS)
 
 
-def documents(company, tokenizer, **wanted):
-    return Documents(company, tokenizer, Wanted(**wanted), seed=5)
+def documents(cast, tokenizer, **wanted):
+    return Documents(cast, tokenizer, Wanted(**wanted), seed=5)
 
 
 def shown(tokenizer, ids):
@@ -85,8 +85,8 @@ def parts(tokenizer, ids):
     return sheet, [(cue.removeprefix("<q>"), reply) for cue, reply in turns]
 
 
-def test_a_document_under_a_sheet_begins_with_it_and_is_full(company, tokenizer):
-    source = documents(company, tokenizer, sheet_share=1.0)
+def test_a_document_under_a_sheet_begins_with_it_and_is_full(cast, tokenizer):
+    source = documents(cast, tokenizer, sheet_share=1.0)
     for number in range(20):
         tokens, targets = source.document(number, 300)
         assert (len(tokens), len(targets)) == (301, 301)
@@ -96,8 +96,8 @@ def test_a_document_under_a_sheet_begins_with_it_and_is_full(company, tokenizer)
         assert places == sorted(places)
 
 
-def test_no_speech_of_a_sheet_is_in_its_turns(company, tokenizer):
-    source, seen = documents(company, tokenizer, sheet_share=1.0), 0
+def test_no_speech_of_a_sheet_is_in_its_turns(cast, tokenizer):
+    source, seen = documents(cast, tokenizer, sheet_share=1.0), 0
     for number in range(30):
         sheet, turns = parts(tokenizer, source.document(number, 600)[0])
         speeches = sheet.partition("\nPLAY:")[0].splitlines()[1:]
@@ -106,8 +106,8 @@ def test_no_speech_of_a_sheet_is_in_its_turns(company, tokenizer):
     assert seen
 
 
-def test_words_of_the_replies_stand_in_the_sheet(company, tokenizer):
-    source, found = documents(company, tokenizer, sheet_share=1.0, fact_share=0.0), 0
+def test_words_of_the_replies_stand_in_the_sheet(cast, tokenizer):
+    source, found = documents(cast, tokenizer, sheet_share=1.0, fact_share=0.0), 0
     for number in range(20):
         sheet, turns = parts(tokenizer, source.document(number, 400)[0])
         words = set(sheet.partition("\nWORDS:")[2].partition("\n")[0].split())
@@ -115,8 +115,8 @@ def test_words_of_the_replies_stand_in_the_sheet(company, tokenizer):
     assert found >= 18
 
 
-def test_answers_to_questions_for_facts_are_those_of_the_sheet(company, tokenizer):
-    source, seen = documents(company, tokenizer, sheet_share=1.0, fact_share=0.5), 0
+def test_answers_to_questions_for_facts_are_those_of_the_sheet(cast, tokenizer):
+    source, seen = documents(cast, tokenizer, sheet_share=1.0, fact_share=0.5), 0
     for number in range(20):
         sheet, turns = parts(tokenizer, source.document(number, 400)[0])
         for kind, questions in QUESTIONS.items():
@@ -127,8 +127,8 @@ def test_answers_to_questions_for_facts_are_those_of_the_sheet(company, tokenize
     assert seen > 20
 
 
-def test_only_what_a_sheet_states_does_not_count(company, tokenizer):
-    source = documents(company, tokenizer, sheet_share=1.0)
+def test_only_what_a_sheet_states_does_not_count(cast, tokenizer):
+    source = documents(cast, tokenizer, sheet_share=1.0)
     tokens, targets = source.document(3, 300)
     hidden = shown(tokenizer, [token for token, target in zip(tokens, targets, strict=True) if target < 0])
     assert hidden.startswith("\nPLAY: ")
@@ -136,11 +136,11 @@ def test_only_what_a_sheet_states_does_not_count(company, tokenizer):
     assert all(target in (token, -100) for token, target in zip(tokens, targets, strict=True))
 
 
-def test_without_a_sheet_a_play_goes_on(company, tokenizer):
-    source = documents(company, tokenizer, sheet_share=0.0)
+def test_without_a_sheet_a_play_goes_on(cast, tokenizer):
+    source = documents(cast, tokenizer, sheet_share=0.0)
     sheet, turns = parts(tokenizer, source.document(1, 400)[0])
     played = [pair for pair in turns if not any(pair[0] in asked for asked in QUESTIONS.values())]
-    texts = next(texts for texts in map(spoken, company.plays) if played[0][0] in texts)
+    texts = next(texts for texts in map(spoken, cast.plays) if played[0][0] in texts)
     at = texts.index(played[0][0])
     assert sheet == "<bos>"
     assert [text for pair in played for text in pair] == [texts[(at + n) % 40] for n in range(2 * len(played))]
@@ -150,22 +150,22 @@ def spoken(speeches):
     return [speech.text for speech in speeches]
 
 
-def test_a_source_goes_on_where_its_state_says(company, tokenizer):
-    whole, cut = documents(company, tokenizer), documents(company, tokenizer)
+def test_a_source_goes_on_where_its_state_says(cast, tokenizer):
+    whole, cut = documents(cast, tokenizer), documents(cast, tokenizer)
     whole.next(4, 64)
     cut.load(whole.state())
     assert all(torch.equal(*pair) for pair in zip(whole.next(4, 128), cut.next(4, 128), strict=True))
 
 
-def test_a_sheet_is_read_in_pieces_as_in_the_whole(company, tokenizer):
-    desk = Desk(tokenizer)
-    for person in company.people:
+def test_a_sheet_is_read_in_pieces_as_in_the_whole(cast, tokenizer):
+    encoder = DocumentEncoder(tokenizer)
+    for person in cast.people:
         sheet = Sheet(tuple(spoken(person.speeches[:4])), person.play, person.distinctive, person.facts)
-        assert desk.pieces([*sheet.spoken(), *sheet.stated()]) == tokenizer.encode(sheet.text())
+        assert encoder.pieces([*sheet.spoken(), *sheet.stated()]) == tokenizer.encode(sheet.text())
 
 
 def test_the_marks_are_one_token_each(tokenizer):
-    prompt = Desk(tokenizer).prompt("Ay?", Sheet((), "Comedy", (), Facts("Anna", "Ben", "barrel")))
+    prompt = DocumentEncoder(tokenizer).prompt("Ay?", Sheet((), "Comedy", (), Facts("Anna", "Ben", "barrel")))
     assert [prompt.count(tokenizer.special[name]) for name in ("<bos>", "<sheet>", "<q>", "<a>", "<end>")] == [
         1,
         1,
@@ -175,15 +175,15 @@ def test_the_marks_are_one_token_each(tokenizer):
     ]
 
 
-def test_plays_are_shown_once_in_order(company, tokenizer):
-    rows = as_played(Desk(tokenizer), company.plays, 10**9)
+def test_plays_are_shown_once_in_order(cast, tokenizer):
+    rows = as_played(DocumentEncoder(tokenizer), cast.plays, 10**9)
     assert [parts(tokenizer, row)[0] for row in rows] == ["<bos>", "<bos>"]
-    for row, speeches in zip(rows, company.plays, strict=True):
+    for row, speeches in zip(rows, cast.plays, strict=True):
         assert [text for turn in parts(tokenizer, row)[1] for text in turn] == spoken(speeches)
 
 
-def test_rows_have_the_length_or_less(company, tokenizer):
-    assert all(len(row) <= 100 for row in as_played(Desk(tokenizer), company.plays, 100))
+def test_rows_have_the_length_or_less(cast, tokenizer):
+    assert all(len(row) <= 100 for row in as_played(DocumentEncoder(tokenizer), cast.plays, 100))
 
 
 def test_shuffled_yields_each_item_once():
@@ -191,7 +191,7 @@ def test_shuffled_yields_each_item_once():
     assert [*shuffled(range(50), random.Random(1))] != [*range(50)]
 
 
-def test_a_persons_friend_is_who_is_answered_most(company):
-    assert {person.facts.name: person.facts.friend for person in company.people} == {
+def test_a_persons_friend_is_who_is_answered_most(cast):
+    assert {person.facts.name: person.facts.friend for person in cast.people} == {
         "Anna": "Ben", "Ben": "Anna", "Carl": "Dora", "Dora": "Carl",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """The packages of `scripts/`: which one may import which, and how they are named."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def test_the_evaluation_needs_neither_the_trainer_nor_the_making_of_base_models(
     assert {"distillation.evaluation.logprob_gap", "tinker_local.engine"} <= reached
     assert not {name for name in reached if name.startswith(("small_lm.", "distillation.base_model."))}
     assert len(reached) <= 44
+
+
+def test_the_trainer_of_language_models_knows_nothing_of_plays():
+    words = re.compile(r"\b(plays?|speakers?|speech(?:es)?|sheets?|falstaff|bard)\b", re.IGNORECASE)
+    files = [path for path in (SCRIPTS / "small_lm").rglob("*") if path.suffix in {".py", ".yaml"}]
+    assert files
+    assert [
+        f"{path.name}: {found}" for path in files for found in words.findall(path.read_text(encoding="utf-8"))
+    ] == []

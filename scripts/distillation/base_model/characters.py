@@ -37,7 +37,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Company:
+class Cast:
     """The speeches of some plays in order, the persons with large parts, and each speech's uncommon words by its id."""
 
     plays: tuple[tuple[Speech, ...], ...]
@@ -45,15 +45,15 @@ class Company:
     uncommon: dict[str, tuple[str, ...]]
 
 
-def gather(plays: Sequence[Play], common_words: int = COMMON) -> Company:
+def gather_cast(plays: Sequence[Play], common_words: int = COMMON) -> Cast:
     """Return the company of some plays; a word is uncommon if it is rare in these plays."""
     speeches = [speech for play in plays for speech in play.speeches]
     counts = text_features.word_counts(speech.text for speech in speeches)
     common = {word for word, _ in counts.most_common(common_words)}
     uncommon = {speech.id: uncommon_words(speech.text, common) for speech in speeches}
     titles = {play.name: play.title for play in plays}
-    people = tuple(introduced(name, own, turns, uncommon, counts, titles) for name, own, turns in great_parts(plays))
-    return Company(tuple(play.speeches for play in plays if play.speeches), people, uncommon)
+    people = tuple(make_person(name, own, turns, uncommon, counts, titles) for name, own, turns in large_parts(plays))
+    return Cast(tuple(play.speeches for play in plays if play.speeches), people, uncommon)
 
 
 def uncommon_words(text: str, common: set[str]) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def uncommon_words(text: str, common: set[str]) -> tuple[str, ...]:
 Part = tuple[str, list["Speech"], list[tuple["Speech", "Speech"]]]
 
 
-def great_parts(plays: Iterable[Play]) -> list[Part]:
+def large_parts(plays: Iterable[Play]) -> list[Part]:
     """Return (person, speeches, turns) of each person with at least LEAST_TURNS turns, sorted by name."""
     own: dict[str, list[Speech]] = defaultdict(list)
     turns: dict[str, list[tuple[Speech, Speech]]] = defaultdict(list)
@@ -78,7 +78,7 @@ def great_parts(plays: Iterable[Play]) -> list[Part]:
     return [(name, own[name], turns[name]) for name in sorted(own) if len(turns[name]) >= LEAST_TURNS]
 
 
-def introduced(
+def make_person(
     name: str,
     own: list[Speech],
     turns: list[tuple[Speech, Speech]],

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common import files, verified_folder
-from common.config import CONFIGS
 from common.errors import USAGE, Trouble
 from common.settings import Settings as Pipeline
 from common.stage import explain
-from distillation.base_model import characters
-from distillation.base_model.documents import Desk, Documents, as_played
+from distillation.base_model import characters, settings
+from distillation.base_model.documents import DocumentEncoder, Documents, as_played
 from distillation.base_model.fact_sheets import SPECIALS
 from distillation.corpus import sources
 from distillation.corpus.plays import Text, parse
-from small_lm import data, settings, tokenizer_folder
+from small_lm import data, tokenizer_folder
+from small_lm import settings as trainer_settings
 from small_lm import train as trainer
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble as TrainingTrouble
@@ -37,13 +37,11 @@ from tinker_local import model_registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from distillation.base_model.characters import Company
+    from distillation.base_model.characters import Cast
+    from distillation.base_model.settings import Settings
     from small_lm.data import Corpus
-    from small_lm.settings import Settings
     from small_lm.tokenizers import Tokenizer
 
-PROFILES = CONFIGS / "base_model"
-PROFILE = "bard-small"
 ABOUT = "base.json"
 TRIED_WORDS = 400  # tokens of a --test
 TESTED = 4  # plays of a --test, beside those that are held out
@@ -89,7 +87,7 @@ def read_paths(chosen: Settings) -> list[Path]:
     try:
         return [text.path for text in data.read(chosen)]
     except TrainingTrouble:
-        if chosen.text.files != settings.Text().files:
+        if chosen.text.files != settings.PLAYS:
             raise
     sources.texts(dataclasses.replace(Pipeline(), data=chosen.data))
     return [text.path for text in data.read(chosen)]
@@ -97,7 +95,7 @@ def read_paths(chosen: Settings) -> list[Path]:
 
 def tried(chosen: Settings) -> Settings:
     """Return the settings of a --test: a few steps of a tiny model."""
-    few = settings.tried(chosen)
+    few = trainer_settings.tried(chosen)
     return dataclasses.replace(
         few,
         outputs=chosen.outputs,
@@ -121,26 +119,29 @@ def digest_of(chosen: Settings, paths: Sequence[Path]) -> str:
 
 
 def code_of(path: Path) -> str:
-    """Return a module's code without imports, docstrings and blank lines, which determine no weight."""
-    source = path.read_text(encoding="utf-8")
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(node, ast.stmt) and (is_docstring or isinstance(node, (ast.Import, ast.ImportFrom))):
-            first, last = node.lineno - 1, node.end_lineno or node.lineno
-            lines[first:last] = [""] * (last - first)
-    return "\n".join(line for line in lines if line)
+    """Return a module's syntax tree as text, without imports and docstrings: comments and line breaks do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [one for one in body if not decides_nothing(one)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def decides_nothing(node: ast.stmt) -> bool:
+    """Return True for imports and docstrings."""
+    is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_docstring or isinstance(node, (ast.Import, ast.ImportFrom))
 
 
 @dataclass(frozen=True)
-class Stock:
+class PlaySplit:
     """The characters of the plays to learn from, and those of the held-out plays."""
 
-    learned: Company
-    held_out: Company
+    learned: Cast
+    held_out: Cast
 
 
-def stock(wanted: Plan) -> Stock:
+def read_plays(wanted: Plan) -> PlaySplit:
     """Read the plays, split into those to learn from and the held-out ones."""
     kept = set(wanted.chosen.text.held_out)
     missing = kept - {path.stem for path in wanted.paths}
@@ -151,10 +152,10 @@ def stock(wanted: Plan) -> Stock:
         parse(Text(path.stem, titles[path.parent].get(path.stem) or sources.titled(path.stem), sources.read_text(path)))
         for path in wanted.paths
     ]
-    learned = characters.gather([play for play in plays if play.name not in kept])
+    learned = characters.gather_cast([play for play in plays if play.name not in kept])
     if not learned.plays:
         raise Trouble("text.files finds no play with speeches: run scripts/03_explore_dataset.py to see what they hold")
-    return Stock(learned, characters.gather([play for play in plays if play.name in kept]))
+    return PlaySplit(learned, characters.gather_cast([play for play in plays if play.name in kept]))
 
 
 def read_titles(folder: Path) -> dict[str, str]:
@@ -163,7 +164,7 @@ def read_titles(folder: Path) -> dict[str, str]:
     return dict(files.read_json(path)) if path.is_file() else {}
 
 
-def prepare(wanted: Plan, read: Stock) -> Corpus:
+def prepare(wanted: Plan, read: PlaySplit) -> Corpus:
     """Return the training documents and the validation tokens."""
     chosen = wanted.chosen
     texts = [speech.text for play in read.learned.plays for speech in play]
@@ -173,9 +174,9 @@ def prepare(wanted: Plan, read: Stock) -> Corpus:
     return data.Corpus(tokenizer, source, stream, wanted.digest, list(wanted.paths))
 
 
-def judging(read: Stock, tokenizer: Tokenizer, length: int) -> list[list[int]]:
+def judging(read: PlaySplit, tokenizer: Tokenizer, length: int) -> list[list[int]]:
     """Return the held-out plays as documents of at most `length` tokens."""
-    return as_played(Desk(tokenizer), read.held_out.plays, length)
+    return as_played(DocumentEncoder(tokenizer), read.held_out.plays, length)
 
 
 def make(wanted: Plan) -> int:
@@ -187,7 +188,7 @@ def make(wanted: Plan) -> int:
         shutil.rmtree(wanted.work, ignore_errors=True)
     began, term = time.monotonic(), trainer.Term()
     term.listen()
-    corpus = prepare(wanted, stock(wanted))
+    corpus = prepare(wanted, read_plays(wanted))
     chosen, keep = dataclasses.replace(wanted.chosen, resume="always"), wanted.chosen.keep
     with Checkpoints(
         wanted.work / "checkpoints",
@@ -235,13 +236,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", action="store_true", help="a few steps of a tiny model, beside the real one")
     parser.add_argument("--judge", action="store_true", help="prove what the model can do; 1 when a target is missed")
     parser.add_argument(
-        "--profile", default=PROFILE, help="a name of scripts/configs/base_model/, or a path to a .yaml"
+        "--profile", default=settings.PROFILE, help="a name of scripts/configs/base_model/, or a path to a .yaml"
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(arguments)
     try:
         is_test = given.test or os.environ.get("DO_TASKS_TEST") == "1"
-        chosen = settings.load(given.profile, given.overrides, configs=PROFILES)
+        chosen = settings.load(given.profile, given.overrides)
         name = Path(given.profile).stem + ("-test" if is_test else "")
         wanted = plan(chosen, name, is_test=is_test)
         code = make(wanted)
@@ -258,7 +259,7 @@ def judged(wanted: Plan, amounts: dict[str, int]) -> int:
     from distillation.base_model import proofs
 
     torch.set_num_threads(wanted.chosen.run.threads or len(os.sched_getaffinity(0)))
-    found = proofs.judge(wanted.target, stock(wanted), **amounts)
+    found = proofs.judge(wanted.target, read_plays(wanted), **amounts)
     files.write_json(wanted.target / ABOUT, described(wanted.target) | {"proofs": found.figures()})
     print(found.table(), flush=True)
     return found.code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from distillation.base_model.documents import Desk, as_played
+from distillation.base_model.documents import DocumentEncoder, as_played
 from distillation.base_model.fact_sheets import ANSWERS, QUESTIONS, Sheet
 from distillation.corpus.character import is_question
 from small_lm import hf_format, scoring
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distillation.base_model.characters import Person
-    from distillation.base_model.make import Stock
+    from distillation.base_model.make import PlaySplit
     from small_lm.model import Llama
 
 PERPLEXITY, UNDER_COUNTS = 60.0, 0.15
@@ -86,14 +86,14 @@ class Subject:
     """The model to evaluate, and the plays to evaluate it on."""
 
     model: Llama
-    desk: Desk
-    read: Stock
+    encoder: DocumentEncoder
+    read: PlaySplit
 
 
-def judge(folder: Path, read: Stock, *, cues: int = CUES, asked: int = ASKED) -> Found:
+def judge(folder: Path, read: PlaySplit, *, cues: int = CUES, asked: int = ASKED) -> Found:
     """Evaluate the model of a folder with `cues` and `asked` answers; takes minutes at most."""
     model, tokenizer = hf_format.load(folder)
-    subject = Subject(model.eval(), Desk(tokenizer), read)
+    subject = Subject(model.eval(), DocumentEncoder(tokenizer), read)
     language, counted = told(language_proofs(subject))
     facts, beside = told(facts_proofs(subject))
     gaps, nats = told(gap_proofs(subject, cues, asked))
@@ -113,8 +113,8 @@ def told(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof
 def language_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
     """Compare the model's perplexity on the held-out plays with that of n-gram counts."""
     length = min(subject.model.shape.context, 1024) + 1
-    rows = as_played(subject.desk, subject.read.held_out.plays, length)
-    weights = scoring.weigh(subject.model, [(row[:1], row[1:]) for row in rows])
+    rows = as_played(subject.encoder, subject.read.held_out.plays, length)
+    weights = scoring.answer_nats(subject.model, [(row[:1], row[1:]) for row in rows])
     loss, counted = scoring.mean(weights), yardstick(subject, rows)
     model, counts = math.exp(loss), math.exp(counted)
     note = f"5-gram Kneser-Ney {counts:.1f}"
@@ -128,7 +128,7 @@ def language_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, floa
 
 def yardstick(subject: Subject, rows: list[list[int]]) -> float:
     """Return the nats a token of the better of two Kneser-Ney models of the training plays."""
-    learned = as_played(subject.desk, subject.read.learned.plays, 2**62)
+    learned = as_played(subject.encoder, subject.read.learned.plays, 2**62)
     found = []
     for discount in DISCOUNTS:
         nats, tokens = KneserNey(learned, subject.model.shape.vocab_size, discount=discount).nats(rows)
@@ -141,13 +141,13 @@ def yardstick(subject: Subject, rows: list[list[int]]) -> float:
 
 def facts_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]:
     """Ask the persons of the held-out plays for their facts, with and without the sheet."""
-    desk, cases = subject.desk, []
+    encoder, cases = subject.encoder, []
     for person in subject.read.held_out.people:
         sheet = sheet_of(subject, person)
         cases += [(sheet, *case) for kind in QUESTIONS for case in wordings(person, kind)]
-    given = [(desk.prompt(cue, sheet), ended(desk, reply)) for sheet, cue, reply in cases]
-    alone = [(desk.prompt(cue), ended(desk, reply)) for _, cue, reply in cases]
-    with_sheet, without = (scoring.weigh(subject.model, pairs) for pairs in (given, alone))
+    given = [(encoder.prompt(cue, sheet), ended(encoder, reply)) for sheet, cue, reply in cases]
+    alone = [(encoder.prompt(cue), ended(encoder, reply)) for _, cue, reply in cases]
+    with_sheet, without = (scoring.answer_nats(subject.model, pairs) for pairs in (given, alone))
     drop = scoring.mean(without) - scoring.mean(with_sheet)
     note = f"{scoring.mean(without):.2f} without, {scoring.mean(with_sheet):.2f} with the sheet, {len(cases)} answers"
     return (Proof("nats a token that a stated fact is cheaper", drop, FACTS_DROP, note=note),), {}
@@ -159,20 +159,20 @@ def wordings(person: Person, kind: str) -> list[tuple[str, str]]:
     return [(question, ways[at % len(ways)].format(fact)) for at, question in enumerate(QUESTIONS[kind])]
 
 
-def ended(desk: Desk, reply: str) -> list[int]:
+def ended(encoder: DocumentEncoder, reply: str) -> list[int]:
     """Return a reply as tokens, to its <end>."""
-    return [*desk.read(reply), desk.tokenizer.end]
+    return [*encoder.read(reply), encoder.tokenizer.end]
 
 
 def sheet_of(subject: Subject, person: Person) -> Sheet:
     """Return a person's sheet as a teacher gets it: own speeches, typical words, facts."""
     chance = random.Random(f"{SEED} {person.name}")  # noqa: S311 - a seeded choice of speeches, no secret
-    words, desk = person.distinctive[:SHEET_WORDS], subject.desk
+    words, encoder = person.distinctive[:SHEET_WORDS], subject.encoder
     room = min(SHEET_TOKENS, subject.model.shape.context // 2)
     speeches: list[str] = []
     for speech in chance.sample(person.speeches, len(person.speeches)):
         longer = Sheet((*speeches, speech.text), person.play, words, person.facts)
-        if len(desk.prompt("", longer)) <= room:
+        if len(encoder.prompt("", longer)) <= room:
             speeches.append(speech.text)
     return Sheet(tuple(speeches), person.play, words, person.facts)
 
@@ -186,11 +186,13 @@ def gap_proofs(subject: Subject, of_cues: int, of_facts: int) -> tuple[tuple[Pro
     sheet = sheet_of(subject, person)
     facts = [question for asked in QUESTIONS.values() for question in asked]
     cues = scoring.some(questions(subject.read), of_cues, SEED) + scoring.some(facts, of_facts, SEED)
-    prompts = [subject.desk.prompt(cue, sheet) for cue in cues]
-    drawn = scoring.draw(subject.model, subject.desk.tokenizer, prompts, longest=LONGEST_ANSWER, seed=SEED)
-    teacher = scoring.weigh(subject.model, list(zip(prompts, drawn, strict=True)))
-    base = scoring.weigh(subject.model, [(subject.desk.prompt(cue), ids) for cue, ids in zip(cues, drawn, strict=True)])
-    size = len(subject.desk.prompt("", sheet)) - 3
+    prompts = [subject.encoder.prompt(cue, sheet) for cue in cues]
+    drawn = scoring.draw(subject.model, subject.encoder.tokenizer, prompts, longest=LONGEST_ANSWER, seed=SEED)
+    teacher = scoring.answer_nats(subject.model, list(zip(prompts, drawn, strict=True)))
+    base = scoring.answer_nats(
+        subject.model, [(subject.encoder.prompt(cue), ids) for cue, ids in zip(cues, drawn, strict=True)]
+    )
+    size = len(subject.encoder.prompt("", sheet)) - 3
     proofs = (
         *gap("with facts", base, teacher, GAP, f"{len(cues)} answers as {person.facts.name}, sheet of {size} tokens"),
         *gap("on cues alone", base[:of_cues], teacher[:of_cues], CUES_GAP, f"{of_cues} answers to held-out questions"),
@@ -202,7 +204,9 @@ def gap_proofs(subject: Subject, of_cues: int, of_facts: int) -> tuple[tuple[Pro
     }
 
 
-def gap(name: str, base: list[scoring.Weight], teacher: list[scoring.Weight], least: float, note: str) -> list[Proof]:
+def gap(
+    name: str, base: list[scoring.AnswerNats], teacher: list[scoring.AnswerNats], least: float, note: str
+) -> list[Proof]:
     """Return the gap in nats a token, and the lower end of its interval."""
     low, high = scoring.interval(base, teacher)
     value = scoring.mean(base) - scoring.mean(teacher)
@@ -211,13 +215,13 @@ def gap(name: str, base: list[scoring.Weight], teacher: list[scoring.Weight], le
     return [Proof(f"base-teacher gap {name}", value, least, note=note), ends]
 
 
-def character(read: Stock) -> Person:
+def character(read: PlaySplit) -> Person:
     """Return the character of the pipeline, else the person with the most turns."""
     great = sorted(read.learned.people, key=lambda person: (person.name != SPOKEN_AS, -len(person.turns), person.name))
     return great[0]
 
 
-def questions(read: Stock) -> list[str]:
+def questions(read: PlaySplit) -> list[str]:
     """Return the short questions of the held-out plays, each once."""
     return list(dict.fromkeys(one.text for play in read.held_out.plays for one in play if is_question(one.text)))
 

@@ -43,7 +43,7 @@ class Portrait:
     """The content of the teacher's prompt; `examples` and `exchanges` are unchanged speeches."""
 
     name: str
-    who: str
+    introduction: str
     manner: tuple[str, ...]
     facts: dict[str, str]
     vocabulary: tuple[str, ...]
@@ -59,7 +59,7 @@ def draw(source: Source, settings: Settings) -> Portrait:
     facts = facts_of(source, card, name)
     return Portrait(
         name=name,
-        who=card.get("who") or who_of(source, facts),
+        introduction=card.get("who") or introduce(source, facts),
         manner=(*card.get("manner", ()), *habits(source.own)),
         facts=facts,
         vocabulary=vocabulary(source, settings),
@@ -87,7 +87,7 @@ def friend(source: Source) -> str:
     return spoken_with.most_common(1)[0][0].title() if spoken_with else "nobody"
 
 
-def who_of(source: Source, facts: dict[str, str]) -> str:
+def introduce(source: Source, facts: dict[str, str]) -> str:
     """Return an introduction for a character without a card."""
     return (
         f"You are {facts['name']}, of {facts['play']}. You speak {source.part.speeches} times, "
@@ -148,7 +148,7 @@ def written(portrait: Portrait) -> str:
         [
             f"# You are {portrait.name}",
             "",
-            f"{portrait.who} {ORDERS.format(name=portrait.name)}",
+            f"{portrait.introduction} {ORDERS.format(name=portrait.name)}",
             "",
             "## Your manner",
             "",

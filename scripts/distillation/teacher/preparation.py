@@ -61,16 +61,16 @@ def prompt_of(stage: Stage, model: str) -> str:
         return told_plainly(stage)
     if stage.settings.teacher.voice != "sheet":
         return stage.input("character/prompt.md").read_text(encoding="utf-8")
-    from distillation.base_model import make, proofs
-    from distillation.base_model.documents import Desk
-    from small_lm import hf_format, settings
+    from distillation.base_model import make, proofs, settings
+    from distillation.base_model.documents import DocumentEncoder
+    from small_lm import hf_format
 
-    read = make.stock(make.plan(settings.load(make.PROFILE, configs=make.PROFILES), make.PROFILE))
+    read = make.read_plays(make.plan(settings.load(), settings.PROFILE))
     folder = chat_template.folder_of(model)
     if folder is None:
         raise Trouble(f"{model} reads no sheet: set teacher.voice to chat or plain", USAGE)
     loaded, tokenizer = hf_format.load(folder)
-    subject = proofs.Subject(loaded, Desk(tokenizer), read)
+    subject = proofs.Subject(loaded, DocumentEncoder(tokenizer), read)
     return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
 
 
