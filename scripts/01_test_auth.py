@@ -128,9 +128,9 @@ def within(question: Callable[[], Any], limit_s: float) -> Any:
 
 def one_line(error: BaseException) -> str:
     """Return the first line of what went wrong, short, without the key."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()) or type(error).__name__
     key = os.environ.get("TINKER_API_KEY", "")
-    return (said.replace(key, "***") if key else said)[:160]
+    return (message.replace(key, "***") if key else message)[:160]
 
 
 if __name__ == "__main__":

@@ -116,14 +116,14 @@ def table(head: tuple[str, ...], rows: list[dict[str, Any]], form: str) -> str:
 def report(exploration: dict[str, Any], read: list[Path], written: list[Path]) -> Report:
     """Say what was found."""
     totals, own = exploration["totals"], exploration["character"]
-    said = f"{totals['speeches']} speeches in {totals['plays']} plays"
+    totals_text = f"{totals['speeches']} speeches in {totals['plays']} plays"
     rank = f"{own['person']} is number {own['rank']} of {totals['persons']} with {own['speeches']} speeches"
     criteria = [
-        Criterion("Plays have speeches", totals["speeches"] > 0, said),
+        Criterion("Plays have speeches", totals["speeches"] > 0, totals_text),
         Criterion("The character speaks", own["speeches"] > 0, rank),
     ]
     metrics = {**totals, "character_speeches": own["speeches"], "character_rank": own["rank"]}
-    return Report(criteria, metrics, f"{said}; {rank}", read, written)
+    return Report(criteria, metrics, f"{totals_text}; {rank}", read, written)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python scripts/05_write_character_prompt.py [--test] [seed=17] [prompt.min_tokens=450] [key=value ...]
 
-Reads outputs/corpus.jsonl and outputs/character/. Writes outputs/character/prompt.md (what the teacher is told) and
+Reads outputs/corpus.jsonl and outputs/character/. Writes outputs/character/prompt.md (the prompt of the teacher) and
 prompt.json (its parts, and where each example stands in the plays). Its length is counted in words and punctuation
 marks; a model's tokenizer counts more. The same seed and data give the same prompt, byte for byte.
 """
@@ -63,11 +63,11 @@ def read_source(stage: Stage, corpus: Path, exploration: Path, speeches: Path, p
 
 
 def judge(text: str, tokens: int, source: character_card.Source, settings: Settings) -> list[Criterion]:
-    """Judge length, and that nothing of the held-out plays is told."""
+    """Judge length, and that nothing of the held-out plays is in it."""
     least, most, size = settings.prompt.min_tokens, settings.prompt.max_tokens, settings.prompt.shingle
-    told = text_features.shingles(text, size)
+    runs = text_features.shingles(text, size)
     held_out = [one for one in source.others if one.play in settings.held_out]
-    leaks = [one.id for one in held_out if told & text_features.shingles(one.text, size)]
+    leaks = [one.id for one in held_out if runs & text_features.shingles(one.text, size)]
     seen = f"runs of {size} words in both, speeches: {', '.join(leaks[:3]) or 'none'}"
     return [
         Criterion(f"The prompt has {least} tokens or more", tokens >= least, f"{tokens} {COUNTED}"),

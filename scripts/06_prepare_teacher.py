@@ -21,7 +21,7 @@ from distillation.prompt import questions
 from distillation.teacher import generation, preparation
 
 if TYPE_CHECKING:
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 LEAST_TEMPLATES, LEAST_KINDS, LEAST_HELD_OUT, PROBES = 60, 6, 500, 2
 
@@ -40,36 +40,36 @@ def prepare(stage: Stage) -> Report:
     files.write_json(paths[1], {"model": model, "voice": settings.teacher.voice})
     for path, rows in zip(paths[2:], asked.rows(), strict=True):
         files.write_jsonl(path, rows)
-    set_up = models.set_scene(stage, model, prompt)
-    files.write_json(paths[1], about(set_up, prompt, settings.profile))
+    setup = models.make_setup(stage, model, prompt)
+    files.write_json(paths[1], about(setup, prompt, settings.profile))
     probe = stage.output("teacher/probe.jsonl")
-    rows = list(generation.answers(set_up, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))
+    rows = list(generation.answers(setup, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))
     files.write_jsonl(probe, rows)
-    criteria = judge(stage, asked, set_up, rows)
+    criteria = judge(stage, asked, setup, rows)
     metrics: dict[str, float] = {
-        "prompt_tokens": set_up.voice.prompt_tokens,
+        "prompt_tokens": setup.voice.prompt_tokens,
         "train": len(asked.train),
         "held_out": len(asked.held_out),
     }
-    note = f"{model}: a prompt of {set_up.voice.prompt_tokens} tokens, {len(asked.train):,} questions"
+    note = f"{model}: a prompt of {setup.voice.prompt_tokens} tokens, {len(asked.train):,} questions"
     return Report(criteria, metrics, note, [corpus], [*paths, probe])
 
 
-def about(set_up: Scene, prompt: str, profile: str) -> dict[str, Any]:
+def about(setup: ModelSetup, prompt: str, profile: str) -> dict[str, Any]:
     """Return what later steps read of the teacher."""
     digest = hashlib.sha256(prompt.encode()).hexdigest()
-    tokens = set_up.voice.prompt_tokens
-    known = {"profile": profile, "model": set_up.teacher, "voice": set_up.voice.kind}
+    tokens = setup.voice.prompt_tokens
+    known = {"profile": profile, "model": setup.teacher, "voice": setup.voice.kind}
     return {**known, "prompt_tokens": tokens, "prompt_sha256": digest}
 
 
-def judge(stage: Stage, asked: questions.Asked, set_up: Scene, probes: list[dict[str, Any]]) -> list[Criterion]:
+def judge(stage: Stage, asked: questions.Asked, setup: ModelSetup, probes: list[dict[str, Any]]) -> list[Criterion]:
     """Judge questions, prompt and probes."""
     every = [*asked.train, *asked.held_out]
     used, kinds = {one.template for one in every}, {one.kind for one in every}
     train, last = ({plain(one.question) for one in part} for part in (asked.train, asked.held_out))
     shared = train & last or {one.template for one in asked.train} & {one.template for one in asked.held_out} - {"play"}
-    least, tokens = stage.settings.teacher.min_tokens, set_up.voice.prompt_tokens
+    least, tokens = stage.settings.teacher.min_tokens, setup.voice.prompt_tokens
     doubles = len(asked.train) - len(train)
     return [
         Criterion(f"Templates are {LEAST_TEMPLATES} or more", len(used) >= LEAST_TEMPLATES, f"{len(used)} templates"),

@@ -20,9 +20,9 @@ def show_format(stage: Stage) -> Report:
     inputs = [stage.input("teacher/probe.jsonl"), stage.input(models.PROMPT)]
     rows = files.read_jsonl(inputs[0])
     dialogues = [dialogue.formatted(row) for row in rows]
-    back = [dialogue.parted(json.loads(json.dumps(one))) for one in dialogues]
+    back = [dialogue.split_dialogue(json.loads(json.dumps(one))) for one in dialogues]
     whole = [(row["question"], row["answer"]) for row in rows]
-    leaks = list(dialogue.told(dialogues, inputs[1].read_text(encoding="utf-8")))
+    leaks = list(dialogue.find_leaks(dialogues, inputs[1].read_text(encoding="utf-8")))
     path = stage.output("format.json")
     files.write_json(path, {"dialogues": dialogues, "prompt_found": leaks})
     criteria = [

@@ -30,7 +30,7 @@ from distillation.teacher import generation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 SYNC_EVERY = 100
 
@@ -54,14 +54,14 @@ def generate(stage: Stage) -> Report:
     if part.first + part.size > len(asked):
         wanted = part.first + part.size
         raise Trouble(f"{wanted:,} rows are wanted, {len(asked):,} questions are there: raise questions.train", USAGE)
-    set_up = models.open_scene(stage)
+    setup = models.load_setup(stage)
     began, tokens, made, usd = time.monotonic(), 0, 0, 0.0
-    price = price_of(stage, set_up.teacher)
+    price = price_of(stage, setup.teacher)
     with appending(part.path, part.sync_every) as write:
-        for row in generation.answers(set_up, asked[part.first : part.first + part.size], part.first, stage.settings):
+        for row in generation.answers(setup, asked[part.first : part.first + part.size], part.first, stage.settings):
             write(row)
             made, tokens = made + 1, tokens + len(row["tokens"])
-            asked_tokens = len(set_up.voice.asked(str(row["question"]), prompted=True))
+            asked_tokens = len(setup.voice.asked(str(row["question"]), prompted=True))
             usd += asked_tokens * price.prompt + len(row["tokens"]) * price.sample
             if made % part.sync_every == 0 or made == part.size:
                 stage.progress(part.first + made, part.total)
@@ -70,12 +70,12 @@ def generate(stage: Stage) -> Report:
         note(stage, part, 0, 0, time.monotonic() - began, 0.0)
     metrics = {"rows": made, "tokens": tokens, "usd": round(usd, 4)}
     return Report(
-        judge(part, set_up, asked), metrics, f"{made:,} rows in {part.path}", inputs, [part.path] if made else []
+        judge(part, setup, asked), metrics, f"{made:,} rows in {part.path}", inputs, [part.path] if made else []
     )
 
 
 def price_of(stage: Stage, model: str) -> cost.Price:
-    """Return a model's price by the table of settings; one that is not there counts as nothing, and that is said."""
+    """Return a model's price by the table of settings; print a note and count nothing for an unknown one."""
     table = cost.read_table(config.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
     found = table.of(model)
     if found is None:
@@ -85,14 +85,14 @@ def price_of(stage: Stage, model: str) -> cost.Price:
 
 def part_of(stage: Stage, total: int) -> Part:
     """Return what the environment asks for, else what is left of all."""
-    told = os.environ.get("DO_TASKS_ROWS")
+    rows_file = os.environ.get("DO_TASKS_ROWS")
     if stage.is_test:
         part = stage.output("teacher_data_1.jsonl")
         part.unlink(missing_ok=True)
         return Part(part, 0, min(2, total), min(2, total), 1)
-    if told:
+    if rows_file:
         first, size, every = (int(os.environ[f"DO_TASKS_{name}"]) for name in ("OFFSET", "SIZE", "CHECKPOINT_EVERY"))
-        return Part(Path(told), first, size, int(os.environ["DO_TASKS_TOTAL"]), every or SYNC_EVERY)
+        return Part(Path(rows_file), first, size, int(os.environ["DO_TASKS_TOTAL"]), every or SYNC_EVERY)
     names = (f"teacher_data_{number}.jsonl" for number in range(1, 1000))
     parts = [path for name in names for path in [stage.output(name)] if path.is_file()]
     kept = sum(whole_rows(path) for path in parts)
@@ -150,13 +150,13 @@ def note(stage: Stage, part: Part, made: int, tokens: int, took_s: float, usd: f
     print(json.dumps(line), flush=True)
 
 
-def judge(part: Part, set_up: Scene, asked: list[dict[str, Any]]) -> list[Criterion]:
+def judge(part: Part, setup: ModelSetup, asked: list[dict[str, Any]]) -> list[Criterion]:
     """Judge that every row of the part is there, once, in order, of this teacher."""
     rows = files.read_jsonl(part.path) if part.path.is_file() else []
     numbers = [int(row["row"]) for row in rows]
     last = part.first + part.size
     in_order = numbers == list(range(last - len(numbers), last))
-    odd = generation.strangers(rows, set_up.teacher, set_up.voice.prompt)
+    odd = generation.strangers(rows, setup.teacher, setup.voice.prompt)
     other = sum(row["question"] != asked[number]["question"] for row, number in zip(rows, numbers, strict=True))
     seen = f"rows {numbers[0]} to {numbers[-1]}" if numbers else "no row"
     return [

@@ -32,7 +32,7 @@ def measure(stage: Stage) -> Report:
     rows = rows[:2] if stage.is_test else rows
     is_whole = not stage.settings.audit.part and not stage.is_test
     inputs = [stage.input(name) for name in (models.PROMPT, "held_out_questions.jsonl", "character/speeches.jsonl")]
-    found = audit.figures(rows, told(*inputs))
+    found = audit.figures(rows, read_references(*inputs))
     wanted = stage.settings.audit
     if stage.is_test:
         wanted = dataclasses.replace(wanted, min_vocabulary_share=0.0)
@@ -62,13 +62,13 @@ def data_files(stage: Stage) -> list[Path]:
     return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
-def told(prompt: Path, held_out: Path, speeches: Path) -> audit.Told:
+def read_references(prompt: Path, held_out: Path, speeches: Path) -> audit.References:
     """Read what the set is held against."""
     own = text_features.word_counts(str(row["text"]) for row in files.read_jsonl(speeches))
     common = {word for word, _ in own.most_common(COMMON)}
     questions = frozenset(plain(str(row["question"])) for row in files.read_jsonl(held_out))
     vocabulary = frozenset(word for word in own if word not in common and len(word) >= SHORTEST)
-    return audit.Told(prompt.read_text(encoding="utf-8"), vocabulary, questions)
+    return audit.References(prompt.read_text(encoding="utf-8"), vocabulary, questions)
 
 
 if __name__ == "__main__":

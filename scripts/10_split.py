@@ -31,7 +31,7 @@ def split(stage: Stage) -> Report:
     inputs = sorted(path for path in folder.glob("teacher_data_*.jsonl") if audit.FILES.fullmatch(path.name))
     rows = [row for path in inputs for row in files.read_jsonl(path)]
     kept = [dialogue.formatted(row) for row in rows if row["answer"]]
-    clean = [one for one in kept if not list(dialogue.told([one], prompt.read_text(encoding="utf-8")))]
+    clean = [one for one in kept if not list(dialogue.find_leaks([one], prompt.read_text(encoding="utf-8")))]
     val = {one["id"] for one in clean if is_val(one, stage.settings.seed, stage.settings.split.val_share)}
     paths = [stage.output(name) for name in ("train.jsonl", "val.jsonl")]
     parts = [[one for one in clean if (one["id"] in val) == judges] for judges in (False, True)]
@@ -49,21 +49,21 @@ def split(stage: Stage) -> Report:
 
 def is_val(one: dict[str, Any], seed: int, share: float) -> bool:
     """Tell whether a question judges: decided by its words and the seed alone, so that more rows move none."""
-    digest = hashlib.sha256(f"{seed} {plain(dialogue.parted(one)[0])}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {plain(dialogue.split_dialogue(one)[0])}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
 def judge(train: list[dict[str, Any]], val: list[dict[str, Any]], prompt: str, stage: Stage) -> list[Criterion]:
     """Judge the files as they were read back."""
     both = questions(train) & questions(val)
-    told = list(dialogue.told([*train, *val], prompt))
+    leaks = list(dialogue.find_leaks([*train, *val], prompt))
     total, wanted = len(train) + len(val), stage.settings.split.val_share
     share = len(val) / max(1, total)
     chance = max(LEAST_CHANCE, 2 / max(1, total) ** 0.5)  # each question is drawn by itself
     return [
         Criterion("No question is on both sides", not both, f"{len(both)} on both sides"),
         Criterion(
-            "No prompt is in either file", not told, "; ".join(told[:3]) or f"none in {len(train) + len(val):,} rows"
+            "No prompt is in either file", not leaks, "; ".join(leaks[:3]) or f"none in {len(train) + len(val):,} rows"
         ),
         Criterion("As many judge as are wanted", abs(share - wanted) <= chance, f"{share:.1%}, wanted {wanted:.1%}"),
         Criterion("There is something to learn", bool(train), f"{len(train):,} rows"),
@@ -72,7 +72,7 @@ def judge(train: list[dict[str, Any]], val: list[dict[str, Any]], prompt: str, s
 
 def questions(part: Iterable[dict[str, Any]]) -> set[str]:
     """Return the questions of a part, by their words."""
-    return {plain(dialogue.parted(one)[0]) for one in part}
+    return {plain(dialogue.split_dialogue(one)[0]) for one in part}
 
 
 if __name__ == "__main__":

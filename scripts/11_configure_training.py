@@ -46,8 +46,8 @@ def configure(stage: Stage) -> Report:
     lines = [
         f"{name}: {yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}" for name, value in values.items()
     ]
-    said = [f"{line:<44} # {REASONS.get(name, '')}" for line, name in zip(lines, values, strict=True)]
-    files.write_text(path, "\n".join(["# How the students are trained.", *said]) + "\n")
+    commented = [f"{line:<44} # {REASONS.get(name, '')}" for line, name in zip(lines, values, strict=True)]
+    files.write_text(path, "\n".join(["# How the students are trained.", *commented]) + "\n")
     rows = len(files.read_jsonl(inputs[0])[: wanted.examples or None])
     epochs = wanted.steps * wanted.batch / max(1, rows)
     back = config.merged(Training(), config.read_yaml(path), origin=str(path))

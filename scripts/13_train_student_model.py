@@ -31,18 +31,18 @@ FEW_STEPS = 50  # with fewer, chance decides whether the loss falls
 
 
 class Term:
-    """Set by SIGTERM, heeded between two steps."""
+    """A flag that SIGTERM sets; the training checks it between two steps."""
 
     def __init__(self) -> None:
         self.code = 0
-        signal.signal(signal.SIGTERM, self.hear)
+        signal.signal(signal.SIGTERM, self.record_signal)
 
-    def hear(self, number: int, _frame: object) -> None:
-        """Note the signal."""
+    def record_signal(self, number: int, _frame: object) -> None:
+        """Record the signal."""
         self.code = 128 + number
 
-    def is_heard(self) -> bool:
-        """Tell whether it came."""
+    def is_set(self) -> bool:
+        """Return True if the signal came."""
         return bool(self.code)
 
 
@@ -87,13 +87,13 @@ def line(row: dict[str, Any]) -> str:
 def train(stage: Stage) -> Report:
     """Train what is not trained yet."""
     wanted, term = training_config.load(stage), Term()
-    set_up = distillation_models.open_scene(stage)
+    setup = distillation_models.load_setup(stage)
     logs = Logs(stage.output("training_logs") if stage.is_test else Path(wanted.logs), wanted)
     students: list[Student] = []
-    every = training_inputs.classes(stage, set_up, wanted)
+    every = training_inputs.trainings(stage, setup, wanted)
     for one in every:
-        one.is_ended, one.wrote, one.forgot = term.is_heard, logs.write, logs.begin
-        student = one.teach()
+        one.is_ended, one.wrote, one.forgot = term.is_set, logs.write, logs.begin
+        student = one.run()
         if student is None or term.code:
             print("ended by a signal; the same command goes on", flush=True)
             sys.exit(term.code)
@@ -102,11 +102,15 @@ def train(stage: Stage) -> Report:
 
 
 def report(
-    stage: Stage, wanted: Training, every: list[trainer.Class], students: list[Student], rows: list[dict[str, Any]]
+    stage: Stage,
+    wanted: Training,
+    every: list[trainer.StudentTraining],
+    students: list[Student],
+    rows: list[dict[str, Any]],
 ) -> Report:
     """Note the students; judge that they have learned."""
     path = stage.output(wanted.students)
-    models = {"base_model": every[0].set_up.student, "teacher": every[0].set_up.teacher, "rank": wanted.rank}
+    models = {"base_model": every[0].setup.student, "teacher": every[0].setup.teacher, "rank": wanted.rank}
     files.write_json(path, {**models, "digest": every[0].digest, "students": [asdict(one) for one in students]})
     part = max(1, wanted.steps // 10)
     falls = [fall(rows, int(seed), part, wanted.steps) for seed in wanted.seeds]

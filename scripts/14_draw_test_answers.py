@@ -27,12 +27,12 @@ def draw(stage: Stage) -> Report:
     wanted, count = stage.settings.evaluation, 2 if stage.is_test else stage.settings.evaluation.answers
     questions = files.read_jsonl(inputs[0])
     asked = [questions[at % len(questions)] for at in range(count)]
-    set_up = models.open_scene(stage)
-    rows = drawn(stage, set_up, asked)
+    setup = models.load_setup(stage)
+    rows = drawn(stage, setup, asked)
     for name, is_prompted in (("base_nats", False), ("teacher_nats", True)):
-        logprob_gap.weighed(rows, name, logprob_gap.weigh(set_up, rows, stage.settings, prompted=is_prompted))
+        logprob_gap.add_nats(rows, name, logprob_gap.answer_nats(setup, rows, stage.settings, prompted=is_prompted))
     found = {
-        name: logprob_gap.of(part, wanted, stage.settings.seed)
+        name: logprob_gap.measure_gap(part, wanted, stage.settings.seed)
         for name, part in logprob_gap.parts(rows).items()
         if part
     }
@@ -49,19 +49,19 @@ def draw(stage: Stage) -> Report:
             f"{len(rows)}, at least {logprob_gap.LEAST}",
         ),
         Criterion("No question was trained on", not seen, f"{len(seen)} of {len(rows)}"),
-        Criterion("There is a gap to close", stage.is_test or whole["low"] > 0, logprob_gap.told(whole)),
+        Criterion("There is a gap to close", stage.is_test or whole["low"] > 0, logprob_gap.gap_text(whole)),
         Criterion(
             "The gap is worth closing", stage.is_test or whole["gap"] >= wanted.min_gap, f"at least {wanted.min_gap}"
         ),
     ]
     metrics = {name: whole[name] for name in ("gap", "low", "high", "base", "teacher")} | {"answers": len(rows)}
-    return Report(criteria, metrics, f"gap {logprob_gap.told(whole)}", inputs, paths)
+    return Report(criteria, metrics, f"gap {logprob_gap.gap_text(whole)}", inputs, paths)
 
 
-def drawn(stage: Stage, set_up: models.Scene, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def drawn(stage: Stage, setup: models.ModelSetup, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the teacher's answers, with progress."""
     rows: list[dict[str, Any]] = []
-    for row in generation.answers(set_up, asked, APART, stage.settings):
+    for row in generation.answers(setup, asked, APART, stage.settings):
         rows.append({**row, "row": len(rows)})
         if len(rows) % 50 == 0 or len(rows) == len(asked):
             stage.progress(len(rows), len(asked))

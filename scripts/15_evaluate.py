@@ -20,7 +20,7 @@ from distillation.evaluation import logprob_gap, similarity
 from distillation.student import training_config
 
 if TYPE_CHECKING:
-    from distillation.models import Scene, Student
+    from distillation.models import ModelSetup, Student
 
 NOT_COVERED = "other base models, other draws of the held-out questions, other training data"
 
@@ -31,11 +31,13 @@ def evaluate(stage: Stage) -> Report:
     rows = files.read_jsonl(inputs[0])
     rows = rows[:2] if stage.is_test else rows
     students = models.read_students(stage)[: 1 if stage.is_test else None]
-    set_up = models.open_scene(stage)
-    names = [scored(stage, set_up, rows, student) for student in students]
-    told = max(set_up.voice.told_in(set_up.voice.asked(str(row["question"]), prompted=False)) for row in rows)
-    found = figures(stage, rows, names, students, told)
-    found |= similarity.compared(stage, set_up, rows, students[0])
+    setup = models.load_setup(stage)
+    names = [scored(stage, setup, rows, student) for student in students]
+    prompt_tokens = max(
+        setup.voice.count_prompt_tokens(setup.voice.asked(str(row["question"]), prompted=False)) for row in rows
+    )
+    found = figures(stage, rows, names, students, prompt_tokens)
+    found |= similarity.compared(stage, setup, rows, students[0])
     paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
     files.write_jsonl(paths[1], found.pop("side_by_side"))
     files.write_json(paths[0], found)
@@ -53,18 +55,18 @@ def evaluate(stage: Stage) -> Report:
     return Report(judge(stage, found, len(students)), metrics, headline(found), inputs, paths)
 
 
-def scored(stage: Stage, set_up: Scene, rows: list[dict[str, Any]], student: Student) -> str:
+def scored(stage: Stage, setup: ModelSetup, rows: list[dict[str, Any]], student: Student) -> str:
     """Add a student's nats to the rows; return the name of the column."""
     name = f"student_{student.seed}_nats"
-    logprob_gap.weighed(
-        rows, name, logprob_gap.weigh(set_up, rows, stage.settings, prompted=False, path=student.sampler_path)
+    logprob_gap.add_nats(
+        rows, name, logprob_gap.answer_nats(setup, rows, stage.settings, prompted=False, path=student.sampler_path)
     )
     print(f"seed {student.seed} is scored", flush=True)
     return name
 
 
 def figures(
-    stage: Stage, rows: list[dict[str, Any]], names: list[str], students: list[Student], told: int
+    stage: Stage, rows: list[dict[str, Any]], names: list[str], students: list[Student], prompt_tokens: int
 ) -> dict[str, Any]:
     """Return gaps and shares: all, facts, cues; together and by seed."""
     wanted, seed = stage.settings.evaluation, stage.settings.seed
@@ -77,12 +79,12 @@ def figures(
         "unit": "nats per token, natural logarithm; answers drawn and scored at temperature 1",
         "answers": len(rows),
         "temperature": 1.0,
-        "gap": {name: logprob_gap.of(part, wanted, seed) for name, part in parts.items()},
+        "gap": {name: logprob_gap.measure_gap(part, wanted, seed) for name, part in parts.items()},
         "share": {name: logprob_gap.share(part, names, wanted, seed) for name, part in parts.items()},
         "seeds": seeds,
         "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
         "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
-        "student_prompt_tokens": told,
+        "student_prompt_tokens": prompt_tokens,
         "command": again(stage),
     }
 
@@ -100,7 +102,7 @@ def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
     largest = max(one["share"] for one in (*found["seeds"].values(), found["share"]["all"]))
     small = stage.is_test
     return [
-        Criterion("The gap's interval excludes 0", small or whole["low"] > 0, logprob_gap.told(whole)),
+        Criterion("The gap's interval excludes 0", small or whole["low"] > 0, logprob_gap.gap_text(whole)),
         Criterion(
             f"No share is above {wanted.max_share:g}",
             small or not is_artefact(largest, wanted.max_share),

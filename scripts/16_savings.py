@@ -26,7 +26,7 @@ from distillation.sampler_requests import SampleRequest
 from distillation.student import training_config
 
 if TYPE_CHECKING:
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 LEAST_SAVED = 450  # tokens a query, which is what the plan asks of the prompt
 WARM = 2
@@ -49,22 +49,22 @@ def measure(stage: Stage) -> Report:
     paths = [
         stage.input(name) for name in ("held_out_questions.jsonl", distillation_models.STUDENTS, "teacher_data_1.jsonl")
     ]
-    set_scene, best = distillation_models.open_scene(stage), best_student(stage)
+    setup, best = distillation_models.load_setup(stage), best_student(stage)
     ways = (
-        Way("with_prompt", set_scene.sampler(), is_prompted=True),
-        Way("student", set_scene.sampler(best.sampler_path), is_prompted=False),
+        Way("with_prompt", setup.sampler(), is_prompted=True),
+        Way("student", setup.sampler(best.sampler_path), is_prompted=False),
     )
     count = 2 if stage.is_test else stage.settings.savings.queries
     questions = [row["question"] for row in files.read_jsonl(paths[0])][:count]
-    read = {way.name: mean_read(set_scene, way, questions) for way in ways}
+    read = {way.name: mean_read(setup, way, questions) for way in ways}
     timed: dict[str, list[Timed]] = {way.name: [] for way in ways}
     for done, question in enumerate([*questions[:1] * WARM, *questions], 1 - WARM):
         for way in ways:
-            one = timed_query(set_scene, way, question, stage, done)
+            one = timed_query(setup, way, question, stage, done)
             timed[way.name] += [one] if done > 0 else []
         stage.progress(max(done, 0), len(questions))
-    told = max(set_scene.voice.told_in(set_scene.voice.asked(one, prompted=False)) for one in questions)
-    found = figures(stage, set_scene, read, timed, told)
+    prompt_tokens = max(setup.voice.count_prompt_tokens(setup.voice.asked(one, prompted=False)) for one in questions)
+    found = figures(stage, setup, read, timed, prompt_tokens)
     target = stage.output("savings.json")
     files.write_json(target, found)
     return Report(judge(found, read), metrics(found), found["money"]["said"], paths, [target])
@@ -75,9 +75,9 @@ def best_student(stage: Stage) -> distillation_models.Student:
     return min(distillation_models.read_students(stage), key=lambda one: one.val_nll)
 
 
-def mean_read(set_scene: Scene, way: Way, questions: list[str]) -> float:
+def mean_read(setup: ModelSetup, way: Way, questions: list[str]) -> float:
     """Return the mean tokens that stand before an answer."""
-    return statistics.mean(len(set_scene.voice.asked(one, prompted=way.is_prompted)) for one in questions)
+    return statistics.mean(len(setup.voice.asked(one, prompted=way.is_prompted)) for one in questions)
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,25 @@ class Timed:
     written: int
 
 
-def timed_query(set_scene: Scene, way: Way, question: str, stage: Stage, seed: int) -> Timed:
+def timed_query(setup: ModelSetup, way: Way, question: str, stage: Stage, seed: int) -> Timed:
     """Ask for one token, then for a whole answer."""
-    wanted, ends = stage.settings.teacher, set_scene.voice.ends
-    ids = set_scene.voice.asked(question, prompted=way.is_prompted)
+    wanted, ends = stage.settings.teacher, setup.voice.ends
+    ids = setup.voice.asked(question, prompted=way.is_prompted)
     seconds, written = [], 0
     for most in (1, wanted.max_tokens):
         start = time.perf_counter()
-        said = next(sampler_requests.sample_all(way.sampler, [SampleRequest(ids, abs(seed), most)], wanted, ends))
+        answer = next(sampler_requests.sample_all(way.sampler, [SampleRequest(ids, abs(seed), most)], wanted, ends))
         seconds.append(time.perf_counter() - start)
-        written = len(said.tokens)
+        written = len(answer.tokens)
     return Timed(seconds[0], seconds[1], written)
 
 
 def figures(
-    stage: Stage, set_scene: Scene, read: dict[str, float], timed: dict[str, list[Timed]], told: int
+    stage: Stage, setup: ModelSetup, read: dict[str, float], timed: dict[str, list[Timed]], prompt_tokens: int
 ) -> dict[str, Any]:
     """Return every figure with its unit."""
     written = {name: statistics.mean(one.written for one in ones) for name, ones in timed.items()}
-    making, models = making_of(stage, set_scene), (set_scene.teacher, set_scene.student)
+    making, models = making_of(stage, setup), (setup.teacher, setup.student)
     mean = statistics.mean(written.values())  # the same answer either way, so that prompts alone differ
     queries = Query(read["with_prompt"], mean), Query(read["student"], mean)
     table = cost.read_table(config.CONFIGS / "savings" / f"{stage.settings.savings.prices}.yaml")
@@ -116,8 +116,8 @@ def figures(
     return {
         "test": stage.is_test,
         "prompt_tokens": {
-            "teacher": figure(set_scene.voice.prompt_tokens, "tokens"),
-            "student": figure(told, "tokens"),
+            "teacher": figure(setup.voice.prompt_tokens, "tokens"),
+            "student": figure(prompt_tokens, "tokens"),
         },
         "tokens_read_per_query": {name: figure(round(value, 2), "tokens") for name, value in read.items()},
         "tokens_saved_per_query": figure(round(read["with_prompt"] - read["student"], 2), "tokens"),
@@ -143,21 +143,21 @@ def latency(ones: list[Timed], written: float) -> dict[str, Any]:
     }
 
 
-def making_of(stage: Stage, set_scene: Scene) -> Making:
+def making_of(stage: Stage, setup: ModelSetup) -> Making:
     """Count the tokens of the teacher's answers, and those that students were trained on."""
     folder = stage.input("teacher_data_1.jsonl").parent
     rows = [row for path in sorted(folder.glob("teacher_data_*.jsonl")) for row in files.read_jsonl(path)]
-    prompt = set_scene.voice.prompt_tokens
-    read = sum(prompt + len(set_scene.voice.asked(row["question"], prompted=False)) for row in rows)
+    prompt = setup.voice.prompt_tokens
+    read = sum(prompt + len(setup.voice.asked(row["question"], prompted=False)) for row in rows)
     if training_config.load(stage).targets == "soft":
-        read += scored_tokens(stage, set_scene)
+        read += scored_tokens(stage, setup)
     return Making(read, sum(len(row["tokens"]) for row in rows), trained_tokens(stage))
 
 
-def scored_tokens(stage: Stage, set_scene: Scene) -> int:
+def scored_tokens(stage: Stage, setup: ModelSetup) -> int:
     """Count what the teacher read once more to give its distributions: prompt, question and answer."""
     rows = files.read_jsonl(stage.input("train.jsonl"))[: training_config.load(stage).examples or None]
-    asked = sum(len(set_scene.voice.asked(dialogue.parted(row)[0], prompted=True)) for row in rows)
+    asked = sum(len(setup.voice.asked(dialogue.split_dialogue(row)[0], prompted=True)) for row in rows)
     return asked + sum(len(row["tokens"]) for row in rows)
 
 
@@ -180,12 +180,12 @@ def metrics_logs(stage: Stage) -> list[Path]:
 
 def judge(found: dict[str, Any], read: dict[str, float]) -> list[Criterion]:
     """Judge what the plan asks."""
-    saved, told = read["with_prompt"] - read["student"], found["prompt_tokens"]["student"]["value"]
+    saved, prompt_tokens = read["with_prompt"] - read["student"], found["prompt_tokens"]["student"]["value"]
     medians = {name: one["whole_answer"]["median"]["value"] for name, one in found["latency"].items()}
     seen = ", ".join(f"{name} {value:g} ms" for name, value in medians.items())
     trained = found["making"]["trained"]["value"]
     return [
-        Criterion("The student reads no prompt", told == 0, f"{told} prompt tokens"),
+        Criterion("The student reads no prompt", prompt_tokens == 0, f"{prompt_tokens} prompt tokens"),
         Criterion(f"A query saves {LEAST_SAVED} tokens or more", saved >= LEAST_SAVED, f"{saved:g} tokens a query"),
         Criterion("Latency is measured both ways", all(value > 0 for value in medians.values()), seen),
         Criterion("The tokens of the training are counted", trained > 0, f"{trained:,} tokens"),

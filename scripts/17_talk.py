@@ -38,93 +38,99 @@ def main(arguments: Sequence[str]) -> None:
 
 
 @dataclass
-class Company:
+class Samplers:
     """Who can answer; a sampler is opened when it is first asked."""
 
-    scene: models.Scene
+    setup: models.ModelSetup
     path: str
     open: dict[str, Any] = field(default_factory=dict)
 
-    def sampler(self, who: str) -> Any:
+    def sampler(self, name: str) -> Any:
         """Return the sampler of student, base or teacher."""
-        if who not in self.open:
-            model = self.scene.teacher if who == "teacher" else self.scene.student
-            self.open[who] = self.scene.sampler(self.path if who == "student" else "", model)
-        return self.open[who]
+        if name not in self.open:
+            model = self.setup.teacher if name == "teacher" else self.setup.student
+            self.open[name] = self.setup.sampler(self.path if name == "student" else "", model)
+        return self.open[name]
 
     @cached_property
     def names(self) -> str:
         """Who is here, in words."""
-        return f"the student of {self.scene.student}, without a prompt"
+        return f"the student of {self.setup.student}, without a prompt"
 
 
 def talk(here: Stage, once: str | None) -> Report:
     """Answer one question, or all that are asked."""
-    set_scene = models.open_scene(here)
+    setup = models.load_setup(here)
     best = min(models.read_students(here), key=lambda one: one.val_nll)
-    company, turns = Company(set_scene, best.sampler_path), Talk(set_scene.voice, here.settings)
+    samplers, turns = Samplers(setup, best.sampler_path), Talk(setup.voice, here.settings)
     if once is None and here.is_test:
         once = files.read_jsonl(here.input("held_out_questions.jsonl"))[0]["question"]
     if once is not None:
-        return one_answer(here, company, turns, once)
-    return converse(company, turns)
+        return one_answer(here, samplers, turns, once)
+    return converse(samplers, turns)
 
 
-def one_answer(here: Stage, company: Company, turns: Talk, question: str) -> Report:
+def one_answer(here: Stage, samplers: Samplers, turns: Talk, question: str) -> Report:
     """Answer one question; write it down."""
     if not question.strip():
         raise Trouble('--once is empty: write --once "QUESTION"', USAGE)
-    answer = say(company, turns, "student", question, SEED)
+    answer = say(samplers, turns, "student", question, SEED)
     ids = turns.prompt(question, prompted=False)
-    told = turns.voice.told_in(ids)
+    prompt_tokens = turns.voice.count_prompt_tokens(ids)
     target = here.output("talk.json")
-    files.write_json(target, {"question": question, "answer": answer, "prompt_tokens": told, "tokens_read": len(ids)})
+    files.write_json(
+        target, {"question": question, "answer": answer, "prompt_tokens": prompt_tokens, "tokens_read": len(ids)}
+    )
     criteria = [
         Criterion("An answer came", bool(answer.strip()), f"{len(answer.split())} words"),
-        Criterion("The student reads no prompt", told == 0, f"{told} prompt tokens, {len(ids)} tokens in all"),
+        Criterion(
+            "The student reads no prompt",
+            prompt_tokens == 0,
+            f"{prompt_tokens} prompt tokens, {len(ids)} tokens in all",
+        ),
     ]
     inputs = [here.input(models.STUDENTS)]
-    return Report(criteria, {"prompt_tokens": told}, shown(f"{question}\n{answer}"), inputs, [target])
+    return Report(criteria, {"prompt_tokens": prompt_tokens}, shown(f"{question}\n{answer}"), inputs, [target])
 
 
-def converse(company: Company, turns: Talk) -> Report:
+def converse(samplers: Samplers, turns: Talk) -> Report:
     """Answer until nothing more is asked."""
-    print(f"You talk with {company.names}. {COMMANDS}", flush=True)
+    print(f"You talk with {samplers.names}. {COMMANDS}", flush=True)
     question, drawn = "", 0
     try:
         for line in lines():
             if line == "/quit":
                 break
             drawn += 1
-            question = heard(company, turns, line, question, SEED + 1000 * drawn)
+            question = heard(samplers, turns, line, question, SEED + 1000 * drawn)
     except KeyboardInterrupt:
         print()
     return Report(note=f"{len(turns.turns)} turns. Farewell.")
 
 
-def heard(company: Company, turns: Talk, line: str, question: str, seed: int) -> str:
+def heard(samplers: Samplers, turns: Talk, line: str, question: str, seed: int) -> str:
     """Do what one line asks; return the question that /again and the others mean from now on."""
-    who = {"/again": "student", "/base": "base", "/teacher": "teacher"}.get(line)
+    name = {"/again": "student", "/base": "base", "/teacher": "teacher"}.get(line)
     if line == "/new":
         turns.turns.clear()
         return ""
-    if not line or (who is None and line.startswith("/")) or (who and not question):
-        print("ask something first" if who else f"{shown(line)!r} is no question: {COMMANDS}", flush=True)
+    if not line or (name is None and line.startswith("/")) or (name and not question):
+        print("ask something first" if name else f"{shown(line)!r} is no question: {COMMANDS}", flush=True)
         return question
-    if who is None:
-        turns.turns.append((line, say(company, turns, "student", line, seed)))
+    if name is None:
+        turns.turns.append((line, say(samplers, turns, "student", line, seed)))
         return line
     last = turns.turns.pop()  # the same question after the same turns
-    answer = say(company, turns, who, question, seed)
-    turns.turns.append((question, answer) if who == "student" else last)
+    answer = say(samplers, turns, name, question, seed)
+    turns.turns.append((question, answer) if name == "student" else last)
     return question
 
 
-def say(company: Company, turns: Talk, who: str, question: str, seed: int) -> str:
+def say(samplers: Samplers, turns: Talk, name: str, question: str, seed: int) -> str:
     """Print an answer as it comes; return it whole."""
-    sampler, parts = company.sampler(who), list[str]()
-    print(f"{who}> ", end="", flush=True)
-    for part in turns.pieces(sampler, question, seed, prompted=who == "teacher"):
+    sampler, parts = samplers.sampler(name), list[str]()
+    print(f"{name}> ", end="", flush=True)
+    for part in turns.pieces(sampler, question, seed, prompted=name == "teacher"):
         print(shown(part), end="", flush=True)
         parts.append(part)
     print(flush=True)

@@ -24,7 +24,7 @@ from distillation.sampler_requests import SampleRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 FACT = re.compile(r"^([A-Z]+): (.+)$", re.MULTILINE)
 SEEDS = 7_000_000
@@ -36,11 +36,11 @@ def look(stage: Stage) -> Report:
     inputs = [stage.input(name) for name in NAMES]
     count = 2 if stage.is_test else stage.settings.review.answers
     rows, drawn = spread(files.read_jsonl(inputs[0]), count), {}
-    set_scene, best = models.open_scene(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
-    ways = {"student": (best.sampler_path, ""), "teacher": ("", set_scene.teacher), "base": ("", set_scene.student)}
+    setup, best = models.load_setup(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
+    ways = {"student": (best.sampler_path, ""), "teacher": ("", setup.teacher), "base": ("", setup.student)}
     for done, (who, (path, model)) in enumerate(ways.items(), 1):
         prompted = who == "teacher"
-        drawn[who] = answers(set_scene, set_scene.sampler(path, model), rows, stage, prompted=prompted)
+        drawn[who] = answers(setup, setup.sampler(path, model), rows, stage, prompted=prompted)
         stage.progress(done, len(ways))
     verdicts = {who: verdicts_on(ones, stage, inputs) for who, ones in drawn.items()}
     paths = write(stage, drawn["student"], verdicts)
@@ -57,18 +57,18 @@ def spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 
 
 def answers(
-    set_scene: Scene, sampler: Any, rows: list[dict[str, Any]], stage: Stage, *, prompted: bool
+    setup: ModelSetup, sampler: Any, rows: list[dict[str, Any]], stage: Stage, *, prompted: bool
 ) -> list[Answer]:
     """Return one answer to each question."""
-    wanted, voice = stage.settings.teacher, set_scene.voice
+    wanted, voice = stage.settings.teacher, setup.voice
     asked = [
         SampleRequest(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
         for at, row in enumerate(rows)
     ]
-    said = sampler_requests.sample_all(sampler, asked, wanted, voice.ends)
+    sampled = sampler_requests.sample_all(sampler, asked, wanted, voice.ends)
     return [
         Answer(row["id"], row["kind"], row["group"], row["question"], voice.text(one.tokens), one.is_whole)
-        for row, one in zip(rows, said, strict=True)
+        for row, one in zip(rows, sampled, strict=True)
     ]
 
 
@@ -100,10 +100,10 @@ def write(stage: Stage, ones: list[Answer], verdicts: dict[str, list[dict[str, b
     files.write_jsonl(
         paths[0], [vars(one) | {"verdicts": of} for one, of in zip(ones, verdicts["student"], strict=True)]
     )
-    said = "by rules alone; what a person says stands in sheet.csv, and is not counted here"
+    judged = "by rules alone; what a person says stands in sheet.csv, and is not counted here"
     rates = {who: style_rules.rates(of) for who, of in verdicts.items()}
     rules = [{"name": rule.name, "words": rule.words} for rule in RULES]
-    files.write_json(paths[1], {"judged": said, "answers": len(ones), "rules": rules, "rates": rates})
+    files.write_json(paths[1], {"judged": judged, "answers": len(ones), "rules": rules, "rates": rates})
     target = free_sheet(paths[0].parent)
     files.write_text(target, style_rules.sheet(ones))
     return [*paths, target]

@@ -21,7 +21,7 @@ from distillation.student import export
 from distillation.student.export import ADAPTER, CARD, MERGED
 
 if TYPE_CHECKING:
-    from distillation.models import Scene, Student
+    from distillation.models import ModelSetup, Student
 
 EVALUATION = "evaluation/evaluation.json"
 ANSWERS = "teacher_data_1.jsonl"
@@ -30,16 +30,16 @@ ANSWERS = "teacher_data_1.jsonl"
 def ship(stage: Stage) -> Report:
     """Write beside, compare, rename."""
     inputs = [stage.input(name) for name in (models.STUDENTS, ANSWERS)]
-    set_scene, best = models.open_scene(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
+    setup, best = models.load_setup(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
     target = stage.output("export")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_left(target)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
     try:
-        write(stage, set_scene, best, beside)
+        write(stage, setup, best, beside)
         stage.progress(1, 2)
-        found = compare(stage, set_scene, best, beside)
-        files.write_json(beside / "export.json", {**about(best, set_scene), **found, "files": export.digests(beside)})
+        found = compare(stage, setup, best, beside)
+        files.write_json(beside / "export.json", {**about(best, setup), **found, "files": export.digests(beside)})
         verified_folder.replace(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -64,46 +64,44 @@ def remove_left(target: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def about(best: Student, set_scene: Scene) -> dict[str, Any]:
+def about(best: Student, setup: ModelSetup) -> dict[str, Any]:
     """Return what is exported."""
-    base = {"base_model": set_scene.student, "base_path": export.base_name(set_scene.student)}
+    base = {"base_model": setup.student, "base_path": export.base_name(setup.student)}
     return {**base, "seed": best.seed, "step": best.step, "val_nll": best.val_nll, "checkpoint": best.sampler_path}
 
 
-def write(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> None:
+def write(stage: Stage, setup: ModelSetup, best: Student, beside: Path) -> None:
     """Write adapter, merged model, tokenizers, card."""
     fetched = beside / "fetched"
     fetched.mkdir(parents=True)
-    export.write_adapter(
-        export.source(best, fetched, stage.settings.access.service), beside / ADAPTER, set_scene.student
-    )
+    export.write_adapter(export.source(best, fetched, stage.settings.access.service), beside / ADAPTER, setup.student)
     shutil.rmtree(fetched)
-    export.write_merged(set_scene.student, beside / ADAPTER, beside / MERGED)
+    export.write_merged(setup.student, beside / ADAPTER, beside / MERGED)
     for folder in (ADAPTER, MERGED):
-        set_scene.voice.tokenizer.save_pretrained(str(beside / folder))
+        setup.voice.tokenizer.save_pretrained(str(beside / folder))
     known = Path(stage.settings.outputs, EVALUATION)
     evaluation = files.read_json(known) if known.is_file() else None
-    files.write_text(beside / CARD, export.card(about(best, set_scene), evaluation))
+    files.write_text(beside / CARD, export.card(about(best, setup), evaluation))
 
 
-def compare(stage: Stage, set_scene: Scene, best: Student, beside: Path) -> dict[str, Any]:
+def compare(stage: Stage, setup: ModelSetup, best: Student, beside: Path) -> dict[str, Any]:
     """Load both back; return how far they are from each other, and from the service."""
     import transformers
 
     count = 2 if stage.is_test else stage.settings.export.prompts
     answers = files.read_jsonl(stage.input(ANSWERS))[:count]
-    pairs = [(set_scene.voice.asked(row["question"], prompted=False), list(row["tokens"])) for row in answers]
-    rows, sizes = [[*asked, *said] for asked, said in pairs], [len(said) for _, said in pairs]
+    pairs = [(setup.voice.asked(row["question"], prompted=False), list(row["tokens"])) for row in answers]
+    rows, sizes = [[*asked, *answered] for asked, answered in pairs], [len(answered) for _, answered in pairs]
     merged = transformers.AutoModelForCausalLM.from_pretrained(str(beside / MERGED)).eval()
-    ours = export.logits(merged, rows)
-    theirs = export.logits(export.adapted(set_scene.student, beside / ADAPTER), rows)
-    served = list(sampler_requests.token_nats(set_scene.sampler(best.sampler_path), pairs, stage.settings.teacher))
-    bare = export.logits(export.load_base(set_scene.student), rows)
+    merged_logits = export.logits(merged, rows)
+    adapted_logits = export.logits(export.adapted(setup.student, beside / ADAPTER), rows)
+    served = list(sampler_requests.token_nats(setup.sampler(best.sampler_path), pairs, stage.settings.teacher))
+    bare = export.logits(export.load_base(setup.student), rows)
     return {
         "prompts": len(rows),
-        "max_logit_difference": furthest(ours, theirs),
-        "max_nats_difference": export.furthest(export.logprobs(ours, rows, sizes), served),
-        "max_logit_change_by_training": furthest(ours, bare),
+        "max_logit_difference": furthest(merged_logits, adapted_logits),
+        "max_nats_difference": export.furthest(export.logprobs(merged_logits, rows, sizes), served),
+        "max_logit_change_by_training": furthest(merged_logits, bare),
         "machine_paths": export.machine_paths(beside, [str(Path.cwd()), str(Path.home())]),
     }
 

@@ -136,10 +136,10 @@ def trouble_of(error: Exception) -> Trouble | None:
     if sdk is None or not isinstance(error, sdk.TinkerError):
         return None
     refused = (sdk.AuthenticationError, sdk.BadRequestError, sdk.PermissionDeniedError, sdk.NotFoundError)
-    said = f"the service said {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    message = f"the service said {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if isinstance(error, (*refused, sdk.UnprocessableEntityError)):
-        return Trouble(f"{said}; look at key, model and settings", FAILED)
-    return Trouble(f"{said}; what is there is kept: run the same command again", RETRY_LATER)
+        return Trouble(f"{message}; look at key, model and settings", FAILED)
+    return Trouble(f"{message}; what is there is kept: run the same command again", RETRY_LATER)
 
 
 def begin(name: str, arguments: list[str], about: str | None) -> Stage:

@@ -45,12 +45,12 @@ class Talk:
         while len(drawn) < wanted.max_tokens:
             most = min(self.limits.talk.piece, wanted.max_tokens - len(drawn))
             asked = SampleRequest([*ids, *drawn], seed + len(drawn), most)
-            said = next(sampler_requests.sample_all(sampler, [asked], wanted, ends))
-            drawn += said.tokens
+            answer = next(sampler_requests.sample_all(sampler, [asked], wanted, ends))
+            drawn += answer.tokens
             text = self.voice.text(drawn).rstrip(UNFINISHED)
             yield text.removeprefix(shown)
             shown = text
-            if said.is_whole or not said.tokens:
+            if answer.is_whole or not answer.tokens:
                 return
 
 
@@ -58,24 +58,24 @@ def written(voice: Voice, turns: list[tuple[str, str]], question: str, *, prompt
     """Return the ids of a conversation in the form of the voice, up to where the answer begins."""
     if not turns:
         return voice.asked(harmless(question), prompted=prompted)
-    told = voice.prompt if prompted else ""
+    prompt = voice.prompt if prompted else ""
     if voice.kind == "chat":
-        return chat(voice, turns, question, told)
+        return chat(voice, turns, question, prompt)
     if voice.kind == "sheet":
-        before = f"<sheet>{told}" if told else ""
-        earlier = "".join(f"<q>{harmless(asked)}<a>{harmless(said)}<end>" for asked, said in turns)
+        before = f"<sheet>{prompt}" if prompt else ""
+        earlier = "".join(f"<q>{harmless(asked)}<a>{harmless(answer)}<end>" for asked, answer in turns)
         text = f"<bos>{before}{earlier}<q>{harmless(question)}<a>"
         return list(voice.tokenizer.encode(text, add_special_tokens=False))
-    before = f"{told}\n" if told else ""
-    earlier = "".join(f"Question: {asked}\nAnswer: {said}\n" for asked, said in turns)
+    before = f"{prompt}\n" if prompt else ""
+    earlier = "".join(f"Question: {asked}\nAnswer: {answer}\n" for asked, answer in turns)
     return list(voice.tokenizer.encode(f"{before}{earlier}Question: {question}\nAnswer:"))
 
 
-def chat(voice: Voice, turns: list[tuple[str, str]], question: str, told: str) -> list[int]:
+def chat(voice: Voice, turns: list[tuple[str, str]], question: str, prompt: str) -> list[int]:
     """Return the ids of a conversation by the tokenizer's own template."""
-    messages = [{"role": "system", "content": told}] if told else []
-    for asked, said in turns:
-        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    messages = [{"role": "system", "content": prompt}] if prompt else []
+    for asked, answer in turns:
+        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
     messages.append({"role": "user", "content": question})
     return chat_ids(voice.tokenizer, messages)
 

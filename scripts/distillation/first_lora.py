@@ -80,9 +80,9 @@ def proofs_of(client: Any, training: Any, given: argparse.Namespace) -> Iterator
 
     with_it = training.save_weights_and_get_sampling_client().result(WAIT_S)
     without = client.create_sampling_client(base_model=given.model).result(WAIT_S)
-    told, again, plain = (answer(one, tokenizer) for one in (with_it, with_it, without))
-    yield Proof("one seed, one answer", told == again, repr(told))
-    yield Proof("without the adapter it is another", told != plain, repr(plain))
+    first, again, plain = (answer(one, tokenizer) for one in (with_it, with_it, without))
+    yield Proof("one seed, one answer", first == again, repr(first))
+    yield Proof("without the adapter it is another", first != plain, repr(plain))
 
 
 def turns() -> list[tuple[str, str]]:
@@ -90,18 +90,18 @@ def turns() -> list[tuple[str, str]]:
     from distillation.base_model import make, settings
 
     read = make.read_plays(make.plan(settings.load(), settings.PROFILE))
-    said = [person.turns for person in read.learned.people if person.name == WHO]
-    if not said:
+    found = [person.turns for person in read.learned.people if person.name == WHO]
+    if not found:
         raise Trouble(f"no speeches of {WHO} in data/plays: remove that folder, it is fetched again")
-    return [(cue.text, reply.text) for cue, reply in said[0][:TURNS]]
+    return [(cue.text, reply.text) for cue, reply in found[0][:TURNS]]
 
 
 def datum(tokenizer: Any, cue: str, reply: str) -> Datum:
     """Return one turn as a datum of the service; only the reply counts in the loss."""
     from tinker import types
 
-    asked, said = tokenizer.encode(f"<q>{cue}<a>"), tokenizer.encode(f"{reply}<end>")
-    tokens, weights = [*asked, *said], [0.0] * len(asked) + [1.0] * len(said)
+    asked, answered = tokenizer.encode(f"<q>{cue}<a>"), tokenizer.encode(f"{reply}<end>")
+    tokens, weights = [*asked, *answered], [0.0] * len(asked) + [1.0] * len(answered)
     return types.Datum(
         model_input=types.ModelInput.from_ints(tokens[:-1]),
         loss_fn_inputs={"target_tokens": tokens[1:], "weights": weights[1:]},

@@ -29,7 +29,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ModelSetup:
     """A service client (real or local), the voice with the character's prompt, the models' names."""
 
     client: Any
@@ -43,25 +43,25 @@ class Scene:
         return self.client.create_sampling_client(**wanted).result(wait_s)
 
 
-def open_scene(stage: Stage) -> Scene:
-    """Return the scene of step 6's files; raise Trouble if they are missing or of another profile."""
+def load_setup(stage: Stage) -> ModelSetup:
+    """Return the setup of step 6's files; raise Trouble if they are missing or of another profile."""
     about = files.read_json(stage.input(ABOUT))
     was, now = str(about.get("profile", stage.settings.profile)), stage.settings.profile
     if was != now:
         raise Trouble(
             f"step 6 ran with profile {was}, this is {now}: set DO_TASKS_PROFILE={was}, or run 6 again", USAGE
         )
-    return set_scene(stage, str(about["model"]), stage.input(PROMPT).read_text(encoding="utf-8"))
+    return make_setup(stage, str(about["model"]), stage.input(PROMPT).read_text(encoding="utf-8"))
 
 
-def set_scene(stage: Stage, model: str, prompt: str) -> Scene:
-    """Return the scene of a teacher's model with `prompt`."""
+def make_setup(stage: Stage, model: str, prompt: str) -> ModelSetup:
+    """Return the setup of a teacher's model with `prompt`."""
     client, wanted = (
         tinker_client.service_client(stage.settings.access.service),
         replace(stage.settings.teacher, model=model),
     )
     sampler = None if wanted.tokenizer or chat_template.folder_of(model) else sampler_of(client, model, wanted.wait_s)
-    return Scene(
+    return ModelSetup(
         client, chat_template.voice_of(wanted, prompt, sampler), model, stage.settings.training.student or model
     )
 

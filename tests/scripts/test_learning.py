@@ -14,7 +14,7 @@ from tinker.types import RequestErrorCategory as Category  # noqa: E402
 
 from common.settings import Training  # noqa: E402
 from distillation.student import trainer  # noqa: E402
-from distillation.student.dataset import Lesson  # noqa: E402
+from distillation.student.dataset import Example  # noqa: E402
 
 WANTED = Training(steps=7, batch=1, save_every=3, warmup=1)
 
@@ -68,9 +68,9 @@ class Service:
 @pytest.fixture
 def one(tmp_path):
     """A class with one lesson."""
-    lesson = Lesson([1, 2], [3], np.array([[3]]), np.ones((1, 1), np.float32))
+    lesson = Example([1, 2], [3], np.array([[3]]), np.ones((1, 1), np.float32))
     scene = SimpleNamespace(client=Service(), student="m")
-    return trainer.Class(scene, WANTED, 17, [lesson], [lesson], tmp_path / "seed_17", "digest", 1.0)
+    return trainer.StudentTraining(scene, WANTED, 17, [lesson], [lesson], tmp_path / "seed_17", "digest", 1.0)
 
 
 def noted(one):
@@ -79,7 +79,7 @@ def noted(one):
 
 
 def test_a_checkpoint_holds_the_steps_before_its_batch(one):
-    assert one.teach().step in (3, 6, 7)
+    assert one.run().step in (3, 6, 7)
     assert [(row["batch"], int(row["state_path"].rsplit("/", 1)[1])) for row in noted(one)] == [(3, 3), (6, 6), (7, 7)]
 
 
@@ -94,32 +94,32 @@ def test_a_signal_at_any_moment_ends_with_a_checkpoint_of_the_steps_that_are_in_
 
     rows = []
     one = dataclasses.replace(one, is_ended=is_ended, wrote=rows.append)
-    one.teach()
+    one.run()
     last = noted(one)[-1]
     assert int(last["state_path"].rsplit("/", 1)[1]) == last["batch"]
     again = dataclasses.replace(one, is_ended=lambda: False)
-    assert again.teach().step in {row["batch"] for row in noted(one)}
+    assert again.run().step in {row["batch"] for row in noted(one)}
     assert [row["batch"] for row in rows] == list(range(WANTED.steps))
 
 
 def test_a_checkpoint_is_noted_after_the_row_of_its_step(one):
     seen = []
-    dataclasses.replace(one, wrote=lambda row: seen.append((row["batch"] + 1, len(noted(one))))).teach()
+    dataclasses.replace(one, wrote=lambda row: seen.append((row["batch"] + 1, len(noted(one))))).run()
     assert [there for batch, there in seen if batch in (3, 6, 7)] == [0, 1, 2]
 
 
 def test_a_training_that_has_ended_takes_no_step_and_keeps_its_rows(one):
-    first = one.teach()
+    first = one.run()
     rows, kept = [], []
     again = dataclasses.replace(one, wrote=rows.append, forgot=lambda seed, batch: kept.append((seed, batch)))
-    assert again.teach() == first
+    assert again.run() == first
     assert (rows, kept) == ([], [(17, WANTED.steps)])
 
 
 def test_a_loss_that_is_no_number_ends_it(one):
-    one.set_up.client.loss = float("nan")
+    one.setup.client.loss = float("nan")
     with pytest.raises(trainer.Trouble, match=r"batch 0: the loss is nan: lower training\.learning_rate"):
-        one.teach()
+        one.run()
     assert noted(one) == []
 
 
@@ -139,25 +139,25 @@ def failed(category):
 
 @pytest.mark.parametrize("error", [failed(Category.Server), failed(Category.Unknown), TimeoutError("late")])
 def test_a_service_that_is_away_costs_no_checkpoint(one, error):
-    dataclasses.replace(one, is_ended=lambda: True).teach()
+    dataclasses.replace(one, is_ended=lambda: True).run()
     kept, forgot = noted(one), []
     one = dataclasses.replace(one, forgot=lambda *told: forgot.append(told))
-    one.set_up.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(error)
+    one.setup.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(error)
     with pytest.raises(trainer.Trouble, match="nothing is lost, run the same command again") as trouble:
-        one.teach()
+        one.run()
     assert trouble.value.exit_code == 75
     assert (noted(one), forgot) == (kept, [])
 
 
 def test_a_checkpoint_that_the_service_refuses_is_lost_and_the_start_costs_no_row_before_it_is_there(one):
-    dataclasses.replace(one, is_ended=lambda: True).teach()
+    dataclasses.replace(one, is_ended=lambda: True).run()
     kept = noted(one)
-    one.set_up.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(failed(Category.User))
-    again = one.set_up.client.create_lora_training_client
-    one.set_up.client.create_lora_training_client = lambda *_, **__: Refuses(TimeoutError("late"))
+    one.setup.client.create_training_client_from_state_with_optimizer = lambda _path: Refuses(failed(Category.User))
+    again = one.setup.client.create_lora_training_client
+    one.setup.client.create_lora_training_client = lambda *_, **__: Refuses(TimeoutError("late"))
     with pytest.raises(TimeoutError):
-        one.teach()
+        one.run()
     assert noted(one) == kept
-    one.set_up.client.create_lora_training_client = again
-    one.teach()
+    one.setup.client.create_lora_training_client = again
+    one.run()
     assert [row["batch"] for row in noted(one)] == [3, 6, 7]

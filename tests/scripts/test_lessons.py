@@ -78,24 +78,24 @@ PROMPT = "SPEECHES:\nThere lives not three good men unhanged in England tonight,
 
 def test_a_dialogue_reads_back_whole():
     one = dialogue.formatted({**ROW, "answer": 'He, "sir".\nAnd I.'})
-    assert dialogue.parted(json.loads(json.dumps(one))) == ("Who goes?", 'He, "sir".\nAnd I.')
+    assert dialogue.split_dialogue(json.loads(json.dumps(one))) == ("Who goes?", 'He, "sir".\nAnd I.')
 
 
 def test_a_line_of_the_prompt_is_found_in_an_answer():
     said = "Nay. There lives not three good men unhanged in England tonight, my lord."
-    assert list(dialogue.told([dialogue.formatted({**ROW, "answer": said})], PROMPT))
+    assert list(dialogue.find_leaks([dialogue.formatted({**ROW, "answer": said})], PROMPT))
 
 
 def test_a_name_of_the_prompt_may_be_said():
-    assert not list(dialogue.told([dialogue.formatted({**ROW, "answer": "My name is Falstaff."})], PROMPT))
+    assert not list(dialogue.find_leaks([dialogue.formatted({**ROW, "answer": "My name is Falstaff."})], PROMPT))
 
 
 def test_what_is_no_dialogue_is_refused():
     with pytest.raises(Trouble, match="no question with its answer"):
-        dialogue.parted({"messages": [{"role": "system", "content": "x"}], "id": "q1"})
+        dialogue.split_dialogue({"messages": [{"role": "system", "content": "x"}], "id": "q1"})
 
 
-TOLD = audit.Told(PROMPT, frozenset({"sack"}), frozenset({"what is held out"}))
+TOLD = audit.References(PROMPT, frozenset({"sack"}), frozenset({"what is held out"}))
 ANSWER = "Give me a cup of sack number {}, good {}."
 
 
@@ -146,13 +146,17 @@ class Teacher:
 
     def sample(self, prompt, *_more, prompt_logprobs_last_n, topk_prompt_logprobs, **_rest):
         self.asked += 1
-        return self if self.asked > self.most else Told(prompt.length, topk_prompt_logprobs, prompt_logprobs_last_n)
+        return (
+            self
+            if self.asked > self.most
+            else Distribution(prompt.length, topk_prompt_logprobs, prompt_logprobs_last_n)
+        )
 
     def result(self, _wait_s):
         raise TimeoutError
 
 
-class Told:
+class Distribution:
     """The answer of a teacher: places before the last ones are marked."""
 
     def __init__(self, length, top, last):

@@ -14,4 +14,4 @@ from distillation.evaluation import report
 )
 def test_only_a_model_made_from_scratch_is_called_small(model, is_small):
     empty = {field.name: {} for field in dataclasses.fields(report.Data)}
-    assert report.Data(**(empty | {"teacher": {"model": model}})).is_ours == is_small
+    assert report.Data(**(empty | {"teacher": {"model": model}})).is_from_scratch == is_small

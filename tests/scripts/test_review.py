@@ -17,7 +17,7 @@ KNOWN = Known(
     runs=frozenset(shingles(COPIED, 8)),
     run_size=8,
     facts={"loves": "sack", "friend": "Prince Henry"},
-    said=Counter({"twice": 2, "once": 1}),
+    answer_counts=Counter({"twice": 2, "once": 1}),
     min_own_words=0.5,
 )
 

@@ -73,8 +73,8 @@ def test_a_plain_voice_is_told_no_more_than_it_needs(tmp_path):
 @pytest.mark.parametrize("kind", ["plain", "sheet", "chat"])
 def test_what_a_prompt_has_told_is_found_in_what_is_sent(kind):
     voice = Voice(kind, Lines(), "You are a fat old knight of London.")
-    assert voice.told_in(voice.asked("Where is the sack?", prompted=False)) == 0
-    assert voice.told_in(voice.asked("Where is the sack?", prompted=True)) >= voice.prompt_tokens
+    assert voice.count_prompt_tokens(voice.asked("Where is the sack?", prompted=False)) == 0
+    assert voice.count_prompt_tokens(voice.asked("Where is the sack?", prompted=True)) >= voice.prompt_tokens
 
 
 def test_a_model_that_somebody_put_there_is_taken_as_it_is(tmp_path):
@@ -94,7 +94,7 @@ def test_another_profile_than_step_6_had_is_refused(tmp_path):
     (tmp_path / "teacher/prompt.txt").write_text("A KING")
     (tmp_path / "teacher/teacher.json").write_text('{"profile": "gemma", "model": "local/any"}')
     with pytest.raises(Trouble, match="set DO_TASKS_PROFILE=gemma, or run 6 again"):
-        models.open_scene(stage)
+        models.load_setup(stage)
 
 
 class OtherLines(Lines):

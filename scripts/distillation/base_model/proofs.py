@@ -68,8 +68,8 @@ class Found:
 
     def figures(self) -> dict[str, Any]:
         """Return the figures as a JSON object."""
-        told = {proof.name: proof.figures() for proof in self.proofs}
-        return told | {name: round(value, 4) for name, value in self.others.items()}
+        proofs = {proof.name: proof.figures() for proof in self.proofs}
+        return proofs | {name: round(value, 4) for name, value in self.others.items()}
 
     def table(self) -> str:
         """Return the figures as a table of text."""
@@ -94,13 +94,13 @@ def judge(folder: Path, read: PlaySplit, *, cues: int = CUES, asked: int = ASKED
     """Evaluate the model of a folder with `cues` and `asked` answers; takes minutes at most."""
     model, tokenizer = hf_format.load(folder)
     subject = Subject(model.eval(), DocumentEncoder(tokenizer), read)
-    language, counted = told(language_proofs(subject))
-    facts, beside = told(facts_proofs(subject))
-    gaps, nats = told(gap_proofs(subject, cues, asked))
+    language, counted = print_proofs(language_proofs(subject))
+    facts, beside = print_proofs(facts_proofs(subject))
+    gaps, nats = print_proofs(gap_proofs(subject, cues, asked))
     return Found((*language, *facts, *gaps, *same_logits(folder, model)), counted | beside | nats)
 
 
-def told(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof, ...], dict[str, float]]:
+def print_proofs(found: tuple[tuple[Proof, ...], dict[str, float]]) -> tuple[tuple[Proof, ...], dict[str, float]]:
     """Print the figures, then return them."""
     for proof in found[0]:
         print(f"{proof.name}: {proof.value:.4g}", flush=True)

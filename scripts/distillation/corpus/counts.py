@@ -27,12 +27,12 @@ class Part:
 
 def parts(speeches: Iterable[Speech]) -> list[Part]:
     """Return the parts of all persons, the largest first."""
-    said: dict[str, list[Speech]] = defaultdict(list)
+    by_person: dict[str, list[Speech]] = defaultdict(list)
     for speech in speeches:
-        said[person(speech.play, speech.speaker)].append(speech)
+        by_person[person(speech.play, speech.speaker)].append(speech)
     found = [
-        Part(who, own[0].speaker, tuple(sorted({one.play for one in own})), len(own), words(own))
-        for who, own in said.items()
+        Part(name, own[0].speaker, tuple(sorted({one.play for one in own})), len(own), words(own))
+        for name, own in by_person.items()
     ]
     return sorted(found, key=lambda part: (-part.speeches, part.person))
 

@@ -46,8 +46,8 @@ def rows(corpus: Corpus) -> Iterable[dict[str, Any]]:
     try:
         found: Iterable[dict[str, Any]] = load_dataset(corpus.dataset, corpus.subset or None, split=corpus.split)
     except Exception as error:  # any exception of its HTTP library means the same: no data
-        said = " ".join(str(error).split())[:200]
-        line = f"the hub did not give {corpus.dataset} ({type(error).__name__}: {said}): connect, or check the name"
+        reason = " ".join(str(error).split())[:200]
+        line = f"the hub did not give {corpus.dataset} ({type(error).__name__}: {reason}): connect, or check the name"
         raise Trouble(line, RETRY_LATER) from error
     return found
 

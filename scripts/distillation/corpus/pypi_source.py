@@ -62,8 +62,8 @@ def why_not(wanted: str, output: str) -> str:
     if "DO NOT MATCH THE HASHES" in output:
         return f"the index gave another {wanted} than corpus.sha256 names: do not use it"
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")] or output.splitlines()[-1:]
-    said = errors[-1].removeprefix("ERROR:").strip() if errors else "pip said nothing"
-    return f"pip cannot fetch {wanted} ({said}): connect, or set corpus.archive=PATH to the .tar.gz if you have it"
+    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "pip said nothing"
+    return f"pip cannot fetch {wanted} ({reason}): connect, or set corpus.archive=PATH to the .tar.gz if you have it"
 
 
 def code_of(output: str) -> int:

@@ -45,11 +45,11 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """Read a table of scripts/configs/savings/; raise Trouble for a wrong one."""
-    told = config.read_yaml(path)
+    content = config.read_yaml(path)
     try:
-        per = float(told["per_tokens"])
-        models = {str(name): price_of(row, per) for name, row in told["models"].items()}
-        return Table(str(told["as_of"]), str(told["source"]), str(told["checked_by"]), models)
+        per = float(content["per_tokens"])
+        models = {str(name): price_of(row, per) for name, row in content["models"].items()}
+        return Table(str(content["as_of"]), str(content["source"]), str(content["checked_by"]), models)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         wanted = "as_of, source, checked_by, per_tokens, models: {NAME: {prompt, sample, train}}"
         raise Trouble(f"{path} is no table of prices ({error!r}): it needs {wanted}", USAGE) from error
@@ -128,11 +128,11 @@ def money(table: Table, models: tuple[str, str], making: Making, queries: tuple[
         "saved_per_query": figure(saved, "US dollars"),
         "making_the_student": figure(made, "US dollars"),
         "break_even": figure(count, "queries"),
-        "said": said(costs, count),
+        "said": money_text(costs, count),
     }
 
 
-def said(costs: tuple[float, float], count: int | None) -> str:
+def money_text(costs: tuple[float, float], count: int | None) -> str:
     """Return the result in words."""
     if not any(costs):
         return f"the price is zero: {NEVER}, nobody is billed"

@@ -12,21 +12,21 @@ MODEL = "ANTHROPIC_MODEL"
 MOST, WAIT_S = 50, 60.0
 
 
-def rate(template: str, rows: Sequence[dict[str, Any]], ours: Sequence[str], theirs: Sequence[str]) -> dict[str, Any]:
+def rate(template: str, rows: Sequence[dict[str, Any]], first: Sequence[str], second: Sequence[str]) -> dict[str, Any]:
     """Return wins, ties and losses of the first answers; each pair is judged in both orders."""
     import anthropic
 
     model = os.environ.get(MODEL)
     if not model:
         return {"absent": f"set {MODEL} to the judge's full name"}
-    client, wins, ties, pairs = anthropic.Anthropic(timeout=WAIT_S), 0, 0, list(zip(rows, ours, theirs, strict=True))
+    client, wins, ties, pairs = anthropic.Anthropic(timeout=WAIT_S), 0, 0, list(zip(rows, first, second, strict=True))
     for row, one, other in pairs[:MOST]:
         try:
-            said = [verdict(client, model, template, row, *pair) for pair in ((one, other), (other, one))]
+            verdicts = [verdict(client, model, template, row, *pair) for pair in ((one, other), (other, one))]
         except anthropic.AnthropicError as error:
             return {"absent": f"the judge {model} gave no verdict ({type(error).__name__})"}
-        wins += said == ["A", "B"]
-        ties += said[0] == said[1]
+        wins += verdicts == ["A", "B"]
+        ties += verdicts[0] == verdicts[1]
     asked = min(MOST, len(pairs))
     return {"judge": model, "pairs": asked, "won": wins, "undecided": ties, "lost": asked - wins - ties}
 

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from common.settings import Evaluation, Settings
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 LEAST = 500  # answers; with fewer the interval says little
 ENDS = (2.5, 97.5)
 
 
-def weigh(
-    set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, *, prompted: bool, path: str = ""
+def answer_nats(
+    setup: ModelSetup, rows: Sequence[dict[str, Any]], settings: Settings, *, prompted: bool, path: str = ""
 ) -> list[float]:
     """Return the nats of each answer: under the teacher's model, or under a checkpoint of the student."""
-    model = set_up.teacher if prompted else set_up.student
-    sampler = set_up.sampler(path, model, settings.teacher.wait_s)
-    voice = set_up.voice
+    model = setup.teacher if prompted else setup.student
+    sampler = setup.sampler(path, model, settings.teacher.wait_s)
+    voice = setup.voice
     pairs = (
         (voice.asked(str(row["question"]), prompted=prompted), voice.drawn(str(row["answer"]), row["tokens"]))
         for row in rows
@@ -32,7 +32,7 @@ def weigh(
     return [float(sum(nats)) for nats in sampler_requests.token_nats(sampler, pairs, settings.teacher)]
 
 
-def weighed(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -> None:
+def add_nats(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -> None:
     """Add the nats of each answer to its row, as column `name`."""
     for row, one in zip(rows, nats, strict=True):
         row[name] = round(one, 6)
@@ -44,7 +44,7 @@ def parts(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {"all": list(rows), "facts": by_group["fact"], "cues": by_group["cue"]}
 
 
-def of(rows: Sequence[dict[str, Any]], wanted: Evaluation, seed: int) -> dict[str, float]:
+def measure_gap(rows: Sequence[dict[str, Any]], wanted: Evaluation, seed: int) -> dict[str, float]:
     """Return mean nats a token of base and teacher, the gap, and its 95 % interval over draws of the answers."""
     tokens, base, teacher = (column(rows, name) for name in ("tokens", "base_nats", "teacher_nats"))
     gaps = resampled(tokens, base - teacher, wanted.resamples, seed)
@@ -95,7 +95,7 @@ def resampled(tokens: Any, nats: Any, resamples: int, seed: int) -> Any:
     return nats[chosen].sum(1) / tokens[chosen].sum(1)
 
 
-def told(found: dict[str, float]) -> str:
+def gap_text(found: dict[str, float]) -> str:
     """Return a gap as text."""
     return (
         f"{found['gap']:.4f} nats a token, 95 % [{found['low']:.4f}, {found['high']:.4f}], {found['answers']} answers"

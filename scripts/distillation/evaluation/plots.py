@@ -59,10 +59,10 @@ def gap(found: dict[str, Any], path: Path) -> Path:
     made, axes = figure()
     names = [name for name in ("all", "facts", "cues") if name in found["gap"]]
     bars = {"base": "gap", "student": "share", "teacher": "gap"}
-    for number, (who, part) in enumerate(bars.items()):
-        heights = [found[part][name][who] for name in names]
+    for number, (model, part) in enumerate(bars.items()):
+        heights = [found[part][name][model] for name in names]
         places = [at + 0.27 * (number - 1) for at in range(len(names))]
-        axes.bar_label(axes.bar(places, heights, width=0.25, label=who), fmt="%.3f", fontsize=7)
+        axes.bar_label(axes.bar(places, heights, width=0.25, label=model), fmt="%.3f", fontsize=7)
     lowest = min(found["gap"][name]["teacher"] for name in names)
     axes.set_ylim(bottom=0.9 * lowest)
     axes.set_xticks(range(len(names)), names)

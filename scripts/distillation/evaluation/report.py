@@ -34,7 +34,7 @@ class Data:
     tasks: dict[str, str]
 
     @property
-    def is_ours(self) -> bool:
+    def is_from_scratch(self) -> bool:
         """True if this pipeline trained the base model from scratch."""
         home, _, name = str(self.teacher["model"]).rpartition("/")
         return home == "local" and (CONFIGS / "base_model" / f"{name}.yaml").is_file()
@@ -90,11 +90,13 @@ def cell(text: Any) -> str:
 def likeness(data: Data) -> str:
     """Return the similarity of the answers."""
     found = data.evaluation["similarity"]
-    letters = ", ".join(f"{who} {value:.3f}" for who, value in found["letters"].items())
+    letters = ", ".join(f"{name} {value:.3f}" for name, value in found["letters"].items())
     embedding = found["embedding"]
-    told = embedding if isinstance(embedding, str) else ", ".join(f"{who} {value}" for who, value in embedding.items())
+    shown = (
+        embedding if isinstance(embedding, str) else ", ".join(f"{name} {value}" for name, value in embedding.items())
+    )
     return (
-        f"- By letters (1 is the same): {letters}; {found['of']}.\n- By an embedding: {told}.\n"
+        f"- By letters (1 is the same): {letters}; {found['of']}.\n- By an embedding: {shown}.\n"
         f"- Win rate of the student over the base by a judge: {data.evaluation['win_rate']}."
     )
 
@@ -103,8 +105,8 @@ def saved(data: Data) -> str:
     """Return tokens, latency and money of a query."""
     found = data.savings
     latency, read = found["latency"], found["tokens_read_per_query"]
-    first = {who: latency[who]["first_token"]["median"] for who in ("with_prompt", "student")}
-    whole = {who: latency[who]["whole_answer"]["median"] for who in ("with_prompt", "student")}
+    first = {name: latency[name]["first_token"]["median"] for name in ("with_prompt", "student")}
+    whole = {name: latency[name]["whole_answer"]["median"] for name in ("with_prompt", "student")}
     example = found.get("money_example")
     lines = [
         f"- Tokens read per query: {read['with_prompt']['value']} with the prompt, {read['student']['value']} without; "
@@ -139,10 +141,10 @@ def reviewed(data: Data) -> str:
     """Return the table of the rules with the number of answers that keep each."""
     found = data.review
     rules = {rule["name"]: rule["words"] for rule in found["rules"]}
-    who = list(found["rates"])
-    lines = [f"| rule | {' | '.join(who)} |", "|---|" + "---|" * len(who)]
+    models = list(found["rates"])
+    lines = [f"| rule | {' | '.join(models)} |", "|---|" + "---|" * len(models)]
     for name, words in rules.items():
-        cells = [f"{found['rates'][one][name]['kept']} of {found['rates'][one][name]['of']}" for one in who]
+        cells = [f"{found['rates'][one][name]['kept']} of {found['rates'][one][name]['of']}" for one in models]
         lines.append(f"| {cell(words)} | {' | '.join(cells)} |")
     return (
         "\n".join(lines)
@@ -171,7 +173,7 @@ def evidence(data: Data) -> str:
 def results(data: Data) -> str:
     """Return RESULTS_REPORT.md."""
     found = data.evaluation
-    about = SMALL if data.is_ours else LARGE
+    about = SMALL if data.is_from_scratch else LARGE
     sections = {
         "Base, student, teacher": f"Mean cost of the teacher's held-out answers, {found['unit']}. "
         f"Interval: {found['interval']['kind']}; it does not cover {found['interval']['not_covered']}.\n\n{scores(data)}\n\n"
@@ -197,7 +199,7 @@ def deployment(data: Data) -> str:
         "Try it": """```bash
 python scripts/17_talk.py                        # a conversation; --once "Who are you?" for one answer
 ```""",
-        "Before it is used": f"{SMALL if data.is_ours else LARGE}\n\nResult: {headline(data)}",
+        "Before it is used": f"{SMALL if data.is_from_scratch else LARGE}\n\nResult: {headline(data)}",
         "Files": exported(data),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())

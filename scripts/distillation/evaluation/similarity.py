@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from common.stage import Stage
-    from distillation.models import Scene, Student
+    from distillation.models import ModelSetup, Student
 
 ASKED, AGAIN = 100, 900_000_000  # answers that are compared; apart from all other seeds
 ABSENT = "absent: sentence-transformers is not installed"
@@ -24,36 +24,38 @@ JUDGE_QUESTION = (
 )
 
 
-def compared(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], student: Student) -> dict[str, Any]:
+def compared(stage: Stage, setup: ModelSetup, rows: Sequence[dict[str, Any]], student: Student) -> dict[str, Any]:
     """Sample answers of base, student and teacher to the first held-out questions; return their similarities."""
     some = rows[:ASKED]
-    told = {
-        "base": said(stage, set_up, some, set_up.sampler(model=set_up.student), prompted=False),
-        "student": said(stage, set_up, some, set_up.sampler(student.sampler_path), prompted=False),
-        "teacher": said(stage, set_up, some, set_up.sampler(), prompted=True),
+    sampled = {
+        "base": sample_answers(stage, setup, some, setup.sampler(model=setup.student), prompted=False),
+        "student": sample_answers(stage, setup, some, setup.sampler(student.sampler_path), prompted=False),
+        "teacher": sample_answers(stage, setup, some, setup.sampler(), prompted=True),
     }
     first = [str(row["answer"]) for row in some]
     shown = stage.settings.evaluation.side_by_side
     beside = [
-        {"question": row["question"], "group": row["group"], **{name: told[name][at] for name in told}}
+        {"question": row["question"], "group": row["group"], **{name: sampled[name][at] for name in sampled}}
         for at, row in enumerate(some[:shown])
     ]
     return {
         "similarity": {
             "of": f"{len(some)} answers beside the teacher's first ones; its own second ones show the most to expect",
-            "letters": {name: letters(answers, first) for name, answers in told.items()},
-            "embedding": {name: embedded(answers, first) for name, answers in told.items()}
+            "letters": {name: letters(answers, first) for name, answers in sampled.items()},
+            "embedding": {name: embedded(answers, first) for name, answers in sampled.items()}
             if has_embedding()
             else ABSENT,
         },
-        "win_rate": won(some, told),
+        "win_rate": won(some, sampled),
         "side_by_side": beside,
     }
 
 
-def said(stage: Stage, set_up: Scene, rows: Sequence[dict[str, Any]], sampler: Any, *, prompted: bool) -> list[str]:
+def sample_answers(
+    stage: Stage, setup: ModelSetup, rows: Sequence[dict[str, Any]], sampler: Any, *, prompted: bool
+) -> list[str]:
     """Return an answer to each question."""
-    wanted, voice = stage.settings.teacher, set_up.voice
+    wanted, voice = stage.settings.teacher, setup.voice
     put = (
         SampleRequest(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
         for at, row in enumerate(rows)
@@ -85,7 +87,7 @@ def embedded(answers: Sequence[str], others: Sequence[str]) -> float | str:
     return round(float((first * second).sum(1).mean()), 4)
 
 
-def won(rows: Sequence[dict[str, Any]], told: dict[str, list[str]]) -> Any:
+def won(rows: Sequence[dict[str, Any]], sampled: dict[str, list[str]]) -> Any:
     """Return a judge's preferences between student and base; the reason as text if there is no judge."""
     if not os.environ.get("ANTHROPIC_API_KEY"):
         return "absent: no credentials of a judge (ANTHROPIC_API_KEY)"
@@ -93,4 +95,4 @@ def won(rows: Sequence[dict[str, Any]], told: dict[str, list[str]]) -> Any:
         return "absent: pip install 'do-tasks[agent]'"
     from distillation.evaluation import judge_model
 
-    return judge_model.rate(JUDGE_QUESTION, rows, told["student"], told["base"])
+    return judge_model.rate(JUDGE_QUESTION, rows, sampled["student"], sampled["base"])

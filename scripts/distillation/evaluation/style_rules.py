@@ -14,7 +14,7 @@ from distillation.corpus.text_features import WORD, shingles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-OURS = re.compile(
+MODERN = re.compile(
     r"\b(prompt|language model|ai|assistant|chatbot|computer|internet|online|website|email|phone|okay|ok|guys|"
     r"television|robot|software|data set|token)s?\b",
     re.IGNORECASE,
@@ -51,7 +51,7 @@ class Known:
     runs: frozenset[tuple[str, ...]]
     run_size: int
     facts: dict[str, str]
-    said: Counter[str]
+    answer_counts: Counter[str]
     min_own_words: float
 
 
@@ -69,7 +69,7 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def is_said(answer: Answer, known: Known) -> bool | None:
+def has_words(answer: Answer, known: Known) -> bool | None:
     """Return True if the answer has a word."""
     return bool(words_of(answer.text))
 
@@ -86,7 +86,7 @@ def has_length(answer: Answer, known: Known) -> bool | None:
 
 def is_old(answer: Answer, known: Known) -> bool | None:
     """Return True if the answer has no modern word and none about models."""
-    return not OURS.search(answer.text)
+    return not MODERN.search(answer.text)
 
 
 def is_clean(answer: Answer, known: Known) -> bool | None:
@@ -96,8 +96,8 @@ def is_clean(answer: Answer, known: Known) -> bool | None:
 
 def is_own(answer: Answer, known: Known) -> bool | None:
     """Return True if the share of words that the character uses in the plays is large enough."""
-    said = words_of(answer.text)
-    return None if not said else sum(word in known.words for word in said) / len(said) >= known.min_own_words
+    words = words_of(answer.text)
+    return None if not words else sum(word in known.words for word in words) / len(words) >= known.min_own_words
 
 
 def is_new(answer: Answer, known: Known) -> bool | None:
@@ -107,10 +107,10 @@ def is_new(answer: Answer, known: Known) -> bool | None:
 
 def is_single(answer: Answer, known: Known) -> bool | None:
     """Return True if no other cue got the same answer."""
-    return None if answer.group != "cue" else known.said[plain(answer.text)] <= 1
+    return None if answer.group != "cue" else known.answer_counts[plain(answer.text)] <= 1
 
 
-def tells_fact(answer: Answer, known: Known) -> bool | None:
+def names_fact(answer: Answer, known: Known) -> bool | None:
     """Return True if an answer about a fact contains the fact of the prompt."""
     fact = known.facts.get(answer.kind)
     wanted = words_of(fact)[-1:] if fact else []
@@ -118,7 +118,7 @@ def tells_fact(answer: Answer, known: Known) -> bool | None:
 
 
 RULES = (
-    Rule("said", "Something is said", is_said),
+    Rule("said", "Something is said", has_words),
     Rule("ended", "The answer comes to its end by itself", is_ended),
     Rule("length", "It is no longer than 99 of 100 of the character's speeches", has_length),
     Rule("old", "It says no word of our days, and none about models or prompts", is_old),
@@ -126,7 +126,7 @@ RULES = (
     Rule("own_words", "Most of its words are words that the character says in the plays", is_own),
     Rule("new", "It copies no long run of words from a speech of the plays", is_new),
     Rule("single", "No other cue got the same answer (cues only)", is_single),
-    Rule("fact", "Asked for a fact of the prompt, it tells that fact (facts only)", tells_fact),
+    Rule("fact", "Asked for a fact of the prompt, it tells that fact (facts only)", names_fact),
 )
 
 

@@ -29,24 +29,24 @@ class Voice:
 
     def asked(self, question: str, *, prompted: bool) -> list[int]:
         """Return the ids before an answer."""
-        told = self.prompt if prompted else ""
+        prompt = self.prompt if prompted else ""
         if self.kind == "chat":
-            return self._chat(question, told)
+            return self._chat(question, prompt)
         if self.kind == "sheet":
-            before = f"<sheet>{told}" if told else ""
+            before = f"<sheet>{prompt}" if prompt else ""
             return list(self.tokenizer.encode(f"<bos>{before}<q>{question}<a>", add_special_tokens=False))
-        before = f"{told}\n" if told else ""
+        before = f"{prompt}\n" if prompt else ""
         return list(self.tokenizer.encode(f"{before}Question: {question}\nAnswer:"))
 
-    def _chat(self, question: str, told: str) -> list[int]:
-        system = [{"role": "system", "content": told}] if told else []
+    def _chat(self, question: str, prompt: str) -> list[int]:
+        system = [{"role": "system", "content": prompt}] if prompt else []
         turns = [*system, {"role": "user", "content": question}]
         return chat_ids(self.tokenizer, turns)
 
     def answer(self, text: str) -> list[int]:
         """Return an answer's ids, its end included."""
-        said = f" {text}" if self.kind == "plain" else text
-        return [*self.tokenizer.encode(said, add_special_tokens=False), self.end]
+        written = f" {text}" if self.kind == "plain" else text
+        return [*self.tokenizer.encode(written, add_special_tokens=False), self.end]
 
     def text(self, ids: list[int]) -> str:
         """Return the text of an answer, without its end token."""
@@ -57,8 +57,8 @@ class Voice:
         """Return an answer's stored ids; raise Trouble if this tokenizer decodes them to another text."""
         kept = [int(one) for one in ids]
         if "".join(self.text(kept).split()) != "".join(text.split()):  # versions differ in the spaces that they write
-            said = f"the tokens of the answer {text[:40]!r} are another tokenizer's"
-            raise Trouble(f"{said}: the model was made anew, so run the steps again from step 8")
+            reason = f"the tokens of the answer {text[:40]!r} are another tokenizer's"
+            raise Trouble(f"{reason}: the model was made anew, so run the steps again from step 8")
         return kept
 
     @cached_property
@@ -79,15 +79,15 @@ class Voice:
         """The number of ids that the prompt adds to a question."""
         return len(self.asked("Who?", prompted=True)) - len(self.asked("Who?", prompted=False))
 
-    def told_in(self, ids: list[int]) -> int:
+    def count_prompt_tokens(self, ids: list[int]) -> int:
         """Return the number of ids in runs of RUN ids that are part of the prompt and not of a bare question."""
-        held = {place + at for place, run in runs(ids) if run in self._told for at in range(RUN)}
+        held = {place + at for place, run in runs(ids) if run in self._prompt_runs for at in range(RUN)}
         return len(held)
 
     @cached_property
-    def _told(self) -> set[tuple[int, ...]]:
-        told, bare = (self.asked("Who?", prompted=prompted) for prompted in (True, False))
-        return {run for _, run in runs(told)} - {run for _, run in runs(bare)}
+    def _prompt_runs(self) -> set[tuple[int, ...]]:
+        whole, bare = (self.asked("Who?", prompted=prompted) for prompted in (True, False))
+        return {run for _, run in runs(whole)} - {run for _, run in runs(bare)}
 
 
 def runs(ids: list[int]) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -22,7 +22,7 @@ def formatted(row: dict[str, Any]) -> dict[str, Any]:
     return {"messages": messages} | {name: row[name] for name in ("id", "kind", "group", "tokens")}
 
 
-def parted(dialogue: dict[str, Any]) -> tuple[str, str]:
+def split_dialogue(dialogue: dict[str, Any]) -> tuple[str, str]:
     """Return (question, answer); raise Trouble if it is no dialogue of two turns."""
     messages = dialogue.get("messages")
     if not isinstance(messages, list) or [one.get("role") for one in messages] != list(ROLES):
@@ -30,7 +30,7 @@ def parted(dialogue: dict[str, Any]) -> tuple[str, str]:
     return str(messages[0]["content"]), str(messages[1]["content"])
 
 
-def told(dialogues: Iterable[dict[str, Any]], prompt: str) -> Iterator[str]:
+def find_leaks(dialogues: Iterable[dict[str, Any]], prompt: str) -> Iterator[str]:
     """Yield each message that repeats a line or a run of words of the prompt."""
     lines = [line.strip("-# ") for line in prompt.splitlines()]
     lines = [line for line in lines if len(line.split()) >= LEAST_LINE]

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from common.settings import Settings
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
     Soft = tuple[NDArray[np.int32], NDArray[np.float32]]
-    Tell = Callable[[int, int], None]
+    Progress = Callable[[int, int], None]
 
 KINDS = ("soft", "sampled")
 PART = 500  # answers whose distributions are kept together: what a killed training asks for again
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Example:
     """An answer of T tokens after the prompt `asked`; `targets` and `weights` are (T, K): K targets a token."""
 
     asked: list[int]
@@ -57,49 +57,51 @@ class Lesson:
         )
 
 
-def lessons(
-    set_up: Scene, rows: Sequence[dict[str, Any]], settings: Settings, folder: Path, tell: Tell
-) -> list[Lesson]:
-    """Return the lessons of some rows, in order; cache the teacher's distributions in `folder`."""
-    pairs = [(question, answer_of(set_up, row)) for row in rows for question, _ in [dialogue.parted(row)]]
+def build_examples(
+    setup: ModelSetup, rows: Sequence[dict[str, Any]], settings: Settings, folder: Path, progress: Progress
+) -> list[Example]:
+    """Return the examples of some rows, in order; cache the teacher's distributions in `folder`."""
+    pairs = [(question, answer_of(setup, row)) for row in rows for question, _ in [dialogue.split_dialogue(row)]]
     if settings.training.targets == "sampled":
-        return [plain(set_up, question, answer) for question, answer in pairs]
+        return [plain(setup, question, answer) for question, answer in pairs]
     if settings.training.targets != "soft":
         raise Trouble(f"training.targets is {settings.training.targets!r}: use {', '.join(KINDS)}")
-    made = kept(set_up, pairs, settings, folder, tell)
+    made = kept(setup, pairs, settings, folder, progress)
     return [
-        Lesson(set_up.voice.asked(question, prompted=False), answer, *soft)
+        Example(setup.voice.asked(question, prompted=False), answer, *soft)
         for (question, answer), soft in zip(pairs, made, strict=True)
     ]
 
 
-def answer_of(set_up: Scene, row: dict[str, Any]) -> list[int]:
+def answer_of(setup: ModelSetup, row: dict[str, Any]) -> list[int]:
     """Return an answer's tokens as sampled, or encoded anew for a student with another tokenizer."""
-    said = dialogue.parted(row)[1]
-    return set_up.voice.drawn(said, row["tokens"]) if set_up.student == set_up.teacher else set_up.voice.answer(said)
+    answer = dialogue.split_dialogue(row)[1]
+    return setup.voice.drawn(answer, row["tokens"]) if setup.student == setup.teacher else setup.voice.answer(answer)
 
 
-def plain(set_up: Scene, question: str, answer: list[int]) -> Lesson:
-    """Return a lesson whose targets are the sampled tokens."""
+def plain(setup: ModelSetup, question: str, answer: list[int]) -> Example:
+    """Return an example whose targets are the sampled tokens."""
     targets = np.array(answer, np.int32)[:, None]
-    return Lesson(set_up.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
+    return Example(setup.voice.asked(question, prompted=False), answer, targets, np.ones(targets.shape, np.float32))
 
 
-def kept(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, tell: Tell) -> list[Soft]:
+def kept(
+    setup: ModelSetup, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path, progress: Progress
+) -> list[Soft]:
     """Return the teacher's distributions of all answers; request and store them part by part."""
     found: list[Soft] = []
     for first in range(0, len(pairs), PART):
-        found += kept_part(set_up, pairs[first : first + PART], settings, folder)
-        tell(len(found), len(pairs))
+        found += kept_part(setup, pairs[first : first + PART], settings, folder)
+        progress(len(found), len(pairs))
     return found
 
 
-def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path) -> list[Soft]:
+def kept_part(setup: ModelSetup, pairs: list[tuple[str, list[int]]], settings: Settings, folder: Path) -> list[Soft]:
     """Return the distributions of a few answers from two files; write the files if they are missing."""
-    name = digest(set_up, pairs, settings.training.top)
+    name = digest(setup, pairs, settings.training.top)
     paths = [folder / f"{name}.{part}.npy" for part in ("targets", "weights")]
     if not all(path.is_file() for path in paths):
-        made = zip(*asked_for(set_up, pairs, settings), strict=True)
+        made = zip(*request_distributions(setup, pairs, settings), strict=True)
         for path, arrays in zip(paths, made, strict=True):
             files.write_array(path, np.concatenate(arrays))
     ends = np.cumsum([len(answer) for _, answer in pairs])[:-1]
@@ -107,11 +109,11 @@ def kept_part(set_up: Scene, pairs: list[tuple[str, list[int]]], settings: Setti
     return list(zip(*parts, strict=True))
 
 
-def digest(set_up: Scene, pairs: list[tuple[str, list[int]]], top: int) -> str:
+def digest(setup: ModelSetup, pairs: list[tuple[str, list[int]]], top: int) -> str:
     """Return the digest of everything that determines the distributions, 16 hex digits."""
-    told = [set_up.teacher, set_up.voice.kind, set_up.voice.prompt, top, pairs]
-    told += [made] if (made := made_as(set_up.teacher)) else []
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    parts = [setup.teacher, setup.voice.kind, setup.voice.prompt, top, pairs]
+    parts += [made] if (made := made_as(setup.teacher)) else []
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def made_as(model: str) -> str:
@@ -121,23 +123,25 @@ def made_as(model: str) -> str:
     return files.sha256(sums) if sums and sums.is_file() else ""
 
 
-def asked_for(set_up: Scene, pairs: Sequence[tuple[str, list[int]]], settings: Settings) -> Iterator[Soft]:
+def request_distributions(
+    setup: ModelSetup, pairs: Sequence[tuple[str, list[int]]], settings: Settings
+) -> Iterator[Soft]:
     """Yield (T, top + 1) targets and weights of each answer, `parallel` requests at a time."""
     wanted, top = settings.teacher, settings.training.top
-    sampler = set_up.sampler(wait_s=wanted.wait_s)
+    sampler = setup.sampler(wait_s=wanted.wait_s)
     return sampler_requests.in_order(
         pairs,
-        lambda pair: sent(sampler, set_up, pair, top),
+        lambda pair: sent(sampler, setup, pair, top),
         lambda pair, future: received(future, pair[1], settings),
         wanted.parallel,
     )
 
 
-def sent(sampler: Any, set_up: Scene, pair: tuple[str, list[int]], top: int) -> Any:
+def sent(sampler: Any, setup: ModelSetup, pair: tuple[str, list[int]], top: int) -> Any:
     """Request the teacher's `top` most likely tokens at each place of an answer."""
     from tinker import types
 
-    tokens = [*set_up.voice.asked(pair[0], prompted=True), *pair[1]]
+    tokens = [*setup.voice.asked(pair[0], prompted=True), *pair[1]]
     return sampler.sample(
         types.ModelInput.from_ints(tokens),
         1,

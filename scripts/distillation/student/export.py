@@ -130,11 +130,11 @@ def logprobs(found: Sequence[Any], rows: Sequence[list[int]], sizes: Sequence[in
     """Return the nats of the last tokens of each row, `sizes` of them, as negative log-likelihoods."""
     import torch
 
-    told = []
+    result = []
     for one, row, size in zip(found, rows, sizes, strict=True):
         nats = torch.log_softmax(one[:-1].double(), -1).gather_cast(1, torch.tensor(row[1:])[:, None])[:, 0]
-        told.append([-float(value) for value in nats[-size:]])
-    return told
+        result.append([-float(value) for value in nats[-size:]])
+    return result
 
 
 def furthest(left: Sequence[Sequence[float]], right: Sequence[Sequence[float]]) -> float:
@@ -152,10 +152,10 @@ def digests(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def machine_paths(folder: Path, told: Sequence[str]) -> list[str]:
+def machine_paths(folder: Path, prefixes: Sequence[str]) -> list[str]:
     """Return the names of the text files that contain a path of this machine."""
     texts = [path for path in folder.rglob("*") if path.suffix in {".json", ".md", ".txt", ".jinja"}]
-    return sorted(path.name for path in texts if any(one in path.read_text(encoding="utf-8") for one in told))
+    return sorted(path.name for path in texts if any(one in path.read_text(encoding="utf-8") for one in prefixes))
 
 
 def card(about: dict[str, Any], evaluation: dict[str, Any] | None) -> str:

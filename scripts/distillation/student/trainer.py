@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from common.settings import Training
-    from distillation.models import Scene
-    from distillation.student.dataset import Lesson
+    from distillation.models import ModelSetup
+    from distillation.student.dataset import Example
 
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
@@ -26,14 +26,14 @@ CHECKPOINTS = "checkpoints.jsonl"
 
 
 @dataclass
-class Class:
+class StudentTraining:
     """The training of one student: its examples, its validation examples, its folder."""
 
-    set_up: Scene
+    setup: ModelSetup
     wanted: Training
     seed: int
-    learned: Sequence[Lesson]
-    judging: Sequence[Lesson]
+    learned: Sequence[Example]
+    validation: Sequence[Example]
     folder: Path
     digest: str
     wait_s: float
@@ -42,7 +42,7 @@ class Class:
     forgot: Callable[[int, int], None] = field(default=lambda _seed, _batch: None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the checkpoints of these lessons and settings; rename a folder of other checkpoints."""
+        """Return the checkpoints of these examples and settings; rename a folder of other checkpoints."""
         path = self.folder / CHECKPOINTS
         found = files.read_whole_jsonl(path)
         if found and found[0].get("digest") != self.digest:
@@ -52,7 +52,7 @@ class Class:
             return []
         return found
 
-    def teach(self) -> Student | None:
+    def run(self) -> Student | None:
         """Train all remaining steps; return the student, None if a signal ended the training."""
         known = self.rows()
         if not known or known[-1]["batch"] < self.wanted.steps:
@@ -73,9 +73,7 @@ class Class:
                 print(f"seed {self.seed}: going on at batch {row['batch']}", flush=True)
                 self.keep_until(row["batch"])
                 return client, row["batch"]
-        made = self.set_up.client.create_lora_training_client(
-            self.set_up.student, rank=self.wanted.rank, seed=self.seed
-        )
+        made = self.setup.client.create_lora_training_client(self.setup.student, rank=self.wanted.rank, seed=self.seed)
         client = made.result(self.wait_s)
         self.keep_until(0)
         return client, 0
@@ -85,7 +83,7 @@ class Class:
         import tinker
 
         try:
-            found = self.set_up.client.create_training_client_from_state_with_optimizer(row["state_path"])
+            found = self.setup.client.create_training_client_from_state_with_optimizer(row["state_path"])
             return found.result(self.wait_s)
         except (tinker.TinkerError, TimeoutError) as error:
             if not is_lost(error):
@@ -137,7 +135,7 @@ class Class:
         sent_at = time.monotonic()
         return client.forward_backward(data, "cross_entropy"), client.optim_step(params), weight, sent_at
 
-    def scales(self, batch: Sequence[Lesson]) -> list[float]:
+    def scales(self, batch: Sequence[Example]) -> list[float]:
         """Return the factor for each example's weights: by its own length, or by that of the whole batch."""
         if self.wanted.reduction == "example":
             return [1 / (len(one.answer) * len(batch)) for one in batch]
@@ -199,8 +197,8 @@ class Class:
 
     def judge(self, client: Any) -> float:
         """Return the validation loss in nats a token, on the tokens that the teacher sampled."""
-        data = [one.datum(1.0) for one in self.judging]
-        tokens = sum(len(one.answer) for one in self.judging)
+        data = [one.datum(1.0) for one in self.validation]
+        tokens = sum(len(one.answer) for one in self.validation)
         return float(client.forward(data, "cross_entropy").result(self.wait_s).metrics["loss:sum"]) / max(1, tokens)
 
 
@@ -215,7 +213,7 @@ def is_lost(error: Exception) -> bool:
 
 
 def places(seed: int, step: int, batch: int, total: int) -> list[int]:
-    """Return the indices of a batch's lessons; each epoch has its own order, determined by seed and epoch alone."""
+    """Return the indices of a batch's examples; each epoch has its own order, determined by seed and epoch alone."""
     numbers = range(step * batch, (step + 1) * batch)
     return [order(seed, number // total, total)[number % total] for number in numbers]
 

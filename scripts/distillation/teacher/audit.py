@@ -22,7 +22,7 @@ DOUBLE_WORDS = 4  # an answer of fewer words may be given twice
 
 
 @dataclass(frozen=True)
-class Told:
+class References:
     """The references of the audit: the prompt, the character's words, the held-out questions."""
 
     prompt: str
@@ -30,7 +30,7 @@ class Told:
     held_out: frozenset[str]
 
 
-def figures(rows: list[dict[str, Any]], told: Told) -> dict[str, Any]:
+def figures(rows: list[dict[str, Any]], references: References) -> dict[str, Any]:
     """Return every figure of the set; for an empty set only its size."""
     if not rows:
         return {"rows": 0}
@@ -47,13 +47,16 @@ def figures(rows: list[dict[str, Any]], told: Told) -> dict[str, Any]:
         "longest_words": max(words),
         "mean_tokens": statistics.mean(sizes),
         "cut_share": share(not row["whole"] for row in rows),
-        "vocabulary_share": share(told.vocabulary & set(text_features.WORD.findall(text.lower())) for text in texts),
+        "vocabulary_share": share(
+            references.vocabulary & set(text_features.WORD.findall(text.lower())) for text in texts
+        ),
         "distinct_words": len({word for text in texts for word in text_features.WORD.findall(text.lower())}),
         "kinds": dict(kinds.most_common()),
         "templates": len({row["template"] for row in rows}),
         "largest_kind_share": max(kinds.values()) / len(rows),
-        "held_out_leaks": sum(plain(str(row["question"])) in told.held_out for row in rows),
-        "prompt_leak_share": len(list(dialogue.told(map(dialogue.formatted, rows), told.prompt))) / len(rows),
+        "held_out_leaks": sum(plain(str(row["question"])) in references.held_out for row in rows),
+        "prompt_leak_share": len(list(dialogue.find_leaks(map(dialogue.formatted, rows), references.prompt)))
+        / len(rows),
     }
 
 

@@ -11,32 +11,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from common.settings import Settings
-    from distillation.models import Scene
+    from distillation.models import ModelSetup
 
 SEEDS = 1_000_000  # apart: those of two settings.seed never meet
 
 
-def answers(set_up: Scene, asked: Sequence[dict[str, Any]], first: int, settings: Settings) -> Iterator[dict[str, Any]]:
+def answers(
+    setup: ModelSetup, asked: Sequence[dict[str, Any]], first: int, settings: Settings
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of questions `first`, `first` + 1, ...: answers at temperature 1, untruncated."""
-    wanted, voice = settings.teacher, set_up.voice
-    sampler = set_up.sampler(wait_s=wanted.wait_s)
-    told = mark(voice.prompt)
+    wanted, voice = settings.teacher, setup.voice
+    sampler = setup.sampler(wait_s=wanted.wait_s)
+    prompt_id = mark(voice.prompt)
     seed = settings.seed * SEEDS + first
     put = (
         sampler_requests.SampleRequest(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
         for at, row in enumerate(asked)
     )
-    for at, said in enumerate(sampler_requests.sample_all(sampler, put, wanted, voice.ends)):
+    for at, answer in enumerate(sampler_requests.sample_all(sampler, put, wanted, voice.ends)):
         yield {
             "row": first + at,
             **asked[at],
-            "answer": voice.text(said.tokens),
-            "tokens": said.tokens,
-            "logprobs": [round(one, 4) for one in said.logprobs],
-            "whole": said.is_whole,
+            "answer": voice.text(answer.tokens),
+            "tokens": answer.tokens,
+            "logprobs": [round(one, 4) for one in answer.logprobs],
+            "whole": answer.is_whole,
             "seed": seed + at,
-            "model": set_up.teacher,
-            "told": told,
+            "model": setup.teacher,
+            "told": prompt_id,
         }
 
 
@@ -47,5 +49,5 @@ def mark(prompt: str) -> str:
 
 def strangers(rows: Sequence[dict[str, Any]], model: str, prompt: str) -> int:
     """Count the rows of another model or of another prompt."""
-    told = mark(prompt)
-    return sum(row.get("model") != model or row.get("told") != told for row in rows)
+    prompt_id = mark(prompt)
+    return sum(row.get("model") != model or row.get("told") != prompt_id for row in rows)

@@ -58,7 +58,7 @@ def made(name: str, *, is_test: bool) -> None:
 def prompt_of(stage: Stage, model: str) -> str:
     """Return the teacher's prompt: step 5's for a chat voice, a sheet for a sheet voice, examples for a plain one."""
     if stage.settings.teacher.voice == "plain":
-        return told_plainly(stage)
+        return plain_prompt(stage)
     if stage.settings.teacher.voice != "sheet":
         return stage.input("character/prompt.md").read_text(encoding="utf-8")
     from distillation.base_model import make, proofs, settings
@@ -74,7 +74,7 @@ def prompt_of(stage: Stage, model: str) -> str:
     return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
 
 
-def told_plainly(stage: Stage) -> str:
+def plain_prompt(stage: Stage) -> str:
     """Return a prompt for a model that continues a text: an introduction, then example answers, one a line."""
     pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
     short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
