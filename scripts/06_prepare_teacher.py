@@ -1,9 +1,9 @@
-"""Step 6: make ready who answers and what is asked.
+"""Step 6: prepare the teacher and the questions.
 
     python scripts/06_prepare_teacher.py [--test] [teacher.model=local/bard-small] [key=value ...]
 
-Makes the local base model where settings ask for one (minutes, once). Writes outputs/teacher/prompt.txt (what the
-teacher is told, in the form that its model reads), teacher.json, probe.jsonl (two real answers), questions.jsonl and
+Makes the local base model where settings ask for one (minutes, once). Writes outputs/teacher/prompt.txt (the
+teacher's prompt, in the form that its model reads), teacher.json, probe.jsonl (two real answers), questions.jsonl and
 held_out_questions.jsonl. The held-out questions share no wording, no template and no play with the others.
 """
 
@@ -56,7 +56,7 @@ def prepare(stage: Stage) -> Report:
 
 
 def about(setup: ModelSetup, prompt: str, profile: str) -> dict[str, Any]:
-    """Return what later steps read of the teacher."""
+    """Return the description of the teacher for later steps."""
     digest = hashlib.sha256(prompt.encode()).hexdigest()
     tokens = setup.voice.prompt_tokens
     known = {"profile": profile, "model": setup.teacher, "voice": setup.voice.kind}

@@ -37,7 +37,7 @@ SYNC_EVERY = 100
 
 @dataclass(frozen=True)
 class Part:
-    """Which rows are to be made, and where they go."""
+    """The rows to make, and the file for them."""
 
     path: Path
     first: int
@@ -84,7 +84,7 @@ def price_of(stage: Stage, model: str) -> cost.Price:
 
 
 def part_of(stage: Stage, total: int) -> Part:
-    """Return what the environment asks for, else what is left of all."""
+    """Return the part that the environment names, else all remaining rows."""
     rows_file = os.environ.get("DO_TASKS_ROWS")
     if stage.is_test:
         part = stage.output("teacher_data_1.jsonl")
@@ -102,7 +102,7 @@ def part_of(stage: Stage, total: int) -> Part:
 
 
 def whole_rows(path: Path) -> int:
-    """Return how many rows a file keeps; a half one at its end is cut off."""
+    """Return the number of rows of a file; cut off an incomplete last row."""
     if not path.is_file():
         return 0
     content = path.read_bytes()
@@ -114,7 +114,7 @@ def whole_rows(path: Path) -> int:
 
 @contextlib.contextmanager
 def appending(path: Path, sync_every: int) -> Iterator[Any]:
-    """Give a function that adds a row to `path`; each is written at once, and synced now and then."""
+    """Yield a function that appends a row to `path` at once; every `sync_every` rows the file is synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as out:
         count = 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-COMMON, SHORTEST = 120, 4  # words that anybody says; letters of a word that tells
+COMMON, SHORTEST = 120, 4  # most common words, which are no sign of a character; letters of a word
 
 
 def measure(stage: Stage) -> Report:
@@ -63,7 +63,7 @@ def data_files(stage: Stage) -> list[Path]:
 
 
 def read_references(prompt: Path, held_out: Path, speeches: Path) -> audit.References:
-    """Read what the set is held against."""
+    """Read the references of the audit."""
     own = text_features.word_counts(str(row["text"]) for row in files.read_jsonl(speeches))
     common = {word for word, _ in own.most_common(COMMON)}
     questions = frozenset(plain(str(row["question"])) for row in files.read_jsonl(held_out))

@@ -1,4 +1,4 @@
-"""Step 10: divide the set into what is learned and what judges while learning.
+"""Step 10: divide the set into training and validation data.
 
     python scripts/10_split.py [--test] [split.val_share=0.1] [seed=17] [key=value ...]
 
@@ -48,7 +48,7 @@ def split(stage: Stage) -> Report:
 
 
 def is_val(one: dict[str, Any], seed: int, share: float) -> bool:
-    """Tell whether a question judges: decided by its words and the seed alone, so that more rows move none."""
+    """Return True for validation: decided by the question's words and the seed alone, so that more rows move none."""
     digest = hashlib.sha256(f"{seed} {plain(dialogue.split_dialogue(one)[0])}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 

@@ -1,4 +1,4 @@
-"""Step 11: write down how the students are trained, each value with its reason.
+"""Step 11: write the configuration of the training, each value with its reason.
 
     python scripts/11_configure_training.py [--test] [training.steps=280] [key=value ...]
 

@@ -68,12 +68,12 @@ def command(stage: Stage, folder: Path, seed: str) -> list[str]:
 
 
 def environ() -> dict[str, str]:
-    """Return an environment in which the training takes itself for no step's own."""
+    """Return an environment without the variables of the step."""
     return {name: value for name, value in os.environ.items() if name not in ("DO_TASKS_RESULT", "DO_TASKS_TEST")}
 
 
 def finished(words: Sequence[str]) -> None:
-    """Run a training to its end; Trouble says what it said when it failed."""
+    """Run a training to its end; raise Trouble with its output if it fails."""
     try:
         done = subprocess.run(words, env=environ(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -83,7 +83,7 @@ def finished(words: Sequence[str]) -> None:
 
 
 def cut_off(words: Sequence[str], folder: Path) -> int:
-    """Kill a training once it has a checkpoint; return the batch that comes next, 0 when there was none."""
+    """Kill a training once it has a checkpoint; return the batch that comes next, 0 without a checkpoint."""
     child = subprocess.Popen(words, env=environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + LIMIT_S
     try:

@@ -1,4 +1,4 @@
-"""Step 13: train the students, one for each seed; goes on at the next batch after whatever ended it before.
+"""Step 13: train the students, one for each seed; resume at the next batch after an interruption.
 
     python scripts/13_train_student_model.py [--test] [training.steps=280] [training.seeds=17] [key=value ...]
 
@@ -54,7 +54,7 @@ class Logs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, seed: int, first: int) -> None:
-        """Forget the rows of a seed from batch `first` on, which come again; and of other seeds than ours."""
+        """Remove the rows of a seed from batch `first` on, and those of seeds that are not in the settings."""
         wanted = {int(one) for one in self.wanted.seeds}
         known = [row for row in files.read_whole_jsonl(self.metrics) if row["seed"] in wanted]
         kept = [row for row in known if row["seed"] != seed or row["batch"] < first]
@@ -79,7 +79,7 @@ class Logs:
 
 
 def line(row: dict[str, Any]) -> str:
-    """Return a step for people."""
+    """Return a step as a line of text."""
     judged = f" val_loss {row['val_nll']:.4f}" if "val_nll" in row else ""
     return f"step {row['step']} seed {row['seed']} loss {row['loss']:.4f} lr {row['learning_rate']:.2e}{judged}\n"
 
@@ -108,7 +108,7 @@ def report(
     students: list[Student],
     rows: list[dict[str, Any]],
 ) -> Report:
-    """Note the students; judge that they have learned."""
+    """Write the students' file; judge that they have learned."""
     path = stage.output(wanted.students)
     models = {"base_model": every[0].setup.student, "teacher": every[0].setup.teacher, "rank": wanted.rank}
     files.write_json(path, {**models, "digest": every[0].digest, "students": [asdict(one) for one in students]})
@@ -132,7 +132,7 @@ def report(
 
 
 def fall(rows: list[dict[str, Any]], seed: int, part: int, steps: int) -> float:
-    """Return how much lower the mean loss of a seed's last steps is than that of its first ones, nats a token."""
+    """Return the fall of a seed's mean loss from its first steps to its last ones, in nats a token."""
     own = [row for row in rows if row["seed"] == seed]
     first = [row["loss"] for row in own if row["batch"] < part]
     last = [row["loss"] for row in own if row["batch"] >= steps - part]

@@ -1,4 +1,4 @@
-"""Step 14: draw the teacher's answers to held-out questions, and measure how much dearer they are without the prompt.
+"""Step 14: sample the teacher's answers to held-out questions, and measure their gap in nats without the prompt.
 
     python scripts/14_draw_test_answers.py [--test] [evaluation.answers=600] [key=value ...]
 
@@ -22,7 +22,7 @@ APART = 500_000  # rows between the seeds of training answers and these
 
 
 def draw(stage: Stage) -> Report:
-    """Draw, weigh, judge."""
+    """Sample, score, judge."""
     inputs = [stage.input(name) for name in ("held_out_questions.jsonl", "questions.jsonl", models.PROMPT)]
     wanted, count = stage.settings.evaluation, 2 if stage.is_test else stage.settings.evaluation.answers
     questions = files.read_jsonl(inputs[0])

@@ -114,7 +114,7 @@ def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:
 
 
 def is_artefact(share: float, most: float) -> bool:
-    """Tell whether a share cannot be: above `most`, or no number."""
+    """Return True for an impossible share: above `most`, or NaN."""
     return not share <= most
 
 

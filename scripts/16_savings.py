@@ -37,7 +37,7 @@ TOKEN_KEYS = ("tokens", "num_tokens")
 
 @dataclass(frozen=True)
 class Way:
-    """One way to answer: who, with the prompt or without."""
+    """A way to answer: a sampler, with the prompt or without."""
 
     name: str
     sampler: Any
@@ -172,7 +172,7 @@ def trained_tokens(stage: Stage) -> int:
 
 
 def metrics_logs(stage: Stage) -> list[Path]:
-    """Return where a training may have logged its steps."""
+    """Return the possible logs of the training."""
     logs = training_config.load(stage).logs
     folders = (Path(logs), Path(stage.settings.outputs, logs))
     return [folder / "metrics.jsonl" for folder in dict.fromkeys(folders)]

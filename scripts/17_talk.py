@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
 
 @dataclass
 class Samplers:
-    """Who can answer; a sampler is opened when it is first asked."""
+    """The samplers of student, base and teacher; each is opened at its first use."""
 
     setup: models.ModelSetup
     path: str
@@ -54,7 +54,7 @@ class Samplers:
 
     @cached_property
     def names(self) -> str:
-        """Who is here, in words."""
+        """The student's name in words."""
         return f"the student of {self.setup.student}, without a prompt"
 
 
@@ -74,7 +74,7 @@ def one_answer(here: Stage, samplers: Samplers, turns: Talk, question: str) -> R
     """Answer one question; write it down."""
     if not question.strip():
         raise Trouble('--once is empty: write --once "QUESTION"', USAGE)
-    answer = say(samplers, turns, "student", question, SEED)
+    answer = print_answer(samplers, turns, "student", question, SEED)
     ids = turns.prompt(question, prompted=False)
     prompt_tokens = turns.voice.count_prompt_tokens(ids)
     target = here.output("talk.json")
@@ -102,14 +102,14 @@ def converse(samplers: Samplers, turns: Talk) -> Report:
             if line == "/quit":
                 break
             drawn += 1
-            question = heard(samplers, turns, line, question, SEED + 1000 * drawn)
+            question = carry_out(samplers, turns, line, question, SEED + 1000 * drawn)
     except KeyboardInterrupt:
         print()
     return Report(note=f"{len(turns.turns)} turns. Farewell.")
 
 
-def heard(samplers: Samplers, turns: Talk, line: str, question: str, seed: int) -> str:
-    """Do what one line asks; return the question that /again and the others mean from now on."""
+def carry_out(samplers: Samplers, turns: Talk, line: str, question: str, seed: int) -> str:
+    """Carry out one line; return the question that /again and the other commands refer to."""
     name = {"/again": "student", "/base": "base", "/teacher": "teacher"}.get(line)
     if line == "/new":
         turns.turns.clear()
@@ -118,16 +118,16 @@ def heard(samplers: Samplers, turns: Talk, line: str, question: str, seed: int) 
         print("ask something first" if name else f"{shown(line)!r} is no question: {COMMANDS}", flush=True)
         return question
     if name is None:
-        turns.turns.append((line, say(samplers, turns, "student", line, seed)))
+        turns.turns.append((line, print_answer(samplers, turns, "student", line, seed)))
         return line
     last = turns.turns.pop()  # the same question after the same turns
-    answer = say(samplers, turns, name, question, seed)
+    answer = print_answer(samplers, turns, name, question, seed)
     turns.turns.append((question, answer) if name == "student" else last)
     return question
 
 
-def say(samplers: Samplers, turns: Talk, name: str, question: str, seed: int) -> str:
-    """Print an answer as it comes; return it whole."""
+def print_answer(samplers: Samplers, turns: Talk, name: str, question: str, seed: int) -> str:
+    """Print an answer piece by piece; return the whole answer."""
     sampler, parts = samplers.sampler(name), list[str]()
     print(f"{name}> ", end="", flush=True)
     for part in turns.pieces(sampler, question, seed, prompted=name == "teacher"):
@@ -138,7 +138,7 @@ def say(samplers: Samplers, turns: Talk, name: str, question: str, seed: int) ->
 
 
 def lines() -> Iterator[str]:
-    """Yield what a person writes, or what a pipe holds, line by line."""
+    """Yield the lines of the terminal or of a pipe."""
     while True:
         try:
             yield (input("you> ") if sys.stdin.isatty() else input()).strip()

@@ -38,13 +38,13 @@ def look(stage: Stage) -> Report:
     rows, drawn = spread(files.read_jsonl(inputs[0]), count), {}
     setup, best = models.load_setup(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
     ways = {"student": (best.sampler_path, ""), "teacher": ("", setup.teacher), "base": ("", setup.student)}
-    for done, (who, (path, model)) in enumerate(ways.items(), 1):
-        prompted = who == "teacher"
-        drawn[who] = answers(setup, setup.sampler(path, model), rows, stage, prompted=prompted)
+    for done, (name, (path, model)) in enumerate(ways.items(), 1):
+        prompted = name == "teacher"
+        drawn[name] = answers(setup, setup.sampler(path, model), rows, stage, prompted=prompted)
         stage.progress(done, len(ways))
-    verdicts = {who: verdicts_on(ones, stage, inputs) for who, ones in drawn.items()}
+    verdicts = {name: verdicts_on(ones, stage, inputs) for name, ones in drawn.items()}
     paths = write(stage, drawn["student"], verdicts)
-    found = {who: style_rules.rates(ones) for who, ones in verdicts.items()}
+    found = {name: style_rules.rates(ones) for name, ones in verdicts.items()}
     metrics = {f"{name}_rate": one["rate"] for name, one in found["student"].items() if one["rate"] is not None}
     note = f"{len(rows)} answers, {len(RULES)} rules; the sheet {paths[2].name} waits for a person"
     return Report(judge(verdicts, len(rows), paths[2]), metrics, note, inputs, paths)
@@ -79,7 +79,7 @@ def verdicts_on(ones: list[Answer], stage: Stage, inputs: list[Path]) -> list[di
 
 
 def known_of(stage: Stage, ones: list[Answer], prompt: Path, own: Path, corpus: Path) -> Known:
-    """Return what the rules compare with."""
+    """Return the data of the rules."""
     limits = stage.settings.review
     speeches = [row["text"] for row in files.read_jsonl(own)]
     lengths = sorted(len(text.split()) for text in speeches)
@@ -101,7 +101,7 @@ def write(stage: Stage, ones: list[Answer], verdicts: dict[str, list[dict[str, b
         paths[0], [vars(one) | {"verdicts": of} for one, of in zip(ones, verdicts["student"], strict=True)]
     )
     judged = "by rules alone; what a person says stands in sheet.csv, and is not counted here"
-    rates = {who: style_rules.rates(of) for who, of in verdicts.items()}
+    rates = {name: style_rules.rates(of) for name, of in verdicts.items()}
     rules = [{"name": rule.name, "words": rule.words} for rule in RULES]
     files.write_json(paths[1], {"judged": judged, "answers": len(ones), "rules": rules, "rates": rates})
     target = free_sheet(paths[0].parent)
@@ -110,7 +110,7 @@ def write(stage: Stage, ones: list[Answer], verdicts: dict[str, list[dict[str, b
 
 
 def free_sheet(folder: Path) -> Path:
-    """Return the first sheet that nobody has filled in: sheet.csv, sheet_2.csv, ..."""
+    """Return the first sheet that is not filled in: sheet.csv, sheet_2.csv, ..."""
     number = 1
     while True:
         path = folder / ("sheet.csv" if number == 1 else f"sheet_{number}.csv")
@@ -120,13 +120,15 @@ def free_sheet(folder: Path) -> Path:
 
 
 def judge(verdicts: dict[str, list[dict[str, bool | None]]], count: int, target: Path) -> list[Criterion]:
-    """Judge that the review was whole; how good answers are is for a reader of the rates."""
-    ours = verdicts["student"]
-    whole = len(ours) == count and all(set(one) == {rule.name for rule in RULES} for one in ours)
-    student, base = (
-        sum(value is True for one in verdicts[who] for value in one.values()) for who in ("student", "base")
+    """Judge that the review is complete; the rates are for a reader."""
+    student_verdicts = verdicts["student"]
+    whole = len(student_verdicts) == count and all(
+        set(one) == {rule.name for rule in RULES} for one in student_verdicts
     )
-    seen = f"{len(ours)} answers, {len(RULES)} rules; kept: student {student}, base {base} times"
+    student, base = (
+        sum(value is True for one in verdicts[name] for value in one.values()) for name in ("student", "base")
+    )
+    seen = f"{len(student_verdicts)} answers, {len(RULES)} rules; kept: student {student}, base {base} times"
     return [
         Criterion("Every answer is judged by every rule", whole, seen),
         Criterion("A sheet waits for a person", target.is_file(), target.name),

@@ -54,7 +54,7 @@ def ship(stage: Stage) -> Report:
 
 
 def remove_left(target: Path) -> None:
-    """Remove what a killed export has left; an older export that was moved aside comes back."""
+    """Remove leftovers of a killed export; restore an older export that was being replaced."""
     for old in target.parent.glob(f".{target.name}.*.old"):
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -65,7 +65,7 @@ def remove_left(target: Path) -> None:
 
 
 def about(best: Student, setup: ModelSetup) -> dict[str, Any]:
-    """Return what is exported."""
+    """Return the description of the export."""
     base = {"base_model": setup.student, "base_path": export.base_name(setup.student)}
     return {**base, "seed": best.seed, "step": best.step, "val_nll": best.val_nll, "checkpoint": best.sampler_path}
 
@@ -85,7 +85,7 @@ def write(stage: Stage, setup: ModelSetup, best: Student, beside: Path) -> None:
 
 
 def compare(stage: Stage, setup: ModelSetup, best: Student, beside: Path) -> dict[str, Any]:
-    """Load both back; return how far they are from each other, and from the service."""
+    """Load both; return their differences from each other and from the service."""
     import transformers
 
     count = 2 if stage.is_test else stage.settings.export.prompts

@@ -42,7 +42,7 @@ def parts() -> Any:
 
 
 def refuse_unread(terms: Path, *, accepted: bool) -> None:
-    """Show where the terms are; Trouble when they were not accepted."""
+    """Print the place of the terms; raise Trouble if they were not accepted."""
     print(f"{NOTICE}\ntheir text: {terms}")
     if not accepted:
         raise Trouble("read the terms, then say --accept-terms", USAGE)
@@ -89,7 +89,7 @@ def make(target: Path, *, accepted: bool) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Make every file of a folder last through a power cut."""
+    """Sync every file of a folder, so that they survive a power cut."""
     for path in folder.iterdir():
         with path.open("rb") as held:
             os.fsync(held.fileno())
