@@ -45,11 +45,11 @@ def test_the_interval_of_fewer_answers_is_wider():
 
 
 def test_the_gap_is_in_nats_a_token():
-    assert logprob_gap.of(rows(0.5, noise=0.0), WANTED, 1)["gap"] == pytest.approx(0.2)
+    assert logprob_gap.measure_gap(rows(0.5, noise=0.0), WANTED, 1)["gap"] == pytest.approx(0.2)
 
 
 def test_where_the_prompt_does_nothing_the_interval_reaches_0():
-    found = logprob_gap.of(rows(0.5, gain=0.0), WANTED, 1)
+    found = logprob_gap.measure_gap(rows(0.5, gain=0.0), WANTED, 1)
     assert found["low"] < 0 < found["high"]
 
 
