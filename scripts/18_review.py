@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from common import files
 from common.stage import Criterion, Report, Stage, run
-from distillation import models, sampler_requests
+from distillation import models
 from distillation.corpus.text_features import shingles
 from distillation.evaluation import style_rules
 from distillation.evaluation.style_rules import RULES, Answer, Known
-from distillation.sampler_requests import SampleRequest
+from distillation.sampler_requests import answer_questions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,15 +60,10 @@ def answers(
     setup: ModelSetup, sampler: Any, rows: list[dict[str, Any]], stage: Stage, *, prompted: bool
 ) -> list[Answer]:
     """Return one answer to each question."""
-    wanted, voice = stage.settings.teacher, setup.voice
-    asked = [
-        SampleRequest(voice.asked(row["question"], prompted=prompted), SEEDS + at, wanted.max_tokens)
-        for at, row in enumerate(rows)
-    ]
-    sampled = sampler_requests.sample_all(sampler, asked, wanted, voice.ends)
+    drawn = answer_questions(sampler, rows, setup.voice, stage.settings.teacher, prompted=prompted, first_seed=SEEDS)
     return [
-        Answer(row["id"], row["kind"], row["group"], row["question"], voice.text(one.tokens), one.is_whole)
-        for row, one in zip(rows, sampled, strict=True)
+        Answer(row["id"], row["kind"], row["group"], row["question"], setup.voice.text(one.tokens), one.is_whole)
+        for row, one in zip(rows, drawn, strict=True)
     ]
 
 

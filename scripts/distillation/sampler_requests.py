@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from common.settings import Teacher
+    from distillation.prompt.chat_template import Voice
 
     Ends = tuple[int, ...]  # ids, each of which ends an answer
     Scored = tuple[list[int], list[int]]  # a prompt and an answer, in token ids
@@ -68,6 +69,17 @@ def wait(future: Any, wait_s: float, wanted: str) -> Any:
     except (tinker.TinkerError, TimeoutError) as error:
         why = f"the service gave no {wanted} ({type(error).__name__}: {error})"
         raise Trouble(f"{why}: run the same command again", RETRY_LATER) from error
+
+
+def answer_questions(
+    sampler: Any, rows: Iterable[dict[str, Any]], voice: Voice, wanted: Teacher, *, prompted: bool, first_seed: int
+) -> Iterator[Sampled]:
+    """Yield an answer to the question of each row, at temperature 1; row r has the seed `first_seed` + r."""
+    requests = (
+        SampleRequest(voice.asked(str(row["question"]), prompted=prompted), first_seed + at, wanted.max_tokens)
+        for at, row in enumerate(rows)
+    )
+    return sample_all(sampler, requests, wanted, voice.ends)
 
 
 def sample_all(sampler: Any, requests: Iterable[SampleRequest], wanted: Teacher, ends: Ends) -> Iterator[Sampled]:

@@ -7,7 +7,7 @@ from importlib import util
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from distillation.sampler_requests import SampleRequest, sample_all
+from distillation.sampler_requests import answer_questions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +55,8 @@ def sample_answers(
     stage: Stage, setup: ModelSetup, rows: Sequence[dict[str, Any]], sampler: Any, *, prompted: bool
 ) -> list[str]:
     """Return an answer to each question."""
-    wanted, voice = stage.settings.teacher, setup.voice
-    put = (
-        SampleRequest(voice.asked(str(row["question"]), prompted=prompted), AGAIN + at, wanted.max_tokens)
-        for at, row in enumerate(rows)
-    )
-    return [voice.text(one.tokens) for one in sample_all(sampler, put, wanted, voice.ends)]
+    drawn = answer_questions(sampler, rows, setup.voice, stage.settings.teacher, prompted=prompted, first_seed=AGAIN)
+    return [setup.voice.text(one.tokens) for one in drawn]
 
 
 def letters(answers: Sequence[str], others: Sequence[str]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from distillation import sampler_requests
+from distillation.sampler_requests import answer_questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,11 +24,8 @@ def answers(
     sampler = setup.sampler(wait_s=wanted.wait_s)
     prompt_id = mark(voice.prompt)
     seed = settings.seed * SEEDS + first
-    put = (
-        sampler_requests.SampleRequest(voice.asked(str(row["question"]), prompted=True), seed + at, wanted.max_tokens)
-        for at, row in enumerate(asked)
-    )
-    for at, answer in enumerate(sampler_requests.sample_all(sampler, put, wanted, voice.ends)):
+    drawn = answer_questions(sampler, asked, voice, wanted, prompted=True, first_seed=seed)
+    for at, answer in enumerate(drawn):
         yield {
             "row": first + at,
             **asked[at],
