@@ -84,7 +84,7 @@ def judge(first: str, data: Data, pictures: list[Path]) -> list[Criterion]:
 
 def foreign(line: str, data: Data) -> list[str]:
     """Return the figures of a line that the evaluation does not have."""
-    known = {f"{100 * value:.1f}" for value in numbers(data.evaluation)}
+    known = {f"{abs(100 * value):.1f}" for value in numbers(data.evaluation)}
     return [number for number in NUMBER.findall(line) if number not in known]
 
 

@@ -132,7 +132,7 @@ def logprobs(found: Sequence[Any], rows: Sequence[list[int]], sizes: Sequence[in
 
     result = []
     for one, row, size in zip(found, rows, sizes, strict=True):
-        nats = torch.log_softmax(one[:-1].double(), -1).gather_cast(1, torch.tensor(row[1:])[:, None])[:, 0]
+        nats = torch.log_softmax(one[:-1].double(), -1).gather(1, torch.tensor(row[1:])[:, None])[:, 0]
         result.append([-float(value) for value in nats[-size:]])
     return result
 
