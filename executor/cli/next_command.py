@@ -6,6 +6,7 @@ import shlex
 from argparse import ArgumentError, ArgumentParser, Namespace
 
 from executor.cli import options
+from executor.cli.preconditions import BRIEF_EVENTS
 from executor.cli.requested_steps import requested
 from executor.engine.step_view import decide
 from executor.errors import DefinitionError, DoTasksError, SpecError
@@ -66,7 +67,7 @@ def read_words(words: str) -> Namespace | None:
 def remembered(root: str, task_id: str) -> Namespace | None:
     """Return the selection of the run that wrote the newest brief of a task; None when the log does not have it."""
     lines = log_reader.task_lines(root, task_id)
-    asked = [str(line["asked"]) for line in lines if line.get("event") in BRIEFS and line.get("asked")]
+    asked = [str(line["asked"]) for line in lines if line.get("event") in BRIEF_EVENTS and line.get("asked")]
     return read_words(asked[-1]) if asked else None
 
 
@@ -173,6 +174,3 @@ def of_resume(
     if not move.command:
         return move
     return move.replace(text=f"Next: {move.command}" if passed else f"After the fix: {move.command}")
-
-
-BRIEFS = ("BriefGiven", BriefRepeated.__name__)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 GIVER = re.compile(r"\d{1,9} \d{1,18} \S+ .*")
-GIVEN = ("BriefGiven", BriefRepeated.__name__)
+BRIEF_EVENTS = ("BriefGiven", BriefRepeated.__name__)
 SETTLE_S = 0.1  # a supervisor that restarts its job records the run within that
 
 
@@ -93,7 +93,7 @@ def refuse_briefed_process(root: str, states: Mapping[int, StepState], words: st
 
 
 def _given(root: str, state: StepState) -> Iterator[dict[str, Any]]:
-    return (line for line in log_reader.task_lines(root, state.task_id) if line.get("event") in GIVEN)
+    return (line for line in log_reader.task_lines(root, state.task_id) if line.get("event") in BRIEF_EVENTS)
 
 
 def is_person(root: str, states: Mapping[int, StepState]) -> bool:

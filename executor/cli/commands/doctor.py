@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, bool | None, str]  # None: absent, which is no fault
 
+VALIDATED, NOT_VALIDATED = "validated", "not validated since it changed"
 OPTIONS = (JSON,)
 
 
@@ -52,11 +53,7 @@ def _machine() -> list[Row]:
         ("bash", os.access("/bin/bash", os.X_OK), "/bin/bash, checks run under bash -o pipefail"),
         ("sh", os.access("/bin/sh", os.X_OK), "/bin/sh, the launcher of MAIN"),
         ("pidfd", hasattr(os, "pidfd_open") and linux, "processes are waited for by descriptor" if linux else "polled"),
-        (
-            "orphans",
-            procfs.children() is not None,
-            "the kernel lists child processes, else sweeps read /proc",
-        ),
+        ("orphans", procfs.children() is not None, "the kernel lists child processes, else sweeps read /proc"),
     ]
 
 
@@ -70,11 +67,7 @@ def _project(start: str) -> list[Row]:
     free_gb = _free_gb(here.root)
     return [
         ("project", True, f"{here.root} ({here.definitions}{'; ' + here.warning if here.warning else ''})"),
-        (
-            "plan",
-            True,
-            f"{len(plan.numbers)} steps defined, {'validated' if validated else 'not validated since it changed'}",
-        ),
+        ("plan", True, f"{len(plan.numbers)} steps defined, {VALIDATED if validated else NOT_VALIDATED}"),
         ("interpreter", os.access(python.path, os.X_OK), f"{python.path} runs the project's scripts ({python.why})"),
         *_another(python.path),
         ("disk", free_gb > 1, f"{free_gb:.1f} GB free"),
