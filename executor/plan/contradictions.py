@@ -96,7 +96,7 @@ def _families(path: str, document: PlanDocument) -> Iterator[Finding]:
 
 
 def _sections(path: str, document: PlanDocument) -> Iterator[Finding]:
-    for task in document.tasks:
+    for task in (one for one in document.tasks if not one.parent):  # a part moves with its task
         if task.state == DONE and _ACTIVE.search(task.section) and not _FINISHED.search(task.section):
             message = f"{task.id} is done, but stands under {task.section!r}: move it, or open it"
             yield _at(path, task, "done-under-active", message)

@@ -26,6 +26,7 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from executor.plan.formats.markdown_items import Lines
     from executor.plan.formats.model import PlanTask, TaskMark
 
 DECORATION = b"*~[]`:"
@@ -56,7 +57,7 @@ class BoxPlan:
     def __init__(self, path: str, data: bytes) -> None:
         self.path, self.data = path, data
         self.has_made_ids = False
-        self.lines = scan(data, self.head, self.bare)
+        self.lines = self.scanned(data)
         self.rows: Sequence[re.Match[bytes]] = self.find_rows()
         self.ids: list[str] = self.find_ids()
         self.findings: list[Finding] = []
@@ -64,6 +65,10 @@ class BoxPlan:
         self.find_doubts()
 
     # What a document is made of.
+
+    def scanned(self, data: bytes) -> Lines:
+        """Return the items and headings of the file."""
+        return scan(data, self.head, self.bare)
 
     def find_rows(self) -> Sequence[re.Match[bytes]]:
         """Return the items that are tasks, in the order of the document."""
@@ -112,7 +117,7 @@ class BoxPlan:
             self.doubts[place] = f"the mark [{shown}] is none of the format's"
             known = ", ".join(f"[{item_text.decoded(mark)}]" for mark in self.states)
             self.find(
-                row.start(), "unknown-mark", f"{self.ids[place]} has the mark [{shown}], which must be of {known}"
+                row.start(), "unknown-mark", f"{self.ids[place]} has the mark [{shown}]: it must be one of {known}"
             )
         elif doubt:
             self.doubts[place] = doubt
@@ -251,7 +256,7 @@ class BoxPlan:
         return item_text.one_line(without_boxes(raw))
 
     def ambiguous(self, place: int) -> str:
-        return self.doubts.get(place, "struck out" if self.is_cancelled(place) else "")
+        return self.doubts.get(place, "it is cancelled" if self.is_cancelled(place) else "")
 
     # Marks.
 

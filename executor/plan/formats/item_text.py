@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(rb"([ \t]*)([^\n]*)\n?")
 # A line that begins another block, so that no paragraph goes on there.
-_BLOCK = re.compile(
+BLOCK = re.compile(
     rb"(?:[-*+]|\d{1,9}[.)])(?:[ \t\r]|\Z)|\#{1,6}(?:[ \t\r]|\Z)|```|~~~|>|<[A-Za-z/!?]|(?:[-_*][ \t]*){3,}\r?\Z"
 )
 # A line of which it is not certain what it makes of the paragraph before it.
@@ -34,8 +34,9 @@ def paragraph_end(lines: Lines, start: int) -> tuple[int, bool]:
         indent = columns(line[1])
         base = max((column for column in held if column <= indent), default=0)
         is_deep = indent - base >= CODE_INDENT
-        if not is_deep and _BLOCK.match(line[2]):
-            return end, is_certain and line[2][:1] not in b"<0123456789"
+        if not is_deep and BLOCK.match(line[2]):
+            may_go_on = line[2][:1] == b"<" or (line[2][:1].isdigit() and indent >= held[-1])
+            return end, is_certain and not may_go_on
         is_certain = is_certain and not _DOUBTFUL.match(line[2])
         end = _text_end(data, at)
         at = line.end() if data[line.end() - 1 : line.end()] == b"\n" else 0

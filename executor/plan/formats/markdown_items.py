@@ -129,4 +129,4 @@ class Lines:
 def heading_text(match: re.Match[bytes]) -> str:
     """Return the text of a heading without closing hashes."""
     raw = match[HEADING] or b""
-    return re.sub(r"[ \t]+#+$", "", str(raw, "utf-8", "replace").strip())
+    return re.sub(r"[ \t]+#+$", "", str(raw, "utf-8", "replace").strip(" \t\r\n"))

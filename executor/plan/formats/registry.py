@@ -6,6 +6,7 @@ from executor.errors import SpecError
 from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.dot_tasks import DotTasks
 from executor.plan.formats.epic import Epic
+from executor.plan.formats.flow import Flow
 from executor.plan.formats.kiro import Kiro
 from executor.plan.formats.openspec import OpenSpec
 from executor.plan.formats.range_report import RangeReport
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # The first that matches is taken: a format with a plainer sign stands before one with a looser.
 FORMATS: tuple[PlanFormat, ...] = (
+    Flow(),
     SpecMd(),
     TaskMaster(),
     DotTasks(),

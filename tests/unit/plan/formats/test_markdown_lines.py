@@ -37,6 +37,8 @@ PIECES = (
     *("-\t[ ] T006 tab", "- - [ ] nest", "- 1. [x] nest", "> - [ ] q", "> text", "<br>", "-[ ] tight", "- [~] T7"),
     *("- [-] T8", "- [ x] T9", "- [x](u)", "* * *", "<pre>", "</pre>", "- ```", "- # h", "- > q", "- <div>", "-- "),
     *("- [ ] \u00a0T1", "|a|b|", "<http://x>", "- [x][US1] T2", "  ", "\t", "- [ ] donâ€™t é", "- [P] label"),
+    *("## Active Tasks", "- **Status**: 🟡 To Do", "### 🔴 Title ⏳", "- ⏳ **T**: 🟡 Active", "- **Status**: ✅ Done"),
+    *("- [x] a ✅ <# Done 2025-04-03 #>", "- **Sub-tasks**:", "- #### Heading", "2. **Phase**: ✅", "- [ ] b ⏳"),
 )
 LINES = st.tuples(st.sampled_from(INDENTS), st.sampled_from(PIECES)).map("".join) | st.sampled_from(PIECES)
 
