@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from executor.plan.formats import json_spans
 from executor.plan.formats.dot_tasks_changes import applied, folder_of, read_task_file, values_by_id
 from executor.plan.formats.dot_tasks_findings import findings, metrics_findings, update_findings
 from executor.plan.formats.dot_tasks_manifest import (
@@ -55,9 +56,13 @@ class DotTasks:
     def read(self, path: str, files: Files) -> PlanDocument:
         """Return the tasks of the manifest, then the deferred ones."""
         try:
-            manifest = manifest_of(files[path])
+            document: PlanDocument = json_spans.uncollected(lambda: self._read(path, files))
         except (ValueError, RecursionError) as wrong:
             return PlanDocument(self.name, findings=(unreadable(path, wrong),))
+        return document
+
+    def _read(self, path: str, files: Files) -> PlanDocument:
+        manifest = manifest_of(files[path])
         folder = folder_of(path, files)
         task_files = {one.id: read_task_file(folder, files, one) for one in manifest.entries}
         tasks = [*_tasks(path, manifest, task_files), *_deferred(path, manifest)]
@@ -99,15 +104,16 @@ def _tasks(path: str, manifest: Manifest, task_files: Mapping[str, TaskFile | No
     phase_of = {one: name for name, ids in phases(manifest).items() for one in ids}
     count = Counter(one.id for one in manifest.entries)
     nth: Counter[str] = Counter()
+    template = PlanTask("", "", file=path)
     for entry in manifest.entries:
-        nth[entry.id] += 1
-        task = _task(path, entry, task_files[entry.id], phase_of.get(entry.id, ""))
+        task = _task(template, entry, task_files[entry.id], phase_of.get(entry.id, ""))
         if count[entry.id] > 1:
+            nth[entry.id] += 1
             task = task.replace(nth=nth[entry.id], ambiguous=f"the id stands {count[entry.id]} times")
         yield task
 
 
-def _task(path: str, entry: Entry, file: TaskFile | None, phase: str) -> PlanTask:
+def _task(template: PlanTask, entry: Entry, file: TaskFile | None, phase: str) -> PlanTask:
     value = entry.value
     own = dependencies(value)
     if own is None and file:
@@ -115,11 +121,10 @@ def _task(path: str, entry: Entry, file: TaskFile | None, phase: str) -> PlanTas
     demand = file.demand if file else str(value.get("description") or "")
     title = str(value.get("title") or value.get("slug") or entry.id)
     tags = value.get("tags")
-    return PlanTask(
-        entry.id,
-        title,
+    task = template.replace(
+        id=entry.id,
+        title=title,
         state=entry.state or OPEN,
-        file=path,
         line=entry.line,
         depends_on=own or (),
         phase=phase or str(value.get("phase") or ""),
@@ -127,11 +132,13 @@ def _task(path: str, entry: Entry, file: TaskFile | None, phase: str) -> PlanTas
         tags=tuple(str(one) for one in tags) if isinstance(tags, list) else (),
         priority=priority_of(value.get("priority")),
         estimate_h=number_of(value.get("estimated_hours")),
-        criteria=tuple(box.text for box in file.criteria) if file else (),
-        notes=(*file.scenarios, *(f"risk: {one}" for one in file.risks)) if file else (),
         text=f"{title}\n{demand}".strip(),
         ambiguous=_ambiguity(entry),
     )
+    if file is None:
+        return task
+    notes = (*file.scenarios, *(f"risk: {one}" for one in file.risks))
+    return task.replace(criteria=tuple(box.text for box in file.criteria), notes=notes)
 
 
 def _ambiguity(entry: Entry) -> str:
@@ -159,7 +166,7 @@ def _entry(path: str, files: Files, manifest: Manifest, task: PlanTask) -> Entry
     if len(found) != 1:
         raise MarkError(f"{path}: task {task.id} is {'no longer there' if not found else 'there more than once'}")
     entry = found[0]
-    now = _task(path, entry, read_task_file(folder_of(path, files), files, entry), "")
+    now = _task(task, entry, read_task_file(folder_of(path, files), files, entry), "")
     if now.text != task.text:
         raise MarkError(f"{path}: task {task.id} has changed since it was read: {quoted(now.title)}")
     return entry

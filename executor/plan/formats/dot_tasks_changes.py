@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 def replay(path: str, files: Files) -> Files:
     """Return the changed files, the manifest last, when updates that it does not have yet are applied to it.
 
-    An update whose task file cannot be changed is left out: reading the plan reports it.
+    An update whose task file cannot be changed is left out, and a manifest that is not JSON has none: reading the plan
+    reports both.
     """
     now = dict(files)
-    for update in unapplied(updates(files, folder_of(path, files)), values_by_id(manifest_of(files[path]))):
+    try:
+        pending = unapplied(updates(files, folder_of(path, files)), values_by_id(manifest_of(files[path])))
+    except (ValueError, RecursionError):
+        return {}
+    for update in pending:
         try:
             now |= applied(path, now, update)
-        except MarkError:
+        except (MarkError, ValueError):
             continue
     changed = {name: data for name, data in now.items() if files.get(name) != data and name != path}
     return changed | ({path: now[path]} if now[path] != files[path] else {})
@@ -80,7 +85,10 @@ def applied(path: str, files: Files, update: Update) -> Files:
     now = [{**one.value, **values} if one is entry else one.value for one in manifest.entries]
     metrics = f"{folder}metrics.json"
     if metrics in files:
-        changed[metrics] = _metrics(folder, {**files, **changed}, manifest, now, update)
+        try:
+            changed[metrics] = _metrics(folder, {**files, **changed}, manifest, now, update)
+        except (ValueError, RecursionError):
+            pass  # figures that cannot be read stay as they are: reading the plan reports it
     copies = f"{folder}completed/"
     if file and update.state == DONE and any(name.startswith(copies) for name in files):
         changed[copies + file.path.rpartition("/")[2]] = changed[file.path]
@@ -100,8 +108,8 @@ def _new_values(update: Update) -> dict[str, Any]:
 
 
 def _metrics(folder: str, files: Files, manifest: Manifest, now: list[Mapping[str, Any]], update: Update) -> bytes:
-    entries = [one.replace(value=value) for one, value in zip(manifest.entries, now, strict=True)]
-    done_files = [read_task_file(folder, files, one) for one in entries if one.state == DONE]
+    pairs = zip(manifest.entries, now, strict=True)
+    done_files = [read_task_file(folder, files, one) for one, value in pairs if state_of(value.get("status")) == DONE]
     project = figures(now, [one for one in done_files if one], reworked([*updates(files, folder), update]))
     value = next(one for one in now if str(one.get("id")) == update.task_id)
     kept = ("completed_at", "completed_by", "estimated_hours", "actual_hours", "estimated_tokens", "actual_tokens")

@@ -85,6 +85,8 @@ def with_figures(text: str, project: Mapping[str, Any], phase: Mapping[str, Any]
     Keys that other tools have written stay as they are. Raises ValueError for what is not a JSON object.
     """
     data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("no object")  # noqa: TRY004 - as for text that is not JSON
     start = json_spans.start_of(text)
     for key, values in (("project_metrics", project), ("phase_milestones", phase)):
         if isinstance(data.get(key), dict):

@@ -116,7 +116,9 @@ def _graph(path: str, manifest: Manifest) -> Iterator[Finding]:
     for name, value, line, where in sources:
         for key, known in (("depends_on", depends), ("blocks", blocks)):
             stated = value.get(key)
-            if isinstance(stated, list) and name in known and {str(one) for one in stated} != known[name]:
+            if not isinstance(stated, list) or (where == "its entry" and key == "depends_on"):
+                continue
+            if name in known and {str(one) for one in stated} != known[name]:
                 there, here = ", ".join(map(str, stated)) or "none", ", ".join(sorted(known[name])) or "none"
                 message = f"{name}: {key} {there} in {where}, {here} by depends_on of the tasks: make them equal"
                 yield Finding(path, line, "graph-against-tasks", message)

@@ -29,21 +29,16 @@ _OPEN_PATHS = ((), ("tasks",))
 
 
 class Entry(Record):
-    """An entry of the manifest: its value, the offset of its object, the line of its status (0 without one)."""
+    """An entry of the manifest: its value, the offset of its object, the line of its status (0 without one).
+
+    `state` is empty for an unknown word; a task with something in `blocked_by` is blocked.
+    """
 
     value: Mapping[str, Any]
     start: int
     line: int
-
-    @property
-    def id(self) -> str:
-        return str(self.value.get("id", ""))
-
-    @property
-    def state(self) -> str:
-        """The state, empty for an unknown word; a task that waits for something without an id is blocked."""
-        found = state_of(self.value.get("status", "pending"))
-        return BLOCKED if found == OPEN and self.value.get("blocked_by") else found
+    id: str
+    state: str
 
 
 class Manifest(Record):
@@ -59,7 +54,9 @@ class Manifest(Record):
 
 def state_of(word: Any) -> str:
     """Return the state that a status stands for, empty for an unknown one."""
-    return STATES.get(re.sub(r"[ -]+", "_", word.strip().lower()), "") if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        return ""
+    return STATES.get(word) or STATES.get(re.sub(r"[ -]+", "_", word.strip().lower()), "")
 
 
 def manifest_of(data: bytes) -> Manifest:
@@ -73,7 +70,9 @@ def manifest_of(data: bytes) -> Manifest:
             place = _status_offset(text, start, end, value)
             if place:
                 line, at = line + text.count("\n", at, place), place
-            entries.append(Entry(value, start, line if place else 0))
+            state = state_of(value.get("status", "pending"))
+            state = BLOCKED if state == OPEN and value.get("blocked_by") else state
+            entries.append(Entry(value, start, line if place else 0, str(value.get("id") or ""), state))
         elif path:
             rest[str(path[0])] = value
         else:

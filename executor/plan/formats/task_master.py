@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 
 from executor.plan.formats import json_spans
@@ -43,15 +42,10 @@ class TaskMaster:
 
     def read(self, path: str, files: Files) -> PlanDocument:
         """Return the tasks of all tags; a file that is not JSON has none, and a finding."""
-        was_on = gc.isenabled()
-        gc.disable()
         try:
-            tasks, findings = read_document(path, json_spans.decoded(files[path]))
+            tasks, findings = json_spans.uncollected(lambda: read_document(path, json_spans.decoded(files[path])))
         except (ValueError, RecursionError) as wrong:
             return PlanDocument(self.name, findings=(unreadable(path, wrong),))
-        finally:
-            if was_on:
-                gc.enable()
         return PlanDocument(self.name, tuple(tasks), tuple(findings))
 
     def write(self, path: str, files: Files, task: PlanTask, mark: TaskMark) -> Files:

@@ -173,7 +173,7 @@ class TaskSource:
             return f"the id stands {self.count[self.ids[place]]} times"
         if not isinstance(status, str) or status not in STATES:
             return f"unknown status {quoted(status)}"
-        return "" if "id" in value else "it has no id"
+        return "" if isinstance(value.get("id"), int | str) else "it has no id"
 
 
 def _texts(value: Any) -> tuple[str, ...]:

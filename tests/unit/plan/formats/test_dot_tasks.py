@@ -141,6 +141,19 @@ def test_the_dialect_with_slugs_changes_its_one_value():
     assert changed["manifest.json"] == SLUGS.replace(b"todo", b"done")
 
 
+@pytest.mark.parametrize("metrics", [b"{", b"[]", b'{"project_metrics": 3, "project_metrics": {}}', b"\xff"])
+def test_figures_that_cannot_be_read_stay_and_hold_no_mark_up(metrics):
+    files = folder(**{"metrics.json": metrics})
+    assert "metrics.json" not in write(files, "done") or json.loads(write(files, "done")["metrics.json"])
+    assert task_of(files | write(files, "done")).state == "done"
+
+
+@pytest.mark.parametrize("manifest", [b"{", b"[]", b'{"tasks": 3}', b'{"tasks": [3, {"id": null}]}', b"\xff"])
+def test_a_manifest_that_is_none_has_nothing_to_replay(manifest):
+    assert replay("manifest.json", folder(**{"manifest.json": manifest})) == {}
+    assert not [task for task in FORMAT.read("manifest.json", folder(**{"manifest.json": manifest})).tasks if task.id]
+
+
 def test_the_spelling_of_the_manifest_is_kept():
     files = folder()
     files["manifest.json"] = files["manifest.json"].replace(b"completed", b"complete")
