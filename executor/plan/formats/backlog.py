@@ -129,7 +129,7 @@ def _task(file: TaskFile, names: Mapping[str, str]) -> PlanTask:
     data = file.metadata.data
     labels = data.get("labels")
     before = dependencies(data) or ()
-    parent = str(data.get("parent_task_id") or "")
+    parent = str(data.get("parent_task_id") or _id(file).rpartition(".")[0])
     title = str(data.get("title"))
     state = _state(file)
     return PlanTask(

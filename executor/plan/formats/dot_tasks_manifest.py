@@ -72,7 +72,7 @@ def manifest_of(data: bytes) -> Manifest:
                 line, at = line + text.count("\n", at, place), place
             state = state_of(value.get("status", "pending"))
             state = BLOCKED if state == OPEN and value.get("blocked_by") else state
-            entries.append(Entry(value, start, line if place else 0, str(value.get("id") or ""), state))
+            entries.append(Entry(value, start, line if place else 0, _id(value), state))
         elif path:
             rest[str(path[0])] = value
         else:
@@ -153,7 +153,8 @@ def deferred(manifest: Manifest) -> dict[str, dict[str, str]]:
 
 
 def _id(value: Any) -> str:
-    return str(value.get("id", "")) if isinstance(value, dict) else str(value)
+    found = value.get("id") if isinstance(value, dict) else value
+    return "" if found is None else str(found)
 
 
 def critical_path(manifest: Manifest) -> tuple[str, tuple[str, ...]]:

@@ -12,7 +12,8 @@ from executor.system.records import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from executor.plan.formats.report_reading import Group, Phase, Report
+    from executor.plan.formats.report_parts import Group, Phase
+    from executor.plan.formats.report_reading import Report
 
 
 def findings(path: str, report: Report) -> list[Finding]:

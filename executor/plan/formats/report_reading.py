@@ -6,19 +6,25 @@ import itertools
 import re
 
 from executor.plan.formats.report_ids import first_list, ids_in, last_list, ranges_in
+from executor.plan.formats.report_parts import Declared, Group, Phase
 from executor.plan.formats.task_files import lines_of
 from executor.system import lazy_regex
-from executor.system.records import TYPE_CHECKING, Record
+from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.formats.task_files import Line
 
 ARROW = lazy_regex.pattern(r"[ \t]*(?:→|⇒|➜|➔|⟶|-->|->|=>)[ \t]*")
-_PHASE = lazy_regex.pattern(r"[\s#>*-]*(?:\d+[.)][ \t]+)?\**Phase[ \t]+(\w+)\**[ \t]*(?:[:.\u2013-]\**[ \t]*(.*))?$")
+_PHASE = lazy_regex.pattern(
+    r"[\s#>*|-]*(?:\d+[.)][ \t]+)?\**Phase[ \t]+(\w+)\**[ \t]*(?:[:.|(\u2013\u2014-]\**[ \t]*(.*))?$"
+)
+_SET = lazy_regex.pattern(
+    r"[ \t]*(?:#+|[-*+|>]|\d+[.)])[ \t]*\**([^\W\d][^:(|\n]*?)\**[ \t]*[:(|\u2013\u2014-][ \t]*\**(.*)$"
+)
 _STORY_COUNT = lazy_regex.pattern(r"[\s>*-]*\**User Story[ \t]+(\d+)\**[^:\n]*:\**[ \t]*(\d+)[ \t]+tasks?\b")
 _PRIORITY_COUNT = lazy_regex.pattern(r"[\s>*-]*\**P(\d)\b[^:\n]*:\**[ \t]*(\d+)[ \t]+tasks?\b")
 _STORY = lazy_regex.pattern(r"User Story[ \t]+(\d+)|\bUS(\d+)\b")
-_COUNT = lazy_regex.pattern(r"\b(\d+)[ \t]+tasks?\b")
+_COUNT = lazy_regex.pattern(r"\b(\d+)[ \t]+tasks?\b|(?<=\|)[ \t]*(\d+)[ \t]*(?=\||$)")
 _HOURS = lazy_regex.pattern(r"\b(\d+(?:\.\d+)?)(?:[ \t]*[-\u2013][ \t]*(\d+(?:\.\d+)?))?[ \t]*(?:hours?|hrs?|h)\b")
 _TOTAL = lazy_regex.pattern(
     r"[\s>*-]*\**Total(?:[ \t]+Tasks)?\**[ \t]*:\**[ \t]*\**(\d+)\**(?:[ \t]+tasks?)?\**[ \t]*(?:\(.*\))?[ \t.]*$"
@@ -41,40 +47,6 @@ _BOX = lazy_regex.pattern(r"[\s>]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]]\]")
 _NO_PLAN = lazy_regex.pattern(r"(?m)^(?:next steps?|.*checklist|validation|.*summary of changes)\b")
 
 
-class Phase(Record):
-    """A phase: its number and name as written, its ids, and the count and hours beside them (-1 for none)."""
-
-    key: str
-    name: str
-    line: int
-    ids: tuple[str, ...] = ()
-    count: int = -1
-    hours: tuple[float, float] = (-1.0, -1.0)
-    story: str = ""
-    priority: int = 0
-
-
-class Declared(Record):
-    """A task of a range or of an item of its own."""
-
-    id: str
-    line: int
-    phase: str = ""
-    section: str = ""
-    title: str = ""
-    parallel: bool = False
-
-
-class Group(Record):
-    """Tasks that may run in parallel, with the number that the report gives (-1 for none)."""
-
-    ids: tuple[str, ...]
-    line: int
-    count: int = -1
-    sequential: int = -1
-    others: tuple[str, ...] = ()
-
-
 class Report:
     """A report as it is read, line by line."""
 
@@ -92,6 +64,7 @@ class Report:
         self.hours: tuple[float, float, int] = (-1.0, -1.0, 0)
         self.stories: list[tuple[str, int, int]] = []  # number, count, line
         self.priorities: list[tuple[int, int]] = []  # count, line
+        self.sets: list[tuple[str, str, Line]] = []  # name, text behind it, line: what stands for a phase without one
         self.title = ""
         self._phase = ""
         self._since_heading: list[str] = []
@@ -100,6 +73,9 @@ class Report:
         self._level: list[str] = []  # the tasks below it
         for line in lines_of(text):
             self._read(line)
+        for name, rest, line in self.sets:
+            if not set(ids_in(rest, prefix)) & self.tasks.keys():
+                self._phase_line(line, name, rest, name)
         for one, title, _ in reversed(self.titles):
             if one in self.tasks:
                 self.tasks[one] = self.tasks[one].replace(title=title)
@@ -146,12 +122,12 @@ class Report:
             self._phase_line(line, phase[1], phase[2] or "")
         return bool(total or story or priority or phase or (hours and _hours(hours[1])[0] >= 0))
 
-    def _phase_line(self, line: Line, key: str, rest: str) -> None:
+    def _phase_line(self, line: Line, key: str, rest: str, called: str = "") -> None:
         ids = tuple(one for part in ranges_in(rest, self.prefix) for one in part) or ids_in(rest, self.prefix)
         count, story, priority = _COUNT.search(rest), _STORY.search(rest), re.search(r"[\[(]P(\d)[\])]", rest)
-        name = re.split(r"[ \t]*(?:\(|\[|[-\u2013\u2014:][ \t]*\d+[ \t]+tasks?)", _without_marks(rest))[0].strip(" *-:")
+        name = _name(rest, self.prefix)
         known = next((one for one in self.phases if one.key == key), None)
-        self._phase = f"Phase {key}: {name}" if name else known.name if known else f"Phase {key}"
+        self._phase = called or (f"Phase {key}: {name}" if name else known.name if known else f"Phase {key}")
         if known and not (ids or count):
             return
         made = Phase(
@@ -159,7 +135,7 @@ class Report:
             self._phase,
             line.number,
             ids,
-            int(count[1]) if count else -1,
+            int(count[1] or count[2]) if count else -1,
             _hours(rest),
             (story[1] or story[2]) if story else "",
             int(priority[1]) if priority else 0,
@@ -191,6 +167,9 @@ class Report:
         if parallel:
             self._group(line, text, after.start() if after else len(text))
         elif ids and not chain:
+            named = _SET.match(text)
+            if named and ranges_in(named[2], self.prefix) and not ids_in(named[1], self.prefix):
+                self.sets.append((named[1].strip(), named[2], line))
             self._item(line, text)
         if not parallel:
             self._since_heading += ids[:1] if depends else ids
@@ -274,6 +253,14 @@ class Report:
         titled = _TITLED.match(found[2]) if found else None
         if found and titled and len(ids) == 1:
             self.titles.append((found[1], _without_marks(titled[1]).strip(" *"), line.number))
+
+
+def _name(text: str, prefix: str) -> str:
+    """Return the name of a phase: what stands before its ids, counts and brackets."""
+    dash = r"[-\u2013\u2014:]"
+    end = rf"[ \t]*(?:[([|]|{dash}[ \t]*\d+[ \t]+tasks?|{dash}?[ \t]*\b{re.escape(prefix)}\d)"
+    name = re.split(end, _without_marks(text))[0].strip(" *-:|")
+    return "" if _COUNT.match(name) else name
 
 
 def _without_marks(text: str) -> str:

@@ -253,7 +253,8 @@ def _status_offsets(text: str, start: int) -> list[int]:
         if path == ("status",):
             own = [at]
         elif path[:1] == ("subtasks",) and isinstance(value, dict) and "status" in value:
-            found.append(at if len(path) == 1 else json_spans.members(text, at)["status"].start)
+            inner = json_spans.spans_at(text, at, lambda one: not one)
+            found.append(max(start for path, _, start, _, _ in inner if path == ("status",)))
     return sorted(own + found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +118,24 @@ def test_a_title_is_taken_where_one_is_given(text, expected):
 )
 def test_each_contradiction_is_found_where_it_stands(text, expected):
     assert kinds(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("| Phase 1: Setup | T001-T003 | 3 |\n| Phase 2 | T004-T005 | 2 |\n", {"Phase 1: Setup": 3, "Phase 2": 2}),
+        ("## Phase 1 — Setup: T001–T003 (3 tasks)\n", {"Phase 1: Setup": 3}),
+        ("**Phase 1** (T001-T003): Setup\n", {"Phase 1": 3}),
+        ("1. Phase 1: Setup - 3 tasks (T001-T003)\n", {"Phase 1: Setup": 3}),
+        ("## Setup (T001-T003)\n- User Story 1: T004-T005 (2 tasks)\n", {"Setup": 3, "User Story 1": 2}),
+        ("- Story one (T001-T003)\n- Phase 1: Setup (T001-T003)\n", {"Phase 1: Setup": 3}),
+    ],
+)
+def test_phases_are_declared_in_lists_headings_and_tables(text, expected):
+    document = read(f"# Report of tasks\n{text}")
+    assert FORMAT.matches("report.md", f"# Report of tasks\n{text}".encode())
+    assert Counter(task.phase for task in document.tasks) == expected
+    assert document.findings == ()
 
 
 NOISE = st.text(st.sampled_from("T0159-–→↓├ ,:()[]*#`\n"), max_size=30)

@@ -138,6 +138,18 @@ def test_json_without_tasks_has_none(data):
     assert read(data).tasks == read(data).findings == ()
 
 
+def test_lines_are_found_where_keys_are_doubled_or_escaped():
+    data = (
+        b'{"tasks": [{"id": 1, "subtasks": [\n {"id": 1, "title": "a", "title": "b",\n'
+        b' "status": "done", "status": "done"}],'
+        b'\n "status": "x",\n "\\u0073tatus": "pending"}]}'
+    )
+    parent, part = read(data).tasks
+    assert (parent.line, parent.state, part.line, part.title) == (5, "open", 3, "b")
+    with pytest.raises(MarkError, match="the key status stands twice"):
+        write(data, parent, "done")
+
+
 def test_ids_of_the_main_tag_are_short_and_of_others_have_the_tag():
     one = {"tasks": [{"id": 1, "title": "t", "status": "pending", "dependencies": ["2"]}]}
     assert [(task.id, task.depends_on) for task in read(json.dumps({"x": one, "master": one}).encode()).tasks] == [
