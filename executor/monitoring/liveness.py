@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor.monitoring.options import fields
+from executor.monitoring.model import options_of
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.process import HERTZ, STOPPED, descendants, written
 from executor.system.file_tail import last_bytes
@@ -55,7 +55,7 @@ def _note_bars(kept: Memory, monitor: Monitor, job: ProbeContext, *, is_still: b
 def _file_of(monitor: Monitor, job: ProbeContext) -> str:
     if monitor.kind not in ("metrics", "log"):
         return ""
-    pattern = str(fields(monitor.asks, "file")["file"])
+    pattern = str(options_of(monitor.asks, "file")["file"])
     files = [one for one in found.matching(job.root, pattern) if not one.is_folder]
     return max(files, key=lambda one: one.status.st_mtime_ns).path if files else ""
 

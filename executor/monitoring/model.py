@@ -67,6 +67,11 @@ class Notifier(Record):
     env: tuple[str, ...] = ()
 
 
+def options_of(asks: object, main: str) -> dict[str, Any]:
+    """Return the options of a probe as a mapping; a text alone is the value of `main`."""
+    return dict(asks) if isinstance(asks, dict) else {main: asks}
+
+
 def path_of(asks: object) -> str:
     """Return the path or glob of a check or probe of files."""
     return str(asks.get("path") or "") if isinstance(asks, dict) else str(asks or "")

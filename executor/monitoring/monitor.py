@@ -6,8 +6,7 @@ import json
 import re
 
 from executor.monitoring import alerts
-from executor.monitoring.model import RuleResult, Sample
-from executor.monitoring.options import fields
+from executor.monitoring.model import RuleResult, Sample, options_of
 from executor.monitoring.rules.registry import RULES
 from executor.monitoring.unseen import grace_s, unseen
 from executor.system.records import TYPE_CHECKING, Record
@@ -34,7 +33,7 @@ QUIET_LOOKS = 10  # looks at a log without a match after which its alert ends
 
 def _pattern(monitor: Monitor) -> TimedPattern | None:
     """Return the pattern for the output of a command or the lines of a log, None without one."""
-    match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
+    match = options_of(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     if monitor.alert_on:
         return TimedPattern(alerts.match(monitor.alert_on))
     return TimedPattern(re.compile(match, re.IGNORECASE)) if match else None
@@ -205,7 +204,7 @@ class MonitorState:
         return f"its pattern took more than {LIMIT_S:g} s: {pattern}"
 
     def _match(self) -> str:
-        return str(fields(self.monitor.asks, "file").get("match") or "") if self.monitor.kind == "log" else ""
+        return str(options_of(self.monitor.asks, "file").get("match") or "") if self.monitor.kind == "log" else ""
 
     def blind(self, now_s: float, began_s: float) -> Judged:
         """Return the result of the grace: it stands when the monitor has seen nothing for so long."""

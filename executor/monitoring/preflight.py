@@ -7,7 +7,7 @@ import re
 import stat
 from fnmatch import translate
 
-from executor.monitoring.options import fields
+from executor.monitoring.model import options_of
 from executor.monitoring.probes.paths import MAGIC, placed
 from executor.system.folders import expand_home
 from executor.system.records import TYPE_CHECKING
@@ -61,7 +61,7 @@ def _nothing(monitor: Monitor, root: str, words: str) -> str:
 
 
 def _metrics(monitor: Monitor, root: str, words: str) -> str:
-    asks = fields(monitor.asks, "file")
+    asks = options_of(monitor.asks, "file")
     pattern = str(asks["file"])
     ending = _ending(pattern)
     if ending == "wandb":
@@ -72,7 +72,7 @@ def _metrics(monitor: Monitor, root: str, words: str) -> str:
 
 
 def _log(monitor: Monitor, root: str, words: str) -> str:
-    pattern = str(fields(monitor.asks, "file")["file"])
+    pattern = str(options_of(monitor.asks, "file")["file"])
     if pattern in OWN:
         return ""
     if _ending(pattern) in (*PACKED, *BINARY):
@@ -83,11 +83,11 @@ def _log(monitor: Monitor, root: str, words: str) -> str:
 
 
 def _checkpoints(monitor: Monitor, root: str, words: str) -> str:
-    return _path(str(fields(monitor.asks, "path")["path"]), root)
+    return _path(str(options_of(monitor.asks, "path")["path"]), root)
 
 
 def _disk(monitor: Monitor, root: str, words: str) -> str:
-    path = str(fields(monitor.asks, "path")["path"])
+    path = str(options_of(monitor.asks, "path")["path"])
     whole = placed(root, path)
     if MAGIC & {*path} and not os.path.exists(whole):
         return f"{path} is a glob: disk looks at one path"

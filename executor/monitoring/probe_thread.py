@@ -7,8 +7,7 @@ import time
 
 from executor.monitoring import alerts
 from executor.monitoring.liveness import with_signs
-from executor.monitoring.model import Sample
-from executor.monitoring.options import fields
+from executor.monitoring.model import Sample, options_of
 from executor.monitoring.probes.log import OWN
 from executor.monitoring.probes.paths import nearest
 from executor.monitoring.probes.registry import PROBES
@@ -93,7 +92,7 @@ def probed(one: MonitorState, job: ProbeContext) -> Sample:
 def _near(monitor: Monitor, job: ProbeContext) -> str:
     """Return `; did you mean X` for a path that does not exist."""
     main = {"metrics": "file", "log": "file", "checkpoints": "path", "disk": "path"}.get(monitor.kind, "")
-    pattern = str(fields(monitor.asks, main).get(main, "")) if main else ""
+    pattern = str(options_of(monitor.asks, main).get(main, "")) if main else ""
     return nearest(job.root, pattern) if pattern and pattern not in OWN else ""
 
 
@@ -104,7 +103,7 @@ def asked(monitor: Monitor) -> Any:
     """
     if monitor.kind != "log":
         return monitor.asks
-    asks = fields(monitor.asks, "file")
+    asks = options_of(monitor.asks, "file")
     pattern = alerts.match(monitor.alert_on).pattern if monitor.alert_on else str(asks.get("match") or "")
     if not pattern:
         return monitor.asks

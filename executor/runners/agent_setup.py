@@ -50,7 +50,7 @@ def setup_of(context: RunContext, task: Task) -> AgentSetup | SetupError:
         return _gathered(context, task)
     except (DefinitionError, UsageError) as error:
         return SetupError(
-            "a role that can be read", str(error), "mend the file, or the name; do-tasks init writes tinker-executor"
+            "a role that can be read", str(error), "correct the file, or the name; do-tasks init writes tinker-executor"
         )
 
 

@@ -61,7 +61,7 @@ def script_argv(context: RunContext, script: str) -> tuple[str, ...]:
         raise DefinitionError(
             Problem(
                 context.project.definitions,
-                f"script {script} is neither at the root nor in scripts/; write it, or mend the name",
+                f"script {script} is neither at the root nor in scripts/; write it, or correct the name",
             )
         )
     if path.endswith(".py"):

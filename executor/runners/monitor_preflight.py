@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCRIPT_MOST = 1 << 20
 LIMIT_S = 5.0
 WANTED = "something that this monitor can see"
-FIX = "mend the monitor, or take it out"
+FIX = "correct the monitor, or remove it"
 
 
 def watchable(context: RunContext, task: Task) -> Outcome:

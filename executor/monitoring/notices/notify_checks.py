@@ -94,11 +94,11 @@ def _of_program(name: str, root: str, environ: Mapping[str, str]) -> Iterator[st
 
     if "/" not in name:
         if not is_builtin(name) and not which(name, path=environ.get("PATH", os.defpath)):
-            yield f"{name} is not on the PATH: install it, or mend the name"
+            yield f"{name} is not on the PATH: install it, or correct the name"
         return
     path = os.path.join(root, os.path.expanduser(name))
     if not os.path.isfile(path):
-        yield f"{name} is {'a folder' if os.path.isdir(path) else 'not there: write it, or mend the name'}"
+        yield f"{name} is {'a folder' if os.path.isdir(path) else 'not there: write it, or correct the name'}"
     elif not os.access(path, os.X_OK):
         yield f"{name} is not executable: chmod +x {name}"
 
@@ -108,4 +108,4 @@ def _of_script(name: str | None, root: str) -> Iterator[str]:
     if not name or name.startswith("-") or not name.endswith((".sh", ".py", ".pl", ".rb", ".js")):
         return
     if not os.path.isfile(os.path.join(root, os.path.expanduser(name))):
-        yield f"{name} is not there: write it, or mend the name"
+        yield f"{name} is not there: write it, or correct the name"

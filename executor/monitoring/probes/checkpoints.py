@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from executor.monitoring.model import Sample, checkpoint_glob
-from executor.monitoring.options import fields
+from executor.monitoring.model import Sample, checkpoint_glob, options_of
 from executor.monitoring.probes import paths as found
 from executor.monitoring.probes.complete_checkpoint import is_complete, is_temporary_below, is_whole
 from executor.system.earlier_files import read_earlier
@@ -45,7 +44,7 @@ def checkpoints(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `values` describe those that exist. age_s begins when the newest was first seen, without one at the start of the
     run. With a record of the files before the run no clock is compared.
     """
-    wants = fields(asks, "path")
+    wants = options_of(asks, "path")
     least = parse_size(wants.get("min_bytes", 1)) or 1
     found_now = candidates(job.root, wants["path"], 0 if job.before else job.began_ns, job.before)
     present = [one for one in found_now if one.bytes >= least]

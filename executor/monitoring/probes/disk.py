@@ -6,8 +6,7 @@ import errno
 import os
 from binascii import crc32
 
-from executor.monitoring.model import Sample
-from executor.monitoring.options import fields
+from executor.monitoring.model import Sample, options_of
 from executor.monitoring.probes import paths
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import size
@@ -28,7 +27,7 @@ def disk(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     file that is written, synced and removed at most once a minute. For a missing path the space is that of the nearest
     folder above it.
     """
-    wants = fields(asks, "path")
+    wants = options_of(asks, "path")
     path = paths.placed(job.root, wants["path"])
     try:
         missing = _missing(path)

@@ -7,8 +7,7 @@ import re
 from binascii import crc32
 
 from executor.monitoring.metrics.log_text import plain
-from executor.monitoring.model import Sample
-from executor.monitoring.options import fields
+from executor.monitoring.model import Sample, options_of
 from executor.monitoring.probes import paths
 from executor.system.file_tail import FileTail, last_bytes
 from executor.system.records import TYPE_CHECKING
@@ -33,7 +32,7 @@ def log(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `match` the last line that matched; `values["matches"]` counts the matches of this run. With `hand_out` nothing is
     searched: the new lines of at most one block are in `lines`.
     """
-    wants = fields(asks, "file")
+    wants = options_of(asks, "file")
     path = _newest(job, wants["file"])
     kept = _kept_of(path, memory)
     job = job.replace(began_ns=0) if kept.get("ours") else job

@@ -7,8 +7,7 @@ from collections import deque
 from math import isfinite, nan
 
 from executor.monitoring.metrics.series import EVENTS, Series
-from executor.monitoring.model import Sample
-from executor.monitoring.options import fields
+from executor.monitoring.model import Sample, options_of
 from executor.monitoring.probes import paths
 from executor.system.file_tail import BLOCK_BYTES
 from executor.system.records import TYPE_CHECKING
@@ -34,7 +33,7 @@ def metrics(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `progress` is the newest step, in files without steps the number of rows. `there` is False before the first row of
     this run.
     """
-    wants = fields(asks, "file")
+    wants = options_of(asks, "file")
     files = _newest(job.root, wants["file"])
     kept = memory.setdefault("files", {})
     _forget_gone(kept, files)

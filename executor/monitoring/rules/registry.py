@@ -95,7 +95,7 @@ RULES: dict[str, RuleKind] = {
     ),
     "disk_hours_left": RuleKind(
         judge=resources.disk_hours_left,
-        description="The disk will be full within so many hours, or takes nothing any more.",
+        description="The disk will be full within so many hours, or cannot be written.",
         fits=("disk",),
         short="limit",
         example="{disk_hours_left: 4}, or {disk_hours_left: {limit: 4h, floor: 2GB}}",

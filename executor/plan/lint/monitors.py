@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from executor.monitoring.options import fields
+from executor.monitoring.model import options_of
 from executor.plan.issues import ValidationIssue
 from executor.system.records import TYPE_CHECKING
 from executor.system.regex_safety import nested_repeat
@@ -42,7 +42,7 @@ def lint_monitors(step: Step, script: str) -> Iterator[ValidationIssue]:
 
 
 def _slow(monitor: Monitor, at: Path) -> Iterator[ValidationIssue]:
-    match = fields(monitor.asks, "file").get("match") if monitor.kind == "log" else None
+    match = options_of(monitor.asks, "file").get("match") if monitor.kind == "log" else None
     for key, pattern in (("alert_on", monitor.alert_on), (monitor.kind, match)):
         part = nested_repeat(str(pattern)) if pattern else ""
         if part:
@@ -63,7 +63,7 @@ def _slow_criteria(step: Step) -> Iterator[ValidationIssue]:
 def _unnamed(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[ValidationIssue]:
     """Tell of names that MAIN does not say, where it says one that is nearly the same."""
     key = MAIN_KEY.get(monitor.kind, "")
-    pattern = str(fields(monitor.asks, key).get(key) or "") if key else ""
+    pattern = str(options_of(monitor.asks, key).get(key) or "") if key else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".", "..", "~") and not _MAGIC.search(part)]
     for part in parts if pattern not in OWN else ():
         if near := _near(part, words):

@@ -219,7 +219,7 @@ def _size(path: str, name: str) -> int:
     """Return the size of a regular file; RefusedError for any other, which could block."""
     seen = os.stat(path)
     if not stat.S_ISREG(seen.st_mode):
-        raise RefusedError(f"{name} is no regular file: it may be a pipe or a device, which nobody edits")
+        raise RefusedError(f"{name} is no regular file: it may be a pipe or a device")
     return seen.st_size
 
 
