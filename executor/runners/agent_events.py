@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from executor.system.quantities import parse_number
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import clean_control
 
@@ -280,6 +281,5 @@ def _sum(usage: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 def _number(value: object) -> float:
     """Return a count or an amount, 0 for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST_COUNT:
-        return float(value)
-    return 0.0
+    number = parse_number(value)
+    return float(number) if number is not None and 0 <= number < MOST_COUNT else 0.0

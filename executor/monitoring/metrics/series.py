@@ -54,13 +54,13 @@ class Series:
     `lost_step` is True when the column used as step turned out to be none.
     """
 
-    def __init__(self, path: str, kept: Memory, wants: dict[str, Any], job: ProbeContext) -> None:
+    def __init__(self, path: str, kept: Memory, options: dict[str, Any], job: ProbeContext) -> None:
         self.count = 0
         self.bytes = 0
         self.trouble = ""
         self._path = path
         self._kept = kept
-        self._wants = wants
+        self._options = options
         self._job = job
 
     @property
@@ -90,7 +90,7 @@ class Series:
         ending = os.path.splitext(self._path)[1].lower()
         if ending in REFUSED:
             self.trouble = f"{self._name()} {REFUSED[ending]}"
-        elif EVENTS in os.path.basename(self._path) or self._wants.get("format") == "tensorboard":
+        elif EVENTS in os.path.basename(self._path) or self._options.get("format") == "tensorboard":
             yield from self._wanted(self._event_rows())
         elif mlflow.is_database(self._path):
             yield from self._wanted(mlflow.database_rows(self._path, self._kept, self._job.began_ns))
@@ -100,7 +100,7 @@ class Series:
             yield from self._line_rows()
 
     def _wanted(self, found: Iterable[Row]) -> Iterator[Row]:
-        columns = {*self._wants.get("columns", ())}
+        columns = {*self._options.get("columns", ())}
         for row in found:
             wanted = {intern(name): row[name] for name in row if not columns or name in columns or name == "step"}
             if wanted:
@@ -144,7 +144,7 @@ class Series:
         self._kept["form"] = past.get("form", {})
 
     def _text_rows(self, kept: Memory, began_ns: int, *, ended: bool) -> Iterator[Row]:
-        columns = [*self._wants.get("columns", ())]
+        columns = [*self._options.get("columns", ())]
         for raw in FileTail(self._path, kept, began_ns=began_ns).lines(ended=ended, is_whole=is_object):
             line = plain(raw)
             if not line:
@@ -152,7 +152,7 @@ class Series:
             form = self._form(kept, line, columns)
             for row in self._rows_of(form, line, columns):
                 if row and not (raw.endswith(b"\r") and _is_drawn_again(form, row)):
-                    yield rows.with_step(form, row, self._wants.get("step", ""))
+                    yield rows.with_step(form, row, self._options.get("step", ""))
 
     def _rows_of(self, form: Memory, line: str, columns: list[str]) -> list[Row]:
         if form["kind"] == "mlflow":
@@ -171,7 +171,9 @@ class Series:
         )
         first = [one for one in first if one][:MOST_HEADER] or [line]
         form["metric"] = mlflow.name_of(self._path, first[0])
-        form["kind"] = self._wants.get("format") or ("mlflow" if form["metric"] else rows.form_of(self._path, first[0]))
+        form["kind"] = self._options.get("format") or (
+            "mlflow" if form["metric"] else rows.form_of(self._path, first[0])
+        )
         if first[0] is not line and form["kind"] != "jsonl":
             _learn_header(form, first, columns)
         return form
@@ -179,7 +181,7 @@ class Series:
     # One text
 
     def _is_one_text(self) -> bool:
-        if self._wants.get("format"):
+        if self._options.get("format"):
             return False
         form: Memory = self._kept.setdefault("form", {})
         if form.get("one") is None and "kind" not in form:
@@ -208,7 +210,7 @@ class Series:
     def _object_row(self, whole: dict[str, Any]) -> Row:
         row, empty = json_objects.numbers(whole)
         form = self._kept["form"]
-        return rows.with_step(form, blanks.with_nans(form, row, empty), self._wants.get("step", ""))
+        return rows.with_step(form, blanks.with_nans(form, row, empty), self._options.get("step", ""))
 
     # Event files
 

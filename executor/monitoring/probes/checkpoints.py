@@ -44,9 +44,9 @@ def checkpoints(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `values` describe those that exist. age_s begins when the newest was first seen, without one at the start of the
     run. With a record of the files before the run no clock is compared.
     """
-    wants = options_of(asks, "path")
-    least = parse_size(wants.get("min_bytes", 1)) or 1
-    found_now = candidates(job.root, wants["path"], 0 if job.before else job.began_ns, job.before)
+    options = options_of(asks, "path")
+    least = parse_size(options.get("min_bytes", 1)) or 1
+    found_now = candidates(job.root, options["path"], 0 if job.before else job.began_ns, job.before)
     present = [one for one in found_now if one.bytes >= least]
     _meet_all(present[:MOST_KEPT], memory, job)
     if job.ended:  # nothing is written any more: a second look finishes all
@@ -54,7 +54,7 @@ def checkpoints(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     finished = [one for one in present[:MOST_KEPT] if memory["seen"][one.path]["done_ns"]] + present[MOST_KEPT:]
     memory["made"] = max(memory.get("made", 0), len(finished))
     begun = f", {counted(len(present), 'one', 'ones')} not whole" if present else ""
-    return _reading(memory, job, finished, f"{wants['path']}: none of this run yet{begun}")
+    return _reading(memory, job, finished, f"{options['path']}: none of this run yet{begun}")
 
 
 def _reading(memory: Memory, job: ProbeContext, finished: list[Saved], none: str) -> Sample:

@@ -27,20 +27,20 @@ def disk(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     file that is written, synced and removed at most once a minute. For a missing path the space is that of the nearest
     folder above it.
     """
-    wants = options_of(asks, "path")
-    path = paths.placed(job.root, wants["path"])
+    options = options_of(asks, "path")
+    path = paths.placed(job.root, options["path"])
     try:
         missing = _missing(path)
         room = os.statvfs(_above(path) if missing else path)
     except OSError as error:
-        return Sample(at_s=job.now_s, there=False, text=f"{wants['path']}: {error.strerror}")
+        return Sample(at_s=job.now_s, there=False, text=f"{options['path']}: {error.strerror}")
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     values = {"free_bytes": float(free), "total_bytes": float(total), "free_percent": 100 * free / max(1, total)}
     if room.f_files:
         values["free_files"] = float(room.f_favail)
     if missing:
-        return Sample(at_s=job.now_s, there=False, values=values, text=f"{wants['path']}: {missing}")
-    is_tried = wants.get("write", True)
+        return Sample(at_s=job.now_s, there=False, values=values, text=f"{options['path']}: {missing}")
+    is_tried = options.get("write", True)
     refused = _refusal(path, memory, job) if is_tried else ""
     if is_tried:
         values["writable"] = float(not refused)

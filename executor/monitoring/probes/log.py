@@ -32,16 +32,16 @@ def log(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `match` the last line that matched; `values["matches"]` counts the matches of this run. With `hand_out` nothing is
     searched: the new lines of at most one block are in `lines`.
     """
-    wants = options_of(asks, "file")
-    path = _newest(job, wants["file"])
+    options = options_of(asks, "file")
+    path = _newest(job, options["file"])
     kept = _kept_of(path, memory)
     job = job.replace(began_ns=0) if kept.get("ours") else job
     try:
-        count, lines = _read(path, kept, memory, wants, job)
+        count, lines = _read(path, kept, memory, options, job)
     except OSError as error:
         kept["ours"] = isinstance(error, FileNotFoundError)  # a file that comes later is of this run, with any time
-        reason = paths.absence(job.root, wants["file"]) if isinstance(error, FileNotFoundError) else error.strerror
-        return Sample(at_s=job.now_s, there=False, text=f"{wants['file']}: {reason}")
+        reason = paths.absence(job.root, options["file"]) if isinstance(error, FileNotFoundError) else error.strerror
+        return Sample(at_s=job.now_s, there=False, text=f"{options['file']}: {reason}")
     there = memory["grown"] > 0 or kept["seen"][2] >= job.began_ns
     values = {"bytes": float(kept["seen"][1]), "lines_new": float(count), "matches": float(memory.get("matches", 0))}
     text = memory.get("text", "") or (f"{size(memory['grown'])} written" if there else "nothing of this run yet")
@@ -68,9 +68,9 @@ def _kept_of(path: str, memory: Memory) -> Memory:
     return kept
 
 
-def _read(path: str, kept: Memory, memory: Memory, wants: dict[str, Any], job: ProbeContext) -> tuple[int, list[str]]:
+def _read(path: str, kept: Memory, memory: Memory, options: dict[str, Any], job: ProbeContext) -> tuple[int, list[str]]:
     """Read the new lines into the memory; return their number, and those to search in the main thread."""
-    match, hands_out = wants.get("match"), wants.get("hand_out", False)
+    match, hands_out = options.get("match"), options.get("hand_out", False)
     pattern = re.compile(match, re.IGNORECASE) if match else None
     count, last, hits, hit, grew = 0, b"", 0, b"", 0
     lines: list[str] = []

@@ -33,16 +33,16 @@ def metrics(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
     `progress` is the newest step, in files without steps the number of rows. `there` is False before the first row of
     this run.
     """
-    wants = options_of(asks, "file")
-    files = _newest(job.root, wants["file"])
+    options = options_of(asks, "file")
+    files = _newest(job.root, options["file"])
     kept = memory.setdefault("files", {})
     _forget_gone(kept, files)
     new: deque[Row] = deque(maxlen=MOST_ROWS)
-    trouble, gained = _nothing(job.root, wants["file"], files), 0
+    trouble, gained = _nothing(job.root, options["file"], files), 0
     turn = _in_turn(files, kept)
     for one in turn:
         known = kept.setdefault(one.path, {"ours": memory.get("all", False)})
-        series = Series(one.path, known, wants, job.replace(began_ns=0) if known.get("ours") else job)
+        series = Series(one.path, known, options, job.replace(began_ns=0) if known.get("ours") else job)
         new.extend(series.new_rows(MOST_ROWS))
         memory["count"] = memory.get("count", 0) + series.count
         gained += series.bytes
@@ -51,7 +51,7 @@ def metrics(asks: Any, memory: Memory, job: ProbeContext) -> Sample:
         trouble = series.trouble or trouble
     memory["all"] = len(turn) == len(files) < MOST_FILES  # a file found later is of this run, with any time
     _remember(memory, new)
-    reading = _reading(memory, job, tuple(new), wants, trouble or f"no numbers of this run in {wants['file']} yet")
+    reading = _reading(memory, job, tuple(new), options, trouble or f"no numbers of this run in {options['file']} yet")
     return reading.replace(bytes=gained)
 
 
@@ -108,14 +108,14 @@ def _remember(memory: Memory, new: Iterable[Row]) -> None:
                 values[name] = value if isfinite(value) else str(value)
 
 
-def _reading(memory: Memory, job: ProbeContext, new: tuple[Row, ...], wants: dict[str, Any], trouble: str) -> Sample:
+def _reading(memory: Memory, job: ProbeContext, new: tuple[Row, ...], options: dict[str, Any], trouble: str) -> Sample:
     values = {name: float(value) for name, value in memory["values"].items()}
     count = memory.get("count", 0)
     return Sample(
         at_s=job.now_s,
         there=count > 0,
         progress=values.get("step", float(count) if count else None),
-        total=wants.get("total") or next((values[name] for name in TOTALS if isfinite(values.get(name, nan))), None),
+        total=options.get("total") or next((values[name] for name in TOTALS if isfinite(values.get(name, nan))), None),
         values=values,
         rows=new,
         text=metric_pairs(_in_order(values)) if count else trouble,
