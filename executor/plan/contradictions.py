@@ -51,8 +51,10 @@ def _at(path: str, task: PlanTask, kind: str, message: str) -> Finding:
 def _ambiguous(path: str, document: PlanDocument) -> Iterator[Finding]:
     known = {(finding.file, finding.line) for finding in document.findings}
     for task in document.tasks:
-        if task.ambiguous and (task.file or path, task.line) not in known:
-            yield _at(path, task, "ambiguous", f"{task.id} counts as open and is never ticked: {task.ambiguous}")
+        if task.ambiguous and task.state != CANCELLED and (task.file or path, task.line) not in known:
+            yield _at(
+                path, task, "ambiguous", f"{task.id} counts as {task.state} and is never ticked: {task.ambiguous}"
+            )
 
 
 def _dependencies(path: str, document: PlanDocument, graph: TaskGraph) -> Iterator[Finding]:
