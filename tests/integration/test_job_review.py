@@ -292,10 +292,12 @@ def test_what_cannot_be_seen_is_watched_on(project):
 
 @pytest.mark.deep
 def test_a_log_that_cannot_be_written_for_a_while_gets_its_verdict_later(project):
-    plan(project, steps=60, after=False).run("--step", "13")
+    project.write("hold", "")
+    plan(project, steps=6, after=False).run("--step", "13")
     log, aside = project.root / ".task_execution.log", project.root / "aside"
     log.rename(aside)
     log.mkdir()
+    (project.root / "hold").unlink()
     until(lambda: project.has("ends.txt"), "the job never ended")
     time.sleep(1.0)
     assert len(supervisors(project)) == 1
