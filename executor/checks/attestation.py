@@ -140,7 +140,7 @@ def _log_digest(lines: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def compare(root: str, body: object) -> list[Comparison]:
-    """Return how each file of a statement compares with the one below `root`; ValueError for another document."""
+    """Compare each file of a statement with the one below `root`; ValueError for another document."""
     if not isinstance(body, dict) or body.get("_type") != STATEMENT or body.get("predicateType") != PROVENANCE:
         raise ValueError(f"no statement of {STATEMENT} with a predicate of {PROVENANCE}")
     parts = {"subject": body.get("subject"), "dependency": _dependencies(body)}

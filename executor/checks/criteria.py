@@ -1,4 +1,4 @@
-"""Success criteria: proven by a check of ours, claimed by the result file or an exit code, or unproven."""
+"""Success criteria: proven by a check, claimed by the result file or an exit code, or unproven."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESULT_LIMIT = 4 * 1024**2  # bytes of a result file that are read
 
 
 class Result(Record):
-    """The result file: claims by criterion text, metrics, a note; `trouble` says why it cannot be read."""
+    """The result file: claims by criterion text, metrics, a note; `trouble` is the reason when it cannot be read."""
 
     criteria: Mapping[str, Any]
     metrics: Mapping[str, Any]
@@ -31,14 +31,14 @@ class Result(Record):
 
 
 class CriterionResult(Record):
-    """How a criterion stands: `kind` is proven, claimed or unproven."""
+    """The result of a criterion: `kind` is proven, claimed or unproven."""
 
     kind: str
     evidence: str = ""
 
 
 def read_result(path: str) -> Result:
-    """Return what the script said of itself; a missing file says nothing, a broken one says so."""
+    """Return the claims of the script; none for a missing file, `trouble` for a broken one."""
     if not os.path.lexists(path):
         return Result({}, {})
     try:
@@ -83,7 +83,7 @@ def _too_deep(body: object) -> bool:
 
 
 def wants_fresh(criterion: Criterion) -> bool:
-    """Tell whether only what was made since MAIN began proves it."""
+    """Return True for a criterion that only evidence newer than the start of MAIN proves."""
     return criterion.kind not in ("prose", "command") and not criterion.any_age
 
 
@@ -109,7 +109,7 @@ def as_check(criterion: Criterion, *, result_path: str, began_ns: int, before: s
 
 
 def judge_prose(criterion: Criterion, result: Result, *, exited_0: bool) -> CriterionResult:
-    """Return how a criterion stands that no check is bound to."""
+    """Return the result of a criterion without a bound check."""
     if result.trouble:
         return CriterionResult("unproven", result.trouble)
     if criterion.text in result.criteria:

@@ -28,17 +28,17 @@ MOST_NAMES = 10_000
 WHOLE_IN_ALL = 2 << 20  # bytes of longer files that are compared whole; beyond that they are by samples
 PIECED = 1 << 20  # bytes of a file whose lines are remembered
 MOST_PIECES = 100_000  # lines of all files of a glob
-RECENT_NS = 2_500_000_000  # a file system may tell times no closer than 2 s: what is so young is compared by content
+RECENT_NS = 2_500_000_000  # a file system may store times in steps of 2 s: a younger file is compared by content
 FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
 
 
 def record(root: str, task_id: str, digest: str) -> str:
-    """Return where a task keeps what was there before its MAIN under a digest."""
+    """Return the path of the record of files from before MAIN, for one fingerprint."""
     return os.path.join(root, jobs.JOBS, task_id, f"before.{crc32(digest.encode()):08x}.json")
 
 
 def globs(step: Step) -> tuple[str, ...]:
-    """Return where evidence of a step is looked for: by its criteria, and by who counts its checkpoints.
+    """Return the globs of a step's evidence: those of its criteria and of its checkpoints.
 
     A result file is not among them: its folder is the run's own, and empty when the run begins.
     """
@@ -49,7 +49,7 @@ def globs(step: Step) -> tuple[str, ...]:
 
 
 def glob_of(criterion: Criterion) -> str:
-    """Return where a criterion looks, empty for a result file."""
+    """Return the glob of a criterion, empty for a result file."""
     asks = criterion.asks
     if criterion.kind == "file":
         return path_of(asks)
@@ -88,7 +88,7 @@ def _mtime_ns(path: str) -> int:
 def remember(
     path: str, patterns: Iterable[str], *, adds: bool, made_before: Mapping[str, Any], tested_ns: int
 ) -> list[str]:
-    """Write what the globs find now; return those that found too many names.
+    """Write a record of the files that the globs find now; return the globs that found too many.
 
     `adds`: another run of the same MAIN began before, so what is remembered stays and only new globs are added.
     `made_before` is the record of the task before: what was new by it, MAIN of this step made. `tested_ns` is when
@@ -107,7 +107,7 @@ def remember(
 
 
 def look(patterns: Iterable[str]) -> dict[str, Any]:
-    """Return what the globs find now, as a record has it."""
+    """Return a record of the files that the globs find now."""
     room = [WHOLE_IN_ALL]
     return {pattern: _taken(pattern, room, None, 0) for pattern in patterns}
 
@@ -138,13 +138,13 @@ def _is_held(before: EarlierFiles, name: str) -> bool:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return what a record holds, by glob; nothing when there is none."""
+    """Return the content of a record by glob, empty without a record."""
     body = earlier_files.read_record(path)
     return dict(body["globs"]) if body else {}
 
 
 def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[str, Any]:
-    """Return what a glob finds: of more than MOST_NAMES the newest."""
+    """Return the record of one glob; of more than MOST_NAMES files, the newest."""
     found = find_matching(pattern)
     is_cut = len(found) > MOST_NAMES
     if is_cut:
@@ -171,7 +171,7 @@ def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
 
 
 class _Own(Record):
-    """What tells content that this step made itself: the record of its task before, the start of its own TEST."""
+    """Recognises content that this step made itself: by the record of its task before, by the start of its TEST."""
 
     earlier: EarlierFiles | None
     tested_ns: int

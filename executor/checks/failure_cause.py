@@ -1,4 +1,4 @@
-"""Why a program failed, in the words it left: its last exception, a crash, memory; no footer and no bar."""
+"""The cause of a failure, from the output of the program: its last exception, a crash, memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MEMORY = lazy_regex.pattern(
     r"out of memory|OutOfMemory|\bMemoryError\b|std::bad_alloc|Cannot allocate memory|not enough memory: you tried",
     re.IGNORECASE,
 )
-_OUT_OF_MEMORY = lazy_regex.pattern(  # as a program says it that dies of it, not as it warns of it
+_OUT_OF_MEMORY = lazy_regex.pattern(  # as a program reports it when it dies of it, not as it warns of it
     r"(?:^|[\s.])\w*OutOfMemoryError\b|\bMemoryError(?::|$)|(?:CUDA|HIP|XPU|MPS)\b[^\n]{0,80}out of memory"
     r"|std::bad_alloc|RESOURCE_EXHAUSTED: Out of memory|Cannot allocate memory|not enough memory: you tried"
     r"|oom-kill|Out of memory: Killed",
@@ -61,13 +61,13 @@ _FOOTER = lazy_regex.pattern(
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something, 200 characters at most; bars, boxes and rules say nothing."""
+    """Return the last line of text, 200 characters at most; progress bars, boxes and rules are skipped."""
     lines = (clean for clean in _lines(text) if not _DRAWN.search(clean))
     return next((line[:MOST_CHARS] for line in lines), "")
 
 
 def cause(stderr: str, stdout: str, *, code: int | None = 1, memory: bool = False) -> str:
-    """Return the line that says why a program failed, empty when none does.
+    """Return the line with the cause of a failure, empty when there is none.
 
     `code` is its exit code; `memory` is True when it is known to have run out of it.
     """
@@ -80,12 +80,12 @@ def cause(stderr: str, stdout: str, *, code: int | None = 1, memory: bool = Fals
 
 
 def ran_out_of_memory(stderr: str, stdout: str, near: str) -> bool:
-    """Return True when a program says that it died of memory: anywhere, or `near` its end in looser words."""
+    """Return True for output about a lack of memory: anywhere, or `near` its end in looser words."""
     return bool(_MEMORY.search(near) or _OUT_OF_MEMORY.search(stderr) or _OUT_OF_MEMORY.search(stdout))
 
 
 def was_limited(stderr: str, stdout: str) -> bool:
-    """Return True when a service said that too much was asked of it."""
+    """Return True for output about a rate limit of a service."""
     return bool(_LIMITED.search(stderr) or _LIMITED.search(stdout))
 
 
@@ -138,7 +138,7 @@ def _without_prefix(line: str) -> str:
 
 
 def _ends_of_tracebacks(lines: list[str]) -> set[int]:
-    """Return where the exceptions of tracebacks stand: the first line behind one that is not indented."""
+    """Return the lines of the exceptions of tracebacks: the first behind each that is not indented."""
     ends: set[int] = set()
     inside = False
     for place, line in enumerate(lines):
@@ -156,7 +156,7 @@ def _plain(text: str) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Return the lines that say something, last first."""
+    """Yield the lines of text, last first, without bars, boxes and rules."""
     for line in reversed(_plain(text).splitlines()):
         clean = line.strip()
         if clean and not _is_decoration(clean):

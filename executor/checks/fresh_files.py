@@ -100,7 +100,7 @@ def lateness(fields: Fields, expected: str) -> Callable[[os.stat_result], float]
 
 
 def changed_ns(status: os.stat_result) -> int:
-    """Return when a file was changed last; a time ahead of the clock says nothing."""
+    """Return when a file was changed last; 0 for a time ahead of the clock."""
     return max(one for one in (0, status.st_mtime_ns, status.st_ctime_ns) if one <= time.time_ns() + SKEW_NS)
 
 
@@ -167,13 +167,13 @@ def was_there(fields: Fields, name: str, status: os.stat_result) -> bool:
 
 
 def grown_from(fields: Fields, name: str) -> int:
-    """Return where in a file begins what was added since MAIN began; 0 when all of it counts."""
+    """Return the offset from which a file is new since MAIN began; 0 when all of it counts."""
     known = before(fields)
     return known.grown_from(name) if known is not None else 0
 
 
 class Fresh:
-    """Tells which lines, or rows, a file gained since MAIN began, in whatever order it was written anew."""
+    """The lines, or rows, that a file gained since MAIN began; their order does not matter."""
 
     def __init__(self, fields: Fields, name: str) -> None:
         known = before(fields)

@@ -28,7 +28,7 @@ CHILD = installation.package_file("checks", "project_worker.py")
 
 
 class CheckResult(Record):
-    """What became of a check; `fix` is the next move after a no."""
+    """The result of a check; `fix` is the next move after a no."""
 
     ok: bool
     expected: str = ""
@@ -37,7 +37,7 @@ class CheckResult(Record):
 
 
 class Place(StrEnum):
-    """Where a kind of check runs."""
+    """The process in which a kind of check runs."""
 
     SHELL = "shell"
     CHILD_OURS = "child_ours"
@@ -76,7 +76,7 @@ def in_process(check: Check) -> bool:
 
 
 def argv(check: Check | Monitor, *, python: str) -> tuple[str, ...]:
-    """Return what to start; `python` is the project's interpreter. KeyError for a check that is in_process."""
+    """Return the command line of a check; `python` is the project's interpreter. KeyError for IN_PROCESS."""
     return ARGV[CHECKS[check.kind].place](check, python)
 
 
@@ -136,7 +136,7 @@ def env_set(check: Check, environ: Mapping[str, str]) -> CheckResult:
 
 
 def state_of(value: str | None) -> str:
-    """Return what may be told of a variable."""
+    """Describe a variable without its value."""
     if value is None:
         return "not set"
     plural = "s" * (len(value) > 1)
@@ -144,7 +144,7 @@ def state_of(value: str | None) -> str:
 
 
 def answer(check: Check, *, exit_code: int | None, output: str) -> CheckResult:
-    """Return what a process said; `exit_code` is negative for a signal, None when it was stopped or never ran."""
+    """Return the result of a process; `exit_code` is negative for a signal, None when it was stopped or never ran."""
     if CHECKS[check.kind].place is Place.SHELL:
         return shell_answer(check, exit_code, output)
     return child_answer(check, exit_code, output)
@@ -184,7 +184,7 @@ def answer_in(line: str) -> dict[str, Any]:
 
 
 def attempt(check: Check) -> str:
-    """Return what a person types to see why a child gave no answer."""
+    """Return the command by which a person can try a check whose worker gave no answer."""
     import shlex
 
     if check.kind == "python_import" and isinstance(check.asks, str):
@@ -201,7 +201,7 @@ def one_line(value: str) -> str:
 
 
 def ended(exit_code: int | None, output: str) -> str:
-    """Return how a process ended, then the last line it said, if any."""
+    """Describe the end of a process: its exit, then the last line of its output."""
     last = next(filter(None, map(one_line, reversed(output.splitlines()))), "")
     return f"{describe_exit(exit_code)}: {last}" if last else describe_exit(exit_code)
 

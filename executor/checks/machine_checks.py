@@ -69,7 +69,7 @@ def gpu_free(asks: Any) -> Answer:
 
 
 def gpus(expected: str) -> list[tuple[str, float, float]]:
-    """Return index, free GB, percent busy of each card that nvidia-smi shows; NaN for what it cannot tell."""
+    """Return index, free GB, percent busy of each card that nvidia-smi shows; NaN for an unknown figure."""
     import subprocess
 
     query = ["nvidia-smi", f"--query-gpu={CARD}", "--format=csv,noheader,nounits"]
@@ -134,14 +134,14 @@ STATES: dict[str, tuple[Callable[[str, int], None], str, str]] = {
 
 
 def url(asks: Any) -> Answer:
-    """Asks: an address, or url, status, contains, timeout (s); no secret part of the address is told."""
+    """Asks: an address, or url, status, contains, timeout (s); no message has a secret part of the address."""
     fields = asked(asks, "url", ("url", "status", "contains", "timeout"))
     address, sought = text(fields, "url"), str(fields.get("contains", ""))
     wanted, limit_s = whole(fields, "status", 200), seconds(fields, "timeout", 10)
     expected = f"status {wanted} from {shown(address)}" + f" with {sought!r}" * bool(sought)
     try:
         status, body = fetched(address, limit_s)
-    except OSError as error:  # any other message may quote the address, so only its type is told
+    except OSError as error:  # any other message may quote the address, so only its type is shown
         reason = getattr(error, "reason", error)
         reason_text = words(reason) if isinstance(reason, OSError) else type(error).__name__
         return no(expected, reason_text, "start the server, or correct the address")

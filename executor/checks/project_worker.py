@@ -131,7 +131,7 @@ def from_the_root() -> None:
 
 
 def blamed(error: BaseException) -> str:
-    """Return `TypeName: message`, whatever the error does to prevent it."""
+    """Return `TypeName: message`, also for an error whose text cannot be made."""
     try:
         return f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
     except Exception:  # noqa: BLE001 - its __str__ is not ours
@@ -228,7 +228,7 @@ def judged(expected: str, answer: Any) -> Answer:
 
 
 def is_true(answer: Any) -> bool:
-    """Tell True, numpy's too, from what is merely truthy."""
+    """Return True for True, numpy's too, and False for anything that is only truthy."""
     return type(answer).__name__ in ("bool", "bool_") and bool(answer)
 
 

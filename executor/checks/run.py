@@ -153,7 +153,7 @@ class _Round:
         self._note(check, verdict, answer, ended)
 
     def _hinted(self, check: Check, answer: CheckResult, output: str) -> CheckResult:
-        """Return an answer that says what the check may have lacked where it was contained."""
+        """Return an answer that adds what a contained check may have lacked."""
         hint = self._context.hint(check, output) if not answer.ok else ""
         return answer.replace(fix=f"{hint}; {answer.fix}") if hint else answer
 
@@ -221,7 +221,7 @@ _FIXES = {
 
 
 def label(check: Check) -> str:
-    """Return how a check reads in the log: its command, or its kind with what it asks."""
+    """Return the text of a check in the log: its command, or its kind with its question."""
     if check.kind in ("command", "prose"):
         return str(check.asks)
     asks = check.asks if isinstance(check.asks, str) else json.dumps(check.asks, ensure_ascii=False, default=str)

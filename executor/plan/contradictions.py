@@ -1,4 +1,4 @@
-"""What a plan says against itself: dependencies, states, groups, phases, its longest path."""
+"""Contradictions in a plan: of dependencies, states, groups, phases and the critical path."""
 
 from __future__ import annotations
 

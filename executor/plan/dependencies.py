@@ -1,4 +1,4 @@
-"""When a step may start: one rule for the order of the plan and for written dependencies."""
+"""The rule by which a step may start: the order of the plan, or its written dependencies."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class Standing(Record):
-    """How far a step has come: `done` is ticked well enough, `started` has a running job, `checkpoint` its first."""
+    """Progress of a step: it is `done` (its tick counts), its job is `started`, its first `checkpoint` is there."""
 
     done: bool = False
     started: bool = False
     checkpoint: bool = False
 
     def reached(self, until: str) -> bool:
-        """Return True when a step that waits `until` then waits no more."""
+        """Return True when a step that waits for `until` may start."""
         return self.done or (self.started and (until == "started" or (until == "first_checkpoint" and self.checkpoint)))
 
 
 def missing(
     written: tuple[Edge, ...] | None, *, before: Iterable[int], stand: Callable[[int], Standing]
 ) -> tuple[Edge, ...]:
-    """Return what a step waits for; nothing when it is ready.
+    """Return the dependencies that a step still waits for; none when it is ready.
 
     `written` are its edges as `depends_on` has them; they alone count. Without (None) each step of `before`, which are
     the earlier ones in order, must be done or a started job; the first that is neither is returned.

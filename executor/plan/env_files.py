@@ -17,9 +17,9 @@ MOST_BYTES = 1 << 20
 
 
 class Loaded(Record):
-    """What the env files of a step set; `trouble` says what is wrong, one line each, and never quotes a value.
+    """The variables that the env files of a step set.
 
-    `missing` are those of these lines that speak of a file that cannot be read here.
+    `trouble` has a line for each thing wrong; it never quotes a value. `missing` are its lines about unreadable files.
     """
 
     values: Mapping[str, str]
@@ -49,7 +49,7 @@ def load(root: str, paths: Iterable[str], environ: Mapping[str, str]) -> Loaded:
 
 
 def place(root: str, path: str) -> str:
-    """Return where an env file is."""
+    """Return the path of an env file."""
     return os.path.join(root, os.path.expanduser(path))
 
 

@@ -1,4 +1,4 @@
-"""How far an agent may go: what main says, else the settings, else the defaults."""
+"""Limits of an agent: those of main, else of the settings, else the defaults."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ COMMAND_S = 600.0
 
 
 class Sandbox(Record):
-    """What contains an agent's shell: `mode` is auto, required or off.
+    """Containment of an agent's shell: `mode` is auto, required or off.
 
-    `read` are paths that it may read beside the allow list, `write` the start files that it may make or change.
+    `read` are paths that it may read beside the allow list, `write` the start files that it may create or change.
     """
 
     mode: str = "auto"
@@ -31,7 +31,7 @@ class Sandbox(Record):
 
 
 class AgentLimits(Record):
-    """Where an agent is stopped; 0 = no such limit. Prices are US dollars a million tokens, by kind of token."""
+    """Limits at which an agent is stopped; 0 = no limit. Prices are USD a million tokens, by kind of token."""
 
     turns: int = TURNS
     tokens: int = 0
@@ -43,12 +43,12 @@ class AgentLimits(Record):
 
 
 def rounds_of(main: Main | None, settings: Settings) -> int:
-    """Return how often the work may be handed in."""
+    """Return the number of times that an agent may hand in its work."""
     return int(_merged(settings.judge, main.judge if main else None).get("rounds", ROUNDS))
 
 
 def sandbox_of(main: Main | None, settings: Settings) -> Sandbox:
-    """Return what contains the shell."""
+    """Return the containment of the shell: that of main over that of the settings."""
     written = _merged(settings.sandbox, main.sandbox if main else None)
     return Sandbox(
         str(written.get("mode", "auto")),
@@ -65,7 +65,7 @@ def _texts(written: object) -> tuple[str, ...]:
 
 
 def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -> AgentLimits:
-    """Return the limits; `turns` is that of the role where the plan says none."""
+    """Return the limits; `turns` is that of the role where the plan has none."""
     written = _merged(settings.limits, main.limits if main else None)
     return AgentLimits(
         turns=int(written.get("turns") or (role.max_turns if role else 0) or TURNS),
@@ -79,7 +79,7 @@ def bounds_of(main: Main | None, settings: Settings, role: Role | None = None) -
 
 
 def priced(prices: Mapping[str, float]) -> dict[str, float]:
-    """Return a price for each kind of token, empty when none is said."""
+    """Return a price for each kind of token, empty without prices."""
     if not prices:
         return {}
     first = float(prices["input"])

@@ -1,4 +1,4 @@
-"""The parsed plan as frozen values: what step_definitions.yaml says, with the defaults filled in."""
+"""The parsed plan as frozen values: the content of step_definitions.yaml, with the defaults filled in."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ class TestForm(Record):
 
 
 class Retry(Record):
-    """How often MAIN is tried, and after which classes: timeout, oom, rate_limit, any, exit:N."""
+    """Attempts at MAIN, and the failures after which it is tried again: timeout, oom, rate_limit, any, exit:N."""
 
     attempts: int = 1
     on: tuple[str, ...] = ("any",)
 
 
 class Main(Record):
-    """What a step does. `limit_s` is per attempt, seconds; `env` names secrets for an agent's shell.
+    """MAIN of a step. `limit_s` is for each attempt, seconds; `env` names secrets for an agent's shell.
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
-    `inputs` and `outputs` are globs of what MAIN reads and of what it leaves, `env_file` files that set variables.
-    `judge`, `sandbox` and `limits` are as written; `bounds` reads them, with those of the settings.
+    `inputs` and `outputs` are globs of files that MAIN reads and writes, `env_file` files that set variables.
+    `judge`, `sandbox` and `limits` are as written; `plan.limits` merges them with those of the settings.
     """
 
     script: str = ""
@@ -136,7 +136,7 @@ class Step(Record):
 
     @property
     def start_criteria(self) -> tuple[Criterion, ...]:
-        """What a job must meet to count as started: what says so, and that a checkpoint is there which is watched."""
+        """The criteria that a job must meet to count as started: `at: start`, and those of watched checkpoints."""
         watched = {path_of(monitor.asks) for monitor in self.background if monitor.kind == "checkpoints"}
         found = self.main.criteria if self.main else ()
         first = [one for one in found if not one.at and one.kind == "file" and path_of(one.asks) in watched]
@@ -144,7 +144,7 @@ class Step(Record):
 
     @property
     def checkpoints(self) -> str:
-        """The glob by which this step's checkpoints are found, empty when nothing tells."""
+        """The glob of the checkpoints of this step, empty when it names none."""
         asked = [monitor.asks for monitor in self.background if monitor.kind == "checkpoints"]
         bound = self.main.criteria if self.main else ()
         found = [one.asks for one in bound if one.kind == "file" and speaks_of_checkpoints(one.text, one.asks)]

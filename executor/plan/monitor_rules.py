@@ -23,7 +23,7 @@ MATCHED = ("command", "monitor", "log")
 
 
 def monitor_issues(step: Body) -> Iterator[ValidationIssue]:
-    """Yield what contradicts itself in the monitors of a step, by path inside the step."""
+    """Yield the contradictions in the monitors of a step, by path inside the step."""
     names: set[str] = set()
     for place, monitor in enumerate(step["background"]):
         path: Path = ("background", place)

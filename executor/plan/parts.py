@@ -1,4 +1,4 @@
-"""What a plan says, part by part, so that a change of it has a name."""
+"""The parts of a plan by name, so that a change can be reported by its name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from executor.plan.plan import Plan
 
-# What stands in a step, or in the settings, and judges nothing.
+# Keys of a step, or of the settings, that judge nothing.
 NO_JUDGES = frozenset(("title",))
 NO_JUDGES_OF_SETTINGS = frozenset(("version", "notify", "max_parallel", "max_output", "model"))
-# What MAIN does; of a step whose brief is out, its digest covers these, with a message of its own.
+# Keys of MAIN that its fingerprint covers: of a step whose brief is out, a change of it has a message of its own.
 OF_MAIN = frozenset(
     (
         *("objective", "script", "command", "args", "agent", "skills", "runner", "model", "inputs"),
@@ -50,7 +50,7 @@ def _text(value: object) -> str:
 
 
 def changed_parts(before: Mapping[str, str], now: Mapping[str, str], *, briefed: Collection[int] = ()) -> list[str]:
-    """Return the names of what differs; of a step that is new or gone, the step alone.
+    """Return the names of the parts that differ; for a step that is new or gone, the step alone.
 
     `briefed` are steps whose brief is out.
     """

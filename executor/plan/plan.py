@@ -89,7 +89,7 @@ def validate(
     doubts: Callable[[Step, Settings], Iterable[ValidationIssue]] | None = None,
     of_settings: Callable[[Settings, object], Iterable[ValidationIssue]] | None = None,
 ) -> tuple[Problem, ...]:
-    """Return every error and warning by line: those of `read_plan`, then what is doubtful in valid steps.
+    """Return every error and warning by line: those of `read_plan`, then the doubts about valid steps.
 
     `read_script` returns the text of a script by its name in the plan, None when it is missing. `doubts` returns more
     issues of a step, by path inside it. `of_settings` does so for the settings, given as built and as written.
@@ -109,7 +109,7 @@ def validate(
 
 
 def to_cache(plan: Plan) -> dict[str, Any]:
-    """Return what JSON can keep of a plan: its steps as loaded, its settings where they are no defaults."""
+    """Return a plan as JSON can store it: its steps as loaded, its settings where they are no defaults."""
     steps = [[number, slug, data] for number, (slug, data) in plan.raw.items()]
     written = {key: value for key, value in plan.settings.asdict().items() if value != getattr(Settings, key)}
     settings = {key: _written(value) for key, value in written.items()}
@@ -163,7 +163,7 @@ def _read(top: object, file: str) -> _Reading:
 
 
 def _rule_issues(body: Mapping[str, Any], raw: Raw, formless: Collection[object]) -> Iterator[ValidationIssue]:
-    """Yield what contradicts itself inside the settings and the steps whose form is right."""
+    """Yield the contradictions inside the settings and the steps whose form is right."""
     from executor.plan.plan_rules import key_of
     from executor.plan.step_rules import settings_issues, step_issues
 
@@ -184,7 +184,7 @@ def _doubts_of_steps(
     read_script: Callable[[str], str | None],
     doubts: Callable[[Step, Settings], Iterable[ValidationIssue]],
 ) -> Iterator[ValidationIssue]:
-    """Yield what is doubtful in the steps that can be built, but for paths that have an error."""
+    """Yield the doubts about steps that can be built, except at paths that have an error."""
     from executor.plan.lint.checks import lint
     from executor.plan.plan_rules import key_of
 
@@ -219,7 +219,7 @@ def _placed(issues: Iterable[ValidationIssue], data: bytes, file: str) -> tuple[
 
 
 def _place(path: Path, places: Mapping[Path, tuple[int, int]]) -> tuple[int, int]:
-    """Return where a path stands, or else the nearest mapping or list around it."""
+    """Return line and column of a path, or else of the nearest mapping or list around it."""
     while path and path not in places:
         path = path[:-1]
     return places.get(path, (1, 1))

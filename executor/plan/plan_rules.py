@@ -28,7 +28,7 @@ def key_of(number: int, slug: str) -> str:
 
 
 def read_steps(top: Mapping[str, Any]) -> tuple[Raw, list[ValidationIssue]]:
-    """Return the steps of a loaded file by ascending number, and what is wrong with their numbers.
+    """Return the steps of a loaded file by ascending number, and the issues of their numbers.
 
     The first step of a number counts. A step that is not a mapping counts as an empty one.
     """
@@ -55,7 +55,7 @@ def _misplaced(key: str, number: int, last: int, raw: Raw) -> Iterator[Validatio
 
 
 def dependency_issues(raw: Raw, broken: Collection[Path]) -> Iterator[ValidationIssue]:
-    """Yield what is wrong between steps; `broken` are the paths, of at most two parts, whose form is wrong."""
+    """Yield the issues between steps; `broken` are the paths, of at most two parts, whose form is wrong."""
     numbers = tuple(raw)
     graph: dict[int, list[int]] = {}
     for number, (slug, body) in raw.items():

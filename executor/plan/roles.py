@@ -53,7 +53,7 @@ _NAME = re.compile(r"(?!\.)[^\s/\\\x00-\x1f]{1,128}")
 
 
 class Role(Record):
-    """What an agent is: `tools` None = all; `model` empty = the configured one; `max_turns` 0 = not said.
+    """The role of an agent: `tools` None = all; `model` empty = the configured one; `max_turns` 0 = not given.
 
     Tools carry today's names: `Task` is Agent, `Bash(python3:*)` is Bash. `body` is the system prompt.
     """
@@ -70,7 +70,7 @@ class Role(Record):
 
 
 class Skill(Record):
-    """What an agent is taught: `folder` holds SKILL.md and its companions `files`, `extra` is every other key."""
+    """A skill of an agent: `folder` holds SKILL.md and its companions `files`, `extra` has every other key."""
 
     name: str
     description: str
@@ -125,24 +125,24 @@ def tools_of(role: Role) -> tuple[str, ...]:
 
 
 def reads_only(role: Role) -> bool:
-    """Tell whether the role gets no tool that writes files: the editor may only view then."""
+    """Return True for a role without a tool that writes files: the editor may only view then."""
     return not _WRITES.intersection(_wanted(role))
 
 
 def not_offered(role: Role) -> tuple[str, ...]:
-    """Return the tools that the role names, Claude Code has, and we have not."""
+    """Return the tools of Claude Code that the role names and do-tasks does not offer."""
     return tuple(tool for tool in role.tools or () if tool not in _SERVED and tool not in role.disallowed)
 
 
 def place_of(skill: str) -> str:
-    """Return where a skill of this name belongs; DefinitionError for a name that no folder there can have."""
+    """Return the path of a skill's SKILL.md; DefinitionError for a name that no folder can have."""
     if not _NAME.fullmatch(skill):
         raise DefinitionError(Problem(SKILLS, _no_skill(skill)))
     return f"{SKILLS}/{skill}/{SKILL_FILE}"
 
 
 def missing(skill: str, *, known: Iterable[str] = (), entries: Iterable[str] = ()) -> str:
-    """Say that a listed skill is missing; `known` are the skills there are, `entries` what its folder holds."""
+    """Return the message for a missing skill; `known` are the skills there are, `entries` the files of its folder."""
     place = place_of(skill)
     other_case = [name for name in sorted(entries) if name.casefold() == SKILL_FILE.casefold()]
     if other_case:
@@ -168,7 +168,7 @@ def _no_skill(name: str) -> str:
 
 
 def _misspelled(fields: _Fields) -> Iterator[Problem]:
-    """Tell of keys that Claude Code ignores though they look like those it honours: a lost limit is no small thing."""
+    """Yield a problem for each key that Claude Code ignores although it looks like one that it reads."""
     for key in fields.data:
         folded = key.replace("-", "").replace("_", "").casefold().rstrip("s")
         if folded in _FOLDED and key not in _KEYS:
@@ -199,7 +199,7 @@ class _Fields:
         return found
 
     def count(self, key: str) -> int:
-        """Return a number from 1, 0 when it is not said; digits in quotes count."""
+        """Return a number from 1, 0 when it is not given; digits in quotes count."""
         value = self.data.get(key)
         if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,8}", value):
             return int(value)
@@ -210,7 +210,7 @@ class _Fields:
         return 0
 
     def tools(self, key: str) -> tuple[str, ...] | None:
-        """Return the tools named, each once; None when the key is absent or says *, none when it says nothing."""
+        """Return the tools named, each once; None when the key is absent or *, an empty tuple when it is empty."""
         pieces = self._pieces(key)
         if key not in self.data or (key == "tools" and "*" in pieces):
             return None

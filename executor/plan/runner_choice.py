@@ -1,4 +1,4 @@
-"""Who does MAIN: the first that says so, in the order command line, step, settings, environment."""
+"""Choice of the runner of MAIN: the first written in the order command line, step, settings, environment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from executor.plan.model import Main, Settings
 
 RUNNERS = ("command", "agent", "claude-code", "host", "slurm")
-OURS = ("agent", "claude-code")  # agents that we start
-AGENTS = (*OURS, "host")  # those whose MAIN is what a model does; a host is one that started us
+OURS = ("agent", "claude-code")  # agents that do-tasks starts
+AGENTS = (*OURS, "host")  # runners of MAIN by a model; host is the agent that called do-tasks
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 VARIABLE = "DO_TASKS_RUNNER"
 
 
 class Choice(Record):
-    """A row of RUNNERS, and why it is this one, in words for transcript and log."""
+    """A runner, and the reason for it, for transcript and log."""
 
     runner: str
     why: str
@@ -33,7 +33,7 @@ def runner(
     has_claude: bool,
     lacks: str = "credentials",
 ) -> Choice:
-    """Return who does MAIN; empty text says nothing, and UsageError names who says what is no runner.
+    """Return the runner of MAIN; UsageError, with its source, for a name that is no runner. Empty text is no choice.
 
     A job or chunks are always a process. An agent without credentials gives way to the script or command, unless the
     command line insists on it. `lacks` is what is missing when there are none, for the words of it.
@@ -53,7 +53,7 @@ def runner(
 
 
 def _first_choice(main: Main, settings: Settings, *, asked: str, environ_runner: str) -> Choice | None:
-    """Return the first choice that somebody made."""
+    """Return the first choice that is written."""
     for name, reason in (
         (asked, "the command line asks for it"),
         (main.runner, "the step says so"),
@@ -68,7 +68,7 @@ def _first_choice(main: Main, settings: Settings, *, asked: str, environ_runner:
 
 
 def _doing_it(main: Main, *, lacks: str, has_claude: bool) -> Choice:
-    """Return who does what only an agent can do, when nobody says who."""
+    """Return the runner of a step for agents when none is chosen."""
     if not lacks:
         return Choice("agent", f"the step is for {_agent(main)}")
     bare = f"{_agent(main)} has no {lacks} and the step has neither script nor command"

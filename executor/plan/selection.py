@@ -1,4 +1,4 @@
-"""What `--step` asks for becomes the numbers of steps."""
+"""Selection of steps by `--step`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Selection(Record):
 
 
 def select(text: str, plan: Plan, titles: Mapping[int, str]) -> Selection:
-    """Return what `1`, `1-5`, `1,3,7-9`, a name, or an unambiguous part of a name or title selects.
+    """Return the steps of `1`, `1-5`, `1,3,7-9`, a name, or an unambiguous part of a name or title.
 
     `titles` are those of SPEC.md by number. Raises UsageError for bad syntax, for a step asked for alone that is not
     defined, and when nothing is left.

@@ -23,7 +23,7 @@ CHUNK = "{chunk}"
 
 
 def step_issues(body: Body) -> Iterator[ValidationIssue]:
-    """Yield what contradicts itself in a step, by path inside the step."""
+    """Yield the contradictions in a step, by path inside the step."""
     for section in ("pre_flight", "post_validation"):
         if section in body:
             yield from _check_issues((section,), body[section])
@@ -107,7 +107,7 @@ def _criterion_issues(path: Path, criterion: Body, mode: str | None) -> Iterator
 
 
 def settings_issues(settings: Body) -> Iterator[ValidationIssue]:
-    """Yield what is wrong with the notifiers, by path inside the settings.
+    """Yield the issues of the notifiers, by path inside the settings.
 
     No message quotes a URL, for it may hold a secret.
     """

@@ -76,7 +76,7 @@ def part_of(graph: TaskGraph, names: set[str]) -> TaskGraph:
 
 
 def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
-    """Return what tasks wait for by their place: the group before their own, and the phase before their own.
+    """Return the dependencies of tasks by their place: on the group before their own, and on the phase before it.
 
     A group is one task, or parallel neighbours. Barriers keep the number of edges as small as that of tasks.
     """
@@ -103,7 +103,7 @@ def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
 
 
 def _barrier(edges: Edges, members: list[str]) -> tuple[str, ...]:
-    """Return what waits for all members: the only one, or a barrier that is added to `edges`."""
+    """Return the node that waits for all members: the only one, or a barrier that is added to `edges`."""
     if len(members) < 2:
         return tuple(members)
     name = f"{BARRIER}{members[0]}{BARRIER}{members[-1]}"

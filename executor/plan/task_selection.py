@@ -18,7 +18,7 @@ _SOME = 6
 
 
 class Selectors(Record):
-    """What the command line selects; an empty one selects every task.
+    """The selection of the command line; an empty one selects every task.
 
     `only` and `exclude` are comma-separated ids, ranges (`T003-T007`, `T003..T007`) or parts of titles. `first` and
     `last` are the ends in document order. `tags` and `sections` are comma-separated; a section matches by a part of its

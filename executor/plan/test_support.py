@@ -1,4 +1,4 @@
-"""Whether a script knows that it is tried: it names `--test`, or the variable that says so."""
+"""Detection of a test form in a script: it names `--test` or DO_TASKS_TEST."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELD = lazy_regex.pattern(r"\btest\s*(?::|=)")
 
 
 def knows_test(text: str) -> bool:
-    """Return True for the text of a script that takes `--test`, as far as its own text says."""
+    """Return True for the text of a script that takes `--test`, as far as its own text shows."""
     if any(word in text for word in _NAMED):
         return True
     return bool(_FROM_FIELDS.search(text) and _FIELD.search(text))

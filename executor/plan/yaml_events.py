@@ -44,7 +44,7 @@ def events(text: str) -> Iterator[Event]:
 
 
 def actions(reader: Any) -> dict[type, Callable[[Any], None]]:
-    """Return which method of a reader takes which event; the other events say nothing."""
+    """Return the method of a reader for each event that carries data."""
     import yaml
 
     return {
@@ -66,12 +66,12 @@ def _ignore(_: object) -> None:
 
 
 def odd_character(character: str) -> str:
-    """Say what is wrong with a character that ODD found."""
+    """Return the message for a character that ODD found."""
     return f"control character U+{ord(character):04X} is not allowed: remove it"
 
 
 def resolved(text: str) -> str | float | bool | None:
-    """Return what a plain scalar means; ValueError for a number that not every reader would keep."""
+    """Return the value of a plain scalar; ValueError for a number that not every reader would keep."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
@@ -248,7 +248,7 @@ class Builder:
 
 
 class Placer:
-    """Where each key and each list item of a document stands: path -> (line, column), from 1."""
+    """Positions of each key and each list item of a document: path -> (line, column), from 1."""
 
     def __init__(self) -> None:
         self.places: dict[Path, tuple[int, int]] = {}

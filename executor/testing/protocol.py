@@ -1,4 +1,4 @@
-"""What the real service refuses before a model sees it."""
+"""Requests that the real service refuses before a model sees them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Turn(Record):
     content: tuple[Mapping[str, Any], ...] = ()
 
     def ids(self, kind: str, key: str) -> list[str]:
-        """Return what stands under `key` in the blocks of this kind, in order."""
+        """Return the values under `key` in the blocks of this kind, in order."""
         return [str(block.get(key)) for block in self.content if block.get("type") == kind]
 
 
@@ -73,7 +73,7 @@ def turns(messages: list[Any]) -> list[Turn]:
 
 
 def _unpaired(before: Turn, turn: Turn) -> Iterator[str]:
-    """Yield what is wrong between the calls of one turn and the results in the next."""
+    """Yield a message for each call of one turn without its result in the next, and the reverse."""
     asked, answers = before.ids("tool_use", "id"), turn.ids("tool_result", "tool_use_id")
     if len(set(asked)) < len(asked):
         yield f"messages.{before.at}: `tool_use` ids must be unique"

@@ -44,7 +44,7 @@ class Block(Record):
 
 
 class Reply(Record):
-    """What the server answers once: a turn (status 200) or an error.
+    """One answer of the server: a turn (status 200) or an error.
 
     `silent_s` not None: only half of it is sent, then nothing for so many seconds, then the connection ends.
     """
@@ -59,7 +59,7 @@ class Reply(Record):
 
     @property
     def is_turn(self) -> bool:
-        """True for what a model said whole or was cut in, false for errors and silences."""
+        """True for a turn of the model, whole or truncated; false for errors and silences."""
         return self.status == 200 and self.silent_s is None
 
     def billed(self, usage: Usage) -> Reply:

@@ -34,7 +34,7 @@ class Exchange(Record):
 
 
 class Script:
-    """Hands out the replies one by one, whoever asks; any thread may call it."""
+    """Hands out the replies one by one; any thread may call it."""
 
     def __init__(self, script: Sequence[Reply] | Callable[[Request], Reply | None]) -> None:
         self._script = script if callable(script) else _checked(script)
@@ -75,7 +75,7 @@ class Script:
         return left[0] if left else None
 
     def left(self) -> tuple[Reply, ...]:
-        """Return the replies that nobody asked for yet; a callable has none."""
+        """Return the replies that were not requested yet; a callable has none."""
         return () if callable(self._script) else tuple(self._script[self._given :])
 
     def blot(self, trouble: str) -> None:
@@ -109,7 +109,7 @@ def _failed(request: Request, trouble: str) -> Exchange:
 
 
 def _last_word(message: str) -> Reply:
-    """Return an error that tells the SDK not to try again: the next time would be no better."""
+    """Return an error that makes the SDK give up: another attempt would fail too."""
     return server_error(500, message).replace(headers={"x-should-retry": "false"})
 
 

@@ -68,13 +68,13 @@ class ScriptedServer:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """What was posted to /v1/messages, in order, refused ones too."""
+        """The requests to /v1/messages, in order, refused ones too."""
         return tuple(exchange.request for exchange in self._ledger.exchanges)
 
     def check(self, secrets: Iterable[str] = (), *, open_calls: Iterable[str] = ("done",)) -> None:
         """Raise AssertionError with all that is wrong.
 
-        That is: a request that was refused or came after the end of the script, a reply that nobody asked for, a call
+        That is: a request that was refused or came after the end of the script, a reply that was not requested, a call
         that was never answered unless its tool is one of `open_calls`, one of these secrets or KEY in a body.
         """
         findings = self._ledger.findings(secrets, KEY, open_calls)
@@ -115,7 +115,7 @@ class _Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:
-        """Write down what is our own fault; that a client went away is not."""
+        """Record an error of the server itself; a client that went away is none."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             self.ledger.blot(f"the scripted server itself failed: {type(error).__name__}: {error}")
@@ -172,7 +172,7 @@ class _Connection(BaseHTTPRequestHandler):
         return
 
     def _body(self) -> bytes | None:
-        """Return what was posted; None when it is too much, or does not say how much."""
+        """Return the body of a request; None when it is too long, or has no length."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or len(length) > 9 or int(length) > MOST_BYTES:
             self.close_connection = True

@@ -21,7 +21,7 @@ class BoxFormat:
     source: type[BoxPlan] = BoxPlan
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether a file is a plan of this format."""
+        """Return True for a file that is a plan of this format."""
         raise NotImplementedError
 
     def companions(self, path: str, data: bytes) -> tuple[str, ...]:

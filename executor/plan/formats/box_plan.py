@@ -172,7 +172,7 @@ class BoxPlan:
         return self.data[row.start(REST) : item_text.paragraph_end(self.lines, row.start())[0]]
 
     def is_cancelled(self, place: int) -> bool:
-        """Return whether a task is struck out."""
+        """Return True for a task that is struck out."""
         return False
 
     def state(self, place: int) -> str:

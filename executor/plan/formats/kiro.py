@@ -51,5 +51,5 @@ class Kiro(BoxFormat):
     }
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether a file has the title, the requirements or the numbers of Kiro, or lies where it keeps them."""
+        """Return True for a file with titles, requirements or numbers as of Kiro, or in its folder."""
         return ".kiro/" in path.replace("\\", "/") or bool(_SIGNS.search(data))

@@ -19,14 +19,14 @@ _LABEL = re.compile(rb"[A-WYZ]|\d+|(?=[^\]]*[A-Za-z])[^\]]*[A-Za-z\d][^\]]+|[^\]
 
 
 class Patterns(Record):
-    """What is searched for a format: lines at the margin, and one item of any form."""
+    """The patterns of a format: lines at the margin, and one item of any form."""
 
     margin: re.Pattern[bytes]
     item: re.Pattern[bytes]
     bare: re.Pattern[bytes]
 
     def is_task(self, match: re.Match[bytes]) -> bool:
-        """Return whether an item has a box or an id; `[P]` and `[Story]` without an id are labels, no boxes."""
+        """Return True for an item with a box or an id; `[P]` and `[Story]` without an id are labels, no boxes."""
         box, head = match[BOX], match[HEAD]
         if box is None:
             return head is not None and self.bare.match(match.string, match.start(HEAD)) is not None
@@ -59,7 +59,7 @@ def patterns(head: bytes, bare: bytes) -> Patterns:
 
 
 class Context(Record):
-    """Where an item stands that is not at the margin, or is not plain."""
+    """The place of an item that is not at the margin, or is not plain."""
 
     columns: tuple[int, ...] = ()  # content columns of the items that hold it, its own last
     parent: int = -1  # offset of the item that holds it
@@ -112,7 +112,7 @@ class Lines:
         return self._chains[last]
 
     def doubt(self, offset: int) -> str:
-        """Return why the item at this offset is ambiguous, "" when it is not."""
+        """Return the reason for which the item at this offset is ambiguous, "" when it is not."""
         found = self.contexts.get(offset)
         return self.file_doubt or (found.doubt if found else "")
 

@@ -141,7 +141,7 @@ class _Reader:
             self.lines.file_doubt = "a quote is followed by tags that hold other blocks"
 
     def _interrupts(self, marker: re.Match[bytes], end: int) -> bool:
-        """Return whether a list item may begin here although a paragraph is open."""
+        """Return True where a list item may begin although a paragraph is open."""
         number = marker[1][:-1]
         return bool(self.data[marker.end() : end].strip()) and (not number or int(number) == 1)
 

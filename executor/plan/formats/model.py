@@ -63,7 +63,7 @@ class PlanTask(Record):
     `ambiguous` says why a task is never marked: a doubled id, an unclosed fence, an unknown mark.
     `priority` is 1 for the most urgent, 0 for none; `estimate_h` are hours, 0.0 for none. `after_phase` says that all
     tasks of earlier phases come first; `parallel` that the plan allows the task beside its neighbours; `free` that it
-    waits for its written dependencies alone, whatever the order of the document.
+    waits for its written dependencies alone, in any order of the document.
     """
 
     id: str

@@ -58,7 +58,7 @@ class OpenSpec(BoxFormat):
     marks: Mapping[str, str] = {DONE: f"`[x]` in the box; {SIDE_FILE}", FAILED: f"`[ ]` in the box; {SIDE_FILE}"}
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether boxes have numbers, or stand under numbered headings, or where OpenSpec keeps them."""
+        """Return True for boxes with numbers, under numbered headings, or where OpenSpec keeps them."""
         if _NUMBERED.search(data):
             return True
         is_named = path.replace("\\", "/").rpartition("/")[2] == "tasks.md"

@@ -281,7 +281,7 @@ class SpecKit(BoxFormat):
     }
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether a box or a heading begins with the id of a task."""
+        """Return True for a box or a heading that begins with the id of a task."""
         return bool(_SIGNS.search(data))
 
     def companions(self, path: str, data: bytes) -> tuple[str, ...]:

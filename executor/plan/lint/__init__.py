@@ -1,1 +1,1 @@
-"""Warnings of validate: what a plan says that cannot work."""
+"""Warnings of validate about valid plans that will not work as meant."""

@@ -21,7 +21,7 @@ FOR_AGENTS = ("skills", "model", "judge", "sandbox", "limits")
 
 
 def lint_agent(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
-    """Return warnings, by path inside the step, for what is written of agents."""
+    """Return warnings, by path inside the step, about the options of agents."""
     main = step.main
     if main is None:
         return
@@ -34,7 +34,7 @@ def lint_agent(step: Step, settings: Settings) -> Iterator[ValidationIssue]:
 
 
 def is_for_agent(main: Main, settings: Settings) -> bool:
-    """Tell whether MAIN is written for an agent: by its name, by its runner, or because there is nothing else."""
+    """Return True for a MAIN of an agent: it names one or its runner, or has neither script nor command."""
     if main.mode != "normal":
         return False
     runner = main.runner or settings.runner
@@ -75,7 +75,7 @@ def _unused_options(_: Step, main: Main, settings: Settings) -> Iterator[tuple[t
 
 
 def _lacking_when_contained(step: Step, main: Main, settings: Settings) -> Iterator[str]:
-    """Yield what checks of this step ask for that they do not have after an agent's work."""
+    """Yield a warning for each need, such as the network, that a contained check cannot meet."""
     contained = [] if sandbox_of(main, settings).mode == "off" else step.post_validation
     for check in contained:
         words = str(check.asks) if check.kind == "command" else ""

@@ -46,7 +46,7 @@ _CLIENT = lazy_regex.pattern(r"\btinker\.Client\s*\(")
 
 
 class Rule(Record):
-    """A pattern in a command, and what to tell; {0} is its first group."""
+    """A pattern in a command, and the message for it; {0} is its first group."""
 
     where: str
     pattern: re.Pattern[str]
@@ -133,7 +133,7 @@ def lint_settings(settings: Settings, written: object) -> tuple[ValidationIssue,
 
 
 def _nothing_there(settings: Settings) -> Iterator[ValidationIssue]:
-    """Tell of globs that lead out of the project: there nothing is remembered, so nothing is put back."""
+    """Yield a warning for each glob outside the project, where no file is protected."""
     for place, glob in enumerate(settings.protect):
         if glob.startswith(("/", "~")) or posixpath.normpath(glob).split("/")[0] == "..":
             message = f"{glob} leads out of the project, where nothing is protected: write it from the project's root"
@@ -162,7 +162,7 @@ def _items(body: Body, path: Path) -> Iterator[tuple[Path, Body]]:
 
 
 def _commands(body: Body) -> Iterator[tuple[str, Path, str]]:
-    """Return where it runs, path, and text of each command but MAIN's."""
+    """Yield kind of place, path and text of each command except that of MAIN."""
     for path in _CHECK_LISTS:
         yield from _under(("command",), CHECK, _items(body, path))
     yield from _under(("command", "monitor", "check", "alert"), MONITOR, _items(body, ("background",)))

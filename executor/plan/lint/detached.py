@@ -26,14 +26,14 @@ _GOES_ON = ("then", "else", "do")
 
 
 class Left(Record):
-    """What a command leaves behind; `certain` is False when it may be meant."""
+    """A finding: a command leaves a process behind; `certain` is False when that may be intended."""
 
     message: str
     certain: bool = True
 
 
 def left_behind(script: Script) -> Left | None:
-    """Return what a whole command leaves to itself, None when it waits for what it starts."""
+    """Return the finding for a command that leaves a process behind, None when it waits for all that it starts."""
     if _pending(script.parts):
         return Left(f"goes into the background and is left there: drop the &, for {DETACHES}; or end with wait")
     last = _last(script.parts)

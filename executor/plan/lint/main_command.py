@@ -1,4 +1,4 @@
-"""Rules for MAIN's command: what leaves the hands of the launcher, what cannot fail, where its arguments go."""
+"""Rules for the command of MAIN: processes left behind, failures hidden, arguments that go astray."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HIDDEN = lazy_regex.pattern(
 
 
 def lint_main(step: Step) -> Iterator[ValidationIssue]:
-    """Return what is wrong or doubtful in the commands of MAIN and TEST, by path inside the step."""
+    """Yield errors and warnings about the commands of MAIN and TEST, by path inside the step."""
     main = step.main
     if main is None:
         return
@@ -68,7 +68,7 @@ def _found_in(path: Path, command: str, *, severity: str) -> Iterator[Validation
 
 
 def _cannot_fail(script: Script) -> str:
-    """Return what is said of a command that hides a failure, empty when it hides none."""
+    """Return the message for a command that hides a failure, empty when it hides none."""
     if not script.parts:
         return "runs nothing: give it a command"
     if any(name_of(one) == "set" and "+e" in one.values for one in nested(script.parts)):
@@ -81,7 +81,7 @@ def _cannot_fail(script: Script) -> str:
 
 
 def _always_passes(part: AndOr) -> bool:
-    """Return True for a part that ends well whatever its commands do."""
+    """Return True for a part that exits 0 even when its commands fail."""
     final = part.pipelines[-1]
     if part.closed_by == "&" or (not part.joints and final.negated):
         return False
@@ -105,7 +105,7 @@ def _always_succeeds(command: ShellCommand) -> bool:
 
 
 def _adds_nothing(parts: tuple[AndOr, ...]) -> str:
-    """Return what is said of a last command that hides the failure of what stands before it, or seems to."""
+    """Return the message for a last command that hides the failure of those before it, or seems to."""
     last = parts[-1]
     last_command = last.pipelines[-1].commands[-1]
     on_one_line = all(part.closed_by != "\n" for part in parts[:-1])
@@ -159,7 +159,7 @@ def _args_flaws(main: Main) -> Iterator[ValidationIssue]:
 
 
 def _refused(text: str, script: Script | None) -> str:
-    """Return why arguments cannot follow a command, empty when they can."""
+    """Return the reason for which arguments cannot follow a command, empty when they can."""
     if script is None:
         return "may not reach the program, for this command could not be read to its end" if _signs(text) else ""
     if not script.parts:

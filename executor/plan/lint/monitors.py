@@ -61,7 +61,7 @@ def _slow_criteria(step: Step) -> Iterator[ValidationIssue]:
 
 
 def _unnamed(monitor: Monitor, at: Path, words: frozenset[str]) -> Iterator[ValidationIssue]:
-    """Tell of names that MAIN does not say, where it says one that is nearly the same."""
+    """Yield a warning for a file that MAIN does not name, where it names a similar one."""
     key = MAIN_KEY.get(monitor.kind, "")
     pattern = str(options_of(monitor.asks, key).get(key) or "") if key else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".", "..", "~") and not _MAGIC.search(part)]

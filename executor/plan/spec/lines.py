@@ -1,4 +1,4 @@
-"""What a step's line may look like, and what its title is."""
+"""The spellings of a step's line, and its title."""
 
 from __future__ import annotations
 

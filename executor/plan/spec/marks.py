@@ -42,7 +42,7 @@ _LOOKALIKES = str.maketrans("✓✗⏳", "√×⌛")
 
 
 class Mark(Record):
-    """What stands at the end of a line; `kind` is passed, rechecked, failed, started or by_hand."""
+    """A mark at the end of a line; `kind` is passed, rechecked, failed, started or by_hand."""
 
     kind: str
     task_id: str = ""
@@ -95,7 +95,7 @@ def _escaped() -> re.Pattern[bytes]:
 
 
 def split(rest: bytes) -> tuple[bytes, bytes, Mark | None]:
-    """Return what stands before the suffix, the blanks behind it, and the mark; stacked suffixes count as one."""
+    """Return the text before the suffix, the blanks behind it, and the mark; stacked suffixes count as one."""
     body, head, mark = rest.rstrip(b" \t"), rest, None
     pattern, parse = (_escaped(), read) if b"\\" in rest else (_SUFFIX, _read)
     while b"\xe2" in head and (match := pattern.search(head.rstrip(b" \t"))) and (found := parse(match)):

@@ -1,4 +1,4 @@
-"""Lines that are nearly a step's line: told with the form that is one."""
+"""Lines that are nearly a step's line, each with the right form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Near(Record):
     form: str
 
     def __str__(self) -> str:
-        """Say where, what and what to do."""
+        """Return place, finding and correction."""
         return f"line {self.line} looks like step {self.number} but is not: write `{self.form}`"
 
 
@@ -58,7 +58,7 @@ def near(data: bytes, known: frozenset[int]) -> tuple[Near, ...]:
 
 
 def _candidates(data: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield what may be such a line: in the text, and as deep as code, where a whole list may have been moved in."""
+    """Yield the candidates: lines of the text, and lines as deep as code, for a whole list may have been indented."""
     at = 0
     data = _LONG.sub(lambda line: b"x" * len(line[0]), data)
     for first, last in (*hidden(data), (len(data), len(data))):

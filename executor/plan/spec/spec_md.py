@@ -1,4 +1,4 @@
-"""How SPEC.md is read so that one line of it can be patched."""
+"""Reading of SPEC.md, so that one line of it can be patched."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def _box(match: re.Match[bytes], line: int) -> Box:
 
 
 def _ending(match: re.Match[bytes]) -> Ending:
-    """Return how a step's item ends: in its own line, unless a tool has wrapped it or joined it with more."""
+    """Return the end of a step's item: that of its line, unless a tool has wrapped it or joined it with more."""
     from executor.plan.spec.wrapped_lines import ending, goes_on, whole_title
 
     rest, data, start, at = match[6].rstrip(b"\r"), match.string, match.start(), match.start(6)
@@ -254,7 +254,7 @@ def _reads_back(patched: bytes, box: Box, state: str, mark: Mark | None) -> bool
 
 
 def near_misses(data: bytes) -> dict[int, str]:
-    """Return, for steps without a line, what to say of the first line that nearly is theirs."""
+    """Return, for steps without a line, the message for the first line that nearly is theirs."""
     from executor.plan.spec.near_misses import near
 
     found = near(data, frozenset(box.number for box in boxes(data)))
@@ -273,7 +273,7 @@ def _missing(data: bytes, number: int) -> str:
 
 
 def _place(data: bytes, model: Box | None) -> tuple[bytes, int, bytes]:
-    """Return how a line like the model begins, the offset behind the model and all indented under it, its EOL."""
+    """Return the beginning of a line like the model, the offset behind its item, and its end of line."""
     usual = b"\r\n" if b"\r\n" in data else b"\n"
     if model is None:
         return b"- [", len(data), usual

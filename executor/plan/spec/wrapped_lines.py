@@ -74,7 +74,7 @@ def goes_on(data: bytes, at: int) -> bool:
 
 
 def paragraph_end(data: bytes, at: int) -> int:
-    """Return where the text ends whose first line ends at this offset, without the EOL."""
+    """Return the end of the paragraph whose first line ends at this offset, without the end of line."""
     while goes_on(data, at):
         at = data.find(b"\n", at + 1)
         if at < 0:
@@ -83,7 +83,7 @@ def paragraph_end(data: bytes, at: int) -> int:
 
 
 def ending(data: bytes, start: int, at: int, own: tuple[str, tuple[str, ...]]) -> Ending | None:
-    """Return how the item ends whose title begins at `at`, in the line from `start`; None when no mark is found.
+    """Return the end of the item whose title begins at `at`, in the line from `start`; None without a mark.
 
     `own` is how the step's own task ids begin, and the kinds of mark that its box calls for: only such a mark is known
     when more text stands behind it.
@@ -108,7 +108,7 @@ def ending(data: bytes, start: int, at: int, own: tuple[str, tuple[str, ...]]) -
 
 
 def without_break(head: bytes) -> bytes:
-    """Return what stands before a mark without the end of line that a tool put between."""
+    """Return the text before a mark, without the end of line that a tool put between."""
     first, eol, last = head.rpartition(b"\n")
     return first.rstrip(b"\r") if eol and not last.strip(b" \t>") else head
 
@@ -129,7 +129,7 @@ def _in_code(before: bytes) -> bool:
 def _ended(
     text: bytes, match: re.Match[bytes], mark: Mark, begun: int, own: tuple[str, tuple[str, ...]]
 ) -> Ending | None:
-    """Return the ending when the mark is the last of its line, or is told apart from the text behind it."""
+    """Return the ending when the mark is the last of its line, or differs clearly from the text behind it."""
     behind = text[match.end() : _line_end(text, match.end())].rstrip(b"\r")
     head, end = text[: begun - (text[begun - 1 : begun] in (b" ", b"\t"))], match.end() + len(behind)
     if not behind.strip(b" \t"):
@@ -168,7 +168,7 @@ def _line_end(text: bytes, at: int) -> int:
 
 
 def _most(lines: list[bytes], first: int, known: _Breaks) -> int:
-    """Return how many lines the reason that begins on line `first` may go on for: only what a wrap explains."""
+    """Return the number of further lines that the reason on line `first` may have by wrapping."""
     count = 0
     while known.are_one and first + count + 1 < len(lines):
         line, following = lines[first + count], lines[first + count + 1]
