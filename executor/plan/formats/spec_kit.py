@@ -131,10 +131,10 @@ class SpecKitPlan(BoxPlan):
                     f"{self.ids[place]} is done by its heading in line {line} and open by its box: both must agree"
                 )
                 self.find(row.start(), "states-differ", message)
-        for one, said, offset in self._said:
+        for one, stated, offset in self._stated:
             own = set(self.own_edges(self._place_of_id[one]))
-            if own and not own >= set(said):
-                by_own, here = spec_kit_prose.names(own), spec_kit_prose.names(said)
+            if own and not own >= set(stated):
+                by_own, here = spec_kit_prose.names(own), spec_kit_prose.names(stated)
                 message = f"{one} depends on {by_own} by its own line and on {here} here: both must agree"
                 self.find(offset, "edges-differ", message)
 
@@ -185,7 +185,7 @@ class SpecKitPlan(BoxPlan):
 
     def depends_on(self, place: int) -> tuple[str, ...]:
         """Return the edges of the task's own lines and those that a section about dependencies adds."""
-        return tuple(dict.fromkeys((*self.own_edges(place), *self._said_by_id.get(self.ids[place], ()))))
+        return tuple(dict.fromkeys((*self.own_edges(place), *self._stated_by_id.get(self.ids[place], ()))))
 
     def own_edges(self, place: int) -> tuple[str, ...]:
         """Return the edges of the task's own lines."""
@@ -199,13 +199,13 @@ class SpecKitPlan(BoxPlan):
         return {part: one for one in many for part in spec_kit_prose.parts(one)}
 
     @cached_property
-    def _said(self) -> list[tuple[str, tuple[str, ...], int]]:
+    def _stated(self) -> list[tuple[str, tuple[str, ...], int]]:
         return [*spec_kit_prose.edges(self.lines, self.ids)]
 
     @cached_property
-    def _said_by_id(self) -> dict[str, tuple[str, ...]]:
+    def _stated_by_id(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
-        for one, before, _ in self._said:
+        for one, before, _ in self._stated:
             found[one] = (*found.get(one, ()), *(other for other in before if other != one))
         return found
 

@@ -48,9 +48,9 @@ def _of(text: str, ids: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for before, after in itertools.pairwise(parts):
         sources = prose_edges.ids_in(before, ID, ids)
         yield from ((one, tuple(sources)) for one in prose_edges.ids_in(after, ID, ids) if sources)
-    said = prose_edges.subject_and_dependencies(text, ID, ids)
-    if said and len(parts) == 1:
-        yield from ((one, said[1]) for one in said[0])
+    stated = prose_edges.subject_and_dependencies(text, ID, ids)
+    if stated and len(parts) == 1:
+        yield from ((one, stated[1]) for one in stated[0])
 
 
 def names(ids: Iterable[str]) -> str:
