@@ -111,13 +111,13 @@ class EpicPlan(BoxPlan):
     def _compare_states(self) -> None:
         for place, row in enumerate(self.rows):
             issue = self.issues.get(self.ids[place])
-            said = (issue.fields.get("state", ("",))[0:1] or ("",))[0].upper() if issue else ""
+            stated = (issue.fields.get("state", ("",))[0:1] or ("",))[0].upper() if issue else ""
             state = self.state(place)
-            if row[HASHES] or not issue or said not in ("OPEN", "CLOSED") or (said == "CLOSED") == (state == DONE):
+            if row[HASHES] or not issue or stated not in ("OPEN", "CLOSED") or (stated == "CLOSED") == (state == DONE):
                 continue
             line = self.lines.line_of(issue.start)
             hint = f"gh issue close {self.ids[place]}" if state == DONE else "tick the box, or open the issue"
-            message = f"#{self.ids[place]} is {state} by its box and {said} in line {line}: both must agree ({hint})"
+            message = f"#{self.ids[place]} is {state} by its box and {stated} in line {line}: both must agree ({hint})"
             self.find(row.start(), "states-differ", message)
 
     def check(self, place: int, row: re.Match[bytes]) -> None:
@@ -141,8 +141,8 @@ class EpicPlan(BoxPlan):
         if row[HASHES] is None:
             return super().state(place)
         issue = self.issues.get(self.ids[place])
-        said = issue.fields.get("state", ("",)) if issue else ("",)
-        return DONE if said and said[0].upper() == "CLOSED" else OPEN
+        stated = issue.fields.get("state", ("",)) if issue else ("",)
+        return DONE if stated and stated[0].upper() == "CLOSED" else OPEN
 
     def line_without_state(self, place: int) -> bytes:
         row = self.rows[place]
@@ -203,5 +203,5 @@ class Epic(BoxFormat):
     }
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether sections or boxes name issues."""
+        """Return True when sections or boxes name issues."""
         return bool(_SIGNS.search(data))
