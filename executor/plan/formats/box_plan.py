@@ -21,6 +21,7 @@ from executor.plan.formats.model import (
     PlanDocument,
     text_digest,
 )
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from executor.plan.formats.model import PlanTask, TaskMark
 
 DECORATION = b"*~[]`:"
-ITEM_BOX = re.compile(rb"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)+)\[[^\]\n]{0,8}\]", re.MULTILINE)
-_CHILD = re.compile(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[^\]\n]{0,8}\][ \t]*)?([^\n]*)", re.MULTILINE)
-_CHILD_BOX = re.compile(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+\[[^\]\n]{0,4}\][ \t]+([^\n]*)", re.MULTILINE)
-_PATH = re.compile(r"(?<![\w/.:-])(?:[\w.-]+/)+[\w.-]*\w/?|(?<![\w/.-])[\w-]+\.(?:[a-z]{1,4}\d?)(?![\w/])")
+ITEM_BOX = lazy_regex.pattern(rb"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)+)\[[^\]\n]{0,8}\]", re.MULTILINE)
+_CHILD = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[^\]\n]{0,8}\][ \t]*)?([^\n]*)", re.MULTILINE)
+_CHILD_BOX = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+\[[^\]\n]{0,4}\][ \t]+([^\n]*)", re.MULTILINE)
+_PATH = lazy_regex.pattern(r"(?<![\w/.:-])(?:[\w.-]+/)+[\w.-]*\w/?|(?<![\w/.-])[\w-]+\.(?:[a-z]{1,4}\d?)(?![\w/])")
 
 
 def without_boxes(raw: bytes) -> bytes:

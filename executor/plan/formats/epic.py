@@ -11,6 +11,7 @@ from executor.plan.formats.epic_details import closure, details, drawn, stated
 from executor.plan.formats.gates import gate
 from executor.plan.formats.markdown_items import BOX, HASHES, HEADING, REST, heading_text
 from executor.plan.formats.model import DONE, FAILED, OPEN, MarkError
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from executor.plan.formats.epic_details import Detail
     from executor.plan.formats.model import PlanTask, TaskMark
 
-_SIGNS = re.compile(
+_SIGNS = lazy_regex.pattern(
     rb"^\#{2,6}[ \t]+(?:Issue[ \t]+\#\d+|Task[ \t]+\#?\d+:[^\n]*\(Issue[ \t]+\#\d+\))"
     rb"|^[ \t]*[-*+][ \t]+\[[ xX]\][ \t]+(?:Task[ \t]+\#\d+|\#\d+\b|https?://\S+/issues/\d+"
     rb"|[^\n]*\((?:Issue[ \t]+)?\#\d+\)[ \t\r]*$)",
     re.MULTILINE,
 )
-_REFERENCE = re.compile(r"/issues/(\d+)\b|\((?:Issue\s+)?#(\d+)\)\s*$|^\s*#(\d+)\b|\bIssue\s+#(\d+)")
-_TASK = re.compile(r"^\s*\**Task\s+#?(\d+)\**\s*[:.-]?\s*")
-_AROUND = re.compile(r"^(?:#\d+\b|https?://\S+)\s*[-–—:]*\s*|\s*\((?:Issue\s+)?#\d+\)\s*$")
-_CHECKLIST = re.compile(r"checklist|tasks?|issues?|progress|tracking", re.IGNORECASE)
+_REFERENCE = lazy_regex.pattern(r"/issues/(\d+)\b|\((?:Issue\s+)?#(\d+)\)\s*$|^\s*#(\d+)\b|\bIssue\s+#(\d+)")
+_TASK = lazy_regex.pattern(r"^\s*\**Task\s+#?(\d+)\**\s*[:.-]?\s*")
+_AROUND = lazy_regex.pattern(r"^(?:#\d+\b|https?://\S+)\s*[-–—:]*\s*|\s*\((?:Issue\s+)?#\d+\)\s*$")
+_CHECKLIST = lazy_regex.pattern(r"checklist|tasks?|issues?|progress|tracking", re.IGNORECASE)
 
 
 class EpicPlan(BoxPlan):

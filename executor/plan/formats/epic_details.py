@@ -6,6 +6,7 @@ import re
 
 from executor.plan.formats import epic_graph
 from executor.plan.formats.item_text import decoded
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -13,18 +14,20 @@ if TYPE_CHECKING:
 
     from executor.plan.formats.markdown_items import Lines
 
-_SECTION = re.compile(
+_SECTION = lazy_regex.pattern(
     rb"^\#{2,6}[ \t]+(?:Issue[ \t]+\#(?P<issue>\d+)|Task[ \t]+\#?(?P<task>\d+)):?[ \t]*(?P<title>[^\r\n]*)",
     re.MULTILINE,
 )
-_ISSUE = re.compile(r"\(?(?:Issue\s+)?#(\d+)\)?\s*$")
-_FIELD = re.compile(r"^[ \t]*(?:[-*+][ \t]+)?\*\*([A-Z][A-Za-z ]{1,30})(?::\*\*|\*\*:)[ \t]*([^\n]*)", re.MULTILINE)
-_BULLET = re.compile(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]+(?:\[[^\]\n]{0,3}\][ \t]*)?([^\n]*)", re.MULTILINE)
-_NUMBERS = re.compile(r"#?(\d+)")
-_TASKS = re.compile(r"\bTasks?\s+((?:#?\d+(?:\s*(?:-|–)\s*#?\d+)?(?:\s*(?:,|and|&|/)\s*)*)+)", re.IGNORECASE)
-_ISSUES = re.compile(r"(?:\bIssues?\s+|(?<![\w#]))((?:#\d+(?:\s*(?:,|and|&)\s*)*)+)", re.IGNORECASE)
-_ALL = re.compile(r"\ball\s+(?:previous|prior|preceding|other|earlier)\b", re.IGNORECASE)
-_NONE = re.compile(r"\W*(?:none|no dependencies|n/a|-|—)?\W*", re.IGNORECASE)
+_ISSUE = lazy_regex.pattern(r"\(?(?:Issue\s+)?#(\d+)\)?\s*$")
+_FIELD = lazy_regex.pattern(
+    r"^[ \t]*(?:[-*+][ \t]+)?\*\*([A-Z][A-Za-z ]{1,30})(?::\*\*|\*\*:)[ \t]*([^\n]*)", re.MULTILINE
+)
+_BULLET = lazy_regex.pattern(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]+(?:\[[^\]\n]{0,3}\][ \t]*)?([^\n]*)", re.MULTILINE)
+_NUMBERS = lazy_regex.pattern(r"#?(\d+)")
+_TASKS = lazy_regex.pattern(r"\bTasks?\s+((?:#?\d+(?:\s*(?:-|–)\s*#?\d+)?(?:\s*(?:,|and|&|/)\s*)*)+)", re.IGNORECASE)
+_ISSUES = lazy_regex.pattern(r"(?:\bIssues?\s+|(?<![\w#]))((?:#\d+(?:\s*(?:,|and|&)\s*)*)+)", re.IGNORECASE)
+_ALL = lazy_regex.pattern(r"\ball\s+(?:previous|prior|preceding|other|earlier)\b", re.IGNORECASE)
+_NONE = lazy_regex.pattern(r"\W*(?:none|no dependencies|n/a|-|—)?\W*", re.IGNORECASE)
 
 
 class Detail(Record):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NUMBER = re.compile(r"#?(\d{1,6})(?![\w.])")
-ARROW = re.compile(r"[─━-]+[>►▶]|[→►▶⟶]|[└├╰┌]─")
+_NUMBER = lazy_regex.pattern(r"#?(\d{1,6})(?![\w.])")
+ARROW = lazy_regex.pattern(r"[─━-]+[>►▶]|[→►▶⟶]|[└├╰┌]─")
 _LEVEL = frozenset(" \t─━-=>►▶→⟶┬┴┼╴╶")  # what a line that goes sideways is made of
 _FROM_ABOVE = frozenset("└├╰")
 _UP = frozenset("┘╯┴")

@@ -15,6 +15,7 @@ from executor.plan.formats.item_text import decoded
 from executor.plan.formats.markdown_items import BOX, HASHES
 from executor.plan.formats.markdown_lines import scan
 from executor.plan.formats.model import CANCELLED, DONE, FAILED, OPEN, STARTED
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from executor.plan.formats.markdown_items import Lines
     from executor.plan.formats.model import TaskMark
 
-_SIGNS = re.compile(
+_SIGNS = lazy_regex.pattern(
     rb"^##[ \t]+[^\n]*\b(?:Active|Upcoming|Completed)[ \t]+Tasks\b|<\#[ \t]*(?:Done|Completed|resumed|task_)\b",
     re.MULTILINE,
 )
-_STEP = re.compile(rb"\*\*STEP[ \t]+\d", re.IGNORECASE)
-_STATUS_LINE = re.compile(r"(?m)^[ \t]*[-*+][ \t]+\*\*Status(?::\*\*|\*\*:).*$")
-_BOX = re.compile(r"(?m)^([ \t]*(?:[-*+]|\d+[.)])[ \t]+)\[[^\]\n]{0,8}\]")
+_STEP = lazy_regex.pattern(rb"\*\*STEP[ \t]+\d", re.IGNORECASE)
+_STATUS_LINE = lazy_regex.pattern(r"(?m)^[ \t]*[-*+][ \t]+\*\*Status(?::\*\*|\*\*:).*$")
+_BOX = lazy_regex.pattern(r"(?m)^([ \t]*(?:[-*+]|\d+[.)])[ \t]+)\[[^\]\n]{0,8}\]")
 
 
 class FlowPlan(BoxPlan):

@@ -8,6 +8,7 @@ from executor.plan.formats import flow_signs as signs
 from executor.plan.formats.item_text import paragraph_end
 from executor.plan.formats.markdown_items import BOX, HASHES, REST
 from executor.plan.formats.model import DONE, FAILED, OPEN, STARTED, MarkError
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ _TICK = rb"(?:" + rb"|".join(_TICKS) + rb")" + _SELECTOR
 _GLASS = rb"(?:" + rb"|".join(_GLASSES) + rb")" + _SELECTOR
 _COMMENT = rb"<\#(?:(?!\#>).)*\#>"
 # The end of a title that says done: a tick, a date, comments.
-_DONE_END = re.compile(rb"[ \t]*" + _TICK + rb"(?:[ \t]*\d{4}-\d\d-\d\d)?(?:\s*" + _COMMENT + rb")*[ \t]*\Z", re.DOTALL)
-_GLASS_END = re.compile(rb"[ \t]*" + _GLASS + rb"[ \t]*\Z")
-_OWN = re.compile(rb"[ \t]*<\#(?:(?!\#>).)*?\btask_\w+[ \t]*\#>", re.DOTALL)
-_STATUS = re.compile(rb"(\**Status(?::\*\*|\*\*:|__:|:__))([ \t]*)(.*)\Z", re.DOTALL | re.IGNORECASE)
+_DONE_END = lazy_regex.pattern(
+    rb"[ \t]*" + _TICK + rb"(?:[ \t]*\d{4}-\d\d-\d\d)?(?:\s*" + _COMMENT + rb")*[ \t]*\Z", re.DOTALL
+)
+_GLASS_END = lazy_regex.pattern(rb"[ \t]*" + _GLASS + rb"[ \t]*\Z")
+_OWN = lazy_regex.pattern(rb"[ \t]*<\#(?:(?!\#>).)*?\btask_\w+[ \t]*\#>", re.DOTALL)
+_STATUS = lazy_regex.pattern(rb"(\**Status(?::\*\*|\*\*:|__:|:__))([ \t]*)(.*)\Z", re.DOTALL | re.IGNORECASE)
 _WORDS = {DONE: "✅ Done", FAILED: "🟡 To Do", STARTED: "In Progress"}
 
 

@@ -7,12 +7,15 @@ import re
 from executor.plan.formats import flow_signs as signs
 from executor.plan.formats.item_text import BLOCK, decoded, paragraph_end
 from executor.plan.formats.markdown_items import BOX, HASHES, HEADING, MARKER, REST, heading_text
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.formats.markdown_items import Lines
 
-_ATTRIBUTE = re.compile(r"^(?:\*\*|__)([A-Z][\w /&()-]{1,40}?)\s*(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)\s*(.*)", re.DOTALL)
+_ATTRIBUTE = lazy_regex.pattern(
+    r"^(?:\*\*|__)([A-Z][\w /&()-]{1,40}?)\s*(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)\s*(.*)", re.DOTALL
+)
 ATTRIBUTES = frozenset(
     [
         "goal",
@@ -72,20 +75,22 @@ ATTRIBUTES = frozenset(
     *("technical details", "affected files", "key files", "estimated effort", "current state", "sub tasks", "due date"),
     *("done so far", "remaining work", "open questions", "status indicators", "files to change", "blocked by"),
 }
-_PARTS = re.compile(r"sub-?\s?tasks?|^tasks$|plan|steps", re.IGNORECASE)
-_SUBTASKS = re.compile(r"sub-?\s?tasks?|^tasks$", re.IGNORECASE)
-_NO_TASKS = re.compile(
+_PARTS = lazy_regex.pattern(r"sub-?\s?tasks?|^tasks$|plan|steps", re.IGNORECASE)
+_SUBTASKS = lazy_regex.pattern(r"sub-?\s?tasks?|^tasks$", re.IGNORECASE)
+_NO_TASKS = lazy_regex.pattern(
     r"guideline|template|legend|instruction|how to|convention|^rules|indicator|^notes?$|^format|emoji|glossary"
     r"|reference|changelog|overview|^about|^introduction|principles|meta",
     re.IGNORECASE,
 )
-TASK_SECTION = re.compile(
+TASK_SECTION = lazy_regex.pattern(
     r"\btasks?\b|active|upcoming|backlog|to ?do|in progress|planned|future|current|complete|done", re.IGNORECASE
 )
-COMPLETED = re.compile(r"\b(?:completed?|done|finished|archived?)\b", re.IGNORECASE)
-_GROUP = re.compile(r"\bpriorit(?:y|ies)\b", re.IGNORECASE)
+COMPLETED = lazy_regex.pattern(r"\b(?:completed?|done|finished|archived?)\b", re.IGNORECASE)
+_GROUP = lazy_regex.pattern(r"\bpriorit(?:y|ies)\b", re.IGNORECASE)
 BLANKS = " \t\r\n"  # a no-break blank may be the last byte of a mangled sign
-EDGE = re.compile(r"[*_]{1,2}(depends on|prerequisite for|blocked by|requires)\s*:\**\s*([^*_\n]+)", re.IGNORECASE)
+EDGE = lazy_regex.pattern(
+    r"[*_]{1,2}(depends on|prerequisite for|blocked by|requires)\s*:\**\s*([^*_\n]+)", re.IGNORECASE
+)
 
 
 class Node:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, OPEN, STARTED
+from executor.system import lazy_regex
 
 TICK, GLASS = "✅", "⏳"
 _STATES = {TICK: DONE, GLASS: STARTED, "🔄": STARTED, "⏸": BLOCKED, "🚩": BLOCKED}
@@ -14,46 +16,52 @@ _OTHERS = ("⚪", "🔵", "🟣", "⚫", "🎯", "🚧", "❌", "✔")
 GLYPHS = (*_STATES, *_PRIORITIES, *_NOTES, *_OTHERS)
 
 
+# Bytes 0x80 to 0x9f as Windows-1252 reads them; five have no character there.
+_WINDOWS = (
+    "\u20ac\x81\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\x8d\u017d\x8f\x90"
+    "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\x9d\u017e\u0178"
+)
+
+
 def mangled(text: str) -> str:
     """Return how text looks that was saved as UTF-8 and read as Windows-1252."""
-    return "".join(_as_windows(byte) for byte in text.encode())
+    return "".join(_WINDOWS[byte - 0x80] if 0x80 <= byte < 0xA0 else chr(byte) for byte in text.encode())
 
 
-def _as_windows(byte: int) -> str:
-    try:
-        return bytes((byte,)).decode("cp1252")
-    except UnicodeDecodeError:
-        return chr(byte)
-
-
-_MANGLED = {mangled(glyph): glyph for glyph in GLYPHS}
-_ANY_MANGLED = re.compile("|".join(re.escape(one) for one in sorted(_MANGLED, key=len, reverse=True)))
-_SELECTOR = re.compile("\ufe0f|" + re.escape(mangled("\ufe0f")))
-COMMENT = re.compile(r"<#.*?(?:#>|\Z)", re.DOTALL)
-_DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d)?\b")
-_LEADING = re.compile(r"^[\s*_]*(?:#{1,6}\s+)?(?:\*\*)?\s*(?:(?:" + "|".join(GLYPHS) + r")\s*)+")
-_ANY_GLYPH = re.compile("|".join(GLYPHS))
+COMMENT = lazy_regex.pattern(r"<#.*?(?:#>|\Z)", re.DOTALL)
+_DATE = lazy_regex.pattern(r"\b\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d)?\b")
+_LEADING = lazy_regex.pattern(r"^[\s*_]*(?:#{1,6}\s+)?(?:\*\*)?\s*(?:(?:" + "|".join(GLYPHS) + r")\s*)+")
+_ANY_GLYPH = lazy_regex.pattern("|".join(GLYPHS))
 # The end of a title that is a state: behind a colon, in words or signs.
-_STATE_END = re.compile(
+_STATE_END = lazy_regex.pattern(
     r"[:\uff1a]\s*(?:(?:" + "|".join(GLYPHS) + r")\s*)*"
     r"(?:active|to ?do|in progress|done|completed?|planned|open|blocked)?\s*$",
     re.IGNORECASE,
 )  # fmt: skip
+_IGNORE = re.IGNORECASE
 _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b(?:cancell?ed|dropped|obsolete|won'?t do|rejected|superseded)\b", re.IGNORECASE), CANCELLED),
-    (re.compile(r"\b(?:not|un)[\s-]?(?:started|done|complete|completed|finished|begun)\b", re.IGNORECASE), OPEN),
-    (re.compile(r"\b(?:partial(?:ly)?|mostly|almost|nearly|half|\d{1,2}\s*%)", re.IGNORECASE), STARTED),
-    (re.compile(r"\b(?:blocked|on hold|paused|waiting)\b|⏸|🚩", re.IGNORECASE), BLOCKED),
-    (re.compile(r"\b(?:done|completed?|finished|implemented|fixed|resolved)\b|✅", re.IGNORECASE), DONE),
-    (re.compile(r"\b(?:in[\s-]progress|active|started|ongoing|wip|review)\b|⏳|🔄", re.IGNORECASE), STARTED),
-    (re.compile(r"\b(?:to[\s-]?do|open|planning|planned|conceptual|upcoming|future|pending|backlog|ready|new|idea"
-                r"|proposed|draft|not yet|next|later|deferred)\b", re.IGNORECASE), OPEN),
+    (lazy_regex.pattern(r"\b(?:cancell?ed|dropped|obsolete|won'?t do|rejected|superseded)\b", _IGNORE), CANCELLED),
+    (lazy_regex.pattern(r"\b(?:not|un)[\s-]?(?:started|done|complete|completed|finished|begun)\b", _IGNORE), OPEN),
+    (lazy_regex.pattern(r"\b(?:partial(?:ly)?|mostly|almost|nearly|half|\d{1,2}\s*%)", _IGNORE), STARTED),
+    (lazy_regex.pattern(r"\b(?:blocked|on hold|paused|waiting)\b|⏸|🚩", _IGNORE), BLOCKED),
+    (lazy_regex.pattern(r"\b(?:done|completed?|finished|implemented|fixed|resolved)\b|✅", _IGNORE), DONE),
+    (lazy_regex.pattern(r"\b(?:in[\s-]progress|active|started|ongoing|wip|review)\b|⏳|🔄", _IGNORE), STARTED),
+    (lazy_regex.pattern(r"\b(?:to[\s-]?do|open|planning|planned|conceptual|upcoming|future|pending|backlog|ready|new|idea"
+                r"|proposed|draft|not yet|next|later|deferred)\b", _IGNORE), OPEN),
 )  # fmt: skip
+
+
+@cache
+def _spellings() -> tuple[re.Pattern[str], dict[str, str]]:
+    """Return the pattern of mangled emoji and variation selectors, and what each stands for."""
+    right = {mangled(glyph): glyph for glyph in GLYPHS} | {"\ufe0f": "", mangled("\ufe0f"): ""}
+    return re.compile("|".join(re.escape(one) for one in sorted(right, key=len, reverse=True))), right
 
 
 def plain(text: str) -> str:
     """Return text with emoji in their right spelling and without variation selectors."""
-    return _SELECTOR.sub("", _ANY_MANGLED.sub(lambda found: _MANGLED[found[0]], text))
+    pattern, right = _spellings()
+    return pattern.sub(lambda found: right[found[0]], text)
 
 
 def status(value: str) -> str | None:

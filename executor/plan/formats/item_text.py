@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
 from executor.plan.formats.markdown_regions import CODE_INDENT, columns
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.formats.markdown_items import Lines
 
-_LINE = re.compile(rb"([ \t]*)([^\n]*)\n?")
+_LINE = lazy_regex.pattern(rb"([ \t]*)([^\n]*)\n?")
 # A line that begins another block, so that no paragraph goes on there.
-BLOCK = re.compile(
+BLOCK = lazy_regex.pattern(
     rb"(?:[-*+]|\d{1,9}[.)])(?:[ \t\r]|\Z)|\#{1,6}(?:[ \t\r]|\Z)|```|~~~|>|<[A-Za-z/!?]|(?:[-_*][ \t]*){3,}\r?\Z"
 )
 # A line of which it is not certain what it makes of the paragraph before it.
-_DOUBTFUL = re.compile(rb"=+[ \t\r]*\Z|-+[ \t\r]*\Z|\||<|\[[^\]\n]*\]:|(?:[-*+]|\d+[.)])")
+_DOUBTFUL = lazy_regex.pattern(rb"=+[ \t\r]*\Z|-+[ \t\r]*\Z|\||<|\[[^\]\n]*\]:|(?:[-*+]|\d+[.)])")
 
 
 def paragraph_end(lines: Lines, start: int) -> tuple[int, bool]:

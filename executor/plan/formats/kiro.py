@@ -7,16 +7,17 @@ import re
 from executor.plan.formats.box_format import SIDE_FILE, BoxFormat
 from executor.plan.formats.model import DONE, FAILED, OPEN, STARTED
 from executor.plan.formats.openspec import OpenSpecPlan
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SIGNS = re.compile(
+_SIGNS = lazy_regex.pattern(
     rb"^# +Implementation Plan\b|^[ \t]*- _Requirements:|^[ \t]*[-*][ \t]\[[ xX-]\]\*?[ \t]+\d+\.[ \t]", re.MULTILINE
 )
-_OPTIONAL = re.compile(rb"\\?\*")
-_REQUIREMENTS = re.compile(r"_(?:Requirements?|Requirement refs?): *([^_]+)_")
+_OPTIONAL = lazy_regex.pattern(rb"\\?\*")
+_REQUIREMENTS = lazy_regex.pattern(r"_(?:Requirements?|Requirement refs?): *([^_]+)_")
 
 
 class KiroPlan(OpenSpecPlan):

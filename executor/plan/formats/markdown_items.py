@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from functools import cache, cached_property
 
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ MARKER, BOX, HEAD, REST, HASHES, HEADING = 1, 2, 3, 4, 5, 6  # groups of the pat
 _BLANK = rb"(?:[ \t]|\xc2\xa0|\xe2\x80[\x80-\x8b\xaf]|\xe3\x80\x80)"
 _LOOSE_BOX = rb"\[[^\]\n]{0,8}\](?![(:])"
 _STEP = rb"(?:[-*+]|\d{1,9}[.)])"
-_LABEL = re.compile(rb"[A-WYZ]|\d+|(?=[^\]]*[A-Za-z])[^\]]*[A-Za-z\d][^\]]+|[^\]]+[A-Za-z]")
+_LABEL = lazy_regex.pattern(rb"[A-WYZ]|\d+|(?=[^\]]*[A-Za-z])[^\]]*[A-Za-z\d][^\]]+|[^\]]+[A-Za-z]")
 
 
 class Patterns(Record):

@@ -11,21 +11,22 @@ import re
 
 from executor.plan.formats import markdown_regions as regions
 from executor.plan.formats.markdown_items import BOX, HEAD, HEADING, REST, Context, Lines, patterns
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.formats.markdown_items import Patterns
     from executor.plan.formats.markdown_regions import Region
 
-_THEMATIC = re.compile(rb"([-*_])(?:[ \t]*\1){2,}[ \t\r]*$", re.MULTILINE)
-_SETEXT = re.compile(rb"(?:=+|-+)[ \t\r]*$", re.MULTILINE)
-_ATX = re.compile(rb"()()()()(\#{1,6})(?:[ \t]+([^\n]*)|(?=\r?$))", re.MULTILINE)  # the groups of `margin`
-_STARTER = re.compile(rb"[-*+#<>`~\d]")
-_MARK = re.compile(rb"([-*+]|\d{1,9}[.)])(?=[ \t\r\n]|\Z)")
-_CHAIN = re.compile(rb"(?:(?:[-*+]|\d{1,9}[.)]|>)[ \t]*)*(?=(?:[-*+]|\d{1,9}[.)]))")  # markers before the last
-_LINE = re.compile(rb"([ \t]*)([^\n]*)\n?")
-_QUOTED = re.compile(rb"([ \t>]*)([^\n]+)\n?|\n")
-_USUAL_QUOTED = re.compile(rb"(?:> ?)+[-*+] {1,4}\[[^\]\n]\][ \t]")
+_THEMATIC = lazy_regex.pattern(rb"([-*_])(?:[ \t]*\1){2,}[ \t\r]*$", re.MULTILINE)
+_SETEXT = lazy_regex.pattern(rb"(?:=+|-+)[ \t\r]*$", re.MULTILINE)
+_ATX = lazy_regex.pattern(rb"()()()()(\#{1,6})(?:[ \t]+([^\n]*)|(?=\r?$))", re.MULTILINE)  # the groups of `margin`
+_STARTER = lazy_regex.pattern(rb"[-*+#<>`~\d]")
+_MARK = lazy_regex.pattern(rb"([-*+]|\d{1,9}[.)])(?=[ \t\r\n]|\Z)")
+_CHAIN = lazy_regex.pattern(rb"(?:(?:[-*+]|\d{1,9}[.)]|>)[ \t]*)*(?=(?:[-*+]|\d{1,9}[.)]))")  # markers before the last
+_LINE = lazy_regex.pattern(rb"([ \t]*)([^\n]*)\n?")
+_QUOTED = lazy_regex.pattern(rb"([ \t>]*)([^\n]+)\n?|\n")
+_USUAL_QUOTED = lazy_regex.pattern(rb"(?:> ?)+[-*+] {1,4}\[[^\]\n]\][ \t]")
 
 
 def scan(data: bytes, head: bytes = b"", bare: bytes = b"", *, every: bool = False) -> Lines:

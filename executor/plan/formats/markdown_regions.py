@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
+from executor.system import lazy_regex
 from executor.system.records import Record
 
 BOM = b"\xef\xbb\xbf"
 TAB = 4
 CODE_INDENT = 4
-FRONT_MATTER = re.compile(
+FRONT_MATTER = lazy_regex.pattern(
     rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?:[ \t]*(?:\#[^\n]*|[\w.-]+[ \t]*:[^\n]*|- [^\[\n][^\n]*)?)\r?\n)*+"
     rb"(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)"
 )
-FENCE = re.compile(rb"(`{3,})([^`\n]*)$|(~{3,})([^\n]*)$", re.MULTILINE)
-_LINE = re.compile(rb"([ \t]*)([^\n]*)\n?")
-_MARKERS = re.compile(rb"\A(?:[> \t]|(?:[-*+]|\d{1,9}[.)])(?=[ \t]|\Z))+")
+FENCE = lazy_regex.pattern(rb"(`{3,})([^`\n]*)$|(~{3,})([^\n]*)$", re.MULTILINE)
+_LINE = lazy_regex.pattern(rb"([ \t]*)([^\n]*)\n?")
+_MARKERS = lazy_regex.pattern(rb"\A(?:[> \t]|(?:[-*+]|\d{1,9}[.)])(?=[ \t]|\Z))+")
 _BLOCK_TAGS = (
     b"address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt"
     b"|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu"
@@ -24,14 +25,14 @@ _BLOCK_TAGS = (
 )
 # An HTML block: how its first line begins, and what its last line holds; None is a blank line.
 _HTML: tuple[tuple[re.Pattern[bytes], re.Pattern[bytes] | None], ...] = (
-    (re.compile(rb"<!--"), re.compile(rb"-->")),
-    (re.compile(rb"<(?:script|pre|style|textarea)(?=\s|>|\Z)", re.IGNORECASE),
-     re.compile(rb"</(?:script|pre|style|textarea)>", re.IGNORECASE)),
-    (re.compile(rb"<\?"), re.compile(rb"\?>")),
-    (re.compile(rb"<![A-Za-z]"), re.compile(rb">")),
-    (re.compile(rb"<!\[CDATA\["), re.compile(rb"\]\]>")),
-    (re.compile(rb"</?(?:" + _BLOCK_TAGS + rb")(?=\s|/?>|\Z)", re.IGNORECASE), None),
-    (re.compile(rb"</?[A-Za-z][\w-]*(?:[ \t/][^<>\n]*)?>[ \t\r]*$", re.MULTILINE), None),
+    (lazy_regex.pattern(rb"<!--"), lazy_regex.pattern(rb"-->")),
+    (lazy_regex.pattern(rb"<(?:script|pre|style|textarea)(?=\s|>|\Z)", re.IGNORECASE),
+     lazy_regex.pattern(rb"</(?:script|pre|style|textarea)>", re.IGNORECASE)),
+    (lazy_regex.pattern(rb"<\?"), lazy_regex.pattern(rb"\?>")),
+    (lazy_regex.pattern(rb"<![A-Za-z]"), lazy_regex.pattern(rb">")),
+    (lazy_regex.pattern(rb"<!\[CDATA\["), lazy_regex.pattern(rb"\]\]>")),
+    (lazy_regex.pattern(rb"</?(?:" + _BLOCK_TAGS + rb")(?=\s|/?>|\Z)", re.IGNORECASE), None),
+    (lazy_regex.pattern(rb"</?[A-Za-z][\w-]*(?:[ \t/][^<>\n]*)?>[ \t\r]*$", re.MULTILINE), None),
 )  # fmt: skip
 
 

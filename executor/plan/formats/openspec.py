@@ -7,15 +7,16 @@ import re
 from executor.plan.formats.box_format import SIDE_FILE, BoxFormat
 from executor.plan.formats.box_plan import BoxPlan
 from executor.plan.formats.model import DONE, FAILED
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NUMBER = rb"\d+(?:\.\d+)+\.?(?=[ \t\r:]|$)"
-_NUMBERED = re.compile(rb"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]*\[[^\]\n]{0,3}\][ \t]*\*{0,2}\d+\.\d", re.MULTILINE)
-_ANY_BOX = re.compile(rb"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]*\[[ xX~-]\][ \t]", re.MULTILINE)
-_SECTION = re.compile(rb"^##[ \t]+\d+\.[ \t]", re.MULTILINE)
+_NUMBERED = lazy_regex.pattern(rb"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]*\[[^\]\n]{0,3}\][ \t]*\*{0,2}\d+\.\d", re.MULTILINE)
+_ANY_BOX = lazy_regex.pattern(rb"^[ \t>]*(?:[-*+]|\d+[.)])[ \t]*\[[ xX~-]\][ \t]", re.MULTILINE)
+_SECTION = lazy_regex.pattern(rb"^##[ \t]+\d+\.[ \t]", re.MULTILINE)
 
 
 class OpenSpecPlan(BoxPlan):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ _CUE = (
     r"(?:depend(?:s|ent|ency|encies|ing)?(?:\s+(?:up)?on)?|after|requires?|required|needs|blocked\s+by|waits?\s+for"
     r"|prerequisites?|依存|依赖|先行)"
 )
-CUE = re.compile(
+CUE = lazy_regex.pattern(
     rb"depend|after|requir|needs|blocked|wait|prerequisite|\xe4\xbe\x9d|\xec\x9d\x98\xec\xa1\xb4|\xe5\x85\x88",
     re.IGNORECASE,
 )
-_PARTS = re.compile(r"(.*?)(\d+)([A-Za-z]?)", re.DOTALL)
+_PARTS = lazy_regex.pattern(r"(.*?)(\d+)([A-Za-z]?)", re.DOTALL)
 
 
 @cache

@@ -11,6 +11,7 @@ from executor.plan.formats.box_plan import BoxPlan, without_boxes
 from executor.plan.formats.markdown_items import BOX, HASHES, HEAD, REST, heading_text
 from executor.plan.formats.model import DONE, FAILED, OPEN, MarkError
 from executor.plan.formats.spec_kit_headings import DONE_SIGN, ID, fields, heading_tasks, state_of, without_sign
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,29 +22,29 @@ if TYPE_CHECKING:
 
 _ID = ID.encode()
 _RANGE = rb"(?:[ \t]?(?:-|\xe2\x80\x93|\xe2\x80\x94|\.\.)[ \t]?" + _ID + rb")?"
-_SIGNS = re.compile(
+_SIGNS = lazy_regex.pattern(
     rb"^[ \t>]*(?:[-*+]|\d+[.)])[ \t\xc2\xa0]*\[[^\]\n]{0,3}\][ \t\xc2\xa0]*[*~`\[]*" + _ID
     + rb"|^\*\*ID\*\*:[ \t]*T-?\d"
     rb"|^\#{2,6}[ \t]+(?:\xe2\x9c\x85[ \t]*)?(?:Task[ \t]+)?(?:\d+\.\d+(?=[:. ])|" + _ID + rb")",
     re.MULTILINE,
 )  # fmt: skip
-_LABELS = re.compile(r"[*~`\]:\s]*((?:\[[^\]\[\n]{1,24}\]\s*)+)")
-_LABEL = re.compile(r"\[([^\]]+)\]")
-_PHASE = re.compile(r"\bPhase\b", re.IGNORECASE)
-_GATE = re.compile(
+_LABELS = lazy_regex.pattern(r"[*~`\]:\s]*((?:\[[^\]\[\n]{1,24}\]\s*)+)")
+_LABEL = lazy_regex.pattern(r"\[([^\]]+)\]")
+_PHASE = lazy_regex.pattern(r"\bPhase\b", re.IGNORECASE)
+_GATE = lazy_regex.pattern(
     r"checkpoint|exit criteria|acceptance|definition of done|checklist|\bgates?\b|validation|success criteria",
     re.IGNORECASE,
 )
-_BOLD_LABEL = re.compile(rb"^[ \t]*\*\*([^*\n]+)\*\*:?[ \t\r]*$", re.MULTILINE)
-_PLACEHOLDER = re.compile(rb"[\s*`\[]*TX{2,}")
+_BOLD_LABEL = lazy_regex.pattern(rb"^[ \t]*\*\*([^*\n]+)\*\*:?[ \t\r]*$", re.MULTILINE)
+_PLACEHOLDER = lazy_regex.pattern(rb"[\s*`\[]*TX{2,}")
 # What follows the id of a line that speaks of tasks and is none.
-_PROSE = re.compile(
+_PROSE = lazy_regex.pattern(
     rb"[\s*`\])]*(?:[,;&+/(]|->|\xe2\x86\x92|(?:and|or|depends?|can|must|may|should|will|before|after|blocks?|is|are"
     rb"|needs?|requires?|through|to|in parallel|then|first|has|have)\b)",
     re.IGNORECASE,
 )
-_ESTIMATE = re.compile(r"\best(?:imate)?:\s*~?(\d+(?:\.\d+)?)\s*(m|min|h|hours?|d|days?)\b", re.IGNORECASE)
-_PRIORITY = re.compile(r"Priority:?\s*P(\d)", re.IGNORECASE)
+_ESTIMATE = lazy_regex.pattern(r"\best(?:imate)?:\s*~?(\d+(?:\.\d+)?)\s*(m|min|h|hours?|d|days?)\b", re.IGNORECASE)
+_PRIORITY = lazy_regex.pattern(r"Priority:?\s*P(\d)", re.IGNORECASE)
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 8.0}
 
 

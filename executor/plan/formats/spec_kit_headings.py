@@ -7,6 +7,7 @@ import re
 from executor.plan.formats.item_text import decoded
 from executor.plan.formats.markdown_items import HASHES, HEADING
 from executor.plan.formats.model import DONE, OPEN, STARTED
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
 
 ID = r"(?:(?!T\d)[A-Z][A-Z0-9]{0,7}-)?(?:TASK|T)-?\d{1,5}[A-Za-z]?(?:\.\d+)*(?![A-Za-z0-9])"
 DONE_SIGN = " ✅ COMPLETE".encode()
-_TITLE = re.compile(
+_TITLE = lazy_regex.pattern(
     rf"(?:✅\s*)?(?:\*\*)?(?:Task\s+(?:(?P<named>{ID})|(?P<number>\d+(?:\.\d+)*))|(?P<id>{ID}))(?:\*\*)?"
     r"\s*(?:[:\uff1a.]|[-–—](?=\s)|(?=\[)|(?=\s|$))\s*(?P<title>.*)"
 )
-_END = re.compile(rb"[ \t]*\xe2\x9c\x85[ \t]*(?:COMPLETED?|DONE|Completed?|Done)?[ \t]*(\([^()\n]*\))?[ \t\r]*\Z")
-_LABELS = re.compile(r"\[[A-Za-z][^\]]{0,20}\]")
-_FIELD_ID = re.compile(r"^[ \t]*[-*]?[ \t]*\*\*(?:Task )?ID:?\*\*:?[ \t]*`?([\w.-]+)", re.MULTILINE)
-_FIELD = re.compile(r"^[ \t]*(?:[-*][ \t]+)?\*\*([A-Z][A-Za-z ]{1,24})(?::\*\*|\*\*:)[ \t]*([^\n]*)", re.MULTILINE)
-_BULLET = re.compile(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]+(?:\[[^\]\n]{0,3}\][ \t]*)?([^\n]*)")
+_END = lazy_regex.pattern(
+    rb"[ \t]*\xe2\x9c\x85[ \t]*(?:COMPLETED?|DONE|Completed?|Done)?[ \t]*(\([^()\n]*\))?[ \t\r]*\Z"
+)
+_LABELS = lazy_regex.pattern(r"\[[A-Za-z][^\]]{0,20}\]")
+_FIELD_ID = lazy_regex.pattern(r"^[ \t]*[-*]?[ \t]*\*\*(?:Task )?ID:?\*\*:?[ \t]*`?([\w.-]+)", re.MULTILINE)
+_FIELD = lazy_regex.pattern(
+    r"^[ \t]*(?:[-*][ \t]+)?\*\*([A-Z][A-Za-z ]{1,24})(?::\*\*|\*\*:)[ \t]*([^\n]*)", re.MULTILINE
+)
+_BULLET = lazy_regex.pattern(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]+(?:\[[^\]\n]{0,3}\][ \t]*)?([^\n]*)")
 
 
 class HeadingTask(Record):

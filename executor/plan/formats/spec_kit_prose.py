@@ -9,6 +9,7 @@ from executor.plan.formats import prose_edges
 from executor.plan.formats.item_text import decoded
 from executor.plan.formats.markdown_items import HASHES, heading_text
 from executor.plan.formats.spec_kit_headings import ID
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
     from executor.plan.formats.markdown_items import Lines
 
-SECTION = re.compile(
+SECTION = lazy_regex.pattern(
     r"dependenc|execution order|critical path|parallel (?:opportunit|execution|example)|order of", re.IGNORECASE
 )
-_ARROW = re.compile(r"\s*(?:→|->|=>|⟶|➜)\s*")
-_LINE = re.compile(rb"[^\n]*\n?")
+_ARROW = lazy_regex.pattern(r"\s*(?:→|->|=>|⟶|➜)\s*")
+_LINE = lazy_regex.pattern(rb"[^\n]*\n?")
 
 
 def sections(lines: Lines) -> Iterator[tuple[int, int]]:
