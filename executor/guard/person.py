@@ -105,14 +105,16 @@ def _below_a_person(chain: Sequence[ProcessStat]) -> int:
     for at in range(len(chain) - 1, -1, -1):
         if _is_a_persons_shell(chain[at]):
             return at
-    return next((at for at, line in enumerate(chain) if procfs.name(line.pid) in ancestry.SESSION_PROGRAMS), len(chain))
+    return next(
+        (at for at, line in enumerate(chain) if procfs.process_name(line.pid) in ancestry.SESSION_PROGRAMS), len(chain)
+    )
 
 
 def _is_a_persons_shell(line: ProcessStat) -> bool:
     """Return True for an interactive shell that leads the session of a terminal, without marks of agents."""
     if line.session != line.pid or not line.terminal:
         return False
-    first, *rest = procfs.words(line.pid) or ("",)
+    first, *rest = procfs.command_line(line.pid) or ("",)
     if os.path.basename(first).lstrip("-") not in SHELLS:
         return False
     return _is_interactive(rest) and not _agent_variables_of(line.pid)
@@ -141,4 +143,4 @@ def _without_name(giver: str) -> str:
 
 
 def _identity(line: ProcessStat) -> str:
-    return f"{line.pid} {line.start} {ancestry.short_boot_id()} {procfs.name(line.pid)}"
+    return f"{line.pid} {line.start} {ancestry.short_boot_id()} {procfs.process_name(line.pid)}"

@@ -58,7 +58,7 @@ def _early_end(root: str, task_id: str) -> str:
     if not os.path.exists(path) or jobs.exit_of(os.path.dirname(path)) is None:
         return ""
     launcher = jobs.started(os.path.dirname(path))
-    return path if launcher and procfs.here(launcher) and procfs.alive(launcher) else ""
+    return path if launcher and procfs.is_on_this_host(launcher) and procfs.is_alive(launcher) else ""
 
 
 def _taken(root: str, path: str, folder: str) -> Change:

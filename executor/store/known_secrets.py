@@ -78,7 +78,7 @@ def _given(root: str, task_id: str) -> Iterator[dict[str, str]]:
     """Yield the environments of a job's launcher and of its supervisor, as far as they may be read."""
     launcher = runs.launcher_of(root, task_id, runs.newest_main(root, task_id))
     supervisor = runs.supervisor(root, task_id)
-    living = [launcher.pid] if launcher and procfs.alive(launcher) else []
+    living = [launcher.pid] if launcher and procfs.is_alive(launcher) else []
     for pid in (*living, *([int(supervisor)] if supervisor.isdigit() else ())):
         yield environment_of(pid)
 

@@ -20,12 +20,12 @@ def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str,
 
     What is not known is never lost: only a run whose launcher is dead, and of which no other sign of life is left.
     """
-    if not procfs.here(identity):
+    if not procfs.is_on_this_host(identity):
         return "elsewhere", ANOTHER_HOST
     if living:
         return _of_folder(root, identity)
     is_held = run_lock.is_held(os.path.join(root, run_processes.JOBS, *token.split("/")))
-    if identity.boot == procfs.boot_id() and not procfs.seen_from_here(identity):
+    if identity.boot == procfs.boot_id() and not procfs.is_in_this_namespace(identity):
         return _of_another_namespace(root, token, identity, is_held=is_held)
     if is_held and not run_processes.find_living(run_processes.ProcessQuery(token, root)):
         return "elsewhere", HIDDEN
@@ -56,7 +56,7 @@ def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held:
 
 def launcher_of(root: str, token: str) -> Identity | None:
     """Return the living launcher of a run whose record cannot be read, None when there is none."""
-    everybody = procfs.everybody()
+    everybody = procfs.living_processes()
     found = run_processes.find_living(run_processes.ProcessQuery(token, root))
     first = [pid for pid in found if pid in everybody and everybody[pid].session == pid]
     oldest = min(first, key=lambda pid: found[pid], default=0)

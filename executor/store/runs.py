@@ -167,7 +167,7 @@ def look_at(root: str, task_id: str, run: str) -> RunStatus:
     identity = launcher_of(root, task_id, run)
     if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
         return RunStatus(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
-    living = procfs.here(identity) and procfs.alive(identity)
+    living = procfs.is_on_this_host(identity) and procfs.is_alive(identity)
     end = exit_of(folder)
     if end is not None:
         return RunStatus(run, "exited" if end.ran else "never_ran", end.exit_code, identity.pid)

@@ -58,14 +58,14 @@ class LeftoverLoop(ObserverLoop):
         self._ended_s = self._ended_s or time.monotonic()
         if time.monotonic() < self._ended_s + LINGER_S:
             return False
-        self.left = _shown(procfs.bearing(one.command.token))
+        self.left = _shown(procfs.pids_with_token(one.command.token))
         return super().is_settled(one)
 
 
 def left_by(token: str) -> tuple[str, ...]:
     """Return the command lines of the processes left by a run that ended unobserved."""
     until = time.monotonic() + LINGER_S
-    while (found := procfs.bearing(token)) and time.monotonic() < until:
+    while (found := procfs.pids_with_token(token)) and time.monotonic() < until:
         time.sleep(LOOK_S)
     return _shown(found)
 
@@ -92,5 +92,5 @@ def _shown(found: list[int]) -> tuple[str, ...]:
 
 
 def _words(pid: int) -> str:
-    text = " ".join(procfs.words(pid))
+    text = " ".join(procfs.command_line(pid))
     return text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS - 1]}…"

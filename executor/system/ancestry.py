@@ -56,7 +56,7 @@ def describe_moment(chain: Sequence[ProcessStat], *, of_a_shell: bool) -> tuple[
     """
     ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) if procfs.PROC else 0
     facts = [("given",), ("space", procfs.namespace_of("self")), ("group", _control_group(os.getpid()))]
-    facts += [("loose", ",".join(_orphans(procfs.everybody())))] if procfs.PROC else []
+    facts += [("loose", ",".join(_orphans(procfs.living_processes())))] if procfs.PROC else []
     scopes = [group for group in (_control_group(os.getpid()),) if group.endswith(".scope")]
     facts += [("detached",)] if chain and not of_a_shell and _is_orphan(chain[-1], scopes) else []
     return tuple(" ".join((f"0 {ticks} {short_boot_id()}", *words)) for words in facts if words[-1])
@@ -89,7 +89,7 @@ def short_boot_id() -> str:
 
 def describe(line: ProcessStat) -> str:
     """Return the name and the pid of a process, for a message."""
-    return f"{procfs.name(line.pid) or 'a process'} (pid {line.pid})"
+    return f"{procfs.process_name(line.pid) or 'a process'} (pid {line.pid})"
 
 
 def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
@@ -99,7 +99,10 @@ def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
         return (
             f"{describe(orphan)} was there at the brief with no terminal, and who started it cannot be seen ({REMEDY})"
         )
-    seen = [chain[0], *(line for line in chain[1:] if procfs.name(line.pid) not in SESSION_PROGRAMS - TERMINAL_SERVERS)]
+    seen = [
+        chain[0],
+        *(line for line in chain[1:] if procfs.process_name(line.pid) not in SESSION_PROGRAMS - TERMINAL_SERVERS),
+    ]
     top = seen[-1]
     leader = next((line for line in chain if line.pid == chain[0].session), chain[0])
     if then.detached and leader.start > then.began:
@@ -128,10 +131,10 @@ def _is_login(chain: Sequence[ProcessStat], then: BriefMoments) -> bool:
     top = chain[-1]
     if top.parent == 0 or (top.parent > 1 and _is_hidden(top)):
         return True
-    other = next((line for line in chain if procfs.owner(line.pid) not in {-1, os.geteuid()}), None)
-    if other is None or procfs.name(other.pid) in JOB_STARTERS:
+    other = next((line for line in chain if procfs.real_user(line.pid) not in {-1, os.geteuid()}), None)
+    if other is None or procfs.process_name(other.pid) in JOB_STARTERS:
         return False
-    return procfs.name(other.pid) not in INIT_PROGRAMS or other.start > then.began
+    return procfs.process_name(other.pid) not in INIT_PROGRAMS or other.start > then.began
 
 
 def _is_hidden(top: ProcessStat) -> bool:
@@ -147,10 +150,10 @@ def _is_hidden(top: ProcessStat) -> bool:
 
 def _is_started_by_desktop(top: ProcessStat, above: Sequence[ProcessStat], then: BriefMoments) -> bool:
     """Return True when a desktop or systemd started this process, and its own start is visible."""
-    names = [procfs.name(line.pid) for line in above]
+    names = [procfs.process_name(line.pid) for line in above]
     if JOB_STARTERS & set(names) or (above and not (above[-1].start <= then.began or _is_user_manager(above[-1]))):
         return False
-    first = names[0] if names else procfs.name(1)
+    first = names[0] if names else procfs.process_name(1)
     if first == "systemd":
         return _is_systemd_unit(top.pid, then.groups)
     return bool(above) and (first not in INIT_PROGRAMS or above[0].start > then.began)
@@ -159,7 +162,7 @@ def _is_started_by_desktop(top: ProcessStat, above: Sequence[ProcessStat], then:
 def _is_user_manager(line: ProcessStat) -> bool:
     """Return True for the systemd that manages the processes of one user."""
     there = re.search(r"/user@\d+\.service/init\.scope$", _control_group(line.pid))
-    return bool(there and line.parent == 1 and procfs.name(1) == "systemd" == procfs.name(line.pid))
+    return bool(there and line.parent == 1 and procfs.process_name(1) == "systemd" == procfs.process_name(line.pid))
 
 
 def _is_systemd_unit(pid: int, groups: Collection[str]) -> bool:
@@ -181,14 +184,16 @@ def _orphans(everybody: Mapping[int, ProcessStat]) -> Iterator[str]:
     groups = (_control_group(os.getpid()),)
     quiet = (line for line in everybody.values() if line.pid not in serving and line.pid > 1)
     yield from (
-        _pid_and_start(line) for line in quiet if _is_orphan(line, groups) and procfs.owner(line.pid) == os.geteuid()
+        _pid_and_start(line)
+        for line in quiet
+        if _is_orphan(line, groups) and procfs.real_user(line.pid) == os.geteuid()
     )
 
 
 def _is_orphan(line: ProcessStat, groups: Collection[str]) -> bool:
     """Return True for an orphan that is no unit of systemd, or is in one of these control groups."""
-    parent = procfs.name(line.parent) if line.parent else ""
-    if procfs.name(line.pid) in SESSION_PROGRAMS or (line.parent != 1 and parent not in INIT_PROGRAMS):
+    parent = procfs.process_name(line.parent) if line.parent else ""
+    if procfs.process_name(line.pid) in SESSION_PROGRAMS or (line.parent != 1 and parent not in INIT_PROGRAMS):
         return False
     return parent != "systemd" or not _is_systemd_unit(line.pid, groups)
 
@@ -203,7 +208,7 @@ def _control_group(pid: int) -> str:
 
 def _chain_above(pid: int) -> Iterator[ProcessStat]:
     for _ in range(MOST):
-        line = procfs.line(pid) if pid > 1 else None
+        line = procfs.living_stat(pid) if pid > 1 else None
         if line is None:
             return
         yield line

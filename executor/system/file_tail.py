@@ -66,7 +66,7 @@ class FileTail:
     # Bytes
 
     def read(self, path: str = "") -> Chunk:
-        """Return what follows the offset, at most one block; `consume` moves the offset.
+        """Return the bytes behind the offset, at most one block; `consume` moves the offset.
 
         Raises:
             OSError: the file is missing, cannot be read, or is no regular file. A FIFO is never opened.

@@ -156,7 +156,7 @@ class RunningProcess:
     def reap(self) -> None:
         """Take the exit status of the leader when it has one."""
         if self._adopted is not None:
-            self.has_exited = not procfs.alive(self._adopted)  # its pid may be another's by now
+            self.has_exited = not procfs.is_alive(self._adopted)  # its pid may be another's by now
             return
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -177,7 +177,7 @@ class RunningProcess:
         if not (may_be or self._members):
             return []
         self._members = run_processes.find_living(self._wanted(), self._members)
-        return [pid for pid in self._members if procfs.group(pid) not in (self.pid, None)]
+        return [pid for pid in self._members if procfs.process_group(pid) not in (self.pid, None)]
 
     def _wanted(self) -> ProcessQuery:
         root = project_identity.root_of(self.command.env)

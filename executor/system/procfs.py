@@ -1,4 +1,4 @@
-"""Who a process is on Linux; macOS by psutil, best effort."""
+"""Processes of this machine: identities, environments, parents and groups from /proc; macOS by psutil, best effort."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from executor.system.run_records import Identity
 
 PROC = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
-_SIGINT = 2  # the module signal is dear on the path of read verbs
+_SIGINT = 2  # the import of signal is slow on the path of read verbs
 _PR_SET_CHILD_SUBREAPER = 36
 _TOKEN = b"DO_TASKS_RUN="
 DEAD = ("Z", "X", "x")  # states of a zombie and of a dead process
@@ -27,32 +27,32 @@ def identify(pid: int) -> Identity | None:
     return None if start is None else Identity(pid, start, boot_id(), machine_id(), namespace_of(pid))
 
 
-def alive(identity: Identity) -> bool:
-    """Tell whether this very process lives: not its pid's next owner, not one before a reboot."""
-    if identity.boot != boot_id() or not seen_from_here(identity):
+def is_alive(identity: Identity) -> bool:
+    """Return True when this very process lives: not another one with its pid, not one from before a reboot."""
+    if identity.boot != boot_id() or not is_in_this_namespace(identity):
         return False
     return (_start_ticks if PROC else _start_elsewhere)(identity.pid) == identity.start
 
 
 def age_s(identity: Identity) -> float:
-    """Return for how long a living process has lived, by a clock that nobody sets."""
+    """Return the age of a living process in seconds, by a clock that cannot be set."""
     if not PROC:
         return max(0.0, time.time() - identity.start / 1000)
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start / os.sysconf("SC_CLK_TCK"))
 
 
-def here(identity: Identity) -> bool:
-    """Tell whether the process belongs to this machine."""
+def is_on_this_host(identity: Identity) -> bool:
+    """Return True when the process belongs to this machine."""
     return identity.machine == machine_id()
 
 
-def seen_from_here(identity: Identity) -> bool:
-    """Return True when the pid counts in this pid namespace; one that is not recorded is taken for this one."""
+def is_in_this_namespace(identity: Identity) -> bool:
+    """Return True when the pid is one of this pid namespace; an identity without a namespace counts as such."""
     return identity.namespace in ("", namespace_of("self")) or not namespace_of("self")
 
 
 def namespace_of(pid: int | str) -> str:
-    """Return the pid namespace of a process, empty where the kernel does not tell."""
+    """Return the pid namespace of a process, empty when it cannot be read."""
     try:
         return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
@@ -60,7 +60,7 @@ def namespace_of(pid: int | str) -> str:
 
 
 def refuse_foreign_proc() -> None:
-    """Raise MachineError when /proc is of another pid namespace: each pid there is of some other process."""
+    """Raise MachineError when /proc is of another pid namespace: its pids belong to other processes."""
     if PROC and os.readlink("/proc/self") != str(os.getpid()):
         raise MachineError("/proc shows another pid namespace; mount one of this namespace: unshare --mount-proc")
 
@@ -78,15 +78,15 @@ def machine_id() -> str:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every orphan below us, so that no descendant can leave unseen."""
+    """Become the parent of all orphans below this process, so that no descendant can leave unnoticed."""
     if PROC:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_with(parent: int) -> None:
-    """Be interrupted when our parent dies, however it dies; SystemExit when it is dead by now. Linux alone can."""
+def end_with_parent(parent: int) -> None:
+    """Have the kernel interrupt this process when its parent dies; SystemExit when it is dead by now. Linux only."""
     if PROC:
         import ctypes
 
@@ -96,32 +96,32 @@ def end_with(parent: int) -> None:
 
 
 def children() -> set[int] | None:
-    """Return the pids of our own children, None where the kernel does not tell."""
+    """Return the pids of this process's children, None where the kernel has no list."""
     return children_of(os.getpid())
 
 
-def bearing(token: str) -> list[int]:
-    """Return the pids of our user whose environment holds DO_TASKS_RUN=token.
+def pids_with_token(token: str) -> list[int]:
+    """Return the pids of this user whose environment holds DO_TASKS_RUN=token.
 
-    A run's token holds for what bears it with more behind a slash: the commands of an agent. One that ends in / is a
-    whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
+    A run's token includes the tokens that continue it behind a slash, of the commands of an agent. One that ends in
+    / is a whole task, one that ends in a dot all of a kind: monitor.1, monitor.2.
     """
-    return [pid for pid in all_pids() if pid != os.getpid() and any(asks_for(token, one) for one in tokens(pid))]
+    return [pid for pid in all_pids() if pid != os.getpid() and any(token_matches(token, one) for one in tokens(pid))]
 
 
 def tokens(pid: int) -> list[bytes]:
-    """Return the DO_TASKS_RUN that a process bears, none when it bears none or may not be read."""
+    """Return the values of DO_TASKS_RUN in a process's environment, [] for none and when it cannot be read."""
     return [word[len(_TOKEN) :] for word in environ(pid) if word.startswith(_TOKEN)]
 
 
-def asks_for(asked: str, token: bytes) -> bool:
-    """Return True when a token is the one that is asked for, as `bearing` has it."""
+def token_matches(asked: str, token: bytes) -> bool:
+    """Return True when a token is one of those that `asked` names, as `pids_with_token` describes."""
     needle = asked.encode()
     return token.startswith(needle if asked.endswith(("/", ".")) else needle + b"/") or token == needle
 
 
 def environ(pid: int) -> list[bytes]:
-    """Return the words NAME=value of a process's environment, none where they may not be read."""
+    """Return the words NAME=value of a process's environment, [] when it cannot be read."""
     return (_raw(f"/proc/{pid}/environ") or b"").split(b"\0")
 
 
@@ -143,24 +143,24 @@ class ProcessStat(Record):
     rss_bytes: int = 0
 
 
-def owner(pid: int) -> int:
-    """Return the real user of a process, -1 when it is gone. The owner of its folder in /proc it can change itself."""
-    said = re.search(rb"^Uid:\s+(\d+)", _raw(f"/proc/{pid}/status") or b"", re.MULTILINE)
-    return int(said[1]) if said else -1
+def real_user(pid: int) -> int:
+    """Return the real user of a process, -1 when it is gone. A process can change the owner of its folder in /proc."""
+    found = re.search(rb"^Uid:\s+(\d+)", _raw(f"/proc/{pid}/status") or b"", re.MULTILINE)
+    return int(found[1]) if found else -1
 
 
 def cgroup(pid: int) -> str:
-    """Return the control groups of a process as the kernel names them, empty where it does not tell."""
+    """Return the control groups of a process as the kernel names them, empty when they cannot be read."""
     return (_raw(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace").strip()
 
 
-def everybody() -> dict[int, ProcessStat]:
-    """Return every living process that is seen from here, zombies left out, by its pid."""
-    lines = (line(pid) for pid in all_pids())
+def living_processes() -> dict[int, ProcessStat]:
+    """Return every living process in this namespace, without zombies, by its pid."""
+    lines = (living_stat(pid) for pid in all_pids())
     return {one.pid: one for one in lines if one is not None}
 
 
-def line(pid: int) -> ProcessStat | None:
+def living_stat(pid: int) -> ProcessStat | None:
     """Return the fields of a living process, None for a zombie, a dead one, or where they are not known."""
     found = stat_of(pid)
     return found if found and found.state not in DEAD else None
@@ -185,23 +185,23 @@ def children_of(pid: int, proc: str = "/proc") -> set[int] | None:
     return None if text is None else {int(word) for word in text.split()}
 
 
-def name(pid: int) -> str:
+def process_name(pid: int) -> str:
     """Return the kernel's name of a process, empty when it is gone."""
     return (_raw(f"/proc/{pid}/comm") or b"").decode("utf-8", "replace").strip()
 
 
 def is_listed(pid: int) -> bool:
-    """Return True when a process has this pid, be it a zombie."""
+    """Return True when a process or a zombie has this pid."""
     return PROC and os.path.exists(f"/proc/{pid}")
 
 
-def words(pid: int) -> tuple[str, ...]:
+def command_line(pid: int) -> tuple[str, ...]:
     """Return the command line of a process, empty when it is gone."""
-    said = (_raw(f"/proc/{pid}/cmdline") or b"").decode("utf-8", "replace")
-    return tuple(said.rstrip("\0").split("\0")) if said else ()
+    found = (_raw(f"/proc/{pid}/cmdline") or b"").decode("utf-8", "replace")
+    return tuple(found.rstrip("\0").split("\0")) if found else ()
 
 
-def group(pid: int) -> int | None:
+def process_group(pid: int) -> int | None:
     """Return the process group of a living process."""
     try:
         return os.getpgid(pid)
@@ -210,8 +210,8 @@ def group(pid: int) -> int | None:
 
 
 def group_lives(leader: int) -> bool:
-    """Tell whether anybody of a group lives: zombies that their parent has not reaped still answer to a signal."""
-    return not PROC or any(group(pid) == leader and identify(pid) is not None for pid in all_pids())
+    """Return True when a process of a group lives; zombies do not count, though they still accept a signal."""
+    return not PROC or any(process_group(pid) == leader and identify(pid) is not None for pid in all_pids())
 
 
 def all_pids(proc: str = "/proc") -> list[int]:
@@ -223,7 +223,7 @@ def all_pids(proc: str = "/proc") -> list[int]:
 
 
 def _raw(path: str) -> bytes | None:
-    """Return a file of /proc whole, without the cost of a file object: this runs after each check."""
+    """Return the content of a file of /proc; without a file object, since this runs after each check."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -37,7 +37,7 @@ def find_living(query: ProcessQuery, known: Mapping[int, int] | None = None) -> 
 
     A descendant of a member is a member, unless it has the token of another task.
     """
-    everybody = procfs.everybody()
+    everybody = procfs.living_processes()
     tokens_of = {pid: procfs.tokens(pid) for pid in everybody}
     inside = {pid for pid, start in (known or {}).items() if pid in everybody and everybody[pid].start == start}
     inside |= {pid for pid, tokens in tokens_of.items() if _has_token(pid, tokens, query)}
@@ -49,7 +49,7 @@ def find_living(query: ProcessQuery, known: Mapping[int, int] | None = None) -> 
 
 def pids_with_token(token: str, root: str = "") -> list[int]:
     """Return the pids of this user whose environment holds DO_TASKS_RUN=token, as `ProcessQuery` describes."""
-    found = procfs.bearing(token)
+    found = procfs.pids_with_token(token)
     return [pid for pid in found if not root or project_identity.is_marked_here(procfs.environ(pid), pid, root)]
 
 
@@ -59,7 +59,7 @@ def unrecorded_runs(root: str) -> dict[str, int]:
     Their records may be gone with `.do-tasks/`: their environments still name them.
     """
     found: dict[str, int] = {}
-    for pid in sorted(procfs.everybody()):
+    for pid in sorted(procfs.living_processes()):
         for token in procfs.tokens(pid):
             task, run, *_ = f"{token.decode(errors='replace')}//".split("/")
             name = f"{task}/{run}"
@@ -76,7 +76,7 @@ def _is_unrecorded(root: str, task: str, run: str) -> bool:
 
 
 def _has_token(pid: int, tokens: list[bytes], query: ProcessQuery) -> bool:
-    if not any(procfs.asks_for(query.token, token) for token in tokens):
+    if not any(procfs.token_matches(query.token, token) for token in tokens):
         return False
     if not query.root:
         return True

@@ -223,7 +223,7 @@ def test_nothing_that_was_held_in_is_left(tmp_path, name):
     token = f"{TOKEN}.{name}.{os.getpid()}"
     run(shell_in(tmp_path, way="held", token=token), MADE[name])
     assert (tmp_path / "pid").exists()
-    assert procfs.bearing(f"{token}/") == []
+    assert procfs.pids_with_token(f"{token}/") == []
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -239,7 +239,7 @@ def test_a_late_command_is_stopped_with_all_it_started(tmp_path, way):
     said = run(shell_in(tmp_path, way=way, token=token, limit_s=0.5), "echo begun; setsid sleep 300 & sleep 300")
     assert said.failed
     assert said.text.startswith("begun\n[stopped: still running after its 0.5 s limit")
-    assert procfs.bearing(f"{token}/") == []
+    assert procfs.pids_with_token(f"{token}/") == []
 
 
 def test_what_the_run_has_left_is_a_limit_too(shell):

@@ -464,14 +464,14 @@ def test_a_killed_parent_leaves_nothing(held):
     parent = subprocess.Popen([sys.executable, "-c", HOLDS.format(house=str(ROOT)), str(held.root), token])
     try:
         until((held.root / "up").exists, "it did not start")
-        assert len(procfs.bearing(token)) >= 3
+        assert len(procfs.pids_with_token(token)) >= 3
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait(timeout=300)
     try:
-        until(lambda: not procfs.bearing(token), "a process lives on")
+        until(lambda: not procfs.pids_with_token(token), "a process lives on")
     finally:
-        for pid in procfs.bearing(token):
+        for pid in procfs.pids_with_token(token):
             os.kill(pid, signal.SIGKILL)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 START = (
     "import sys; sys.path.append(sys.argv.pop(1)); from executor.cli.main import entry; "
-    "from executor.system import procfs; procfs.end_with(int(sys.argv.pop(1))); entry()"
+    "from executor.system import procfs; procfs.end_with_parent(int(sys.argv.pop(1))); entry()"
 )
 # The steps leave an interrupted executor the time to end its MAIN.
 GENTLE: StopSequence = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
