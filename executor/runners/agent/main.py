@@ -178,7 +178,6 @@ def _tools(request: AgentRequest, signals: AgentSignals, masker: masking.Masker)
 def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: masking.Masker) -> Shell:
     from executor.guard.protect import existing_paths
 
-    inherited = {name: value for name, value in os.environ.items() if name in request.env}
     home = os.path.expanduser("~")
     judges = (*existing_paths(request.root, request.guarded), *request.judges)
 
@@ -196,18 +195,23 @@ def _shell(request: AgentRequest, scratch: str, signals: AgentSignals, masker: m
 
     return Shell(
         root=request.root,
-        env=environment(
-            inherited,
-            names=request.allowed,
-            extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)},
-            named=NamedSecrets(request.urls, request.filed),
-        ),
+        env=_shell_environment(request, scratch),
         token=request.token,
         folder=request.folder,
         wrap=wrap,
         masker=masker,
         limit_s=request.bounds.command_s,
         interrupts=signals,
+    )
+
+
+def _shell_environment(request: AgentRequest, scratch: str) -> dict[str, str]:
+    """Return the environment of the shell's commands: the inherited variables without secrets, and the result file."""
+    return environment(
+        {name: value for name, value in os.environ.items() if name in request.env},
+        names=request.allowed,
+        extra={"DO_TASKS_RESULT": os.path.join(scratch, RESULT)},
+        named=NamedSecrets(request.urls, request.filed),
     )
 
 
