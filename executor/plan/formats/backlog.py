@@ -37,6 +37,8 @@ WORDS = {
 STATES = {word: state for state, words in WORDS.items() for word in words}
 MARKS = {DONE: "Done", STARTED: "In Progress"}
 _ID = lazy_regex.pattern(r"[A-Za-z][A-Za-z0-9_]*-\d+(?:\.\d+)*\Z")
+_STATUS = lazy_regex.pattern(rb"^status:[ \t]*['\"]?([^'\"#\r\n]+)", re.MULTILINE)
+MOST_HEAD = 4096  # bytes in which front matter has its status
 _KEYS = {"assignee", "created_date", "labels", "ordinal", "updated_date"}
 _HEAD = lazy_regex.pattern(rb"\A(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:[^\n]*\n){0,40}?id[ \t]*:")
 
@@ -119,8 +121,8 @@ def _state(file: TaskFile) -> str:
 
 def _word(files: Files, state: str) -> str:
     """Return the status as the other tasks spell it, else as the tool does."""
-    others = [one for name, data in files.items() if (one := _file(name, data)) and _state(one) == state]
-    words = Counter(str(one.metadata.data["status"]) for one in others)
+    found = (_STATUS.search(data, 0, MOST_HEAD) for name, data in files.items() if name.endswith(".md"))
+    words = Counter(one[1].decode("utf-8", "replace").strip() for one in found if one)
     same = [word for word in words if word.casefold() == MARKS[state].casefold()]
     return max(same, key=words.__getitem__) if same else MARKS[state]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from executor.plan.formats.backlog import BacklogMd
 from executor.plan.formats.model import MarkError, TaskMark
@@ -56,6 +58,52 @@ def test_a_second_mark_changes_nothing():
 def test_the_spelling_of_the_other_tasks_is_kept():
     files = FILES | {"back-3 - Parts.md": OTHER.replace(b"To Do", b"DONE")}
     assert b"status: DONE\n" in write(files)["back-7 - Toy.md"]
+
+
+PIECES = st.sampled_from(
+    [
+        "## Acceptance Criteria",
+        "<!-- AC:BEGIN -->",
+        "- [ ] #1 a",
+        "- [x] #2 b",
+        "  more",
+        "```",
+        "<!--",
+        "-->",
+        "status: To Do",
+        "---",
+        "",
+        "## Implementation Notes",
+        "1. [ ] c",
+    ]
+)
+KEYS = st.lists(
+    st.sampled_from(["updated_date: '2026-01-05'", "priority: high", "x: {status: To Do}", "# status: To Do"]),
+    unique=True,
+)
+
+
+@given(
+    keys=KEYS,
+    status=st.sampled_from(["To Do", "'To Do'", '"In Progress"', "to do  # by hand"]),
+    body=st.lists(PIECES, max_size=10),
+    end=st.sampled_from(["\n", "\r\n"]),
+    proven=st.sets(st.integers(1, 3)),
+)
+def test_a_mark_is_minimal_and_the_second_changes_nothing(keys, status, body, end, proven):
+    text = end.join(["---", "id: BACK-7", "title: Toy", f"status: {status}", "assignee: []", *keys, "---", *body])
+    files = {"back-7 - Toy.md": text.encode(), "back-3 - Parts.md": OTHER}
+    task = task_of(files)
+    mark = {"time": "2026-11-22 10:30", "proven": tuple(proven)}
+    after = write(files, task=task, **mark)["back-7 - Toy.md"]
+    pairs = zip(text.encode().split(b"\n"), after.split(b"\n"), strict=True)
+    changed = [(old, new) for old, new in pairs if old != new]
+    assert b"Done" in changed[0][1]
+    for old, new in changed[1:]:
+        assert new in (old.replace(b"[ ]", b"[x]", 1), b"updated_date: '2026-11-22'" + b"\r" * (end == "\r\n"))
+    again = task_of({**files, "back-7 - Toy.md": after})
+    assert again == task.replace(state="done")
+    assert write({**files, "back-7 - Toy.md": after}, task=again, **mark) == {}
 
 
 @pytest.mark.parametrize(
