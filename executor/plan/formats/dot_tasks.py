@@ -105,8 +105,12 @@ def _tasks(path: str, manifest: Manifest, task_files: Mapping[str, TaskFile | No
     count = Counter(one.id for one in manifest.entries)
     nth: Counter[str] = Counter()
     template = PlanTask("", "", file=path)
+    graph = manifest.data.get("dependency_graph")
     for entry in manifest.entries:
         task = _task(template, entry, task_files[entry.id], phase_of.get(entry.id, ""))
+        if not task.depends_on and isinstance(graph, dict) and dependencies(entry.value) is None:
+            node = graph.get(entry.id)
+            task = task.replace(depends_on=(dependencies(node) if isinstance(node, dict) else None) or ())
         if count[entry.id] > 1:
             nth[entry.id] += 1
             task = task.replace(nth=nth[entry.id], ambiguous=f"the id stands {count[entry.id]} times")

@@ -168,6 +168,23 @@ def test_the_format_is_told_by_content(data, expected):
     assert FORMAT.matches("manifest.json", data) is expected
 
 
+@pytest.mark.parametrize(
+    ("entry", "in_file", "expected"),
+    [
+        ({"depends_on": ["T001"]}, b"dependencies: [T009]", ("T001",)),
+        ({"depends_on": []}, b"dependencies: [T009]", ()),
+        ({}, b"dependencies: [T009]", ("T009",)),
+        ({}, b"tags: []", ("T008",)),
+    ],
+)
+def test_dependencies_come_from_the_manifest_then_the_file_then_the_graph(entry, in_file, expected):
+    value = {"id": "T002", "title": "Middle", "status": "pending", "file": "tasks/T002.md", **entry}
+    manifest = {"tasks": [value], "dependency_graph": {"T002": {"depends_on": ["T008"]}}}
+    data = FILE.replace(b"dependencies: [T001]", in_file)
+    files = {"manifest.json": json.dumps(manifest).encode(), "tasks/T002.md": data}
+    assert task_of(files).depends_on == expected
+
+
 def test_the_figures_are_sums_over_completed_tasks():
     values = [
         {
