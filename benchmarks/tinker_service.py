@@ -22,7 +22,7 @@ import tokenizers  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from tinker_local.api_types import Adam, SamplingRequest, Datum, Lora, Sampling  # noqa: E402
+from tinker_local.api_types import Adam, Datum, Lora, Sampling, SamplingRequest  # noqa: E402
 from tinker_local.engine import TorchEngine  # noqa: E402
 
 if TYPE_CHECKING:

@@ -40,41 +40,48 @@ def statement(root: str, step: Step, title: str, lines: list[dict[str, Any]]) ->
     they are now; the caller makes sure that nothing has changed since the step passed.
     """
     passed = next(line for line in reversed(lines) if line["event"] == "StepPassed")
-    started = next((line for line in lines if line["event"] == "TaskStarted"), passed)
-    main: Mapping[str, Any] = next((line for line in reversed(lines) if line["event"] == "MainStarted"), {})
     outputs = _found(root, step.main.outputs if step.main else ())
-    sources = _found(root, _sources(root, step, passed))
     return {
         "_type": STATEMENT,
         "subject": [*_resources(root, outputs), {"name": f"log:{passed['task_id']}", "digest": _log_digest(lines)}],
         "predicateType": PROVENANCE,
         "predicate": {
-            "buildDefinition": {
-                "buildType": BUILD_TYPE,
-                "externalParameters": {
-                    "step": passed["step"],
-                    "title": title,
-                    "command": main.get("command", ""),
-                    "runner": started.get("runner", ""),
-                    "model": main.get("model", ""),
-                },
-                "internalParameters": {"digest": passed["digest"], "judged_by": passed["judged_by"]},
-                "resolvedDependencies": _resources(root, [name for name in sources if name not in outputs]),
-            },
-            "runDetails": {
-                "builder": {"id": "urn:do-tasks", "version": {"do-tasks": __version__}},
-                "metadata": {
-                    "invocationId": passed["task_id"],
-                    "startedOn": started["timestamp"],
-                    "finishedOn": passed["timestamp"],
-                },
-            },
+            "buildDefinition": _definition(root, step, title, lines, passed, outputs),
+            "runDetails": _details(lines, passed),
             "evidence": {
                 "note": passed["note"],
                 "uncontained": passed.get("uncontained", False),
                 "checks": [_check(line) for line in lines if line["event"] == "CheckFinished"],
                 "criteria": [_criterion(line) for line in lines if line["event"] == "CriterionJudged"],
             },
+        },
+    }
+
+
+def _definition(
+    root: str, step: Step, title: str, lines: list[dict[str, Any]], passed: Mapping[str, Any], outputs: list[str]
+) -> dict[str, Any]:
+    """Return what ran, and the files that it was made of."""
+    main: Mapping[str, Any] = next((line for line in reversed(lines) if line["event"] == "MainStarted"), {})
+    sources = [name for name in _found(root, _sources(root, step, passed)) if name not in outputs]
+    names = ("command", "runner", "model")
+    return {
+        "buildType": BUILD_TYPE,
+        "externalParameters": {"step": passed["step"], "title": title, **{name: main.get(name, "") for name in names}},
+        "internalParameters": {"digest": passed["digest"], "judged_by": passed["judged_by"]},
+        "resolvedDependencies": _resources(root, sources),
+    }
+
+
+def _details(lines: list[dict[str, Any]], passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by which program, for which task and when the step was run."""
+    started = next((line for line in lines if line["event"] == "TaskStarted"), passed)
+    return {
+        "builder": {"id": "urn:do-tasks", "version": {"do-tasks": __version__}},
+        "metadata": {
+            "invocationId": passed["task_id"],
+            "startedOn": started["timestamp"],
+            "finishedOn": passed["timestamp"],
         },
     }
 
