@@ -61,7 +61,7 @@ def statement(root: str, step: Step, title: str, lines: list[dict[str, Any]]) ->
 def _definition(
     root: str, step: Step, title: str, lines: list[dict[str, Any]], passed: Mapping[str, Any], outputs: list[str]
 ) -> dict[str, Any]:
-    """Return what ran, and the files that it was made of."""
+    """Return the command that ran and the files that it was made of."""
     main: Mapping[str, Any] = next((line for line in reversed(lines) if line["event"] == "MainStarted"), {})
     sources = [name for name in _found(root, _sources(root, step, passed)) if name not in outputs]
     names = ("command", "runner", "model")

@@ -94,8 +94,8 @@ class FlowPlan(BoxPlan):
     def _compare_states(self, node: Node) -> None:
         shown = self.sources(node)
         if len({state == DONE for state in shown.values()}) > 1:
-            said = ", ".join(f"{name}: {state}" for name, state in shown.items())
-            self.find(node.row.start(), "states-differ", f"{node.title!r} shows {said}: all of them must agree")
+            stated = ", ".join(f"{name}: {state}" for name, state in shown.items())
+            self.find(node.row.start(), "states-differ", f"{node.title!r} shows {stated}: all of them must agree")
         elif signs.has_glass(node.raw) and DONE in shown.values():
             message = f"{node.title!r} has the sign of work in progress and is done: take one of the two away"
             self.find(node.row.start(), "states-differ", message)
@@ -224,7 +224,7 @@ class Flow(BoxFormat):
     }
 
     def matches(self, path: str, data: bytes) -> bool:
-        """Return whether a file has the sections or the comments of Flow."""
+        """Return True when a file has the sections or the comments of Flow."""
         return bool(_SIGNS.search(data)) and not _STEP.search(data)
 
 

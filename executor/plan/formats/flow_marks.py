@@ -60,8 +60,8 @@ def _spelled(plan: FlowPlan, text: str) -> bytes:
 
 
 def _comment(mark: TaskMark, word: str = "") -> str:
-    said = " ".join(one for one in (word, mark.time[:10], mark.task_id) if one)
-    return f"<# {said} #>" if said else ""
+    stated = " ".join(one for one in (word, mark.time[:10], mark.task_id) if one)
+    return f"<# {stated} #>" if stated else ""
 
 
 def _text_span(plan: FlowPlan, row: re.Match[bytes]) -> tuple[int, int]:

@@ -201,7 +201,7 @@ class Outline:
         (task.attributes.setdefault(attribute, []) if attribute else task.notes).append(text)
 
     def _is_task(self, row: re.Match[bytes], raw: str, task: Node | None, attribute: str) -> bool:
-        """Return whether an item is a task: by a box, a sign, its place, or a bold title."""
+        """Return True for an item that is a task: by a box, a sign, its place, or a bold title."""
         text = raw.strip()
         if not text and row[BOX] is None:
             return False

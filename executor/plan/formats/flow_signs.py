@@ -24,7 +24,7 @@ _WINDOWS = (
 
 
 def mangled(text: str) -> str:
-    """Return how text looks that was saved as UTF-8 and read as Windows-1252."""
+    """Return the text as it looks when it was saved as UTF-8 and read as Windows-1252."""
     return "".join(_WINDOWS[byte - 0x80] if 0x80 <= byte < 0xA0 else chr(byte) for byte in text.encode())
 
 
@@ -66,17 +66,17 @@ def plain(text: str) -> str:
 
 def status(value: str) -> str | None:
     """Return the state of a status in words or signs; None when it is none of those known."""
-    said = plain(COMMENT.sub("", value))
-    return next((state for words, state in _WORDS if words.search(said)), None)
+    text_left = plain(COMMENT.sub("", value))
+    return next((state for words, state in _WORDS if words.search(text_left)), None)
 
 
 def title(text: str) -> str:
     """Return a title without signs, dates of completion, comments and marks of emphasis."""
-    said = COMMENT.sub("", plain(text))
-    said = _STATE_END.sub("", re.sub(rf"(?:{TICK})\s*{_DATE.pattern}", TICK, said).rstrip(f" {TICK}{GLASS}"))
-    said = _LEADING.sub("", said)
-    said = re.sub(r"^#{1,6}\s+", "", said).replace("**", "")
-    return " ".join(_ANY_GLYPH.sub("", said).split()).strip(" :")
+    text_left = COMMENT.sub("", plain(text))
+    text_left = _STATE_END.sub("", re.sub(rf"(?:{TICK})\s*{_DATE.pattern}", TICK, text_left).rstrip(f" {TICK}{GLASS}"))
+    text_left = _LEADING.sub("", text_left)
+    text_left = re.sub(r"^#{1,6}\s+", "", text_left).replace("**", "")
+    return " ".join(_ANY_GLYPH.sub("", text_left).split()).strip(" :")
 
 
 def key(text: str) -> str:
@@ -86,14 +86,14 @@ def key(text: str) -> str:
 
 def title_state(text: str) -> str | None:
     """Return the state that signs on a title show; a glass before an item is a bullet and shows none."""
-    said = COMMENT.sub("", plain(text)).strip()
-    if TICK in said:
+    text_left = COMMENT.sub("", plain(text)).strip()
+    if TICK in text_left:
         return DONE
-    end = re.search(r"[:\uff1a]\s*(?:🟡\s*)?(active|in progress)\s*$", said, re.IGNORECASE)
+    end = re.search(r"[:\uff1a]\s*(?:🟡\s*)?(active|in progress)\s*$", text_left, re.IGNORECASE)
     if end:
         return STARTED
-    lead = _LEADING.match(said)
-    rest = said if said.lstrip().startswith("#") else said[lead.end() :] if lead else said
+    lead = _LEADING.match(text_left)
+    rest = text_left if text_left.lstrip().startswith("#") else text_left[lead.end() :] if lead else text_left
     signs = [_STATES[one] for one in _STATES if one in rest]
     if signs:
         return signs[0]
@@ -102,33 +102,33 @@ def title_state(text: str) -> str | None:
 
 
 def has_glass(text: str) -> bool:
-    """Return whether a title shows the sign of work in progress."""
+    """Return True when a title shows the sign of work in progress."""
     return GLASS in plain(text)
 
 
 def leading_state_sign(text: str) -> bool:
-    """Return whether an item begins with a sign of a state."""
-    said = plain(text)
-    lead = _LEADING.match(said)
+    """Return True when an item begins with a sign of a state."""
+    text_left = plain(text)
+    lead = _LEADING.match(text_left)
     return bool(lead) and any(one in lead[0] for one in _STATES) if lead else False
 
 
 def is_note(text: str) -> bool:
-    """Return whether an item begins with the sign of a note."""
+    """Return True when an item begins with the sign of a note."""
     return plain(text).lstrip(" *_").startswith(_NOTES)
 
 
 def priority(text: str) -> int:
     """Return the priority that signs or words give, 0 for none."""
-    said = plain(text)
-    word = re.search(r"\b(critical|urgent|high|medium|low)\b", said, re.IGNORECASE)
+    text_left = plain(text)
+    word = re.search(r"\b(critical|urgent|high|medium|low)\b", text_left, re.IGNORECASE)
     if word:
         return {"critical": 1, "urgent": 1, "high": 2, "medium": 3, "low": 4}[word[1].lower()]
-    return next((level for sign, level in _PRIORITIES.items() if sign in said), 0)
+    return next((level for sign, level in _PRIORITIES.items() if sign in text_left), 0)
 
 
 def without_state(text: str) -> str:
     """Return text without all that a mark changes: signs of states, dates, comments."""
-    said = COMMENT.sub("", plain(text))
-    said = re.sub(rf"[{TICK}{GLASS}]\s*(?:{_DATE.pattern})?", "", said)
-    return " ".join(said.split())
+    text_left = COMMENT.sub("", plain(text))
+    text_left = re.sub(rf"[{TICK}{GLASS}]\s*(?:{_DATE.pattern})?", "", text_left)
+    return " ".join(text_left.split())

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def uncollected(build: Callable[[], Any]) -> Any:
-    """Return what a function makes with the garbage collector off: it would look at each of many new objects."""
+    """Return the result of a function, called with the garbage collector off: it would scan each new object."""
     was_on = gc.isenabled()
     gc.disable()
     try:
