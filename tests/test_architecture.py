@@ -40,7 +40,7 @@ PURE = {
     "checks": "failure_cause",
     "guard": "config_parts judge_programs make_targets path_patterns",
     "runners": "agent_events brief",
-    "engine": "decide",
+    "engine": "decide step_view",
 }
 MOST_ENTRIES = 16
 WORLD = {"os", "time", "subprocess", "socket", "random", "pathlib", "shutil", "tempfile", "threading", "signal", "sys"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import requested, will_outrun
-from executor.engine.order import Survey, written
-from executor.engine.step_view import awaited, blocking, decide_or_refuse
+from executor.engine.order import Survey, awaited, blocking, written
+from executor.engine.step_facts import decide_or_refuse
 from executor.store import log_reader, project
-from executor.store.changes import in_words
+from executor.store.changes import describe_changes
 from executor.store.project_view import ProjectView
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -50,7 +50,7 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
 
 def _decided(view: ProjectView, number: int, args: Namespace, before: list[int]) -> Decision:
     """Decide for one step as it will stand when those before it have run."""
-    decision = decide_or_refuse(view, number, rerun=args.rerun, heed_stale=not args.step)
+    decision = decide_or_refuse(view, number, rerun=args.rerun, reopen_stale=not args.step)
     first = 0 if args.step or decision.action != "done" else will_outrun(view, number, before)
     why = f"step {first}, which it depends on, runs before it"
     return decision.replace(action="run", why=why) if first else decision
@@ -59,7 +59,7 @@ def _decided(view: ProjectView, number: int, args: Namespace, before: list[int])
 def _noted(view: ProjectView, decision: Decision, box: Box | None, gate: str) -> dict[str, Any]:
     """Return the reason of a decision, and the parts of a step that changed since it passed."""
     changed = view.changed(box.number, box) if box else ()
-    since = in_words(changed) if decision.action == "done" else ""
+    since = describe_changes(changed) if decision.action == "done" else ""
     return {"why": "; ".join(filter(None, (decision.why, since))) + gate, "changed": [*changed]}
 
 

@@ -78,7 +78,7 @@ def caught_up(root: str, before: LogState | None) -> LogState:
 def _lacks_supervisor(root: str, state: StepState) -> bool:
     if state.verdict not in ("", "started") or supervisor(root, state.task_id):
         return False
-    seen = runs.look(root, state.task_id)
+    seen = runs.newest_status(root, state.task_id)
     if seen.status not in STARTED or not runs.is_job(root, state.task_id):
         return False
     return state.verdict == "started" or not executor(root) or _is_old(root, state.task_id, seen)
@@ -92,13 +92,13 @@ def _is_old(root: str, task_id: str, seen: RunStatus) -> bool:
 
 def _start(root: str, task_id: str, tried: dict[str, float]) -> bool:
     """Start a supervisor, at most once in AGAIN_S seconds; return True when that was done."""
-    from executor.store.supervisor_start import attend
+    from executor.store.jobs import start_supervisor
 
     if time.monotonic() - tried.get(task_id, -AGAIN_S) < AGAIN_S:
         return False
     tried[task_id] = time.monotonic()
     try:
-        return attend(root, task_id, os.environ, why=GONE)
+        return start_supervisor(root, task_id, os.environ, why=GONE)
     except (OSError, MachineError):  # on a read-only file system the jobs are still shown
         return False
 
@@ -108,7 +108,7 @@ def _is_supervised(root: str, recalled: LogState, task_id: str) -> bool:
     if not any(state.task_id == task_id and state.verdict in OPEN for state in recalled.states.values()):
         return True
     has_looked = str(runs.read_watch(root, task_id).get("pid")) == supervisor(root, task_id)
-    return has_looked and runs.look(root, task_id).status == "alive"
+    return has_looked and runs.newest_status(root, task_id).status == "alive"
 
 
 def _numbers(root: str, recalled: LogState) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def _is_shown(root: str, state: StepState) -> bool:
         return state.job
     if state.verdict not in OPEN or not runs.is_job(root, state.task_id):
         return False
-    return state.verdict != "reopened" or runs.look(root, state.task_id).status == "alive"
+    return state.verdict != "reopened" or runs.newest_status(root, state.task_id).status == "alive"
 
 
 def select_jobs(here: Project, seen: Look, which: str, among: Iterable[int]) -> list[int]:
@@ -167,7 +167,7 @@ def _status(seen: Look, number: int) -> JobStatus:
     """Return the status that the supervisor of a job wrote last, completed by the log and by the folder of its run."""
     state = seen.state(number)
     task_id, is_open = state.task_id, state.verdict in OPEN
-    run = runs.look(seen.root, task_id) if is_open else RunStatus()
+    run = runs.newest_status(seen.root, task_id) if is_open else RunStatus()
     body = runs.read_watch(seen.root, task_id)
     written = JobStatus.from_json(seen.masker.mask_all(body))
     is_supervised = is_open and bool(supervisor(seen.root, task_id))

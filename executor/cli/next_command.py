@@ -8,7 +8,8 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from executor.cli import options
 from executor.cli.preconditions import BRIEF_EVENTS
 from executor.cli.requested_steps import requested
-from executor.engine.step_view import decide
+from executor.engine.decide import decide
+from executor.engine.step_facts import view_of
 from executor.errors import DefinitionError, DoTasksError, SpecError
 from executor.plan.selection import ranges
 from executor.store import log_reader, runs
@@ -120,11 +121,11 @@ def _after(args: Namespace, numbers: list[int]) -> Namespace | None:
 def _is_settled(view: ProjectView, number: int, box: Box | None, args: Namespace) -> bool:
     """Return True for a step that would not run: it is done, or its job is running."""
     try:
-        decision = decide(view, number, heed_stale=not args.step, box=box)
+        decision = decide(view_of(view, number, reopen_stale=not args.step, box=box))
     except (DefinitionError, SpecError):
         return False
     if decision.action == "attend":
-        return runs.look(view.root, decision.task_id).status == "alive"
+        return runs.newest_status(view.root, decision.task_id).status == "alive"
     return decision.action == "done"
 
 
@@ -169,7 +170,7 @@ def of_resume(
     if args is None:
         return Move()
     passed = verdict == "passed"
-    view.asked_runner = args.runner
+    view.follow_request(asked_runner=args.runner)
     move = of_selection(view, args, behind=number if passed else number - 1, folder=folder)
     if not move.command:
         return move

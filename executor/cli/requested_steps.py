@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from executor.engine.decide import begun_again, decide_box
-from executor.engine.noticed import remarks
-from executor.engine.step_view import finished_needs, not_enough, outrun, reopened
+from executor.engine.decide import refuse_contradicted
+from executor.engine.noticed import tick_notes
+from executor.engine.step_facts import changes_that_reopen, finished_needs, is_enough, newer_dependency
 from executor.errors import UsageError
 from executor.plan.selection import ranges, select
+from executor.store.ticks import begun_again
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control as safe
 
@@ -35,7 +36,7 @@ def requested(view: ProjectView, boxes: dict[int, Box], args: Namespace) -> tupl
     if args.rerun and args.resume:
         raise UsageError("--continue runs open steps; to run ticked ones again: do-tasks --step WHICH --rerun")
     numbers, notes = _open_steps(view, boxes, stop_at_gap=args.resume)
-    notes = [*notes, *remarks(view, boxes)]
+    notes = [*notes, *tick_notes(view, boxes)]
     return (list(view.plan.numbers), notes) if args.rerun else (numbers, notes)
 
 
@@ -60,8 +61,8 @@ def _is_open(view: ProjectView, box: Box | None, number: int) -> bool:
     """Return True for an open step; one without a line in SPEC.md is open, so that the run reports it."""
     if box is None or box.state != "x" or begun_again(box, view.state(number)):
         return True
-    decide_box(box, view.state(number), rerun=False)  # refuses a tick that the log contradicts
-    return not_enough(view, box) or bool(outrun(view, number) or reopened(view, number, box))
+    refuse_contradicted(box, view.state(number))
+    return not is_enough(view, box) or bool(newer_dependency(view, number) or changes_that_reopen(view, number, box))
 
 
 def will_outrun(view: ProjectView, number: int, before: list[int]) -> int:

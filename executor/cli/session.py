@@ -9,20 +9,24 @@ from executor.cli.output.screen import Screen
 from executor.cli.output.transcript import Transcript
 from executor.cli.preconditions import refuse_while_agent_works
 from executor.guard import brief_gate
-from executor.store import caches, log_reader, project
-from executor.store.context import open_context
+from executor.store import log_reader, project
+from executor.store.context import RunContext
 from executor.store.events import VERSION
 from executor.store.known_secrets import masker_of
+from executor.store.log_writer import LogWriter
 from executor.store.project_view import ProjectView
-from executor.system import locks, process_privacy
+from executor.system import locks, process_privacy, procfs
 from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from executor.store.context import Invocation, RunContext
+    from executor.cli.output.verbose import Verbose
+    from executor.store.context import Invocation
     from executor.store.log_processors import Processor
     from executor.store.project import Project
+    from executor.system.masking import Masker
 
 NEWER_LOG = "Note: a newer do-tasks wrote this log; events that this version does not know are ignored"
 
@@ -36,7 +40,7 @@ def locked(here: Project, command: str = "", *, as_json: bool = False) -> Iterat
     """
     os.chdir(here.root)
     lock = locks.acquire(here.state("run.lock"))
-    caches.distrust(here.root)
+    project.distrust_caches(here.root)
     brief_gate.distrust_caches(here.root)
     screen = Screen(2 if as_json else 1)
     try:
@@ -62,9 +66,7 @@ def opened(
 
     `verbose` also shows each act of the executor on standard error.
     """
-    context = _context(seen, screen, invocation)
-    if verbose:
-        _trace(context)
+    context = _context(seen, screen, invocation, verbose=verbose)
     try:
         yield context
     finally:
@@ -73,7 +75,7 @@ def opened(
         context.journal.close()
 
 
-def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -> RunContext:
+def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None, *, verbose: bool) -> RunContext:
     here, paths = seen.project, seen.plan.settings.log_processors
     processors: tuple[Processor, ...] = ()
     if paths:
@@ -82,14 +84,18 @@ def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -
         processors = log_processors.load(here.root, paths, here.definitions)
     process_privacy.overwrite_secrets()
     process_privacy.forbid_inspection()
-    context = open_context(
-        seen,
-        masker=masker_of(seen.plan, here.root, os.environ),
-        python=project.interpreter(here, seen.plan.settings.python, dict(os.environ)),
-        followers=(Transcript(screen),),
-        processors=processors,
-        invocation=invocation,
-        screen=screen,
+    masker = masker_of(seen.plan, here.root, os.environ)
+    python = project.interpreter(here, seen.plan.settings.python, dict(os.environ))
+    trace = _trace(masker) if verbose else None
+    if trace:
+        trace("hold lock", file=os.path.relpath(here.state("run.lock"), here.root), pid=os.getpid())
+        trace("read plan", file=seen.plan.file, steps=len(seen.plan.numbers), python=python)
+    transcript = Transcript(screen)
+    followers = (transcript, trace.follow) if trace else (transcript,)
+    procfs.adopt_orphans()
+    journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=followers, processors=processors)
+    context = RunContext(
+        seen, journal=journal, masker=masker, python=python, invocation=invocation, screen=screen, trace=trace
     )
     if log_reader.last_version(here.root) > VERSION:
         screen.print(NEWER_LOG)
@@ -98,16 +104,12 @@ def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None) -
     return context
 
 
-def _trace(context: RunContext) -> None:
-    """Show each act of the executor and each line of the log on standard error."""
+def _trace(masker: Masker) -> Verbose:
+    """Return the log on standard error of each act of the executor and each line of the log."""
     import atexit
 
     from executor.cli.output.verbose import Verbose
 
-    verbose = Verbose(context.masker)
+    verbose = Verbose(masker)
     atexit.register(verbose.close)
-    context.trace = verbose
-    context.journal.follow(verbose.follow)
-    plan = context.plan
-    context.trace("hold lock", file=context.relative(context.project.state("run.lock")), pid=os.getpid())
-    context.trace("read plan", file=plan.file, steps=len(plan.numbers), python=context.python)
+    return verbose

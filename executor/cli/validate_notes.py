@@ -8,7 +8,7 @@ import re
 from executor.errors import DoTasksError, Problem
 from executor.plan.issues import ValidationIssue
 from executor.store import input_files, log_reader, project
-from executor.store.changes import in_words
+from executor.store.changes import describe_changes
 from executor.store.project_view import ProjectView
 from executor.store.sources import MOST_FILES, Sources, behind
 from executor.system.records import TYPE_CHECKING
@@ -96,7 +96,7 @@ def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iter
     """Yield titles that differ between SPEC.md and the definitions, and changes since a tick."""
     try:
         view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
-        changes = {number: in_words(view.changed(number, boxes.get(number))) for number in plan.numbers}
+        changes = {number: describe_changes(view.changed(number, boxes.get(number))) for number in plan.numbers}
     except DoTasksError:
         changes = {}
     for number in plan.numbers:

@@ -104,7 +104,7 @@ def _end(state: StepState, task_id: str, until: str) -> End | None:
 def _abandoned(seen: Look, number: int) -> End | None:
     """Return the end of a wait for a task that no process will bring to an end, None for any other."""
     state = seen.state(number)
-    run = runs.look(seen.root, state.task_id)
+    run = runs.newest_status(seen.root, state.task_id)
     is_started = run.status in (*STARTED, "elsewhere") and runs.is_job(seen.root, state.task_id)
     is_closed = state.run_closed == f"{state.task_id}/{run.run}"
     if run.status == "lost" and is_started and not is_closed and not supervisor(seen.root, state.task_id):

@@ -1,10 +1,10 @@
-"""Agents whose executor died: their judges are restored before a box is read."""
+"""Recovery of agents whose executor died: their judges are restored before a box is read."""
 
 from __future__ import annotations
 
 import os
 
-from executor.engine.verdict import tick
+from executor.engine.verdict import write_verdict
 from executor.errors import UsageError
 from executor.guard import protect
 from executor.guard.agent_baseline import SNAPSHOT_GONE, is_agent_running, restore_and_report, snapshot_folder
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 
-def settle_left_agents(context: RunContext) -> int:
-    """Settle the agents whose executor died, before a box is read; return the step of one that is alive, else 0."""
+def settle_orphaned_agents(context: RunContext) -> int:
+    """Restore the judges of agents whose executor died; return the step of an agent that is alive, else 0."""
     _refuse_unrecorded(context)
     living = 0
     for number, task_id in _unsettled(context):
         run, task = runs.newest_main(context.root, task_id), _task_of(context, number, task_id)
         if restore_and_report(context, task, run):
             context.read_again()
-        if runs.look_at(context.root, task_id, run).status == "alive":
+        if runs.status_of(context.root, task_id, run).status == "alive":
             protect.mark_pending(context.root, snapshot_folder(context, task, run))
             living = number
     return living
 
 
 def _refuse_unrecorded(context: RunContext) -> None:
-    """Fail the task of an agent whose record is gone; UsageError, so that a person looks first."""
+    """Fail the task of an agent whose records are gone; UsageError, so that a person looks first."""
     for number, state in context.states.items():
         lines = log_reader.task_lines(context.root, state.task_id) if _has_no_folder(context, state) else ()
         started = [str(line.get("run")) for line in lines if line.get("event") == "MainStarted" and line.get("agent")]
         if not started or state.run_closed == f"{state.task_id}/{started[-1]}":
             continue
         stop_strays(f"{state.task_id}/", context.interrupts, root=context.root)
-        tick(
+        write_verdict(
             context, _task_of(context, number, state.task_id), Outcome(Verdict.FAILED, SNAPSHOT_GONE), failed_in="MAIN"
         )
         raise UsageError(
@@ -63,7 +63,7 @@ def _has_no_folder(context: RunContext, state: StepState) -> bool:
 
 
 def _unsettled(context: RunContext) -> list[tuple[int, str]]:
-    """Return the steps, with their tasks, whose agent was not settled yet."""
+    """Return step and task of each agent whose judges were not compared yet."""
     folder = protect.unfinished_folder(context.root)
     pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""
     open_tasks = [

@@ -1,11 +1,10 @@
-"""What SPEC.md shows and the log does not know yet, logged when a run begins."""
+"""Changes of SPEC.md by others since the last run: logged when a run begins, and noted for people."""
 
 from __future__ import annotations
 
-from executor.engine.decide import unlogged_tick
 from executor.plan.selection import ranges
 from executor.store.events import HandTickSeen, SpecLineMissing, SpecTicked, StepsRenumbered
-from executor.store.ticks import fingerprint, moves, tick_of, went_back
+from executor.store.ticks import line_fingerprint, moves, tick_of, went_back
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,31 +28,35 @@ def note_spec(context: RunContext, boxes: Mapping[int, Box]) -> None:
 
 
 def _note_tick(context: RunContext, box: Box) -> None:
+    """Log a tick without an event: by the executor, when it died before the event, or by a person."""
+    if box.state != "x":
+        return
     state = context.state(box.number)
-    whose = unlogged_tick(box, state)
-    if whose == "ours":
-        ticked = SpecTicked(line=box.line, text=box.title, after=fingerprint(box))
+    is_by_hand = tick_of(box, state) == "by_hand"
+    is_passed = state.verdict == "passed"
+    if not is_by_hand and box.mark and box.mark.task_id == state.task_id and is_passed and not state.ticked:
+        ticked = SpecTicked(line=box.line, text=box.title, after=line_fingerprint(box))
         context.journal.write(ticked, task_id=state.task_id, step=box.number)
-    elif whose == "hand":
+    elif is_by_hand and not (state.hand_seen or is_passed):
         context.journal.write(HandTickSeen(text=box.title), step=box.number)
 
 
-def remarks(desk: ProjectView, boxes: Mapping[int, Box]) -> list[str]:
-    """Return what to say of ticks that went back, or whose evidence is not in this log; empty when there are none."""
-    defined = [box for number, box in boxes.items() if desk.plan.defines(number)]
-    back = [box.number for box in defined if went_back(box, desk.state(box.number))]
-    elsewhere = [box.number for box in defined if tick_of(box, desk.state(box.number)) == "elsewhere"]
-    said = []
+def tick_notes(view: ProjectView, boxes: Mapping[int, Box]) -> list[str]:
+    """Return notes on ticks that went back, and on those whose evidence is not in this log."""
+    defined = [box for number, box in boxes.items() if view.plan.defines(number)]
+    back = [box.number for box in defined if went_back(box, view.state(box.number))]
+    elsewhere = [box.number for box in defined if tick_of(box, view.state(box.number)) == "elsewhere"]
+    notes = []
     if back:
         which = ranges(back)
-        said.append(
+        notes.append(
             f"SPEC.md went back to before the ticks of step {which}:"
             f" do-tasks retick {which.replace(' ', '')} ticks again from the log, do-tasks reopen STEP runs one again."
         )
     if elsewhere:
         which = ranges(elsewhere)
-        said.append(
+        notes.append(
             f"Ticked with evidence that is not in this log: step {which};"
             f" do-tasks recheck {which.replace(' ', '')} checks what lies here."
         )
-    return said
+    return notes

@@ -1,8 +1,8 @@
-"""What holds the steps of a plan now: dependencies, order, alerts."""
+"""The conditions that a step waits for: dependencies, order, alerts."""
 
 from __future__ import annotations
 
-from executor.engine.step_view import awaited, blocking, is_done, outrun
+from executor.engine.step_facts import is_done, newer_dependency
 from executor.errors import SpecError
 from executor.plan.dependencies import Standing, missing
 from executor.store import runs
@@ -20,9 +20,9 @@ ENDED_BADLY = ("failed", "timed_out", "cancelled", "lost")
 
 
 class Hold(Record):
-    """Why a step cannot start now: `job` is the step whose job will let it go, 0 when that takes more than a job.
+    """The reason why a step cannot start now: `job` is the step whose job ends the wait, 0 when no job does.
 
-    `needs` are the steps that it depends on and that have not come far enough.
+    `needs` are the dependencies that have not come far enough, `until` what is waited for.
     """
 
     job: int
@@ -31,89 +31,107 @@ class Hold(Record):
     until: str = ""
 
 
-def standing(desk: ProjectView, number: int, box: Box | None = None) -> Standing:
-    """Return how far a step has come; SpecError for a tick that the log contradicts."""
-    done = is_done(desk, number, box)
-    state = desk.state(number)
+def progress_of(view: ProjectView, number: int, box: Box | None = None) -> Standing:
+    """Return the progress of a step; SpecError for a tick that the log contradicts."""
+    done = is_done(view, number, box)
+    state = view.state(number)
     return Standing(done, state.verdict == "started", bool(state.checkpoint))
 
 
-def hold(desk: ProjectView, number: int) -> Hold | None:
-    """Return what keeps a chosen step from running, None when nothing does: an alert, or a written dependency."""
-    blocker = blocking(desk, number)
+def hold(view: ProjectView, number: int) -> Hold | None:
+    """Return the alert or the written dependency that a requested step waits for, None when it can run."""
+    blocker = blocking(view, number)
     if blocker:
         why = f"an alert of step {blocker} holds it; see: do-tasks --monitor"
         return Hold(blocker, why, until="the alert to clear")
-    edges = desk.step(number).depends_on
-    still = missing(edges, before=(), stand=lambda step: standing(desk, step))
+    edges = view.step(number).depends_on
+    still = missing(edges, before=(), stand=lambda step: progress_of(view, step))
     if not still:
         return None
     needs = tuple(edge.step for edge in still)
-    stuck = [edge for edge in still if not is_coming(desk, edge.step)]
+    stuck = [edge for edge in still if not is_coming(view, edge.step)]
     if stuck:
-        return Hold(0, f"it depends on {_how_they_are(desk, stuck)}; run it first, or use --force", needs)
+        return Hold(0, f"it depends on {_how_they_are(view, stuck)}; run it first, or use --force", needs)
     until = awaited(still[0])
     return Hold(needs[0], f"it waits for {until} of step {needs[0]}, which is running", needs, until)
 
 
-def is_coming(desk: ProjectView, number: int) -> bool:
-    """Return True when a job brings the step on by itself: it runs, starts up, or waits for its tick."""
-    state = desk.state(number)
+def awaited(edge: Edge) -> str:
+    """Return the words for the part of a dependency that is waited for."""
+    return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
+
+
+def blocking(view: ProjectView, number: int) -> int:
+    """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
+    for before in view.plan.numbers:
+        state = view.state(before)
+        if before < number and state.verdict == "started" and any(one.action == "block" for one in state.alerts):
+            return before
+    return 0
+
+
+def is_coming(view: ProjectView, number: int) -> bool:
+    """Return True for a step whose job runs, starts up, or waits for its tick."""
+    state = view.state(number)
     if state.verdict == "started" or (state.verdict == "passed" and state.job and not state.ticked):
         return True
-    return not state.verdict and starts_up(desk.root, state)
+    return not state.verdict and starts_up(view.root, state)
 
 
 def starts_up(root: str, state: StepState) -> bool:
-    """Return True for a job that was let go and is not said to be started yet."""
-    return runs.is_job(root, state.task_id) and runs.look(root, state.task_id).status in ("alive", "exited", "lost")
+    """Return True for a job whose process was started and that is not logged as started yet."""
+    return runs.is_job(root, state.task_id) and runs.newest_status(root, state.task_id).status in (
+        "alive",
+        "exited",
+        "lost",
+    )
 
 
-def _how_they_are(desk: ProjectView, stuck: list[Edge]) -> str:
+def _how_they_are(view: ProjectView, stuck: list[Edge]) -> str:
     numbers = ", ".join(str(edge.step) for edge in stuck)
-    state = desk.state(stuck[0].step)
+    state = view.state(stuck[0].step)
     if len(stuck) > 1 or state.verdict not in ENDED_BADLY:
         return f"step {numbers}, which is open"
-    said = f" ({state.reason.splitlines()[0]})" if state.reason.strip() else ""
-    return f"step {numbers}, which {'is lost' if state.verdict == 'lost' else 'did not pass'}{said}"
+    reason = f" ({state.reason.splitlines()[0]})" if state.reason.strip() else ""
+    return f"step {numbers}, which {'is lost' if state.verdict == 'lost' else 'did not pass'}{reason}"
 
 
-def written(desk: ProjectView, number: int) -> tuple[Edge, ...] | None:
+def written(view: ProjectView, number: int) -> tuple[Edge, ...] | None:
     """Return a step's edges as `depends_on` has them, None when the plan names none: then its place in order counts."""
-    return desk.step(number).depends_on if desk.plan.places(number) else None
+    return view.step(number).depends_on if view.plan.places(number) else None
 
 
 class Survey:
-    """The steps of a plan as of one look at SPEC.md and the log, for questions about all of them.
+    """The progress of all steps, from one reading of SPEC.md and the log.
 
-    `order` are those that hold who comes after them: all that are defined, or those that a run has yet to take.
+    `order` are the steps that later ones wait for: all that are defined, or those that a run has yet to take.
     """
 
-    def __init__(self, desk: ProjectView, boxes: Mapping[int, Box], *, order: Iterable[int] | None = None) -> None:
-        self._desk = desk
+    def __init__(self, view: ProjectView, boxes: Mapping[int, Box], *, order: Iterable[int] | None = None) -> None:
+        self._view = view
         self._boxes = boxes
-        numbers = desk.plan.numbers if order is None else order
+        numbers = view.plan.numbers if order is None else order
         self._gap = next((one for one in numbers if not self._in_order(one).reached("started")), None)
 
     def missing(self, number: int) -> tuple[Edge, ...]:
-        """Return what a step waits for still: of its written edges, else of the steps before it."""
+        """Return the dependencies that a step still waits for: written ones, else the steps before it."""
         before = () if self._gap is None or self._gap >= number else (self._gap,)
-        edges = written(self._desk, number)
+        edges = written(self._view, number)
         return missing(edges, before=before, stand=self._in_order if edges is None else self._standing)
 
     def is_ready(self, number: int) -> bool:
         """Return True when a step waits for no other step and no alert."""
-        return not (self.missing(number) or blocking(self._desk, number))
+        return not (self.missing(number) or blocking(self._view, number))
 
     def _standing(self, number: int) -> Standing:
         if number not in self._boxes:
             return Standing()
         try:
-            return standing(self._desk, number, self._boxes[number])
-        except SpecError:  # a tick that the log contradicts is told elsewhere; it makes nothing ready
+            return progress_of(self._view, number, self._boxes[number])
+        except SpecError:  # a tick that the log contradicts makes no step ready; the decision reports it
             return Standing()
 
     def _in_order(self, number: int) -> Standing:
-        """Return how far a step has come for those behind it: one that must run again is not done."""
+        """Return the progress of a step for the steps after it: a step that must run again is not done."""
         now = self._standing(number)
-        return now.replace(done=False) if now.done and outrun(self._desk, number) else now
+        return now.replace(done=False) if now.done and newer_dependency(self._view, number) else now

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from executor.engine.order import ENDED_BADLY, Survey, hold, is_coming, starts_up, written
+from executor.engine.order import ENDED_BADLY, Survey, blocking, hold, is_coming, starts_up, written
 from executor.engine.step import RunOptions, RunReport, run_step
-from executor.engine.step_view import VERDICTS, blocking, decide_or_refuse
+from executor.engine.step_facts import VERDICTS, decide_or_refuse
 from executor.errors import DefinitionError, SpecError
 from executor.store import log_reader, runs
 from executor.store.events import StepSkipped
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from executor.engine.order import Hold
-    from executor.engine.waiting import Sight
+    from executor.engine.waiting import LastRead
     from executor.store.context import RunContext
 
 GO_ON = (Verdict.PASSED, Verdict.STARTED)
@@ -33,20 +33,20 @@ def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> It
 
 
 class Sequence:
-    """The steps that are still to be taken, those that wait among them, and the jobs that run."""
+    """The steps that a run has yet to take, those among them that wait, and the jobs that run."""
 
     def __init__(self, context: RunContext, numbers: Iterable[int], how: RunOptions) -> None:
         self._context = context
         self._how = how
         self._open = [*numbers]
         self._held: dict[int, RunReport] = {}
-        self._said: set[tuple[int, int]] = set()
+        self._announced: set[tuple[int, int]] = set()
         self._idle_since_s: float | None = None
         running = [] if how.rerun else [number for number in self._open if is_running(context, number)]
         self._jobs = {number: context.state(number).task_id for number in running}
 
     def reports(self) -> Iterator[RunReport]:
-        """Take step after step; yield what became of each."""
+        """Run step after step; yield the report of each."""
         while self._open:
             ended = [*self.ended()]
             yield from ended
@@ -62,38 +62,38 @@ class Sequence:
         return verdict in GO_ON or (self._how.keep_going and verdict != Verdict.INTERRUPTED)
 
     def ended(self) -> Iterator[RunReport]:
-        """Yield the jobs of this run that have ended since; one that ended badly is not begun again by this run."""
+        """Yield the reports of jobs that have ended since; a job that failed is not started again by this run."""
         if not self._jobs:
             return
-        from executor.engine.waiting import await_shown
+        from executor.engine.waiting import await_tick
 
-        self._context.hear(*self._jobs.values())
+        self._context.catch_up(*self._jobs.values())
         for number, task_id in [*self._jobs.items()]:
             state = self._context.state(number)
             lost_before_its_turn = state.verdict == "lost" and number in self._open
             if state.task_id != task_id or lost_before_its_turn:
                 del self._jobs[number]
             elif state.verdict == "passed" or state.verdict in ENDED_BADLY:
-                await_shown(self._context, number, task_id)
+                await_tick(self._context, number, task_id)
                 del self._jobs[number]
                 self._open = [one for one in self._open if one != number]
                 yield _end_of(self._context, number, task_id)
 
     def _turn(self) -> Iterator[RunReport]:
-        """Take the next step that is ready; when none is, wait, or say what waits."""
-        from executor.engine.waiting import Sight
+        """Run the next step that is ready; when none is, wait, or report the steps that wait."""
+        from executor.engine.waiting import LastRead
 
-        seen = Sight(self._context.spec_bytes(), self._context.states)
+        seen = LastRead(self._context.spec_bytes(), self._context.states)
         survey = Survey(self._context, boxes_in(seen.spec), order=self._open)
         number = next((one for one in self._open if self._is_next(one, survey)), None)
         holds = self._holds() if number is None else {}
         if holds:
             yield from self._waited(holds, seen)
-        elif number is not None or seen == Sight(self._context.spec_bytes(), self._context.states):
+        elif number is not None or seen == LastRead(self._context.spec_bytes(), self._context.states):
             yield from self._take(self._open[0] if number is None else number)
 
     def _is_next(self, number: int, survey: Survey) -> bool:
-        """Return True for a step to take now: it is ready, nothing has to run for it, or it will not become ready."""
+        """Return True for a step to run now: it is ready, nothing has to run for it, or it will not become ready."""
         if self._how.force:
             return True
         still = survey.missing(number)
@@ -103,56 +103,51 @@ class Sequence:
             return True
         comes = all(one.step in self._open or is_coming(self._context, one.step) for one in still)
         is_of_jobs = comes and not any(one.step in self._open for one in still)
-        return not comes or (is_of_jobs and number not in self._held)  # the first time it is said why it waits
+        return not comes or (is_of_jobs and number not in self._held)  # its first turn reports why it waits
 
     def _has_to_run(self, number: int) -> bool:
         how = self._how
-        return decide_or_refuse(self._context, number, rerun=how.rerun, heed_stale=how.heed_stale).action == "run"
+        return decide_or_refuse(self._context, number, rerun=how.rerun, reopen_stale=how.reopen_stale).action == "run"
 
     def _take(self, number: int) -> Iterator[RunReport]:
-        report = self._taken(number)
+        """Run a step; keep its report when a job holds it, else yield the report."""
+        report = _reported(self._context, number, self._how)
         if report.held_by:
             self._held[number] = report
             return
+        held_by = self._held[number].held_by if number in self._held else 0
+        state = self._context.state(held_by)
+        if held_by and report.outcome.verdict == Verdict.WAITING and state.verdict in ENDED_BADLY:
+            why = f"step {held_by}, which it waits for, {state.verdict}: {state.reason}"
+            report = report.replace(outcome=Outcome(Verdict.FAILED, why))
         self._idle_since_s = None
         self._open.remove(number)
         if report.outcome.verdict == Verdict.STARTED:
             self._jobs[number] = report.task_id
         yield report
 
-    def _taken(self, number: int) -> RunReport:
-        report = _reported(self._context, number, self._how)
-        before = self._held.get(number)
-        if before is None or report.held_by or report.outcome.verdict != Verdict.WAITING:
-            return report
-        state = self._context.state(before.held_by)
-        if state.verdict not in ENDED_BADLY:
-            return report
-        why = f"step {before.held_by}, which it waits for, {state.verdict}: {state.reason}"
-        return report.replace(outcome=Outcome(Verdict.FAILED, why))
-
     def _holds(self) -> dict[int, Hold]:
-        """Return the steps that wait for jobs alone, each with what it waits for."""
+        """Return the steps that wait for jobs alone, each with its hold."""
         found = {number: hold(self._context, number) for number in self._open if number in self._held}
         return {number: held for number, held in found.items() if held and held.job}
 
-    def _waited(self, holds: dict[int, Hold], seen: Sight) -> Iterator[RunReport]:
-        """Wait for news of the jobs that hold steps; yield the steps that cannot be waited for any more."""
-        from executor.engine.waiting import await_news, await_shown, say_waiting
+    def _waited(self, holds: dict[int, Hold], seen: LastRead) -> Iterator[RunReport]:
+        """Wait for a change of the jobs that hold steps; yield reports of steps whose wait is over without one."""
+        from executor.engine.waiting import announce_wait, await_change, await_tick
 
         unshown = [held.job for held in holds.values() if self._context.state(held.job).verdict == "passed"]
         for job in unshown:
-            await_shown(self._context, job, self._context.state(job).task_id)
+            await_tick(self._context, job, self._context.state(job).task_id)
         if unshown:
             return
         first, held = next(iter(holds.items()))
         now_s = self._context.now()
         self._idle_since_s = now_s if self._idle_since_s is None else self._idle_since_s
         until_s = self._idle_since_s + self._how.wait_s
-        if now_s < until_s and (first, held.job) not in self._said:
-            self._said.add((first, held.job))
-            say_waiting(self._context, first, held)
-        outcome = await_news(self._context, holds, seen, until_s=until_s)
+        if now_s < until_s and (first, held.job) not in self._announced:
+            self._announced.add((first, held.job))
+            announce_wait(self._context, first, held)
+        outcome = await_change(self._context, holds, seen, until_s=until_s)
         if not outcome.passed:
             yield from self._given_up(holds, outcome)
 
@@ -173,7 +168,7 @@ class Sequence:
 
 
 def is_running(context: RunContext, number: int) -> bool:
-    """Return True for a step whose job runs, or was let go and has no verdict yet."""
+    """Return True for a step whose job runs, or was started and has no verdict yet."""
     state = context.state(number)
     if not runs.is_job(context.root, state.task_id):
         return False

@@ -1,17 +1,18 @@
-"""Run a step: recall, decide, phases in order, SPEC always."""
+"""Runs a step: decision, phases in order, verdict."""
 
 from __future__ import annotations
 
 import os
 
+from executor.engine.decide import decide
 from executor.engine.order import hold
-from executor.engine.phases import phases_of
-from executor.engine.step_view import decide
-from executor.engine.verdict import tick
+from executor.engine.phases import ROUND, phases_of, start_round
+from executor.engine.step_facts import view_of
+from executor.engine.verdict import write_verdict
 from executor.guard import brief_gate
 from executor.plan.runner_choice import OURS
-from executor.store import masked_files, runs, twins
-from executor.store.changes import in_words
+from executor.store import known_secrets, runs
+from executor.store.changes import describe_changes
 from executor.store.events import (
     HandUntickSeen,
     StepReopened,
@@ -21,7 +22,7 @@ from executor.store.events import (
     TaskStarted,
     WarningRaised,
 )
-from executor.store.fingerprint import chosen
+from executor.store.fingerprint import available_runner_for
 from executor.store.project_view import box_of
 from executor.store.step_state import NEW
 from executor.store.task import Task
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
 
 class RunReport(Record):
-    """What became of one step that was asked for; `done` says that nothing had to run.
+    """The result of one requested step; `done` is True when no phase had to run.
 
-    `held_by` is the step whose background job it waits for, 0 when none could bring it on.
+    `held_by` is the step whose background job it waits for, 0 for none.
     """
 
     number: int
@@ -54,31 +55,31 @@ class RunReport(Record):
 
 
 class RunOptions(Record):
-    """How steps are run: `heed_stale` opens steps that a written dependency has outrun.
+    """Options of a run: `reopen_stale` also runs ticked steps that are stale.
 
-    `wait_s` is how long a step is waited for that a background job holds, seconds.
+    `wait_s` is the longest wait for a background job that holds a step, seconds.
     """
 
     rerun: bool = False
     force: bool = False
-    heed_stale: bool = False
+    reopen_stale: bool = False
     keep_going: bool = False
     wait_s: float = 0.0
 
 
 def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
-    """Take one step as far as it goes: nothing, the missing tick, or all its phases."""
+    """Run one step as far as its decision says: not at all, its missing tick, or its phases."""
     box = box_of(context, number)
-    decision = decide(context, number, rerun=how.rerun, heed_stale=how.heed_stale, box=box)
+    decision = decide(view_of(context, number, rerun=how.rerun, reopen_stale=how.reopen_stale, box=box))
     context.trace(
         "decide", task_id=decision.task_id, step=number, action=decision.action, main=decision.main, why=decision.why
     )
     if decision.action == "done":
         return _done(context, box, decision)
     if decision.action == "tick":
-        from executor.engine.waiting import await_shown
+        from executor.engine.waiting import await_tick
 
-        await_shown(context, number, decision.task_id)
+        await_tick(context, number, decision.task_id)
         return RunReport(number, box.title, Outcome(Verdict.PASSED, decision.why), decision.task_id, done=True)
     if decision.action == "ask":
         _mark_lost(context, box, decision)
@@ -93,7 +94,7 @@ def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
 
 
 def _attend(context: RunContext, box: Box, decision: Decision, how: RunOptions) -> RunReport:
-    """See to a job that has no verdict yet; one that is lost is run again, as the step says."""
+    """Watch a job that has no verdict yet; run a lost one again, as the step says."""
     from executor.runners.background import await_start, mend_record
 
     mend_record(context, box, decision.task_id)
@@ -106,7 +107,7 @@ def _attend(context: RunContext, box: Box, decision: Decision, how: RunOptions) 
 
 
 def _held(context: RunContext, box: Box) -> RunReport | None:
-    """Return the report of a step that must wait, None when nothing holds it."""
+    """Return the report of a step that must wait, None when it can run."""
     held = hold(context, box.number)
     if held is None:
         return None
@@ -116,16 +117,19 @@ def _held(context: RunContext, box: Box) -> RunReport | None:
 def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunReport:
     _warn_of_open_predecessor(context, step.number)
     task = _open(context, step, box, decision)
-    outcome, failed_in = _phases(context, task)
+    outcome, failed_in = _run_phases(context, task, phases_of(task))
+    while failed_in == "POST" and task.runner in OURS and start_round(context, task, outcome):
+        task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
+        outcome, failed_in = _run_phases(context, task, ROUND)
     if outcome.passed and failed_in != "BACKGROUND":
         brief_gate.refuse_changed(context)
-    if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host has the word
-        tick(context, task, outcome, failed_in=failed_in)
+    if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host gives the verdict
+        write_verdict(context, task, outcome, failed_in=failed_in)
     return RunReport(step.number, task.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 
 def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task:
-    """Begin a task, or go on with the one that was interrupted, with its strays ended first."""
+    """Start a task, or continue the interrupted one after its leftover processes were stopped."""
     state = context.states.get(step.number, NEW)
     if state.task_id and runs.is_job(context.root, state.task_id) and _lives(context, state.task_id):
         from executor.runners.background import end_job
@@ -136,66 +140,49 @@ def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task
         context.journal.write(HandUntickSeen(text=box.title), task_id=state.task_id, step=step.number)
     if decision.by_hand == "rerun" and state.task_id:
         context.journal.write(StepReopened(by="--rerun", reason=decision.why), task_id=state.task_id, step=step.number)
-    _end_what_lives(context, step.number, state, decision)
+    _stop_leftovers(context, step.number, state, decision)
     if decision.task_id and decision.main != "adopt":
         runs.forget_stop(context.root, decision.task_id)
-    digest = decision.digest
     task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
-    choice = chosen(context, step)
-    title = box.title or step.title
+    choice = available_runner_for(context, step)
+    title, digest = box.title or step.title, decision.digest
     task = Task(step, task_id, digest, decision, title=title, began=context.now(), runner=choice.runner)
     kind = TaskResumed if decision.task_id else TaskStarted
-    asked = context.asked_runner or (state.asked_runner if decision.task_id else "")
-    said = choice.why if step.main and step.main.agent else ""
-    context.log(
-        kind(
-            phase="PRE-FLIGHT",
-            status="started",
-            title=task.title,
-            digest=digest,
-            why=decision.why,
-            runner=choice.runner,
-            runner_why=said,
-            asked_runner=asked,
-        ),
-        task,
+    started = kind(
+        phase="PRE-FLIGHT",
+        status="started",
+        title=title,
+        digest=digest,
+        why=decision.why,
+        runner=choice.runner,
+        runner_why=choice.why if step.main and step.main.agent else "",
+        asked_runner=context.asked_runner or (state.asked_runner if decision.task_id else ""),
     )
+    context.log(started, task)
     return task
 
 
 def _lives(context: RunContext, task_id: str) -> bool:
-    return bool(runs.supervisor(context.root, task_id)) or runs.look(context.root, task_id).status == "alive"
+    return bool(runs.supervisor(context.root, task_id)) or runs.newest_status(context.root, task_id).status == "alive"
 
 
-def _end_what_lives(context: RunContext, number: int, state: StepState, decision: Decision) -> None:
-    """End what the step's task has left, and mask what it wrote; MachineError when something of it lives on."""
+def _stop_leftovers(context: RunContext, number: int, state: StepState, decision: Decision) -> None:
+    """Stop the processes that the step's task left, and mask its files; MachineError when one of them lives on."""
     task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
-    if not task_id or not (may_live or twins.lives_on(context.root, task_id)):
+    if not task_id or not (may_live or runs.living_run(context.root, task_id)):
         return
     spared = f"{decision.main_task}/{decision.main_run}" if decision.main == "adopt" else ""
     ended = process_loop.stop_strays(f"{task_id}/", context.interrupts, root=context.root, excluding=spared)
     if ended:
         context.journal.write(StraysStopped(pids=ended), task_id=task_id, step=number)
         process_loop.wait_until_reaped(ended, context.interrupts)
-    twins.refuse_a_twin(context.root, task_id, before=decision.main_run)
-    names = masked_files.public_names(context.step(number)) if context.plan.defines(number) else ()
-    masked_files.mask_task(context.root, task_id, context.masker, spare=names, sparing=decision.main_run)
+    runs.refuse_second_run(context.root, task_id, before=decision.main_run)
+    names = known_secrets.public_names(context.step(number)) if context.plan.defines(number) else ()
+    known_secrets.mask_task(context.root, task_id, context.masker, spare=names, sparing=decision.main_run)
 
 
-def _phases(context: RunContext, task: Task) -> tuple[Outcome, str]:
-    outcome, name = _through(context, task, phases_of(task))
-    while name == "POST" and task.runner in OURS:
-        from executor.engine.agent_rounds import ROUND, sent_back
-
-        if not sent_back(context, task, outcome):
-            break
-        task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
-        outcome, name = _through(context, task, ROUND)
-    return outcome, name
-
-
-def _through(context: RunContext, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
-    """Take the phases in order; return the outcome of the one that did not pass, with its name."""
+def _run_phases(context: RunContext, task: Task, phases: tuple[Phase, ...]) -> tuple[Outcome, str]:
+    """Run the phases in order; return the outcome and name of the first that did not pass."""
     outcome = Outcome(Verdict.PASSED)
     for name, phase in phases:
         context.trace("begin phase", task_id=task.task_id, step=task.step.number, phase=name)
@@ -203,14 +190,14 @@ def _through(context: RunContext, task: Task, phases: tuple[Phase, ...]) -> tupl
         context.trace("end phase", phase=name, verdict=str(outcome.verdict), reason=outcome.reason)
         if name == "BACKGROUND" or outcome.verdict == Verdict.WAITING:
             return outcome, name
-        outcome = heeding_people(context, task, outcome)
+        outcome = apply_stop(context, task, outcome)
         if not outcome.passed:
             return outcome, name
     return outcome, ""
 
 
-def heeding_people(context: RunContext, task: Task, outcome: Outcome) -> Outcome:
-    """Return what a person's Ctrl-C or `do-tasks stop` makes of a phase's outcome; reasons without secrets."""
+def apply_stop(context: RunContext, task: Task, outcome: Outcome) -> Outcome:
+    """Return a phase's outcome, replaced after Ctrl-C or `do-tasks stop`; its reason without secrets."""
     if context.interrupts.count:
         return Outcome(Verdict.INTERRUPTED, context.interrupts.reason)
     if runs.stop_asked(context.root, task.task_id):
@@ -219,17 +206,17 @@ def heeding_people(context: RunContext, task: Task, outcome: Outcome) -> Outcome
 
 
 def _mark_lost(context: RunContext, box: Box, decision: Decision) -> None:
-    """Show in SPEC.md that MAIN is lost, once; a person decides what comes next."""
+    """Mark MAIN as lost in SPEC.md, once; a person decides what comes next."""
     if context.state(box.number).verdict == Verdict.LOST:
         return
     step = context.step(box.number)
     task = Task(step, decision.task_id, decision.digest, decision, title=box.title, began=context.now())
-    tick(context, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
+    write_verdict(context, task, Outcome(Verdict.LOST, decision.why), failed_in="MAIN")
 
 
 def _done(context: RunContext, box: Box, decision: Decision) -> RunReport:
-    """Report a step that is done already, with what has changed since it passed."""
-    why = "; ".join(filter(None, (decision.why, in_words(context.changed(box.number, box)))))
+    """Return the report of a step that is done already, with the changes since it passed."""
+    why = "; ".join(filter(None, (decision.why, describe_changes(context.changed(box.number, box)))))
     return RunReport(box.number, box.title, Outcome(Verdict.PASSED, why), decision.task_id, done=True)
 
 

@@ -1,189 +1,187 @@
-"""What would run for a step: the project is read, then the rules decide."""
+"""The facts about a step that the rules of `decide` ask for."""
 
 from __future__ import annotations
 
-from executor.engine.decide import (
-    begun_again,
-    contradicted,
-    decide_box,
-    decide_job,
-    decide_open,
-    decide_waiting,
-    not_for_strict,
-)
-from executor.engine.runnable import refuse_unrunnable
-from executor.errors import DefinitionError, SpecError
-from executor.plan.runner_choice import AGENTS
-from executor.store import log_reader, runs
-from executor.store.changes import in_words, only_judges, since_passed
-from executor.store.fingerprint import as_newest, who
-from executor.store.project_view import box_of
-from executor.store.task import Decision
-from executor.store.ticks import is_enough_for_strict, tick_of
-from executor.system.records import TYPE_CHECKING
-from executor.system.run_records import RunStatus
+from functools import cached_property
+
+from executor.store.changes import only_judges
+from executor.store.ticks import begun_again, tick_of
+from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from executor.plan.model import Edge, Step
+    from collections.abc import Callable
+    from typing import Any
+
+    from executor.errors import Problem
     from executor.plan.spec.spec_md import Box
-    from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
-
-VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
-
-
-def decide(
-    desk: ProjectView, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
-) -> Decision:
-    """Return what would run for a defined step and why; starts nothing, writes nothing."""
-    box = box or box_of(desk, number)
-    state = desk.state(number)
-    stale = outrun(desk, number) if heed_stale and not begun_again(box, state) else 0
-    changed = reopened(desk, number, box) if heed_stale and not stale else ()
-    settled = decide_box(box, state, rerun=rerun)
-    if settled and not rerun and _is_elsewhere(desk, box):
-        return not_for_strict(box)
-    again = bool(changed) or (stale and state.passed_at)
-    if settled and not (again and settled.action == "done") and not not_enough(desk, box):
-        return _held_against_log(desk, box, state, settled)
-    return _decide_unsettled(desk, box, state, rerun=rerun, stale=stale, changed=changed)
+    from executor.system.run_records import RunStatus
 
 
-def _decide_unsettled(
-    desk: ProjectView, box: Box, state: StepState, *, rerun: bool, stale: int, changed: tuple[str, ...]
-) -> Decision:
-    step = desk.step(box.number)
-    state = _as_they_count_now(step, state) if state.stood else state
-    seen = runs.look(desk.root, state.task_id) if state.task_id else RunStatus()
-    runner = who(desk, step).runner
-    digest = desk.make(step, runner).digest
-    recorded = state
-    state, seen = as_newest(desk, step, digest, state, seen)
-    if changed and only_judges(changed):
-        state = state.replace(verdict="failed", failed_in="POST")  # for POST alone to be run again
-    begun = None if rerun else _begun(desk, state, seen, digest)
-    if begun:
-        return begun
-    refuse_unrunnable(desk, step)
-    decision = decide_open(
-        state,
-        seen,
-        digest=digest,
-        on_lost=step.main.on_lost if step.main else "rerun",
-        dependency_place=max((desk.state(need).main_place for need in finished_needs(step)), default=0),
-        rerun=rerun or bool(stale) or not only_judges(changed),
-        by_agent=runner in AGENTS,
-    )
-    if seen.status == "alive" and decision.main != "adopt":
-        decision = decision.replace(stop_run=seen.run)
-    why = f"step {stale}, which it depends on, passed after it" if stale else in_words(changed) or decision.why
-    how = "after a person accepted its judges" if tick_of(box, recorded) == "accepted" else "by hand"
-    why = f"ticked {how}, which is not enough for strict; {why}" if not_enough(desk, box) else why
-    digest = seen.digest if decision.main == "adopt" and seen.digest else digest
-    return decision.replace(why=why, digest=_begun_with(decision, digest, state, recorded))
+class MainView(Record):
+    """The facts about MAIN that decide how a step that is not done runs.
 
-
-def _as_they_count_now(step: Step, state: StepState) -> StepState:
-    """Return the state without alerts that failed the step while their monitors have `at_end: note` by now."""
-    from executor.monitoring.alerts import failing_alerts
-
-    return state if failing_alerts(state.stood, step.background) else state.replace(stood=())
-
-
-def _begun(desk: ProjectView, state: StepState, seen: RunStatus, digest: str) -> Decision | None:
-    """Return how a task goes on that others have in hand: a job without a verdict, a brief that is out."""
-    attended = decide_job(state, seen, digest=digest) if runs.is_job(desk.root, state.task_id) else None
-    return attended or decide_waiting(state, digest=digest)
-
-
-def _begun_with(decision: Decision, digest: str, state: StepState, recorded: StepState) -> str:
-    """Return the digest that a task carries on: as its MAIN or its beginning recorded it, while that is the same."""
-    if decision.main == "reuse" and state.main_digest == digest:
-        return recorded.main_digest
-    return recorded.digest if decision.task_id and state.digest == digest else digest
-
-
-def reopened(desk: ProjectView, number: int, box: Box) -> tuple[str, ...]:
-    """Return what has changed of a ticked step, where that opens it again."""
-    return desk.changed(number, box) if desk.plan.settings.on_change == "reopen" else ()
-
-
-def _held_against_log(desk: ProjectView, box: Box, state: StepState, settled: Decision) -> Decision:
-    """Return the decision for a tick, with what the whole log says of its task: the fold only knows the newest ones.
-
-    SpecError for a tick with the id of an older task that did not pass.
+    `state` is the step's state as it counts now: fingerprints by the newest recipe, without alerts that no longer fail
+    the step, failed in POST when only its judges changed. `seen` is the newest run on disk, `fingerprint` of MAIN as it
+    is written now, `dependency_place` the place in the log of the newest MAIN of a dependency. `problem` is the reason
+    why the step cannot run as it is written.
     """
-    mark = box.mark
-    if box.state != "x" or mark is None or mark.kind != "passed" or tick_of(box, state) != "elsewhere":
-        return settled
-    ends = [line for line in log_reader.task_lines(desk.root, mark.task_id) if line.get("event") in VERDICTS]
-    if not ends:
-        return settled
-    if ends[-1]["event"] != "StepPassed":
-        raise contradicted(box, verdict=str(ends[-1].get("status")), reason=str(ends[-1].get("reason")))
-    number = ends[-1].get("step")
-    whose = f"a task of step {number}" if number != box.number else "a pass before the last ones"
-    return settled.replace(why=f"ticked with {mark.task_id}, {whose}")
+
+    state: StepState
+    seen: RunStatus
+    fingerprint: str
+    is_job: bool = False
+    by_agent: bool = False
+    on_lost: str = "rerun"
+    dependency_place: int = 0
+    problem: Problem | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Return True when the log has the end of the newest run."""
+        return self.state.run_closed == f"{self.state.task_id}/{self.seen.run}"
+
+    @property
+    def has_unlogged_run(self) -> bool:
+        """Return True when the newest run was started, and neither its end nor a stop is in the log."""
+        is_closed = self.is_closed or self.state.verdict == "cancelled"
+        return self.seen.status not in ("none", "never_ran") and not is_closed
+
+    @property
+    def has_no_open_run(self) -> bool:
+        """Return True when no run was started, or the log has the end of the newest one."""
+        return self.seen.status in ("none", "never_ran") or self.is_closed
+
+    @property
+    def is_same(self) -> bool:
+        """Return True when the newest run does what MAIN does now."""
+        return (self.seen.digest or self.state.digest) == self.fingerprint
+
+    @property
+    def is_job_without_verdict(self) -> bool:
+        """Return True for a job that was started here and has no verdict yet."""
+        is_undecided = self.is_job and self.state.verdict in ("", "started")
+        return is_undecided and self.seen.status in ("alive", "exited", "lost")
+
+    def is_out_of_reach(self, *, must_rerun: bool) -> bool:
+        """Return True while a run of another host, container or folder may live; a rerun ignores another folder's."""
+        places = ("elsewhere", "orphan") if must_rerun else ("elsewhere", "orphan", "foreign")
+        return self.seen.status in places and self.has_unlogged_run
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return True for a task that stopped before its verdict, or whose MAIN was started behind its PRE-FLIGHT."""
+        if self.state.verdict in ("", "started", "interrupted", "lost"):
+            return True
+        return self.has_unlogged_run and self.state.failed_in == "PRE-FLIGHT"
+
+    @property
+    def reason_to_repeat(self) -> str:
+        """Return the reason why a MAIN that exited 0 does not count any more, empty while it counts."""
+        if not self.state.main_task:
+            return "MAIN has not passed yet"
+        if self.state.stood:
+            return f"alert {self.state.stood[0]} stood at its end"
+        if self.state.main_digest != self.fingerprint:
+            return "what MAIN does has changed since"
+        return "a step it depends on ran later" if self.dependency_place > self.state.main_place else ""
+
+    @property
+    def repeats_after_failure(self) -> str:
+        """Return the reason why MAIN runs again after a verdict other than passed, empty when POST alone runs."""
+        return "the agent begins anew" if self.by_agent else self.reason_to_repeat
+
+    @property
+    def is_reusable(self) -> bool:
+        """Return True when a MAIN that exited 0 counts, and no newer run of the task exists."""
+        ended_unlogged = self.seen.status == "exited" and self.has_unlogged_run
+        has_newer = ended_unlogged and self.state.main_task == self.state.task_id
+        return not (has_newer or self.seen.status == "alive" or self.reason_to_repeat)
+
+    @property
+    def lacks_records(self) -> bool:
+        """Return True for a task that was started and has no run on disk."""
+        return self.seen.status == "none" and self.state.verdict in ("started", "lost")
+
+    @property
+    def asks_after_loss(self) -> bool:
+        """Return True for a lost run of a step whose plan says `on_lost: ask`."""
+        return self.on_lost == "ask" and "lost" in (self.seen.status, self.state.verdict)
 
 
-def is_done(desk: ProjectView, number: int, box: Box | None = None) -> bool:
-    """Tell whether a dependency is ticked well enough; SpecError for a tick that the log contradicts."""
-    box = box or box_of(desk, number)
-    decide_box(box, desk.state(number), rerun=False)
-    return box.state == "x" and not not_enough(desk, box)
+class StepView(Record):
+    """The facts about a step that the rules decide from, collected once for a decision.
 
+    `state` is the state in the log. `is_enough` is False for a tick that strict does not accept, `is_of_other_work`
+    True for a tick that a renumbered step brought to another MAIN. `newer_dependency` is a step that it depends on and
+    that passed later, 0 for none. `changed` lists the changes since it passed that open it again.
+    """
 
-def awaited(edge: Edge) -> str:
-    """Return what is waited for, in words."""
-    return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
+    box: Box
+    state: StepState
+    read_main: Callable[[], MainView]
+    read_older_verdict: Callable[[], dict[str, Any]]
+    rerun: bool = False
+    is_enough: bool = True
+    is_of_other_work: bool = False
+    newer_dependency: int = 0
+    changed: tuple[str, ...] = ()
 
+    @cached_property
+    def main(self) -> MainView:
+        """Return the facts about MAIN, read when a rule asks for them."""
+        return self.read_main()
 
-def blocking(desk: ProjectView, number: int) -> int:
-    """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
-    for before in desk.plan.numbers:
-        state = desk.state(before)
-        if before < number and state.verdict == "started" and any(one.action == "block" for one in state.alerts):
-            return before
-    return 0
+    @cached_property
+    def older_verdict(self) -> dict[str, Any]:
+        """Return the last event with a verdict that the whole log has of a tick from elsewhere, {} for none."""
+        is_asked = self.tick == "elsewhere" and self.box.mark is not None and self.box.mark.kind == "passed"
+        return self.read_older_verdict() if is_asked else {}
 
+    @property
+    def task_id(self) -> str:
+        """Return the task in the suffix of the step's line."""
+        return self.box.mark.task_id if self.box.mark else ""
 
-def finished_needs(step: Step) -> list[int]:
-    """Return the dependencies whose end counts: a step that takes a first checkpoint is not outrun by the last."""
-    return [edge.step for edge in step.depends_on if edge.until == "finished"]
+    @property
+    def tick(self) -> str:
+        """Return the kind of the tick, empty for an open box."""
+        return tick_of(self.box, self.state)
 
+    @property
+    def is_ticked(self) -> bool:
+        """Return True for a tick of the newest task, unless the step was asked for again."""
+        return self.box.state == "x" and not self.rerun and not begun_again(self.box, self.state)
 
-def decide_or_refuse(
-    desk: ProjectView, number: int, *, rerun: bool = False, heed_stale: bool = False, box: Box | None = None
-) -> Decision:
-    """Decide where many are asked for: a step that cannot run does not hide the others."""
-    try:
-        return decide(desk, number, rerun=rerun, heed_stale=heed_stale, box=box)
-    except (DefinitionError, SpecError) as error:
-        return Decision("refused", str(error))
+    @property
+    def needs_recheck(self) -> bool:
+        """Return True for a tick that strict does not accept and a recheck may mend."""
+        return not self.is_enough and (self.tick in ("elsewhere", "rechecked") or self.is_of_other_work)
 
+    @property
+    def is_done(self) -> bool:
+        """Return True for a tick that counts: nothing opens the step again, and strict accepts it."""
+        opened_again = self.changed or (self.newer_dependency and self.state.passed_at)
+        return self.is_ticked and self.is_enough and not opened_again
 
-def not_enough(desk: ProjectView, box: Box) -> bool:
-    """Return True for a tick that strict does not take: by hand, with evidence elsewhere, or rechecked in part."""
-    if not desk.strict or box.state != "x":
-        return False
-    return not is_enough_for_strict(box, desk.state(box.number)) or _moved_to_another(desk, box)
+    @property
+    def failed_before(self) -> bool:
+        """Return True when the whole log has another verdict than passed for the tick's task."""
+        return bool(self.older_verdict) and self.older_verdict["event"] != "StepPassed"
 
+    @property
+    def is_open(self) -> bool:
+        """Return True for an open box of a step that was not asked for again."""
+        return self.box.state != "x" and not self.rerun
 
-def _moved_to_another(desk: ProjectView, box: Box) -> bool:
-    """Return True for a tick that came from another number, where MAIN is not what that task did."""
-    if not desk.state(box.number).was:
-        return False
-    return not only_judges(since_passed(desk, box.number, box))
+    @property
+    def is_started_elsewhere(self) -> bool:
+        """Return True for a line that shows a started job of which this log has no event, as in a clone."""
+        mark, state = self.box.mark, self.state
+        is_started = self.box.state == "~" and mark is not None and mark.kind == "started"
+        return is_started and not state.task_id and not state.verdict
 
-
-def _is_elsewhere(desk: ProjectView, box: Box) -> bool:
-    tick = tick_of(box, desk.state(box.number))
-    return not_enough(desk, box) and (tick in ("elsewhere", "rechecked") or _moved_to_another(desk, box))
-
-
-def outrun(desk: ProjectView, number: int) -> int:
-    """Return a written dependency that passed after this step did, 0 when there is none."""
-    mine = desk.state(number).passed_place if desk.plan.gated(number) else 0
-    needs = finished_needs(desk.step(number)) if mine else []
-    later = (need for need in needs if desk.state(need).passed_place > mine)
-    return next(later, 0)
+    @property
+    def must_rerun(self) -> bool:
+        """Return True when MAIN must run again: asked for, or because of what it depends on or does."""
+        return self.rerun or bool(self.newer_dependency) or not only_judges(self.changed)

@@ -1,11 +1,11 @@
-"""Steps that background jobs hold: waited for while the jobs get on."""
+"""Waits for background jobs that hold steps."""
 
 from __future__ import annotations
 
 import os
 
-from executor.engine.verdict import tick_again
-from executor.store import runs, supervisor_start
+from executor.engine.verdict import write_tick
+from executor.store import jobs, runs
 from executor.store.events import WarningRaised
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 GONE = "its supervisor was gone"
 LOOK_S = 0.5
-AGAIN_S = 30.0  # a supervisor that ends as soon as it starts is not started over and over
+AGAIN_S = 30.0  # between two starts of a supervisor that ends at once
 SHOW_S = 3.0
 SHOW_LOOK_S = 0.05
 
 
-class Sight(Record):
-    """What was known when it was found that nothing can run: SPEC.md's bytes and the log's states."""
+class LastRead(Record):
+    """The last reading of SPEC.md and the log, in which no step could run."""
 
     spec: bytes
     states: dict[int, StepState]
 
 
-def await_news(context: RunContext, holds: Mapping[int, Hold], seen: Sight, *, until_s: float) -> Outcome:
-    """Wait until SPEC.md or the log says something new: passed. Else why not: every job stalls, or the time is over.
+def await_change(context: RunContext, holds: Mapping[int, Hold], seen: LastRead, *, until_s: float) -> Outcome:
+    """Wait until SPEC.md or the log changes: passed. Else another outcome: every job stalls, or the time is over.
 
     `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the context's clock.
     """
@@ -40,8 +40,8 @@ def await_news(context: RunContext, holds: Mapping[int, Hold], seen: Sight, *, u
     first = next(iter(holds.values())).job
     tried_s = dict.fromkeys(task_ids, -AGAIN_S)
     while context.now() < until_s:
-        context.hear(*task_ids.values())
-        if Sight(context.spec_bytes(), context.states) != seen:
+        context.catch_up(*task_ids.values())
+        if LastRead(context.spec_bytes(), context.states) != seen:
             return PASSED
         stalls = [stall_of(context.state(job)) for job in task_ids]
         if all(stalls):
@@ -56,33 +56,33 @@ def await_news(context: RunContext, holds: Mapping[int, Hold], seen: Sight, *, u
 def _attend(context: RunContext, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:
     """Start the supervisors that are gone, each at most every AGAIN_S seconds."""
     for job, task_id in task_ids.items():
-        if context.now() - tried_s[job] > AGAIN_S and supervisor_start.attend(
+        if context.now() - tried_s[job] > AGAIN_S and jobs.start_supervisor(
             context.root, task_id, os.environ, why=GONE
         ):
             tried_s[job] = context.now()
 
 
-def say_waiting(context: RunContext, number: int, held: Hold) -> None:
-    """Say what is waited for, and that it can be left."""
+def announce_wait(context: RunContext, number: int, held: Hold) -> None:
+    """Log a warning that names the job that is waited for."""
     task_id = context.state(held.job).task_id
     message = f"waiting for {held.until} of step {held.job} ({task_id}); Ctrl-C ends the waiting, not the job"
     context.journal.write(WarningRaised(message=message), step=number)
 
 
-def await_shown(context: RunContext, number: int, task_id: str) -> None:
-    """Give the supervisor the moment it needs to show in SPEC.md the verdict it has logged; a dead one's is shown."""
+def await_tick(context: RunContext, number: int, task_id: str) -> None:
+    """Wait until the supervisor has written its verdict to SPEC.md; write the tick when it died before."""
     until = context.now() + SHOW_S
     while context.now() < until and _is_unshown(context, number) and runs.supervisor(context.root, task_id):
         if not context.interrupts.sleep(SHOW_LOOK_S):
             return
-        context.hear(task_id)
+        context.catch_up(task_id)
     if context.state(number).verdict == "passed" and _is_unshown(context, number):
-        tick_again(context, number=number, task_id=task_id, note=context.state(number).note)
-        context.hear()  # it is on the screen already
+        write_tick(context, number=number, task_id=task_id, note=context.state(number).note)
+        context.catch_up()  # the tick is on the screen already
 
 
 def _is_unshown(context: RunContext, number: int) -> bool:
-    box = context.boxes().get(number)  # a person may have taken the line out meanwhile
+    box = context.boxes().get(number)  # a person may have removed the line
     state = context.state(number)
     if state.verdict == "passed":
         return not state.ticked and box is not None
@@ -90,5 +90,5 @@ def _is_unshown(context: RunContext, number: int) -> bool:
 
 
 def stall_of(state: StepState) -> str:
-    """Return the key of a stall that stands, empty when the job gets on."""
+    """Return the key of a stall alert that stands, empty when the job makes progress."""
     return next((alert.key for alert in state.alerts if alert.key.endswith("/stall")), "")

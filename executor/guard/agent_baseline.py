@@ -9,7 +9,7 @@ from executor.guard import locked_paths, log_guard, path_patterns, protect, star
 from executor.guard.autostart_files import ENVIRONMENTS
 from executor.guard.file_state import ADDED, list_in_words
 from executor.plan.limits import sandbox_of
-from executor.store import log_reader, runs
+from executor.store import runs
 from executor.store.events import ProtectedRestored
 from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING, Record
@@ -82,8 +82,7 @@ def restore_and_report(context: RunContext, task: Task, run: str, baseline: Base
         return SNAPSHOT_GONE
     event = restore(context.journal, folder, task_id=task.task_id, baseline=baseline)
     if event:
-        context.recalled = log_reader.recall(context.root)  # the log may be another one
-        context.hear()
+        context.catch_up(anew=True)
         context.log(event, task)
     return describe_changes(context, task, run)
 
@@ -140,7 +139,7 @@ def describe_earlier_changes(context: RunContext, task: Task) -> str:
 
 def is_agent_running(root: str, state: StepState) -> bool:
     """Return True when an agent was started for a step and its end is not in the log."""
-    if state.verdict or not state.task_id or not runs.remembers(root, state.task_id):
+    if state.verdict or not state.task_id or not runs.has_snapshot(root, state.task_id):
         return False
     return state.run_closed != f"{state.task_id}/{runs.newest_main(root, state.task_id)}"
 

@@ -12,7 +12,7 @@ from executor.guard.agent_baseline import globs_of, startup_of
 from executor.guard.file_state import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
 from executor.plan.parts import changed_parts, parts_of
 from executor.plan.spec import spec_md
-from executor.store import caches, log_files, log_reader
+from executor.store import log_reader, log_witness, project
 from executor.store.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.store.project import DEFINITIONS, SPEC_NAME
 from executor.system import files
@@ -77,7 +77,7 @@ class BriefChanges(Record):
 def distrust_caches(root: str) -> None:
     """Delete the caches when an agent with a brief may have written them."""
     if brief_snapshot.is_kept(root):
-        caches.drop(root)
+        project.drop_caches(root)
 
 
 def briefed_steps(states: Mapping[int, StepState]) -> dict[int, StepState]:
@@ -270,7 +270,7 @@ def _box_in_words(shown: BoxFields | None) -> str:
 def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
     """Return the states of boxes, with the task, that the log after these bytes explains, by step."""
     found: dict[int, set[tuple[str, str]]] = {}
-    for line in filter(None, map(log_reader.parse, log_files.lines_behind(root, log_bytes))):
+    for line in filter(None, map(log_reader.parse, log_witness.lines_behind(root, log_bytes))):
         event, step = line.get("event"), line.get("step")
         state = (
             STATUS_STATES.get(str(line.get("status")), " ") if event == "SpecMarked" else EVENT_STATES.get(str(event))
@@ -282,7 +282,7 @@ def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
 
 def _is_in_log(root: str, ident: str) -> bool:
     needle = ident.encode()
-    return any(needle in line for line in log_files.lines_behind(root, 0))
+    return any(needle in line for line in log_witness.lines_behind(root, 0))
 
 
 def _parts(plan: Plan) -> dict[str, str]:

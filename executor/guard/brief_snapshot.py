@@ -8,7 +8,7 @@ import time
 
 from executor.errors import MachineError
 from executor.guard import snapshot
-from executor.store import log_files, log_reader, log_witness
+from executor.store import log_reader, log_witness
 from executor.store.log_witness import PLACE
 from executor.system import files, procfs, safe_open, user_state
 from executor.system.records import TYPE_CHECKING, Record
@@ -112,7 +112,7 @@ def log_changes(root: str, ident: str) -> list[str]:
     size, digest = fields.get("log_bytes"), fields.get("log_digest")
     if not isinstance(size, int) or not isinstance(digest, str):
         return ["what was remembered of it is gone"]
-    if log_files.digest_before(root, size) != digest:
+    if log_witness.digest_before(root, size) != digest:
         return ["lines from before the brief changed"]
     noted = log_witness.noted(user_state.path_of(f"{ident}.json.{log_witness.LINES}"))
     return [*_line_changes(root, size, noted or log_witness.noted(log_witness.place_of(root, ident)))]
@@ -120,7 +120,7 @@ def log_changes(root: str, ident: str) -> list[str]:
 
 def _line_changes(root: str, size: int, noted: Mapping[str, str]) -> Iterator[str]:
     missing = {digest for digest, event in noted.items() if event in KEPT_EVENTS}
-    for line in log_files.lines_behind(root, size):
+    for line in log_witness.lines_behind(root, size):
         digest = log_witness.digest_of(line)
         missing.discard(digest)
         event = log_reader.parse(line) if digest not in noted else None
@@ -184,7 +184,7 @@ def folder_identity(root: str) -> str:
 
 
 def _body(root: str, what: BriefState, manifest: str) -> bytes:
-    size = log_files.size_of(root)
+    size = log_witness.size_of(root)
     fields = {
         "v": VERSION,
         "root": os.path.realpath(root),
@@ -194,7 +194,7 @@ def _body(root: str, what: BriefState, manifest: str) -> bytes:
         "parts": what.parts,
         "boxes": {str(number): shown for number, shown in what.boxes.items()},
         "log_bytes": size,
-        "log_digest": log_files.digest_before(root, size),
+        "log_digest": log_witness.digest_before(root, size),
         "files": manifest,
     }
     return json.dumps(fields, separators=(",", ":")).encode()

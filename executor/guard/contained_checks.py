@@ -178,9 +178,8 @@ def contained_checks(context: RunContext, task: Task) -> Iterator[CheckContainme
         return
     path = context.environ.get("PATH", os.defpath)
     held = CheckContainment(context, task, sandbox.find_containment(wanted.mode, network=False, path=path))
-    context.enclosure = held
     try:
-        yield held
+        with context.checks_inside(held):
+            yield held
     finally:
-        context.enclosure = None
         autostart_files.clear_placeholders(context.root)

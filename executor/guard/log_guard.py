@@ -12,7 +12,7 @@ from executor.errors import MachineError
 from executor.guard import protect
 from executor.guard.file_state import CHANGED, FILE, LINK, LOST, Change, state_of
 from executor.guard.restore import TAKEN
-from executor.store import caches, log_reader
+from executor.store import log_reader, project
 from executor.store import runs as job_records
 from executor.store.log_writer import LogWriter, settled, settled_size
 from executor.system import files, safe_open
@@ -99,7 +99,7 @@ def verify(journal: LogWriter, folder: str, *, task_id: str, mark: LogMark | Non
     task that such an executor writes stay. Removed lines are kept in the folder, in taken/log.jsonl. When anything was
     found, the caller reads the log again.
     """
-    caches.drop(os.path.dirname(journal.path))
+    project.drop_caches(os.path.dirname(journal.path))
     known = mark or _read_mark(folder)
     if known is None:
         return VerifiedLog()
@@ -205,7 +205,7 @@ class _Since:
             return False
         event = fields.get("event")
         if task_id in self._mark.jobs and event not in EXECUTOR_EVENTS and not fields.get("record"):
-            return event not in END_EVENTS or job_records.look(self._root, task_id).status == "exited"
+            return event not in END_EVENTS or job_records.newest_status(self._root, task_id).status == "exited"
         return task_id == self._task_id and event in EARLIER_EXECUTOR_EVENTS
 
     def _keep_removed(self) -> None:

@@ -12,7 +12,6 @@ from executor.guard.file_state import is_within, list_in_words
 from executor.guard.mounts import View
 from executor.plan import env_files
 from executor.plan.limits import sandbox_of
-from executor.store import project
 from executor.store import runs as jobs
 from executor.store.events import WarningRaised
 from executor.system import files, installation, safe_open, setuid_bits, sockets
@@ -124,8 +123,7 @@ def check_after(context: RunContext, task: Task, run: str) -> None:
     began_ns = body.get("began_ns")
     clear_bits(context, task, began_ns if isinstance(began_ns, int) else 0, when="the agent worked")
     autostart_files.clear_placeholders(context.root)
-    if not os.path.exists(context.python):
-        context.python = project.interpreter(context.project, context.plan.settings.python, dict(os.environ))
+    context.find_python()
 
 
 def file_clock_ns() -> int:

@@ -13,7 +13,7 @@ from executor.runners import command
 from executor.runners.evidence_before import record_of
 from executor.runners.main_run import log_started
 from executor.runners.process_run import LaunchRequest, begin
-from executor.store import job_record, log_reader, runs, supervisor_start
+from executor.store import jobs, log_reader, runs
 from executor.store.events import JobRecorded, WarningRaised
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
@@ -48,13 +48,13 @@ def background(context: RunContext, task: Task) -> Outcome:
     known = runs.read_memory(context.root, task.task_id).get("monitors", {})
     kept = scheduler.for_new_run(context.root, context.folder(task, "main.1"), task.step.background, known)
     runs.write_memory(context.root, task.task_id, {"monitors": context.masker.mask_all(kept)})
-    record = job_record.digest(context.root, task.task_id)
+    record = jobs.record_digest(context.root, task.task_id)
     begin(
         context,
         task,
         LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid, record=record), resume),
     )
-    context.hear()
+    context.catch_up()
     return await_start(context, task.step.number, task.task_id, why="the job was started")
 
 
@@ -90,16 +90,16 @@ def mend_record(context: RunContext, box: Box, task_id: str) -> None:
     A power cut or a full disk leaves an unreadable record; a changed one would judge the job by other checks.
     """
     is_whole = _is_whole(runs.read_job(context.root, task_id), box.number, task_id)
-    if is_whole and job_record.is_as_logged(context.root, task_id):
+    if is_whole and jobs.is_as_logged(context.root, task_id):
         return
-    digest = runs.look(context.root, task_id).digest or context.state(box.number).digest
+    digest = runs.newest_status(context.root, task_id).digest or context.state(box.number).digest
     decision = Decision("run", "its record could not be read", task_id=task_id)
     task = Task(context.step(box.number), task_id, digest, decision, title=box.title, began=context.now())
     runs.write_job(context.root, task_id, _record(context, task))
     where = os.path.join(runs.JOBS, task_id, "job.json")
     wrong = "was changed since the job began" if is_whole else "could not be read"
     message = f"{where} {wrong}; it was made again from the plan as it is now"
-    context.log(JobRecorded(message=message, record=job_record.digest(context.root, task_id)), task)
+    context.log(JobRecorded(message=message, record=jobs.record_digest(context.root, task_id)), task)
     context.journal.sync()
 
 
@@ -129,15 +129,15 @@ def await_start(context: RunContext, number: int, task_id: str, *, why: str) -> 
     """
     tries, waiting = 0, StartWait(context, task_id)
     while not context.interrupts.count:
-        context.hear(task_id)
+        context.catch_up(task_id)
         state = context.state(number)
         if state.verdict == "started" and _goes_on(context, task_id):
-            supervisor_start.attend(context.root, task_id, os.environ, why=why)
+            jobs.start_supervisor(context.root, task_id, os.environ, why=why)
             _await_mark(context, number, task_id)
             return Outcome(Verdict.STARTED, "it is running")
         if state.verdict in SETTLED:
             return Outcome(Verdict(state.verdict), state.reason)
-        if supervisor_start.attend(context.root, task_id, os.environ, why=why):
+        if jobs.start_supervisor(context.root, task_id, os.environ, why=why):
             tries += 1
             _await_lock(context, task_id, tries)
         waiting.show()
@@ -172,8 +172,8 @@ def _await_mark(context: RunContext, number: int, task_id: str) -> None:
     """Wait until the supervisor has marked the start in SPEC.md and logged the mark, at most MARK_S."""
     until = context.now() + MARK_S
     while context.now() < until and _is_unmarked(context, number, task_id) and context.interrupts.sleep(LOOK_S):
-        context.hear(task_id)
-    context.hear(task_id)
+        context.catch_up(task_id)
+    context.catch_up(task_id)
 
 
 def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
@@ -185,7 +185,7 @@ def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
 
 def _goes_on(context: RunContext, task_id: str) -> bool:
     """Return True when a job lives or waits for its restart."""
-    alive = runs.look(context.root, task_id).status == "alive"
+    alive = runs.newest_status(context.root, task_id).status == "alive"
     return alive or runs.read_watch(context.root, task_id).get("state") == "restarting"
 
 
@@ -209,5 +209,5 @@ def end_job(context: RunContext, number: int, task_id: str) -> None:
     stop_strays(f"{task_id}/", context.interrupts, root=context.root)
     until = context.now() + END_S
     while runs.supervisor(context.root, task_id) and context.now() < until and context.interrupts.sleep(LOOK_S):
-        context.hear(task_id)
-    context.hear(task_id)
+        context.catch_up(task_id)
+    context.catch_up(task_id)

@@ -14,7 +14,7 @@ from executor.runners.process_run import LaunchRequest, adopt, environment, laun
 from executor.runners.row_file import counted, ready
 from executor.store import log_reader, runs
 from executor.store.events import WarningRaised
-from executor.store.fingerprint import made_by as digest_of_rows
+from executor.store.fingerprint import fingerprint_rows as digest_of_rows
 from executor.store.state import spent_on
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.quantities import parse_number
@@ -145,7 +145,7 @@ class _Chunks:
     def start(self, chunk: Chunk) -> Judged:
         """Begin a run of a chunk, watch it to its end and judge it."""
         context, task = self._context, self._task
-        context.hear()
+        context.catch_up()
         kept = self._ready(chunk)
         run = runs.next_main(context.root, task.task_id)
         note_task(context, task, run)
@@ -209,7 +209,7 @@ class _Chunks:
             usd=usd,
             outlook=self._outlook(chunk, found.rows - kept, done.duration_s) if outcome.passed else "",
         )
-        context.hear()
+        context.catch_up()
         return judged
 
     def _verdict(self, chunk: Chunk, done: Run, found: RowFile) -> tuple[Outcome, str]:

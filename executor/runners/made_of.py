@@ -7,7 +7,7 @@ import os
 
 from executor.store import fingerprint_recipes, input_files, runs
 from executor.store.changes import KEPT, MOST_NAMED, outputs_digest
-from executor.store.fingerprint import of_parts
+from executor.store.fingerprint import fingerprint_parts
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Step
     from executor.store.context import RunContext
-    from executor.store.fingerprint_recipes import Made
+    from executor.store.fingerprint_recipes import Fingerprint
     from executor.store.task import Task
 
     Files = Mapping[str, Mapping[str, str]]
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def as_recorded(context: RunContext, task: Task) -> dict[str, Any]:
     """Return the fields of StepPassed on the parts of MAIN, its judges and its outputs."""
-    judge = of_parts(fingerprint_recipes.judges(task.step, strict=context.strict))
+    judge = fingerprint_parts(fingerprint_recipes.judges(task.step, strict=context.strict))
     made = _made(context, task)
     left = _left(context, task.step)
     parts = {**(made.parts if made else {}), **judge.parts}
@@ -44,7 +44,7 @@ def note_task(context: RunContext, task: Task, run: str) -> None:
     runs.write_task(context.root, task.task_id, body)
 
 
-def _made(context: RunContext, task: Task) -> Made | None:
+def _made(context: RunContext, task: Task) -> Fingerprint | None:
     """Return the parts of the task's digest: from memory, from its record, or computed and equal."""
     known = context.made.get(task.digest)
     if known or fingerprint_recipes.number_of(task.digest) != fingerprint_recipes.NEWEST:
@@ -55,14 +55,16 @@ def _made(context: RunContext, task: Task) -> Made | None:
     return now if now.digest == task.digest else _recorded(runs.read_task(context.root, task.task_id), task.digest)
 
 
-def _recorded(record: dict[str, Any], digest: str) -> Made | None:
+def _recorded(record: dict[str, Any], digest: str) -> Fingerprint | None:
     """Return the parts of a digest by a record, None when it has none of this digest."""
     body = record.get("made")
     if record.get("digest") != digest or not isinstance(body, dict):
         return None
     parts, found = body.get("parts"), body.get("files")
     return (
-        fingerprint_recipes.Made(digest, parts, found) if isinstance(parts, dict) and isinstance(found, dict) else None
+        fingerprint_recipes.Fingerprint(digest, parts, found)
+        if isinstance(parts, dict) and isinstance(found, dict)
+        else None
     )
 
 

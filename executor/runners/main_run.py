@@ -40,7 +40,7 @@ def run_main(context: RunContext, task: Task, runner: MainRunner, *, adopting: s
     """Start MAIN, or adopt the run named; start it again for the classes that `retry` names."""
     spec = task.step.main or Main()
     if adopting:
-        pid = runs.look_at(context.root, task.task_id, adopting).pid
+        pid = runs.status_of(context.root, task.task_id, adopting).pid
         context.log(MainAdopted(run=adopting, pid=pid, why=task.decision.why), task)
     outcome, classes = runner.adopt(adopting) if adopting else runner.start()
     for tried in range(1, spec.retry.attempts):

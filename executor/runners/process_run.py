@@ -10,7 +10,7 @@ from executor.errors import MachineError
 from executor.runners import evidence_before
 from executor.runners.outputs import agree, exit_text, outputs
 from executor.runners.run_watch import RunWatch
-from executor.store import known_secrets, runs, twins
+from executor.store import known_secrets, runs
 from executor.store.events import StraysStopped
 from executor.system import files, launcher, procfs, project_identity
 from executor.system.outcome import Verdict
@@ -94,7 +94,7 @@ def launch(
 def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
     run, argv = request.run, request.argv
-    twins.refuse_a_twin(context.root, task.task_id, before=run)
+    runs.refuse_second_run(context.root, task.task_id, before=run)
     procfs.refuse_foreign_proc()
     evidence_before.remember(context, task)
     folder = runs.new_run(context.root, task.task_id, run)
@@ -184,7 +184,7 @@ def finished(context: RunContext, task: Task, ended: ProcessResult) -> Run:
 def adopt(context: RunContext, task: Task, *, run: str, limit_s: float, follow: Callable[[], str] | None = None) -> Run:
     """Watch a run of an earlier executor to its end; one that has ended is read at once."""
     context.folder(task, run)
-    seen = runs.look_at(context.root, task.task_id, run)
+    seen = runs.status_of(context.root, task.task_id, run)
     identity = runs.launcher_of(context.root, task.task_id, run)
     if seen.status == "alive" and identity:
         age_s = procfs.age_s(identity)

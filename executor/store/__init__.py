@@ -1,1 +1,1 @@
-"""What is on record of a project: its files, its log, the runs of its tasks."""
+"""The records of a project: its files, its log, the runs of its tasks."""

@@ -1,4 +1,4 @@
-"""What of a step has changed since it passed: what it did, what judged it, what it left."""
+"""Changes of a step since it passed: of its MAIN, its judges, its outputs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 
 from executor.plan.runner_choice import AGENTS
 from executor.store import fingerprint_recipes, input_files, log_reader, runs
-from executor.store.fingerprint import PART, made, main_digest, of_parts
-from executor.store.fingerprint_recipes import JUDGES, NEWEST, Made, number_of
+from executor.store.fingerprint import PART, fingerprint_main, fingerprint_parts, main_digest
+from executor.store.fingerprint_recipes import JUDGES, NEWEST, Fingerprint, number_of
 from executor.store.imports import named_in_words
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
@@ -19,58 +19,61 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Step
     from executor.plan.spec.spec_md import Box
-    from executor.store.fingerprint import Desk, Known
+    from executor.store.fingerprint import KnownFingerprints
+    from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
 
     Found = Mapping[str, Mapping[str, str]]
 
 MOST_NAMED = 24  # files of a kind that a line of the log names; a file beside the task's runs has them all
-MOST_TOLD = 20  # files of a kind that are told
+MOST_LISTED = 20  # files of a kind that are listed
 SHOWN = 3
 KEPT = "files.json"
 ONE = {"modules": "module", "inputs": "inputs"}
 UNSAID = "not recorded"
 
 
-def in_words(changed: tuple[str, ...]) -> str:
+def describe_changes(changed: tuple[str, ...]) -> str:
     """Return `changed since it passed: WHAT`, the first few of it; empty when nothing did."""
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return f"changed since it passed: {', '.join(changed[:SHOWN])}{more}" if changed else ""
 
 
 def judged_by(state: StepState, box: Box | None) -> str:
-    """Return the digest of what judged a ticked step, in words where its pass did not record one."""
+    """Return the fingerprint of the judges of a ticked step; words where its pass did not record one."""
     return (state.passed_judged_by or UNSAID) if _is_its_tick(state, box) else ""
 
 
 def outputs_digest(left: Mapping[str, str]) -> str:
-    """Return the digest of what the globs of `outputs` find."""
+    """Return the digest of the files that the globs of `outputs` find."""
     return files.digest(repr(sorted(left.items())).encode())[:PART]
 
 
-def since_passed(desk: Desk, number: int, box: Box | None, known: Known | None = None) -> tuple[str, ...]:
-    """Return what has changed of a ticked step since it passed, each in a word or two.
+def since_passed(
+    view: ProjectView, number: int, box: Box | None, known: KnownFingerprints | None = None
+) -> tuple[str, ...]:
+    """Return the changes of a ticked step since it passed, each in a word or two.
 
-    Nothing is said of a tick that is not this log's, nor of one whose pass recorded nothing of what judged it.
+    Empty for a tick from another log, and for one whose pass did not record its judges.
     """
-    state = desk.state(number)
-    if not (state.passed_judged_by and _is_its_tick(state, box) and desk.plan.defines(number)):
+    state = view.state(number)
+    if not (state.passed_judged_by and _is_its_tick(state, box) and view.plan.defines(number)):
         return ()
-    key = _key(desk, number, state)
-    if desk.sources.is_settled(key):
+    key = _key(view, number, state)
+    if view.sources.is_settled(key):
         return ()
-    step, passed = desk.step(number), _Passed(desk.root, state)
-    told = (*_of_main(desk, step, passed, known), *_of_judges(desk, step, passed), *_of_outputs(desk, step, passed))
-    if not (told or _needs_files(step)):
-        desk.sources.settle(key)
-    return told
+    step, passed = view.step(number), _Passed(view.root, state)
+    changes = (*_of_main(view, step, passed, known), *_of_judges(view, step, passed), *_of_outputs(view, step, passed))
+    if not (changes or _needs_files(step)):
+        view.sources.settle(key)
+    return changes
 
 
-def _key(desk: Desk, number: int, state: StepState) -> str:
-    """Return a digest of all that tells of a step without files whether it has changed; the step is not built."""
-    settings = desk.plan.settings
+def _key(view: ProjectView, number: int, state: StepState) -> str:
+    """Return a key for the definition, settings and last pass of a step; the step is not built."""
+    settings = view.plan.settings
     passed = (state.passed_digest, state.passed_judged_by, state.passed_outputs)
-    return files.digest(repr((desk.plan.raw[number], settings.env, settings.strict, passed)).encode())[:16]
+    return files.digest(repr((view.plan.raw[number], settings.env, settings.strict, passed)).encode())[:16]
 
 
 def _needs_files(step: Step) -> bool:
@@ -82,7 +85,7 @@ def _needs_files(step: Step) -> bool:
 
 
 def only_judges(changed: tuple[str, ...]) -> bool:
-    """Return True when nothing has changed but what judges the work."""
+    """Return True when only the judges of the work have changed."""
     return all(one in JUDGES for one in changed)
 
 
@@ -92,7 +95,7 @@ def _is_its_tick(state: StepState, box: Box | None) -> bool:
 
 
 class _Passed:
-    """A pass as the log has it; its line is read when something has changed."""
+    """A pass in the log; its line is read when something has changed."""
 
     def __init__(self, root: str, state: StepState) -> None:
         self.state = state
@@ -104,7 +107,7 @@ class _Passed:
         return _texts(self._read().get("parts"))
 
     def files(self, kind: str) -> dict[str, str] | None:
-        """Return the files of a kind with their records, None when that is not known any more."""
+        """Return the files of a kind with their records, None when the records are gone."""
         named = self._read().get("files")
         if isinstance(named, dict) and kind in named:
             return _texts(named[kind])
@@ -130,32 +133,32 @@ def _texts(value: object) -> dict[str, str]:
     return {str(key): str(one) for key, one in value.items()} if isinstance(value, dict) else {}
 
 
-def _of_main(desk: Desk, step: Step, passed: _Passed, known: Known | None) -> Iterator[str]:
+def _of_main(view: ProjectView, step: Step, passed: _Passed, known: KnownFingerprints | None) -> Iterator[str]:
     digest = passed.state.passed_digest
     if number_of(digest) != NEWEST:
-        yield from _of_older(desk, step, digest)
+        yield from _of_older(view, step, digest)
         return
-    now = made(desk, step, runner="command", known=known)
+    now = fingerprint_main(view, step, runner="command", known=known)
     if now.digest == digest:
         return
-    if "runner" in passed.parts:  # an agent did it, who need not be the one that would now
-        now = next(_by_agents(desk, step, passed.parts["runner"], known), now)
+    if "runner" in passed.parts:  # an agent did it, perhaps another one than now
+        now = next(_by_agents(view, step, passed.parts["runner"], known), now)
     if now.digest != digest:
         yield from [*_parts(now, passed)] or ["what MAIN does"]
 
 
-def _of_older(desk: Desk, step: Step, digest: str) -> Iterator[str]:
-    if all(main_digest(desk, step, like=digest, runner=runner) != digest for runner in ("command", *AGENTS)):
+def _of_older(view: ProjectView, step: Step, digest: str) -> Iterator[str]:
+    if all(main_digest(view, step, like=digest, runner=runner) != digest for runner in ("command", *AGENTS)):
         yield "what MAIN does"
 
 
-def _by_agents(desk: Desk, step: Step, runner: str, known: Known | None) -> Iterator[Made]:
-    each = (made(desk, step, runner=name, known=known) for name in AGENTS)
+def _by_agents(view: ProjectView, step: Step, runner: str, known: KnownFingerprints | None) -> Iterator[Fingerprint]:
+    each = (fingerprint_main(view, step, runner=name, known=known) for name in AGENTS)
     return (one for one in each if one.parts.get("runner") == runner)
 
 
-def _parts(now: Made, passed: _Passed) -> Iterator[str]:
-    """Yield the parts of what MAIN does that are not what they were, files by name where that is known."""
+def _parts(now: Fingerprint, passed: _Passed) -> Iterator[str]:
+    """Yield the parts of MAIN that have changed, files by name where the names are known."""
     before = {name: part for name, part in passed.parts.items() if name not in (*JUDGES, "outputs")}
     for name in dict.fromkeys((*before, *now.parts)):
         if before.get(name) == now.parts.get(name) or _renumbered(name, before, now.parts):
@@ -169,18 +172,18 @@ def _parts(now: Made, passed: _Passed) -> Iterator[str]:
 
 
 def _renumbered(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Return True for a dependency that is there under another number."""
+    """Return True for a dependency that has another number."""
     found = before.get(name) or now.get(name)
     return name.startswith("dependency ") and found in (now if name in before else before).values()
 
 
 def _files(kind: str, before: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
-    """Return what differs between two records of files, empty when the earlier one is not known."""
+    """Return the differences between two records of files, empty when the earlier one is not known."""
     if before is None:
         return []
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    told = [f"{kind} {name}{_how(kind, before.get(name), now.get(name))}" for name in names[:MOST_TOLD]]
-    return [*told, f"{kind}: {len(names) - MOST_TOLD} more"] if len(names) > MOST_TOLD else told
+    listed = [f"{kind} {name}{_how(kind, before.get(name), now.get(name))}" for name in names[:MOST_LISTED]]
+    return [*listed, f"{kind}: {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else listed
 
 
 def _how(kind: str, before: str | None, now: str | None) -> str:
@@ -192,12 +195,12 @@ def _how(kind: str, before: str | None, now: str | None) -> str:
     return " (its time)" if large else ""
 
 
-def _of_judges(desk: Desk, step: Step, passed: _Passed) -> Iterator[str]:
+def _of_judges(view: ProjectView, step: Step, passed: _Passed) -> Iterator[str]:
     digest, now = (
         passed.state.passed_judged_by,
-        of_parts(fingerprint_recipes.judges(step, strict=desk.plan.settings.strict)),
+        fingerprint_parts(fingerprint_recipes.judges(step, strict=view.plan.settings.strict)),
     )
-    if digest in (now.digest, of_parts(fingerprint_recipes.judges(step, strict=True)).digest):
+    if digest in (now.digest, fingerprint_parts(fingerprint_recipes.judges(step, strict=True)).digest):
         return
     before = passed.parts
     names = [name for name in JUDGES if before.get(name) != now.parts.get(name)]
@@ -205,18 +208,18 @@ def _of_judges(desk: Desk, step: Step, passed: _Passed) -> Iterator[str]:
     yield from [name for name in names if not (name == "strict" and weaker)] or ["what judges it"]
 
 
-def _of_outputs(desk: Desk, step: Step, passed: _Passed) -> Iterator[str]:
+def _of_outputs(view: ProjectView, step: Step, passed: _Passed) -> Iterator[str]:
     globs = step.main.outputs if step.main else ()
     if not (globs and passed.state.passed_outputs):
         return
-    if outputs_digest(input_files.recorded(desk.root, globs, desk.sources)) == passed.state.passed_outputs:
+    if outputs_digest(input_files.recorded(view.root, globs, view.sources)) == passed.state.passed_outputs:
         return
     before = passed.files("outputs")
     if before is None:
         yield "outputs"
         return
     there = {name: record for name, record in before.items() if record != input_files.MISSING}
-    now = {name: input_files.alike(desk.root, name, record, desk.sources) for name, record in there.items()}
+    now = {name: input_files.alike(view.root, name, record, view.sources) for name, record in there.items()}
     yield from (
         one if one.endswith(("gone", "more", ")")) else f"{one} changed" for one in _files("outputs", there, now)
     )

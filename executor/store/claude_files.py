@@ -1,4 +1,4 @@
-"""Where a project keeps its roles and skills: the files that Claude Code reads too."""
+"""The roles and skills of a project: the files that Claude Code reads too."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def role_of(root: str, name: str) -> Role:
 
 
 def skills_of(root: str, listed: tuple[str, ...] | None) -> tuple[tuple[Skill, ...], str]:
-    """Return the listed skills, the usual one when none is listed and it is there; with what is wrong about one."""
+    """Return the listed skills, by default the usual one where it exists, and the error of a missing one."""
     found = []
     for name in (USUAL_SKILL,) if listed is None else listed:
         path = roles.place_of(name)
@@ -55,7 +55,7 @@ def skills_of(root: str, listed: tuple[str, ...] | None) -> tuple[tuple[Skill, .
 
 
 def listed(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the skills that the step lists, else those of its role; None when neither says any."""
+    """Return the skills that the step lists, else those of its role; None when neither lists any."""
     if skills is not None:
         return skills
     try:
@@ -65,7 +65,7 @@ def listed(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[st
 
 
 def bytes_of(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[bytes, ...]:
-    """Return what an agent is told beside its brief, for a digest: its role file and the text of its skills."""
+    """Return the bytes of an agent's role file and of its skills, for a fingerprint."""
     try:
         role = _bytes(root, role_of(root, agent).file)
     except DefinitionError:
@@ -75,23 +75,23 @@ def bytes_of(root: str, *, agent: str, skills: tuple[str, ...] | None) -> tuple[
 
 
 def program(path: str) -> str:
-    """Return where the program of Claude Code is on this PATH, empty when nowhere."""
+    """Return the path of the program of Claude Code on this PATH, empty when it is missing."""
     paths = (os.path.join(folder, "claude") for folder in path.split(os.pathsep) if folder)
     return next((one for one in paths if os.path.isfile(one) and os.access(one, os.X_OK)), "")
 
 
 def has_socat(path: str) -> bool:
-    """Return True where Claude Code finds what its own sandbox needs beside bubblewrap."""
+    """Return True where the PATH has socat, which the sandbox of Claude Code needs beside bubblewrap."""
     places = (os.path.join(folder, "socat") for folder in path.split(os.pathsep) if folder)
     return any(os.path.isfile(one) and os.access(one, os.X_OK) for one in places)
 
 
 def _no_role(name: str, known: list[str]) -> str:
-    """Say that nobody has this name, who there is, and what to do."""
+    """Return the error for an unknown role, with the known ones and a remedy."""
     if not known:
         return f"no agent is called {name!r}, no file there has a role: do-tasks init writes {USUAL_ROLE}"
-    told = f"no agent is called {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
-    return f"{told}; or write a file there with name: {name}"
+    message = f"no agent is called {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
+    return f"{message}; or write a file there with name: {name}"
 
 
 def _role_files(root: str) -> Iterator[str]:

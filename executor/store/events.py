@@ -11,16 +11,16 @@ VERSION = 1
 
 
 class Event(Record):
-    """What every line has beside its envelope (v, timestamp, task_id, step, event)."""
+    """The fields of every line beside its envelope (v, timestamp, task_id, step, event)."""
 
     phase: str = ""
     status: str = "info"
 
 
 class TaskStarted(Event):
-    """A new attempt at a step began; `digest` is of what MAIN does, `why` says why it runs.
+    """A new attempt at a step began; `digest` is the fingerprint of MAIN, `why` the reason why it runs.
 
-    `runner` does MAIN, for the reason in `runner_why`; `asked_runner` is whom the command line named, if anyone.
+    `runner` does MAIN, for the reason in `runner_why`; `asked_runner` is the runner that the command line named.
     """
 
     title: str = ""
@@ -87,11 +87,11 @@ class TestSkipped(Event):
 
 
 class MainStarted(Event):
-    """MAIN's process is about to be let go; `pid` is its launcher's.
+    """MAIN's process is about to start; `pid` is its launcher's.
 
-    Of an agent: its role, its model, what its shell is contained by, and whether it is. Of a chunk: its number, counted
-    from 1, the number of chunks, and `made_by`, the digest of what makes rows whatever the sizes are. Of a job:
-    `record`, the digest of its job.json, in which its checks and criteria are.
+    For an agent: its role, its model, the containment of its shell, and whether it is contained. For a chunk: its
+    number, counted from 1, the number of chunks, and `made_by`, the fingerprint of its rows without the sizes.
+    For a job: `record`, the digest of its job.json with its checks and criteria.
     """
 
     phase: str = "MAIN"
@@ -123,7 +123,7 @@ class MainAdopted(Event):
 
 
 class MainReused(Event):
-    """MAIN had exited 0 under the same digest and is not repeated."""
+    """MAIN had exited 0 under the same fingerprint and is not repeated."""
 
     phase: str = "MAIN"
     status: str = "skipped"
@@ -135,8 +135,8 @@ class MainReused(Event):
 class MainFinished(Event):
     """MAIN's process ended; `failure` is its retry class, empty when it passed.
 
-    Of a chunk: its number and theirs, its rows as we counted them, the SHA-256 of its file, `made_by`, what it cost in
-    US dollars as far as it said, what is done and to come.
+    For a chunk: its number, the number of chunks, its counted rows, the SHA-256 of its file, `made_by`, its cost in USD
+    where it reported one, and the outlook on the remaining chunks.
     """
 
     phase: str = "MAIN"
@@ -168,7 +168,7 @@ class MainRetried(Event):
 
 
 class AgentTurned(Event):
-    """An agent had a turn: what it said, called, and which calls failed; tokens and US dollars are of all turns."""
+    """An agent had a turn: its text, its calls, its failed calls; tokens and USD are of all turns."""
 
     phase: str = "MAIN"
     run: str = ""
@@ -229,11 +229,11 @@ class CriterionJudged(Event):
 
 
 class StepPassed(Event):
-    """All evidence is in; the box may be ticked.
+    """The step has all its evidence; the box may be ticked.
 
-    `digest` is of what MAIN did, `judged_by` of what judged it; `parts` and `files` are what both are made of.
+    `digest` is the fingerprint of MAIN, `judged_by` that of its judges; `parts` and `files` are the parts of both.
     `proven` and `claimed` count criteria, `checks` the POST checks that ran; `accepted` is the person who accepted that
-    its judges changed while its brief was out. `uncontained`: an agent did MAIN, and nothing held its shell.
+    its judges changed while its brief was out. `uncontained`: an agent did MAIN, and its shell was not contained.
     """
 
     phase: str = "SPEC"
@@ -344,14 +344,14 @@ class SpecLineAppended(Event):
 
 
 class HandTickSeen(Event):
-    """A person ticked a box that no task of ours ticked."""
+    """A person ticked a box that no task ticked."""
 
     phase: str = "SPEC"
     text: str = ""
 
 
 class HandUntickSeen(Event):
-    """A person opened a box that we had ticked."""
+    """A person opened a box that a task had ticked."""
 
     phase: str = "SPEC"
     text: str = ""
@@ -376,7 +376,7 @@ class StepReopened(Event):
 
 
 class JobRecorded(Event):
-    """The record of a job was made again from the plan as it is now; `record` is its digest, `message` says why."""
+    """The record of a job was made again from the present plan; `record` is its digest, `message` the reason."""
 
     phase: str = "BACKGROUND"
     message: str = ""
@@ -411,7 +411,7 @@ class CheckpointSaved(Event):
 
 
 class AlertRaised(Event):
-    """A condition began to stand; `key` is monitor/rule, `output` what was matched or seen, `action` what follows."""
+    """A condition began to stand; `key` is monitor/rule, `output` the match, `action` the action that follows."""
 
     phase: str = "BACKGROUND"
     status: str = "failed"
@@ -431,7 +431,7 @@ class AlertCleared(Event):
 
 
 class AlertActed(Event):
-    """What an alert asked for is begun, done, refused or failed; `at` is how far the training was."""
+    """The action of an alert is started, done, refused or failed; `at` is the progress of the training."""
 
     phase: str = "BACKGROUND"
     key: str = ""
@@ -441,7 +441,7 @@ class AlertActed(Event):
 
 
 class MonitorBlind(Event):
-    """A monitor, or the rule of one (`key`), has seen nothing of what it is for: `when` is grace, or end of the job."""
+    """A monitor or a rule (`key`) has seen no data: `when` is the end of its grace, or the end of the job."""
 
     phase: str = "BACKGROUND"
     key: str = ""
@@ -450,7 +450,7 @@ class MonitorBlind(Event):
 
 
 class NoticeSent(Event):
-    """Somebody was told of an alert, recovery or end; status started comes before, so that none is told twice."""
+    """A notice of an alert, recovery or end was sent; status started comes before, so that none is sent twice."""
 
     phase: str = "BACKGROUND"
     notice: str = ""
@@ -459,11 +459,11 @@ class NoticeSent(Event):
 
 
 class BriefGiven(Event):
-    """An agent outside was told what to do, or to mend what POST found; the task waits for `resume`.
+    """A host agent received its brief, or the failure of POST to mend; the task waits for `resume`.
 
-    `asked` is the selection that is gone on with then, as words of the command line. `judges` names what was remembered
-    of its judges, with the digest of that; `givers` are the processes that it was given to, as `pid start boot name`,
-    and when, where, beside which orphans (pid 0); `before` is the digest of the record of what lay there before MAIN.
+    `asked` is the selection that continues then, as words of the command line. `judges` names the snapshot of its
+    judges, with its digest; `givers` are the processes that received it, as `pid start boot name`, and when, where,
+    beside which orphans (pid 0); `before` is the digest of the record of the files before MAIN.
     """
 
     phase: str = "MAIN"
@@ -479,9 +479,9 @@ class BriefGiven(Event):
 
 
 class BriefRepeated(Event):
-    """A brief that is out was given again, to another selection: `asked` is gone on with from now on.
+    """A brief that is out was given again, to another selection: `asked` continues from now on.
 
-    `givers` are the processes that it was given to this time.
+    `givers` are the processes that received it this time.
     """
 
     phase: str = "MAIN"
@@ -491,7 +491,7 @@ class BriefRepeated(Event):
 
 
 class JudgesChanged(Event):
-    """What judges a step was found changed while its brief is out: nothing runs until a person accepts it."""
+    """The judges of a step changed while its brief is out: no step runs until a person accepts the change."""
 
     phase: str = "SPEC"
     status: str = "waiting"
@@ -499,7 +499,7 @@ class JudgesChanged(Event):
 
 
 class JudgesAccepted(Event):
-    """A person accepted what changed of a step's judges; `judges` names what was remembered anew, with its digest.
+    """A person accepted the changes of a step's judges; `judges` names the new snapshot, with its digest.
 
     `digests` are those of the changed files as they are now.
     """

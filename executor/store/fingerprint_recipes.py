@@ -1,4 +1,4 @@
-"""The recipes by which MAIN's digest is made, each with its number; how finished work is judged, apart."""
+"""The recipes of fingerprints: MAIN by number, and the judges of finished work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
 JUDGING_RULES = ("nan", "divergence")  # those whose standing alert fails a job at its end
 
 
-class Made(Record):
-    """A digest with what it is made of: `parts` by name, `files` by kind (modules, inputs) and path, digests each."""
+class Fingerprint(Record):
+    """A digest with its parts by name and its files by kind (modules, inputs) and path, as digests."""
 
     digest: str
     parts: Mapping[str, str] = {}
@@ -29,7 +29,7 @@ def number_of(digest: str) -> int:
 
 
 def first(step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[int, str]) -> dict[str, object]:
-    """Return what recipe 1 made a digest of; it stays as it is, for what was recorded by it."""
+    """Return the parts of recipe 1, which does not change: logs contain fingerprints by it."""
     main = step.main
     assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
     return {
@@ -53,7 +53,7 @@ def second(
     env: Sequence[str] | None,
     dependencies: Mapping[int, str],
 ) -> dict[str, object]:
-    """Return what recipe 2 makes a digest of, by name: all that changes what MAIN does, nothing that only judges it.
+    """Return the parts of recipe 2 by name: all that changes the work of MAIN, without its judges.
 
     `script` is the digest of the script's bytes, `files` those of its modules and inputs by path.
     """
@@ -76,7 +76,7 @@ def second(
 
 
 def judges(step: Step, *, strict: bool) -> dict[str, object]:
-    """Return what decides whether finished work passes, by name; order, names and limits do not."""
+    """Return the parts that judge finished work, by name; order, names and limits are not among them."""
     main = step.main
     failing = [one for one in step.background if one.at_end == "fail"]
     watching = [

@@ -1,4 +1,4 @@
-"""What a source names of other sources: modules that Python imports, files that a shell's words name."""
+"""References of a source to others: modules that Python imports, files that a shell command names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def imported_by(text: bytes) -> tuple[str, ...]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape is its author's matter
+            warnings.simplefilter("ignore")  # a warning about an escape is no concern here
             tree = compile(text, "source", "exec", flags=ONLY_AST, dont_inherit=True)
         return tuple(dict.fromkeys(_of_tree(tree)))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
@@ -82,13 +82,13 @@ def _called(node: Call) -> Iterator[str]:
     from _ast import Constant
 
     name = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
-    told = node.args[0] if node.args else None
+    named = node.args[0] if node.args else None
     if (
         name in ("import_module", "__import__", "run_module")
-        and isinstance(told, Constant)
-        and isinstance(told.value, str)
+        and isinstance(named, Constant)
+        and isinstance(named.value, str)
     ):
-        yield told.value
+        yield named.value
 
 
 def _of_lines(text: bytes) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the globs of `inputs` and `outputs` find, each file with a record by which a change of it is seen."""
+"""The files that the globs of `inputs` and `outputs` find, each with a record that shows its changes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from executor.store.sources import Sources
 
 MOST = 10_000
-SMALL = 1 << 20  # bytes; up to here the content is what counts, whatever the times say
+SMALL = 1 << 20  # bytes; up to here the content counts, not the times
 MOST_READ = 64 << 20  # bytes of small files a list; what comes after them counts by size and time
 MAGIC = frozenset("*?[")
 MISSING = "missing"
 
 
 def recorded(root: str, globs: Iterable[str], sources: Sources, *, without: Iterable[str] = ()) -> dict[str, str]:
-    """Return what the globs find below the root, by path, each with its record; what `without` finds is left out.
+    """Return the files that the globs find below the root, by path, each with its record; none that `without` finds.
 
-    A glob that finds nothing stands for itself, as missing.
+    A glob that finds nothing is listed itself, as missing.
     """
     left_out = set(found(root, without))
     kept: dict[str, str] = {}
@@ -53,7 +53,7 @@ def as_content(record: str) -> bool:
 
 
 def _record(path: str, sources: Sources, *, room: int) -> tuple[str, int]:
-    """Return a file's record, and how many bytes stand behind it."""
+    """Return a file's record, and the number of bytes that were read for it."""
     look = look_at(path)
     if look is None:
         return MISSING, 0
@@ -64,7 +64,7 @@ def _record(path: str, sources: Sources, *, room: int) -> tuple[str, int]:
 
 
 def _found(root: str, pattern: str) -> Iterator[str]:
-    """Yield what one glob finds, sorted; a folder stands for all files below it."""
+    """Yield the files that one glob finds, sorted; a folder means all files below it."""
     names = _named(root, pattern)
     for count, name in enumerate(name for one in names for name in _files(root, one)):
         if count >= MOST:

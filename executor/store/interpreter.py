@@ -1,4 +1,4 @@
-"""The project's Python: which one, and why."""
+"""The project's Python, with the reason for it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ OF_TOOLS = ("pipx_metadata.json", "uv-receipt.toml")  # in an environment that h
 
 
 class Interpreter(Record):
-    """A path of a Python, and what named it."""
+    """The path of a Python, and its source."""
 
     path: str
     why: str
 
 
 def find(root: str, setting: str, environ: Mapping[str, str]) -> Interpreter:
-    """Return settings.python, else that of the active environment, of .venv, of the PATH, else ours."""
+    """Return settings.python, else the Python of the active environment, .venv, PATH, or this process."""
     if setting:
         path = os.path.join(root, os.path.expanduser(setting)) if os.sep in setting else on_path(setting, environ)
         return Interpreter(path or setting, "settings.python")
-    return next(_found(root, environ), _ours())
+    return next(_found(root, environ), _own())
 
 
 def on_path(name: str, environ: Mapping[str, str]) -> str:
-    """Return where the PATH has a program, empty when nowhere."""
+    """Return the path of a program on the PATH, empty when it is missing."""
     found = (os.path.join(folder, name) for folder in folders_of(environ))
     return next((path for path in found if _runs(path)), "")
 
 
 def folders_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders of the PATH, those left out that depend on where one stands."""
+    """Return the absolute folders of the PATH; relative ones depend on the working directory."""
     return tuple(folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder))
 
 
@@ -76,10 +76,10 @@ def _is_chosen(path: str, environ: Mapping[str, str]) -> bool:
 
 
 def _is_default(path: str, root: str, environ: Mapping[str, str]) -> bool:
-    """Return True for a Python that nobody chose for this project.
+    """Return True for a Python that was not chosen for this project.
 
-    The system's never counts. One that serves the whole machine gives way to ours, which somebody installed do-tasks
-    into, unless that is an environment of its own for the tool.
+    The system's Python never counts. One that serves the whole machine gives way to the Python of this process, unless
+    that is an environment for this tool alone.
     """
     folder = os.path.dirname(path)
     if folder in SYSTEM:
@@ -102,7 +102,7 @@ def _is_for_the_tool() -> bool:
     return any(os.path.exists(os.path.join(sys.prefix, name)) for name in OF_TOOLS)
 
 
-def _ours() -> Interpreter:
+def _own() -> Interpreter:
     import sys
 
     return Interpreter(sys.executable, "the one that do-tasks runs on")

@@ -39,7 +39,7 @@ class Processor(Record):
     function: Function
 
     def result(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what it makes of a copy of a line; ValueError for anything but a mapping within `CALL_S`."""
+        """Return its result for a copy of a line; ValueError for anything but a mapping within `CALL_S`."""
         result = run_within(lambda: self.function(None, "info", deepcopy({**line})), CALL_S)
         if isinstance(result, dict):
             return result

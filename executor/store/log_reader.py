@@ -8,8 +8,8 @@ import re
 
 from executor import __version__
 from executor.errors import MachineError, remedy
-from executor.store.packing import packed, unpacked
 from executor.store.state import FOLDS, fold
+from executor.store.step_state import packed, unpacked
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.run_records import LOG_NAME
@@ -25,6 +25,7 @@ MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
 NUMBER = re.compile("[0-9]{1,18}")
 LINE = 1 << 14  # bytes that hold about any line
 MOVES = 5  # rotations that may fall into one reading
+CACHE = "state.json"
 WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
 
@@ -48,7 +49,7 @@ def rotated(root: str) -> list[str]:
 def lines(path: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """Yield (offset behind it, line) for each whole line from `offset`; a torn last line is left for later.
 
-    A line of more than MOST_LINE bytes is none of ours, and passes for an empty one.
+    A line of more than MOST_LINE bytes was not written by do-tasks, and counts as empty.
     """
     fd = _opened(path)
     if fd < 0:
@@ -80,7 +81,7 @@ def _opened(path: str) -> int:
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """Return the line's object, None for a repaired fragment, and for what is no line of a log."""
+    """Return the object of a line, None for a repaired fragment or other text."""
     try:
         value = safe_open.parse_json(line)
     except ValueError:
@@ -103,35 +104,29 @@ def _recalled(root: str, pieces: list[str]) -> LogState:
     if status is None:
         return LogState(_fold_from({}, pieces), rebuilt=True)
     cached = _cached(root, inode=status.st_ino, size=status.st_size)
-    if cached is None:
-        states, offset = _fold_tail(_fold_from({}, pieces), path, 0)
-        return _kept(root, LogState(states, status.st_ino, offset, rebuilt=True), offset)
-    states, offset = _fold_tail(cached.states, path, cached.offset)
-    return _kept(root, LogState(states, status.st_ino, offset), offset - cached.offset)
+    known = cached or LogState(_fold_from({}, pieces), status.st_ino, rebuilt=True)
+    states, offset = _fold_tail(known.states, path, known.offset)
+    recalled = known.replace(states=states, offset=offset)
+    if offset - known.offset > WORTH_CACHING and os.access(root, os.W_OK):
+        save(root, recalled)
+    return recalled
 
 
 def _inode(root: str) -> int:
     return status.st_ino if (status := _status(os.path.join(root, LOG_NAME))) else 0
 
 
-def _kept(root: str, recalled: LogState, read_bytes: int) -> LogState:
-    """Save a fold that took long, where we may write."""
-    if read_bytes > WORTH_CACHING and os.access(root, os.W_OK):
-        save(root, recalled)
-    return recalled
-
-
 def catch_up(root: str, recalled: LogState) -> LogState:
-    """Return the fold with what was written since, by us and by others."""
+    """Return the fold with the lines that any process wrote since."""
     status = _status(path := os.path.join(root, LOG_NAME))
-    if status is None:  # moved aside this instant, or taken away: what the rest says counts
+    if status is None:  # rotated this instant, or deleted: the other files count
         return recall(root)
     if status.st_ino == recalled.inode and status.st_size == recalled.offset:
         return recalled
     if not recalled.inode or status.st_ino != recalled.inode:
         return recall(root)
     states, offset = _fold_tail(recalled.states, path, recalled.offset)
-    if _inode(root) != recalled.inode:  # rotated under our hands: what was read may be of the new log
+    if _inode(root) != recalled.inode:  # rotated meanwhile: the lines may be of the new log
         return recall(root)
     return recalled.replace(states=states, offset=offset)
 
@@ -147,24 +142,20 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def save(root: str, recalled: LogState) -> None:
-    """Cache the fold, where that can be done; nothing is true because this file says so."""
+    """Cache the fold, where that can be done; the log alone is evidence."""
     try:
-        _save(root, recalled)
+        body = {
+            "version": __version__,
+            "inode": recalled.inode,
+            "offset": recalled.offset,
+            "tail": _tail_mark(os.path.join(root, LOG_NAME), recalled.offset),
+            "rotated": len(rotated(root)),
+            **packed(recalled.states),
+        }
+        folder = files.private_folder(os.path.join(root, files.STATE_FOLDER))
+        files.replace(os.path.join(folder, CACHE), json.dumps(body).encode())
     except (MachineError, OSError):
         return
-
-
-def _save(root: str, recalled: LogState) -> None:
-    body = {
-        "version": __version__,
-        "inode": recalled.inode,
-        "offset": recalled.offset,
-        "tail": _tail_mark(os.path.join(root, LOG_NAME), recalled.offset),
-        "rotated": len(rotated(root)),
-        **packed(recalled.states),
-    }
-    files.private_folder(os.path.join(root, ".do-tasks"))
-    files.replace(_cache_path(root), json.dumps(body).encode())
 
 
 def last_version(root: str) -> int:
@@ -190,7 +181,7 @@ def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
 def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict[str, Any]]:
     """Return the lines of one task, oldest first, of the log's first `upto` bytes.
 
-    Read from the end back to the line that began the task: what is older is not looked at, others' are not parsed.
+    Read from the end back to the line that began the task; older lines are not read, those of others not parsed.
     """
     found: list[dict[str, Any]] = []
     for path in (os.path.join(root, LOG_NAME), *reversed(rotated(root))):
@@ -222,7 +213,7 @@ def _lines_back(path: str, needle: bytes, upto: int | None) -> Iterator[bytes]:
 
 
 def _texts_back(fd: int, upto: int | None) -> Iterator[bytes]:
-    """Yield a file's whole lines, block by block, the last block first; of a line that is too long nothing whole."""
+    """Yield a file's whole lines, block by block, the last block first; no line that is too long."""
     size = os.fstat(fd).st_size
     at = size if upto is None else min(upto, size)
     behind = os.pread(fd, LINE, at).partition(b"\n")[0]  # the rest of a line that `upto` cuts
@@ -245,7 +236,7 @@ def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, Step
 
 
 def _fold_tail(states: dict[int, StepState], path: str, offset: int) -> tuple[dict[int, StepState], int]:
-    """Return the states and the offset after the whole lines from `offset`; a line at a time, whatever the size."""
+    """Return the states and the offset after the whole lines from `offset`, read a line at a time."""
     reached = offset
 
     def records() -> Iterator[dict[str, Any]]:
@@ -259,19 +250,15 @@ def _fold_tail(states: dict[int, StepState], path: str, offset: int) -> tuple[di
 
 
 def _matters(line: bytes) -> bool:
-    """Tell by bytes alone whether the fold would look at the line: most lines are checks."""
+    """Return True for a line that the fold uses, by its bytes alone: most lines are checks."""
     at = line.find(b'"event": "')
     if at < 0:
         return bool(line)
     return line[at + 10 : line.find(b'"', at + 10)] in _FOLDED
 
 
-def _cache_path(root: str) -> str:
-    return os.path.join(root, ".do-tasks", "state.json")
-
-
 def _cached(root: str, *, inode: int, size: int) -> LogState | None:
-    body = safe_open.read_record(_cache_path(root))
+    body = safe_open.read_record(os.path.join(root, files.STATE_FOLDER, CACHE))
     try:
         fits = body.get("version") == __version__ and body["inode"] == inode and body["offset"] <= size
         fits = fits and body["rotated"] == len(rotated(root))

@@ -62,7 +62,7 @@ class LogWriter:
         self._repair()
 
     def _follow_rotation(self) -> None:
-        """Go on in the new file when the log was moved aside: a supervisor outlives many logs."""
+        """Open the new file when the log was rotated: a supervisor outlives many logs."""
         try:
             moved = os.stat(self.path).st_ino != os.fstat(self._fd).st_ino
         except FileNotFoundError:
@@ -85,10 +85,10 @@ class LogWriter:
         return line
 
     def follow(self, follower: Follower) -> None:
-        """Show this follower too each line from here on."""
+        """Add a follower that is shown each line from now on."""
         self._followers = (*self._followers, follower)
 
-    def tell(self, line: dict[str, Any]) -> None:
+    def show(self, line: dict[str, Any]) -> None:
         """Show followers a line that another process wrote."""
         for follower in self._followers:
             follower(line)
@@ -101,15 +101,15 @@ class LogWriter:
             raise MachineError(f"cannot sync {self.path}: {error.strerror}; check the disk, then go on") from error
 
     def keep(self) -> None:
-        """Keep what we write from here on, so that it can be told from what others do."""
+        """Keep a copy of each line that this writer writes from now on, to detect lines by others."""
         self._kept = []
 
     def kept(self) -> tuple[bytes, ...]:
-        """Return the lines that we wrote since `keep`, each without its newline."""
+        """Return the lines written here since `keep`, each without its newline."""
         return tuple(self._kept or ())
 
     def replace(self, parts: Iterable[bytes], late: Callable[[], bytes]) -> None:
-        """Put these bytes in the log's place, whole or not at all, then what `late` says came while we did."""
+        """Replace the log by these bytes, whole or not at all, then append the bytes that `late` returns."""
         path = os.path.realpath(self.path)
         fd = self._new(path, parts)
         os.close(self._fd)
@@ -142,17 +142,17 @@ class LogWriter:
         os.close(self._fd)
 
     def _line(self, event: Event, *, task_id: str, step: int | None) -> dict[str, Any]:
-        said = event.asdict()
+        fields = event.asdict()
         line: dict[str, Any] = {
             "v": VERSION,
             "timestamp": timestamp(time.time()),
             "task_id": task_id,
             "step": step,
-            "phase": said.pop("phase"),
+            "phase": fields.pop("phase"),
             "event": type(event).__name__,
-            "status": str(said.pop("status")),
+            "status": str(fields.pop("status")),
         }
-        for name, value in said.items():
+        for name, value in fields.items():
             line[name] = self._masked(value)
         return self._processed(line) if self._processors else line
 
@@ -166,8 +166,10 @@ class LogWriter:
                 line = {**line, **added}
             except Exception as error:  # noqa: BLE001 - code of the project must not cost the log a line
                 self._processors = tuple(other for other in self._processors if other is not one)
-                told = self._mask(f"log processor {one.path}: {type(error).__name__}: {error}; left out from here on")
-                unsupported.note_once(one.path, told)
+                message = self._mask(
+                    f"log processor {one.path}: {type(error).__name__}: {error}; left out from here on"
+                )
+                unsupported.note_once(one.path, message)
         return line
 
     def _masked(self, value: Any) -> Any:
@@ -178,7 +180,7 @@ class LogWriter:
         if isinstance(value, (list, tuple)):
             return [self._masked(inner) for inner in value]
         if isinstance(value, float) and not math.isfinite(value):
-            return str(value)  # NaN is no JSON: jq would choke on the line
+            return str(value)  # NaN is not JSON: jq would refuse the line
         return value
 
     def _append(self, data: bytes) -> None:
@@ -201,7 +203,7 @@ class LogWriter:
             )
 
     def _repair(self) -> None:
-        """Close a torn last line and say so in the same write: no death comes between the two."""
+        """Close a torn last line and log it in the same write: no death comes between the two."""
         size, torn = settled(self._fd)
         if not torn:
             return
@@ -215,7 +217,7 @@ def settled(fd: int, looks: int = 100) -> tuple[int, bool]:
     """Return a log's size in bytes with no write going on at its end, and whether its last line was cut short.
 
     A write appears page by page: half a line may be one that another process writes right now. Changing the mode
-    (to what it is) waits for that write, as both hold the inode; a tail that is the same afterwards is nobody's.
+    (to the same value) waits for that write, as both lock the inode; a tail that is then unchanged has no writer.
     """
     size = -1
     for _ in range(looks):
@@ -225,7 +227,7 @@ def settled(fd: int, looks: int = 100) -> tuple[int, bool]:
         if size == before:
             return size, True
         _await_writers(fd)
-    return size, False  # so many writers at once that one of them will look again
+    return size, False  # with so many writers another one repairs it
 
 
 def settled_size(path: str) -> int:
@@ -244,7 +246,7 @@ def _await_writers(fd: int) -> None:
     try:
         os.fchmod(fd, os.fstat(fd).st_mode & 0o7777)
     except OSError:
-        time.sleep(0.01)  # the log of another user: what is left is to look again a little later
+        time.sleep(0.01)  # the log of another user: read it again a little later
 
 
 def _last_newline(fd: int, size: int, block: int = 65536) -> int:

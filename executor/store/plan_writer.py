@@ -1,4 +1,4 @@
-"""The one way a plan file of another tool changes: lock, read again, one mark, replace, verify."""
+"""Writes a plan file of another tool: lock, read again, change one mark, replace, verify or restore."""
 
 from __future__ import annotations
 

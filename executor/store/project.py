@@ -1,4 +1,4 @@
-"""Where a plan's files are, with the parsed plan cached by digest."""
+"""The files of a project: where they are, the parsed plan in its cache, names that are nearly right."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from executor import __version__
 from executor.errors import DefinitionError, MachineError, UsageError, remedy
 from executor.plan.plan import Plan, from_cache, read_plan, to_cache
 from executor.system import files, safe_open
+from executor.system.folders import names_in
 from executor.system.records import Record
+from executor.system.run_records import LOG_NAME
 
 SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
+TASKS = os.path.join(".claude", "tasks")
+CACHES = ("state.json", os.path.join("cache", "plan.json"), os.path.join("cache", "sources.json"))
+GUARDING = "guarding"  # in .do-tasks: there while an agent works, and until its changes were examined
+AGENT_SIGNS = tuple(f'"runner": "{name}"'.encode() for name in ("agent", "claude-code", "host"))
+MOST_LOG = 1 << 20  # bytes of the log's end that are searched for agents
+SPEC_STEMS = ("spec", "specs")
+SPEC_ENDS = ("", ".md", ".markdown", ".mdown", ".mkd", ".mkdn", ".mdwn", ".mdx", ".txt")
+DEFINITION_STEMS = ("stepdefinitions", "stepdefinition", "stepsdefinition", "stepsdefinitions", "stepdefs")
+YAML_ENDS = (".yaml", ".yml", "", ".json")
 STATE_FOLDER = files.STATE_FOLDER
 VALIDATED_BY = f"{__version__}, rules 3"  # a file that older rules accepted is validated again
 
@@ -34,7 +45,7 @@ class Project(Record):
         return os.path.join(self.root, *names)
 
     def state(self, *names: str) -> str:
-        """Return a path below our own folder, which is made when it is missing."""
+        """Return a path below the state folder, which is made when it is missing."""
         folder = files.private_folder(os.path.join(self.root, STATE_FOLDER))
         if not os.path.exists(os.path.join(folder, ".gitignore")):
             files.hide_from_git(folder)
@@ -45,7 +56,7 @@ def is_there(start: str) -> bool:
     """Return True when `start` or a folder above it has definitions, or a file that is nearly named like them."""
     folder = os.path.abspath(start)
     while True:
-        if any(os.path.isfile(os.path.join(folder, name)) for name in DEFINITIONS) or _misnamed_in(folder):
+        if any(os.path.isfile(os.path.join(folder, name)) for name in DEFINITIONS) or misnamed_definitions(folder):
             return True
         parent = os.path.dirname(folder)
         if parent == folder:
@@ -55,40 +66,29 @@ def is_there(start: str) -> bool:
 
 def find(start: str) -> Project:
     """Return the project at `start` or above it; UsageError when there is none."""
-    folder = os.path.abspath(start)
+    start = folder = os.path.abspath(start)
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder}")
-    passed_by = ""
+    advice = place = ""
     while True:
         found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
         if found:
-            return _project(folder, found, passed_by)
-        passed_by = passed_by or _misnamed_in(folder)
+            return Project(folder, found[0], _warning(folder, found, advice))
+        if not advice:
+            advice, place = misnamed_definitions(folder), folder
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise UsageError(_nothing_found(os.path.abspath(start)))
+            where = f" in {place}" if advice and place != start else ""
+            next_step = advice or "make one with: do-tasks init"
+            raise UsageError(f"no step_definitions.yaml in {start} or above it; {next_step}{where}")
         folder = parent
 
 
-def _misnamed_in(folder: str) -> str:
-    from executor.store import misnamed
-
-    return misnamed.definitions_in(folder)
-
-
-def _nothing_found(start: str) -> str:
-    folder, above = start, os.path.dirname(start)
-    while not (told := _misnamed_in(folder)) and folder != above:
-        folder, above = above, os.path.dirname(above)
-    where = f" in {folder}" if told and folder != start else ""
-    return f"no step_definitions.yaml in {start} or above it; {told or 'make one with: do-tasks init'}{where}"
-
-
-def _project(folder: str, found: list[str], passed_by: str) -> Project:
-    warning = f"both {found[0]} and {found[1]} are there: the one at the root is used" if len(found) > 1 else ""
-    if passed_by:
-        warning = f"the plan in {folder} is used, for it has a step_definitions.yaml; below it: {passed_by}"
-    return Project(folder, found[0], warning)
+def _warning(folder: str, found: list[str], advice: str) -> str:
+    """Return the warning about other definitions than those used, empty for none."""
+    if advice:
+        return f"the plan in {folder} is used, for it has a step_definitions.yaml; below it: {advice}"
+    return f"both {found[0]} and {found[1]} are there: the one at the root is used" if len(found) > 1 else ""
 
 
 def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
@@ -106,7 +106,7 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
 
 
 def known_plan(project: Project) -> Plan | None:
-    """Return the plan as it was parsed before, None when the definitions changed since: a read verb parses no YAML."""
+    """Return the cached plan, None when the definitions changed since: a read verb parses no YAML."""
     found = _cached(project, files.digest(definitions(project)))
     return found[0] if found else None
 
@@ -120,7 +120,7 @@ def definitions(project: Project) -> bytes:
 
 
 def remember_valid(project: Project, data: bytes, plan: Plan) -> None:
-    """Keep that this text of the definitions was validated, for the verbs that do not validate."""
+    """Record that this text of the definitions is valid, for the commands that do not validate."""
     _cache(project, files.digest(data), plan, validated=True)
 
 
@@ -157,21 +157,91 @@ def _cache(project: Project, key: str, plan: Plan, *, validated: bool) -> None:
     try:
         files.private_folder(project.state("cache"))
         files.replace(project.state("cache", "plan.json"), json.dumps(body, separators=(",", ":")).encode())
-    except (MachineError, ValueError):  # ValueError: half of a character, which UTF-8 does not have
+    except (MachineError, ValueError):  # ValueError: a lone surrogate
         return
 
 
 def interpreter(project: Project, setting: str, environ: dict[str, str]) -> str:
-    """Return the project's Python: settings.python, else as `interpreter.find` says."""
+    """Return the project's Python: settings.python, else that of `interpreter.find`."""
     from executor.store.interpreter import find as find_interpreter
 
     return find_interpreter(project.root, setting, environ).path
 
 
 def script_path(project: Project, script: str) -> str:
-    """Return where a script is: at the root, then in scripts/; empty when it is in neither."""
+    """Return the path of a script: at the root, then in scripts/; empty when it is in neither."""
     for folder in (project.root, project.path("scripts")):
         path = os.path.join(folder, script)
         if os.path.isfile(path):
             return path
     return ""
+
+
+def drop_caches(root: str) -> None:
+    """Delete the caches; the files that they were made of say the same."""
+    for name in CACHES:
+        try:
+            os.unlink(os.path.join(root, STATE_FOLDER, name))
+        except OSError:  # not there, or no regular file: then no reader accepts it
+            continue
+
+
+def distrust_caches(root: str) -> None:
+    """Delete the caches where an agent has worked: a forged one would skip a step, or judge it by other checks."""
+    try:
+        end = safe_open.read_end(os.path.join(root, LOG_NAME), MOST_LOG)
+    except OSError:
+        end = b""
+    if os.path.lexists(os.path.join(root, STATE_FOLDER, GUARDING)) or any(sign in end for sign in AGENT_SIGNS):
+        drop_caches(root)
+
+
+def misnamed_definitions(folder: str) -> str:
+    """Return advice on a file here with nearly the name of the definitions; empty for none."""
+    for below in ("", TASKS, ".claude", "tasks"):
+        names = names_in(os.path.join(folder, below))
+        home = below if below in ("", TASKS) else ""
+        if DEFINITIONS[0] in names:
+            right = "" if below == home else DEFINITIONS[0]
+            return _advice(folder, os.path.join(below, DEFINITIONS[0]), right)
+        found = next((name for name in names if _is_nearly_definitions(name, beside=names)), "")
+        if found:
+            return _advice(folder, os.path.join(below, found), os.path.join(home, DEFINITIONS[0]))
+    return ""
+
+
+def misnamed_spec(folder: str) -> str:
+    """Return advice on a file here with nearly the name of SPEC.md; empty for none."""
+    for below in ("", TASKS, ".claude"):
+        names = [name for name in names_in(os.path.join(folder, below)) if below or name != SPEC_NAME]
+        found = next(filter(_is_nearly_spec, names), "")
+        if found:
+            return _advice(folder, os.path.join(below, found), SPEC_NAME)
+    return ""
+
+
+def _is_nearly_spec(name: str) -> bool:
+    lower = name.lower()
+    stem, end = os.path.splitext(lower.removesuffix(".txt") if lower.endswith(".md.txt") else lower)
+    return stem.strip(" _-") in SPEC_STEMS and end in SPEC_ENDS
+
+
+def _is_nearly_definitions(name: str, beside: list[str]) -> bool:
+    stem, end = os.path.splitext(name.lower().removesuffix(".txt"))
+    bare = stem.translate({ord(char): None for char in " _-."})
+    if bare == "steps":
+        return end in (".yaml", ".yml") and any(map(_is_nearly_spec, beside))
+    return bare in DEFINITION_STEMS and end in YAML_ENDS
+
+
+def _advice(folder: str, found: str, wanted: str) -> str:
+    path = os.path.join(folder, found)
+    if os.path.isdir(path):
+        return f"{found} is a folder, not a file"
+    if not os.path.exists(path):
+        return f"{found} is a link that leads nowhere"
+    if not wanted:
+        return ""
+    from shlex import quote
+
+    return f"found {found}: rename it (mv {quote(found)} {quote(wanted)})"

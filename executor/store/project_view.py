@@ -1,12 +1,12 @@
-"""What can be known without running anything: the plan, the boxes, the log's states, the decision."""
+"""A project as it is read: the plan, the boxes of SPEC.md, the states in the log."""
 
 from __future__ import annotations
 
 from executor.errors import SpecError
 from executor.plan.spec import spec_md
-from executor.store import consistent_read, project
+from executor.store import log_reader, project, spec_file
 from executor.store.changes import since_passed
-from executor.store.fingerprint import made
+from executor.store.fingerprint import fingerprint_main
 from executor.store.sources import Sources
 from executor.store.step_state import NEW, of_task, renumbered
 from executor.store.ticks import moves
@@ -18,49 +18,64 @@ if TYPE_CHECKING:
     from executor.plan.model import Step
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
-    from executor.store.fingerprint import Known
-    from executor.store.fingerprint_recipes import Made
+    from executor.store.fingerprint import KnownFingerprints
+    from executor.store.fingerprint_recipes import Fingerprint
     from executor.store.log_reader import LogState
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
+MOST_READS = 20  # of SPEC.md and the log, while a supervisor writes both
+
+
+def read_consistently(root: str, spec: str, known: LogState) -> tuple[bytes, LogState]:
+    """Return SPEC.md's bytes and the fold of the log of the same moment; `known` is an earlier fold.
+
+    A supervisor logs a verdict, writes SPEC.md, then logs the tick. Read once each, either may be the newer one: a tick
+    without its verdict, or an open box with its tick. Bytes read between two equal folds belong to that fold.
+    """
+    before = log_reader.catch_up(root, known)
+    data = b""
+    for _ in range(MOST_READS):
+        data = spec_file.read(spec)
+        after = log_reader.catch_up(root, before)
+        if after.states == before.states:
+            return data, after
+        before = after
+    return data, before
+
 
 class ProjectView:
-    """A project as it lies there: reading it changes nothing."""
+    """A project that is only read."""
 
     def __init__(
         self, here: Project, plan: Plan, recalled: LogState, *, strict: bool = False, asked_runner: str = ""
     ) -> None:
-        """`strict` adds to what the plan says; `asked_runner` is the runner that the command line names."""
+        """`strict` is True for --strict; `asked_runner` is the runner that the command line names."""
         self.project = here
+        self.root = here.root
         self.plan = plan
         self.recalled = recalled
         self.states = recalled.states
         self.strict = strict or plan.settings.strict
         self.asked_runner = asked_runner
         self.sources = Sources()
-        self.made: dict[str, Made] = {}
-        self._known: Known | None = None
+        self.made: dict[str, Fingerprint] = {}
+        self._known: KnownFingerprints | None = None
         self._steps: dict[int, Step] = {}
         self.moved: dict[int, int] = {}
 
-    @property
-    def root(self) -> str:
-        """Folder of SPEC.md, where commands run."""
-        return self.project.root
-
     def boxes(self) -> dict[int, Box]:
-        """Return SPEC.md's boxes by number, as of the moment that `states` then tell of."""
+        """Return SPEC.md's boxes by number; `states` are then of the same moment."""
         return boxes_in(self.spec_bytes())
 
     def spec_bytes(self) -> bytes:
-        """Return SPEC.md's bytes; what the log says of the same moment is taken in."""
-        data, recalled = consistent_read.read(self.root, self.project.spec, self.recalled)
-        self.take_in(recalled)
+        """Return SPEC.md's bytes; `states` are then of the same moment."""
+        data, recalled = read_consistently(self.root, self.project.spec, self.recalled)
+        self.use_log(recalled)
         return data
 
-    def take_in(self, recalled: LogState) -> None:
-        """Go by this fold of the log from now on; what `follow_numbers` found still holds."""
+    def use_log(self, recalled: LogState) -> None:
+        """Replace the fold of the log; steps that `follow_numbers` found renumbered stay so."""
         self.recalled = recalled
         self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
 
@@ -72,11 +87,11 @@ class ProjectView:
         return moved
 
     def task_state(self, number: int, task_id: str) -> StepState:
-        """Return the state of the step that a task belongs to, whatever number the step has by now."""
+        """Return the state of the step that a task belongs to, also when the step was renumbered."""
         return of_task(self.states, number, task_id)
 
     def near_misses(self) -> dict[int, str]:
-        """Return, for steps without a line, what to say of the line that nearly is theirs."""
+        """Return hints by step about lines that are nearly those of steps without a line."""
         return spec_md.near_misses(self.spec_bytes())
 
     def step(self, number: int) -> Step:
@@ -86,29 +101,38 @@ class ProjectView:
         return self._steps[number]
 
     def for_reading(self) -> ProjectView:
-        """Take what lies there as it is now, each file looked at once, and known again by the next verb that reads."""
+        """Read each file once from now on, with a cache for the next command that reads."""
         self.sources = Sources(self.project.path(project.STATE_FOLDER, "cache", "sources.json"))
         self._known = {}
         return self
 
-    def changed(self, number: int, box: Box | None) -> tuple[str, ...]:
-        """Return what of a ticked step has changed since it passed."""
-        return since_passed(self, number, box, self._known)
+    def known_fingerprints(self) -> KnownFingerprints:
+        """Return the fingerprints that hold for one decision; where files are only read, for all decisions."""
+        return {} if self._known is None else self._known
 
-    def make(self, step: Step, runner: str) -> Made:
-        """Return what MAIN does as it is now, and keep what its digest is made of."""
-        now = made(self, step, runner=runner, known=self._known)
+    def changed(self, number: int, box: Box | None, known: KnownFingerprints | None = None) -> tuple[str, ...]:
+        """Return the changes of a ticked step since it passed."""
+        return since_passed(self, number, box, self._known if known is None else known)
+
+    def make(self, step: Step, runner: str, known: KnownFingerprints | None = None) -> Fingerprint:
+        """Return the fingerprint of MAIN as it is now, and keep it with its parts."""
+        now = fingerprint_main(self, step, runner=runner, known=self._known if known is None else known)
         self.made[now.digest] = now
         return now
 
+    def follow_request(self, *, asked_runner: str, strict: bool = False) -> None:
+        """Decide from now on for a command line that names this runner, and perhaps strict."""
+        self.asked_runner = asked_runner
+        self.strict = self.strict or strict
+
     def read_again(self) -> None:
-        """Take the plan as it lies there now."""
+        """Read the plan again."""
         self.project = project.find(self.project.root)
         self.plan, _ = project.load(self.project, for_run=True)
         self._steps = {}
 
     def state(self, number: int) -> StepState:
-        """Return what the log says of a step."""
+        """Return the state of a step in the log."""
         return self.states.get(number, NEW)
 
 
@@ -117,13 +141,13 @@ def boxes_in(data: bytes) -> dict[int, Box]:
     return {box.number: box for box in spec_md.boxes(data)}
 
 
-def box_of(desk: ProjectView, number: int) -> Box:
+def box_of(view: ProjectView, number: int) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
-    data = desk.spec_bytes()
+    data = view.spec_bytes()
     try:
         return spec_md.find(data, number)
     except SpecError as error:
         near = number in spec_md.near_misses(data)
-        if near or number not in desk.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
+        if near or number not in view.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
             raise
         raise SpecError(f"{error}, or run: do-tasks --step {number} --append") from None

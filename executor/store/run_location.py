@@ -1,4 +1,4 @@
-"""Where a run is that has no end on record: here, in another folder, host or container, or lost."""
+"""The place of a run without a recorded end: here, in another folder, host or container, or lost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HIDDEN = "out of sight: of another user, host or container"
 
 
 def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str, str]:
-    """Return the status of a run, as `records.Seen` has it, and where it is.
+    """Return the status of a run, as in `RunStatus`, and its place.
 
-    What is not known is never lost: only a run whose launcher is dead, and of which no other sign of life is left.
+    A run is lost only when its launcher is dead and nothing else of it lives; an unknown one is not lost.
     """
     if not procfs.is_on_this_host(identity):
         return "elsewhere", ANOTHER_HOST
@@ -33,7 +33,7 @@ def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str,
 
 
 def _of_folder(root: str, identity: Identity) -> tuple[str, str]:
-    """Return the status of a living run by the folder that it is of."""
+    """Return the status of a living run by its project folder."""
     where = project_identity.working_directory(identity.pid)
     if project_identity.is_of_this_folder(identity.pid, identity.home, root):
         return "alive", ""
@@ -45,7 +45,7 @@ def _of_folder(root: str, identity: Identity) -> tuple[str, str]:
 def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held: bool) -> tuple[str, str]:
     """Return the status of a run whose pid counts in another namespace: its lock or its token may be seen from here.
 
-    A container that is gone took its runs along: a lock that was had and is free says so.
+    The runs of a removed container are gone: a lock that was held and is free proves it.
     """
     if is_held or run_processes.pids_with_token(token, root):
         return "elsewhere", ANOTHER_CONTAINER

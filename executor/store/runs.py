@@ -1,10 +1,11 @@
-"""A task is a folder, a run is a folder in it: who ran, how it ended, what it wrote."""
+"""The folders of tasks and runs: process, end and records of each run."""
 
 from __future__ import annotations
 
 import json
 import os
 
+from executor.errors import MachineError
 from executor.system import files, procfs, safe_open
 from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 JOBS = os.path.join(".do-tasks", "jobs")
-GUARDED = "guarded"  # of a run folder: what judges an agent, as it was before
+GUARDED = "guarded"  # in a run folder: the snapshot of an agent's judges
 STOPPED = "stopped by do-tasks stop"
-MOST_SIGNAL = 64  # a shell gives 128 + n for signal n; 255 is somebody's exit code
+MOST_SIGNAL = 64  # a shell returns 128 + n for signal n; 255 is an exit code
 
 
 def run_folder(root: str, task_id: str, run: str) -> str:
@@ -27,7 +28,7 @@ def run_folder(root: str, task_id: str, run: str) -> str:
 
 def new_run(root: str, task_id: str, run: str) -> str:
     """Make the run's folder, empty, and return its path."""
-    folder = files.claim_folder(run_folder(root, task_id, run))  # what a link points to is not ours to empty
+    folder = files.claim_folder(run_folder(root, task_id, run))  # a link's target is not emptied
     for below, folders, names in os.walk(folder, topdown=False):
         for name in (*names, *folders):
             path = os.path.join(below, name)
@@ -51,50 +52,50 @@ def main_number(run: str) -> int:
 
 
 def write_started(folder: str, identity: Identity, *, command: str, digest: str) -> None:
-    """Record who runs what; renamed, not synced: after a power cut no process lives."""
+    """Record the process and command of a run; renamed, not synced: after a power cut no process lives."""
     body = {**identity.asdict(), "command": command, "digest": digest}
     files.replace(os.path.join(folder, "started.json"), json.dumps(body).encode())
 
 
 def write_task(root: str, task_id: str, body: dict[str, Any]) -> None:
-    """Record what the task is doing: its step, digest, current run."""
+    """Record step, fingerprint and current run of a task."""
     folder = files.private_folder(os.path.join(root, JOBS, task_id))
     files.replace(os.path.join(folder, "task.json"), json.dumps(body).encode())
 
 
 def read_task(root: str, task_id: str) -> dict[str, Any]:
-    """Return what `write_task` recorded last, {} where nothing was."""
-    return _json(os.path.join(root, JOBS, task_id, "task.json"))
+    """Return the last record of `write_task`, {} for none."""
+    return safe_open.read_record(os.path.join(root, JOBS, task_id, "task.json"))
 
 
 def ask_stop(root: str, task_id: str) -> None:
-    """Leave word that a person stops this task, for the executor that watches it."""
+    """Record that a person stops this task, for the executor that watches it."""
     files.replace(os.path.join(files.private_folder(os.path.join(root, JOBS, task_id)), "stop"), b"")
 
 
 def ask_end(root: str, task_id: str, *, grace_s: float) -> None:
-    """Leave word that who watches this task must end it: who asks cannot reach its processes."""
+    """Record that the watcher of this task must end it: its processes are out of reach here."""
     path = os.path.join(root, JOBS, task_id, "stop")
     files.replace(path, json.dumps({"end": True, "grace_s": grace_s}).encode())
 
 
 def end_asked(root: str, task_id: str) -> float | None:
-    """Return the grace in seconds between TERM and KILL when somebody out of reach asks for the end, else None."""
+    """Return the seconds between TERM and KILL when a process out of reach asks for the end, else None."""
     path = os.path.join(root, JOBS, task_id, "stop")
-    body = _json(path) if os.path.exists(path) else {}
+    body = safe_open.read_record(path) if os.path.exists(path) else {}
     grace_s = body.get("grace_s")
     return float(grace_s) if body.get("end") is True and isinstance(grace_s, (int, float)) else None
 
 
 def forget_stop(root: str, task_id: str) -> None:
-    """A person goes on with a task that was stopped."""
+    """Delete the record of a stop: a person continues the task."""
     path = os.path.join(root, JOBS, task_id, "stop")
     if os.path.exists(path):
         os.unlink(path)
 
 
 def stop_asked(root: str, task_id: str) -> bool:
-    """Tell whether a person stopped this task."""
+    """Return True when a person stopped this task."""
     return os.path.exists(os.path.join(root, JOBS, task_id, "stop"))
 
 
@@ -105,8 +106,8 @@ def write_exit(folder: str, end: Exit) -> None:
 
 
 def started(folder: str) -> Identity | None:
-    """Return who runs or ran there, None when nothing was let go."""
-    body = _json(os.path.join(folder, "started.json"))
+    """Return the process of a run, None when none was started."""
+    body = safe_open.read_record(os.path.join(folder, "started.json"))
     try:
         known = Identity(int(body["pid"]), int(body["start"]), str(body["boot"]), str(body["machine"]))
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -116,14 +117,14 @@ def started(folder: str) -> Identity | None:
 
 
 def digest_of(folder: str) -> str:
-    """Return the digest under which a run was started, empty when it was not."""
-    return str(_json(os.path.join(folder, "started.json")).get("digest") or "")
+    """Return the fingerprint of MAIN at the start of a run, empty when it was not started."""
+    return str(safe_open.read_record(os.path.join(folder, "started.json")).get("digest") or "")
 
 
 def began_ns(folder: str) -> int:
-    """Return when the run was put on record, on the clock of the file system (nanoseconds), 0 when it was not.
+    """Return the time of a run's record, on the clock of the file system (nanoseconds), 0 for none.
 
-    The record of a run that an agent outside does is its brief.
+    The record of a run by a host agent is its brief.
     """
     for name in ("started.json", "brief.json"):
         try:
@@ -134,9 +135,9 @@ def began_ns(folder: str) -> int:
 
 
 def exit_of(folder: str) -> Exit | None:
-    """Return how the run ended; None while it runs, and for a record that is not whole."""
+    """Return the end of a run; None while it runs, and for a record that is not complete."""
     path = os.path.join(folder, "exit.json")
-    body = _json(path)
+    body = safe_open.read_record(path)
     if not body:
         return None
     ended_ns = os.stat(path).st_mtime_ns
@@ -152,20 +153,20 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def look(root: str, task_id: str) -> RunStatus:
-    """Return what the newest MAIN run of a task says."""
+def newest_status(root: str, task_id: str) -> RunStatus:
+    """Return the status of the newest MAIN run of a task."""
     newest = max(mains(root, task_id), default=0)
     if not newest:
         return RunStatus()
     folder = run_folder(root, task_id, f"main.{newest}")
-    return look_at(root, task_id, f"main.{newest}").replace(digest=digest_of(folder))
+    return status_of(root, task_id, f"main.{newest}").replace(digest=digest_of(folder))
 
 
-def look_at(root: str, task_id: str, run: str) -> RunStatus:
-    """Return what one run says; the process is asked before the exit file, so that its last act is not missed."""
+def status_of(root: str, task_id: str, run: str) -> RunStatus:
+    """Return the status of a run; the process is examined before the exit file, which is its last act."""
     folder = run_folder(root, task_id, run)
     identity = launcher_of(root, task_id, run)
-    if identity is None:  # a record that is there but not whole is what a power cut leaves: MAIN may have run
+    if identity is None:  # an incomplete record is left by a power cut: MAIN may have run
         return RunStatus(run, "lost" if os.path.exists(os.path.join(folder, "started.json")) else "never_ran")
     living = procfs.is_on_this_host(identity) and procfs.is_alive(identity)
     end = exit_of(folder)
@@ -178,7 +179,7 @@ def look_at(root: str, task_id: str, run: str) -> RunStatus:
 
 
 def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
-    """Return the launcher of a run by its record; of one that cannot be read by what lives of the run."""
+    """Return the launcher of a run by its record; by its living processes when the record cannot be read."""
     folder = run_folder(root, task_id, run)
     known = started(folder)
     if known or not os.path.exists(os.path.join(folder, "started.json")):
@@ -188,44 +189,69 @@ def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
     return run_location.launcher_of(root, f"{task_id}/{run}")
 
 
-def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
-    """Record what a supervisor needs to know of a job: its step as it was written, settings, digest, title.
+def living_run(root: str, task_id: str, *, before: str = "") -> str:
+    """Return a run of the task whose lock a living process holds, empty when there is none.
 
-    Synced: after a power cut the log may say that the job began, and this says what it is.
+    `before` is the run that is to start, which does not count.
+    """
+    from executor.system import run_lock
+
+    named = [f"main.{number}" for number in mains(root, task_id)]
+    held = [run for run in named if run != before and run_lock.is_held(run_folder(root, task_id, run))]
+    return held[-1] if held else ""
+
+
+def refuse_second_run(root: str, task_id: str, *, before: str = "") -> None:
+    """Raise MachineError while a process of another run of this task lives than of the one that is to start."""
+    run = living_run(root, task_id, before=before)
+    if not run:
+        return
+    from executor.system import run_processes
+
+    found = run_processes.find_living(run_processes.ProcessQuery(f"{task_id}/{run}", root))
+    which = f"pid {', '.join(map(str, sorted(found)))}" if found else "of another user, host or container"
+    error = f"{task_id}/{run} lives on ({which}), so no second one is begun"
+    raise MachineError(f"{error}; end it: do-tasks stop {task_id}, then go on")
+
+
+def write_job(root: str, task_id: str, body: dict[str, Any]) -> None:
+    """Record the facts that a supervisor needs: the step as it was written, settings, fingerprint, title.
+
+    Synced: after a power cut the log may have the start of the job, which needs this record.
     """
     folder = files.private_folder(os.path.join(root, JOBS, task_id))
     files.replace(files.clear_place(os.path.join(folder, "job.json")), json.dumps(body).encode(), durable=True)
 
 
 def read_job(root: str, task_id: str) -> dict[str, Any]:
-    """Return what `write_job` recorded, {} for a task that is no job."""
-    return _json(os.path.join(root, JOBS, task_id, "job.json"))
+    """Return the record of `write_job`, {} for a task that is no job."""
+    return safe_open.read_record(os.path.join(root, JOBS, task_id, "job.json"))
 
 
 def write_watch(root: str, task_id: str, body: dict[str, Any]) -> None:
-    """Leave what the supervisor sees, for whoever looks."""
+    """Write the status that the supervisor shows to readers."""
     files.replace(os.path.join(root, JOBS, task_id, "watch.json"), json.dumps(body).encode())
 
 
 def is_job(root: str, task_id: str) -> bool:
-    """Tell whether a task was begun as a background job."""
+    """Return True for a task that was started as a background job."""
     return bool(task_id) and os.path.exists(os.path.join(root, JOBS, task_id, "job.json"))
 
 
 def read_watch(root: str, task_id: str) -> dict[str, Any]:
-    """Return what the supervisor saw last, {} before its first look."""
-    return _json(os.path.join(root, JOBS, task_id, "watch.json"))
+    """Return the last status of the supervisor, {} before its first."""
+    return safe_open.read_record(os.path.join(root, JOBS, task_id, "watch.json"))
 
 
 def read_memory(root: str, task_id: str) -> dict[str, Any]:
-    """Return what the probes and rules of a job remember; times of another boot mean nothing, so nothing of one."""
-    body = _json(os.path.join(root, JOBS, task_id, "memory.json"))
+    """Return the memory of a job's probes and rules, {} from before a reboot: its times are of another clock."""
+    body = safe_open.read_record(os.path.join(root, JOBS, task_id, "memory.json"))
     same_boot = body.get("boot") == procfs.boot_id()
     return {name: one for name, one in body.items() if isinstance(one, dict)} if same_boot else {}
 
 
 def write_memory(root: str, task_id: str, body: dict[str, Any]) -> None:
-    """Keep what probes and rules remember, for the next supervisor."""
+    """Write the memory of probes and rules, for the next supervisor."""
     kept = {**body, "boot": procfs.boot_id()}
     files.replace(os.path.join(root, JOBS, task_id, "memory.json"), json.dumps(kept, default=str).encode())
 
@@ -236,29 +262,24 @@ def job_lock(root: str, task_id: str) -> str:
 
 
 def supervisor(root: str, task_id: str) -> str:
-    """Return the pid of the supervisor that watches a job now, empty when nobody does."""
+    """Return the pid of the supervisor that watches a job now, empty for none."""
     from executor.system import locks
 
     return locks.holder_pid(job_lock(root, task_id))
 
 
-def remembers(root: str, task_id: str) -> bool:
-    """Tell whether the newest MAIN of a task is one that its judges were remembered for: an agent's."""
+def has_snapshot(root: str, task_id: str) -> bool:
+    """Return True when the newest MAIN of a task has a snapshot of its judges: it is an agent's."""
     return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
 
 
 def living_tasks(root: str) -> list[str]:
-    """Return the ids of tasks with a run that lives here, whatever the log says."""
+    """Return the ids of tasks with a run that lives here, by their folders alone."""
     folder = os.path.join(root, JOBS)
-    return sorted(task_id for task_id in names_in(folder) if look(root, task_id).status == "alive")
+    return sorted(task_id for task_id in names_in(folder) if newest_status(root, task_id).status == "alive")
 
 
 def mains(root: str, task_id: str) -> list[int]:
     """Return the numbers of a task's MAIN runs, in no order."""
     folder = os.path.join(root, JOBS, task_id)
     return [int(name[5:]) for name in names_in(folder) if name.startswith("main.") and name[5:].isdecimal()]
-
-
-def _json(path: str) -> dict[str, Any]:
-    """Return what a record holds, {} for one that cannot be read, whatever lies in its place."""
-    return safe_open.read_record(path)

@@ -1,4 +1,4 @@
-"""The project's own sources behind a script: what it imports or names, from file to file, each with its digest."""
+"""The project's own sources behind a script: the files that it imports or names, each with its digest."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MOST_FILES = 2_000
 MOST_BYTES = 20_000_000
 MOST_PARSED = 2_000_000
 MOST_KEPT = 20_000
-SETTLED_NS = 2_000_000_000  # a file that changed so shortly before it was read may change again without a sign
+SETTLED_NS = 2_000_000_000  # a file that changed so recently may change again within the same time stamp
 FOREIGN = ("site-packages", "dist-packages", ".venv", "node_modules")
 STDLIB = frozenset(sys.stdlib_module_names)
 
 
 class Source(Record):
-    """One file as it was when it looked like `look`: its digest, what it names; `kind` as of `imports.kind_of`."""
+    """One file at the status `look`: its digest, the names in it; `kind` as of `imports.kind_of`."""
 
     look: Look
     digest: str
@@ -38,9 +38,9 @@ class Source(Record):
 
 
 class Sources:
-    """Files known by their status; with `kept_at`, a file to keep this in, the next process knows them too.
+    """Files known by their status; with the cache file `kept_at` the next process knows them too.
 
-    Nothing is true because the kept file says so where work depends on it: only verbs that read are given one.
+    Only commands that read use the cache file: no work depends on it.
     """
 
     def __init__(self, kept_at: str = "") -> None:
@@ -50,12 +50,12 @@ class Sources:
         self._grew = False
 
     def is_settled(self, key: str) -> bool:
-        """Return True for what was settled without a look at any file."""
+        """Return True for a key that was settled without reading a file."""
         self._load()
         return key in self._settled
 
     def settle(self, key: str) -> None:
-        """Note what was settled without a look at any file, for the next time."""
+        """Record a key that was settled without reading a file."""
         self._settled.add(key)
         self._grew = True
 
@@ -69,7 +69,7 @@ class Sources:
         return self._seen(path, parsed=True)
 
     def save(self) -> None:
-        """Keep what was learned, where that may be done."""
+        """Write the cache file, where that is allowed."""
         if not (self._grew and self._kept_at and os.access(os.path.dirname(self._kept_at), os.W_OK)):
             return
         newest = [*self._load().items()][-MOST_KEPT:]
@@ -78,7 +78,7 @@ class Sources:
         self._grew = False
         try:
             files.replace(self._kept_at, json.dumps(body).encode())
-        except MachineError:  # a cache fails no reading
+        except MachineError:  # reading works without a cache
             return
 
     def _seen(self, path: str, *, parsed: bool) -> Source | None:
@@ -112,7 +112,7 @@ class Sources:
 
 
 def look_at(path: str) -> Look | None:
-    """Return the status by which a regular file is known again, None for anything else."""
+    """Return the status that identifies the content of a regular file, None for anything else."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -131,7 +131,7 @@ def _names(kind: str, text: bytes) -> tuple[str, ...]:
 
 
 def _kept(path: str) -> tuple[dict[str, Source], set[str]]:
-    """Return what was kept, nothing of a file that cannot be read or is of another version."""
+    """Return the content of the cache file, empty for one that cannot be read or has another version."""
     body = safe_open.read_record(path)
     try:
         if body.get("version") != __version__:
@@ -188,7 +188,7 @@ def _next(root: str, path: str, source: Source) -> Iterator[str]:
 
 
 def _bases(root: str, path: str) -> Iterable[str]:
-    """Return where a module may lie: beside the one that asks, beside what it links to, the root, src/, scripts/."""
+    """Return the folders of a module: beside the importing file, beside its link target, root, src/, scripts/."""
     beside = (os.path.dirname(path), os.path.dirname(os.path.realpath(path)))
     return dict.fromkeys((*beside, root, os.path.join(root, "src"), os.path.join(root, "scripts")))
 
@@ -199,7 +199,7 @@ def _of_word(root: str, here: str, name: str) -> Iterator[str]:
         yield from _of_module((root, here, os.path.join(root, "src")), name[3:], run=True)
         return
     paths = (os.path.normpath(os.path.join(folder, name)) for folder in (root, here))
-    yield from (path for path in dict.fromkeys(paths) if _is_ours(path))
+    yield from (path for path in dict.fromkeys(paths) if _is_own(path))
 
 
 def _of_relative(here: str, name: str) -> Iterator[str]:
@@ -207,7 +207,7 @@ def _of_relative(here: str, name: str) -> Iterator[str]:
     for _ in range(len(name) - len(bare) - 1):
         here = os.path.dirname(here)
     init = os.path.join(here, "__init__.py")
-    if _is_ours(init):
+    if _is_own(init):
         yield init
     if bare:
         yield from _of_module((here,), bare, relative=True)
@@ -220,7 +220,7 @@ def _of_module(bases: Iterable[str], name: str, *, relative: bool = False, run: 
         return
     for place, base in enumerate(bases):
         if place and not relative and parts[0] in STDLIB:
-            return  # beside the script a file hides the standard library's, elsewhere it does not
+            return  # only beside the script a file hides a module of the standard library
         found = [*_down(base, parts, run=run)]
         if found:
             yield from found
@@ -231,17 +231,17 @@ def _down(folder: str, parts: list[str], *, run: bool) -> Iterator[str]:
     for part in parts:
         folder = os.path.join(folder, part)
         init, alone = os.path.join(folder, "__init__.py"), f"{folder}.py"
-        if _is_ours(init):
+        if _is_own(init):
             yield init
-        elif _is_ours(alone):
+        elif _is_own(alone):
             yield alone
             return
         elif not os.path.isdir(folder):
             return
-    if run and _is_ours(os.path.join(folder, "__main__.py")):
+    if run and _is_own(os.path.join(folder, "__main__.py")):
         yield os.path.join(folder, "__main__.py")
 
 
-def _is_ours(path: str) -> bool:
+def _is_own(path: str) -> bool:
     """Return True for a file that is there and not of an installed package."""
     return os.path.isfile(path) and not any(f"{os.sep}{name}{os.sep}" in path for name in FOREIGN)

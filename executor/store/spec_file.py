@@ -1,4 +1,4 @@
-"""The one way SPEC.md changes: lock, re-read, patch one line, replace, verify."""
+"""Writes SPEC.md: lock, read again, patch one line, replace, verify."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from executor.errors import MachineError, SpecError, remedy
 from executor.plan.spec import spec_md
+from executor.store.project import misnamed_spec
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -22,10 +23,8 @@ def read(path: str) -> bytes:
     try:
         data = safe_open.read_whole(path)
     except FileNotFoundError as error:
-        from executor.store import misnamed
-
-        told = misnamed.spec_in(os.path.dirname(path)) or "make one with: do-tasks init"
-        raise SpecError(f"{os.path.basename(path)} is missing; {told}") from error
+        advice = misnamed_spec(os.path.dirname(path)) or "make one with: do-tasks init"
+        raise SpecError(f"{os.path.basename(path)} is missing; {advice}") from error
     except OSError as error:
         raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
     _refuse_other_text(os.path.basename(path), data)
@@ -33,7 +32,7 @@ def read(path: str) -> bytes:
 
 
 def _refuse_other_text(name: str, data: bytes) -> None:
-    """Refuse a text whose lines cannot be told: in another encoding, or with CR alone at their ends."""
+    """Refuse a text in another encoding, or with CR alone at the ends of its lines."""
     head = data[:64]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[1:8:2] == bytes(4) or head[:8:2] == bytes(4):
         raise SpecError(
@@ -45,7 +44,7 @@ def _refuse_other_text(name: str, data: bytes) -> None:
 
 
 def refuse_read_only(path: str) -> None:
-    """Refuse before any work a SPEC.md that its owner has made read-only, or its folder: we could not tick it."""
+    """Refuse before any work a SPEC.md that is read-only, or in a read-only folder: it could not be ticked."""
     if os.path.exists(path) and not os.stat(path).st_mode & 0o222:
         raise MachineError(f"{path} is read-only, so no box could be ticked; run: chmod u+w {os.path.basename(path)}")
     folder = os.path.dirname(os.path.realpath(path))
@@ -61,7 +60,7 @@ class Change(Record):
 
 
 def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, task_id: str = "") -> Change:
-    """Put this state and suffix on one step's line; a line that bears `task_id` is the step's, whatever its number."""
+    """Write state and suffix to one step's line: the line with `task_id`, else the line with its number."""
     found: list[Box] = []
 
     def patched(data: bytes) -> bytes:
@@ -73,30 +72,26 @@ def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, ta
 
 
 def _line_of(data: bytes, number: int, task_id: str) -> Box:
-    """Return the line of a step: of one that was renumbered while its task ran, the line that bears the task."""
-    bearing = [box for box in spec_md.boxes(data) if _bears(box, task_id)] if task_id.encode() in data else []
-    if len(bearing) == 1 and task_id:
-        return bearing[0]
-    return spec_md.find(data, number)
-
-
-def _bears(box: Box, task_id: str) -> bool:
-    return box.mark is not None and box.mark.task_id == task_id
+    """Return the line of a step; of one that was renumbered while its task ran, the line with the task."""
+    marked = []
+    if task_id and task_id.encode() in data:
+        marked = [box for box in spec_md.boxes(data) if box.mark is not None and box.mark.task_id == task_id]
+    return marked[0] if len(marked) == 1 else spec_md.find(data, number)
 
 
 def append(path: str, lock: str, *, number: int, title: str) -> Box:
-    """Give a step that has no line one, and return it."""
+    """Append a line for a step that has none, and return it."""
     return spec_md.find(change(path, lock, lambda data: spec_md.append_line(data, number, title)), number)
 
 
 def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
-    """Replace SPEC.md by what `patched` makes of it, again from the start when an editor was faster.
+    """Replace SPEC.md by the result of `patched`, again from the start when an editor was faster.
 
-    A save right behind our own is read again too: `patched` then finds its mark there, or puts it there.
+    A save right after this one is read again too: `patched` then finds its mark, or writes it again.
     """
     refuse_read_only(path)
     real = os.path.realpath(path)
-    from executor.system import locks  # a run's, which reading does without
+    from executor.system import locks  # only for writers
 
     with locks.ShortLock(lock):
         for _ in range(TRIES):
@@ -110,11 +105,11 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
 
 
 def replace_unchanged(path: str, before: bytes, data: bytes) -> bool:
-    """Replace the file unless it is no longer what was read; its time alone would miss a quick editor."""
+    """Replace the file unless its content changed since it was read; its time alone would miss a quick editor."""
     if read(path) != before:
         return False
     now = os.stat(path)
-    # One name, for we hold the lock: what a death leaves there is taken by the next tick.
+    # One name, as the lock is held: the next tick overwrites a file that a death left.
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
     owner = (now.st_uid, now.st_gid)
     files.replace(path, data, mode=now.st_mode & 0o7777, owner=owner, durable=True, beside=beside)

@@ -1,4 +1,4 @@
-"""The fold of the log: what is known of each step, rebuilt from events alone."""
+"""The fold of the log: the state of each step, rebuilt from events alone."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 ENVELOPE = ("event", "task_id", "timestamp", "status")
-UNKNOWN = "unknown"  # what was remembered of the judges at a brief whose line does not say
+UNKNOWN = "unknown"  # the snapshot of the judges at a brief whose line names none
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
-MOST_OLDER = 8  # passes before the last that are remembered; a tick of one before them has its evidence elsewhere
+MOST_OLDER = 8  # passes before the last that are kept; a tick of an older one has its evidence elsewhere
 PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
 
 
@@ -70,7 +70,7 @@ def _main_started(state: StepState, line: Line) -> StepState:
 
 
 def _spent(state: StepState, line: Line, usd: float) -> StepState:
-    """Note that a chunk has run, and what all runs of it cost that made the same rows."""
+    """Record that a chunk has run, and the cost of all its runs that made the same rows."""
     number, made_by = line["chunk"], line.get("made_by", "")
     others = tuple(one for one in state.chunks_begun if one.number != number)
     spent = BegunChunk(number, made_by, spent_on(state.chunks_begun, number, made_by) + usd)
@@ -78,7 +78,7 @@ def _spent(state: StepState, line: Line, usd: float) -> StepState:
 
 
 def spent_on(begun: tuple[BegunChunk, ...], number: int, made_by: str) -> float:
-    """Return what the runs of a chunk cost so far (US dollars), 0 when none has run."""
+    """Return the cost of the runs of a chunk so far (USD), 0 when none has run."""
     return next((one.spent_usd for one in begun if (one.number, one.made_by) == (number, made_by)), 0.0)
 
 
@@ -272,7 +272,7 @@ def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepS
 
 
 def _moves(line: Line) -> dict[int, int]:
-    """Return the moves that an event records, {} for one that is not as this version writes it."""
+    """Return the moves that an event records, {} for one in another form."""
     try:
         return {int(new): int(old) for new, _, old in (move.partition(" was ") for move in line["moves"])}
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -280,7 +280,7 @@ def _moves(line: Line) -> dict[int, int]:
 
 
 def _step_of(states: Mapping[int, StepState], step: int, line: Line) -> int:
-    """Return the number that the step of this line has now: one that was renumbered is known by its task."""
+    """Return the present number of the step of this line: a renumbered one is found by its task."""
     task_id = line["task_id"]
     if not task_id or line["event"] in ("TaskStarted", "TaskResumed"):
         return step
@@ -292,7 +292,7 @@ def _step_of(states: Mapping[int, StepState], step: int, line: Line) -> int:
 
 
 def _is_of_older(state: StepState, line: Line) -> bool:
-    """Tell a line of a task that another has replaced: a supervisor may wake up late and still write."""
+    """Return True for a line of a task that another has replaced: a supervisor may write late."""
     if line["event"] in ("TaskStarted", "TaskResumed", "StepRechecked"):
         return False
     return bool(state.task_id) and line["task_id"] not in ("", state.task_id)

@@ -1,22 +1,25 @@
-"""The state of one step as the log tells it, with what holds between the states of a plan."""
+"""The state of a step in the log, its form in JSON, and operations on the states of a plan."""
 
 from __future__ import annotations
+
+from operator import itemgetter
 
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 
 class StandingAlert(Record):
-    """An alert that stands: its key (monitor/rule) and what its monitor asks for."""
+    """An alert that stands: its key (monitor/rule) and the action of its monitor."""
 
     key: str
     action: str
 
 
 class AcceptedChunk(Record):
-    """A chunk that passed: its rows, their digest, what all its runs cost (US dollars), and what makes its rows."""
+    """A chunk that passed: its rows, their digest, the cost of its runs (USD), the fingerprint of their maker."""
 
     number: int
     rows: int
@@ -26,7 +29,7 @@ class AcceptedChunk(Record):
 
 
 class BegunChunk(Record):
-    """A chunk that ran: what makes its rows, and what its runs cost so far (US dollars)."""
+    """A chunk that ran: the fingerprint of the maker of its rows, the cost of its runs so far (USD)."""
 
     number: int
     made_by: str
@@ -34,15 +37,15 @@ class BegunChunk(Record):
 
 
 class StepState(Record):
-    """What the log says of one step.
+    """The state of one step in the log.
 
     `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
     may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
-    times are the log's UTC strings, which sort; `asked_runner` is whom the command line named for the newest task.
+    times are the log's UTC strings, which sort; `asked_runner` is the runner that the command line named.
     `job` says that the newest task is a background job; it has the
     verdict started while it runs, `checkpoint` once its first one is there, and the `alerts` that stand.
-    `passed_digest`, `passed_judged_by` and `passed_outputs` are digests of what the last task that passed did, of what
-    judged it, and of what it left.
+    `passed_digest`, `passed_judged_by` and `passed_outputs` are fingerprints of MAIN, judges and outputs of the last
+    task that passed.
     `chunks` were accepted, `chunks_begun` ran.
     `passed_place` and `main_place` are places in the log, counted over all steps: the clock may be set back.
     `older` are the last tasks that passed before `passed_task`. `lines` are fingerprints of the step's line as it was
@@ -50,9 +53,9 @@ class StepState(Record):
     counts of the last pass; `stood` are alerts (monitor/rule) that failed a job at its end. `rechecked` is the last
     recheck that passed, `recheck_full` True when it asked every criterion. `was` is the number under which the lines of
     the newest task are written when the step was renumbered since, else 0.
-    `judges` names what was remembered of the step's judges when its brief was given, until it passes; `accepted` is the
+    `judges` names the snapshot of the step's judges at its brief, until it passes; `accepted` is the
     person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
-    says that an agent did the last pass and nothing held its shell.
+    is True when an agent did the last pass and its shell was not contained.
     """
 
     task_id: str = ""
@@ -99,6 +102,14 @@ class StepState(Record):
 
 
 NEW = StepState()
+FIELDS = list(StepState._fields)
+TUPLES = [at for at, name in enumerate(FIELDS) if isinstance(getattr(StepState, name), tuple)]
+RECORDS = [
+    (FIELDS.index(name), kind)
+    for name, kind in (("alerts", StandingAlert), ("chunks", AcceptedChunk), ("chunks_begun", BegunChunk))
+]
+SHAPES = [kind._fields for _, kind in RECORDS]
+_values = itemgetter(*FIELDS)
 
 
 def of_task(states: Mapping[int, StepState], number: int, task_id: str) -> StepState:
@@ -125,3 +136,39 @@ def renumbered(states: Mapping[int, StepState], moves: Mapping[int, int]) -> dic
 
 def _moved(state: StepState, old: int) -> StepState:
     return state.replace(was=state.was or old)
+
+
+def packed(states: Mapping[int, StepState]) -> dict[str, Any]:
+    """Return the names of the fields, then the values of each step by its number."""
+    steps = {str(number): _row(state) for number, state in states.items()}
+    return {"fields": FIELDS, "records": SHAPES, "steps": steps}
+
+
+def _row(state: StepState) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = _values(state.__dict__)
+    if not (state.alerts or state.chunks or state.chunks_begun):
+        return values  # almost all of thousands
+    row = list(values)
+    for at, kind in RECORDS:
+        row[at] = [[getattr(one, name) for name in kind._fields] for one in row[at]]
+    return tuple(row)
+
+
+def unpacked(body: Mapping[str, Any]) -> dict[int, StepState]:
+    """Return the states by step; ValueError, KeyError or TypeError for rows of another version or shape."""
+    if body["fields"] != FIELDS or body["records"] != [list(names) for names in SHAPES]:
+        raise ValueError("the states are of another version")
+    return {int(number): _state_of(values) for number, values in body["steps"].items()}
+
+
+def _state_of(values: list[Any]) -> StepState:
+    for at in TUPLES:
+        values[at] = tuple(values[at])
+    if len(values) != len(FIELDS):
+        raise ValueError("a state has other fields")
+    for at, kind in RECORDS:
+        if values[at]:
+            values[at] = tuple(kind(*one) for one in values[at])
+    state = object.__new__(StepState)  # its own way in checks each name, which thousands of states would feel
+    state.__dict__.update(zip(FIELDS, values, strict=True))
+    return state

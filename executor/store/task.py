@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Decision(Record):
-    """What to do with a step.
+    """The decision about a step.
 
     `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
-    yet), wait (its brief is out, and nobody has said that the work is done), ask (lost and on_lost: ask), elsewhere,
-    back (its line is as it was before its tick: a person says what counts), recheck (strict does not take its tick),
+    yet), wait (its brief is out, and its work was not handed in), ask (lost and on_lost: ask), elsewhere,
+    back (its line is as it was before its tick: a person decides), recheck (strict does not take its tick),
     refused (it cannot run as it is written).
-    `main`: run, reuse (exited 0 before), adopt (alive, or ended while nobody watched).
-    `stop_run` lives and must end first; `by_hand`: opened (a box), rerun: what was known of MAIN counts no more.
+    `main`: run, reuse (exited 0 before), adopt (alive, or ended without a watcher).
+    `stop_run` lives and must end first; `by_hand`: opened (a box) or rerun, after which earlier runs do not count.
     """
 
     action: str

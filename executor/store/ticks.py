@@ -1,4 +1,4 @@
-"""Kinds of ticks: what a box of SPEC.md says, held against the log."""
+"""Kinds of ticks: a box of SPEC.md compared with the log."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SIGNS = {
 }
 WORDS = {"by_hand": "by hand", "elsewhere": "evidence elsewhere"}
 TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
-UNCONTAINED = "uncontained"  # beside the kind of a tick, in its note too: nothing held the agent's shell
+UNCONTAINED = "uncontained"  # beside the kind of a tick, and in its note: the agent's shell was not contained
 UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not take
 
 
 def kind_of(*, proven: int, claimed: int, checks: int, accepted: bool = False) -> str:
     """Return proven or claimed, by the counts of a pass: criteria proven and claimed, POST checks that ran.
 
-    `accepted`: what judged it changed while its brief was out, and a person accepted that.
+    `accepted`: its judges changed while its brief was out, and a person accepted that.
     """
     return "accepted" if accepted else "claimed" if claimed or not (proven or checks) else "proven"
 
@@ -72,8 +72,15 @@ def tick_of(box: Box, state: StepState) -> str:
     return next((kind for task_id, kind in older if task_id == mark.task_id), "elsewhere")
 
 
+def begun_again(box: Box, state: StepState) -> bool:
+    """Return True for a tick of an earlier task when a newer one has not passed."""
+    if state.verdict == "passed" or not state.passed_task or state.task_id == state.passed_task:
+        return False
+    return box.mark is not None and box.mark.kind == "passed" and box.mark.task_id == state.passed_task
+
+
 def is_uncontained(box: Box | None, state: StepState) -> bool:
-    """Return True for a tick whose MAIN an agent did that nothing held: by the log, of another clone by its note."""
+    """Return True for a tick of an uncontained agent: by the log, for a tick of another clone by its note."""
     mark = box.mark if box and box.state == "x" else None
     if mark is None or mark.kind != "passed":
         return False
@@ -86,30 +93,30 @@ def is_enough_for_strict(box: Box, state: StepState) -> bool:
     return tick not in UNPROVEN and (tick != "rechecked" or state.recheck_full)
 
 
-def fingerprint(box: Box) -> str:
-    """Return a short digest of what a step's line says; formatters and line ends do not change it."""
-    from zlib import crc32  # a library to load, for the few lines that are asked about
+def line_fingerprint(box: Box) -> str:
+    """Return a short digest of a step's line; formatters and line ends do not change it."""
+    from zlib import crc32  # a library to load, for a few lines
 
     mark = box.mark
-    said = (box.state, box.title, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ()))
-    return f"{crc32(repr(said).encode()):08x}"
+    parts = (box.state, box.title, *((mark.kind, mark.task_id, mark.time, mark.note) if mark else ()))
+    return f"{crc32(repr(parts).encode()):08x}"
 
 
 def went_back(box: Box, state: StepState) -> bool:
-    """Return True when the line of a step that passed is as it was before one of our marks.
+    """Return True when the line of a step that passed is as it was before a mark of do-tasks.
 
-    That is what checkout, stash and switch make of SPEC.md. A mark of a start or a failure is such a line, wherever it
-    comes from: a person who opens a box leaves its tick, or takes the suffix away.
+    Git checkout, stash and switch do that. A line with the mark of a start or a failure is such a line: a person who
+    opens a box leaves its tick, or deletes the suffix.
     """
     if box.state == "x" or state.verdict != "passed" or not state.ticked:
         return False
-    return (box.mark is not None and box.mark.kind in ("started", "failed")) or fingerprint(box) in state.lines
+    return (box.mark is not None and box.mark.kind in ("started", "failed")) or line_fingerprint(box) in state.lines
 
 
 def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int, int]:
-    """Return the old number of each step whose line bears a task of another number: it was renumbered.
+    """Return the old number of each renumbered step: its line has a task of another number.
 
-    A line that was copied is none: the line of the old number still bears a task of that step.
+    A copied line is not renumbered: the line of the old number still has a task of that step.
     """
     strange = {number: box for number, box in boxes.items() if _bears_strange(box, states.get(number, NEW))}
     if not strange:

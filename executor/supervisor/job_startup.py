@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.engine.post import checks_answer, question
+from executor.engine.post import answer_of, criterion_check
 from executor.monitoring.model import path_of
 from executor.system.records import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class Startup:
         self._next_s = now_s + self._wait_s
         commands = []
         for criterion in self._left:
-            check, command = question(self._context, self._task, criterion, asks=_first_of(criterion))
+            check, command = criterion_check(self._context, self._task, criterion, asks=_first_of(criterion))
             self._pending[command.name], self._asked[command.name] = criterion, check
             commands.append(command)
         return commands
@@ -58,7 +58,7 @@ class Startup:
     def take(self, ended: ProcessResult) -> dict[str, Any] | None:
         """Record the result of a check; return the new status of the start."""
         criterion = self._pending.pop(ended.name)
-        answer = checks_answer(self._asked[ended.name], ended)
+        answer = answer_of(self._asked[ended.name], ended)
         self._answers = [*(one for one in self._answers if one[0] != criterion), (criterion, answer)]
         if answer.ok:
             self._left = [one for one in self._left if one != criterion]

@@ -9,22 +9,23 @@ import time
 
 from executor.errors import BusyError, DoTasksError, MachineError
 from executor.plan.plan import from_cache
-from executor.store import job_record, log_reader, runs
-from executor.store.context import open_context
+from executor.store import jobs, log_reader, runs
+from executor.store.context import RunContext
 from executor.store.known_secrets import masker_here
+from executor.store.log_writer import LogWriter
 from executor.store.project import Project
 from executor.store.project_view import ProjectView
 from executor.store.step_state import of_task
 from executor.supervisor.supervisor import JobSupervisor
-from executor.system import locks, unsupported
+from executor.system import locks, procfs, unsupported
 from executor.system.masking import Masker
 from executor.system.records import TYPE_CHECKING
+from executor.system.run_records import LOG_NAME
 from executor.system.secret_values import secrets_of
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from executor.store.context import RunContext
     from executor.store.log_processors import Processor
     from executor.system.locks import Lock
 
@@ -67,7 +68,7 @@ def watch(root: str, task_id: str, why: str) -> None:
     job = runs.read_job(root, task_id)
     if not job:
         raise MachineError(f"cannot read {os.path.join(runs.JOBS, task_id, 'job.json')}: nothing says how to watch it")
-    if not job_record.is_as_logged(root, task_id):
+    if not jobs.is_as_logged(root, task_id):
         where = os.path.join(runs.JOBS, task_id, "job.json")
         raise MachineError(f"{where} was changed since the job began; do-tasks --continue makes it again from the plan")
     recalled = log_reader.recall(root)
@@ -98,7 +99,9 @@ def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> R
     masker = masker_here(root, os.environ, str(job["task_id"]))
     processors = _processors(root, plan.settings.log_processors) if plan.settings.log_processors else ()
     view = ProjectView(project, plan, recalled, strict=bool(job["strict"]))
-    context = open_context(view, masker=masker, python=str(job["python"]), processors=processors)
+    procfs.adopt_orphans()
+    journal = LogWriter(project.path(LOG_NAME), mask=masker.mask, processors=processors)
+    context = RunContext(view, journal=journal, masker=masker, python=str(job["python"]))
     context.interrupts.listen()
     return context
 

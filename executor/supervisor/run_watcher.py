@@ -7,7 +7,7 @@ import signal
 import time
 
 from executor.checks.run import check_all
-from executor.engine.verdict import shown_started
+from executor.engine.verdict import try_mark_started
 from executor.errors import MachineError
 from executor.monitoring.model import ProbeContext
 from executor.runners.evidence_before import record_of
@@ -80,7 +80,7 @@ class RunWatcher:
         """Watch a run and return its end, None after an interrupt."""
         folder = self._context.folder(self._task, run)
         identity = runs.launcher_of(self._context.root, self._task.task_id, run)
-        alive = runs.look_at(self._context.root, self._task.task_id, run).status == "alive"
+        alive = runs.status_of(self._context.root, self._task.task_id, run).status == "alive"
         age_s = procfs.age_s(identity) if identity and alive else _age_of_record_s(folder)
         began_s = time.monotonic() - age_s
         pid = identity.pid if identity else 0
@@ -172,7 +172,7 @@ class RunWatcher:
         event = JobStarted(run=self.status.run, pid=self._job.pid, pending=startup.pending())
         self._context.log(event, self._task)
         self._context.journal.sync()
-        shown_started(self._context, self._task)
+        try_mark_started(self._context, self._task)
         self.status.state, self._beat_s = "running", 0.0
         asked = [check for check in self._task.step.post_validation if check.when == "start"]
         outcome = check_all(self._context, self._task, phase="POST", asked=asked, fail_fast=False) if asked else PASSED

@@ -6,7 +6,7 @@ import os
 import time
 
 from executor.engine.finish import finish
-from executor.engine.verdict import LEFT, shown_started
+from executor.engine.verdict import LEFT, try_mark_started
 from executor.errors import DoTasksError
 from executor.plan.model import Main
 from executor.runners import command
@@ -88,7 +88,7 @@ class JobSupervisor:
             self._watcher.actions.resume_ending(self._past.ending, self._watcher.monitors)
         if self._watcher.is_started:
             self._show_started()
-        seen = runs.look_at(self._context.root, self._task.task_id, run)
+        seen = runs.status_of(self._context.root, self._task.task_id, run)
         if seen.status in ("elsewhere", "foreign", "orphan"):
             return ""
         return self._begin(self._pending_run(run, seen.status)) if self._pending_run(run, seen.status) else run
@@ -105,7 +105,7 @@ class JobSupervisor:
         """Write the mark of the start to SPEC.md when it is missing."""
         box = self._context.boxes().get(self._task.step.number)
         if box and box.state == " " and (box.mark is None or box.mark.task_id != self._task.task_id):
-            shown_started(self._context, self._task)
+            try_mark_started(self._context, self._task)
 
     def _watch_run(self, run: str) -> tuple[Outcome | None, tuple[str, ...]]:
         """Watch a run to its end; return outcome and failure classes, None as outcome after an interrupt."""
@@ -229,7 +229,7 @@ class JobSupervisor:
 
     def _is_replaced(self) -> bool:
         """Return True when a newer task of the step has started."""
-        self._context.hear()
+        self._context.catch_up()
         state = self._context.task_state(self._task.step.number, self._task.task_id)
         return state.task_id not in ("", self._task.task_id)
 

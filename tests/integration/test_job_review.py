@@ -224,7 +224,7 @@ def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
     pid = begin(bench, task, LaunchRequest("main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id)))
     os.waitpid(pid, 0)
     assert not (tmp_path / "ran").exists()
-    assert runs.look_at(bench.root, task.task_id, "main.1").status == "never_ran"
+    assert runs.status_of(bench.root, task.task_id, "main.1").status == "never_ran"
 
 
 def test_a_launcher_that_is_left_runs_nothing(tmp_path):

@@ -181,7 +181,7 @@ def test_the_interpreter_is_read_from_a_console_script(head, tmp_path):
 
 
 def test_a_stack_that_leaves_a_package_and_enters_it_again_is_reported():
-    way = [("engine/step.py", "run_step"), ("runners/agent_run.py", "attempt"), ("engine/main.py", "judge")]
+    way = [("engine/step.py", "run_step"), ("runners/agent_run.py", "attempt"), ("engine/phases.py", "main")]
     assert trace_step.returning(way) == ["engine"]
 
 

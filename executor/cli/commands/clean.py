@@ -119,7 +119,7 @@ def _needed(here: project.Project) -> set[str]:
 def _lives(root: str, task_id: str) -> bool:
     """Return True when a process of the task lives, here or on another host."""
     runs = [name for name in _names(os.path.join(root, jobs.JOBS, task_id)) if name.startswith("main.")]
-    seen = {jobs.look_at(root, task_id, run).status for run in runs}
+    seen = {jobs.status_of(root, task_id, run).status for run in runs}
     return bool(seen & UNDER_WAY or supervisor(root, task_id) or run_processes.pids_with_token(f"{task_id}/", root))
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
 from executor.cli.output.screen import print_json
 from executor.cli.tasks import executor, supervisor
-from executor.engine.decide import begun_again
-from executor.engine.step_view import outrun
+from executor.engine.step_facts import newer_dependency
 from executor.store import log_reader, project, runs
-from executor.store.changes import in_words, judged_by
+from executor.store.changes import describe_changes, judged_by
 from executor.store.project_view import ProjectView
-from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, is_uncontained, tick_of, went_back
+from executor.store.ticks import SIGNS, TICKS, UNCONTAINED, WORDS, begun_again, is_uncontained, tick_of, went_back
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import clean_control, counted
@@ -107,7 +106,7 @@ def _row(view: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
     state = _state(view, number, box)
     again = box is not None and begun_again(box, view.state(number))
     tick = tick_of(box, view.state(number)) if box and not again else ""
-    stale_by = outrun(view, number) if tick and view.plan.defines(number) else 0
+    stale_by = newer_dependency(view, number) if tick and view.plan.defines(number) else 0
     alerts = len(view.state(number).alerts) if state == "running" else 0
     row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
     row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(view.state(number), box)}
@@ -127,7 +126,7 @@ def _lives(root: str, state: StepState) -> bool:
     """Return True for a run that lives, and for a job between two of its runs."""
     if not state.task_id or state.verdict not in ("", "started", "reopened"):
         return False
-    if runs.look(root, state.task_id).status == "alive":
+    if runs.newest_status(root, state.task_id).status == "alive":
         return True
     return bool(supervisor(root, state.task_id))
 
@@ -174,6 +173,6 @@ def _line(row: dict[str, Any]) -> str:
     shown = f" ({', '.join(words)}{alerts})" if words else ""
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"
-    changed = in_words(row["changed"])
+    changed = describe_changes(row["changed"])
     task += f" ({clean_control(changed)})" if changed else ""
     return f"[{SIGNS[tick or state]}] {row['step']:>3}  {clean_control(str(row['title']))}{shown}{task}"

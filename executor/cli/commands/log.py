@@ -113,7 +113,7 @@ def _is_alone(here: project.Project, task_id: str) -> bool:
     """Return True when no process will give the task its verdict."""
     if locks.holder_pid(run_lock(here.root)) or runs.supervisor(here.root, task_id):
         return False
-    status = runs.look(here.root, task_id).status
+    status = runs.newest_status(here.root, task_id).status
     return status != "alive" and not (status == "elsewhere" and runs.is_job(here.root, task_id))
 
 

@@ -85,7 +85,7 @@ def _refuse_while_it_runs(root: str, number: int, command: str) -> None:
     After an opened box the next run would end the training and start again; a tick by hand would be replaced.
     """
     task_id = log_reader.recall(root).states.get(number, NEW).task_id
-    if runs.is_job(root, task_id) and runs.look(root, task_id).status == "alive":
+    if runs.is_job(root, task_id) and runs.newest_status(root, task_id).status == "alive":
         raise UsageError(
             f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
             f" then: do-tasks {command} {number}"

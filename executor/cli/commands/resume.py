@@ -38,14 +38,14 @@ def run(args: Namespace) -> Verdict:
 
 
 def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, screen: Screen) -> Verdict:
-    from executor.engine.finish import already_passed, resume
+    from executor.engine.finish import report_passed, resume
     from executor.system.outcome import Verdict
 
     brief_gate.refuse_changed(context)
     number = _number(context, args.task_id)
     context.interrupts.listen()
     passed = context.state(number).verdict == "passed"
-    report = already_passed(context, number) if passed else resume(context, number)
+    report = report_passed(context, number) if passed else resume(context, number)
     print_report(context, report, screen)
     cut = report.outcome.verdict == Verdict.INTERRUPTED
     move = next_command.of_resume(context, number, args.task_id, asked, args.project, interrupted=cut)

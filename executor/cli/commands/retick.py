@@ -6,7 +6,7 @@ from executor.cli import session
 from executor.cli.options import option
 from executor.cli.requested_steps import selected
 from executor.engine.noticed import note_spec
-from executor.engine.verdict import tick_again
+from executor.engine.verdict import write_tick
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges
@@ -38,7 +38,7 @@ def run(args: Namespace) -> Verdict:
         numbers = _unticked(context, boxes, args.steps)
         for number in numbers:
             state = context.state(number)
-            tick_again(context, number=number, task_id=state.task_id, note=state.note)
+            write_tick(context, number=number, task_id=state.task_id, note=state.note)
         screen.print("" if numbers else "Nothing to tick: no open step has passed by the log.")
         return Verdict.PASSED
 

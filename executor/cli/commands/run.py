@@ -88,7 +88,7 @@ def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     gc.enable()
     numbers, notes = _prepare(context, args)
     how = RunOptions(
-        rerun=args.rerun, force=args.force, heed_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
+        rerun=args.rerun, force=args.force, reopen_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
     )
     reports: list[RunReport] = []
     for report in run_many(context, numbers, how):
@@ -123,11 +123,11 @@ def _step_of_lone_agent(context: RunContext) -> int:
     begun = [state.task_id for state in context.states.values() if not state.verdict and state.task_id]
     pending = os.path.exists(context.project.state("guarding"))
     gone = any(not os.path.isdir(context.project.path(runs.JOBS, task_id)) for task_id in begun)
-    if not (pending or gone or any(runs.remembers(context.root, task_id) for task_id in begun)):
+    if not (pending or gone or any(runs.has_snapshot(context.root, task_id) for task_id in begun)):
         return 0
-    from executor.engine.agent_recovery import settle_left_agents
+    from executor.engine.agent_recovery import settle_orphaned_agents
 
-    return settle_left_agents(context)
+    return settle_orphaned_agents(context)
 
 
 def _put_first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:

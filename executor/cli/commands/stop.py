@@ -11,7 +11,7 @@ from executor.cli.options import option
 from executor.cli.tasks import TASK, run_lock
 from executor.errors import BusyError, MachineError, UsageError
 from executor.plan.spec.spec_md import Mark
-from executor.store import log_reader, masked_files, project, runs, spec_file, twins
+from executor.store import known_secrets, log_reader, project, runs, spec_file
 from executor.store.events import SpecMarked, StepFailed, StraysStopped
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
@@ -83,7 +83,7 @@ class Stop:
         (first, usual_s), *rest = STOP
         self._grace_s = grace_s if grace_s is not None else JOB_GRACE_S if self._is_job else usual_s
         self._sequence = ((first, self._grace_s), *rest)
-        self._seen = runs.look(self._root, task_id)
+        self._seen = runs.newest_status(self._root, task_id)
         self._masker = masker_here(self._root, os.environ, task_id)  # reads the environments of living processes
         self._ended: tuple[int, ...] = ()
 
@@ -113,7 +113,7 @@ class Stop:
             raise MachineError(
                 f"{self._task_id}: {ended or 'ended nothing'}; this user cannot end pid {pids}; ask its owner"
             )
-        held = twins.lives_on(self._root, self._task_id)
+        held = runs.living_run(self._root, self._task_id)
         if left:
             return self._end_by_watcher(self._seen.run, "as another user", is_locked=bool(held))
         if self._seen.status == "foreign":
@@ -170,13 +170,13 @@ class Stop:
 
     def _patience_s(self, supervisor: str) -> float:
         """Return the seconds to wait for a verdict of another process."""
-        if supervisor or runs.look(self._root, self._task_id).status == "elsewhere":
+        if supervisor or runs.newest_status(self._root, self._task_id).status == "elsewhere":
             return VERDICT_S
         return BEGIN_S if self._executor() else 0.0
 
     def _close_job(self) -> str:
         """Write the verdict under the lock of the job, so that no supervisor writes another."""
-        if runs.look(self._root, self._task_id).status in ("none", "never_ran") and self._executor():
+        if runs.newest_status(self._root, self._task_id).status in ("none", "never_ran") and self._executor():
             return "the executor that runs it gives the verdict"
         try:
             lock = locks.acquire(runs.job_lock(self._root, self._task_id))
@@ -192,7 +192,7 @@ class Stop:
         state = of_task(log_reader.recall(self._root).states, number, task_id)
         if state.task_id != task_id or state.verdict not in OPEN:
             return
-        masked_files.mask_task(self._root, task_id, self._masker)
+        known_secrets.mask_task(self._root, task_id, self._masker)
         journal = LogWriter(here.path(LOG_NAME))
         self._restore_judges(journal)
         if self._ended:
@@ -208,7 +208,7 @@ class Stop:
 
     def _restore_judges(self, journal: LogWriter) -> None:
         """Restore the files that judge an agent which lost its executor."""
-        if not runs.remembers(self._root, self._task_id):
+        if not runs.has_snapshot(self._root, self._task_id):
             return
         from executor.guard.agent_baseline import restore
 

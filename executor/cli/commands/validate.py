@@ -8,7 +8,7 @@ from executor.cli.judge_notes import unprotected
 from executor.cli.options import JSON
 from executor.cli.output.screen import print_json
 from executor.cli.validate_notes import of_spec, too_many, uncovered
-from executor.engine.runnable import beyond_this_version
+from executor.engine.step_facts import beyond_this_version
 from executor.errors import DefinitionError, Problem, SpecError
 from executor.monitoring.notices import notify_checks
 from executor.monitoring.preflight import sightless

@@ -5,11 +5,11 @@ from __future__ import annotations
 from executor.cli.options import JSON, option
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
-from executor.engine.order import Survey
-from executor.engine.step_view import awaited, blocking, decide_or_refuse, outrun
+from executor.engine.order import Survey, awaited, blocking
+from executor.engine.step_facts import decide_or_refuse, newer_dependency
 from executor.store import log_reader, project
 from executor.store.changes import UNSAID, judged_by
-from executor.store.fingerprint import who
+from executor.store.fingerprint import runner_for
 from executor.store.project_view import ProjectView, box_of
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.outcome import Verdict
@@ -58,7 +58,7 @@ def _row(view: ProjectView, number: int) -> dict[str, Any]:
     """Return the row of a step for `--json`."""
     box = box_of(view, number)
     state = view.state(number)
-    decision = decide_or_refuse(view, number, heed_stale=True, box=box)
+    decision = decide_or_refuse(view, number, reopen_stale=True, box=box)
     edges = Survey(view, view.boxes(), order=()).missing(number)
     held = [f"{awaited(edge)} of step {edge.step}" for edge in edges]
     blocker = blocking(view, number)
@@ -79,7 +79,7 @@ def _row(view: ProjectView, number: int) -> dict[str, Any]:
         "uncontained": is_uncontained(box, state),
         "alerts": ", ".join(f"{one.key} [{one.action}]" for one in state.alerts),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
-        "stale_by": outrun(view, number),
+        "stale_by": newer_dependency(view, number),
         "changed": [*view.changed(number, box)],
         "judged_by": judged_by(state, box),
     }
@@ -99,7 +99,7 @@ def _runner(view: ProjectView, number: int, decision: Decision) -> str:
     """Return the runner of MAIN and the reason for it, empty when MAIN would not run."""
     if decision.action != "run" or decision.main != "run":
         return ""
-    choice = who(view, view.step(number))
+    choice = runner_for(view, view.step(number))
     return f"{choice.runner} ({choice.why})"
 
 

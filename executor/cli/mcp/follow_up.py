@@ -112,8 +112,7 @@ def _after_resume(view: ProjectView, task_id: str, exit_code: int) -> str:
 
 
 def _move(view: ProjectView, args: Namespace, exit_code: int, behind: int = 0) -> str:
-    view.strict = view.strict or args.strict
-    view.asked_runner = args.runner
+    view.follow_request(asked_runner=args.runner, strict=args.strict)
     more, notes = remaining(view, args, behind=behind)
     if more is None:
         return clean_control(" ".join([NOTHING, *notes])) if exit_code == 0 else ""

@@ -6,7 +6,7 @@ import os
 
 from executor.cli.next_command import resume_command
 from executor.cli.output.screen import print_json
-from executor.engine.step_view import outrun
+from executor.engine.step_facts import newer_dependency
 from executor.store import runs
 from executor.system import files
 from executor.system.outcome import Verdict
@@ -107,7 +107,7 @@ def _brief_of(context: RunContext, report: RunReport) -> object:
 def _is_open(context: RunContext, number: int) -> bool:
     """Return True for a step without a valid tick, by the log alone."""
     state = context.state(number)
-    return not (state.ticked or state.hand_seen) or bool(outrun(context, number))
+    return not (state.ticked or state.hand_seen) or bool(newer_dependency(context, number))
 
 
 def newest_reports(reports: list[RunReport]) -> list[RunReport]:
@@ -132,6 +132,6 @@ def print_summary(reports: list[RunReport], screen: Screen) -> None:
 
 def still_running(context: RunContext, reports: list[RunReport]) -> list[int]:
     """Return the steps of this run whose background job has not ended since."""
-    context.hear()
+    context.catch_up()
     started = [report.number for report in reports if report.outcome.verdict == Verdict.STARTED]
     return [number for number in started if context.state(number).verdict == Verdict.STARTED]

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from executor.store import consistent_read, log_reader
+from executor.store import log_reader, project_view
 from executor.store.project_view import boxes_in
 from executor.system.run_records import LOG_NAME
 
@@ -59,7 +59,7 @@ def test_a_tick_is_never_seen_without_its_verdict(tmp_path):
     supervisor.start()
     looks = 0
     while supervisor.is_alive():
-        data, known = consistent_read.read(root, spec, known)
+        data, known = project_view.read_consistently(root, spec, known)
         box, state = boxes_in(data)[1], known.states.get(1)
         looks += 1
         if box.state == "x":
@@ -98,9 +98,9 @@ def test_half_a_line_is_taken_in_when_it_is_whole(tmp_path):
     (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")
     (tmp_path / LOG_NAME).write_bytes(line("TaskStarted", "task_1_00000001"))
     whole = line("StepPassed", "task_1_00000001")
-    _, known = consistent_read.read(root, spec, log_reader.recall(root))
+    _, known = project_view.read_consistently(root, spec, log_reader.recall(root))
     with open(tmp_path / LOG_NAME, "ab", buffering=0) as log:
         log.write(whole[:40])
-        assert consistent_read.read(root, spec, known)[1].states[1].verdict == ""
+        assert project_view.read_consistently(root, spec, known)[1].states[1].verdict == ""
         log.write(whole[40:])
-        assert consistent_read.read(root, spec, known)[1].states[1].verdict == "passed"
+        assert project_view.read_consistently(root, spec, known)[1].states[1].verdict == "passed"

@@ -54,20 +54,20 @@ def root(tmp_path):
 )
 def test_a_run_folder_says_what_became_of_its_process(root, who, ended, status):
     run(root, who=who, ended=ended)
-    assert runs.look(root, TASK).status == status
+    assert runs.newest_status(root, TASK).status == status
 
 
 def test_a_task_without_a_main_says_nothing(root):
     run(root, "test", who=US)
-    assert runs.look(root, TASK) == RunStatus()
-    assert runs.look(root, "task_9_0000000f") == RunStatus()
+    assert runs.newest_status(root, TASK) == RunStatus()
+    assert runs.newest_status(root, "task_9_0000000f") == RunStatus()
 
 
 def test_the_newest_main_speaks_for_the_task(root):
     run(root, "main.9", who=US, ended='{"exit_code": 1}\n')
     run(root, "main.10", who=US)
     os.makedirs(os.path.join(root, runs.JOBS, TASK, "main.11.chunk"))
-    seen = runs.look(root, TASK)
+    seen = runs.newest_status(root, TASK)
     assert (seen.run, seen.status, seen.pid, seen.digest) == ("main.10", "alive", US.pid, "d1")
 
 
@@ -122,7 +122,7 @@ def test_a_start_that_is_not_whole_is_lost_for_it_may_have_run(root, body):
     with open(os.path.join(folder, "started.json"), "w", encoding="utf-8") as file:
         file.write(body)
     assert runs.started(folder) is None
-    assert runs.look(root, TASK).status == "lost"
+    assert runs.newest_status(root, TASK).status == "lost"
 
 
 def test_a_start_is_read_back(root):

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.store.events import EVENTS
-from executor.store.packing import packed, unpacked
 from executor.store.state import FOLDS, fold
-from executor.store.step_state import NEW, AcceptedChunk, BegunChunk, StandingAlert, StepState
+from executor.store.step_state import NEW, AcceptedChunk, BegunChunk, StandingAlert, StepState, packed, unpacked
 
 STATUSES = ("passed", "failed", "timed_out", "cancelled", "skipped", "interrupted", "lost")
 TASKS = ("task_1_00000001", "task_1_00000002", "task_2_00000001")
