@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_right
 from collections import Counter
 from functools import cached_property
 from hashlib import sha1
 
 from executor.plan.formats import item_text, prose_edges
-from executor.plan.formats.lazy_task import LazyTask
+from executor.plan.formats.lazy_task import LazyDocument, lazy_tasks
 from executor.plan.formats.markdown_items import BOX, HASHES, HEAD, REST, heading_text, patterns
 from executor.plan.formats.markdown_lines import scan
 from executor.plan.formats.model import (
@@ -18,29 +18,21 @@ from executor.plan.formats.model import (
     OPEN,
     Finding,
     MarkError,
-    PlanDocument,
     text_digest,
 )
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from executor.plan.formats.markdown_items import Lines
-    from executor.plan.formats.model import PlanTask, TaskMark
+    from executor.plan.formats.model import PlanDocument, PlanTask, TaskMark
 
 DECORATION = b"*~[]`:"
-ITEM_BOX = lazy_regex.pattern(rb"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)+)\[[^\]\n]{0,8}\]", re.MULTILINE)
-_CHILD = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[^\]\n]{0,8}\][ \t]*)?([^\n]*)", re.MULTILINE)
-_CHILD_BOX = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+\[[^\]\n]{0,4}\][ \t]+([^\n]*)", re.MULTILINE)
 _PATH = lazy_regex.pattern(r"(?<![\w/.:-])(?:[\w.-]+/)+[\w.-]*\w/?|(?<![\w/.-])[\w-]+\.(?:[a-z]{1,4}\d?)(?![\w/])")
-
-
-def without_boxes(raw: bytes) -> bytes:
-    """Return text without the boxes of the items in it; its first line begins behind its own."""
-    first, newline, under = raw.partition(b"\n")
-    return first + newline + ITEM_BOX.sub(rb"\1", under)
 
 
 class BoxPlan:
@@ -143,9 +135,30 @@ class BoxPlan:
 
     def document(self) -> PlanDocument:
         """Return the plan."""
-        tasks = tuple([LazyTask(self, place) for place in range(len(self.rows))])
-        findings, title = tuple(self.findings), self.document_title()
-        return PlanDocument(self.format, tasks, findings, title, self.is_ordered, gates=self.gates())
+        return LazyDocument(
+            lambda: lazy_tasks(self, self.fields_of_all()),
+            format=self.format,
+            findings=tuple(self.findings),
+            title=self.document_title(),
+            ordered=self.is_ordered,
+            gates=self.gates(),
+        )
+
+    def fields_of_all(self) -> dict[str, Sequence[Any]]:
+        """Return the fields that are cheaper to derive for all tasks at once, by name."""
+        places = range(len(self.rows))
+        found: dict[str, Sequence[Any]] = {"id": self.ids, "order": places}
+        if self.id_pattern:
+            cued = self.places_with_cue()
+            found["depends_on"] = [self.depends_on(place) if place in cued else () for place in places]
+        if not self.lines.contexts and not self._has_twice:
+            found["nth"] = [1] * len(self.rows)
+        return found
+
+    def places_with_cue(self) -> set[int]:
+        """Return the tasks in whose block a word stands that may begin a dependency."""
+        starts = [row.start() for row in self.rows]
+        return {bisect_right(starts, offset) - 1 for offset in prose_edges.cues(self.data)}
 
     def gates(self) -> tuple[PlanTask, ...]:
         """Return the boxes that are conditions and no tasks."""
@@ -194,7 +207,7 @@ class BoxPlan:
 
     def line_without_state(self, place: int) -> bytes:
         """Return the line of a task without what a mark changes."""
-        return ITEM_BOX.sub(rb"\1", self._raw_line(self.rows[place].start())).strip()
+        return item_text.ITEM_BOX.sub(rb"\1", self._raw_line(self.rows[place].start())).strip()
 
     def _raw_line(self, start: int) -> bytes:
         end = self.data.find(b"\n", start)
@@ -211,14 +224,10 @@ class BoxPlan:
         return place
 
     def depends_on(self, place: int) -> tuple[str, ...]:
-        if not self._has_cue or not prose_edges.CUE.search(self.block(place)):
+        if not self.id_pattern or next(prose_edges.cues(self.block(place)), None) is None:
             return ()
         found = prose_edges.dependencies(self.text(place), self.id_pattern, self.ids)
         return tuple(one for one in found if one != self.ids[place])
-
-    @cached_property
-    def _has_cue(self) -> bool:
-        return bool(self.id_pattern) and prose_edges.CUE.search(self.data) is not None
 
     def parent(self, place: int) -> str:
         offset = self.lines.parent(self.rows[place].start())
@@ -244,17 +253,17 @@ class BoxPlan:
         return self.data[row.start() : item_text.block_end(self.lines, row.start(), max(limit, row.end()))]
 
     def criteria(self, place: int) -> tuple[str, ...]:
-        return tuple(item_text.one_line(one) for one in _CHILD_BOX.findall(self.block(place)))
+        return tuple(item_text.one_line(one) for one in item_text.CHILD_BOX.findall(self.block(place)))
 
     def notes(self, place: int) -> tuple[str, ...]:
-        boxes = {one.strip() for one in _CHILD_BOX.findall(self.block(place))}
-        found = (one.strip() for one in _CHILD.findall(self.block(place)))
+        boxes = {one.strip() for one in item_text.CHILD_BOX.findall(self.block(place))}
+        found = (one.strip() for one in item_text.CHILD.findall(self.block(place)))
         return tuple(item_text.one_line(one) for one in found if one and one not in boxes)
 
     def text(self, place: int) -> str:
         """Return all that a task asks for: its text and what stands under it, without boxes."""
         raw = self.block(place)[self.rows[place].start(REST) - self.rows[place].start() :]
-        return item_text.one_line(without_boxes(raw))
+        return item_text.one_line(item_text.without_boxes(raw))
 
     def ambiguous(self, place: int) -> str:
         return self.doubts.get(place, "it is cancelled" if self.is_cancelled(place) else "")

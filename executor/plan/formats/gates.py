@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from executor.plan.formats import item_text
 from executor.plan.formats.box_plan import BoxPlan
 from executor.plan.formats.markdown_items import BOX, HASHES, REST, heading_text
 from executor.plan.formats.model import OPEN, PlanTask
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import re
+    from executor.plan.formats.markdown_items import Lines
+
+_GATE = lazy_regex.pattern(
+    r"checkpoint|exit criteria|acceptance|definition of done|checklist|\bgates?\b|validation|success criteria",
+    re.IGNORECASE,
+)
+_BOLD_LABEL = lazy_regex.pattern(rb"^[ \t]*\*\*([^*\n]+)\*\*:?[ \t\r]*$", re.MULTILINE)
 
 
 def gate(path: str, plan: BoxPlan, row: re.Match[bytes]) -> PlanTask:
@@ -33,3 +42,10 @@ def gates_of(name: str, data: bytes) -> list[PlanTask]:
         PlanTask(f"{name}:{at}", text, OPEN, name, at, tags=("principle",), ambiguous="a gate, read only")
         for text, at in found
     ]
+
+
+def is_gate(lines: Lines, row: re.Match[bytes]) -> bool:
+    """Return whether a box stands under a label or heading that speaks of conditions, such as a checkpoint."""
+    over = lines.headings_over(row.start())
+    labels = _BOLD_LABEL.findall(lines.data, over[-1].end() if over else 0, row.start())
+    return bool(_GATE.search(item_text.decoded(labels[-1]) if labels else heading_text(over[-1]) if over else ""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from executor.plan.formats.markdown_regions import CODE_INDENT, columns
 from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
@@ -16,6 +18,10 @@ BLOCK = lazy_regex.pattern(
 )
 # A line of which it is not certain what it makes of the paragraph before it.
 _DOUBTFUL = lazy_regex.pattern(rb"=+[ \t\r]*\Z|-+[ \t\r]*\Z|\||<|\[[^\]\n]*\]:|(?:[-*+]|\d+[.)])")
+
+ITEM_BOX = lazy_regex.pattern(rb"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)+)\[[^\]\n]{0,8}\]", re.MULTILINE)
+CHILD = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[^\]\n]{0,8}\][ \t]*)?([^\n]*)", re.MULTILINE)
+CHILD_BOX = lazy_regex.pattern(rb"^[ \t]+(?:[-*+]|\d{1,9}[.)])[ \t]+\[[^\]\n]{0,4}\][ \t]+([^\n]*)", re.MULTILINE)
 
 
 def paragraph_end(lines: Lines, start: int) -> tuple[int, bool]:
@@ -74,3 +80,9 @@ def decoded(raw: bytes) -> str:
 def one_line(raw: bytes) -> str:
     """Return text that may wrap as one line."""
     return " ".join(decoded(raw).split())
+
+
+def without_boxes(raw: bytes) -> bytes:
+    """Return text without the boxes of the items in it; its first line begins behind its own."""
+    first, newline, under = raw.partition(b"\n")
+    return first + newline + ITEM_BOX.sub(rb"\1", under)

@@ -1,11 +1,14 @@
-"""Tasks whose fields are derived when they are read: a plan of 10,000 tasks is opened for the few that are needed."""
+"""Tasks and documents that are derived when they are read: of 10,000 tasks mostly a few fields are needed."""
 
 from __future__ import annotations
 
-from executor.plan.formats.model import PlanTask
+import gc
+
+from executor.plan.formats.model import PlanDocument, PlanTask
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 
@@ -68,3 +71,68 @@ _SET_SOURCE = LazyTask.__dict__["_source"].__set__
 _SET_PLACE = LazyTask.__dict__["_place"].__set__
 for _name in PlanTask._fields:
     setattr(LazyTask, _name, _Field(_name))
+
+
+def lazy_tasks(source: object, fields: Mapping[str, Sequence[Any]]) -> tuple[PlanTask, ...]:
+    """Return a task for each place; `fields` are those that are cheap to derive for all of them at once."""
+    names = tuple(fields)
+    was_on = gc.isenabled()
+    gc.disable()  # so many new objects would be searched for circles again and again
+    try:
+        made = []
+        for place, values in enumerate(zip(*fields.values(), strict=True)):
+            task = LazyTask(source, place)
+            task.__dict__.update(zip(names, values, strict=True))
+            made.append(task)
+        return tuple(made)
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class LazyDocument(PlanDocument):
+    """A plan whose tasks are made when they are read first."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], tuple[PlanTask, ...]], **fields: Any) -> None:
+        self.__dict__.update(
+            {name: getattr(PlanDocument, name, "") for name in self._fields if name != "tasks"} | fields
+        )
+        _SET_MAKE(self, make)
+
+    def plain(self) -> PlanDocument:
+        """Return the plan with its tasks made."""
+        return PlanDocument(**{name: getattr(self, name) for name in self._fields})
+
+    def __eq__(self, other: object) -> bool:
+        return self.plain() == (other.plain() if isinstance(other, LazyDocument) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.plain())
+
+    def __repr__(self) -> str:
+        return repr(self.plain())
+
+    def replace(self, **changes: Any) -> PlanDocument:  # type: ignore[override]
+        """Return a plain copy with these fields changed."""
+        return self.plain().replace(**changes)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return all fields in order."""
+        return self.plain().asdict()
+
+
+class _Tasks:
+    """The tasks of a document, made once."""
+
+    def __get__(self, document: LazyDocument | None, owner: type) -> tuple[PlanTask, ...]:
+        if document is None:
+            return ()
+        made: tuple[PlanTask, ...] = document._make()  # type: ignore[attr-defined]
+        document.__dict__["tasks"] = made
+        return made
+
+
+_SET_MAKE = LazyDocument.__dict__["_make"].__set__
+setattr(LazyDocument, "tasks", _Tasks())  # noqa: B010 - a field of the base class, derived

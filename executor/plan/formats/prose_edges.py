@@ -9,7 +9,7 @@ from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MOST_OF_RANGE = 1000
 _DASH = r"(?:\s*(?:-|–|—|\.\.|…|~|to|through|bis)\s*)"
@@ -18,11 +18,21 @@ _CUE = (
     r"(?:depend(?:s|ent|ency|encies|ing)?(?:\s+(?:up)?on)?|after|requires?|required|needs|blocked\s+by|waits?\s+for"
     r"|prerequisites?|依存|依赖|先行)"
 )
-CUE = lazy_regex.pattern(
-    rb"depend|after|requir|needs|blocked|wait|prerequisite|\xe4\xbe\x9d|\xec\x9d\x98\xec\xa1\xb4|\xe5\x85\x88",
-    re.IGNORECASE,
+CUES = tuple(
+    one.encode()
+    for one in ("depend", "after", "requir", "needs", "blocked", "wait", "prerequisite", "依", "의존", "先")
 )
 _PARTS = lazy_regex.pattern(r"(.*?)(\d+)([A-Za-z]?)", re.DOTALL)
+
+
+def cues(data: bytes) -> Iterator[int]:
+    """Yield the offset of each word that may begin a dependency, word by word."""
+    low = data.lower()
+    for word in CUES:
+        at = low.find(word)
+        while at >= 0:
+            yield at
+            at = low.find(word, at + 1)
 
 
 @cache

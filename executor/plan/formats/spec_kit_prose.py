@@ -23,6 +23,15 @@ SECTION = lazy_regex.pattern(
 _ARROW = lazy_regex.pattern(r"\s*(?:→|->|=>|⟶|➜)\s*")
 _LINE = lazy_regex.pattern(rb"[^\n]*\n?")
 
+# What follows the id of a line that speaks of tasks and is none.
+PROSE = lazy_regex.pattern(
+    rb"[\s*`\])]*(?:[,;&+/(]|->|\xe2\x86\x92|(?:and|or|depends?|can|must|may|should|will|before|after|blocks?|is|are"
+    rb"|needs?|requires?|through|to|in parallel|then|first|has|have)\b)",
+    re.IGNORECASE,
+)
+_ESTIMATE = lazy_regex.pattern(r"\best(?:imate)?:\s*~?(\d+(?:\.\d+)?)\s*(m|min|h|hours?|d|days?)\b", re.IGNORECASE)
+_HOURS = {"m": 1 / 60, "h": 1.0, "d": 8.0}
+
 
 def sections(lines: Lines) -> Iterator[tuple[int, int]]:
     """Yield the spans under headings that speak of dependencies and order."""
@@ -66,3 +75,9 @@ def parts(one: str) -> list[str]:
     if low[:-1] == high[:-1] and low[-1].isalpha() and high[-1].isalpha():
         return [low[:-1] + chr(code) for code in range(ord(low[-1]), ord(high[-1]) + 1)]
     return prose_edges.ids_in(one, ID)
+
+
+def hours(text: str) -> float:
+    """Return the estimate of a task in hours, such as `est:30m`; 0.0 for none."""
+    found = _ESTIMATE.search(text)
+    return round(float(found[1]) * _HOURS[found[2][0].lower()], 2) if found else 0.0

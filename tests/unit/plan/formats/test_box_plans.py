@@ -152,3 +152,10 @@ def test_checklists_and_the_constitution_are_gates_that_are_never_marked():
 def test_a_heading_shows_a_state(sign, state):
     (task,) = tasks_of(SpecKit(), f"### T001: a {sign}\n".encode())
     assert (task.title, task.state) == ("a", state)
+
+
+@given(documents(), st.sampled_from(FORMATS))
+def test_fields_that_are_derived_at_once_are_those_derived_one_by_one(data, form):
+    plan = form.source("tasks.md", data)
+    for name, values in plan.fields_of_all().items():
+        assert [*values] == [getattr(plan, name)(place) for place in range(len(plan.rows))], name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from executor.plan.formats.item_text import paragraph_end
 from executor.plan.formats.markdown_items import BOX
 from executor.plan.formats.markdown_lines import scan
-from executor.plan.formats.spec_kit import SpecKitPlan
+from executor.plan.formats.spec_kit_plan import SpecKitPlan
 from tests.unit.plan.formats import oracle
 
 INDENTS = ("", "", "", "  ", "    ", " ", "   ", "      ", "\t", "        ", "> ", ">", "  > ", "- ", "1. ")
