@@ -45,7 +45,7 @@ def gates_of(name: str, data: bytes) -> list[PlanTask]:
 
 
 def is_gate(lines: Lines, row: re.Match[bytes]) -> bool:
-    """Return whether a box stands under a label or heading that speaks of conditions, such as a checkpoint."""
+    """Return True for a box under a label or heading about conditions, such as a checkpoint."""
     over = lines.headings_over(row.start())
     labels = _BOLD_LABEL.findall(lines.data, over[-1].end() if over else 0, row.start())
     return bool(_GATE.search(item_text.decoded(labels[-1]) if labels else heading_text(over[-1]) if over else ""))

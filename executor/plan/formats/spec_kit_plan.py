@@ -118,7 +118,7 @@ class SpecKitPlan(BoxPlan):
                 self.find(offset, "edges-differ", message)
 
     def fields_of_all(self) -> dict[str, Sequence[Any]]:
-        """Return what the order of tasks is made of; headings and items with a doubt are derived one by one."""
+        """Return the parts of the order of tasks; headings and items with a doubt are derived one by one."""
         found = super().fields_of_all()
         rows, data, states, label = self.rows, self.data, self.states, _PARALLEL.match
         odd = (
