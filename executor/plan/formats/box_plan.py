@@ -87,7 +87,8 @@ class BoxPlan:
             self.doubts = dict.fromkeys(range(len(self.rows)), lines.file_doubt)
         elif lines.contexts:
             for place, row in enumerate(self.rows):
-                if row.start() in lines.contexts:
+                context = lines.contexts.get(row.start())
+                if context and (context.doubt or row[BOX] not in self.states):
                     self.check(place, row)
         if self.has_made_ids:
             for place, row in enumerate(self.rows):
@@ -116,7 +117,8 @@ class BoxPlan:
             self.doubts[place] = doubt
 
     def _check_twice(self) -> None:
-        if len(set(self.ids)) == len(self.ids):
+        self.has_twice = len(set(self.ids)) < len(self.ids)
+        if not self.has_twice:
             return
         counted = Counter(one for place, one in enumerate(self.ids) if not self.is_cancelled(place))
         twice = [one for one, times in counted.items() if times > 1]
@@ -151,7 +153,7 @@ class BoxPlan:
         if self.id_pattern:
             cued = self.places_with_cue()
             found["depends_on"] = [self.depends_on(place) if place in cued else () for place in places]
-        if not self.lines.contexts and not self._has_twice:
+        if not self.lines.contexts and not self.has_twice:
             found["nth"] = [1] * len(self.rows)
         return found
 
@@ -214,11 +216,7 @@ class BoxPlan:
         return self.data[start : len(self.data) if end < 0 else end]
 
     def nth(self, place: int) -> int:
-        return self.ids[:place].count(self.ids[place]) + 1 if self._has_twice else 1
-
-    @cached_property
-    def _has_twice(self) -> bool:
-        return len(set(self.ids)) < len(self.ids)
+        return self.ids[:place].count(self.ids[place]) + 1 if self.has_twice else 1
 
     def order(self, place: int) -> int:
         return place

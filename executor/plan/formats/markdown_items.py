@@ -59,13 +59,17 @@ def patterns(head: bytes, bare: bytes) -> Patterns:
     return Patterns(re.compile(margin, re.MULTILINE), re.compile(item, re.MULTILINE), re.compile(bare))
 
 
-class Context(Record):
-    """The place of an item that is not at the margin, or is not plain."""
+class Context:
+    """The place of an item that is not at the margin, or is not plain.
 
-    columns: tuple[int, ...] = ()  # content columns of the items that hold it, its own last
-    parent: int = -1  # offset of the item that holds it
-    doubt: str = ""  # why CommonMark may read the line otherwise
-    quoted: bool = False
+    `columns` are the content columns of the items that hold it, its own last; `parent` is the offset of the item that
+    holds it, -1 for none; `doubt` says why CommonMark may read the line otherwise.
+    """
+
+    __slots__ = ("columns", "doubt", "parent", "quoted")
+
+    def __init__(self, columns: tuple[int, ...], parent: int, doubt: str = "", *, quoted: bool = False) -> None:
+        self.columns, self.parent, self.doubt, self.quoted = columns, parent, doubt, quoted
 
 
 class Lines:

@@ -26,6 +26,7 @@ _MARK = lazy_regex.pattern(rb"([-*+]|\d{1,9}[.)])(?=[ \t\r\n]|\Z)")
 _CHAIN = lazy_regex.pattern(rb"(?:(?:[-*+]|\d{1,9}[.)]|>)[ \t]*)*(?=(?:[-*+]|\d{1,9}[.)]))")  # markers before the last
 _LINE = lazy_regex.pattern(rb"([ \t]*)([^\n]*)\n?")
 _QUOTED = lazy_regex.pattern(rb"([ \t>]*)([^\n]+)\n?|\n")
+_PLAIN_NESTED = lazy_regex.pattern(rb" +(?=[-*+] {1,4}\[[ xX]\](?:[ \t]|\r?$))", re.MULTILINE)
 _USUAL_QUOTED = lazy_regex.pattern(rb"(?:> ?)+[-*+] {1,4}\[[^\]\n]\][ \t]")
 
 
@@ -52,6 +53,7 @@ def _scanned(lines: Lines, wanted: Patterns, *, every: bool) -> Lines:
         lines.regions.append(regions.Region("front matter", 0, at, hidden=True))
     if every or (not front and data.startswith(regions.BOM)):
         at = _Reader(lines, wanted, every=every).read(at, at)
+    nested = _Nested(lines, wanted)
     while at < len(data):
         for match in margin.finditer(data, at):
             kind = match.lastindex
@@ -59,13 +61,45 @@ def _scanned(lines: Lines, wanted: Patterns, *, every: bool) -> Lines:
                 items.append(match)
             elif kind == HEADING:
                 headings.append(match)
-            else:
+            elif not nested.add(match.start()):
                 break
         else:
             return lines
         since = max(at, items[-1].start() if items else 0, headings[-1].start() if headings else 0)
         at = _Reader(lines, wanted, every=every).read(since, match.start())
     return lines
+
+
+class _Nested:
+    """Plain items that are indented and follow a plain item on the very next line: they need no reading of lines."""
+
+    def __init__(self, lines: Lines, wanted: Patterns) -> None:
+        self.lines, self.item = lines, wanted.item
+        self.stack: list[tuple[int, int]] = []  # content column and offset of the open items
+
+    def add(self, at: int) -> bool:
+        """Keep the item on the line at this offset; return False when it is none of these."""
+        lines, data = self.lines, self.lines.data
+        last = lines.items[-1] if lines.items else None
+        plain = _PLAIN_NESTED.match(data, at) if last and last.end() + 1 == at else None
+        if last is None or plain is None:
+            return False
+        start, context = last.start(), lines.contexts.get(last.start())
+        if context is None:
+            self.stack = [(last.start(BOX) - 1 - start, start)]
+        elif not self.stack or self.stack[-1][1] != start:
+            return False
+        indent = plain.end() - at
+        while self.stack and indent < self.stack[-1][0]:
+            self.stack.pop()
+        content, parent = self.stack[-1] if self.stack else (0, -1)
+        item = self.item.match(data, plain.end())
+        if item is None or indent - content >= regions.CODE_INDENT:
+            return False
+        self.stack.append((item.start(BOX) - 1 - at, item.start()))
+        lines.contexts[item.start()] = Context(tuple([column for column, _ in self.stack]), parent)
+        lines.items.append(item)
+        return True
 
 
 class _Reader:
@@ -198,7 +232,7 @@ class _Reader:
         chain = _CHAIN.match(self.data, at)
         match = self.wanted.item.match(self.data, chain.end() if chain else at)
         if at >= self.first and match and match[BOX] is not None and self.wanted.is_task(match):
-            self.lines.contexts[match.start()] = Context((), -1, doubt, quoted)
+            self.lines.contexts[match.start()] = Context((), -1, doubt, quoted=quoted)
             self.lines.items.append(match)
 
     def _region(self, start: int, at: int, depth: int, *, is_text: bool) -> Region | None:

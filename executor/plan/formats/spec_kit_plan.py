@@ -60,6 +60,8 @@ class SpecKitPlan(BoxPlan):
         return (row[HEAD] or b"").translate(None, b"*~[]`:").decode().strip()
 
     def _is_row(self, row: re.Match[bytes]) -> bool:
+        if row[HEAD] is None and self.lines.parent(row.start()) >= 0:
+            return False  # a criterion of the task that holds it
         over = self._heading_task(row.start())
         if row[HEAD] and row[BOX] is not None:
             if over and over.id == self._own(row):
@@ -67,7 +69,7 @@ class SpecKitPlan(BoxPlan):
             return True
         if row[HEAD]:
             return self._is_bare_task(row)
-        if _PLACEHOLDER.match(row[REST]) or self.lines.parent(row.start()) >= 0 or over:
+        if _PLACEHOLDER.match(row[REST]) or over:
             return False
         if gates.is_gate(self.lines, row):
             self.gate_rows.append(row)
