@@ -65,7 +65,8 @@ def _scanned(lines: Lines, wanted: Patterns, *, every: bool) -> Lines:
                 break
         else:
             return lines
-        since = max(at, items[-1].start() if items else 0, headings[-1].start() if headings else 0)
+        item = next((one.start() for one in reversed(items) if one.start() not in lines.contexts), 0)
+        since = max(at, item, headings[-1].start() if headings else 0)
         at = _Reader(lines, wanted, every=every).read(since, match.start())
     return lines
 

@@ -112,3 +112,14 @@ def test_items_are_the_same_whichever_way_they_are_read():
     for order in itertools.permutations(parts):
         data = "\n".join(order).encode()
         assert read(data) == read(data, every=True)
+
+
+@given(documents())
+def test_the_place_of_an_item_is_the_same_whichever_way_it_is_read(data):
+    fast, slow = (scan(data, SpecKitPlan.head, SpecKitPlan.bare, every=every) for every in (False, True))
+    boxes = {item.start() for item in slow.items if item[BOX] is not None}
+    for item in fast.items:
+        mine, theirs = fast.contexts.get(item.start()), slow.contexts.get(item.start())
+        if mine and theirs:
+            assert (mine.columns, mine.doubt) == (theirs.columns, theirs.doubt)
+            assert mine.parent == theirs.parent or theirs.parent not in boxes
