@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from executor.plan.formats.model import Files, TaskMark
 
 _SIGN = lazy_regex.pattern(
-    rb"(?m)^(?:[ \t]*(?:[-*+#>|]+|\d+[.)]|\**Phase\b)[^\n]*?|)\b[A-Z]{1,6}-?\d{2,5}[ \t]*"
+    rb"(?m)^(?:[ \t]*(?:(?:[-*+#>|]+|\d+[.)])(?![ \t]*\[[^\]\n]\])|\**Phase\b)[^\n]*?|)\b[A-Z]{1,6}-?\d{2,5}[ \t]*"
     rb"(?:-|\xe2\x80[\x90-\x94]|to|\.\.)[ \t]*(?:[A-Z]{1,6}-?)?\d{2,5}\b"
 )
-_TASK_BOX = lazy_regex.pattern(rb"(?m)^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]\n]\][ \t]+\**\[?[A-Z]{1,6}-?\d{2,5}\b")
+_TASK_BOX = lazy_regex.pattern(
+    rb"(?m)^[ \t>]*(?:[-*+]|\d+[.)])[ \t]+\[[^\]\n]\][ \t]+\**(?:\[?[A-Z]{1,6}-?\d{2,5}\b|\d+(?:\.\d+)*[.)]?[ \t])"
+)
 _TASKS = lazy_regex.pattern(rb"(?i)\btasks?\b")
 
 

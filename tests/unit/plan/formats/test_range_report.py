@@ -182,6 +182,8 @@ def test_a_report_is_read_without_invention(pieces):
         (HEAD, True),
         ("- T001-T004: Tracker of tasks\n", True),
         (f"{HEAD}- [ ] T001 Create it\n", False),
+        ("## 1. Work\n- [ ] 1.1 Do the tasks of FR-001-FR-005\n", False),
+        ("# Tasks\n- FR-001-FR-005 are met\n- [ ] 2. Write it\n", False),
         ("# Notes\nIn 2001-2004 we had tasks.\n", False),
         ("The tasks are A1-A4\n", False),
         ("", False),
