@@ -56,13 +56,36 @@ def graph_of(document: PlanDocument) -> TaskGraph:
         if len(written[name]) < len(task.depends_on):
             missing[name] = tuple(one for one in task.depends_on if one not in tasks)
     waits_for = dict(written)
-    implied = _implied([*tasks.values()], ordered=document.ordered)
+    parts = _parts(tasks, written) if document.ordered else {}
+    implied = _implied([task for task in tasks.values() if task.id not in parts], ordered=document.ordered) | parts
     if implied:
         freed = _turned_around(written)
         for name, more in implied.items():
             if name not in freed:
                 waits_for[name] = (*waits_for.get(name, ()), *more)
     return TaskGraph(tasks, waits_for, written, missing)
+
+
+def _parts(tasks: Mapping[str, PlanTask], written: Edges) -> Edges:
+    """Return the parts of each task that has some: it is done after them, and no place in the order is its own."""
+    found: Edges = {}
+    for name, task in tasks.items():
+        if task.parent in tasks and not _reaches(written, name, task.parent):
+            found[task.parent] = (*found.get(task.parent, ()), name)
+    return found
+
+
+def _reaches(edges: Edges, start: str, end: str) -> bool:
+    """Return whether a task depends on another, directly or over others."""
+    todo, seen = [start], {start}
+    while todo:
+        for one in edges[todo.pop()]:
+            if one == end:
+                return True
+            if one not in seen:
+                seen.add(one)
+                todo.append(one)
+    return False
 
 
 def part_of(graph: TaskGraph, names: set[str]) -> TaskGraph:

@@ -35,6 +35,16 @@ def test_a_parent_is_ready_when_its_parts_are_closed():
     assert ready(graph(task("1"), part.replace(state="done"))) == ["1"]
 
 
+def test_in_an_ordered_plan_a_parent_waits_for_its_parts_and_nothing_waits_for_a_parent():
+    tasks = (task("1"), task("1.1", parent="1"), task("1.2", parent="1"), task("2"), task("2.1", parent="2"))
+    assert waves(graph(*tasks, ordered=True)) == [["1.1"], ["1.2"], ["1", "2.1"], ["2"]]
+
+
+def test_a_part_that_depends_on_its_parent_makes_no_circle():
+    tasks = (task("1"), task("1.1", "x", parent="1"), task("x", "1"))
+    assert waves(graph(*tasks, ordered=True)) == [["1"], ["x"], ["1.1"]]
+
+
 def test_next_goes_by_priority_then_by_what_waits_for_a_task_alone_then_by_place():
     made = graph(task("a"), task("b"), task("c", "b"), task("urgent", priority=1), task("late", priority=3))
     assert next_ids(made) == ["urgent", "late", "b", "a"]
