@@ -681,3 +681,16 @@ def test_progress_is_a_bar_at_a_terminal(project):
 def test_a_wrong_word_is_usage(project, words):
     done = three(project).run(*words)
     assert (done.code, "Traceback" in done.err) == (2, False)
+
+
+def test_why_of_a_step_at_work_names_its_task_and_executor(project):
+    slow = check("gate", "while [ -e hold ]; do sleep 0.05; done; exit 1")
+    project.plan(s1={**command("echo done"), "pre_flight": [slow]})
+    project.write("hold", "")
+    process = project.start("--step", "1")
+    project.until_logged("TaskStarted")
+    told = project.run("why", "1").out
+    assert f"{project.task_id()} is at work (executor: pid {process.pid}); if it were cut off now: interrupted" in told
+    (project.root / "hold").unlink()
+    finish(process)
+    assert "is at work" not in project.run("why", "1").out

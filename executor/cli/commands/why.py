@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.cli.options import JSON, option
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
+from executor.cli.tasks import executor
 from executor.engine.order import Survey, awaited, blocking
 from executor.engine.step_facts import decide_or_refuse, newer_dependency
 from executor.store import log_reader, project
@@ -68,7 +69,7 @@ def _row(view: ProjectView, number: int) -> dict[str, Any]:
         "step": number,
         "title": box.title,
         "action": decision.action,
-        "why": decision.why + _start_of_job(view, number, decision) + gate,
+        "why": _at_work(view, number, decision) + decision.why + _start_of_job(view, number, decision) + gate,
         "runner": _runner(view, number, decision),
         "phases": _phases(decision),
         "box": f"[{box.state}] line {box.line}",
@@ -83,6 +84,15 @@ def _row(view: ProjectView, number: int) -> dict[str, Any]:
         "changed": [*view.changed(number, box)],
         "judged_by": judged_by(state, box),
     }
+
+
+def _at_work(view: ProjectView, number: int, decision: Decision) -> str:
+    """Return the beginning of the reason for a task that has no verdict while an executor runs the plan."""
+    state = view.state(number)
+    if decision.action != "run" or not state.task_id or state.verdict:
+        return ""
+    pid = executor(view.root)
+    return f"{state.task_id} is at work (executor: pid {pid}); if it were cut off now: " if pid else ""
 
 
 def _start_of_job(view: ProjectView, number: int, decision: Decision) -> str:
