@@ -22,6 +22,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.text import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from executor.plan.spec.spec_md import Box
@@ -33,7 +34,7 @@ SHOW_EVERY_S = 1.0
 ALONE_S = 2.0  # the most that a supervisor needs to take the job's lock
 TRIES = 3
 MOST_TRIES = 10
-MARK_S = 3.0
+MARK_S = 10.0
 END_S = 30.0
 SETTLED = (Verdict.PASSED, Verdict.FAILED, Verdict.TIMED_OUT, Verdict.CANCELLED, Verdict.LOST)
 
@@ -133,9 +134,10 @@ def await_start(context: RunContext, number: int, task_id: str, *, why: str) -> 
         state = context.state(number)
         if state.verdict == "started" and _goes_on(context, task_id):
             jobs.start_supervisor(context.root, task_id, os.environ, why=why)
-            _await_mark(context, number, task_id)
+            _await_mark(context, task_id, lambda: _is_unmarked(context, number, task_id))
             return Outcome(Verdict.STARTED, "it is running")
         if state.verdict in SETTLED:
+            _await_mark(context, task_id, lambda: _is_verdict_unmarked(context, number, task_id))
             return Outcome(Verdict(state.verdict), state.reason)
         if jobs.start_supervisor(context.root, task_id, os.environ, why=why):
             tries += 1
@@ -168,12 +170,20 @@ class StartWait:
             self._context.waits(what, f"at most {duration(start['until_s'] - time.monotonic())} more")
 
 
-def _await_mark(context: RunContext, number: int, task_id: str) -> None:
-    """Wait until the supervisor has marked the start in SPEC.md and logged the mark, at most MARK_S."""
+def _await_mark(context: RunContext, task_id: str, is_unmarked: Callable[[], bool]) -> None:
+    """Wait until the supervisor has marked SPEC.md and logged the mark, at most MARK_S."""
     until = context.now() + MARK_S
-    while context.now() < until and _is_unmarked(context, number, task_id) and context.interrupts.sleep(LOOK_S):
+    while context.now() < until and is_unmarked() and context.interrupts.sleep(LOOK_S):
         context.catch_up(task_id)
     context.catch_up(task_id)
+
+
+def _is_verdict_unmarked(context: RunContext, number: int, task_id: str) -> bool:
+    """Return True while the supervisor lives and the log has no change of SPEC.md behind the verdict of the task."""
+    events = [str(line.get("event")) for line in log_reader.task_lines(context.root, task_id)]
+    verdicts = [at for at, event in enumerate(events) if event in ("StepPassed", "StepFailed")]
+    marked = {"SpecTicked", "SpecMarked"} & {*events[verdicts[-1] :]} if verdicts else True
+    return not marked and number in context.boxes() and bool(runs.supervisor(context.root, task_id))
 
 
 def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:

@@ -90,9 +90,14 @@ def size(count: float) -> str:
     """Return bytes in binary units: 512 MiB, 1.5 GiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(count) < 1024:
-            return f"{count:.3g} {unit}"
+            return f"{_three_digits(count)} {unit}"
         count /= 1024
-    return f"{count:.3g} TiB" if count < 1000 else f"{count:.0f} TiB"
+    return f"{_three_digits(count)} TiB"
+
+
+def _three_digits(count: float) -> str:
+    """Return at least three digits: 1.5, 512, 1020."""
+    return f"{count:.3g}" if abs(count) < 1000 else f"{count:.0f}"
 
 
 def decimal_size(count: float) -> str:
