@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.acceptance import kills, odd_files
+from tests.acceptance import formats, kills, odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "acceptance.md"
-RUNS = {"kills": kills.main, "odd-files": odd_files.main}
+RUNS = {"formats": formats.main, "kills": kills.main, "odd-files": odd_files.main}
 
 
 def commit():

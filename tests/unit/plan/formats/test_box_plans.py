@@ -27,8 +27,7 @@ def marked(form, data, task, state):
     return form.write("tasks.md", {"tasks.md": data}, task, TaskMark(state, "task_1_0a1b2c3d", "2026-11-22 10:30"))
 
 
-@given(documents(), st.sampled_from(FORMATS), st.sampled_from([DONE, FAILED, STARTED]), st.data())
-def test_a_mark_changes_one_line_and_a_second_one_nothing(data, form, state, choice):
+def changes_one_line(data, form, state, choice):
     tasks = tasks_of(form, data)
     if not tasks:
         return
@@ -56,6 +55,17 @@ def test_a_mark_changes_one_line_and_a_second_one_nothing(data, form, state, cho
     assert now.state == (OPEN if state == FAILED else state)
     assert (now.id, now.text, now.digest) == (task.id, task.text, task.digest)
     assert marked(form, after, now, state) == {}
+
+
+@given(documents(), st.sampled_from(FORMATS), st.sampled_from([DONE, FAILED, STARTED]), st.data())
+def test_a_mark_changes_one_line_and_a_second_one_nothing(data, form, state, choice):
+    changes_one_line(data, form, state, choice)
+
+
+@pytest.mark.deep
+@given(documents(), st.sampled_from(FORMATS), st.sampled_from([DONE, FAILED, STARTED]), st.data())
+def test_marks_in_many_documents_change_one_line(data, form, state, choice):
+    changes_one_line(data, form, state, choice)
 
 
 @pytest.mark.parametrize(
