@@ -86,9 +86,13 @@ def print_tasks(path: str, args: Namespace) -> None:
              "ambiguous": one.ambiguous}
             for one in tasks
         ]  # fmt: skip
-        print_json(steps=steps, format=document.format)
+        conditions = [
+            {"file": one.file, "line": one.line, "title": one.title, "state": one.state} for one in document.gates
+        ]
+        print_json(steps=steps, format=document.format, **({"gates": conditions} if conditions else {}))
         return
     lines = [f"{graph_drawing.SIGNS[one.state]} {one.label}{' (ambiguous)' if one.ambiguous else ''}" for one in tasks]
     done = sum(one.state == DONE for one in document.tasks)
     count = f"{len(tasks)} ready" if args.ready else f"{done} of {len(document.tasks)} done ({document.format})"
-    print_lines([*lines, count])
+    gates = [f"gate  {one.file}:{one.line}  {one.title}" for one in document.gates if one.state != DONE]
+    print_lines([*lines, count, *([f"{len(gates)} open gates, for people to tick:", *gates] if gates else [])])

@@ -129,3 +129,16 @@ def test_the_same_selectors_choose_in_each_command(alone):
     assert do_tasks(alone, "waves", "--from", "3").stdout == "1: 3\n"
     assert do_tasks(alone, "graph", "--to", "2").stdout == "[x] 1  A\n[ ] 2  B  <- 1\n"
     assert do_tasks(alone, "stats", "--only", "1").stdout.splitlines()[0] == "all: 1 of 1 done (100 %)"
+
+
+def test_open_gates_are_listed_below_the_tasks_and_are_none(tmp_path):
+    text = "- [x] T001 Build it\n\n### Checkpoint\n\n- [ ] Everything imports\n- [x] It is short\n"
+    (tmp_path / "tasks.md").write_text(text, encoding="utf-8")
+    shown = do_tasks(tmp_path, "list").stdout.splitlines()
+    assert shown[1:] == [
+        "1 of 1 done (spec-kit)",
+        "1 open gates, for people to tick:",
+        "gate  tasks.md:5  Everything imports",
+    ]
+    gates = json.loads(do_tasks(tmp_path, "list", "--json").stdout)["gates"]
+    assert [(one["line"], one["state"]) for one in gates] == [(5, "open"), (6, "done")]
