@@ -76,7 +76,7 @@ def _parts(tasks: Mapping[str, PlanTask], written: Edges) -> Edges:
 
 
 def _reaches(edges: Edges, start: str, end: str) -> bool:
-    """Return whether a task depends on another, directly or over others."""
+    """Return True when a task depends on another, directly or over others."""
     todo, seen = [start], {start}
     while todo:
         for one in edges[todo.pop()]:
