@@ -112,7 +112,7 @@ class _Reader:
         self.stack: list[tuple[int, int]] = []  # content column, offset of the item or -1
         self.is_text = False  # a paragraph is open
         self.is_empty = False  # the last line was a list marker alone
-        self.is_behind_quote = False  # whether a paragraph is open is then not certain
+        self.is_uncertain = False  # whether a paragraph is open: behind a quote, or a block that may be text of it
         self.first = 0
 
     def read(self, at: int, first: int) -> int:
@@ -133,7 +133,7 @@ class _Reader:
         if line is None or not line[2].strip():
             if self.is_empty and self.stack:
                 self.stack.pop()
-            self.is_text = self.is_empty = self.is_behind_quote = False
+            self.is_text = self.is_empty = self.is_uncertain = False
             return line.end() if line else len(self.data)
         self.is_empty = False
         indent = regions.columns(line[1])
@@ -143,7 +143,9 @@ class _Reader:
         if indent - (self.stack[depth - 1][0] if depth else 0) < regions.CODE_INDENT:
             return self._block(begin, line, indent, depth)
         doubt = "goes on a paragraph" if self.is_text else "indented like code"
-        if not self.is_text or _STARTER.match(self.data, line.start(2)):
+        begins = _STARTER.match(self.data, line.start(2)) is not None
+        self.is_uncertain |= self.is_text and begins and depth < len(self.stack)
+        if not self.is_text or begins:
             del self.stack[depth:]
         self._doubtful(line.start(2), doubt)
         return line.end()
@@ -152,11 +154,11 @@ class _Reader:
         """Read what begins on a line that is no code by its indent."""
         at, end, was_text = line.start(2), line.end(), self.is_text
         # The paragraph is of this very block: few items may begin within it.
-        goes_on = was_text and depth == len(self.stack) and not self.is_behind_quote
+        goes_on = was_text and depth == len(self.stack) and not self.is_uncertain
         while True:
-            region = self._region(start, at, depth, is_text=was_text and not self.is_behind_quote)
+            region = self._region(start, at, depth, is_text=was_text and not self.is_uncertain)
             if region:
-                if self.is_behind_quote and region.kind == "HTML block":
+                if self.is_uncertain and region.kind == "HTML block":
                     self._check_html_behind_quote(region)
                 del self.stack[depth:]
                 return self._skip(region)
@@ -206,7 +208,7 @@ class _Reader:
             return end
         if not was_text:
             del self.stack[depth:]
-            self.is_behind_quote = False
+            self.is_uncertain = False
         self.is_text = not (was_text and depth == len(self.stack) and _SETEXT.match(self.data, at))
         self._doubtful(at, "goes on a paragraph" if was_text else "no list item for CommonMark")
         return end
@@ -249,7 +251,7 @@ class _Reader:
     def _skip(self, region: Region) -> int:
         """Pass over a region; its items are dropped where it hides them, else ambiguous."""
         quoted, stack = region.kind == "quote", len(self.stack)
-        self.is_text, self.is_behind_quote = region.is_text, quoted
+        self.is_text, self.is_uncertain = region.is_text, quoted
         self.lines.regions.append(region)
         if region.hidden and not (region.kind == "fence" and self.lines.has_doubtful_fences):
             return region.end

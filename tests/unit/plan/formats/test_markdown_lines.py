@@ -76,6 +76,12 @@ def test_boxes_of_many_documents_are_read_as_commonmark_reads_them(data, every):
     reads_as_commonmark(data, every=every)
 
 
+def test_a_fence_that_may_be_text_of_a_paragraph_leaves_a_doubt_about_the_tags_behind_it():
+    data = b"   - [-] T8\n   text\n    ~~~\n<br>\n- [ ] T001 a\n"
+    assert oracle.boxes(data) == {1: "-"}
+    assert read(data)[5] == (b" ", "in an HTML block")
+
+
 @given(documents())
 def test_the_end_of_an_item_that_wraps_is_the_end_of_its_paragraph_or_not_certain(data):
     lines, ends = scan(data, SpecKitPlan.head, SpecKitPlan.bare), oracle.paragraph_ends(data)
