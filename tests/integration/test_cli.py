@@ -237,10 +237,22 @@ def test_strict_wants_more_than_a_persons_tick(project):
 
 # Read verbs
 
-LISTED = {"step", "title", "state", "task_id", "stale_by", "alerts", "tick", "changed", "judged_by", "uncontained"}
+LISTED = {
+    "id",
+    "step",
+    "title",
+    "state",
+    "depends_on",
+    "task_id",
+    "stale_by",
+    "alerts",
+    "tick",
+    "changed",
+    "judged_by",
+} | {"uncontained"}
 READ_VERBS = {
-    "list": (["list"], {"steps", "validated"}, LISTED),
-    "ready": (["list", "--ready"], {"steps", "validated"}, LISTED),
+    "list": (["list"], {"v", "steps", "validated"}, LISTED),
+    "ready": (["list", "--ready"], {"v", "steps", "validated"}, LISTED),
     "why": (
         ["why", "1-5"],
         {"steps"},

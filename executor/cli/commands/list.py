@@ -42,22 +42,7 @@ def run(args: Namespace) -> Verdict:
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()
     view.follow_numbers(boxes)
-    numbers = sorted({*plan.numbers, *boxes})
-    rows = [_row(view, number, boxes.get(number)) for number in numbers]
-    near = view.near_misses() if len(boxes) < len(numbers) else {}
-    rows = [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
-    view.sources.save()
-    if is_selecting(args):
-        from executor.cli import plan_graph
-        from executor.store import plan_files
-
-        ids = plan_graph.chosen(args, plan_files.load(here.spec).document)
-        rows = [row for row in rows if str(row["step"]) in ids]
-    if args.ready:
-        from executor.engine.order import Survey
-
-        survey = Survey(view, boxes)
-        rows = [row for row in rows if _ready(view, row, survey)]
+    rows = _selected(view, boxes, _rows(view, boxes), args)
     if args.json:
         steps = [{"id": str(row["step"]), **row, "depends_on": _needs(plan, row["step"])} for row in rows]
         print_json({"v": 1, "steps": steps, "validated": validated})
@@ -67,6 +52,33 @@ def run(args: Namespace) -> Verdict:
     hints = [clean_control(str(row["hint"])) for row in rows if "hint" in row]
     print("\n".join([*map(_line, rows), *hints, f"{summary}{note}"]))
     return Verdict.PASSED
+
+
+def _rows(view: ProjectView, boxes: dict[int, Box]) -> list[dict[str, Any]]:
+    """Return a row for each step that is defined or has a line, in order."""
+    numbers = sorted({*view.plan.numbers, *boxes})
+    near = view.near_misses() if len(boxes) < len(numbers) else {}
+    rows = [_row(view, number, boxes.get(number)) for number in numbers]
+    view.sources.save()
+    return [row | {"hint": near[number]} if number in near else row for number, row in zip(numbers, rows, strict=True)]
+
+
+def _selected(
+    view: ProjectView, boxes: dict[int, Box], rows: list[dict[str, Any]], args: Namespace
+) -> list[dict[str, Any]]:
+    """Return the rows that the selectors and `--ready` choose."""
+    if is_selecting(args):
+        from executor.cli import plan_graph
+        from executor.store import plan_files
+
+        ids = plan_graph.chosen(args, plan_files.load(view.project.spec).document)
+        rows = [row for row in rows if str(row["step"]) in ids]
+    if args.ready:
+        from executor.engine.order import Survey
+
+        survey = Survey(view, boxes)
+        rows = [row for row in rows if _ready(view, row, survey)]
+    return rows
 
 
 def _other_plan(args: Namespace) -> str:
