@@ -506,7 +506,7 @@ def test_an_interrupted_run_exits_130(interrupted):
 
 
 def test_an_interrupted_run_says_how_to_go_on(interrupted):
-    assert "go on with: do-tasks --step 1\n" in interrupted.first.out
+    assert "do-tasks --step 1\n" in interrupted.first.out
 
 
 def test_the_spec_says_what_interrupted_it(interrupted):

@@ -38,12 +38,14 @@ def memory(asks: Any, memory: Memory, job: ProbeContext, *, proc: str = "/proc",
     """
     import psutil  # not at the top: 3 MiB and 20 ms that only a job with this monitor pays
 
-    psutil.PROCFS_PATH = proc
     filterwarnings("ignore", r".*memory stats couldn't be determined", RuntimeWarning)  # statistics unused here
+    before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, proc
     try:
         machine, swap = psutil.virtual_memory(), psutil.swap_memory()
     except (OSError, KeyError):
         return Sample(at_s=job.now_s, there=False, text="the kernel reports no memory: is /proc mounted?")
+    finally:
+        psutil.PROCFS_PATH = before
     group = _group(f"{proc}/{job.pid}/cgroup", f"{sys}/fs/cgroup") or _group(f"{proc}/self/cgroup", f"{sys}/fs/cgroup")
     whole = Room(machine.total, machine.available)
     room = min(filter(None, (whole, _room_in(group))), key=lambda one: one.available)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 
+import psutil
 import pytest
 
 from tests.unit.places import Looks
@@ -158,6 +159,7 @@ def test_kills_of_a_neighbour_are_not_the_jobs(machine, version, name):
 
 def test_a_system_that_tells_nothing_is_told(tmp_path):
     assert not Looks("memory", True, tmp_path).look(proc=str(tmp_path)).there
+    assert psutil.Process().pid == os.getpid()  # psutil reads /proc again
 
 
 # gpu
