@@ -24,12 +24,14 @@ class TaskGraph(Record):
 
     `waits_for` has a node for each task and each barrier: the written dependencies, then what the order of the document
     and its phases imply. `written` has the written ones alone, `missing` those that name no task: they are never met.
+    `place` is the place of each task in the document.
     """
 
     tasks: Mapping[str, PlanTask]
     waits_for: Mapping[str, tuple[str, ...]]
     written: Mapping[str, tuple[str, ...]]
     missing: Mapping[str, tuple[str, ...]]
+    place: Mapping[str, int]
 
     def before(self, name: str) -> list[str]:
         """Return the tasks that a task waits for, in the order of the document; barriers are seen through."""
@@ -41,7 +43,7 @@ class TaskGraph(Record):
                 todo += self.waits_for[one]
             else:
                 found.add(one)
-        return [one for one in self.tasks if one in found]
+        return sorted(found, key=self.place.__getitem__)
 
 
 def graph_of(document: PlanDocument) -> TaskGraph:
@@ -63,7 +65,7 @@ def graph_of(document: PlanDocument) -> TaskGraph:
         for name, more in implied.items():
             if name not in freed:
                 waits_for[name] = (*waits_for.get(name, ()), *more)
-    return TaskGraph(tasks, waits_for, written, missing)
+    return TaskGraph(tasks, waits_for, written, missing, {name: at for at, name in enumerate(tasks)})
 
 
 def _parts(tasks: Mapping[str, PlanTask], written: Edges) -> Edges:
@@ -95,7 +97,8 @@ def part_of(graph: TaskGraph, names: set[str]) -> TaskGraph:
     tasks = {name: task for name, task in graph.tasks.items() if name in names}
     waits_for = {name: tuple(one for one in graph.before(name) if one in names) for name in tasks}
     written = {name: tuple(one for one in graph.written[name] if one in names) for name in tasks}
-    return TaskGraph(tasks, waits_for, written, {name: gone for name, gone in graph.missing.items() if name in names})
+    missing = {name: gone for name, gone in graph.missing.items() if name in names}
+    return TaskGraph(tasks, waits_for, written, missing, graph.place)
 
 
 def _implied(tasks: list[PlanTask], *, ordered: bool) -> Edges:
@@ -230,8 +233,7 @@ def waves(graph: TaskGraph, *, open_only: bool = False) -> list[list[str]]:
         free[name] = level + 1
         found += [[] for _ in range(level + 1 - len(found))]
         found[level].append(name)
-    place = {name: at for at, name in enumerate(tasks)}
-    return [sorted(wave, key=place.__getitem__) for wave in found]
+    return [sorted(wave, key=graph.place.__getitem__) for wave in found]
 
 
 def ready(graph: TaskGraph) -> list[str]:
