@@ -173,13 +173,15 @@ def _place_of(task_id: str, seen: RunStatus) -> str:
     return f"{run} runs {where}; wait for it or go on from there; when it is gone for sure: do-tasks stop {task_id}"
 
 
-def _reuse(view: StepView, why: str, task_id: str = "") -> Decision:
+def _reuse(view: StepView, why: str, **details: str) -> Decision:
     task, run = view.main.state.main_task, view.main.state.main_run
-    return _open(view, why, task_id=task_id, main="reuse", main_task=task, main_run=run, reuse_test=True)
+    return _open(view, why, main="reuse", main_task=task, main_run=run, reuse_test=True, **details)
 
 
 def _reuse_in_task(view: StepView) -> Decision:
-    return _reuse(view, "interrupted after MAIN had exited 0; MAIN is not repeated", view.main.state.task_id)
+    main, why = view.main, "interrupted after MAIN had exited 0; MAIN is not repeated"
+    is_lost = main.seen.status == "lost" and main.has_unlogged_run
+    return _reuse(view, why, task_id=main.state.task_id, lost_run=main.seen.run if is_lost else "")
 
 
 def _ask_without_records(view: StepView) -> Decision:

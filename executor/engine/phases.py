@@ -152,13 +152,13 @@ def sample_for_agent(context: RunContext, task: Task) -> Outcome:
 
 def main(context: RunContext, task: Task) -> Outcome:
     """Reuse, adopt or run MAIN; run it again for the classes that `retry` names."""
+    log_lost(context, task)
     if task.decision.main == "reuse":
         changed = _judges_changed(context, task)
         if changed:
             return Outcome(Verdict.FAILED, changed)
         log_reused(context, task)
         return PASSED
-    log_lost(context, task)
     adopting = task.decision.main_run if task.decision.main == "adopt" else ""
     return run_main(context, task, _runner(context, task), adopting=adopting)
 

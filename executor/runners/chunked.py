@@ -75,9 +75,9 @@ class _Chunks:
 
     def all(self) -> Outcome:
         decision = self._task.decision
+        log_lost(self._context, self._task)
         if decision.main == "reuse":
             return self._reuse()
-        log_lost(self._context, self._task)
         if len(self._costs) == len(self._chunks):  # POST needs a run of this task
             del self._costs[self._chunks[-1].number]
         left = [chunk for chunk in self._chunks if chunk.number not in self._costs]

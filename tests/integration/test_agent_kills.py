@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -13,13 +14,14 @@ import pytest
 
 from executor.testing import bash, done
 from tests.integration.agents import CLAIMS, Play, poem, project_in
-from tests.integration.projects import finish, until
+from tests.integration.projects import check, finish, until
 
 pytest.importorskip("anthropic")
 DEEP_ROUNDS = 25
 MOST_KILLS = 4
 MOST_RUNS = 8
 LOOK = bash("echo look; sleep 0.2")
+SLOW_COUNT = "if test -e hold; then sleep 60; fi; test 4 = $(wc -l <poem.txt)"
 SHORT = bash("sleep 0.2; echo one >poem.txt; echo wrote $((10 + 1))")
 WRITE = bash("sleep 0.2; printf 'a\\nb\\na\\nb\\n' >poem.txt; echo wrote $((10 + 4))")
 
@@ -127,6 +129,33 @@ def hold(project, scene, lookout):
             assert len(told) == len(set(told))
         again |= {one.id for one in request.results}
     assert again
+
+
+def test_a_lost_agent_is_closed_before_an_earlier_run_of_it_is_judged_again(tmp_path):
+    project = project_in(tmp_path / "p")
+    with Play(poem(project, step={"post_validation": [check("lines", SLOW_COUNT)]}), Model()) as scene:
+        executor = project.start("--step", "1")
+        until(lambda: len(project.events("MainStarted")) == 2 and loops(project.root), "the agent was never sent back")
+        kill_all(project, executor)
+        project.write("hold", "")
+        executor = project.start("--continue")
+        project.until_logged("MainReused")
+        kill_all(project, executor)
+        os.unlink(project.root / "hold")
+        assert scene.run("--continue").code == 0
+        assert [line["run"] for line in project.events("MainLost")] == ["main.2"]
+        assert len(project.events("TaskStarted")) == 1
+        assert not project.events("ProtectedRestored")
+
+
+def kill_all(project, executor):
+    """Kill the executor, the launchers and the agents."""
+    executor.kill()
+    for pid in [one.pid for one in (*launchers(project.root), *loops(project.root))]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    finish(executor)
+    until(lambda: not processes(project.root), "somebody was left running")
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -454,6 +454,11 @@ def test_a_lost_run_is_named_so_that_the_log_can_say_it():
     assert decided(state=TRIED, found=seen("lost")).lost_run == "main.1"
 
 
+def test_a_lost_run_is_named_where_an_earlier_one_is_reused():
+    decision = decided(state=POST_FAILED.replace(verdict="", run_closed=""), found=seen("lost"))
+    assert (decision.main, decision.lost_run) == ("reuse", "main.1")
+
+
 STATES = st.builds(
     StepState,
     task_id=st.just(TASK),
