@@ -6,11 +6,14 @@ import os
 
 from executor.errors import SpecError
 from executor.plan.formats.model import MarkError
-from executor.store import plan_files, spec_file
-from executor.system import files, locks
+from executor.store import plan_change, plan_files
+from executor.store.plan_change import FileChange
+from executor.system import locks
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from executor.plan.formats.model import Files, PlanTask, TaskMark
     from executor.store.plan_files import PlanFile
 
@@ -22,18 +25,29 @@ def write_mark(path: str, lock: str, name: str, mark: TaskMark) -> PlanTask:
 
     MarkError when the plan has no place for the mark, or the task may not be marked: nothing is written then.
     SpecError when the file is changed by another program again and again, or does not read back as it was written: the
-    bytes of before are then put back.
+    bytes of before are then put back. A write that a killed process left half done under this lock is finished first.
     """
+    record = plan_change.record_path(lock)
     with locks.ShortLock(lock):
+        plan_change.finish(record)
         for _ in range(TRIES):
             plan = plan_files.load(path)
             task = find(plan, name)
             changed = plan.format.write(plan.name, plan.files, task, mark)
             if not changed:
                 return task
-            if replace_all(plan, changed):
-                return _verified(path, plan, changed, task)
+            changes = file_changes(plan, changed)
+            if plan_change.write(record, changes):
+                return verified(path, record, plan, changes, task)
     raise SpecError(f"{path} is being changed by another program; save it there, then run the command again")
+
+
+def finish_interrupted(lock: str) -> None:
+    """Finish the write that a killed process left half done under this lock, if there is one."""
+    record = plan_change.record_path(lock)
+    if os.path.lexists(record):
+        with locks.ShortLock(lock):
+            plan_change.finish(record)
 
 
 def find(plan: PlanFile, name: str) -> PlanTask:
@@ -49,20 +63,15 @@ def find(plan: PlanFile, name: str) -> PlanTask:
     return same[0]
 
 
-def replace_all(plan: PlanFile, changed: Files) -> bool:
-    """Replace the files in their order; False, and nothing more is written, when one is no longer as it was read."""
-    for name, data in changed.items():
-        target = os.path.realpath(os.path.join(plan.folder, name))
-        if name in plan.files:
-            if not spec_file.replace_unchanged(target, plan.files[name], data):
-                return False
-        else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            files.replace(target, data, mode=0o644, durable=True)
-    return True
+def file_changes(plan: PlanFile, changed: Files) -> list[FileChange]:
+    """Return the changes of a plan's files, behind links, in the order of their writing."""
+    return [
+        FileChange(os.path.realpath(os.path.join(plan.folder, name)), plan.files.get(name), data)
+        for name, data in changed.items()
+    ]
 
 
-def _verified(path: str, before: PlanFile, changed: Files, task: PlanTask) -> PlanTask:
+def verified(path: str, record: str, before: PlanFile, changes: Sequence[FileChange], task: PlanTask) -> PlanTask:
     """Return the task as it reads now; put the bytes of before back when another task reads otherwise than it did."""
     after = plan_files.load(path)
     others = [(one.id, one.nth, one.state) for one in before.document.tasks if one.id != task.id]
@@ -70,10 +79,9 @@ def _verified(path: str, before: PlanFile, changed: Files, task: PlanTask) -> Pl
     related = {one.parent for one in before.document.tasks if one.id == task.id}
     strange = [one for one, other in zip(others, now, strict=False) if one != other and one[0] not in related]
     if len(others) != len(now) or strange:
-        for name in changed:
-            if name in before.files:
-                files.replace(os.path.realpath(os.path.join(before.folder, name)), before.files[name], durable=True)
+        plan_change.take_back(record, changes)
         raise SpecError(
             f"{path}: a mark for {task.id} would change how {strange[:1] or 'other tasks'} reads; not written"
         )
+    plan_change.forget(record)
     return next(one for one in after.document.tasks if one.id == task.id)

@@ -1,4 +1,4 @@
-"""Changes of a `.tasks` folder by an update, also by one that a crash has left behind."""
+"""Changes of a `.tasks` folder by an update."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from executor.plan.formats import json_spans
 from executor.plan.formats.dot_tasks_figures import figures, milestones, with_figures
 from executor.plan.formats.dot_tasks_manifest import Manifest, counted, manifest_of, state_of
-from executor.plan.formats.dot_tasks_updates import Update, reworked, unapplied, updates
+from executor.plan.formats.dot_tasks_updates import Update, reworked, updates
 from executor.plan.formats.model import DONE, STARTED, MarkError
 from executor.plan.formats.task_files import TaskFile, marked, task_file
 from executor.system.records import TYPE_CHECKING
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 
     from executor.plan.formats.dot_tasks_manifest import Entry
     from executor.plan.formats.model import Files
-
-
-def replay(path: str, files: Files) -> Files:
-    """Return the changed files, the manifest last, when updates that it does not have yet are applied to it.
-
-    An update whose task file cannot be changed is left out, and a manifest that is not JSON has none: reading the plan
-    reports both.
-    """
-    now = dict(files)
-    try:
-        pending = unapplied(updates(files, folder_of(path, files)), values_by_id(manifest_of(files[path])))
-    except (ValueError, RecursionError):
-        return {}
-    for update in pending:
-        try:
-            now |= applied(path, now, update)
-        except (MarkError, ValueError):
-            continue
-    changed = {name: data for name, data in now.items() if files.get(name) != data and name != path}
-    return changed | ({path: now[path]} if now[path] != files[path] else {})
 
 
 def folder_of(path: str, files: Files) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from executor.plan.formats.model import MarkError, TaskMark
-from executor.store import plan_files, plan_writer
+from executor.store import plan_change, plan_files, plan_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,8 @@ def test_a_file_that_changed_since_it_was_read_is_not_replaced(plan):
     read = plan_files.load(str(plan))
     edited = PLAN + b"- [ ] **STEP 4**: Four\r\n"
     plan.write_bytes(edited)
-    assert not plan_writer.replace_all(read, {"plan.md": PLAN.replace(b"[ ]", b"[x]")})
+    changes = plan_writer.file_changes(read, {"plan.md": PLAN.replace(b"[ ]", b"[x]")})
+    assert not plan_change.write(str(plan.parent / "record"), changes)
     assert plan.read_bytes() == edited
     write(plan, "2")
     assert plan.read_bytes().endswith(b"STEP 4**: Four\r\n")

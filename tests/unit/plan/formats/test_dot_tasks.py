@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.plan.formats.dot_tasks import DotTasks
-from executor.plan.formats.dot_tasks_changes import replay
 from executor.plan.formats.dot_tasks_figures import figures
 from executor.plan.formats.metadata import metadata_of, with_value
 from executor.plan.formats.model import MarkError, TaskMark
@@ -77,58 +75,42 @@ def test_of_two_runs_that_start_one_task_the_second_is_refused():
     assert task_of(after | write(after, "done")).state == "done"
 
 
-def marked_after_a_start(files):
-    started = files | write(files, "started")
-    return started, write(started, "done", proven=(1, 2), tokens=900, hours=0.5)
-
-
-@pytest.mark.parametrize("writes", range(5))
-def test_a_crash_between_two_writes_is_made_good(writes):
-    before, changes = marked_after_a_start(folder())
-    assert len(changes) == 4
-    after_crash = before | dict(islice(changes.items(), writes))
-    if writes == 0:
-        assert replay("manifest.json", after_crash) == {}
-        return
-    again = replay("manifest.json", after_crash)
-    assert after_crash | again == before | changes
-    assert not again or [*again][-1] == "manifest.json"
-    assert replay("manifest.json", after_crash | again) == {}
-
-
 def test_what_a_person_reopened_stays_open():
-    before, changes = marked_after_a_start(folder())
-    after = before | changes
+    after = folder() | write(folder(), "done")
     manifest = after["manifest.json"]
     at = manifest.rfind(b'"status": "completed"')
     after["manifest.json"] = manifest[:at] + b'"status": "pending"' + manifest[at + 21 :]
     assert task_of(after).state == "open"
-    assert replay("manifest.json", after) == {}
+    assert unapplied_in(after) == []
+
+
+def unapplied_in(files):
+    return [one.message for one in FORMAT.read("manifest.json", files).findings if one.kind == "unapplied-update"]
 
 
 @pytest.mark.parametrize(
-    ("update", "expected"),
+    ("update", "found"),
     [
-        ({"new_status": "completed", "timestamp": "2026-02-03T00:00:00Z"}, "done"),
-        ({"new_status": "in_progress", "timestamp": "2026-02-03T00:00:00Z"}, "started"),
-        ({"new_status": "finished?", "timestamp": "2026-02-03T00:00:00Z"}, "open"),
-        ({"new_status": "pending", "timestamp": "2026-02-03T00:00:00Z"}, "open"),
-        ({"new_status": "completed", "timestamp": "2026-02-03T00:00:00Z", "task_id": "T077"}, "open"),
+        ({"new_status": "completed", "timestamp": "2026-02-03T00:00:00Z"}, 1),
+        ({"new_status": "in_progress", "timestamp": "2026-02-03T00:00:00Z"}, 1),
+        ({"new_status": "finished?", "timestamp": "2026-02-03T00:00:00Z"}, 0),
+        ({"new_status": "pending", "timestamp": "2026-02-03T00:00:00Z"}, 0),
+        ({"new_status": "completed", "timestamp": "2026-02-03T00:00:00Z", "task_id": "T077"}, 0),
     ],
 )
-def test_an_update_of_another_tool_is_brought_in(update, expected):
+def test_an_update_of_another_tool_is_named_and_never_applied(update, found):
     value = {"agent_id": "y", "action": "complete", "task_id": "T002", **update}
     files = folder(
         **{"updates/agent_y_1.json": json.dumps(value).encode(), "updates/x.json": b"{", "updates/y.json": b"3"}
     )
-    files |= replay("manifest.json", files)
-    assert task_of(files).state == expected
+    assert task_of(files).state == "open"
+    assert len(unapplied_in(files)) == found
 
 
 def test_an_older_update_takes_nothing_back():
     update = {"task_id": "T001", "new_status": "in_progress", "timestamp": "2026-01-01", "action": "claim"}
     files = folder(**{"updates/a.json": json.dumps(update).encode()})
-    assert replay("manifest.json", files) == {}
+    assert unapplied_in(files) == []
 
 
 SLUGS = b'{\n  "tasks": [\n    {\n      "id": 1,\n      "slug": "doctor",\n      "status": "todo"\n    }\n  ]\n}\n'
@@ -149,8 +131,7 @@ def test_figures_that_cannot_be_read_stay_and_hold_no_mark_up(metrics):
 
 
 @pytest.mark.parametrize("manifest", [b"{", b"[]", b'{"tasks": 3}', b'{"tasks": [3, {"id": null}]}', b"\xff"])
-def test_a_manifest_that_is_none_has_nothing_to_replay(manifest):
-    assert replay("manifest.json", folder(**{"manifest.json": manifest})) == {}
+def test_a_manifest_that_is_none_has_no_tasks(manifest):
     assert not [task for task in FORMAT.read("manifest.json", folder(**{"manifest.json": manifest})).tasks if task.id]
 
 
