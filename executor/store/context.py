@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import allocate_lock
 from contextlib import contextmanager
 
 from executor.plan import env_files
@@ -99,7 +100,7 @@ class RunContext(ProjectView):
     interpreter. `trace` receives each act of the executor for `do-tasks -v`. `enclosure` contains the checks of a step
     that an agent did, None outside of them. `evidence` holds the records of files before MAIN by path, as they were
     written. `has_masked` is True when a file of a run or a check held a secret. `programs` caches the paths of programs
-    that checks start.
+    that checks start. `beside` are the steps of this run that may run at the same time.
     """
 
     def __init__(
@@ -129,11 +130,30 @@ class RunContext(ProjectView):
         self.evidence: dict[str, bytes] = {}
         self.has_masked = False
         self.programs: dict[str, str] = {}
+        self.beside: frozenset[int] = frozenset()
+        self._marking = allocate_lock()
         journal.follow(self._fold)
 
     def _fold(self, line: dict[str, Any]) -> None:
         """Fold a line that was just written into `states`."""
         self.states = fold(self.states, (line,))
+
+    def branch(self, interrupts: Interrupts) -> RunContext:
+        """Return a context for a thread of its own: of the same run, with the states of what this thread writes.
+
+        Other threads' lines come to it with the next reading of the log.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.interrupts = interrupts
+        made.progress = made.waits = _ignore
+        self.journal.follow_here(made._fold)
+        return made
+
+    def follow_run(self, lead: RunContext) -> None:
+        """Take over the plan and the states that another context of this run has read."""
+        self.project, self.plan, self._steps, self.moved = lead.project, lead.plan, lead._steps, lead.moved
+        self.states, self.recalled, self.beside = lead.states, lead.recalled, lead.beside
 
     @contextmanager
     def checks_inside(self, enclosure: Enclosure) -> Iterator[None]:
@@ -242,7 +262,8 @@ class RunContext(ProjectView):
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
         self.trace("write SPEC.md", task_id=task_id, step=number, box=f"[{state}]")
-        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
+        with self._marking:  # the lock file is polled: threads of this process wait here
+            return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from _thread import RLock, get_ident
 
 from executor.errors import MachineError, remedy
 from executor.store import log_witness
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Follower = Callable[[dict[str, Any]], None]
 
+EVERY_THREAD = 0  # no thread has this identifier
 MOST_ADDED = 1 << 16  # characters that one processor adds to one line
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
 
@@ -34,7 +36,10 @@ def timestamp(now_s: float) -> str:
 
 
 class LogWriter:
-    """An open log. Values of events are masked, the envelope never is; followers see what was written."""
+    """An open log. Values of events are masked, the envelope never is; followers see what was written.
+
+    Threads may write to it at the same time; no two lines mix.
+    """
 
     def __init__(
         self,
@@ -48,8 +53,9 @@ class LogWriter:
         self.path = path
         self._processors = processors
         self._mask = mask
-        self._followers = followers
-        self._fd = -1
+        self._lock = RLock()
+        self._followers = tuple((EVERY_THREAD, one) for one in followers)
+        self._fd = self._rotated = -1
         self._kept: list[bytes] | None = None
         self._open()
 
@@ -68,30 +74,40 @@ class LogWriter:
         except FileNotFoundError:
             moved = True
         if moved:
-            old = self._fd
+            done, self._rotated = self._rotated, self._fd  # a thread may sync this file: the one before is closed
             self._open()
-            os.close(old)
+            if done >= 0:
+                os.close(done)
 
     def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""
-        line = self._line(event, task_id=task_id, step=step)
-        self._follow_rotation()
-        self._repair()
-        self._append((escaped_json(_encode(line)) + "\n").encode("utf-8", "replace"))
-        for follower in self._followers:
-            follower(line)
-        for message in unsupported.take_messages():
-            self.write(WarningRaised(message=message), task_id=task_id, step=step)
+        with self._lock:
+            line = self._line(event, task_id=task_id, step=step)
+            self._follow_rotation()
+            self._repair()
+            self._append((escaped_json(_encode(line)) + "\n").encode("utf-8", "replace"))
+            for thread, follower in self._followers:
+                if thread in (EVERY_THREAD, get_ident()):
+                    follower(line)
+            for message in unsupported.take_messages():
+                self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
 
     def follow(self, follower: Follower) -> None:
         """Add a follower that is shown each line from now on."""
-        self._followers = (*self._followers, follower)
+        self._followers = (*self._followers, (EVERY_THREAD, follower))
+
+    def follow_here(self, follower: Follower) -> None:
+        """Add a follower that is shown the lines of this thread alone, from now on."""
+        with self._lock:
+            self._followers = (*self._followers, (get_ident(), follower))
 
     def show(self, line: dict[str, Any]) -> None:
-        """Show followers a line that another process wrote."""
-        for follower in self._followers:
-            follower(line)
+        """Show followers a line: written here, or by another process."""
+        with self._lock:
+            for thread, follower in self._followers:
+                if thread in (EVERY_THREAD, get_ident()):
+                    follower(line)
 
     def sync(self) -> None:
         """Make every line so far survive a power cut."""
@@ -140,6 +156,8 @@ class LogWriter:
     def close(self) -> None:
         """Close the log; nothing is buffered."""
         os.close(self._fd)
+        if self._rotated >= 0:
+            os.close(self._rotated)
 
     def _line(self, event: Event, *, task_id: str, step: int | None) -> dict[str, Any]:
         fields = event.asdict()
@@ -209,8 +227,7 @@ class LogWriter:
             return
         line = self._line(LogRepaired(size=size - _last_newline(self._fd, size)), task_id="", step=None)
         self._append((f"\n{_encode(line)}\n").encode("utf-8", "replace"))
-        for follower in self._followers:
-            follower(line)
+        self.show(line)
 
 
 def settled(fd: int, looks: int = 100) -> tuple[int, bool]:

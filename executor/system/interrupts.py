@@ -21,6 +21,7 @@ class Interrupts:
         self.count = 0
         self.name = ""
         self.fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._branches: tuple[Interrupts, ...] = ()
 
     def listen(self) -> None:
         """Handle SIGINT, SIGTERM and, unless nohup ignores it, SIGHUP from now on."""
@@ -30,10 +31,30 @@ class Interrupts:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as some parents leave it, it hides every exit code
 
     def _note(self, number: int, frame: Any) -> None:  # noqa: ARG002 - the signature of a signal handler
+        self.ask(signal.Signals(number).name)
+
+    def ask(self, name: str) -> None:
+        """Ask the threads of this and of each branch to stop; a second time to stop at once."""
         self.count += 1
-        self.name = signal.Signals(number).name
+        self.name = name
         with suppress(BlockingIOError):
             os.write(self._wake, b"!")
+        for one in self._branches:
+            one.ask(name)
+
+    def branch(self) -> Interrupts:
+        """Return interrupts for another thread, which are asked to stop whenever these are."""
+        made = Interrupts()
+        self._branches = (*self._branches, made)
+        for _ in range(self.count):
+            made.ask(self.name)
+        return made
+
+    def close(self, branch: Interrupts) -> None:
+        """Close a branch, whose thread has ended."""
+        self._branches = tuple(one for one in self._branches if one is not branch)
+        os.close(branch.fd)
+        os.close(branch._wake)
 
     @property
     def reason(self) -> str:

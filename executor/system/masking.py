@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from _thread import allocate_lock
 
 from executor.system.masking_index import PART, Index, merge_spans
 from executor.system.records import TYPE_CHECKING
@@ -20,14 +21,17 @@ class Masker:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = tuple(value for value in values if len(value) >= PART)
-        self._text: Index | None = None
-        self._raw: Index | None = None
+        self._learning = allocate_lock()
+        # Each index with its values: one of fewer values, which a thread made meanwhile, is not used.
+        self._text: tuple[tuple[str, ...], Index] | None = None
+        self._raw: tuple[tuple[str, ...], Index] | None = None
 
     def learn(self, values: Iterable[str]) -> None:
         """Mask these values too from now on."""
-        new = [value for value in values if len(value) >= PART and value not in self._values]
-        if new:
-            self._values, self._text, self._raw = (*self._values, *new), None, None
+        with self._learning:
+            new = [value for value in values if len(value) >= PART and value not in self._values]
+            if new:
+                self._values = (*self._values, *new)
 
     def __bool__(self) -> bool:
         """Return True when there are values to mask."""
@@ -35,11 +39,13 @@ class Masker:
 
     def mask(self, text: str) -> str:
         """Return the text with `***` for each secret, encoded secret, or part of a strong secret."""
-        if not self._values:
+        values, known = self._values, self._text
+        if not values:
             return text
-        self._text = self._text or Index.of(self._values)
+        if known is None or known[0] is not values:
+            self._text = known = (values, Index.of(values))
         pieces, at = [], 0
-        for start, end in merge_spans(self._text.spans(text)):
+        for start, end in merge_spans(known[1].spans(text)):
             pieces += [text[at:start], MASK]
             at = end
         return "".join([*pieces, text[at:]])
@@ -83,9 +89,10 @@ class Masker:
 
     def raw_index(self) -> Index:
         """Return the index for bytes read as latin-1: one character a byte, so offsets agree."""
-        if self._raw is None:
-            self._raw = Index.of(self._values, as_bytes=True)
-        return self._raw
+        values, known = self._values, self._raw
+        if known is None or known[0] is not values:
+            self._raw = known = (values, Index.of(values, as_bytes=True))
+        return known[1]
 
 
 class StreamMasker:

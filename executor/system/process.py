@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+from _thread import allocate_lock
 
 from executor.errors import MachineError
 from executor.system import files, procfs, project_identity, run_processes
@@ -206,6 +207,7 @@ class RunningProcess:
 
 
 _started_children: set[int] = set()
+_children_lock = allocate_lock()  # a child that another thread has just started is not an orphan to reap
 
 
 def forget_child(pid: int) -> None:
@@ -215,10 +217,11 @@ def forget_child(pid: int) -> None:
 
 def has_unknown_children() -> bool:
     """Return True when a child lives that this process did not start: an adopted orphan. Dead ones are reaped."""
-    kids = set() if _has_no_child() else procfs.children()
-    if kids is None:
-        return True
-    return any(not _reap(pid) for pid in kids - _started_children)
+    with _children_lock:
+        kids = set() if _has_no_child() else procfs.children()
+        if kids is None:
+            return True
+        return any(not _reap(pid) for pid in kids - _started_children)
 
 
 def _has_no_child() -> bool:
@@ -252,13 +255,14 @@ def _close(fd: int) -> None:
 def spawn(argv: tuple[str, ...], env: Mapping[str, str], actions: Sequence[tuple[Any, ...]]) -> int:
     """Start a process in a session of its own, with default signals, and return its pid."""
     try:
-        pid = os.posix_spawn(
-            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS
-        )
+        with _children_lock:
+            pid = os.posix_spawn(
+                argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS
+            )
+            _started_children.add(pid)
     except OSError as error:
         kind = MachineError if error.errno in RESOURCE_ERRORS else CannotStartError
         raise kind(f"cannot start {argv[0]}: {error.strerror}") from error
-    _started_children.add(pid)
     return pid
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from _thread import allocate_lock
 
 from executor.system.text import WIDTH, escaped_json, joined_lines
 
@@ -23,13 +24,15 @@ class Screen:
         self.color = self.live and "NO_COLOR" not in os.environ if color is None else color
         self._pending = b""
         self._bar = False
+        self._lock = allocate_lock()  # steps that run side by side print here
         self.waits = Waiting(self)
 
     def print(self, *texts: str) -> None:
         """Print lines in one write."""
-        self._clear_bar()
-        self._pending += "".join(f"{self._painted(text)}\n" for text in texts).encode("utf-8", "replace")
-        self._push(0.0)
+        with self._lock:
+            self._clear_bar()
+            self._pending += "".join(f"{self._painted(text)}\n" for text in texts).encode("utf-8", "replace")
+            self._push(0.0)
 
     def bar(self, done: int, total: int) -> None:
         """Draw a progress bar that the next line replaces, on a terminal only."""
@@ -39,9 +42,10 @@ class Screen:
     def passing(self, text: str) -> None:
         """Print a line that the next one replaces."""
         shown = joined_lines(text)[: columns(self._fd) - 1]
-        self._pending += f"\r\x1b[K{shown}".encode("utf-8", "replace")
-        self._bar = True
-        self._push(0.0)
+        with self._lock:
+            self._pending += f"\r\x1b[K{shown}".encode("utf-8", "replace")
+            self._bar = True
+            self._push(0.0)
 
     def close(self) -> None:
         """Write the pending text, for at most PATIENCE_S."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,12 +38,12 @@ class ScreenLogger:
 
 
 class Verbose:
-    """A follower of the log and of the executor; each line has the task id, the step and the run."""
+    """A follower of the log and of the executor; each line has the task id, the step and the run of its thread."""
 
     def __init__(self, masker: Masker, fd: int = 2) -> None:
         self._screen = Screen(fd, color=False)
         self._masker = masker
-        self._log = structlog.wrap_logger(
+        self._unbound = structlog.wrap_logger(
             ScreenLogger(self._screen),
             processors=[
                 structlog.processors.add_log_level,
@@ -52,6 +53,11 @@ class Verbose:
             ],
             wrapper_class=structlog.BoundLogger,
         ).bind(**dict.fromkeys(BOUND, UNKNOWN))
+        self._bound: dict[int, Any] = {}
+
+    @property
+    def _log(self) -> Any:
+        return self._bound.get(get_ident(), self._unbound)
 
     def __call__(self, event: str, **fields: object) -> None:
         """Print one act of the executor; `task_id`, `step` and `run` among the fields also mark later lines."""
@@ -74,7 +80,7 @@ class Verbose:
         before = structlog.get_context(self._log)
         if named.get("task_id", before["task_id"]) != before["task_id"]:
             named = {"run": "", **named}
-        self._log = self._log.bind(**{name: value or UNKNOWN for name, value in named.items()})
+        self._bound[get_ident()] = self._log.bind(**{name: value or UNKNOWN for name, value in named.items()})
 
     def _mask(self, _: object, __: str, event_dict: Any) -> Any:
         """Mask secrets, then shorten: a shortened secret would not be found."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,28 @@ def test_what_json_does_not_know_becomes_text(journal, path):
 def test_a_line_is_found_by_grep_for_its_task(journal, path):
     journal.write(MainStarted(pid=3), task_id="task_1_0000000a", step=1)
     assert '"task_id": "task_1_0000000a", "step": 1, "phase": "MAIN", "event": "MainStarted"' in Path(path).read_text()
+
+
+# Threads
+
+
+def test_threads_write_whole_lines_and_each_follows_its_own(tmp_path: Path) -> None:
+    everything: list[int] = []
+    journal = LogWriter(str(tmp_path / "log"), followers=(lambda line: everything.append(line["step"]),))
+    own: dict[int, list[int]] = {number: [] for number in range(4)}
+
+    def write(number: int) -> None:
+        journal.follow_here(lambda line: own[number].append(line["step"]))
+        for _ in range(100):
+            journal.write(WarningRaised(message="x" * 5000), step=number)
+        journal.sync()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in own]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(120)
+    written = [json.loads(line)["step"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert written == everything
+    assert own == {number: [number] * 100 for number in own}
+    assert sorted(written) == sorted(own[0] + own[1] + own[2] + own[3])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -271,3 +273,30 @@ def test_a_masker_learns() -> None:
 @pytest.mark.parametrize(("cut", "shown"), [("…", "***…"), ("...", "***..."), (" stays", "hunter2 stays")])
 def test_a_secret_that_a_cut_goes_through_shows_no_half(cut: str, shown: str) -> None:
     assert Masker(("hunter2abc",)).mask(f"by hunter2{cut}") == f"by {shown}"
+
+
+# Threads
+
+
+def test_a_secret_that_is_learned_while_another_thread_masks_is_masked_from_then_on() -> None:
+    values = [f"tml-Zq7Xw2Lk9Vb4Rt1Yp{number:03}" for number in range(40)]
+    masker, ended = Masker(values[:1]), threading.Event()
+
+    def mask() -> None:
+        while not ended.is_set():
+            masker.mask("a line without any")
+            masker.mask_bytes_equal_length(b"a line without any")
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other = threading.Thread(target=mask)
+    other.start()
+    try:
+        for value in values[1:]:
+            masker.learn([value])
+            assert value not in masker.mask(f"x {value} y")
+            assert value.encode() not in masker.mask_bytes_equal_length(f"x {value} y".encode())
+    finally:
+        ended.set()
+        other.join(60)
+        sys.setswitchinterval(before)
