@@ -42,7 +42,13 @@ def words_of(args: Namespace) -> tuple[str, ...]:
     flags = ("rerun", "keep_going", "force", "strict")
     given = tuple(f"--{name.replace('_', '-')}" for name in flags if getattr(args, name))
     runner = ("--runner", args.runner) if args.runner else ()
-    return (*which, *runner, *given, *_waiting_words(args))
+    jobs = jobs_words(args) if args.jobs > 1 else ()
+    return (*which, *runner, *given, *jobs, *_waiting_words(args))
+
+
+def jobs_words(args: Namespace) -> tuple[str, ...]:
+    """Return the option for steps side by side, none for one step at a time."""
+    return ("--jobs", str(args.jobs)) if args.jobs > 1 else ()
 
 
 def _waiting_words(args: Namespace) -> tuple[str, ...]:
@@ -154,6 +160,9 @@ def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiti
     if waiting:
         return resume_command(waiting, args.project)
     behind = 0
+    if args.jobs > 1:  # steps that ran beside the first that did not pass may have passed behind it
+        passed = [report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) for report in reports]
+        reports = reports[: passed.index(False) + 1] if False in passed else reports
     for report in reports[-1:]:
         behind = report.number if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) else report.number - 1
     return of_selection(context, args, behind=behind, folder=args.project).command

@@ -20,11 +20,12 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import LOG_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from executor.cli.output.verbose import Verbose
     from executor.store.context import Invocation
     from executor.store.log_processors import Processor
+    from executor.store.log_writer import Follower
     from executor.store.project import Project
     from executor.system.masking import Masker
 
@@ -60,13 +61,18 @@ def view(here: Project, *, for_run: bool = True, strict: bool = False, asked_run
 
 @contextmanager
 def opened(
-    seen: ProjectView, screen: Screen, *, verbose: bool = False, invocation: Invocation | None = None
+    seen: ProjectView,
+    screen: Screen,
+    *,
+    verbose: bool = False,
+    invocation: Invocation | None = None,
+    transcript: Callable[[Screen], Follower] = Transcript,
 ) -> Iterator[RunContext]:
     """Open the log for writing; at the end save its fold and remove snapshots that no brief needs.
 
-    `verbose` also shows each act of the executor on standard error.
+    `verbose` also shows each act of the executor on standard error. `transcript` makes the follower for a person.
     """
-    context = _context(seen, screen, invocation, verbose=verbose)
+    context = _context(seen, screen, invocation, transcript(screen), verbose=verbose)
     try:
         yield context
     finally:
@@ -75,7 +81,9 @@ def opened(
         context.journal.close()
 
 
-def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None, *, verbose: bool) -> RunContext:
+def _context(
+    seen: ProjectView, screen: Screen, invocation: Invocation | None, transcript: Follower, *, verbose: bool
+) -> RunContext:
     here, paths = seen.project, seen.plan.settings.log_processors
     processors: tuple[Processor, ...] = ()
     if paths:
@@ -90,7 +98,6 @@ def _context(seen: ProjectView, screen: Screen, invocation: Invocation | None, *
     if trace:
         trace("hold lock", file=os.path.relpath(here.state("run.lock"), here.root), pid=os.getpid())
         trace("read plan", file=seen.plan.file, steps=len(seen.plan.numbers), python=python)
-    transcript = Transcript(screen)
     followers = (transcript, trace.follow) if trace else (transcript,)
     procfs.adopt_orphans()
     journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=followers, processors=processors)

@@ -27,7 +27,12 @@ def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> It
 
     A step that a job holds is put aside while others are ready. The end of a job of this run is a report of its own.
     """
-    sequence = Sequence(context, numbers, how)
+    kind = Sequence
+    if how.jobs > 1:
+        from executor.engine.side_by_side import SideBySide
+
+        kind = SideBySide
+    sequence = kind(context, numbers, how)
     yield from sequence.reports()
     yield from sequence.ended()
 
@@ -109,9 +114,9 @@ class Sequence:
         how = self._how
         return decide_or_refuse(self._context, number, rerun=how.rerun, reopen_stale=how.reopen_stale).action == "run"
 
-    def _take(self, number: int) -> Iterator[RunReport]:
-        """Run a step; keep its report when a job holds it, else yield the report."""
-        report = _reported(self._context, number, self._how)
+    def _take(self, number: int, report: RunReport | None = None) -> Iterator[RunReport]:
+        """Run a step that has no report yet; keep its report when a job holds it, else yield the report."""
+        report = report or reported(self._context, number, self._how)
         if report.held_by:
             self._held[number] = report
             return
@@ -175,7 +180,8 @@ def is_running(context: RunContext, number: int) -> bool:
     return state.verdict == "started" or (not state.verdict and starts_up(context.root, state))
 
 
-def _reported(context: RunContext, number: int, how: RunOptions) -> RunReport:
+def reported(context: RunContext, number: int, how: RunOptions) -> RunReport:
+    """Run a step and return its report; with `keep_going` a broken definition or spec is a failure like another."""
     try:
         return run_step(context, number, how)
     except (DefinitionError, SpecError) as error:

@@ -57,7 +57,7 @@ class RunReport(Record):
 class RunOptions(Record):
     """Options of a run: `reopen_stale` also runs ticked steps that are stale.
 
-    `wait_s` is the longest wait for a background job that holds a step, seconds.
+    `wait_s` is the longest wait for a background job that holds a step, seconds. `jobs` steps run at a time.
     """
 
     rerun: bool = False
@@ -65,6 +65,7 @@ class RunOptions(Record):
     reopen_stale: bool = False
     keep_going: bool = False
     wait_s: float = 0.0
+    jobs: int = 1
 
 
 def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
@@ -227,6 +228,8 @@ def _skip(context: RunContext, box: Box, outcome: Outcome) -> RunReport:
 
 def _warn_of_open_predecessor(context: RunContext, number: int) -> None:
     before = [one for one in context.plan.numbers if one < number]
+    if before and before[-1] in context.beside:
+        return
     boxes = context.boxes() if before and context.state(before[-1]).verdict not in ("passed", "started") else {}
     if before and before[-1] in boxes and boxes[before[-1]].state != "x":
         message = f"step {before[-1]} is still open; step {number} runs all the same"

@@ -21,11 +21,22 @@ from executor.system.text import clean_control
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
     from executor.cli.output.screen import Screen
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
     from executor.store.context import RunContext
+
+MOST_JOBS = 64
+
+
+def _jobs(text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_JOBS):
+        raise ArgumentTypeError(f"must be a number of steps from 1 to {MOST_JOBS}, got {text[:40]!r}")
+    return int(text)
 
 
 OPTIONS = (
@@ -34,6 +45,13 @@ OPTIONS = (
     flag("--all", "every open step", group="which"),
     flag("--dry-run", "print what would run and why; run nothing"),
     flag("--keep-going", "continue with later steps after a failure"),
+    option(
+        "--jobs",
+        type=_jobs,
+        default=1,
+        metavar="N",
+        help="run up to N independent steps at a time, as depends_on says (default 1)",
+    ),
     flag("--rerun", "run ticked steps again"),
     flag("--force", "ignore open dependencies"),
     STRICT,
@@ -74,7 +92,12 @@ def run(args: Namespace) -> Verdict:
         view = session.view(here, strict=args.strict, asked_runner=args.runner)
         refuse_unrecorded_runs(here.root, view.recalled)
         called = Invocation(next_command.words_of(args), args.project)
-        with session.opened(view, screen, verbose=args.verbose, invocation=called) as context:
+        more: dict[str, Any] = {}
+        if args.jobs > 1:
+            from executor.cli.output.side_by_side import MarkedTranscript
+
+            more["transcript"] = MarkedTranscript
+        with session.opened(view, screen, verbose=args.verbose, invocation=called, **more) as context:
             return _run_steps(context, args, screen)
 
 
@@ -88,13 +111,22 @@ def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     gc.enable()
     numbers, notes = _prepare(context, args)
     how = RunOptions(
-        rerun=args.rerun, force=args.force, reopen_stale=not args.step, keep_going=args.keep_going, wait_s=_wait_s(args)
+        rerun=args.rerun,
+        force=args.force,
+        reopen_stale=not args.step,
+        keep_going=args.keep_going,
+        wait_s=_wait_s(args),
+        jobs=args.jobs,
     )
+    if args.jobs > 1:
+        from executor.cli.output.side_by_side import print_result as print_report
     reports: list[RunReport] = []
     for report in run_many(context, numbers, how):
         reports.append(report)
         print_report(context, report, screen)
     reports = newest_reports(reports)
+    if args.jobs > 1:
+        reports.sort(key=lambda report: numbers.index(report.number))
     brief_out = next_command.brief_out(context, reports)
     if args.json:
         print_reports(context, reports, notes, move=next_command.of_run(context, args, reports, brief_out))
@@ -152,15 +184,16 @@ def _close(context: RunContext, reports: list[RunReport], notes: list[str], args
     from executor.cli import next_command
     from executor.cli.output.summary import print_summary, still_running, worst_of
 
-    if args.keep_going or args.all:
+    if args.keep_going or args.all or args.jobs > 1:
         print_summary(reports, screen)
     worst = worst_of(reports)
     if args.step and all(report.done and report.outcome.passed for report in reports):
         screen.print(f"To run it again: do-tasks --step {clean_control(args.step)} --rerun")
     if worst == Verdict.INTERRUPTED:
-        words = context.invocation.selection if args.step and not args.rerun else ("--continue",)
+        repeated = args.step and not args.rerun
+        words = context.invocation.selection if repeated else ("--continue", *next_command.jobs_words(args))
         again = clean_control(next_command.command(words, args.project))
-        stopped = next(report.number for report in reports if report.outcome.verdict == worst)
+        stopped = ranges([report.number for report in reports if report.outcome.verdict == worst])
         screen.print(f"Interrupted in step {stopped}. To continue: {again}")
     running = [] if args.step else still_running(context, reports)
     if running:

@@ -42,7 +42,7 @@ class Transcript:
     def __call__(self, line: Line) -> None:
         """Print one event; of an unknown one its name."""
         shown = []
-        for text in _lines_of(line):
+        for text in lines_of(line):
             if text or not self._blank:
                 shown.append(joined_lines(text))
             self._blank = not text
@@ -50,7 +50,7 @@ class Transcript:
             self._screen.print(*shown)
 
 
-def _lines_of(line: Line) -> list[str]:
+def lines_of(line: Line) -> list[str]:
     """Return the lines of an event; an event of another version may lack fields."""
     event = str(line.get("event", "a line without an event"))
     try:

@@ -1,0 +1,109 @@
+"""Independent steps at the same time: each in a thread, started by the thread of the run."""
+
+from __future__ import annotations
+
+from executor.engine.order import Survey, written
+from executor.engine.sequence import Sequence, is_running
+from executor.engine.slots import Slots
+from executor.errors import DoTasksError
+from executor.plan.runner_choice import AGENTS
+from executor.store.fingerprint import runner_for
+from executor.store.project_view import boxes_in
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from executor.engine.slots import Ended
+    from executor.engine.step import RunOptions, RunReport
+    from executor.store.context import RunContext
+
+LOOK_S = 0.5  # between two looks at jobs, whose progress makes steps ready
+
+
+class SideBySide(Sequence):
+    """A sequence that begins every step that is ready, up to `jobs` at a time.
+
+    A step that an agent does runs alone. After a step that does not pass none begins; those that run end as usual.
+    """
+
+    def __init__(self, context: RunContext, numbers: Iterable[int], how: RunOptions) -> None:
+        lead = context.branch(context.interrupts)
+        super().__init__(lead, numbers, how)
+        self._slots = Slots(lead, how.jobs, how)
+        self._goes = True
+        self._has_lone = False  # a step runs beside which no other may
+        self._error: BaseException | None = None
+
+    def reports(self) -> Iterator[RunReport]:
+        """Run the steps; yield the report of each when it ends."""
+        try:
+            while self._slots.running or (self._goes and self._open):
+                yield from self._watched(self.ended())
+                self._begin_ready()
+                yield from self._watched(self._next_reports())
+        finally:
+            self._slots.close()
+        if self._error:
+            raise self._error
+
+    def _watched(self, found: Iterator[RunReport]) -> Iterator[RunReport]:
+        """Yield reports; note one after which no step begins."""
+        for report in found:
+            self._goes = self._goes and self._goes_on(report)
+            yield report
+
+    def _next_reports(self) -> Iterator[RunReport]:
+        if self._slots.running:
+            ended = self._slots.next_end(LOOK_S if self._jobs else None)
+            if ended:
+                yield from self._taken(ended)
+        elif self._goes and self._open:
+            yield from self._turn()
+
+    def _taken(self, ended: Ended) -> Iterator[RunReport]:
+        if ended.report and ended.number in self._open:
+            yield from self._take(ended.number, ended.report)
+        elif ended.report:  # the end of its job was reported meanwhile
+            yield ended.report
+        else:
+            self._error = self._error or ended.error
+            self._goes = False
+
+    def _begin_ready(self) -> None:
+        """Begin the steps that are ready, in order."""
+        self._has_lone = self._has_lone and bool(self._slots.running)
+        if not self._goes or self._context.interrupts.count or self._has_lone:
+            return
+        self._context.beside = frozenset(self._open)
+        survey = Survey(self._context, boxes_in(self._context.spec_bytes()), order=self._open)
+        for number in [*self._open]:
+            if self._slots.are_full or self._has_lone:
+                return
+            if number in self._slots.running or not self._is_next(number, survey):
+                continue
+            is_lone = self._is_lone(number)
+            if self._slots.running and is_lone:
+                return
+            self._slots.begin(number)
+            self._has_lone = is_lone
+
+    def _is_next(self, number: int, survey: Survey) -> bool:
+        """Return True for a step to begin now: no step that it follows is left in this run, and it is next by itself.
+
+        A dependency that is done may be about to run again: because of --rerun, or as one of its own did.
+        """
+        edges = written(self._context, number)
+        if edges is not None:
+            waits = any(edge.step in self._open for edge in edges)
+        else:
+            waits = self._open[0] != number and (self._how.rerun or not is_running(self._context, number))
+        return not waits and super()._is_next(number, survey)
+
+    def _is_lone(self, number: int) -> bool:
+        """Return True for a step that an agent does: it could change what the others read and write."""
+        try:
+            runner = runner_for(self._context, self._context.step(number)).runner
+        except DoTasksError:  # the step itself reports it
+            return False
+        return runner in AGENTS and self._has_to_run(number)
