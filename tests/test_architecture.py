@@ -33,8 +33,9 @@ PURE = {
     "system": "dotenv lazy_regex masking masking_index outcome quantities records regex_safety run_records"
     " secret_names shell text",
     "monitoring": "alerts eta model unseen rules",
-    "plan": "build build_monitors contradictions dependencies formats frontmatter graph_drawing issues limits lint"
-    " model monitor_rules parts plan plan_rules plan_stats roles runner_choice selection spec step_rules task_graph"
+    "plan": "build build_monitors contradictions dependencies formats frontmatter github_commands graph_drawing issues"
+    " limits lint model monitor_rules parts plan plan_rules plan_stats roles runner_choice scaffold selection spec"
+    " step_rules task_graph"
     " task_selection test_support yaml_events yaml_loader",
     "store": "events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",

@@ -24,6 +24,14 @@ COMMANDS = {
     "lint": Command(
         "what a plan file says against itself: do-tasks lint FILE", "do-tasks lint specs/001-login/tasks.md"
     ),
+    "import": Command(
+        "what is read of a plan file of another tool; --scaffold writes first definitions for it",
+        "do-tasks import specs/001-login/tasks.md --scaffold",
+        "import_plan",
+    ),
+    "export": Command(
+        "open tasks as commands: --github prints `gh issue create`", "do-tasks export --github --tag US1"
+    ),
     "next": Command("the tasks that can start now, the best first", "do-tasks next --plan tasks.md -n 3", "next_task"),
     "waves": Command(
         "the open tasks in groups that may run at once", "do-tasks waves --plan .taskmaster/tasks/tasks.json"
