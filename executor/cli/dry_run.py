@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.cli import param_values
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import requested, will_outrun
 from executor.engine.order import Survey, awaited, blocking, written
@@ -27,8 +28,10 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     plan, _ = project.load(here)
     recalled = log_reader.recall(here.root)
     view = ProjectView(here, plan, recalled, strict=args.strict, asked_runner=args.runner).for_reading()
+    view.given = param_values.given(view, args, param_values.read_rows(args))
     boxes = view.boxes()
     numbers, notes = requested(view, boxes, args)
+    view.given = view.given.replace(anew=frozenset(numbers) if args.rerun else frozenset())
     forecast = Forecast(view, boxes, numbers)
     rows = []
     for number in numbers:

@@ -43,7 +43,8 @@ def words_of(args: Namespace) -> tuple[str, ...]:
     given = tuple(f"--{name.replace('_', '-')}" for name in flags if getattr(args, name))
     runner = ("--runner", args.runner) if args.runner else ()
     jobs = jobs_words(args) if args.jobs > 1 else ()
-    return (*which, *runner, *given, *jobs, *_waiting_words(args))
+    values = (*(("--params", args.params) if args.params else ()), *(f"--set={one}" for one in args.set or ()))
+    return (*which, *runner, *given, *jobs, *values, *_waiting_words(args))
 
 
 def jobs_words(args: Namespace) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from executor.runners.process_run import try_out
 from executor.store import log_reader, runs
 from executor.store.events import CheckFinished, MainRetried, TestFinished, TestSkipped, TestStarted, WarningRaised
 from executor.store.project import script_path
+from executor.store.step_values import missing_metric
 from executor.system import safe_open
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
@@ -55,6 +56,9 @@ def phases_of(task: Task) -> tuple[Phase, ...]:
 
 def preflight(context: RunContext, task: Task) -> Outcome:
     """Run the PRE-FLIGHT checks side by side; the first failure cancels the rest."""
+    lacking = _missing_metric(context, task)
+    if lacking:
+        return Outcome(Verdict.FAILED, lacking)
     error = context.env_trouble(task)
     if not error:
         return check_all(context, task, phase="PRE-FLIGHT", asked=task.step.pre_flight, fail_fast=True)
@@ -69,6 +73,16 @@ def preflight(context: RunContext, task: Task) -> Outcome:
     )
     context.log(failed, task)
     return Outcome(Verdict.FAILED, error)
+
+
+def _missing_metric(context: RunContext, task: Task) -> str:
+    """Log the first reference to a metric that is not recorded; return the reason, empty when all are."""
+    name, why = missing_metric(context, task.step)
+    if not name:
+        return ""
+    failed = CheckFinished(phase="PRE-FLIGHT", status="failed", name=name, command=f"${{{name}}}", got=why)
+    context.log(failed.replace(expected="a metric that the log has recorded"), task)
+    return f"{name}: {why}"
 
 
 def check_agent(context: RunContext, task: Task) -> Outcome:

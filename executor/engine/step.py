@@ -25,6 +25,7 @@ from executor.store.events import (
 from executor.store.fingerprint import available_runner_for
 from executor.store.project_view import box_of
 from executor.store.step_state import NEW
+from executor.store.step_values import given_to
 from executor.store.task import Task
 from executor.system import process_loop
 from executor.system.outcome import Outcome, Verdict
@@ -131,7 +132,7 @@ def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunRe
 
 def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task:
     """Start a task, or continue the interrupted one after its leftover processes were stopped."""
-    state = context.states.get(step.number, NEW)
+    state, given = context.states.get(step.number, NEW), given_to(context, step.number)
     if state.task_id and runs.is_job(context.root, state.task_id) and _lives(context, state.task_id):
         from executor.runners.background import end_job
 
@@ -158,6 +159,7 @@ def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task
         runner=choice.runner,
         runner_why=choice.why if step.main and step.main.agent else "",
         asked_runner=context.asked_runner or (state.asked_runner if decision.task_id else ""),
+        params=given or None,
     )
     context.log(started, task)
     return task

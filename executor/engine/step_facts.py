@@ -13,6 +13,7 @@ from executor.store.changes import only_judges, since_passed
 from executor.store.fingerprint import READY, by_newest_recipe, runner_for
 from executor.store.project import script_path
 from executor.store.project_view import box_of
+from executor.store.step_values import problem_with_values
 from executor.store.task import Decision
 from executor.store.ticks import begun_again, is_enough_for_strict
 from executor.system.records import TYPE_CHECKING
@@ -109,6 +110,8 @@ def _problem_of(view: ProjectView, step: Step, runner: str) -> Problem | None:
         message = f"script {main.script} is neither at the root nor in scripts/; write it, or mend the name"
     else:
         message = beyond_this_version(main, view.plan.settings)
+    if not message and view.plan.settings.params:
+        return problem_with_values(view, step)
     return Problem(view.project.definitions, message, path=f"step_{step.number}_{step.slug}.main") if message else None
 
 

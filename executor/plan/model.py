@@ -6,6 +6,7 @@ from executor.monitoring.model import CHECK_LIMIT_S, path_of, speaks_of_checkpoi
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from executor.monitoring.model import Monitor, Notifier
@@ -71,6 +72,7 @@ class Main(Record):
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
     `inputs` and `outputs` are globs of files that MAIN reads and writes, `env_file` files that set variables.
+    `params` names parameters that MAIN reads from its environment and that its text does not name.
     `judge`, `sandbox` and `limits` are as written; `plan.limits` merges them with those of the settings.
     """
 
@@ -100,6 +102,7 @@ class Main(Record):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     env_file: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
 
 
 class Edge(Record):
@@ -110,7 +113,11 @@ class Edge(Record):
 
 
 class Step(Record):
-    """One numbered entry of the plan. `main` is None when nothing is written to run."""
+    """One numbered entry of the plan. `main` is None when nothing is written to run.
+
+    `values` are those that replaced references in MAIN, by reference; `written` has the command, args and objective
+    before that. `missing` are references without a value, `unsafe` those whose value a shell would read.
+    """
 
     number: int
     slug: str
@@ -120,6 +127,10 @@ class Step(Record):
     main: Main | None = None
     post_validation: tuple[Check, ...] = ()
     background: tuple[Monitor, ...] = ()
+    values: Mapping[str, object] = {}
+    written: Mapping[str, object] = {}
+    missing: tuple[str, ...] = ()
+    unsafe: tuple[str, ...] = ()
 
     @property
     def is_job(self) -> bool:
@@ -169,6 +180,7 @@ class Settings(Record):
     judge: Any = None
     sandbox: Any = None
     limits: Any = None
+    params: Any = None
 
     @property
     def protected(self) -> tuple[str, ...]:

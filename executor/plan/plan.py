@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from executor.plan.issues import Path
     from executor.plan.model import Step
     from executor.plan.plan_rules import Raw
+    from executor.plan.references import Lookup
 
 
 class Plan(Record):
-    """The steps of one file; `raw` is number -> (name, data as loaded), ascending."""
+    """The steps of one file; `raw` is number -> (name, data as loaded), ascending.
+
+    `referring` are the steps with references to parameters or to metrics of other steps, `fixed` the values of those
+    references in the plan of a job.
+    """
 
     file: str
     settings: Settings
     raw: Raw
+    referring: frozenset[int] = frozenset()
+    fixed: Mapping[str, Any] = {}
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -50,13 +57,18 @@ class Plan(Record):
         """Return the written title, else the words of the step's key; builds nothing."""
         return title_of(*self._entry(number))
 
-    def step(self, number: int) -> Step:
-        """Build one step.
+    def step(self, number: int, look: Lookup | None = None) -> Step:
+        """Build one step; its references are replaced by what `look` finds, without it by examples.
 
         Raises DefinitionError, without a line, for an unknown number and for a cache that was damaged.
         """
         slug, body = self._entry(number)
         try:
+            if number in self.referring:
+                from executor.plan.filled_steps import filled_step
+
+                look = self.fixed.get if self.fixed else look
+                return filled_step(number, slug, body, look=look, settings=self.settings)
             return build_step(number, slug, body, max_output=self.settings.max_output)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
@@ -113,12 +125,18 @@ def to_cache(plan: Plan) -> dict[str, Any]:
     steps = [[number, slug, data] for number, (slug, data) in plan.raw.items()]
     written = {key: value for key, value in plan.settings.asdict().items() if value != getattr(Settings, key)}
     settings = {key: _written(value) for key, value in written.items()}
-    return {"file": plan.file, "settings": settings, "steps": steps}
+    body: dict[str, Any] = {"file": plan.file, "settings": settings, "steps": steps}
+    if plan.referring:
+        body["referring"] = sorted(plan.referring & {*plan.raw})
+    return {**body, "fixed": dict(plan.fixed)} if plan.fixed else body
 
 
-def snapshot(plan: Plan, number: int) -> dict[str, Any]:
-    """Return as `to_cache` a plan of one step, for a process that must not see later changes of the file."""
-    return to_cache(plan.replace(raw={number: plan.raw[number]}))
+def snapshot(plan: Plan, number: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as `to_cache` a plan of one step, for a process that must not see later changes of the file.
+
+    `fixed` are the values of its references.
+    """
+    return to_cache(plan.replace(raw={number: plan.raw[number]}, fixed=fixed))
 
 
 def _written(value: Any) -> Any:
@@ -131,35 +149,44 @@ def _written(value: Any) -> Any:
 
 def from_cache(kept: Mapping[str, Any]) -> Plan:
     """Return the plan of `to_cache`; KeyError, TypeError or ValueError for anything else."""
-    return Plan(
-        kept["file"], build_settings(kept["settings"]), {number: (slug, body) for number, slug, body in kept["steps"]}
-    )
+    steps = {number: (slug, body) for number, slug, body in kept["steps"]}
+    referring, fixed = frozenset(kept.get("referring", ())), dict(kept.get("fixed", {}))
+    return Plan(kept["file"], build_settings(kept["settings"]), steps, referring, fixed)
 
 
 class _Reading(Record):
-    """As much of a plan as can be read, its issues, and the keys of the steps that cannot be built."""
+    """As much of a plan as can be read, its issues, and the keys of the steps that cannot be built.
+
+    `filled` has the steps with examples in place of references.
+    """
 
     plan: Plan
     issues: list[ValidationIssue]
     broken: frozenset[str | int] = frozenset()
+    filled: Raw | None = None
 
 
 def _read(top: object, file: str) -> _Reading:
     if top is not None and not isinstance(top, dict):
         wrong = ValidationIssue((), f"must be a mapping of steps, got {quoted(top)}")
         return _Reading(Plan(file, Settings(), {}), [wrong])
-    from executor.plan.plan_rules import dependency_issues, read_steps
+    from executor.plan.filled_steps import with_examples
+    from executor.plan.plan_rules import dependency_issues, key_of, read_steps
     from executor.plan.schema import schema_issues
 
-    body: dict[str, Any] = top or {}
-    raw, of_order = read_steps(body)
-    of_form = schema_issues(body)
-    formless = {issue.path[0] for issue in of_form}
-    inside = [*_rule_issues(body, raw, formless)]
-    between = dependency_issues(raw, {issue.path[:2] for issue in of_form})
+    written: dict[str, Any] = top or {}
+    raw, of_order = read_steps(written)
+    filled, of_references, referring = with_examples(written, raw)
+    body = {**written, **{key_of(number, filled[number][0]): filled[number][1] for number in referring}}
+    doubted = {issue.path for issue in of_references}
+    of_form = [issue for issue in schema_issues(body) if issue.path not in doubted]
+    formless = {issue.path[0] for issue in (*of_form, *of_references)}
+    inside = [*_rule_issues(body, filled, formless)]
+    between = dependency_issues(filled, {issue.path[:2] for issue in of_form})
     broken = frozenset((*formless, *(issue.path[0] for issue in inside)))
     settings = Settings() if "settings" in broken else build_settings(body.get("settings", {}))
-    return _Reading(Plan(file, settings, raw), [*of_order, *of_form, *inside, *between], broken)
+    issues = [*of_order, *of_references, *of_form, *inside, *between]
+    return _Reading(Plan(file, settings, raw, referring), issues, broken, filled)
 
 
 def _rule_issues(body: Mapping[str, Any], raw: Raw, formless: Collection[object]) -> Iterator[ValidationIssue]:
@@ -187,14 +214,16 @@ def _doubts_of_steps(
     """Yield the doubts about steps that can be built, except at paths that have an error."""
     from executor.plan.lint.checks import lint
     from executor.plan.plan_rules import key_of
+    from executor.plan.references import undeclared_needs
 
     plan = reading.plan
     wrong = {issue.path for issue in reading.issues}
-    for number, (slug, body) in plan.raw.items():
+    for number, (slug, body) in (reading.filled or {}).items():
         key = key_of(number, slug)
         if key not in reading.broken:
             step = build_step(number, slug, body)
-            found = (*lint(step, body, read_script=read_script), *doubts(step, plan.settings))
+            metrics = undeclared_needs(plan.raw[number][1], step) if number in plan.referring else ()
+            found = (*lint(step, body, read_script=read_script), *metrics, *doubts(step, plan.settings))
             placed = (issue.replace(path=(key, *issue.path)) for issue in found)
             yield from (issue for issue in placed if issue.path not in wrong)
 

@@ -107,10 +107,14 @@ def _criterion_issues(path: Path, criterion: Body, mode: str | None) -> Iterator
 
 
 def settings_issues(settings: Body) -> Iterator[ValidationIssue]:
-    """Yield the issues of the notifiers, by path inside the settings.
+    """Yield the issues of the parameters and the notifiers, by path inside the settings.
 
     No message quotes a URL, for it may hold a secret.
     """
+    if "params" in settings:
+        from executor.plan.params import issues
+
+        yield from issues(settings["params"])
     notify = settings.get("notify", ())
     if not isinstance(notify, list):
         yield from _notifier_issues(("notify",), notify) if notify else ()

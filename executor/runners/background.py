@@ -81,7 +81,7 @@ def _record(context: RunContext, task: Task) -> dict[str, object]:
         "strict": context.strict,
         "python": context.python,
         "definitions": context.project.definitions,
-        "plan": snapshot(context.plan, task.step.number),
+        "plan": snapshot(context.plan, task.step.number, context.fixed_values(task.step.number)),
     }
 
 

@@ -13,9 +13,9 @@ from executor.runners.main_run import log_finished, log_lost, log_reused, log_st
 from executor.runners.process_run import LaunchRequest, adopt, environment, launch
 from executor.runners.row_file import counted, ready
 from executor.store import log_reader, runs
+from executor.store.chunk_state import spent_on
 from executor.store.events import WarningRaised
 from executor.store.fingerprint import fingerprint_rows as digest_of_rows
-from executor.store.state import spent_on
 from executor.system.outcome import PASSED, Outcome, Verdict
 from executor.system.quantities import parse_number
 from executor.system.records import TYPE_CHECKING, Record

@@ -7,11 +7,13 @@ import time
 
 from executor.checks.criteria import wants_fresh
 from executor.errors import MachineError
+from executor.plan.params import VARIABLE as PARAM_VARIABLE
 from executor.runners import evidence_before
 from executor.runners.outputs import agree, exit_text, outputs
 from executor.runners.run_watch import RunWatch
 from executor.store import known_secrets, runs
 from executor.store.events import StraysStopped
+from executor.store.fingerprint import variables_of_main
 from executor.system import files, launcher, procfs, project_identity
 from executor.system.outcome import Verdict
 from executor.system.output_tail import OUTPUT_TAIL
@@ -145,7 +147,14 @@ def environment(context: RunContext, task: Task, run: str, **extra: str) -> dict
         raise MachineError(f"{trouble}; then go on")
     result = os.path.join(context.folder(task, run), "result.json")
     given = context.environment(task, DO_TASKS_RUN=f"{task.task_id}/{run}", DO_TASKS_RESULT=result, **extra)
+    given = _with_params(context, task, given)
     return {"PYTHONUNBUFFERED": "1", **given} if task.step.is_job else given
+
+
+def _with_params(context: RunContext, task: Task, given: dict[str, str]) -> dict[str, str]:
+    """Return an environment with the parameters that MAIN uses, and no others: those are not in its fingerprint."""
+    used = variables_of_main(context, task.step, task.runner)
+    return {name: value for name, value in given.items() if name in used or not name.startswith(PARAM_VARIABLE)}
 
 
 def running(

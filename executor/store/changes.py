@@ -10,6 +10,7 @@ from executor.store import fingerprint_recipes, input_files, log_reader, runs
 from executor.store.fingerprint import PART, fingerprint_main, fingerprint_parts, main_digest
 from executor.store.fingerprint_recipes import JUDGES, NEWEST, Fingerprint, number_of
 from executor.store.imports import named_in_words
+from executor.store.step_values import given_to
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
 
@@ -73,13 +74,14 @@ def _key(view: ProjectView, number: int, state: StepState) -> str:
     """Return a key for the definition, settings and last pass of a step; the step is not built."""
     settings = view.plan.settings
     passed = (state.passed_digest, state.passed_judged_by, state.passed_outputs)
-    return files.digest(repr((view.plan.raw[number], settings.env, settings.strict, passed)).encode())[:16]
+    given = (settings.params, given_to(view, number)) if settings.params else ()
+    return files.digest(repr((view.plan.raw[number], settings.env, settings.strict, passed, *given)).encode())[:16]
 
 
 def _needs_files(step: Step) -> bool:
     main = step.main
-    if main is None:
-        return False
+    if main is None or step.values:
+        return step.values != {}
     written = main.script or main.agent or main.inputs or main.outputs or step.depends_on
     return bool(written or named_in_words(" ".join((main.command, *main.args))))
 

@@ -14,6 +14,7 @@ from executor.store.known_secrets import notify_names
 from executor.store.project import STATE_FOLDER, interpreter
 from executor.store.project_view import ProjectView
 from executor.store.state import fold
+from executor.store.step_values import variables_of
 from executor.system import project_identity, safe_open
 from executor.system.interrupts import Interrupts
 from executor.system.masking import MASK
@@ -82,8 +83,12 @@ BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL
 def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict[str, str]:
     """Return the environment of commands: all but the variables of another task, or those that settings.env names."""
     if names is None:
-        return {name: value for name, value in environ.items() if name not in OWN_VARIABLES}
+        return {name: value for name, value in environ.items() if not _is_own(name)}
     return {name: value for name, value in environ.items() if name in BASICS or name in names}
+
+
+def _is_own(name: str) -> bool:
+    return name in OWN_VARIABLES or name.startswith("DO_TASKS_PARAM_")
 
 
 class Invocation(Record):
@@ -115,7 +120,7 @@ class RunContext(ProjectView):
         trace: Trace | None = None,
     ) -> None:
         super().__init__(view.project, view.plan, view.recalled, strict=view.strict, asked_runner=view.asked_runner)
-        self.moved, self.states = view.moved, view.states
+        self.moved, self.states, self.given = view.moved, view.states, view.given
         self.journal = journal
         self._followed = view.recalled
         self.masker = masker
@@ -209,6 +214,7 @@ class RunContext(ProjectView):
             "PWD": self.root,
             "DO_TASKS_TASK_ID": task.task_id,
             "DO_TASKS_STEP": str(task.step.number),
+            **variables_of(self, task.step.number),
             project_identity.PROJECT_VARIABLE: project_identity.environment_mark(self.root),
             **extra,
         }

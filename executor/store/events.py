@@ -21,6 +21,7 @@ class TaskStarted(Event):
     """A new attempt at a step began; `digest` is the fingerprint of MAIN, `why` the reason why it runs.
 
     `runner` does MAIN, for the reason in `runner_why`; `asked_runner` is the runner that the command line named.
+    `params` are the values that the command line gave.
     """
 
     title: str = ""
@@ -29,6 +30,7 @@ class TaskStarted(Event):
     runner: str = ""
     runner_why: str = ""
     asked_runner: str = ""
+    params: Any = None
 
 
 class TaskResumed(Event):
@@ -40,6 +42,7 @@ class TaskResumed(Event):
     runner: str = ""
     runner_why: str = ""
     asked_runner: str = ""
+    params: Any = None
 
 
 class CheckFinished(Event):

@@ -7,11 +7,13 @@ import os
 from executor.errors import UsageError
 from executor.plan import runner_choice
 from executor.plan.model import Main
+from executor.plan.params import text_of, variable_of
 from executor.plan.runner_choice import AGENTS, CREDENTIALS, VARIABLE
 from executor.store import fingerprint_recipes, input_files
 from executor.store.fingerprint_recipes import NEWEST, Fingerprint, number_of
 from executor.store.project import script_path
 from executor.store.sources import behind
+from executor.store.step_values import used_by_main
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
 
@@ -131,10 +133,29 @@ def _second(view: ProjectView, step: Step, below: KnownFingerprints, *, modules:
     found = _files(view, main, path, modules=modules)
     needs = {edge.step: below[edge.step, not modules].digest for edge in step.depends_on}
     script = view.sources.digest(path) if path else ""
-    parts = fingerprint_recipes.second(step, script=script, files=found, env=view.plan.settings.env, dependencies=needs)
+    params = used_by_main(view, step, paths=_texts_of(view, path, found), by_agent=not modules)
+    parts = fingerprint_recipes.second(
+        step, script=script, files=found, env=view.plan.settings.env, dependencies=needs, params=params
+    )
     if runner:
         parts |= {"runner": runner, **_agent_parts(view, main)}
     return fingerprint_parts(parts, found)
+
+
+def _texts_of(view: ProjectView, path: str, found: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the paths of the script and the modules behind it."""
+    return [*filter(None, (path,)), *(os.path.join(view.root, name) for name in found.get("modules", ()))]
+
+
+def variables_of_main(view: ProjectView, step: Step, runner: str) -> dict[str, str]:
+    """Return the environment variables of the parameters that MAIN uses."""
+    main, by_agent = step.main, runner in AGENTS
+    if main is None or not view.plan.settings.params:
+        return {}
+    path = script_path(view.project, main.script) if main.script and not by_agent else ""
+    paths = _texts_of(view, path, _files(view, main.replace(inputs=()), path, modules=not by_agent))
+    used = used_by_main(view, step, paths=paths, by_agent=by_agent)
+    return {variable_of(name): text_of(value) for name, value in used.items()}
 
 
 def _files(view: ProjectView, main: Main, path: str, *, modules: bool) -> dict[str, dict[str, str]]:

@@ -52,26 +52,29 @@ def second(
     files: Mapping[str, Mapping[str, str]],
     env: Sequence[str] | None,
     dependencies: Mapping[int, str],
+    params: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the parts of recipe 2 by name: all that changes the work of MAIN, without its judges.
 
-    `script` is the digest of the script's bytes, `files` those of its modules and inputs by path.
+    `script` is the digest of the script's bytes, `files` those of its modules and inputs by path, `params` the
+    parameters that MAIN uses. A text with references counts as it is written, beside their values.
     """
     main = step.main
     assert main is not None  # noqa: S101 - as above
     written: dict[str, object] = {
         "script": [main.script, script] if main.script else None,
-        "command": main.command,
-        "args": list(main.args),
+        "command": step.written.get("command", main.command),
+        "args": step.written.get("args", list(main.args)),
         "mode": main.mode,
         "chunks": list(main.chunks),
         "agent": main.agent,
-        "objective": main.objective,
+        "objective": step.written.get("objective", main.objective),
         "env_file": list(main.env_file),
         **{kind: sorted(found.items()) for kind, found in files.items()},
         **{f"dependency {number}": digest for number, digest in dependencies.items()},
     }
     parts = {name: value for name, value in written.items() if value}
+    parts = {**parts, **step.values, **{f"params.{name}": value for name, value in (params or {}).items()}}
     return parts if env is None else {**parts, "env": sorted(env)}
 
 

@@ -25,7 +25,7 @@ SPEC_ENDS = ("", ".md", ".markdown", ".mdown", ".mkd", ".mkdn", ".mdwn", ".mdx",
 DEFINITION_STEMS = ("stepdefinitions", "stepdefinition", "stepsdefinition", "stepsdefinitions", "stepdefs")
 YAML_ENDS = (".yaml", ".yml", "", ".json")
 STATE_FOLDER = files.STATE_FOLDER
-VALIDATED_BY = f"{__version__}, rules 3"  # a file that older rules accepted is validated again
+VALIDATED_BY = f"{__version__}, rules 4"  # a file that older rules accepted is validated again
 
 
 class Project(Record):

@@ -9,6 +9,7 @@ from executor.store.changes import since_passed
 from executor.store.fingerprint import fingerprint_main
 from executor.store.sources import Sources
 from executor.store.step_state import NEW, of_task, renumbered
+from executor.store.step_values import NOTHING_GIVEN, lookup_for
 from executor.store.ticks import moves
 from executor.system.records import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.plan.model import Step
+    from executor.plan.params import Value
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
     from executor.store.fingerprint import KnownFingerprints
@@ -62,6 +64,8 @@ class ProjectView:
         self.made: dict[str, Fingerprint] = {}
         self._known: KnownFingerprints | None = None
         self._steps: dict[int, Step] = {}
+        self._filled: dict[int, tuple[Mapping[str, object], Step]] = {}
+        self.given = NOTHING_GIVEN
         self.moved: dict[int, int] = {}
 
     def boxes(self) -> dict[int, Box]:
@@ -95,10 +99,35 @@ class ProjectView:
         return spec_md.near_misses(self.spec_bytes())
 
     def step(self, number: int) -> Step:
-        """Return a defined step, built once."""
+        """Return a defined step, built once; one with references is built for the values that hold now."""
+        if number in self.plan.referring:
+            return self._with_values(number)
         if number not in self._steps:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
+
+    def _with_values(self, number: int) -> Step:
+        asked: dict[str, object] = {}
+        look = lookup_for(self, number)
+        if number in self._filled:
+            known, step = self._filled[number]
+            if all(look(name) == value for name, value in known.items()):
+                return step
+
+        def noted(name: str) -> Value | None:
+            asked[name] = value = look(name)
+            return value
+
+        step = self.plan.step(number, noted)
+        self._filled[number] = (asked, step)
+        return step
+
+    def fixed_values(self, number: int) -> dict[str, object]:
+        """Return the values of the references in a step, by reference."""
+        if number not in self.plan.referring:
+            return {}
+        self.step(number)
+        return {name: value for name, value in self._filled[number][0].items() if value is not None}
 
     def for_reading(self) -> ProjectView:
         """Read each file once from now on, with a cache for the next command that reads."""
@@ -129,7 +158,7 @@ class ProjectView:
         """Read the plan again."""
         self.project = project.find(self.project.root)
         self.plan, _ = project.load(self.project, for_run=True)
-        self._steps = {}
+        self._steps, self._filled = {}, {}
 
     def state(self, number: int) -> StepState:
         """Return the state of a step in the log."""

@@ -15,6 +15,7 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator
 
     Look = tuple[int, ...]
@@ -47,6 +48,7 @@ class Sources:
         self._kept_at = kept_at
         self._known: dict[str, Source] | None = None if kept_at else {}
         self._settled: set[str] = set()
+        self._matched: dict[tuple[str, re.Pattern[bytes]], set[str]] = {}
         self._grew = False
 
     def is_settled(self, key: str) -> bool:
@@ -67,6 +69,17 @@ class Sources:
     def source(self, path: str) -> Source | None:
         """Return a file with what it names, None when it cannot be read."""
         return self._seen(path, parsed=True)
+
+    def matches(self, path: str, pattern: re.Pattern[bytes]) -> set[str]:
+        """Return the matches of a pattern's first group in a file; a file is read once in a process."""
+        digest = self.digest(path)
+        if digest and (digest, pattern) not in self._matched:
+            try:
+                found = pattern.findall(files.read(path))
+            except OSError:
+                found = []
+            self._matched[digest, pattern] = {one.decode("utf-8", "replace") for one in found}
+        return self._matched.get((digest, pattern), set())
 
     def save(self) -> None:
         """Write the cache file, where that is allowed."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from executor.store.step_state import (
-    NEW,
-    AcceptedChunk,
-    BegunChunk,
-    StandingAlert,
-    StepState,
-    last_place,
-    renumbered,
-)
+import json
+
+from executor.store.chunk_state import with_accepted, with_spent
+from executor.store.step_state import NEW, StandingAlert, StepState, last_place, renumbered
 from executor.store.ticks import kind_of
 from executor.system.records import TYPE_CHECKING
 
@@ -45,7 +40,13 @@ def _started(state: StepState, line: Line) -> StepState:
         alerts=(),
         asked_runner=line.get("asked_runner", ""),
         was=0,
+        params=_as_json(line.get("params")),
+        metrics_read="",
     )
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict) and value else ""
 
 
 def _resumed(state: StepState, line: Line) -> StepState:
@@ -57,6 +58,8 @@ def _resumed(state: StepState, line: Line) -> StepState:
         test_digest=state.test_digest if same else "",
         was=0,
         asked_runner=line.get("asked_runner", ""),
+        params=_as_json(line.get("params")),
+        metrics_read="",
     )
 
 
@@ -66,30 +69,17 @@ def _tested(state: StepState, line: Line) -> StepState:
 
 def _main_started(state: StepState, line: Line) -> StepState:
     begun = state.replace(stood=()) if state.stood else state
-    return _spent(begun, line, 0.0) if line.get("chunk") else begun
-
-
-def _spent(state: StepState, line: Line, usd: float) -> StepState:
-    """Record that a chunk has run, and the cost of all its runs that made the same rows."""
-    number, made_by = line["chunk"], line.get("made_by", "")
-    others = tuple(one for one in state.chunks_begun if one.number != number)
-    spent = BegunChunk(number, made_by, spent_on(state.chunks_begun, number, made_by) + usd)
-    return state.replace(chunks_begun=(*others, spent))
-
-
-def spent_on(begun: tuple[BegunChunk, ...], number: int, made_by: str) -> float:
-    """Return the cost of the runs of a chunk so far (USD), 0 when none has run."""
-    return next((one.spent_usd for one in begun if (one.number, one.made_by) == (number, made_by)), 0.0)
+    return with_spent(begun, line, 0.0) if line.get("chunk") else begun
 
 
 def _main_ended(state: StepState, line: Line) -> StepState:
     closed = state.replace(run_closed=f"{line['task_id']}/{line.get('run', '')}")
     if line.get("chunk"):
-        closed = _spent(closed, line, line.get("usd") or 0.0)
+        closed = with_spent(closed, line, line.get("usd") or 0.0)
     if line.get("status") != "passed":
         return closed
     if line.get("chunk"):
-        closed = _accepted_chunk(closed, line)
+        closed = with_accepted(closed, line)
     if line.get("chunk", 0) != line.get("chunks", 0):
         return closed
     return closed.replace(
@@ -101,11 +91,8 @@ def _main_ended(state: StepState, line: Line) -> StepState:
     )
 
 
-def _accepted_chunk(state: StepState, line: Line) -> StepState:
-    number, made_by = line["chunk"], line.get("made_by", "")
-    usd = spent_on(state.chunks_begun, number, made_by)
-    accepted = AcceptedChunk(number, line.get("rows", 0), line.get("sha256", ""), usd, made_by)
-    return state.replace(chunks=(*(one for one in state.chunks if one.number != number), accepted))
+def _result_read(state: StepState, line: Line) -> StepState:
+    return state.replace(metrics_read=_as_json(line.get("metrics")))
 
 
 def _passed(state: StepState, line: Line) -> StepState:
@@ -129,6 +116,7 @@ def _passed(state: StepState, line: Line) -> StepState:
         judges="",
         accepted="",
         passed_accepted=str(line.get("accepted", "")),
+        metrics=state.metrics_read,
     )
 
 
@@ -235,6 +223,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "CheckpointSaved": _checkpoint,
     "AlertRaised": _alert,
     "AlertCleared": _alert,
+    "ResultRead": _result_read,
     "StepPassed": _passed,
     "StepFailed": _failed,
     "StepInterrupted": _failed,

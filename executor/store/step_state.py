@@ -55,7 +55,9 @@ class StepState(Record):
     the newest task are written when the step was renumbered since, else 0.
     `judges` names the snapshot of the step's judges at its brief, until it passes; `accepted` is the
     person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
-    is True when an agent did the last pass and its shell was not contained.
+    is True when an agent did the last pass and its shell was not contained. `params` are the values that the command
+    line gave the newest task, `metrics` those of the last pass, both as JSON, empty for none; `metrics_read` were read
+    from the result file of the newest task.
     """
 
     task_id: str = ""
@@ -99,6 +101,9 @@ class StepState(Record):
     accepted: str = ""
     passed_accepted: str = ""
     uncontained: bool = False
+    params: str = ""
+    metrics: str = ""
+    metrics_read: str = ""
 
 
 NEW = StepState()

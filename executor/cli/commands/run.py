@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor.cli.options import JSON_BESIDE, STRICT, VERBOSE, flag, option
+from executor.cli.options import JSON_BESIDE, STRICT, VALUES, VERBOSE, flag, option
 from executor.cli.preconditions import refuse_unrecorded_runs
 from executor.cli.requested_steps import requested
 from executor.errors import BusyError, UsageError
@@ -70,6 +70,7 @@ OPTIONS = (
         default="",
         help="runner of MAIN: command, agent, claude-code, or host (the agent that called do-tasks)",
     ),
+    *VALUES,
     flag("--append", "add a missing line to SPEC.md for each defined step"),
     JSON_BESIDE,
     VERBOSE,
@@ -85,12 +86,14 @@ def run(args: Namespace) -> Verdict:
         from executor.cli.dry_run import dry_run
 
         return dry_run(here, args)
-    from executor.cli import next_command, session
+    from executor.cli import next_command, param_values, session
     from executor.store.context import Invocation
 
+    rows = param_values.read_rows(args)
     with session.locked(here, as_json=args.json) as screen:
         view = session.view(here, strict=args.strict, asked_runner=args.runner)
         refuse_unrecorded_runs(here.root, view.recalled)
+        param_values.give(view, args, rows, screen)
         called = Invocation(next_command.words_of(args), args.project)
         more: dict[str, Any] = {}
         if args.jobs > 1:
@@ -110,6 +113,7 @@ def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     gc.freeze()
     gc.enable()
     numbers, notes = _prepare(context, args)
+    context.given = context.given.replace(anew=frozenset(numbers) if args.rerun else frozenset())
     how = RunOptions(
         rerun=args.rerun,
         force=args.force,

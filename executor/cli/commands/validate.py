@@ -22,6 +22,7 @@ from executor.store import claude_files, interpreter, project, spec_file
 from executor.system import safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
+from executor.system.secret_names import is_secret_name
 from executor.system.text import clean_control, counted
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def run(args: Namespace) -> Verdict:
     def of_settings(settings: Settings, written: object) -> Iterator[ValidationIssue]:
         yield from _notifiers(here.root, settings, written)
         yield from _log_processors(here.root, settings)
+        yield from _secret_params(settings)
 
     found = validate(data, file=here.definitions, read_script=read_script, doubts=doubts, of_settings=of_settings)
     problems = [*found]
@@ -95,6 +97,13 @@ def _log_processors(root: str, settings: Settings) -> Iterator[ValidationIssue]:
 
         for place, fault in trouble(root, settings.log_processors):
             yield ValidationIssue(("log_processors", place), fault)
+
+
+def _secret_params(settings: Settings) -> Iterator[ValidationIssue]:
+    """Yield a warning for each parameter that is called like a secret: its value stands in the log."""
+    for name in filter(is_secret_name, settings.params or ()):
+        message = "is no place for a secret, its value stands in the log: use a variable, and env_set to check it"
+        yield ValidationIssue(("params", name), message, severity="warning")
 
 
 def _env_files(root: str, step: Step) -> Iterator[ValidationIssue]:
