@@ -66,7 +66,7 @@ def do_tasks_with_a_secret(path: Path) -> Callable[[], object]:
 
 def through_journal(path: Path, environ: dict[str, str]) -> Callable[[], object]:
     """Return an append of one CheckFinished as in a run: stamped, rid of this environment's secrets, rendered."""
-    secrets = importlib.import_module("executor.system.secret_values").secrets(environ)
+    secrets = importlib.import_module("executor.system.secret_values").secrets_of(environ)
     masker = importlib.import_module("executor.system.masking").Masker(secrets)
     journal = importlib.import_module("executor.store.log_writer").LogWriter(str(path), mask=masker.mask)
     finished = importlib.import_module("executor.store.events").CheckFinished

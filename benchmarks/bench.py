@@ -98,8 +98,6 @@ def _results(name: str, ground: Ground) -> list[Result]:
         return []
     finally:
         _say(f"{name}: {time.monotonic() - begun:.0f} s")
-        for folder in ground.root.iterdir():
-            shutil.rmtree(folder)
 
 
 def _beside_us() -> str | None:

@@ -20,10 +20,10 @@ SIZES = {"100 bytes": 100, "16 KiB": 16 * 1024, "100 kB, compared by samples": 1
 FLOOR = "stat and read of 1,000 x 16 KiB"
 
 
-def filled(folder: Path, size: int) -> str:
-    """Make FILES files of random bytes and return the glob that finds them."""
+def filled(folder: Path, size: int, files: int) -> str:
+    """Make files of random bytes and return the glob that finds them."""
     folder.mkdir()
-    for number in range(FILES):
+    for number in range(files):
         (folder / f"{number}.pt").write_bytes(os.urandom(size))
     return str(folder / "*")
 
@@ -36,13 +36,15 @@ def read_all(folder: Path) -> None:
             file.read()
 
 
-def rows(root: Path) -> dict[str, Callable[[], object]]:
+def rows(root: Path, files: int = FILES) -> dict[str, Callable[[], object]]:
     """Return what takes turns: the floor, nothing to remember, and each size."""
     remember = importlib.import_module("executor.checks.evidence").remember
     record = str(root / "before.json")
-    globs = {name: filled(root / str(size), size) for name, size in SIZES.items()}
+    globs = {name: filled(root / str(size), size, files) for name, size in SIZES.items()}
     globs = {"nothing there": str(root / "none" / "*"), **globs}
-    known = {name: partial(remember, record, [glob], adds=False, made_before={}) for name, glob in globs.items()}
+    known = {
+        name: partial(remember, record, [glob], adds=False, made_before={}, tested_ns=0) for name, glob in globs.items()
+    }
     return {FLOOR: partial(read_all, root / str(SIZES["16 KiB"])), **known}
 
 

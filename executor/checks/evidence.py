@@ -160,7 +160,7 @@ def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[s
 
 def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
     """Return checksums of the lines of a file, or of its rows: where they stand later does not make them new."""
-    if entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
+    if left[0] <= 0 or entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
         return []
     try:
         found = [text_files.row_checksum(piece) for piece in text_files.comparable_rows(name)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 
-from benchmarks import trace_step
+from benchmarks import append, evidence, trace_step
 from benchmarks.goals import GOALS, Goal, Verdict, judged
 from benchmarks.measure import BenchError, Row, Sample, Series, interleave, timed
 from benchmarks.peers import PEERS, Generated
@@ -171,6 +172,29 @@ def test_a_memory_takes_back_what_a_step_changed(tmp_path):
     (tmp_path / ".task_execution.log").write_text("old\nnew\n")
     memory.restore(tmp_path)
     assert Memory.of(tmp_path) == memory
+
+
+def test_a_project_that_is_forgotten_keeps_its_plan_and_deletes_nothing(tmp_path):
+    tool, folder = DoTasks("do-tasks"), tmp_path / "p"
+    tool.write(folder, Load(1))
+    job = folder / ".do-tasks" / "jobs" / "task_1_a1b2c3d4"
+    job.mkdir(parents=True)
+    (job / "task.json").write_text("{}")
+    tool.forget(folder)
+    assert [*(folder / ".do-tasks").iterdir()] == []
+    assert len([*tmp_path.glob("forgotten-*/jobs/task_1_a1b2c3d4/task.json")]) == 1
+
+
+def test_each_row_of_evidence_can_be_timed(tmp_path):
+    assert all(evidence.spent(work) > (0.0, 0.0) for work in evidence.rows(tmp_path, files=2).values())
+
+
+@pytest.mark.parametrize("writer", [append.do_tasks, append.do_tasks_with_a_secret])
+def test_an_event_is_appended_as_in_a_run(writer, tmp_path):
+    append.spent(writer(tmp_path / "log"), events=2)
+    assert [line["event"] for line in map(json.loads, (tmp_path / "log").read_text().splitlines())] == [
+        "CheckFinished"
+    ] * 2
 
 
 @pytest.mark.parametrize("head", ["#!{python}\n", '#!/bin/sh\n\'\'\'exec\' "{python}" "$0" "$@"\n'])
