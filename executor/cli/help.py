@@ -32,6 +32,13 @@ COMMANDS = {
     "export": Command(
         "open tasks as commands: --github prints `gh issue create`", "do-tasks export --github --tag US1"
     ),
+    "new": Command(
+        "add a task to a plan in the format's own form", "do-tasks new 'Write the reader' --after T012 --plan tasks.md"
+    ),
+    "archive": Command(
+        "move finished tasks to the place that the plan's format has for them",
+        "do-tasks archive --plan openspec/changes/add-login/tasks.md",
+    ),
     "next": Command("the tasks that can start now, the best first", "do-tasks next --plan tasks.md -n 3", "next_task"),
     "waves": Command(
         "the open tasks in groups that may run at once", "do-tasks waves --plan .taskmaster/tasks/tasks.json"

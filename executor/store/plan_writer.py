@@ -6,14 +6,15 @@ import os
 
 from executor.errors import SpecError
 from executor.plan.formats.model import MarkError
-from executor.store import plan_change, plan_files
+from executor.store import plan_change, plan_files, project
 from executor.store.plan_change import FileChange
-from executor.system import locks
+from executor.system import files, locks
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from executor.plan.formats.addition import NewTask
     from executor.plan.formats.model import Files, PlanTask, TaskMark
     from executor.store.plan_files import PlanFile
 
@@ -39,7 +40,47 @@ def write_mark(path: str, lock: str, name: str, mark: TaskMark) -> PlanTask:
             changes = file_changes(plan, changed)
             if plan_change.write(record, changes):
                 return verified(path, record, plan, changes, task)
-    raise SpecError(f"{path} is being changed by another program; save it there, then run the command again")
+    raise busy(path)
+
+
+def add_task(path: str, lock: str, new: NewTask) -> PlanTask:
+    """Add a task to a plan and return it as it reads there; MarkError when the plan has no place for it."""
+    from executor.plan.formats.addition import added
+
+    with locks.ShortLock(lock):
+        plan_change.finish(plan_change.record_path(lock))
+        for _ in range(TRIES):
+            plan = plan_files.load(path)
+            changed, task = added(plan.format, plan.name, plan.files, new)
+            if write_changes(lock, file_changes(plan, changed)):
+                return task
+    raise busy(path)
+
+
+def write_changes(lock: str, changes: Sequence[FileChange]) -> bool:
+    """Write the changes of a plan's files, under its lock; False when a file is no longer as it was read."""
+    record = plan_change.record_path(lock)
+    is_written = plan_change.write(record, changes)
+    if is_written:
+        plan_change.forget(record)
+    return is_written
+
+
+def busy(path: str) -> SpecError:
+    """Return the error for a file that other programs change again and again."""
+    return SpecError(f"{path} is being changed by another program; save it there, then run the command again")
+
+
+def lock_of(path: str) -> str:
+    """Return the path of a plan's lock: in the project of the definitions above the plan, else in its own folder."""
+    own = folder = os.path.dirname(os.path.abspath(path))
+    while not any(os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS):
+        above = os.path.dirname(folder)
+        if above == folder:
+            folder = own
+            break
+        folder = above
+    return os.path.join(files.private_folder(os.path.join(folder, files.STATE_FOLDER)), "spec.lock")
 
 
 def finish_interrupted(lock: str) -> None:

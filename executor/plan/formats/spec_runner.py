@@ -31,7 +31,7 @@ STATES = {"TODO": OPEN, "IN_PROGRESS": STARTED, "REVIEW": STARTED, "DONE": DONE,
 MARKS = {DONE: ("✅", "DONE"), STARTED: ("🔄", "IN_PROGRESS"), FAILED: ("⏸️", "BLOCKED")}
 _TASK = lazy_regex.pattern(r"### ([A-Z][A-Z0-9]*-\d+): ([^\r\n]+?)[ \t]*\r?\n?\Z")
 _SECTION = lazy_regex.pattern(r"#{1,2}[ \t]+([^\r\n]+?)[ \t]*\r?\n?\Z")
-_META = lazy_regex.pattern(
+META = lazy_regex.pattern(
     r"(?:[🔴🟠🟡🟢]\ufe0f?)?[ \t]*P(?P<priority>\d)[ \t]*\|[ \t]*"
     r"(?:(?P<emoji>(?:⬜|🔄|🔍|✅|⏸)\ufe0f?)(?P<blank>[ \t]*))?(?P<word>[A-Z_]+)(?P<rest>[^\r\n]*)"
 )
@@ -44,7 +44,7 @@ _ESTIMATE = lazy_regex.pattern(r"(?i)\best(?:imate)?:?[ \t]*(?:\d+[ \t]*-[ \t]*)
 HOURS = {"h": 1.0, "d": 8.0}
 
 
-class _Block(Record):
+class Block(Record):
     """A task's lines; `meta` is its line of priority and state, None where there is none."""
 
     id: str
@@ -75,7 +75,7 @@ class SpecRunner:
     def read(self, path: str, files: Files) -> PlanDocument:
         """Return the tasks; what stands in an unclosed fence is ambiguous."""
         try:
-            blocks = _blocks(files[path].decode("utf-8"))
+            blocks = blocks_of(files[path].decode("utf-8"))
         except ValueError as wrong:
             return PlanDocument(self.name, findings=(Finding(path, 1, "unreadable", f"not UTF-8: {wrong}"),))
         count = Counter(block.id for block in blocks)
@@ -94,7 +94,7 @@ class SpecRunner:
         if mark.state not in MARKS:
             raise MarkError(f"{path}: spec-runner has no state for {mark.state}")
         text = files[path].decode("utf-8")
-        found = [block for block in _blocks(text) if block.id == task.id]
+        found = [block for block in blocks_of(text) if block.id == task.id]
         if task.ambiguous or len(found) != 1 or found[0].meta is None:
             raise MarkError(f"{path}: task {task.id}: {task.ambiguous or 'it is no longer there, with its state'}")
         now = _task(path, found[0])
@@ -112,9 +112,9 @@ class SpecRunner:
         return {path: changed.encode()}
 
 
-def _blocks(text: str) -> list[_Block]:
+def blocks_of(text: str) -> list[Block]:
     """Return the tasks in document order; a heading of the same or a higher level ends one."""
-    found: list[_Block] = []
+    found: list[Block] = []
     section = ""
     heading: re.Match[str] | None = None
     lines: list[Line] = []
@@ -131,16 +131,16 @@ def _blocks(text: str) -> list[_Block]:
     return found
 
 
-def _block(heading: re.Match[str], section: str, lines: list[Line]) -> _Block:
+def _block(heading: re.Match[str], section: str, lines: list[Line]) -> Block:
     shown = [line for line in lines if not line.hidden or line.unclosed]
-    metas = [(line, meta) for line in shown[1:4] if (meta := _META.match(line.text))]
+    metas = [(line, meta) for line in shown[1:4] if (meta := META.match(line.text))]
     fields = {found[1].lower(): found[2].strip() for line in shown for found in _FIELD.finditer(line.text)}
     items = [line for line in lines if line.text[:1] == "-" and not line.hidden]
     boxes = [box for line in items for box in boxes_of([line]) if box.mark]
-    return _Block(heading[1], heading[2], section, tuple(lines), metas[0] if metas else None, fields, tuple(boxes))
+    return Block(heading[1], heading[2], section, tuple(lines), metas[0] if metas else None, fields, tuple(boxes))
 
 
-def _task(path: str, block: _Block) -> PlanTask:
+def _task(path: str, block: Block) -> PlanTask:
     meta = block.meta[1] if block.meta else None
     state = STATES.get(meta["word"], "") if meta else ""
     estimate = _ESTIMATE.search(meta["rest"]) if meta else None
@@ -167,7 +167,7 @@ def _task(path: str, block: _Block) -> PlanTask:
     )
 
 
-def _ambiguity(block: _Block, state: str) -> str:
+def _ambiguity(block: Block, state: str) -> str:
     if block.lines[0].unclosed:
         return f"the fence of line {block.lines[0].unclosed} is not closed above it"
     if state:
@@ -175,7 +175,7 @@ def _ambiguity(block: _Block, state: str) -> str:
     return f"unknown state {block.meta[1]['word']}" if block.meta else ""
 
 
-def _findings(path: str, blocks: list[_Block], tasks: list[PlanTask]) -> Iterator[Finding]:
+def _findings(path: str, blocks: list[Block], tasks: list[PlanTask]) -> Iterator[Finding]:
     depends = {task.id: set(task.depends_on) for task in tasks}
     for block, task in zip(blocks, tasks, strict=True):
         still_open = sum(not box.done for box in block.boxes)
