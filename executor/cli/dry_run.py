@@ -77,7 +77,7 @@ class Forecast:
 
     def gate(self, number: int, decision: Decision) -> str:
         """Return the wait of a step in words: for a step outside this run, a job, or a step that waits itself."""
-        if decision.action != "run":
+        if decision.action not in ("run", "skip"):
             return ""
         edges = self._survey.missing(number)
         never = [str(edge.step) for edge in edges if not self._comes(edge)]

@@ -133,7 +133,7 @@ def _is_settled(view: ProjectView, number: int, box: Box | None, args: Namespace
         return False
     if decision.action == "attend":
         return runs.newest_status(view.root, decision.task_id).status == "alive"
-    return decision.action == "done"
+    return decision.action in ("done", "skip")
 
 
 def command(words: tuple[str, ...], folder: str = HERE) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.engine.condition import is_skipped
 from executor.engine.decide import refuse_contradicted
 from executor.engine.noticed import tick_notes
 from executor.engine.step_facts import changes_that_reopen, finished_needs, is_enough, newer_dependency
@@ -69,4 +70,5 @@ def will_outrun(view: ProjectView, number: int, before: list[int]) -> int:
     """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
     if not (view.plan.gated(number) and view.state(number).passed_at):
         return 0
-    return next((need for need in finished_needs(view.step(number)) if need in before), 0)
+    needs = (need for need in finished_needs(view.step(number)) if need in before)
+    return next((need for need in needs if not is_skipped(view, need)), 0)

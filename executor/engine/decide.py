@@ -257,6 +257,7 @@ RULES = (
     # A task that a process or a host works on.
     Rule("job without a verdict", lambda v: not v.rerun and v.main.is_job_without_verdict, _attend),
     Rule("brief is out", lambda v: not v.rerun and v.main.state.verdict == "waiting", _wait),
+    Rule("condition does not hold", lambda v: bool(v.skip_why), lambda v: Decision("skip", v.skip_why)),
     # A step to run.
     Rule("cannot run as written", lambda v: v.main.problem is not None, _refuse_definition),
     Rule("runs elsewhere", lambda v: v.main.is_out_of_reach(must_rerun=v.must_rerun), _elsewhere),

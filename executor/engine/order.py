@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.engine.condition import is_skipped
 from executor.engine.step_facts import is_done, newer_dependency
 from executor.errors import SpecError
 from executor.plan.dependencies import Standing, missing
@@ -33,9 +34,16 @@ class Hold(Record):
 
 def progress_of(view: ProjectView, number: int, box: Box | None = None) -> Standing:
     """Return the progress of a step; SpecError for a tick that the log contradicts."""
-    done = is_done(view, number, box)
+    done = is_done(view, number, box) or _is_passed_over(view, number)
     state = view.state(number)
     return Standing(done, state.verdict == "started", bool(state.checkpoint))
+
+
+def _is_passed_over(view: ProjectView, number: int) -> bool:
+    """Return True for a step that is skipped by its condition, once the step that it asks about is done."""
+    condition = view.step(number).condition if is_skipped(view, number) else None
+    other = next((one for one in view.plan.numbers if condition and str(one) == str(condition.step)), None)
+    return other is not None and (is_done(view, other) or _is_passed_over(view, other))
 
 
 def hold(view: ProjectView, number: int) -> Hold | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.checks.run import check_all
+from executor.engine.condition import why_unknown
 from executor.engine.post import post
 from executor.plan.limits import rounds_of
 from executor.plan.model import Main
@@ -78,9 +79,11 @@ def preflight(context: RunContext, task: Task) -> Outcome:
 def _missing_metric(context: RunContext, task: Task) -> str:
     """Log the first reference to a metric that is not recorded; return the reason, empty when all are."""
     name, why = missing_metric(context, task.step)
-    if not name:
+    if not name and task.step.condition:
+        name, why = "if", why_unknown(context, task.step.number)
+    if not why:
         return ""
-    failed = CheckFinished(phase="PRE-FLIGHT", status="failed", name=name, command=f"${{{name}}}", got=why)
+    failed = CheckFinished(phase="PRE-FLIGHT", status="failed", name=name, command=name, got=why)
     context.log(failed.replace(expected="a metric that the log has recorded"), task)
     return f"{name}: {why}"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from executor.engine.waiting import LastRead
     from executor.store.context import RunContext
 
-GO_ON = (Verdict.PASSED, Verdict.STARTED)
+GO_ON = (Verdict.PASSED, Verdict.STARTED, Verdict.SKIPPED)
 
 
 def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> Iterator[RunReport]:
@@ -112,7 +112,8 @@ class Sequence:
 
     def _has_to_run(self, number: int) -> bool:
         how = self._how
-        return decide_or_refuse(self._context, number, rerun=how.rerun, reopen_stale=how.reopen_stale).action == "run"
+        decision = decide_or_refuse(self._context, number, rerun=how.rerun, reopen_stale=how.reopen_stale)
+        return decision.action in ("run", "skip")
 
     def _take(self, number: int, report: RunReport | None = None) -> Iterator[RunReport]:
         """Run a step that has no report yet; keep its report when a job holds it, else yield the report."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from executor.engine.condition import is_skipped
 from executor.engine.decide import decide
 from executor.engine.order import hold
 from executor.engine.phases import ROUND, phases_of, start_round
@@ -72,7 +73,8 @@ class RunOptions(Record):
 def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
     """Run one step as far as its decision says: not at all, its missing tick, or its phases."""
     box = box_of(context, number)
-    decision = decide(view_of(context, number, rerun=how.rerun, reopen_stale=how.reopen_stale, box=box))
+    facts = view_of(context, number, rerun=how.rerun, reopen_stale=how.reopen_stale, box=box, force=how.force)
+    decision = decide(facts)
     context.trace(
         "decide", task_id=decision.task_id, step=number, action=decision.action, main=decision.main, why=decision.why
     )
@@ -92,7 +94,13 @@ def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
     if decision.action == "attend":
         return _attend(context, box, decision, how)
     held = None if how.force else _held(context, box)
-    return held or _run(context, context.step(number), box, decision)
+    return held or _run_or_skip(context, box, decision)
+
+
+def _run_or_skip(context: RunContext, box: Box, decision: Decision) -> RunReport:
+    if decision.action == "skip":
+        return _skip(context, box, Outcome(Verdict.SKIPPED, decision.why))
+    return _run(context, context.step(box.number), box, decision)
 
 
 def _attend(context: RunContext, box: Box, decision: Decision, how: RunOptions) -> RunReport:
@@ -230,7 +238,7 @@ def _skip(context: RunContext, box: Box, outcome: Outcome) -> RunReport:
 
 def _warn_of_open_predecessor(context: RunContext, number: int) -> None:
     before = [one for one in context.plan.numbers if one < number]
-    if before and before[-1] in context.beside:
+    if before and (before[-1] in context.beside or is_skipped(context, before[-1])):
         return
     boxes = context.boxes() if before and context.state(before[-1]).verdict not in ("passed", "started") else {}
     if before and before[-1] in boxes and boxes[before[-1]].state != "x":

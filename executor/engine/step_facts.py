@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from executor.engine.condition import why_skipped
 from executor.engine.decide import decide, refuse_contradicted
 from executor.engine.step_view import MainView, StepView
 from executor.errors import DefinitionError, Problem, SpecError
@@ -32,12 +33,18 @@ VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 
 def view_of(
-    view: ProjectView, number: int, *, rerun: bool = False, reopen_stale: bool = False, box: Box | None = None
+    view: ProjectView,
+    number: int,
+    *,
+    rerun: bool = False,
+    reopen_stale: bool = False,
+    box: Box | None = None,
+    force: bool = False,
 ) -> StepView:
     """Return the facts about a defined step; no process is started, no file written.
 
     `reopen_stale` also opens a step that a dependency has passed after, or that has changed where the plan says
-    `on_change: reopen`.
+    `on_change: reopen`. With `force` no condition skips it.
     """
     box = box or box_of(view, number)
     state, known = view.state(number), view.known_fingerprints()
@@ -53,6 +60,7 @@ def view_of(
         is_of_other_work=is_of_other_work(view, box, known),
         newer_dependency=newer,
         changed=changed,
+        read_skip=str if force else partial(why_skipped, view, number),
     )
 
 

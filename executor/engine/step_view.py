@@ -126,6 +126,13 @@ class StepView(Record):
     is_of_other_work: bool = False
     newer_dependency: int = 0
     changed: tuple[str, ...] = ()
+    read_skip: Callable[[], str] = str
+
+    @cached_property
+    def skip_why(self) -> str:
+        """Return the reason to skip the step by its condition, empty for none and while a task of it is open."""
+        is_open_task = self.state.task_id and self.state.verdict in ("", "started", "interrupted", "lost")
+        return "" if is_open_task else self.read_skip()
 
     @cached_property
     def main(self) -> MainView:

@@ -6,7 +6,7 @@ What is not written keeps the default of its record.
 from __future__ import annotations
 
 from executor.monitoring.model import CHECK_LIMIT_S, Notifier
-from executor.plan.model import GIB, Check, Criterion, Edge, Main, Retry, Settings, Step, TestForm
+from executor.plan.model import GIB, Check, Condition, Criterion, Edge, Main, Retry, Settings, Step, TestForm
 from executor.system.quantities import parse_duration, parse_size
 from executor.system.records import TYPE_CHECKING
 
@@ -43,7 +43,13 @@ def build_step(number: int, slug: str, body: Body, *, max_output: int = GIB) -> 
         main=Main(**{"max_output": max_output, **given(main, _MAIN)}) if any(key in main for key in DONE_BY) else None,
         post_validation=_checks(body.get("post_validation", ())),
         background=_monitors(body.get("background", ())),
+        condition=_condition(body["if"]) if "if" in body else None,
     )
+
+
+def _condition(written: Body) -> Condition:
+    limits = {key: value for key, value in written.items() if key not in ("step", "metric")}
+    return Condition(written["step"], written["metric"], limits)
 
 
 def build_settings(written: Body) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.plan.build import build_step
+from executor.plan.condition import condition_issues
 from executor.plan.params import declared, issues
 from executor.plan.plan_rules import key_of
 from executor.plan.references import examples, fill, in_main, mentions, reference_issues, unknown_params, unsafe_issues
@@ -39,10 +40,11 @@ def filled_step(number: int, slug: str, body: Body, *, look: Lookup | None, sett
 def with_examples(top: Body, raw: Raw) -> tuple[Raw, list[ValidationIssue], frozenset[int]]:
     """Return the steps with examples in place of references, the faults of those, and the steps that have some."""
     params = _declared(top)
+    ids = [*map(str, raw)] if any("if" in body for _, body in raw.values()) else []
     found = [
         issue.replace(path=(key_of(number, slug), *issue.path))
         for number, (slug, body) in raw.items()
-        for issue in (unknown_params(body, params) if params is not None else ())
+        for issue in (*unknown_params(body, params), *condition_issues(body, str(number), ids))
     ]
     referring = frozenset(number for number, (_, body) in raw.items() if mentions(body))
     if not referring or params is None:

@@ -105,6 +105,14 @@ class Main(Record):
     params: tuple[str, ...] = ()
 
 
+class Condition(Record):
+    """The `if` of a step: the metric of another step, and the limits that it must keep, by their keys."""
+
+    step: int | str
+    metric: str
+    limits: Mapping[str, object] = {}
+
+
 class Edge(Record):
     """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
 
@@ -131,6 +139,7 @@ class Step(Record):
     written: Mapping[str, object] = {}
     missing: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()
+    condition: Condition | None = None
 
     @property
     def is_job(self) -> bool:

@@ -222,7 +222,8 @@ def _doubts_of_steps(
         key = key_of(number, slug)
         if key not in reading.broken:
             step = build_step(number, slug, body)
-            metrics = undeclared_needs(plan.raw[number][1], step) if number in plan.referring else ()
+            reads = number in plan.referring or step.condition
+            metrics = undeclared_needs(plan.raw[number][1], step) if reads else ()
             found = (*lint(step, body, read_script=read_script), *metrics, *doubts(step, plan.settings))
             placed = (issue.replace(path=(key, *issue.path)) for issue in found)
             yield from (issue for issue in placed if issue.path not in wrong)

@@ -165,11 +165,13 @@ def reference_issues(body: Body, params: Mapping[str, Param], steps: Collection[
                 yield ValidationIssue(path, f"{found[0]}: {message}")
 
 
-def unknown_params(body: Body, params: Mapping[str, Param]) -> Iterator[ValidationIssue]:
+def unknown_params(body: Body, params: Mapping[str, Param] | None) -> Iterator[ValidationIssue]:
     """Yield the names in `main.params` that the settings do not declare, by path inside the step."""
     main = body.get("main")
-    listed = main.get("params") if isinstance(main, dict) else ()
-    for place, name in enumerate(listed if isinstance(listed, list) else ()):
+    listed = main.get("params") if isinstance(main, dict) else None
+    if not isinstance(listed, list) or params is None:
+        return
+    for place, name in enumerate(listed):
         message = _fault(f"params.{name}", params, ())
         if message:
             yield ValidationIssue(("main", "params", place), message)
@@ -210,6 +212,9 @@ def _misplaced(path: Path) -> str:
 def undeclared_needs(body: Body, step: Step) -> Iterator[ValidationIssue]:
     """Yield a warning for each metric of a step that `depends_on` does not name, by path inside the step."""
     needs = {str(edge.step) for edge in step.depends_on}
+    if step.condition and str(step.condition.step) not in needs:
+        message = f"add {step.condition.step} to depends_on, so that it runs first"
+        yield ValidationIssue(("if", "step"), message, severity="warning")
     for path, text in _texts((), body):
         for found in REFERENCE.finditer(text):
             metric = metric_of(found[1])

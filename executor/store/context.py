@@ -158,6 +158,7 @@ class RunContext(ProjectView):
     def follow_run(self, lead: RunContext) -> None:
         """Take over the plan and the states that another context of this run has read."""
         self.project, self.plan, self._steps, self.moved = lead.project, lead.plan, lead._steps, lead.moved
+        self._filled = lead._filled
         self.states, self.recalled, self.beside = lead.states, lead.recalled, lead.beside
 
     @contextmanager

@@ -90,7 +90,7 @@ def lookup_for(view: ProjectView, number: int) -> Lookup:
 
     def look(name: str) -> Value | None:
         metric = metric_of(name)
-        return _metric(metrics_of(state_of(view, metric[0])), metric[1]) if metric else values.get(param_of(name))
+        return single_metric(metrics_of(state_of(view, metric[0])), metric[1]) if metric else values.get(param_of(name))
 
     return look
 
@@ -105,7 +105,7 @@ def metrics_of(state: StepState) -> dict[str, Any]:
     return _object(state.metrics) if state.verdict != "reopened" else {}
 
 
-def _metric(metrics: Mapping[str, Any], name: str) -> Value | None:
+def single_metric(metrics: Mapping[str, Any], name: str) -> Value | None:
     """Return a metric by its name, or by its path in nested metrics; None for one that is no single value."""
     found: Any = metrics.get(name)
     if found is None and "." in name:

@@ -13,8 +13,8 @@ class Decision(Record):
 
     `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
     yet), wait (its brief is out, and its work was not handed in), ask (lost and on_lost: ask), elsewhere,
-    back (its line is as it was before its tick: a person decides), recheck (strict does not take its tick),
-    refused (it cannot run as it is written).
+    back (its line is as it was before its tick: a person decides), skip (its condition does not hold),
+    recheck (strict does not take its tick), refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended without a watcher).
     `stop_run` lives and must end first; `by_hand`: opened (a box) or rerun, after which earlier runs do not count.
     """

@@ -29,6 +29,7 @@ SIGNS = {
     "unfinished": "‖",
     "stopped": "■",
     "open": " ",
+    "skipped": "–",
     "went back": "↶",
     "not defined": "·",
     "no line": "!",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
 from executor.cli.output.screen import print_json
 from executor.cli.tasks import executor, supervisor
+from executor.engine.condition import is_skipped
 from executor.engine.step_facts import newer_dependency
 from executor.store import log_reader, project, runs
 from executor.store.changes import describe_changes, judged_by
@@ -104,6 +105,7 @@ def _done(rows: list[dict[str, Any]]) -> str:
         *(_counted(found, WORDS.get(kind, kind)) for kind, found in kinds),
         _counted([row for row in done if row["uncontained"]], UNCONTAINED),
         _counted([row for row in done if row["stale_by"]], "to run again"),
+        _counted([row for row in rows if row["state"] == "skipped"], "skipped"),
     ]
     return ", ".join(filter(None, parts))
 
@@ -162,7 +164,7 @@ def _open_state(view: ProjectView, number: int, box: Box) -> str:
         return "went back"
     if state.task_id and state.verdict in ("", "started"):
         return "running" if _lives(view.root, state) or _is_begun(view.root, state) else "unfinished"
-    return ENDED.get(state.verdict, "open")
+    return "skipped" if is_skipped(view, number) else ENDED.get(state.verdict, "open")
 
 
 def _ready(view: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
@@ -171,7 +173,7 @@ def _ready(view: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
         return False
     if row["tick"]:
         return bool(row["stale_by"]) or bool(row["changed"] and view.plan.settings.on_change == "reopen")
-    if row["state"] == "running":
+    if row["state"] in ("running", "skipped"):
         return False
     return survey.is_ready(number)
 

@@ -43,7 +43,7 @@ def print_report(context: RunContext, report: RunReport, screen: Screen) -> None
         screen.print(f"Step {report.number} is already done: {why}" if why else f"Step {report.number} is done.")
         return
     if not report.task_id:
-        if report.outcome.verdict != Verdict.WAITING:  # the transcript has the reason of a wait
+        if report.outcome.verdict not in (Verdict.WAITING, Verdict.SKIPPED):  # the transcript has their reasons
             screen.print(f"Step {report.number}: {clean_control(report.outcome.reason)}")
         return
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
@@ -119,7 +119,7 @@ def print_summary(reports: list[RunReport], screen: Screen) -> None:
     """Print one line for each step."""
     for report in reports:
         verdict = report.outcome.verdict
-        mark = {Verdict.PASSED: "✅", Verdict.STARTED: "⏳"}.get(verdict, "❌")
+        mark = {Verdict.PASSED: "✅", Verdict.STARTED: "⏳", Verdict.SKIPPED: "–"}.get(verdict, "❌")
         reason = (
             "already done"
             if report.done and verdict == Verdict.PASSED

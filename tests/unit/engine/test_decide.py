@@ -148,6 +148,7 @@ ROWS = [
         {"state": OPEN.replace(verdict="waiting"), "digest": THEN},
         *("wait", "run", False, "--rerun gives a new brief"),
     ),
+    ("condition does not hold", "", {"read_skip": lambda: "acc is 1"}, "skip", "run", False, "acc is 1"),
     ("cannot run as written", "", {"problem": PROBLEM}, ERROR, "", "", "step_7_train.main: nothing to run"),
     ("runs elsewhere", "", {"state": TRIED, "found": seen("elsewhere")}, "elsewhere", "run", False, "another host"),
     (
