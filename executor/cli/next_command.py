@@ -162,7 +162,8 @@ def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiti
         return resume_command(waiting, args.project)
     behind = 0
     if args.jobs > 1:  # steps that ran beside the first that did not pass may have passed behind it
-        passed = [report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) for report in reports]
+        fine = (Verdict.PASSED, Verdict.STARTED, Verdict.SKIPPED)
+        passed = [report.outcome.verdict in fine for report in reports]
         reports = reports[: passed.index(False) + 1] if False in passed else reports
     for report in reports[-1:]:
         behind = report.number if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) else report.number - 1

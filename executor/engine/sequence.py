@@ -28,7 +28,8 @@ def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> It
     A step that a job holds is put aside while others are ready. The end of a job of this run is a report of its own.
     """
     kind = Sequence
-    if how.jobs > 1:
+    kept_apart = any("exclusive" in (body.get("main") or ()) for _, body in context.plan.raw.values())
+    if how.jobs > 1 or kept_apart or context.plan.settings.capacity:
         from executor.engine.side_by_side import SideBySide
 
         kind = SideBySide

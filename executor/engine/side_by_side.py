@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from executor.engine.order import Survey, written
+from executor.engine import apart
+from executor.engine.order import Hold, Survey, written
 from executor.engine.sequence import Sequence, is_running
 from executor.engine.slots import Slots
+from executor.engine.step import RunReport
 from executor.errors import DoTasksError
 from executor.plan.runner_choice import AGENTS
+from executor.store.events import StepSkipped
 from executor.store.fingerprint import runner_for
 from executor.store.project_view import boxes_in
+from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from executor.engine.apart import Claim, Conflict
     from executor.engine.slots import Ended
-    from executor.engine.step import RunOptions, RunReport
+    from executor.engine.step import RunOptions
     from executor.store.context import RunContext
 
 LOOK_S = 0.5  # between two looks at jobs, whose progress makes steps ready
@@ -34,6 +39,8 @@ class SideBySide(Sequence):
         self._goes = True
         self._has_lone = False  # a step runs beside which no other may
         self._error: BaseException | None = None
+        self._claims: dict[int, Claim] = {}  # of the steps that run
+        self._living: tuple[object, dict[int, Claim]] = (None, {})  # of other processes, as of these states
 
     def reports(self) -> Iterator[RunReport]:
         """Run the steps; yield the report of each when it ends."""
@@ -62,6 +69,7 @@ class SideBySide(Sequence):
             yield from self._turn()
 
     def _taken(self, ended: Ended) -> Iterator[RunReport]:
+        self._claims.pop(ended.number)
         if ended.report and ended.number in self._open:
             yield from self._take(ended.number, ended.report)
         elif ended.report:  # the end of its job was reported meanwhile
@@ -85,8 +93,10 @@ class SideBySide(Sequence):
             is_lone = self._is_lone(number)
             if self._slots.running and is_lone:
                 return
-            self._slots.begin(number)
-            self._has_lone = is_lone
+            if not self._conflict(number):
+                self._claim(number)
+                self._slots.begin(number, self._claims[number].devices)
+                self._has_lone = is_lone
 
     def _is_next(self, number: int, survey: Survey) -> bool:
         """Return True for a step to begin now: no step that it follows is left in this run, and it is next by itself.
@@ -98,6 +108,9 @@ class SideBySide(Sequence):
             waits = any(edge.step in self._open for edge in edges)
         else:
             waits = self._open[0] != number and (self._how.rerun or not is_running(self._context, number))
+        read = apart.steps_read(self._context.plan, number)
+        waits = waits or any(str(one) in read for one in self._open if one != number)
+        waits = waits or (number in self._held and self._conflict(number) is not None)
         return not waits and super()._is_next(number, survey)
 
     def _is_lone(self, number: int) -> bool:
@@ -107,3 +120,67 @@ class SideBySide(Sequence):
         except DoTasksError:  # the step itself reports it
             return False
         return runner in AGENTS and self._has_to_run(number)
+
+    # What keeps steps apart
+
+    def _claim(self, number: int) -> None:
+        """Record what a step that is about to run takes."""
+        claim, held = self._claim_of(number), self._held_claims(number)
+        devices = apart.choose_devices(self._context, number, claim, held)
+        self._claims[number] = claim.replace(devices=devices)
+
+    def _claim_of(self, number: int) -> Claim:
+        try:
+            return apart.claim_of(self._context.step(number))
+        except DoTasksError:  # the step itself reports it
+            return apart.Claim()
+
+    def _held_claims(self, number: int) -> dict[int, Claim]:
+        """Return the claims of what runs beside this step."""
+        if self._living[0] is not self._context.states:
+            self._living = (self._context.states, apart.living_claims(self._context))
+        left_out = self._slots.running | {number}
+        return {**{one: claim for one, claim in self._living[1].items() if one not in left_out}, **self._claims}
+
+    def _conflict(self, number: int) -> Conflict | None:
+        """Return the reason for which a step that has to run cannot begin now, None when it can."""
+        claim = self._claim_of(number)
+        if not (claim.amounts or claim.names):
+            return None
+        capacity = self._context.plan.settings.capacity
+        found = apart.unmeetable(self._context, number, claim) or apart.conflict_of(
+            claim, self._held_claims(number), capacity
+        )
+        return found if found and self._has_to_run(number) else None
+
+    def _take(self, number: int, report: RunReport | None = None) -> Iterator[RunReport]:
+        """Run a step in this thread when nothing else runs, unless a job holds what it needs."""
+        if report is None:
+            report = self._apart_report(number)
+        if report is None:
+            self._claim(number)
+            self._context.devices = self._claims.pop(number).devices
+        yield from super()._take(number, report)
+
+    def _apart_report(self, number: int) -> RunReport | None:
+        """Return the report of a step that must wait for what another holds, None when it can run."""
+        conflict = self._conflict(number)
+        if conflict is None:
+            return None
+        box = self._context.boxes().get(number)
+        title = box.title if box else self._context.plan.title(number)
+        if conflict.holder == number:
+            return RunReport(number, title, Outcome(Verdict.FAILED, conflict.what))
+        why = f"it waits for the end of step {conflict.holder}, which holds {conflict.what}"
+        self._context.journal.write(StepSkipped(reason=why), step=number)
+        held_by = conflict.holder if is_running(self._context, conflict.holder) else 0
+        return RunReport(number, title, Outcome(Verdict.WAITING, why), held_by=held_by)
+
+    def _holds(self) -> dict[int, Hold]:
+        """Return the steps that wait for jobs alone, also for what a job holds."""
+        found = super()._holds()
+        for number in self._held:
+            conflict = self._conflict(number) if number in self._open and number not in found else None
+            if conflict and is_running(self._context, conflict.holder):
+                found[number] = Hold(conflict.holder, self._held[number].outcome.reason, until="the end")
+        return found

@@ -41,11 +41,11 @@ class Slots:
         """True when no other step can begin."""
         return len(self._busy) >= self._count
 
-    def begin(self, number: int) -> None:
-        """Begin a step in a free slot."""
+    def begin(self, number: int, devices: tuple[str, ...] = ()) -> None:
+        """Begin a step in a free slot, with these GPUs."""
         slot = self._free.pop() if self._free else _Slot(self._context, self._done)
         self._busy[number] = slot
-        slot.begin(number, self._how)
+        slot.begin(number, self._how, devices)
 
     def next_end(self, limit_s: float | None) -> Ended | None:
         """Return the next step that ends, None when none does within the limit."""
@@ -78,8 +78,9 @@ class _Slot:
         self._thread.start()
         self.context = self._ready.get()
 
-    def begin(self, number: int, how: RunOptions) -> None:
+    def begin(self, number: int, how: RunOptions, devices: tuple[str, ...]) -> None:
         self.context.follow_run(self._lead)
+        self.context.devices = devices
         self._asked.put((number, how))
 
     def close(self) -> None:

@@ -170,6 +170,8 @@ def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task
         params=given or None,
     )
     context.log(started, task)
+    if context.devices:
+        runs.write_devices(context.root, task_id, context.devices)
     return task
 
 

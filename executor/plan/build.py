@@ -171,7 +171,8 @@ _CRITERION = same("any_age", "at", "env", "network")
 _TEST: Readers = {"args": ("args", _strings), "timeout": ("limit_s", seconds), **same("command")}
 _MAIN: Readers = {
     **same("script", "command", "objective", "agent", "skills", "runner", "model", "mode", "on_lost", "rows"),
-    **same("checkpoint_every", "env", "inputs", "outputs", "params"),
+    **same("checkpoint_every", "env", "inputs", "outputs", "params", "resources"),
+    "exclusive": ("exclusive", _texts),
     "args": ("args", _strings),
     "env_file": ("env_file", _texts),
     "timeout": ("limit_s", seconds),
@@ -187,7 +188,7 @@ _MAIN: Readers = {
 }
 _SETTINGS: Readers = {
     **same("version", "runner", "model", "python", "strict", "on_change", "protect", "log_processors", "env"),
-    **same("max_parallel", "judge", "sandbox"),
+    **same("max_parallel", "capacity", "judge", "sandbox"),
     "params": ("params", _or_none),
     "max_output": ("max_output", lambda written: int(parse_size(written) or 0)),
     "notify": ("notify", _notifiers),

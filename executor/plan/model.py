@@ -73,6 +73,7 @@ class Main(Record):
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
     `inputs` and `outputs` are globs of files that MAIN reads and writes, `env_file` files that set variables.
     `params` names parameters that MAIN reads from its environment and that its text does not name.
+    `resources` are the amounts of the capacity that it takes, `exclusive` the names that no other step has meanwhile.
     `judge`, `sandbox` and `limits` are as written; `plan.limits` merges them with those of the settings.
     """
 
@@ -103,6 +104,8 @@ class Main(Record):
     outputs: tuple[str, ...] = ()
     env_file: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    resources: Mapping[str, int] = {}
+    exclusive: tuple[str, ...] = ()
 
 
 class Condition(Record):
@@ -184,6 +187,7 @@ class Settings(Record):
     log_processors: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None
     max_parallel: int = 3
+    capacity: Mapping[str, int] = {}
     max_output: int = GIB
     notify: tuple[Notifier, ...] = ()
     judge: Any = None

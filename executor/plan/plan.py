@@ -172,6 +172,7 @@ def _read(top: object, file: str) -> _Reading:
         return _Reading(Plan(file, Settings(), {}), [wrong])
     from executor.plan.filled_steps import with_examples
     from executor.plan.plan_rules import dependency_issues, key_of, read_steps
+    from executor.plan.resource_rules import resource_issues
     from executor.plan.schema import schema_issues
 
     written: dict[str, Any] = top or {}
@@ -185,7 +186,8 @@ def _read(top: object, file: str) -> _Reading:
     between = dependency_issues(filled, {issue.path[:2] for issue in of_form})
     broken = frozenset((*formless, *(issue.path[0] for issue in inside)))
     settings = Settings() if "settings" in broken else build_settings(body.get("settings", {}))
-    issues = [*of_order, *of_references, *of_form, *inside, *between]
+    apart = [] if "settings" in broken else resource_issues(filled, settings.capacity)
+    issues = [*of_order, *of_references, *of_form, *inside, *between, *apart]
     return _Reading(Plan(file, settings, raw, referring), issues, broken, filled)
 
 

@@ -81,12 +81,14 @@ def log_lost(context: RunContext, task: Task) -> None:
 def log_started(context: RunContext, task: Task, run: str, pid: int, **more: Any) -> None:
     """Log that a run is about to begin, and sync the log; `more` are other fields of MainStarted."""
     spec = task.step.main or Main()
-    fields = {
+    fields: dict[str, Any] = {
         "runner": "command",
         "objective": spec.objective or task.title,
         "limit_s": spec.limit_s,
         "command": more.get("command") or command.shown(command.main_argv(context, task), context.root),
     }
+    if context.devices:
+        fields["devices"] = context.devices
     context.log(MainStarted(run=run, pid=pid, **{**fields, **more}), task)
     context.journal.sync()
 

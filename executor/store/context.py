@@ -26,45 +26,15 @@ from executor.system.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any, Protocol
+    from typing import Any
 
     from executor.plan.model import Check
     from executor.plan.spec.spec_md import Mark
     from executor.store.events import Event
     from executor.store.log_writer import LogWriter
+    from executor.store.run_protocols import Enclosure, Progress, RunScreen, Trace, Waits
     from executor.store.task import Task
     from executor.system.masking import Masker
-
-    Progress = Callable[[int, int], None]
-    Waits = Callable[[str, str], None]
-    Trace = Callable[..., None]
-    Argv = tuple[str, ...]
-
-    class RunScreen(Protocol):
-        """The screen of a run."""
-
-        @property
-        def bar(self) -> Progress:
-            """Return the call that shows rows done of a total."""
-
-        @property
-        def waits(self) -> Waits:
-            """Return the call that shows the reason and end of a wait."""
-
-    class Enclosure(Protocol):
-        """The containment of the checks of a step that an agent did."""
-
-        def command_of(self, check: Check, argv: Argv, env: Mapping[str, str]) -> tuple[Argv, dict[str, str]]:
-            """Return the command line of a check inside the sandbox, and its environment."""
-
-        def hint(self, check: Check, output: str) -> str:
-            """Return a hint about the network or key that a failed check lacks in the sandbox; empty for none."""
-
-        def runs_code(self, check: Check) -> bool:
-            """Return True for a check that may run code of the agent."""
-
-        def check_new_files(self, task: Task) -> str:
-            """Move new files aside that steer checks; return their names, empty for none."""
 
 
 def _ignore(*_: object, **__: object) -> None:
@@ -105,7 +75,8 @@ class RunContext(ProjectView):
     interpreter. `trace` receives each act of the executor for `do-tasks -v`. `enclosure` contains the checks of a step
     that an agent did, None outside of them. `evidence` holds the records of files before MAIN by path, as they were
     written. `has_masked` is True when a file of a run or a check held a secret. `programs` caches the paths of programs
-    that checks start. `beside` are the steps of this run that may run at the same time.
+    that checks start. `beside` are the steps of this run that may run at the same time. `devices` are the GPUs of the
+    step that runs.
     """
 
     def __init__(
@@ -136,6 +107,7 @@ class RunContext(ProjectView):
         self.has_masked = False
         self.programs: dict[str, str] = {}
         self.beside: frozenset[int] = frozenset()
+        self.devices: tuple[str, ...] = ()
         self._marking = allocate_lock()
         journal.follow(self._fold)
 
@@ -152,6 +124,7 @@ class RunContext(ProjectView):
         made.__dict__.update(self.__dict__)
         made.interrupts = interrupts
         made.progress = made.waits = _ignore
+        made._filled = {}  # of the states of its thread
         self.journal.follow_here(made._fold)
         return made
 
@@ -208,6 +181,9 @@ class RunContext(ProjectView):
     def environment(self, task: Task, **extra: str) -> dict[str, str]:
         """Return the environment of a child of this task, with the project's interpreter first on its PATH."""
         given = {**self.environ, **self._of_env_files(task)}
+        if task.step.main and "gpus" in task.step.main.resources:
+            devices = self.devices or runs.read_devices(self.root, task.task_id)
+            given["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         folders = (os.path.dirname(self.python), given.get("PATH", os.defpath))
         return {
             **given,

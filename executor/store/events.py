@@ -94,7 +94,8 @@ class MainStarted(Event):
 
     For an agent: its role, its model, the containment of its shell, and whether it is contained. For a chunk: its
     number, counted from 1, the number of chunks, and `made_by`, the fingerprint of its rows without the sizes.
-    For a job: `record`, the digest of its job.json with its checks and criteria.
+    For a job: `record`, the digest of its job.json with its checks and criteria. `devices` are the GPUs that it may use
+    when the plan gives it some.
     """
 
     phase: str = "MAIN"
@@ -113,6 +114,7 @@ class MainStarted(Event):
     chunks: int = 0
     made_by: str = ""
     record: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class MainAdopted(Event):

@@ -99,6 +99,18 @@ def stop_asked(root: str, task_id: str) -> bool:
     return os.path.exists(os.path.join(root, JOBS, task_id, "stop"))
 
 
+def write_devices(root: str, task_id: str, devices: tuple[str, ...]) -> None:
+    """Record the GPUs of a task, which its processes hold while they live."""
+    folder = files.private_folder(os.path.join(root, JOBS, task_id))
+    files.replace(os.path.join(folder, "devices.json"), json.dumps({"gpus": devices}).encode())
+
+
+def read_devices(root: str, task_id: str) -> tuple[str, ...]:
+    """Return the GPUs of a task, () for none."""
+    found = safe_open.read_record(os.path.join(root, JOBS, task_id, "devices.json")).get("gpus")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 def write_exit(folder: str, end: Exit) -> None:
     """Record an end that the launcher did not live to write."""
     body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}

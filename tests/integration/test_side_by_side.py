@@ -83,6 +83,18 @@ def test_a_step_begins_after_what_it_depends_on_and_one_without_depends_on_after
     assert seen.index((4, "TaskStarted")) > max(seen.index((number, "StepPassed")) for number in (1, 2, 3))
 
 
+def test_a_step_that_reads_a_metric_begins_after_the_step_that_records_it(project):
+    text = """sh await.sh at3; echo '{"metrics": {"acc": 0.5}}' >$DO_TASKS_RESULT"""
+    project.plan(
+        s1={**command(text), **ALONE},
+        s2={**command("test $1 = 0.5", args=["${steps.1.metrics.acc}"]), **ALONE},
+        s3={**command("touch at3"), **ALONE},
+        s4={**command("exit 3"), **ALONE, "if": {"step": 1, "metric": "acc", "above": 0.9}},
+    )
+    done = project.run("--continue", "--jobs", "4")
+    assert (done.code, verdicts(project)) == (0, {1: "passed", 2: "passed", 3: "passed"}), done
+
+
 def test_steps_that_run_again_keep_their_order(project):
     project.plan(s1={**command("true"), **ALONE}, s2={**command("true"), "depends_on": [1]}, s3=command("true"))
     assert project.run("--continue").code == 0
@@ -134,9 +146,9 @@ def test_json_has_the_steps_in_the_order_of_the_plan(project):
 
 def test_after_a_failure_what_runs_ends_and_nothing_begins(project):
     project.plan(
-        s1={**command("sh await.sh at2; touch at1"), **ALONE},
-        s2={**command("touch at2; exit 3"), **ALONE},
-        s3={**command("true"), **ALONE, "pre_flight": [{"task": "late", "command": "test -e at1"}]},
+        s1={**command("touch at1; until grep SpecMarked .task_execution.log; do sleep 0.1; done; sleep 0.5"), **ALONE},
+        s2={**command("sh await.sh at1; exit 3"), **ALONE},
+        s3={**command("true"), **ALONE},
     )
     done = project.run("--continue", "--jobs", "2")
     assert done.code == 1
@@ -290,3 +302,97 @@ def test_both_steps_that_were_in_flight_are_adopted(tmp_path):
     project.release("main")
     assert again.wait(plans.LIMIT_S) == 0
     plans.hold_promise(project)
+
+
+# Resources
+
+
+def takes(number, text, **main):
+    return {**command(text, **main), **ALONE}
+
+
+def test_steps_get_gpus_of_their_own_and_no_more_run_than_there_are(project):
+    text = (
+        'echo "$CUDA_VISIBLE_DEVICES" >>seen\n'
+        "for one in ${CUDA_VISIBLE_DEVICES//,/ }; do mkdir gpu$one || exit 7; done\n"
+        "sleep 0.05\n"
+        "for one in ${CUDA_VISIBLE_DEVICES//,/ }; do rmdir gpu$one; done\n"
+    )
+    project.write("work.sh", f"#!/bin/bash\n{text}", mode=0o755)
+    amounts = {1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
+    steps = {f"s{number}": takes(number, "./work.sh", resources={"gpus": gpus}) for number, gpus in amounts.items()}
+    done = project.plan(settings={"capacity": {"gpus": 2}}, **steps).run("--continue", "--jobs", "4")
+    assert done.code == 0, done
+    assert {*project.text("seen").split()} <= {"0", "1", "0,1", "1,0"}
+    assert project.event("MainStarted", step=3)["devices"] == ["0", "1"]
+
+
+def test_gpus_are_those_that_the_run_itself_may_see(project):
+    project.environ["CUDA_VISIBLE_DEVICES"] = "5,GPU-7"
+    text = "echo $CUDA_VISIBLE_DEVICES >gpu$DO_TASKS_STEP; touch at$DO_TASKS_STEP; sh await.sh at1 at2"
+    one, two = (takes(number, text, resources={"gpus": 1}) for number in (1, 2))
+    three = takes(3, "true", resources={"gpus": 3})
+    project.plan(settings={"capacity": {"gpus": 3}}, s1=one, s2=two, s3=three)
+    done = project.run("--continue", "--jobs", "3")
+    assert (done.code, verdicts(project)) == (1, {1: "passed", 2: "passed"}), done
+    assert sorted(project.text(f"gpu{number}").strip() for number in (1, 2)) == ["5", "GPU-7"]
+    assert "it needs 3 GPUs, and there are 2" in done.out
+
+
+def test_a_step_that_asks_more_than_the_capacity_is_an_error_of_validate(project):
+    steps = {"s1": takes(1, "true", resources={"gpus": 3}), "s2": takes(2, "true", resources={"gpu": 1})}
+    done = project.plan(settings={"capacity": {"gpus": 2}}, **steps).run("validate")
+    assert done.code == 2
+    assert "step_1_one.main.resources.gpus: asks 3 of 2 in settings.capacity" in done.out + done.err
+    assert "settings.capacity has no 'gpu'; did you mean gpus" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "main", [{"exclusive": "db"}, {"success_criteria": [{"criterion": "It is there", "file": "out"}]}]
+)
+def test_steps_with_a_name_or_evidence_in_common_are_kept_apart(project, main):
+    text = "mkdir inside || exit 7; echo $DO_TASKS_STEP >out; sleep 0.1; rmdir inside"
+    steps = {f"s{number}": takes(number, text, **main) for number in (1, 2, 3)}
+    assert project.plan(**steps).run("--continue", "--jobs", "3").code == 0
+
+
+def test_a_background_job_holds_its_gpu_until_it_ends(project):
+    job = takes(1, "echo $CUDA_VISIBLE_DEVICES >gpu1; sh await.sh go", mode="background", resources={"gpus": 1})
+    project.plan(
+        settings={"capacity": {"gpus": 1}},
+        s1=job,
+        s2=takes(2, "test -e go && echo $CUDA_VISIBLE_DEVICES >gpu2", resources={"gpus": 1}),
+        s3=takes(3, "true"),
+    )
+    process = project.start("--continue")
+    until(lambda: project.events("StepPassed", step=3), "step 3 needs no GPU")
+    until(lambda: project.events("StepSkipped", step=2), "step 2 does not say that it waits")
+    assert project.events("TaskStarted", step=2) == []
+    project.write("go", "")
+    assert finish(process).code == 0
+    assert (project.text("gpu1"), project.text("gpu2")) == ("0\n", "0\n")
+    assert "step 1, which holds gpus" in project.event("StepSkipped")["reason"]
+
+
+def test_without_waiting_a_step_whose_gpu_a_job_holds_exits_3(project):
+    job = takes(1, "sh await.sh go", mode="background", resources={"gpus": 1})
+    project.plan(settings={"capacity": {"gpus": 1}}, s1=job, s2=takes(2, "true", resources={"gpus": 1}))
+    assert project.run("--step", "1").code == 0
+    assert project.run("--step", "2").code == 3
+    project.write("go", "")
+    until(lambda: project.events("SpecTicked", step=1), "the job never ended")
+    assert project.run("--step", "2").code == 0
+
+
+def test_what_an_executor_left_running_holds_its_gpu(project):
+    text = "echo $CUDA_VISIBLE_DEVICES >>gpu$DO_TASKS_STEP; touch at$DO_TASKS_STEP; sh await.sh go"
+    one, two = (takes(number, text, resources={"gpus": 1}) for number in (1, 2))
+    project.plan(settings={"capacity": {"gpus": 2}}, s1=one, s2=two, s3=takes(3, "true", resources={"gpus": 2}))
+    process = project.start("--continue", "--jobs", "2")
+    until(lambda: project.has("at1") and project.has("at2"), "the two never ran")
+    process.kill()
+    finish(process)
+    assert project.run("--step", "3", "--jobs", "2").code == 3
+    project.write("go", "")
+    assert project.run("--continue", "--jobs", "2").code == 0
+    assert sorted(project.text("gpu1") + project.text("gpu2")) == sorted("0\n1\n")

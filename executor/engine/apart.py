@@ -1,0 +1,102 @@
+"""The steps that may not run at the same time: they take the same resources, or are judged by the same files."""
+
+from __future__ import annotations
+
+from executor.checks import evidence
+from executor.plan.references import REFERENCE, metric_of
+from executor.store import runs
+from executor.system.records import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.plan.model import Step
+    from executor.plan.plan import Plan
+    from executor.store.context import RunContext
+
+GPUS = "gpus"
+
+
+class Claim(Record):
+    """The amounts of the capacity that a step holds, its names, and its GPUs."""
+
+    amounts: Mapping[str, int] = {}
+    names: frozenset[str] = frozenset()
+    devices: tuple[str, ...] = ()
+
+
+class Conflict(Record):
+    """The step that holds what another needs, in words; the step itself when it can never have it."""
+
+    holder: int
+    what: str
+
+
+def claim_of(step: Step) -> Claim:
+    """Return the needs of a step while it runs: those that are written, and the files that prove its work."""
+    main = step.main
+    if main is None:
+        return Claim()
+    files = (f"the evidence {glob}" for glob in (*evidence.globs(step), *main.outputs))
+    return Claim(main.resources, frozenset((*(f"exclusive {name}" for name in main.exclusive), *files)))
+
+
+def living_claims(context: RunContext) -> dict[int, Claim]:
+    """Return the claims of the steps whose MAIN lives: jobs, what runs here, what an executor before this one left."""
+    found = {}
+    for number in context.plan.numbers:
+        state = context.state(number)
+        may_live = state.task_id and state.verdict in ("", "started")
+        if may_live and runs.newest_status(context.root, state.task_id).status == "alive":
+            devices = runs.read_devices(context.root, state.task_id)
+            found[number] = claim_of(context.step(number)).replace(devices=devices)
+    return found
+
+
+def conflict_of(claim: Claim, held: Mapping[int, Claim], capacity: Mapping[str, int]) -> Conflict | None:
+    """Return the step that keeps a claim from being met now, None when there is none."""
+    for number, other in held.items():
+        if common := claim.names & other.names:
+            return Conflict(number, min(common))
+    for name, amount in claim.amounts.items():
+        holders = [number for number, other in held.items() if other.amounts.get(name)]
+        used = sum(held[number].amounts[name] for number in holders)
+        if holders and used + amount > capacity.get(name, 0):
+            return Conflict(holders[0], name)
+    return None
+
+
+def visible_devices(context: RunContext) -> tuple[str, ...]:
+    """Return the GPUs that this run may give to steps: the first of those that its own environment has."""
+    count = context.plan.settings.capacity.get(GPUS, 0)
+    given = context.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in given.split(",")] if given.strip() else map(str, range(count))
+    return tuple(names)[:count]
+
+
+def steps_read(plan: Plan, number: int) -> frozenset[str]:
+    """Return the ids of the steps whose metrics a step reads, in its condition or by references."""
+    _, body = plan.raw[number]
+    condition = body.get("if")
+    asked = [str(condition.get("step"))] if isinstance(condition, dict) else []
+    found = REFERENCE.findall(repr(body)) if number in plan.referring else ()
+    return frozenset((*asked, *(metric[0] for metric in map(metric_of, found) if metric)))
+
+
+def unmeetable(context: RunContext, number: int, claim: Claim) -> Conflict | None:
+    """Return the reason why a step can never have its GPUs here, None when it can."""
+    wanted = claim.amounts.get(GPUS, 0)
+    there = len(visible_devices(context)) if wanted else 0
+    what = f"it needs {wanted} GPUs, and there are {there}: see CUDA_VISIBLE_DEVICES and settings.capacity"
+    return Conflict(number, what) if wanted > there else None
+
+
+def choose_devices(context: RunContext, number: int, claim: Claim, held: Mapping[int, Claim]) -> tuple[str, ...]:
+    """Return GPUs for a step that no other holds: those of its task again where they are free."""
+    count = claim.amounts.get(GPUS, 0)
+    if not count:
+        return ()
+    taken = {device for other in held.values() for device in other.devices}
+    free = [device for device in visible_devices(context) if device not in taken]
+    before = runs.read_devices(context.root, context.state(number).task_id) if context.state(number).task_id else ()
+    return before if len(before) == count and {*before} <= {*free} else tuple(free[:count])
