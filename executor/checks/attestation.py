@@ -68,9 +68,20 @@ def _definition(
     return {
         "buildType": BUILD_TYPE,
         "externalParameters": {"step": passed["step"], "title": title, **{name: main.get(name, "") for name in names}},
-        "internalParameters": {"digest": passed["digest"], "judged_by": passed["judged_by"]},
+        "internalParameters": {
+            "digest": passed["digest"],
+            "judged_by": passed["judged_by"],
+            "params": _given(lines),
+            **{name: main.get(name) for name in ("revision", "dirty", "environment", "distributions")},
+        },
         "resolvedDependencies": _resources(root, sources),
     }
+
+
+def _given(lines: list[dict[str, Any]]) -> object:
+    """Return the values of parameters that the command line gave the task."""
+    begun = [line for line in lines if line["event"] in ("TaskStarted", "TaskResumed")]
+    return (begun[-1].get("params") if begun else None) or {}
 
 
 def _details(lines: list[dict[str, Any]], passed: Mapping[str, Any]) -> dict[str, Any]:

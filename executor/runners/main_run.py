@@ -6,7 +6,7 @@ import random
 
 from executor.plan.model import Main
 from executor.runners import command
-from executor.store import runs
+from executor.store import provenance, runs
 from executor.store.events import MainAdopted, MainFinished, MainLost, MainRetried, MainReused, MainStarted
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
@@ -89,6 +89,8 @@ def log_started(context: RunContext, task: Task, run: str, pid: int, **more: Any
     }
     if context.devices:
         fields["devices"] = context.devices
+    fields |= provenance.surroundings(context, context.asked_git)
+    context.asked_git = None
     context.log(MainStarted(run=run, pid=pid, **{**fields, **more}), task)
     context.journal.sync()
 

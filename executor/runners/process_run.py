@@ -11,7 +11,7 @@ from executor.plan.params import VARIABLE as PARAM_VARIABLE
 from executor.runners import evidence_before
 from executor.runners.outputs import agree, exit_text, outputs
 from executor.runners.run_watch import RunWatch
-from executor.store import known_secrets, runs
+from executor.store import known_secrets, provenance, runs
 from executor.store.events import StraysStopped
 from executor.store.fingerprint import variables_of_main
 from executor.system import files, launcher, procfs, project_identity
@@ -102,6 +102,7 @@ def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     folder = runs.new_run(context.root, task.task_id, run)
     extra = {"DO_TASKS_RESUME": request.resume} if request.resume else {}
     environ = request.environ or environment(context, task, run, **extra)
+    context.asked_git = provenance.start_git(context, task)
     held = launcher.start_paused(argv, environ, folder=folder, root=context.root)
     context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)

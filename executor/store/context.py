@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from executor.plan import env_files
 from executor.store import known_secrets, log_reader, runs, spec_file
 from executor.store.events import StraysStopped
+from executor.store.inherited import inherited
 from executor.store.known_secrets import notify_names
 from executor.store.project import STATE_FOLDER, interpreter
 from executor.store.project_view import ProjectView
@@ -35,30 +36,14 @@ if TYPE_CHECKING:
     from executor.store.run_protocols import Enclosure, Progress, RunScreen, Trace, Waits
     from executor.store.task import Task
     from executor.system.masking import Masker
+    from executor.system.process import RunningProcess
 
 
 def _ignore(*_: object, **__: object) -> None:
     """Show nothing: the screen of a process without a terminal."""
 
 
-TASK_VARIABLES = (
-    *("TASK_ID", "STEP", "RUN", "PROJECT", "TEST", "RESULT", "RESUME"),
-    *("CHUNK", "OFFSET", "SIZE", "TOTAL", "ROWS", "CHECKPOINT_EVERY"),
-)
 MASKED = f"({MASK} is a secret, masked)"
-OWN_VARIABLES = frozenset(f"DO_TASKS_{name}" for name in TASK_VARIABLES)
-BASICS = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV"))
-
-
-def inherited(environ: Mapping[str, str], names: tuple[str, ...] | None) -> dict[str, str]:
-    """Return the environment of commands: all but the variables of another task, or those that settings.env names."""
-    if names is None:
-        return {name: value for name, value in environ.items() if not _is_own(name)}
-    return {name: value for name, value in environ.items() if name in BASICS or name in names}
-
-
-def _is_own(name: str) -> bool:
-    return name in OWN_VARIABLES or name.startswith("DO_TASKS_PARAM_")
 
 
 class Invocation(Record):
@@ -76,7 +61,7 @@ class RunContext(ProjectView):
     that an agent did, None outside of them. `evidence` holds the records of files before MAIN by path, as they were
     written. `has_masked` is True when a file of a run or a check held a secret. `programs` caches the paths of programs
     that checks start. `beside` are the steps of this run that may run at the same time. `devices` are the GPUs of the
-    step that runs.
+    step that runs. `asked_git` is the question about the revision that the next run of MAIN records.
     """
 
     def __init__(
@@ -105,6 +90,7 @@ class RunContext(ProjectView):
         self.enclosure: Enclosure | None = None
         self.evidence: dict[str, bytes] = {}
         self.has_masked = False
+        self.asked_git: RunningProcess | None = None
         self.programs: dict[str, str] = {}
         self.beside: frozenset[int] = frozenset()
         self.devices: tuple[str, ...] = ()

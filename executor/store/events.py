@@ -95,7 +95,9 @@ class MainStarted(Event):
     For an agent: its role, its model, the containment of its shell, and whether it is contained. For a chunk: its
     number, counted from 1, the number of chunks, and `made_by`, the fingerprint of its rows without the sizes.
     For a job: `record`, the digest of its job.json with its checks and criteria. `devices` are the GPUs that it may use
-    when the plan gives it some.
+    when the plan gives it some. `revision` is the commit of the project, `dirty` whether tracked files differ from it
+    beside those that do-tasks writes (null: not known); `environment` is the digest of the names and versions of the
+    interpreter's `distributions`.
     """
 
     phase: str = "MAIN"
@@ -115,6 +117,10 @@ class MainStarted(Event):
     made_by: str = ""
     record: str = ""
     devices: tuple[str, ...] = ()
+    revision: str = ""
+    dirty: bool | None = None
+    environment: str = ""
+    distributions: int = 0
 
 
 class MainAdopted(Event):

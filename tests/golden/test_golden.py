@@ -22,6 +22,7 @@ ANYWHERE = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<TIME>"),
     (r'"(duration_s|wait_s)": [\d.]+', r'"\1": "<S>"'),
     (r'"pid": [1-9]\d*', '"pid": "<PID>"'),
+    (r'"environment": "\w+", "distributions": \d+', '"environment": "<ENVIRONMENT>"'),
     (r'"pids": \[[\d, ]+\]', '"pids": ["<PID>"]'),
     (r"(?<=running: )\[[\d, ]+\]|(?<=pid )\d+", "<PID>"),
     (r'(?<="before": ")[0-9a-f]{8}|(?<="after": ")[0-9a-f]{8}', "<LINE>"),

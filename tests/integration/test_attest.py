@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -90,3 +91,34 @@ def test_what_is_not_known_is_not_attested(project, name, content, words, said):
     done = project.run(*words.split())
     assert done.code == 2
     assert said in done.err
+
+
+def git(project, *words):
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    done = subprocess.run(["git", *who, *words], cwd=project.root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_run_records_revision_changes_and_packages(project):
+    git(project, "init", "-q")
+    git(project, "add", "a.py", "SPEC.md", "step_definitions.yaml")
+    git(project, "commit", "-q", "-m", "first")
+    revision = git(project, "rev-parse", "HEAD")
+    assert project.run("--step", "1", "--rerun").code == 0
+    clean = project.events("MainStarted")[-1]
+    assert (clean["revision"], clean["dirty"]) == (revision, False)  # the tick in SPEC.md is no change of the project
+    assert clean["environment"]
+    assert clean["distributions"] > 5
+    project.write("a.py", SCRIPT + "# more\n")
+    git(project, "pack-refs", "--all")
+    assert project.run("--step", "1", "--rerun").code == 0
+    changed = project.events("MainStarted")[-1]
+    assert (changed["revision"], changed["dirty"]) == (revision, True)
+    recorded = project.run("attest", "1").json["predicate"]["buildDefinition"]["internalParameters"]
+    assert (recorded["revision"], recorded["dirty"]) == (revision, True)
+    assert recorded["environment"] == changed["environment"]
+
+
+def test_a_project_outside_of_git_has_no_revision(project):
+    begun = project.event("MainStarted")
+    assert (begun["revision"], begun["dirty"]) == ("", None)

@@ -12,7 +12,7 @@ from executor.errors import DoTasksError
 from executor.monitoring.notices import notify, notify_checks
 from executor.plan import env_files
 from executor.store import interpreter, log_reader, project, runs
-from executor.store.context import inherited
+from executor.store.inherited import inherited
 from executor.store.known_secrets import notify_names
 from executor.system import locks, procfs
 from executor.system.outcome import Verdict

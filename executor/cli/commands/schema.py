@@ -24,6 +24,7 @@ TYPES = {
     "bool": "boolean",
     "float": "number",
     "int | None": ["integer", "null"],
+    "bool | None": ["boolean", "null"],
     "float | None": ["number", "null"],
     "Any": {},
 }
