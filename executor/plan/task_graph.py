@@ -53,10 +53,12 @@ def graph_of(document: PlanDocument) -> TaskGraph:
         tasks.setdefault(task.id, task)
     written: Edges = {}
     missing: Edges = {}
+    is_known = tasks.__contains__
     for name, task in tasks.items():
-        written[name] = tuple(one for one in task.depends_on if one in tasks)
-        if len(written[name]) < len(task.depends_on):
-            missing[name] = tuple(one for one in task.depends_on if one not in tasks)
+        before = task.depends_on
+        written[name] = kept = tuple(filter(is_known, before)) if before else ()
+        if len(kept) < len(before):
+            missing[name] = tuple(one for one in before if one not in tasks)
     waits_for = dict(written)
     parts = _parts(tasks, written) if document.ordered else {}
     implied = _implied([task for task in tasks.values() if task.id not in parts], ordered=document.ordered) | parts
@@ -142,7 +144,7 @@ def _turned_around(written: Edges) -> set[str]:
     place = {name: at for at, name in enumerate(written)}
     found: set[str] = set()
     for name, before in written.items():
-        todo = [one for one in before if place[one] > place[name]]
+        todo = [one for one in before if place[one] > place[name]] if before else []
         while todo:
             one = todo.pop()
             if one not in found:
@@ -238,33 +240,35 @@ def waves(graph: TaskGraph, *, open_only: bool = False) -> list[list[str]]:
 
 def ready(graph: TaskGraph) -> list[str]:
     """Return the ids of open tasks that wait for no task and have no open children, in document order."""
-    tasks = graph.tasks
-    parents = {task.parent for task in tasks.values() if task.parent and task.state not in CLOSED}
-    met: dict[str, bool] = {name: task.state in CLOSED for name, task in tasks.items()}
-    for name, members in graph.waits_for.items():
-        if name.startswith(BARRIER):
-            met[name] = all(met[one] for one in members)
+    met = _met(graph)
+    left = [(name, task) for name, task in graph.tasks.items() if name not in met]
+    parents = {task.parent for _, task in left}
     return [
         name
-        for name, task in tasks.items()
+        for name, task in left
         if task.state not in NOT_STARTABLE
-        and name not in parents
-        and name not in graph.missing
-        and all(met[one] for one in graph.waits_for[name])
+        and met.issuperset(graph.waits_for[name])
+        and not (name in parents or name in graph.missing)
     ]
+
+
+def _met(graph: TaskGraph) -> set[str]:
+    """Return the nodes that hold nothing up: closed tasks, and barriers whose members are met."""
+    met = {name for name, task in graph.tasks.items() if task.state in CLOSED}
+    barriers = [one for one in graph.waits_for if one not in graph.tasks]
+    met.update(one for one in barriers if met.issuperset(graph.waits_for[one]))
+    return met
 
 
 def next_ids(graph: TaskGraph) -> list[str]:
     """Return the ready ids, the best first: priority, then how many tasks wait for it alone, then document order."""
-    tasks = graph.tasks
-    found = ready(graph)
+    tasks, found = graph.tasks, ready(graph)
     power = dict.fromkeys(found, 0)
     for before in graph.written.values():
-        waits = [one for one in before if tasks[one].state not in CLOSED]
+        waits = [one for one in before if tasks[one].state not in CLOSED] if before else ()
         if len(waits) == 1 and waits[0] in power:
             power[waits[0]] += 1
-    lowest = max((task.priority for task in tasks.values()), default=0) + 1
-    return sorted(found, key=lambda one: (tasks[one].priority or lowest, -power[one]))
+    return sorted(found, key=lambda one: (tasks[one].priority or float("inf"), -power[one]))
 
 
 def longest_path(graph: TaskGraph) -> list[str]:

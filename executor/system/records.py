@@ -21,11 +21,13 @@ class Record:
 
     _fields: tuple[str, ...] = ()
     _names: frozenset[str] = frozenset()
+    _defaults: dict[str, Any]
 
     def __init_subclass__(cls) -> None:
         own = tuple(name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_"))
         cls._fields = (*(name for name in cls._fields if name not in own), *own)
         cls._names = frozenset(cls._fields)
+        cls._defaults = {name: getattr(cls, name) for name in cls._fields if hasattr(cls, name)}
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields = self._fields
@@ -38,11 +40,11 @@ class Record:
             self._fill(fields)
 
     def _fill(self, fields: tuple[str, ...]) -> None:
-        for name in fields:
-            if name not in self.__dict__:
-                if not hasattr(type(self), name):
-                    raise TypeError(f"{type(self).__name__} needs a value for {name!r}")
-                self.__dict__[name] = getattr(type(self), name)
+        given = self.__dict__
+        given.update(self._defaults | given)
+        if len(given) < len(fields):
+            missing = next(name for name in fields if name not in given)
+            raise TypeError(f"{type(self).__name__} needs a value for {missing!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen: use replace({name}=...)")

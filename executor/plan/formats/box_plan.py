@@ -151,12 +151,12 @@ class BoxPlan:
         places = range(len(self.rows))
         found: dict[str, Sequence[Any]] = {"id": self.ids, "order": places}
         if self.id_pattern:
-            cued = self.places_with_cue()
-            found["depends_on"] = [self.depends_on(place) if place in cued else () for place in places]
+            found["depends_on"] = [*map(self.depends_on, places)]
         if not self.lines.contexts and not self.has_twice:
             found["nth"] = [1] * len(self.rows)
         return found
 
+    @cached_property
     def places_with_cue(self) -> set[int]:
         """Return the tasks in whose block a word stands that may begin a dependency."""
         starts = [row.start() for row in self.rows]
@@ -222,10 +222,10 @@ class BoxPlan:
         return place
 
     def depends_on(self, place: int) -> tuple[str, ...]:
-        if not self.id_pattern or next(prose_edges.cues(self.block(place)), None) is None:
+        if not self.id_pattern or place not in self.places_with_cue:
             return ()
-        found = prose_edges.dependencies(self.text(place), self.id_pattern, self.ids)
-        return tuple(one for one in found if one != self.ids[place])
+        found, own = prose_edges.dependencies(self.text(place), self.id_pattern, self.ids), self.ids[place]
+        return tuple(one for one in found if one != own)
 
     def parent(self, place: int) -> str:
         offset = self.lines.parent(self.rows[place].start())
@@ -246,8 +246,10 @@ class BoxPlan:
     def block(self, place: int) -> bytes:
         """Return all bytes of a task: its line, and what stands under it up to the next task."""
         row = self.rows[place]
-        limit = self.rows[place + 1].start() if place + 1 < len(self.rows) else len(self.data)
-        limit = self.lines.line_start(limit) if limit < len(self.data) else limit
+        after = self.rows[place + 1 : place + 2]
+        limit = self.lines.line_start(after[0].start()) if after else len(self.data)
+        if limit == row.end() + 1:  # the next task is on the next line
+            return row[0].rstrip(b" \t\r")
         return self.data[row.start() : item_text.block_end(self.lines, row.start(), max(limit, row.end()))]
 
     def criteria(self, place: int) -> tuple[str, ...]:

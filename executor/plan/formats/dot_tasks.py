@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 
 from executor.plan.formats import json_spans
 from executor.plan.formats.dot_tasks_changes import applied, folder_of, read_task_file, values_by_id
@@ -21,16 +22,18 @@ from executor.plan.formats.dot_tasks_manifest import (
     written_word,
 )
 from executor.plan.formats.dot_tasks_updates import unapplied, update_for, updates
+from executor.plan.formats.lazy_task import LazyDocument, lazy_tasks
 from executor.plan.formats.model import BLOCKED, OPEN, STARTED, MarkError, PlanDocument, PlanTask
 from executor.plan.formats.task_master import first_task, unreadable
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from executor.plan.formats.dot_tasks_manifest import Entry
-    from executor.plan.formats.model import Files, TaskMark
+    from executor.plan.formats.model import Files, Finding, TaskMark
     from executor.plan.formats.task_files import TaskFile
 
 
@@ -63,19 +66,17 @@ class DotTasks:
 
     def _read(self, path: str, files: Files) -> PlanDocument:
         manifest = manifest_of(files[path])
-        folder = folder_of(path, files)
-        task_files = {one.id: read_task_file(folder, files, one) for one in manifest.entries}
-        tasks = [*_tasks(path, manifest, task_files), *_deferred(path, manifest)]
-        found = findings(path, manifest, task_files)
-        metrics = f"{folder}metrics.json"
-        found += metrics_findings(metrics, files[metrics], manifest) if metrics in files else ()
-        by_id = {one.id: one for one in manifest.entries}
-        found += update_findings(path, unapplied(updates(files, folder), values_by_id(manifest)), by_id)
+        source = TaskSource(path, files, manifest)
         key, ids = critical_path(manifest)
         project = manifest.data.get("project")
-        title = str(project.get("name", "")) if isinstance(project, dict) else ""
-        line = manifest.line(key) if key else 0
-        return PlanDocument(self.name, tuple(tasks), tuple(found), title=title, critical_path=ids, critical_line=line)
+        return LazyDocument(
+            lambda: (*lazy_tasks(source, source.fields_of_all()), *_deferred(path, manifest)),
+            lambda: tuple(json_spans.uncollected(lambda: [*_findings(source)])),
+            format=self.name,
+            title=str(project.get("name", "")) if isinstance(project, dict) else "",
+            critical_path=ids,
+            critical_line=manifest.line(key) if key else 0,
+        )
 
     def write(self, path: str, files: Files, task: PlanTask, mark: TaskMark) -> Files:
         """Return the changed files in the order of their writing: update, task file, metrics, manifest.
@@ -100,55 +101,109 @@ class DotTasks:
 # Reading
 
 
-def _tasks(path: str, manifest: Manifest, task_files: Mapping[str, TaskFile | None]) -> Iterator[PlanTask]:
-    phase_of = {one: name for name, ids in phases(manifest).items() for one in ids}
-    count = Counter(one.id for one in manifest.entries)
-    nth: Counter[str] = Counter()
-    template = PlanTask("", "", file=path)
-    graph = manifest.data.get("dependency_graph")
-    for entry in manifest.entries:
-        task = _task(template, entry, task_files[entry.id], phase_of.get(entry.id, ""))
-        if not task.depends_on and isinstance(graph, dict) and dependencies(entry.value) is None:
-            node = graph.get(entry.id)
-            task = task.replace(depends_on=(dependencies(node) if isinstance(node, dict) else None) or ())
-        if count[entry.id] > 1:
-            nth[entry.id] += 1
-            task = task.replace(nth=nth[entry.id], ambiguous=f"the id stands {count[entry.id]} times")
-        yield task
+class TaskSource:
+    """The tasks of a manifest: a method for each field of a task."""
+
+    def __init__(self, path: str, files: Files, manifest: Manifest) -> None:
+        self.path, self.bytes_of, self.manifest = path, files, manifest
+        self.folder = folder_of(path, files)
+        self.entries = manifest.entries
+        self.phase_of = {one: name for name, ids in phases(manifest).items() for one in ids}
+        self._read: dict[int, TaskFile | None] = {}
+
+    def fields_of_all(self) -> dict[str, Sequence[Any]]:
+        """Return the fields that are cheaper to derive for all tasks at once, by name."""
+        ids = [one.id for one in self.entries]
+        return {"id": ids, "state": [one.state or OPEN for one in self.entries], "file": [self.path] * len(ids)}
+
+    @cached_property
+    def count(self) -> Counter[str]:
+        return Counter(one.id for one in self.entries)
+
+    def task_file(self, place: int) -> TaskFile | None:
+        """Return the file of a task, None where there is none that can be read."""
+        if place not in self._read:
+            self._read[place] = read_task_file(self.folder, self.bytes_of, self.entries[place])
+        return self._read[place]
+
+    def title(self, place: int) -> str:
+        return _title(self.entries[place])
+
+    def line(self, place: int) -> int:
+        return self.entries[place].line
+
+    def nth(self, place: int) -> int:
+        own = self.entries[place].id
+        return [one.id for one in self.entries[: place + 1]].count(own) if self.count[own] > 1 else 1
+
+    def depends_on(self, place: int) -> tuple[str, ...]:
+        """Return the dependencies of the entry, else of its file, else of the graph."""
+        entry = self.entries[place]
+        own = dependencies(entry.value)
+        if own is None and (file := self.task_file(place)):
+            own = dependencies(file.metadata.data)
+        graph = self.manifest.data.get("dependency_graph")
+        if own or not isinstance(graph, dict) or dependencies(entry.value) is not None:
+            return own or ()
+        node = graph.get(entry.id)
+        return (dependencies(node) if isinstance(node, dict) else None) or ()
+
+    def phase(self, place: int) -> str:
+        entry = self.entries[place]
+        return self.phase_of.get(entry.id, "") or str(entry.value.get("phase") or "")
+
+    section = phase
+
+    def tags(self, place: int) -> tuple[str, ...]:
+        tags = self.entries[place].value.get("tags")
+        return tuple(str(one) for one in tags) if isinstance(tags, list) else ()
+
+    def priority(self, place: int) -> int:
+        return priority_of(self.entries[place].value.get("priority"))
+
+    def estimate_h(self, place: int) -> float:
+        return number_of(self.entries[place].value.get("estimated_hours"))
+
+    def text(self, place: int) -> str:
+        return _text(self.entries[place], self.task_file(place))
+
+    def criteria(self, place: int) -> tuple[str, ...]:
+        file = self.task_file(place)
+        return tuple(box.text for box in file.criteria) if file else ()
+
+    def notes(self, place: int) -> tuple[str, ...]:
+        file = self.task_file(place)
+        return (*file.scenarios, *(f"risk: {one}" for one in file.risks)) if file else ()
+
+    def ambiguous(self, place: int) -> str:
+        entry = self.entries[place]
+        if self.count[entry.id] > 1:
+            return f"the id stands {self.count[entry.id]} times"
+        if not entry.id:
+            return "it has no id"
+        return "" if entry.state else f"unknown status {quoted(entry.value.get('status'))}"
 
 
-def _task(template: PlanTask, entry: Entry, file: TaskFile | None, phase: str) -> PlanTask:
-    value = entry.value
-    own = dependencies(value)
-    if own is None and file:
-        own = dependencies(file.metadata.data)
-    demand = file.demand if file else str(value.get("description") or "")
-    title = str(value.get("title") or value.get("slug") or entry.id)
-    tags = value.get("tags")
-    task = template.replace(
-        id=entry.id,
-        title=title,
-        state=entry.state or OPEN,
-        line=entry.line,
-        depends_on=own or (),
-        phase=phase or str(value.get("phase") or ""),
-        section=phase or str(value.get("phase") or ""),
-        tags=tuple(str(one) for one in tags) if isinstance(tags, list) else (),
-        priority=priority_of(value.get("priority")),
-        estimate_h=number_of(value.get("estimated_hours")),
-        text=f"{title}\n{demand}".strip(),
-        ambiguous=_ambiguity(entry),
-    )
-    if file is None:
-        return task
-    notes = (*file.scenarios, *(f"risk: {one}" for one in file.risks))
-    return task.replace(criteria=tuple(box.text for box in file.criteria), notes=notes)
+def _title(entry: Entry) -> str:
+    return str(entry.value.get("title") or entry.value.get("slug") or entry.id)
 
 
-def _ambiguity(entry: Entry) -> str:
-    if not entry.id:
-        return "it has no id"
-    return "" if entry.state else f"unknown status {quoted(entry.value.get('status'))}"
+def _text(entry: Entry, file: TaskFile | None) -> str:
+    """Return all that a task asks for: its title, and its file or its description."""
+    demand = file.demand if file else str(entry.value.get("description") or "")
+    return f"{_title(entry)}\n{demand}".strip()
+
+
+def _findings(source: TaskSource) -> Iterator[Finding]:
+    """Yield the contradictions between the manifest, the task files, the figures and the updates."""
+    manifest, files, folder = source.manifest, source.bytes_of, source.folder
+    by_id = {one.id: source.task_file(place) for place, one in enumerate(source.entries)}
+    yield from findings(source.path, manifest, by_id)
+    metrics = f"{folder}metrics.json"
+    if metrics in files:
+        yield from metrics_findings(metrics, files[metrics], manifest)
+    pending = unapplied(updates(files, folder), values_by_id(manifest))
+    yield from update_findings(source.path, pending, {one.id: one for one in manifest.entries})
 
 
 def _deferred(path: str, manifest: Manifest) -> Iterator[PlanTask]:
@@ -170,9 +225,8 @@ def _entry(path: str, files: Files, manifest: Manifest, task: PlanTask) -> Entry
     if len(found) != 1:
         raise MarkError(f"{path}: task {task.id} is {'no longer there' if not found else 'there more than once'}")
     entry = found[0]
-    now = _task(task, entry, read_task_file(folder_of(path, files), files, entry), "")
-    if now.text != task.text:
-        raise MarkError(f"{path}: task {task.id} has changed since it was read: {quoted(now.title)}")
+    if _text(entry, read_task_file(folder_of(path, files), files, entry)) != task.text:
+        raise MarkError(f"{path}: task {task.id} has changed since it was read: {quoted(_title(entry))}")
     return entry
 
 

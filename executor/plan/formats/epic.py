@@ -7,7 +7,7 @@ import re
 from executor.plan.formats import item_text
 from executor.plan.formats.box_format import SIDE_FILE, BoxFormat
 from executor.plan.formats.box_plan import BoxPlan
-from executor.plan.formats.epic_details import closure, details, drawn, stated
+from executor.plan.formats.epic_details import details, drawn, reached, stated
 from executor.plan.formats.gates import gate
 from executor.plan.formats.markdown_items import BOX, HASHES, HEADING, REST, heading_text
 from executor.plan.formats.model import DONE, FAILED, OPEN, MarkError
@@ -97,12 +97,15 @@ class EpicPlan(BoxPlan):
     def _compare_edges(self, where: int) -> None:
         in_words = {one: edges for one, (edges, _) in self.stated.items()}
         in_graph = {one: self.drawn.get(one, []) for many in self.drawn.items() for one in (many[0], *many[1])}
-        by_words, by_graph = closure(in_words), closure(in_graph)
         for one, edges in in_words.items():
-            if one not in in_graph:
+            drawn_here = self.drawn.get(one, ())
+            added = [other for other in edges if other in in_graph and other not in drawn_here]
+            missed = [other for other in drawn_here if other not in edges]
+            if one not in in_graph or not (added or missed):
                 continue
-            added = [other for other in edges if other in in_graph and other not in by_graph[one]]
-            missed = [other for other in self.drawn.get(one, ()) if other not in by_words[one]]
+            by_graph, by_words = reached(in_graph, one), reached(in_words, one)
+            added = [other for other in added if other not in by_graph]
+            missed = [other for other in missed if other not in by_words]
             if added or missed:
                 words, graph = _names(edges), _names(self.drawn.get(one, ()))
                 line = self.lines.line_of(where)

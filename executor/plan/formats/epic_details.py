@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 from executor.plan.formats import epic_graph
 from executor.plan.formats.item_text import decoded
@@ -48,7 +49,7 @@ def details(lines: Lines) -> list[Detail]:
     starts = sorted({*(one.start() for one in found), *outer, len(lines.data)})
     made = []
     for one in found:
-        end = next(start for start in starts if start > one.start())
+        end = starts[bisect_right(starts, one.start())]
         made.append(_detail(one, _visible(lines, one.end(), end)))
     return made
 
@@ -130,16 +131,13 @@ def drawn(lines: Lines, known: Iterable[str]) -> tuple[list[tuple[str, str]], in
     return list(dict.fromkeys(found)), where
 
 
-def closure(edges: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Return all that each issue depends on, directly or over others."""
-    found: dict[str, set[str]] = {}
-    for one in edges:
-        reached: set[str] = set()
-        todo = [*edges[one]]
-        while todo:
-            other = todo.pop()
-            if other not in reached:
-                reached.add(other)
-                todo += edges.get(other, ())
-        found[one] = reached
+def reached(edges: Mapping[str, Iterable[str]], one: str) -> set[str]:
+    """Return all that an issue depends on, directly or over others."""
+    found: set[str] = set()
+    todo = [*edges[one]]
+    while todo:
+        other = todo.pop()
+        if other not in found:
+            found.add(other)
+            todo += edges.get(other, ())
     return found

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from executor.plan.formats.model import Finding
+
 
 class LazyTask(PlanTask):
     """A task by its place in a source, which has a method for each field; a field is derived once."""
@@ -91,15 +93,20 @@ def lazy_tasks(source: object, fields: Mapping[str, Sequence[Any]]) -> tuple[Pla
 
 
 class LazyDocument(PlanDocument):
-    """A plan whose tasks are made when they are read first."""
+    """A plan whose tasks, and findings where they take long, are made when they are read first."""
 
     __slots__ = ("_make",)
 
-    def __init__(self, make: Callable[[], tuple[PlanTask, ...]], **fields: Any) -> None:
-        self.__dict__.update(
-            {name: getattr(PlanDocument, name, "") for name in self._fields if name != "tasks"} | fields
-        )
-        _SET_MAKE(self, make)
+    def __init__(
+        self,
+        make: Callable[[], tuple[PlanTask, ...]],
+        make_findings: Callable[[], tuple[Finding, ...]] | None = None,
+        **fields: Any,
+    ) -> None:
+        makers = {"tasks": make} | ({"findings": make_findings} if make_findings else {})
+        known = {name: getattr(PlanDocument, name, "") for name in self._fields if name not in makers}
+        self.__dict__.update(known | fields)
+        _SET_MAKE(self, makers)
 
     def plain(self) -> PlanDocument:
         """Return the plan with its tasks made."""
@@ -123,16 +130,20 @@ class LazyDocument(PlanDocument):
         return self.plain().asdict()
 
 
-class _Tasks:
-    """The tasks of a document, made once."""
+class _Made:
+    """A field of a document that is made once."""
 
-    def __get__(self, document: LazyDocument | None, owner: type) -> tuple[PlanTask, ...]:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, document: LazyDocument | None, owner: type) -> tuple[Any, ...]:
         if document is None:
             return ()
-        made: tuple[PlanTask, ...] = document._make()  # type: ignore[attr-defined]
-        document.__dict__["tasks"] = made
+        made: tuple[Any, ...] = document._make[self.name]()  # type: ignore[attr-defined]
+        document.__dict__[self.name] = made
         return made
 
 
 _SET_MAKE = LazyDocument.__dict__["_make"].__set__
-setattr(LazyDocument, "tasks", _Tasks())  # noqa: B010 - a field of the base class, derived
+for _name in ("tasks", "findings"):
+    setattr(LazyDocument, _name, _Made(_name))

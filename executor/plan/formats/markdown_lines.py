@@ -8,6 +8,7 @@ is kept and called ambiguous.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from executor.plan.formats import markdown_regions as regions
 from executor.plan.formats.markdown_items import BOX, HEAD, HEADING, REST, Context, Lines, patterns
@@ -27,6 +28,8 @@ _CHAIN = lazy_regex.pattern(rb"(?:(?:[-*+]|\d{1,9}[.)]|>)[ \t]*)*(?=(?:[-*+]|\d{
 _LINE = lazy_regex.pattern(rb"([ \t]*)([^\n]*)\n?")
 _QUOTED = lazy_regex.pattern(rb"([ \t>]*)([^\n]+)\n?|\n")
 _PLAIN_NESTED = lazy_regex.pattern(rb" +(?=[-*+] {1,4}\[[ xX]\](?:[ \t]|\r?$))", re.MULTILINE)
+# Lines of notes below an item: bullets with a line of plain text, which hold no item and end with their line.
+_NOTE = rb" {%d}- (?=[A-Za-z(]|_[A-Za-z])[^\n]*\n"
 _USUAL_QUOTED = lazy_regex.pattern(rb"(?:> ?)+[-*+] {1,4}\[[^\]\n]\][ \t]")
 
 
@@ -72,7 +75,10 @@ def _scanned(lines: Lines, wanted: Patterns, *, every: bool) -> Lines:
 
 
 class _Nested:
-    """Plain items that are indented and follow a plain item on the very next line: they need no reading of lines."""
+    """Plain items that are indented and follow a plain item: they need no reading of lines.
+
+    Between the two stands nothing, or notes of the first one.
+    """
 
     def __init__(self, lines: Lines, wanted: Patterns) -> None:
         self.lines, self.item = lines, wanted.item
@@ -82,7 +88,7 @@ class _Nested:
         """Keep the item on the line at this offset; return False when it is none of these."""
         lines, data = self.lines, self.lines.data
         last = lines.items[-1] if lines.items else None
-        plain = _PLAIN_NESTED.match(data, at) if last and last.end() + 1 == at else None
+        plain = _PLAIN_NESTED.match(data, at) if last and last.end() < at else None
         if last is None or plain is None:
             return False
         start, context = last.start(), lines.contexts.get(last.start())
@@ -91,6 +97,8 @@ class _Nested:
         elif not self.stack or self.stack[-1][1] != start:
             return False
         indent = plain.end() - at
+        if last.end() + 1 < at and not self._are_notes(last.end() + 1, at, indent):
+            return False
         while self.stack and indent < self.stack[-1][0]:
             self.stack.pop()
         content, parent = self.stack[-1] if self.stack else (0, -1)
@@ -101,6 +109,16 @@ class _Nested:
         lines.contexts[item.start()] = Context(tuple([column for column, _ in self.stack]), parent)
         lines.items.append(item)
         return True
+
+    def _are_notes(self, start: int, end: int, indent: int) -> bool:
+        """Return True when the lines of a span are notes of the last item, and the next item is none of theirs."""
+        column = self.stack[-1][0]
+        return indent <= column and _notes(column).fullmatch(self.lines.data, start, end) is not None
+
+
+@cache
+def _notes(column: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:" + _NOTE % column + rb")+")
 
 
 class _Reader:

@@ -22,6 +22,7 @@ CUES = tuple(
     one.encode()
     for one in ("depend", "after", "requir", "needs", "blocked", "wait", "prerequisite", "依", "의존", "先")
 )
+_NO_CUE = b"requirement"  # as in each task of Kiro
 _PARTS = lazy_regex.pattern(r"(.*?)(\d+)([A-Za-z]?)", re.DOTALL)
 
 
@@ -31,7 +32,8 @@ def cues(data: bytes) -> Iterator[int]:
     for word in CUES:
         at = low.find(word)
         while at >= 0:
-            yield at
+            if not low.startswith(_NO_CUE, at):
+                yield at
             at = low.find(word, at + 1)
 
 

@@ -147,6 +147,11 @@ class SpecKitPlan(BoxPlan):
             **({} if self.by_heading or b"est" in data.lower() else {"estimate_h": [0.0] * len(rows)}),
         }
 
+    @cached_property
+    def places_with_cue(self) -> set[int]:
+        """Return the tasks that may have a dependency; the text of a heading may stand above the box of its task."""
+        return {*range(len(self.rows))} if self.by_heading else super().places_with_cue
+
     def _all_phases(self) -> list[str]:
         """Return the phase of each task; between two headings it is the same."""
         if self.by_heading:
@@ -205,12 +210,12 @@ class SpecKitPlan(BoxPlan):
 
     def depends_on(self, place: int) -> tuple[str, ...]:
         """Return the edges of the task's own lines and those that a section about dependencies adds."""
-        return tuple(dict.fromkeys((*self.own_edges(place), *self._stated_by_id.get(self.ids[place], ()))))
+        stated = self._stated_by_id.get(self.ids[place], ())
+        return tuple(dict.fromkeys((*self.own_edges(place), *stated))) if stated else self.own_edges(place)
 
     def own_edges(self, place: int) -> tuple[str, ...]:
         """Return the edges of the task's own lines."""
-        found = super().depends_on(place)
-        return tuple(self._holder.get(one, one) for one in found)
+        return tuple([self._holder.get(one, one) for one in super().depends_on(place)])
 
     @cached_property
     def _holder(self) -> dict[str, str]:

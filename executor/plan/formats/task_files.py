@@ -106,12 +106,11 @@ def lines_of(text: str, metadata: Metadata | None = None) -> list[Line]:
     skipped = metadata or Metadata({})
     headings: list[tuple[int, str]] = []
     found: list[Line] = []
-    at, fence, opened, is_comment = 0, "", 0, False
+    at, fence, opened, is_comment, section = 0, "", 0, False, ""
     for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
         start, at = at, at + len(line)
         if start < skipped.body or skipped.start <= start < skipped.end:
             continue
-        section = "\n".join(name for level, name in headings if level > 1)
         mark = None if is_comment else _FENCE.match(line)
         in_comment = is_comment or (not fence and bool(_COMMENT.match(line)))
         is_comment = in_comment and "-->" not in line
@@ -124,6 +123,7 @@ def lines_of(text: str, metadata: Metadata | None = None) -> list[Line]:
         elif not hidden and (heading := _HEADING.match(line)):
             headings = [one for one in headings if one[0] < len(heading[1])]
             headings.append((len(heading[1]), heading[2].strip(" *").lower()))
+            section = "\n".join(name for level, name in headings if level > 1)
     return [one.replace(unclosed=opened) if fence and one.number >= opened else one for one in found]
 
 

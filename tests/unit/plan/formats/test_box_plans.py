@@ -169,3 +169,9 @@ def test_fields_that_are_derived_at_once_are_those_derived_one_by_one(data, form
     plan = form.source("tasks.md", data)
     for name, values in plan.fields_of_all().items():
         assert [*values] == [getattr(plan, name)(place) for place in range(len(plan.rows))], name
+
+
+def test_what_a_section_says_of_dependencies_holds_for_tasks_whose_own_lines_name_none():
+    text = "- [ ] T001 One\n- [ ] T002 [P] Two\n\n## Dependencies\n\n- T002 depends on T001\n"
+    document = SpecKit().read("tasks.md", {"tasks.md": text.encode()})
+    assert [task.depends_on for task in document.tasks] == [(), ("T001",)]
