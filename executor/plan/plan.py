@@ -93,6 +93,22 @@ def read_plan(data: bytes, *, file: str) -> Plan:
     return reading.plan
 
 
+def read_valid_plan(data: bytes, *, file: str) -> Plan:
+    """Return the plan of a file in which `validate` finds no error; the file is read once.
+
+    Raises DefinitionError with all errors at once, each with line and column.
+    """
+    from executor.plan.yaml_loader import load
+
+    top = load(data, file=file)
+    reading = _read(top, file)
+    doubts = [*_doubts_of_steps(reading, lambda _: "", _none), *_doubts_of_settings(reading.plan, top, None)]
+    errors = [issue for issue in (*reading.issues, *doubts) if issue.severity == "error"]
+    if wrong := errors or reading.issues:
+        raise DefinitionError(*_placed(wrong, data, file))
+    return reading.plan
+
+
 def validate(
     data: bytes,
     *,

@@ -13,7 +13,7 @@ from functools import cache
 from executor.plan.issues import ValidationIssue
 from executor.system import installation
 from executor.system.quantities import YEAR_S, parse_duration, parse_size
-from executor.system.records import TYPE_CHECKING
+from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -61,17 +61,36 @@ def schema_issues(data: object) -> list[ValidationIssue]:
 
 def departures(schema: Schema, value: Any) -> Found:
     """Return the path and a message for each departure of `value` from one schema of schema.json."""
-    schema = _resolved(schema)
-    if not _fits(schema, value):
-        found = _wrong_type(schema, value)
+    ready = _READY.get(id(schema)) or _made_ready(schema)
+    if ready.types is None or type(value) in ready.types:
+        found = [one for check in ready.checks for one in check(ready.schema, value)] if ready.checks else []
     else:
-        found = []
-        for keyword in schema:
-            if keyword in _KEYWORDS:
-                found += _KEYWORDS[keyword](schema, value)
-    if "title" in schema and any(not path for path, _ in found):
-        return [((), _must_be(schema["title"], value)), *(one for one in found if one[0])]
+        found = _wrong_type(ready.schema, value)
+    if found and ready.title and any(not path for path, _ in found):
+        return [((), _must_be(ready.title, value)), *(one for one in found if one[0])]
     return found
+
+
+class _Ready(Record):
+    """A schema as it is evaluated: its types, None for any, the checks of its keywords, its title."""
+
+    given: Schema
+    schema: Schema
+    types: frozenset[type] | None
+    checks: tuple[Callable[[Schema, Any], Found], ...]
+    title: str
+
+
+_READY: dict[int, _Ready] = {}  # by the id of the schema, which it keeps alive: a plan of thousands asks for few
+
+
+def _made_ready(given: Schema) -> _Ready:
+    schema = _resolved(given)
+    names = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type")
+    types = None if names is None else frozenset(kind for name in names for kind in _TYPES[name])
+    checks = tuple(_KEYWORDS[keyword] for keyword in schema if keyword in _KEYWORDS)
+    _READY[id(given)] = ready = _Ready(given, schema, types, checks, schema.get("title", ""))
+    return ready
 
 
 def _resolved(schema: Schema) -> Schema:
@@ -94,10 +113,8 @@ def _types_of(schema: Schema) -> list[str]:
 
 def _fits(schema: Schema, value: object) -> bool:
     """Return True for a value of the type, and for a schema without one."""
-    wanted = schema.get("type")
-    if isinstance(wanted, str):
-        return type(value) in _TYPES[wanted]
-    return wanted is None or any(type(value) in _TYPES[name] for name in wanted)
+    ready = _READY.get(id(schema)) or _made_ready(schema)
+    return ready.types is None or type(value) in ready.types
 
 
 def _wrong_type(schema: Schema, value: object) -> Found:
@@ -110,7 +127,7 @@ def _wrong_type(schema: Schema, value: object) -> Found:
 def _any_of(schema: Schema, value: object) -> Found:
     """Report on the alternative whose type fits, or name the types when none does."""
     branches = schema["anyOf"]
-    fitting = next((branch for branch in map(_resolved, branches) if _fits(branch, value)), None)
+    fitting = next((branch for branch in branches if _fits(branch, value)), None)
     if fitting is not None:
         return departures(fitting, value)
     return [((), _must_be(" or ".join(_NOUNS[name] for branch in branches for name in _types_of(branch)), value))]

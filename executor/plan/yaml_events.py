@@ -40,7 +40,7 @@ def events(text: str) -> Iterator[Event]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.parse(text, Loader=loader)
+    return iter(loader(text).get_event, None)  # as yaml.parse, without a look ahead of each of a hundred thousand
 
 
 def actions(reader: Any) -> dict[type, Callable[[Any], None]]:
@@ -74,6 +74,8 @@ def resolved(text: str) -> str | float | bool | None:
     """Return the value of a plain scalar; ValueError for a number that not every reader would keep."""
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] > "9":  # most keys and texts: no number begins so
+        return text
     if _INT.fullmatch(text):
         if len(text) > MAX_DIGITS:
             raise ValueError(f"a number of {len(text)} digits: at most {MAX_DIGITS}, or quote it if it is text")
@@ -186,7 +188,8 @@ class Builder:
     def _take_key(self, event: Any) -> None:
         key, frame = event.value, self.frame
         is_merge = event.implicit[0] and key == "<<"
-        if event.implicit[0] and not isinstance(self._meaning(event), str):
+        is_plain = event.implicit[0] and (not key or key[0] in _MAY_BE_MORE_THAN_TEXT)
+        if is_plain and not isinstance(self._meaning(event), str):
             self._note(f"key {quoted(key)} is not text: quote it", event)
         if key in frame.node or (is_merge and frame.merges):
             self._note(f"key {quoted(key)} stands twice in one mapping: remove one", event)

@@ -25,13 +25,13 @@ CAUSE_TAIL = 512 * 1024  # bytes of each output among which the cause of a failu
 def outputs(context: RunContext, task: Task, folder: str, end: Exit) -> dict[str, Any]:
     """Return the ends of a run's outputs, by the fields of Run; the long ones are empty after exit 0."""
     stdout, stderr = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
-    far = CAUSE_TAIL if end.exit_code else 0
-    errors = (context.tail(stderr, far), line_ends_hint(context, task, end))
+    far_stdout, far_stderr = (context.tail(path, CAUSE_TAIL) if end.exit_code else "" for path in (stdout, stderr))
+    errors = (far_stderr, line_ends_hint(context, task, end))
     return {
         "stdout": _without_progress(context.tail(stdout, PROGRESS_TAIL)),
         "stderr": context.tail(stderr),
         "output_file": context.relative(stdout),
-        "long_stdout": context.tail(stdout, far),
+        "long_stdout": far_stdout,
         "long_stderr": "\n".join(filter(None, errors)),
     }
 

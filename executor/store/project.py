@@ -6,8 +6,8 @@ import json
 import os
 
 from executor import __version__
-from executor.errors import DefinitionError, MachineError, UsageError, remedy
-from executor.plan.plan import Plan, from_cache, read_plan, to_cache
+from executor.errors import MachineError, UsageError, remedy
+from executor.plan.plan import Plan, from_cache, read_plan, read_valid_plan, to_cache
 from executor.system import files, safe_open
 from executor.system.folders import names_in
 from executor.system.records import Record
@@ -98,9 +98,7 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     cached = _cached(project, key)
     if cached is not None and (cached[1] or not for_run):
         return cached
-    if for_run:
-        _refuse_invalid(data, project.definitions)
-    plan = cached[0] if cached else read_plan(data, file=project.definitions)
+    plan = (read_valid_plan if for_run else read_plan)(data, file=project.definitions)
     _cache(project, key, plan, validated=for_run)
     return plan, for_run
 
@@ -122,15 +120,6 @@ def definitions(project: Project) -> bytes:
 def remember_valid(project: Project, data: bytes, plan: Plan) -> None:
     """Record that this text of the definitions is valid, for the commands that do not validate."""
     _cache(project, files.digest(data), plan, validated=True)
-
-
-def _refuse_invalid(data: bytes, file: str) -> None:
-    from executor.plan.plan import validate
-
-    problems = validate(data, file=file, read_script=lambda _: "")
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise DefinitionError(*errors)
 
 
 def _cached(project: Project, key: str) -> tuple[Plan, bool] | None:

@@ -31,6 +31,8 @@ KINDS = (
 
 def refuse_irregular(path: str, mode: int) -> None:
     """Raise OSError with the kind of the file, unless it is regular."""
+    if stat.S_ISREG(mode):
+        return
     for is_kind, number, words in KINDS:
         if is_kind(mode):
             raise OSError(number, f"{words}, not a file", path)
@@ -82,8 +84,11 @@ def read_blocks(path: str) -> Iterator[bytes]:
 
 def read_start(path: str, size: int) -> bytes:
     """Return the first `size` bytes of a regular file; OSError for any other kind."""
-    with open(open_regular(path), "rb", buffering=0) as file:
-        return file.read(size)
+    fd = open_regular(path)
+    try:
+        return os.read(fd, size)
+    finally:
+        os.close(fd)
 
 
 def read_start_text(path: str, size: int) -> str:
@@ -96,9 +101,11 @@ def read_start_text(path: str, size: int) -> str:
 
 def read_end(path: str, size: int) -> bytes:
     """Return the last `size` bytes of a regular file; OSError for any other kind."""
-    with open(open_regular(path), "rb", buffering=0) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-        return file.read(size)
+    fd = open_regular(path)
+    try:
+        return os.pread(fd, size, max(0, os.fstat(fd).st_size - size))
+    finally:
+        os.close(fd)
 
 
 def read_record(path: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from executor.system import lazy_regex
 from executor.system.records import Record
@@ -94,6 +94,7 @@ def _escaped() -> re.Pattern[bytes]:
     )
 
 
+@lru_cache(maxsize=1 << 12)
 def split(rest: bytes) -> tuple[bytes, bytes, Mark | None]:
     """Return the text before the suffix, the blanks behind it, and the mark; stacked suffixes count as one."""
     body, head, mark = rest.rstrip(b" \t"), rest, None
