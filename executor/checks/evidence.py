@@ -10,6 +10,7 @@ from zlib import crc32
 
 from executor.checks.criteria import wants_fresh
 from executor.monitoring.model import checkpoint_glob, path_of
+from executor.plan.step_ids import is_task_of
 from executor.store import runs as jobs
 from executor.system import earlier_files, files, text_files
 from executor.system.earlier_files import EarlierFiles
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.model import Criterion, Step
+    from executor.plan.step_ids import StepId
 
     Entry = list[int]
 
@@ -64,10 +66,10 @@ def begun_before(root: str, task_id: str, digest: str) -> bool:
     return briefs or digest in [jobs.digest_of(run) for run in runs]
 
 
-def newest_record(root: str, number: int, but: str) -> str:
+def newest_record(root: str, number: StepId, but: str) -> str:
     """Return the newest record that a task of a step left, `but` left out; empty when there is none."""
     folder = os.path.join(root, jobs.JOBS)
-    tasks = [os.path.join(folder, name) for name in names_in(folder) if name.startswith(f"task_{number}_")]
+    tasks = [os.path.join(folder, name) for name in names_in(folder) if is_task_of(name, number)]
     records = [os.path.join(task, name) for task in tasks for name in names_in(task) if _is_record(name)]
     dated = {path: _mtime_ns(path) for path in records if path != but}
     return max(dated, key=lambda path: dated[path], default="")

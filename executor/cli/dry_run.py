@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.task import Decision
 
 
@@ -51,7 +52,7 @@ def dry_run(here: project.Project, args: Namespace) -> Verdict:
     return verdict
 
 
-def _decided(view: ProjectView, number: int, args: Namespace, before: list[int]) -> Decision:
+def _decided(view: ProjectView, number: StepId, args: Namespace, before: list[StepId]) -> Decision:
     """Decide for one step as it will stand when those before it have run."""
     decision = decide_or_refuse(view, number, rerun=args.rerun, reopen_stale=not args.step)
     first = 0 if args.step or decision.action != "done" else will_outrun(view, number, before)
@@ -69,13 +70,13 @@ def _noted(view: ProjectView, decision: Decision, box: Box | None, gate: str) ->
 class Forecast:
     """The waits of the steps in a run; `gate` is called in the order of the run."""
 
-    def __init__(self, view: ProjectView, boxes: dict[int, Box], numbers: list[int]) -> None:
+    def __init__(self, view: ProjectView, boxes: dict[StepId, Box], numbers: list[StepId]) -> None:
         self._view = view
         self._numbers = numbers
         self._survey = Survey(view, boxes, order=())
-        self._late: list[int] = []
+        self._late: list[StepId] = []
 
-    def gate(self, number: int, decision: Decision) -> str:
+    def gate(self, number: StepId, decision: Decision) -> str:
         """Return the wait of a step in words: for a step outside this run, a job, or a step that waits itself."""
         if decision.action not in ("run", "skip"):
             return ""
@@ -89,7 +90,7 @@ class Forecast:
             return waits
         return f"; it runs while step {self._late[0]} waits" if self._late else ""
 
-    def _waits(self, number: int, edges: tuple[Edge, ...]) -> str:
+    def _waits(self, number: StepId, edges: tuple[Edge, ...]) -> str:
         blocker = blocking(self._view, number)
         if blocker:
             return f"; it waits for an alert of step {blocker} to clear"

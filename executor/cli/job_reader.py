@@ -6,8 +6,9 @@ import os
 import re
 import time
 
-from executor.cli.tasks import TASK, executor, supervisor
+from executor.cli.tasks import executor, supervisor
 from executor.errors import MachineError, UsageError
+from executor.plan.step_ids import TASK, natural_order
 from executor.store import log_reader, runs
 from executor.store.known_secrets import masker_here
 from executor.store.ticks import kind_of_pass
@@ -20,6 +21,7 @@ from executor.system.text import joined_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from executor.plan.step_ids import StepId
     from executor.store.log_reader import LogState
     from executor.store.project import Project
     from executor.store.step_state import StepState
@@ -44,10 +46,10 @@ class Look(Record):
     recalled: LogState
     masker: Masker
     now_s: float
-    numbers: tuple[int, ...]
+    numbers: tuple[StepId, ...]
     tried: Mapping[str, float]
 
-    def state(self, number: int) -> StepState:
+    def state(self, number: StepId) -> StepState:
         """Return the state of a step by the log."""
         return self.recalled.states[number]
 
@@ -111,10 +113,13 @@ def _is_supervised(root: str, recalled: LogState, task_id: str) -> bool:
     return has_looked and runs.newest_status(root, task_id).status == "alive"
 
 
-def _numbers(root: str, recalled: LogState) -> tuple[int, ...]:
+def _numbers(root: str, recalled: LogState) -> tuple[StepId, ...]:
     """Return the steps whose newest task is a background job, running ones first."""
     found = [(number, state) for number, state in recalled.states.items() if _is_shown(root, state)]
-    return tuple(number for _, number in sorted((state.verdict not in OPEN, number) for number, state in found))
+    return tuple(
+        number
+        for *_, number in sorted((state.verdict not in OPEN, natural_order(number), number) for number, state in found)
+    )
 
 
 def _is_shown(root: str, state: StepState) -> bool:
@@ -125,7 +130,7 @@ def _is_shown(root: str, state: StepState) -> bool:
     return state.verdict != "reopened" or runs.newest_status(root, state.task_id).status == "alive"
 
 
-def select_jobs(here: Project, seen: Look, which: str, among: Iterable[int]) -> list[int]:
+def select_jobs(here: Project, seen: Look, which: str, among: Iterable[StepId]) -> list[StepId]:
     """Return the steps of `among` that a task id, a number or a name selects, all without one.
 
     Raises UsageError when the selection matches none of them.
@@ -143,12 +148,15 @@ def select_jobs(here: Project, seen: Look, which: str, among: Iterable[int]) -> 
     return found
 
 
-def names_of(seen: Look, numbers: Iterable[int]) -> str:
+def names_of(seen: Look, numbers: Iterable[StepId]) -> str:
     """Return these jobs as a message lists them."""
-    return ", ".join(f"step {number} ({seen.state(number).task_id})" for number in sorted(numbers)) or "none"
+    return (
+        ", ".join(f"step {number} ({seen.state(number).task_id})" for number in sorted(numbers, key=natural_order))
+        or "none"
+    )
 
 
-def _selected_numbers(here: Project, which: str) -> tuple[int, ...]:
+def _selected_numbers(here: Project, which: str) -> tuple[StepId, ...]:
     """Return the steps that a number or a name selects; only a name needs the plan."""
     if re.fullmatch(r"[0-9]{1,9}", which):
         return (int(which),)
@@ -163,7 +171,7 @@ def statuses(seen: Look) -> list[JobStatus]:
     return [_status(seen, number) for number in seen.numbers]
 
 
-def _status(seen: Look, number: int) -> JobStatus:
+def _status(seen: Look, number: StepId) -> JobStatus:
     """Return the status that the supervisor of a job wrote last, completed by the log and by the folder of its run."""
     state = seen.state(number)
     task_id, is_open = state.task_id, state.verdict in OPEN

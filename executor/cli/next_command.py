@@ -20,6 +20,7 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.project_view import ProjectView
 
@@ -102,10 +103,12 @@ def _new_givers(context: RunContext, report: RunReport) -> tuple[str, ...]:
     return new
 
 
-def remaining(view: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[Namespace | None, list[str]]:
+def remaining(
+    view: ProjectView, args: Namespace, *, at: StepId = 0, passed: bool = True
+) -> tuple[Namespace | None, list[str]]:
     """Return the next selection, None when nothing is left, and notes on steps that cannot run.
 
-    `behind` is the last finished step of a --rerun, which ticks do not show.
+    `at` is the last step of a --rerun and `passed` its result, which ticks do not show.
     """
     try:
         boxes = view.boxes()
@@ -114,18 +117,24 @@ def remaining(view: ProjectView, args: Namespace, *, behind: int = 0) -> tuple[N
     except DoTasksError:  # the command itself reports the error
         return args, []
     if args.rerun:
-        return _after(args, [number for number in numbers if number > behind]), notes
+        return _after(args, _rest(view, numbers, at, passed=passed)), notes
     settled = all(_is_settled(view, number, boxes.get(number), args) for number in numbers)
     return None if settled else args, notes
 
 
-def _after(args: Namespace, numbers: list[int]) -> Namespace | None:
+def _rest(view: ProjectView, numbers: list[StepId], at: StepId, *, passed: bool) -> list[StepId]:
+    """Return the steps behind `at`; with it when it did not pass, all of them for 0."""
+    place = view.plan.place
+    return [one for one in numbers if not at or place(one) > place(at) or (one == at and not passed)]
+
+
+def _after(args: Namespace, numbers: list[StepId]) -> Namespace | None:
     """Return the selection of only these steps, None without any."""
     which = {"step": ranges(numbers).replace(" ", ""), "all": False}
     return Namespace(**{**vars(args), **which}) if numbers else None
 
 
-def _is_settled(view: ProjectView, number: int, box: Box | None, args: Namespace) -> bool:
+def _is_settled(view: ProjectView, number: StepId, box: Box | None, args: Namespace) -> bool:
     """Return True for a step that would not run: it is done, or its job is running."""
     try:
         decision = decide(view_of(view, number, reopen_stale=not args.step, box=box))
@@ -147,9 +156,11 @@ def resume_command(task_id: str, folder: str = HERE) -> str:
     return command(("resume", task_id), folder)
 
 
-def of_selection(view: ProjectView, args: Namespace, *, behind: int = 0, folder: str = HERE) -> Move:
+def of_selection(
+    view: ProjectView, args: Namespace, *, at: StepId = 0, passed: bool = True, folder: str = HERE
+) -> Move:
     """Return the command that continues a selection, or a text when nothing is left of it."""
-    more, notes = remaining(view, args, behind=behind)
+    more, notes = remaining(view, args, at=at, passed=passed)
     if more:
         return Move(command(words_of(more), folder))
     gaps = [note for note in notes if not note.startswith("Nothing is open")]
@@ -160,18 +171,17 @@ def of_run(context: RunContext, args: Namespace, reports: list[RunReport], waiti
     """Return the command that follows a run, empty when there is none; `waiting` is a task with an open brief."""
     if waiting:
         return resume_command(waiting, args.project)
-    behind = 0
     if args.jobs > 1:  # steps that ran beside the first that did not pass may have passed behind it
         fine = (Verdict.PASSED, Verdict.STARTED, Verdict.SKIPPED)
-        passed = [report.outcome.verdict in fine for report in reports]
-        reports = reports[: passed.index(False) + 1] if False in passed else reports
-    for report in reports[-1:]:
-        behind = report.number if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED) else report.number - 1
-    return of_selection(context, args, behind=behind, folder=args.project).command
+        done = [report.outcome.verdict in fine for report in reports]
+        reports = reports[: done.index(False) + 1] if False in done else reports
+    last = reports[-1] if reports else None
+    passed = last is None or last.outcome.verdict in (Verdict.PASSED, Verdict.STARTED)
+    return of_selection(context, args, at=last.number if last else 0, passed=passed, folder=args.project).command
 
 
 def of_resume(
-    view: ProjectView, number: int, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
+    view: ProjectView, number: StepId, task_id: str, args: Namespace | None, folder: str, *, interrupted: bool
 ) -> Move:
     """Return the move after a resumed task; `args` is the selection that its brief stores."""
     verdict = view.state(number).verdict
@@ -182,7 +192,7 @@ def of_resume(
         return Move()
     passed = verdict == "passed"
     view.follow_request(asked_runner=args.runner)
-    move = of_selection(view, args, behind=number if passed else number - 1, folder=folder)
+    move = of_selection(view, args, at=number, passed=passed, folder=folder)
     if not move.command:
         return move
     return move.replace(text=f"Next: {move.command}" if passed else f"After the fix: {move.command}")

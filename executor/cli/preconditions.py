@@ -8,6 +8,7 @@ import sys
 import time
 
 from executor.errors import BusyError, UsageError
+from executor.plan.step_ids import natural_order
 from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
 from executor.store.project import STATE_FOLDER
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from executor.plan.step_ids import StepId
     from executor.store.log_reader import LogState
     from executor.store.step_state import StepState
 
@@ -76,12 +78,12 @@ def _refuse_without_folder(root: str) -> None:
         )
 
 
-def waiting(states: Mapping[int, StepState]) -> list[int]:
+def waiting(states: Mapping[StepId, StepState]) -> list[StepId]:
     """Return the steps with an open brief."""
-    return sorted(number for number, state in states.items() if state.verdict == "waiting")
+    return sorted((number for number, state in states.items() if state.verdict == "waiting"), key=natural_order)
 
 
-def refuse_briefed_process(root: str, states: Mapping[int, StepState], words: str) -> None:
+def refuse_briefed_process(root: str, states: Mapping[StepId, StepState], words: str) -> None:
     """Raise UsageError unless a person at a terminal types these words; a process that received a brief may not."""
     from executor.guard import brief_snapshot, person  # needed only with an open brief
 
@@ -96,7 +98,7 @@ def _given(root: str, state: StepState) -> Iterator[dict[str, Any]]:
     return (line for line in log_reader.task_lines(root, state.task_id) if line.get("event") in BRIEF_EVENTS)
 
 
-def is_person(root: str, states: Mapping[int, StepState]) -> bool:
+def is_person(root: str, states: Mapping[StepId, StepState]) -> bool:
     """Return True when this process received no brief and has a terminal."""
     try:
         refuse_briefed_process(root, states, "this")
@@ -105,7 +107,7 @@ def is_person(root: str, states: Mapping[int, StepState]) -> bool:
     return True
 
 
-def confirm(number: int, question: str) -> bool:
+def confirm(number: StepId, question: str) -> bool:
     """Ask at the terminal; return True when the number of the step is typed back."""
     print(f"{question} Type the number of the step ({number}) to confirm: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip() == str(number)

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
 
 
-def selected(view: ProjectView, boxes: Mapping[int, Box], words: Iterable[str]) -> list[int]:
+def selected(view: ProjectView, boxes: Mapping[StepId, Box], words: Iterable[str]) -> list[StepId]:
     """Return the steps that numbers, ranges or names select; UsageError for a word that selects none."""
     titles = {number: box.title for number, box in boxes.items()}
     return [number for word in words for number in select(word, view.plan, titles).numbers]
 
 
-def requested(view: ProjectView, boxes: dict[int, Box], args: Namespace) -> tuple[list[int], list[str]]:
+def requested(view: ProjectView, boxes: dict[StepId, Box], args: Namespace) -> tuple[list[StepId], list[str]]:
     """Return the requested steps in order, and notes on those that cannot run."""
     view.follow_numbers(boxes)
     if args.step:
@@ -41,10 +42,12 @@ def requested(view: ProjectView, boxes: dict[int, Box], args: Namespace) -> tupl
     return (list(view.plan.numbers), notes) if args.rerun else (numbers, notes)
 
 
-def _open_steps(view: ProjectView, boxes: dict[int, Box], *, stop_at_gap: bool) -> tuple[list[int], list[str]]:
+def _open_steps(view: ProjectView, boxes: dict[StepId, Box], *, stop_at_gap: bool) -> tuple[list[StepId], list[str]]:
     defined = set(view.plan.numbers)
-    undefined = [number for number in sorted(boxes) if number not in defined and boxes[number].state != "x"]
-    numbers: list[int] = []
+    undefined = [
+        number for number in sorted(boxes, key=view.plan.place) if number not in defined and boxes[number].state != "x"
+    ]
+    numbers: list[StepId] = []
     for number in view.plan.numbers:
         if _is_open(view, boxes.get(number), number) or will_outrun(view, number, numbers):
             numbers.append(number)
@@ -52,13 +55,13 @@ def _open_steps(view: ProjectView, boxes: dict[int, Box], *, stop_at_gap: bool) 
         return numbers, [] if numbers else ["Nothing is open: every step is done."]
     gap = undefined[0]
     if stop_at_gap:
-        numbers = [number for number in numbers if number < gap]
+        numbers = [number for number in numbers if view.plan.place(number) < view.plan.place(gap)]
         before = "" if numbers else f"There is nothing open before step {gap}. "
         return numbers, [f"{before}Stopped before step {gap}, which is not defined yet: {safe(boxes[gap].title)}"]
     return numbers, [f"Not defined yet: step {ranges(undefined)}."]
 
 
-def _is_open(view: ProjectView, box: Box | None, number: int) -> bool:
+def _is_open(view: ProjectView, box: Box | None, number: StepId) -> bool:
     """Return True for an open step; one without a line in SPEC.md is open, so that the run reports it."""
     if box is None or box.state != "x" or begun_again(box, view.state(number)):
         return True
@@ -66,7 +69,7 @@ def _is_open(view: ProjectView, box: Box | None, number: int) -> bool:
     return not is_enough(view, box) or bool(newer_dependency(view, number) or changes_that_reopen(view, number, box))
 
 
-def will_outrun(view: ProjectView, number: int, before: list[int]) -> int:
+def will_outrun(view: ProjectView, number: StepId, before: list[StepId]) -> StepId:
     """Return a written dependency that runs before this step, which passed already, 0 when there is none."""
     if not (view.plan.gated(number) and view.state(number).passed_at):
         return 0

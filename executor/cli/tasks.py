@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 
 from executor.errors import MachineError
-from executor.store import runs
+from executor.plan.step_ids import TASK
+from executor.store import log_reader, runs
 from executor.store.project import STATE_FOLDER
 from executor.system import locks
+from executor.system.records import TYPE_CHECKING
 
-TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
+if TYPE_CHECKING:
+    from executor.plan.step_ids import StepId
 
 
 def run_lock(root: str) -> str:
@@ -32,3 +34,14 @@ def executor(root: str) -> str:
         return locks.holder_pid(run_lock(root))
     except MachineError:
         return ""
+
+
+def step_of(root: str, task_id: str) -> StepId:
+    """Return the step of a task: by its lines in the log, else by its id."""
+    steps = (line.get("step") for line in log_reader.task_lines(root, task_id))
+    logged = next((step for step in steps if isinstance(step, (int, str))), None)
+    if logged is not None:
+        return logged
+    found = TASK.fullmatch(task_id)
+    name = found[1] if found else ""
+    return int(name) if name.isdecimal() else name

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Main, Step
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
 
 _DATA = re.compile(
     r"\.(?:jsonl?|csv|tsv|txt|parquet|arrow|feather|ya?ml|toml|ini|cfg|npy|npz|h5|hdf5|pkl|db|sqlite3?|gz|zst|zip|tar|xz"
@@ -92,7 +93,7 @@ def _is_proven(step: Step, path: str) -> bool:
     return any(path in str(asks) for asks in asked)
 
 
-def of_spec(here: project.Project, plan: Plan, boxes: Mapping[int, Box]) -> Iterator[Problem]:
+def of_spec(here: project.Project, plan: Plan, boxes: Mapping[StepId, Box]) -> Iterator[Problem]:
     """Yield titles that differ between SPEC.md and the definitions, and changes since a tick."""
     try:
         view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.cli.job_reader import Look
+    from executor.plan.step_ids import StepId
     from executor.store.project import Project
     from executor.store.step_state import StepState
     from executor.supervisor.job_status import JobStatus
@@ -51,7 +52,7 @@ def _with_alerts(text: str, found: list[JobStatus]) -> str:
     return f"alert {'; '.join(alerts)}; see: do-tasks --monitor" if alerts else text
 
 
-def _waited(seen: Look, number: int, *, until: str, limit_s: float | None) -> tuple[Look, End]:
+def _waited(seen: Look, number: StepId, *, until: str, limit_s: float | None) -> tuple[Look, End]:
     """Read the log every POLL_S; look at the processes of the job every LOOK_S."""
     task_id, looked_s = seen.state(number).task_id, time.monotonic()
     ends_s = float("inf") if limit_s is None else looked_s + limit_s
@@ -67,7 +68,7 @@ def _waited(seen: Look, number: int, *, until: str, limit_s: float | None) -> tu
     return look(seen.root, seen), end or (Verdict.WAITING, late)
 
 
-def _chosen(here: Project, which: str, seen: Look) -> int:
+def _chosen(here: Project, which: str, seen: Look) -> StepId:
     """Return the step of the job to wait for: the requested one, the only one, or the only one that runs."""
     begun = (number for number, state in seen.recalled.states.items() if state.task_id and not state.verdict)
     found = select_jobs(here, seen, which, {*seen.numbers, *begun} if which else seen.numbers)
@@ -101,7 +102,7 @@ def _end(state: StepState, task_id: str, until: str) -> End | None:
     return (Verdict.ALERT, f"ended without it: {_words(state.verdict)}") if has_ended else None
 
 
-def _abandoned(seen: Look, number: int) -> End | None:
+def _abandoned(seen: Look, number: StepId) -> End | None:
     """Return the end of a wait for a task that no process will bring to an end, None for any other."""
     state = seen.state(number)
     run = runs.newest_status(seen.root, state.task_id)

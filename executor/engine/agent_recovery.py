@@ -15,14 +15,15 @@ from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.step_state import StepState
 
 
-def settle_orphaned_agents(context: RunContext) -> int:
+def settle_orphaned_agents(context: RunContext) -> StepId:
     """Restore the judges of agents whose executor died; return the step of an agent that is alive, else 0."""
     _refuse_unrecorded(context)
-    living = 0
+    living: StepId = 0
     for number, task_id in _unsettled(context):
         run, task = runs.newest_main(context.root, task_id), _task_of(context, number, task_id)
         if restore_and_report(context, task, run):
@@ -51,7 +52,7 @@ def _refuse_unrecorded(context: RunContext) -> None:
         )
 
 
-def _task_of(context: RunContext, number: int, task_id: str) -> Task:
+def _task_of(context: RunContext, number: StepId, task_id: str) -> Task:
     digest, decision = context.state(number).digest, Decision("run", "its executor was gone")
     return Task(context.step(number), task_id, digest, decision, began=context.now(), runner="agent")
 
@@ -62,7 +63,7 @@ def _has_no_folder(context: RunContext, state: StepState) -> bool:
     )
 
 
-def _unsettled(context: RunContext) -> list[tuple[int, str]]:
+def _unsettled(context: RunContext) -> list[tuple[StepId, str]]:
     """Return step and task of each agent whose judges were not compared yet."""
     folder = protect.unfinished_folder(context.root)
     pending = os.path.basename(os.path.dirname(os.path.dirname(folder))) if folder else ""

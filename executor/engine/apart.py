@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Step
     from executor.plan.plan import Plan
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 GPUS = "gpus"
@@ -28,7 +29,7 @@ class Claim(Record):
 class Conflict(Record):
     """The step that holds what another needs, in words; the step itself when it can never have it."""
 
-    holder: int
+    holder: StepId
     what: str
 
 
@@ -41,7 +42,7 @@ def claim_of(step: Step) -> Claim:
     return Claim(main.resources, frozenset((*(f"exclusive {name}" for name in main.exclusive), *files)))
 
 
-def living_claims(context: RunContext) -> dict[int, Claim]:
+def living_claims(context: RunContext) -> dict[StepId, Claim]:
     """Return the claims of the steps whose MAIN lives: jobs, what runs here, what an executor before this one left."""
     found = {}
     for number in context.plan.numbers:
@@ -53,7 +54,7 @@ def living_claims(context: RunContext) -> dict[int, Claim]:
     return found
 
 
-def conflict_of(claim: Claim, held: Mapping[int, Claim], capacity: Mapping[str, int]) -> Conflict | None:
+def conflict_of(claim: Claim, held: Mapping[StepId, Claim], capacity: Mapping[str, int]) -> Conflict | None:
     """Return the step that keeps a claim from being met now, None when there is none."""
     for number, other in held.items():
         if common := claim.names & other.names:
@@ -74,7 +75,7 @@ def visible_devices(context: RunContext) -> tuple[str, ...]:
     return tuple(names)[:count]
 
 
-def steps_read(plan: Plan, number: int) -> frozenset[str]:
+def steps_read(plan: Plan, number: StepId) -> frozenset[str]:
     """Return the ids of the steps whose metrics a step reads, in its condition or by references."""
     _, body = plan.raw[number]
     condition = body.get("if")
@@ -83,7 +84,7 @@ def steps_read(plan: Plan, number: int) -> frozenset[str]:
     return frozenset((*asked, *(metric[0] for metric in map(metric_of, found) if metric)))
 
 
-def unmeetable(context: RunContext, number: int, claim: Claim) -> Conflict | None:
+def unmeetable(context: RunContext, number: StepId, claim: Claim) -> Conflict | None:
     """Return the reason why a step can never have its GPUs here, None when it can."""
     wanted = claim.amounts.get(GPUS, 0)
     there = len(visible_devices(context)) if wanted else 0
@@ -91,7 +92,7 @@ def unmeetable(context: RunContext, number: int, claim: Claim) -> Conflict | Non
     return Conflict(number, what) if wanted > there else None
 
 
-def choose_devices(context: RunContext, number: int, claim: Claim, held: Mapping[int, Claim]) -> tuple[str, ...]:
+def choose_devices(context: RunContext, number: StepId, claim: Claim, held: Mapping[StepId, Claim]) -> tuple[str, ...]:
     """Return GPUs for a step that no other holds: those of its task again where they are free."""
     count = claim.amounts.get(GPUS, 0)
     if not count:

@@ -8,22 +8,23 @@ from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from executor.plan.model import Condition
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
 
 AT_WORK = ("", "started", "waiting", "interrupted", "lost")
 
 
-def why_skipped(view: ProjectView, number: int) -> str:
+def why_skipped(view: ProjectView, number: StepId) -> str:
     """Return the reason to skip a step, its condition not being met; empty where it is met, unknown, or not there."""
     return _judged(view, number, ())[0]
 
 
-def why_unknown(view: ProjectView, number: int) -> str:
+def why_unknown(view: ProjectView, number: StepId) -> str:
     """Return the reason that a condition cannot be judged, empty when it can."""
     return _judged(view, number, ())[1]
 
 
-def is_skipped(view: ProjectView, number: int) -> bool:
+def is_skipped(view: ProjectView, number: StepId) -> bool:
     """Return True for a step that has to do nothing: its condition does not hold, and no task of it is open."""
     if not _has_condition(view, number):
         return False
@@ -31,11 +32,11 @@ def is_skipped(view: ProjectView, number: int) -> bool:
     return not (state.task_id and state.verdict in AT_WORK) and bool(why_skipped(view, number))
 
 
-def _has_condition(view: ProjectView, number: int) -> bool:
+def _has_condition(view: ProjectView, number: StepId) -> bool:
     return view.plan.defines(number) and "if" in view.plan.raw[number][1]
 
 
-def _judged(view: ProjectView, number: int, seen: tuple[int, ...]) -> tuple[str, str]:
+def _judged(view: ProjectView, number: StepId, seen: tuple[StepId, ...]) -> tuple[str, str]:
     """Return the reason to skip a step, and the reason that its condition is unknown; empty texts where it is met."""
     condition = view.step(number).condition if _has_condition(view, number) else None
     if condition is None or number in seen:
@@ -50,7 +51,7 @@ def _judged(view: ProjectView, number: int, seen: tuple[int, ...]) -> tuple[str,
     return (f"its condition is not met: {failed}" if failed else ""), ""
 
 
-def _without_metric(view: ProjectView, condition: Condition, seen: tuple[int, ...]) -> tuple[str, str]:
+def _without_metric(view: ProjectView, condition: Condition, seen: tuple[StepId, ...]) -> tuple[str, str]:
     """Return as `_judged` for a metric that is not recorded: a skipped step records none."""
     for other in view.plan.numbers:
         if str(other) == str(condition.step):

@@ -17,10 +17,11 @@ from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 
-def resume(context: RunContext, number: int) -> RunReport:
+def resume(context: RunContext, number: StepId) -> RunReport:
     """Judge the work that a host agent hands in: POST and criteria, then the verdict, or the brief once more."""
     state, box = context.state(number), box_of(context, number)
     decision = Decision("run", "its host says that it is done", task_id=state.task_id)
@@ -37,7 +38,7 @@ def resume(context: RunContext, number: int) -> RunReport:
     return RunReport(number, box.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 
-def report_passed(context: RunContext, number: int) -> RunReport:
+def report_passed(context: RunContext, number: StepId) -> RunReport:
     """Return the report of a task that passed; write its tick when it is missing."""
     state, box = context.state(number), box_of(context, number)
     is_opened = box.state != "x" and state.ticked and not went_back(box, state)

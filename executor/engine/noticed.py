@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.project_view import ProjectView
 
 
-def note_spec(context: RunContext, boxes: Mapping[int, Box]) -> None:
+def note_spec(context: RunContext, boxes: Mapping[StepId, Box]) -> None:
     """Log the steps that have another number, those without a line, and the ticks that the log does not have."""
     moved = moves(boxes, context.states)
     if moved:
@@ -41,7 +42,7 @@ def _note_tick(context: RunContext, box: Box) -> None:
         context.journal.write(HandTickSeen(text=box.title), step=box.number)
 
 
-def tick_notes(view: ProjectView, boxes: Mapping[int, Box]) -> list[str]:
+def tick_notes(view: ProjectView, boxes: Mapping[StepId, Box]) -> list[str]:
     """Return notes on ticks that went back, and on those whose evidence is not in this log."""
     defined = [box for number, box in boxes.items() if view.plan.defines(number)]
     back = [box.number for box in defined if went_back(box, view.state(box.number))]

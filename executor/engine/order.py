@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
 
@@ -26,27 +27,27 @@ class Hold(Record):
     `needs` are the dependencies that have not come far enough, `until` what is waited for.
     """
 
-    job: int
+    job: StepId
     why: str
-    needs: tuple[int, ...] = ()
+    needs: tuple[StepId, ...] = ()
     until: str = ""
 
 
-def progress_of(view: ProjectView, number: int, box: Box | None = None) -> Standing:
+def progress_of(view: ProjectView, number: StepId, box: Box | None = None) -> Standing:
     """Return the progress of a step; SpecError for a tick that the log contradicts."""
     done = is_done(view, number, box) or _is_passed_over(view, number)
     state = view.state(number)
     return Standing(done, state.verdict == "started", bool(state.checkpoint))
 
 
-def _is_passed_over(view: ProjectView, number: int) -> bool:
+def _is_passed_over(view: ProjectView, number: StepId) -> bool:
     """Return True for a step that is skipped by its condition, once the step that it asks about is done."""
     condition = view.step(number).condition if is_skipped(view, number) else None
     other = next((one for one in view.plan.numbers if condition and str(one) == str(condition.step)), None)
     return other is not None and (is_done(view, other) or _is_passed_over(view, other))
 
 
-def hold(view: ProjectView, number: int) -> Hold | None:
+def hold(view: ProjectView, number: StepId) -> Hold | None:
     """Return the alert or the written dependency that a requested step waits for, None when it can run."""
     blocker = blocking(view, number)
     if blocker:
@@ -69,16 +70,20 @@ def awaited(edge: Edge) -> str:
     return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
 
 
-def blocking(view: ProjectView, number: int) -> int:
+def blocking(view: ProjectView, number: StepId) -> StepId:
     """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
     for before in view.plan.numbers:
         state = view.state(before)
-        if before < number and state.verdict == "started" and any(one.action == "block" for one in state.alerts):
+        if (
+            view.plan.place(before) < view.plan.place(number)
+            and state.verdict == "started"
+            and any(one.action == "block" for one in state.alerts)
+        ):
             return before
     return 0
 
 
-def is_coming(view: ProjectView, number: int) -> bool:
+def is_coming(view: ProjectView, number: StepId) -> bool:
     """Return True for a step whose job runs, starts up, or waits for its tick."""
     state = view.state(number)
     if state.verdict == "started" or (state.verdict == "passed" and state.job and not state.ticked):
@@ -104,7 +109,7 @@ def _how_they_are(view: ProjectView, stuck: list[Edge]) -> str:
     return f"step {numbers}, which {'is lost' if state.verdict == 'lost' else 'did not pass'}{reason}"
 
 
-def written(view: ProjectView, number: int) -> tuple[Edge, ...] | None:
+def written(view: ProjectView, number: StepId) -> tuple[Edge, ...] | None:
     """Return a step's edges as `depends_on` has them, None when the plan names none: then its place in order counts."""
     return view.step(number).depends_on if view.plan.places(number) else None
 
@@ -115,23 +120,26 @@ class Survey:
     `order` are the steps that later ones wait for: all that are defined, or those that a run has yet to take.
     """
 
-    def __init__(self, view: ProjectView, boxes: Mapping[int, Box], *, order: Iterable[int] | None = None) -> None:
+    def __init__(
+        self, view: ProjectView, boxes: Mapping[StepId, Box], *, order: Iterable[StepId] | None = None
+    ) -> None:
         self._view = view
         self._boxes = boxes
         numbers = view.plan.numbers if order is None else order
         self._gap = next((one for one in numbers if not self._in_order(one).reached("started")), None)
 
-    def missing(self, number: int) -> tuple[Edge, ...]:
+    def missing(self, number: StepId) -> tuple[Edge, ...]:
         """Return the dependencies that a step still waits for: written ones, else the steps before it."""
-        before = () if self._gap is None or self._gap >= number else (self._gap,)
+        place = self._view.plan.place
+        before = () if self._gap is None or place(self._gap) >= place(number) else (self._gap,)
         edges = written(self._view, number)
         return missing(edges, before=before, stand=self._in_order if edges is None else self._standing)
 
-    def is_ready(self, number: int) -> bool:
+    def is_ready(self, number: StepId) -> bool:
         """Return True when a step waits for no other step and no alert."""
         return not (self.missing(number) or blocking(self._view, number))
 
-    def _standing(self, number: int) -> Standing:
+    def _standing(self, number: StepId) -> Standing:
         if number not in self._boxes:
             return Standing()
         try:
@@ -139,7 +147,7 @@ class Survey:
         except SpecError:  # a tick that the log contradicts makes no step ready; the decision reports it
             return Standing()
 
-    def _in_order(self, number: int) -> Standing:
+    def _in_order(self, number: StepId) -> Standing:
         """Return the progress of a step for the steps after it: a step that must run again is not done."""
         now = self._standing(number)
         return now.replace(done=False) if now.done and newer_dependency(self._view, number) else now

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from executor.engine.order import Hold
     from executor.engine.waiting import LastRead
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 GO_ON = (Verdict.PASSED, Verdict.STARTED, Verdict.SKIPPED)
 
 
-def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> Iterator[RunReport]:
+def run_many(context: RunContext, numbers: Iterable[StepId], how: RunOptions) -> Iterator[RunReport]:
     """Run steps in order until one does not pass; with `keep_going` past failures too.
 
     A step that a job holds is put aside while others are ready. The end of a job of this run is a report of its own.
@@ -41,12 +42,12 @@ def run_many(context: RunContext, numbers: Iterable[int], how: RunOptions) -> It
 class Sequence:
     """The steps that a run has yet to take, those among them that wait, and the jobs that run."""
 
-    def __init__(self, context: RunContext, numbers: Iterable[int], how: RunOptions) -> None:
+    def __init__(self, context: RunContext, numbers: Iterable[StepId], how: RunOptions) -> None:
         self._context = context
         self._how = how
         self._open = [*numbers]
-        self._held: dict[int, RunReport] = {}
-        self._announced: set[tuple[int, int]] = set()
+        self._held: dict[StepId, RunReport] = {}
+        self._announced: set[tuple[StepId, StepId]] = set()
         self._idle_since_s: float | None = None
         running = [] if how.rerun else [number for number in self._open if is_running(context, number)]
         self._jobs = {number: context.state(number).task_id for number in running}
@@ -98,7 +99,7 @@ class Sequence:
         elif number is not None or seen == LastRead(self._context.spec_bytes(), self._context.states):
             yield from self._take(self._open[0] if number is None else number)
 
-    def _is_next(self, number: int, survey: Survey) -> bool:
+    def _is_next(self, number: StepId, survey: Survey) -> bool:
         """Return True for a step to run now: it is ready, nothing has to run for it, or it will not become ready."""
         if self._how.force:
             return True
@@ -111,12 +112,12 @@ class Sequence:
         is_of_jobs = comes and not any(one.step in self._open for one in still)
         return not comes or (is_of_jobs and number not in self._held)  # its first turn reports why it waits
 
-    def _has_to_run(self, number: int) -> bool:
+    def _has_to_run(self, number: StepId) -> bool:
         how = self._how
         decision = decide_or_refuse(self._context, number, rerun=how.rerun, reopen_stale=how.reopen_stale)
         return decision.action in ("run", "skip")
 
-    def _take(self, number: int, report: RunReport | None = None) -> Iterator[RunReport]:
+    def _take(self, number: StepId, report: RunReport | None = None) -> Iterator[RunReport]:
         """Run a step that has no report yet; keep its report when a job holds it, else yield the report."""
         report = report or reported(self._context, number, self._how)
         if report.held_by:
@@ -133,12 +134,12 @@ class Sequence:
             self._jobs[number] = report.task_id
         yield report
 
-    def _holds(self) -> dict[int, Hold]:
+    def _holds(self) -> dict[StepId, Hold]:
         """Return the steps that wait for jobs alone, each with its hold."""
         found = {number: hold(self._context, number) for number in self._open if number in self._held}
         return {number: held for number, held in found.items() if held and held.job}
 
-    def _waited(self, holds: dict[int, Hold], seen: LastRead) -> Iterator[RunReport]:
+    def _waited(self, holds: dict[StepId, Hold], seen: LastRead) -> Iterator[RunReport]:
         """Wait for a change of the jobs that hold steps; yield reports of steps whose wait is over without one."""
         from executor.engine.waiting import announce_wait, await_change, await_tick
 
@@ -158,7 +159,7 @@ class Sequence:
         if not outcome.passed:
             yield from self._given_up(holds, outcome)
 
-    def _given_up(self, holds: dict[int, Hold], outcome: Outcome) -> Iterator[RunReport]:
+    def _given_up(self, holds: dict[StepId, Hold], outcome: Outcome) -> Iterator[RunReport]:
         """Yield the report of the first step that waits, and when the time is over those of all."""
         late = outcome.verdict == Verdict.WAITING
         for at, number in enumerate(holds):
@@ -174,7 +175,7 @@ class Sequence:
             yield report
 
 
-def is_running(context: RunContext, number: int) -> bool:
+def is_running(context: RunContext, number: StepId) -> bool:
     """Return True for a step whose job runs, or was started and has no verdict yet."""
     state = context.state(number)
     if not runs.is_job(context.root, state.task_id):
@@ -182,7 +183,7 @@ def is_running(context: RunContext, number: int) -> bool:
     return state.verdict == "started" or (not state.verdict and starts_up(context.root, state))
 
 
-def reported(context: RunContext, number: int, how: RunOptions) -> RunReport:
+def reported(context: RunContext, number: StepId, how: RunOptions) -> RunReport:
     """Run a step and return its report; with `keep_going` a broken definition or spec is a failure like another."""
     try:
         return run_step(context, number, how)
@@ -194,7 +195,7 @@ def reported(context: RunContext, number: int, how: RunOptions) -> RunReport:
         return RunReport(number, title, Outcome(Verdict.FAILED, str(error)))
 
 
-def _end_of(context: RunContext, number: int, task_id: str) -> RunReport:
+def _end_of(context: RunContext, number: StepId, task_id: str) -> RunReport:
     """Return the report of a job that has its verdict."""
     state = context.state(number)
     box = context.boxes().get(number)

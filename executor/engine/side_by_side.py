@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from executor.engine.apart import Claim, Conflict
     from executor.engine.slots import Ended
     from executor.engine.step import RunOptions
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 LOOK_S = 0.5  # between two looks at jobs, whose progress makes steps ready
@@ -32,15 +33,15 @@ class SideBySide(Sequence):
     A step that an agent does runs alone. After a step that does not pass none begins; those that run end as usual.
     """
 
-    def __init__(self, context: RunContext, numbers: Iterable[int], how: RunOptions) -> None:
+    def __init__(self, context: RunContext, numbers: Iterable[StepId], how: RunOptions) -> None:
         lead = context.branch(context.interrupts)
         super().__init__(lead, numbers, how)
         self._slots = Slots(lead, how.jobs, how)
         self._goes = True
         self._has_lone = False  # a step runs beside which no other may
         self._error: BaseException | None = None
-        self._claims: dict[int, Claim] = {}  # of the steps that run
-        self._living: tuple[object, dict[int, Claim]] = (None, {})  # of other processes, as of these states
+        self._claims: dict[StepId, Claim] = {}  # of the steps that run
+        self._living: tuple[object, dict[StepId, Claim]] = (None, {})  # of other processes, as of these states
 
     def reports(self) -> Iterator[RunReport]:
         """Run the steps; yield the report of each when it ends."""
@@ -98,7 +99,7 @@ class SideBySide(Sequence):
                 self._slots.begin(number, self._claims[number].devices)
                 self._has_lone = is_lone
 
-    def _is_next(self, number: int, survey: Survey) -> bool:
+    def _is_next(self, number: StepId, survey: Survey) -> bool:
         """Return True for a step to begin now: no step that it follows is left in this run, and it is next by itself.
 
         A dependency that is done may be about to run again: because of --rerun, or as one of its own did.
@@ -113,7 +114,7 @@ class SideBySide(Sequence):
         waits = waits or (number in self._held and self._conflict(number) is not None)
         return not waits and super()._is_next(number, survey)
 
-    def _is_lone(self, number: int) -> bool:
+    def _is_lone(self, number: StepId) -> bool:
         """Return True for a step that an agent does: it could change what the others read and write."""
         try:
             runner = runner_for(self._context, self._context.step(number)).runner
@@ -123,26 +124,26 @@ class SideBySide(Sequence):
 
     # What keeps steps apart
 
-    def _claim(self, number: int) -> None:
+    def _claim(self, number: StepId) -> None:
         """Record what a step that is about to run takes."""
         claim, held = self._claim_of(number), self._held_claims(number)
         devices = apart.choose_devices(self._context, number, claim, held)
         self._claims[number] = claim.replace(devices=devices)
 
-    def _claim_of(self, number: int) -> Claim:
+    def _claim_of(self, number: StepId) -> Claim:
         try:
             return apart.claim_of(self._context.step(number))
         except DoTasksError:  # the step itself reports it
             return apart.Claim()
 
-    def _held_claims(self, number: int) -> dict[int, Claim]:
+    def _held_claims(self, number: StepId) -> dict[StepId, Claim]:
         """Return the claims of what runs beside this step."""
         if self._living[0] is not self._context.states:
             self._living = (self._context.states, apart.living_claims(self._context))
         left_out = self._slots.running | {number}
         return {**{one: claim for one, claim in self._living[1].items() if one not in left_out}, **self._claims}
 
-    def _conflict(self, number: int) -> Conflict | None:
+    def _conflict(self, number: StepId) -> Conflict | None:
         """Return the reason for which a step that has to run cannot begin now, None when it can."""
         claim = self._claim_of(number)
         if not (claim.amounts or claim.names):
@@ -153,7 +154,7 @@ class SideBySide(Sequence):
         )
         return found if found and self._has_to_run(number) else None
 
-    def _take(self, number: int, report: RunReport | None = None) -> Iterator[RunReport]:
+    def _take(self, number: StepId, report: RunReport | None = None) -> Iterator[RunReport]:
         """Run a step in this thread when nothing else runs, unless a job holds what it needs."""
         if report is None:
             report = self._apart_report(number)
@@ -162,7 +163,7 @@ class SideBySide(Sequence):
             self._context.devices = self._claims.pop(number).devices
         yield from super()._take(number, report)
 
-    def _apart_report(self, number: int) -> RunReport | None:
+    def _apart_report(self, number: StepId) -> RunReport | None:
         """Return the report of a step that must wait for what another holds, None when it can run."""
         conflict = self._conflict(number)
         if conflict is None:
@@ -176,7 +177,7 @@ class SideBySide(Sequence):
         held_by = conflict.holder if is_running(self._context, conflict.holder) else 0
         return RunReport(number, title, Outcome(Verdict.WAITING, why), held_by=held_by)
 
-    def _holds(self) -> dict[int, Hold]:
+    def _holds(self) -> dict[StepId, Hold]:
         """Return the steps that wait for jobs alone, also for what a job holds."""
         found = super()._holds()
         for number in self._held:

@@ -10,6 +10,7 @@ from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from executor.engine.step import RunOptions, RunReport
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.system.interrupts import Interrupts
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Ended(Record):
     """The end of a step in a slot: its report, or the error that it raised."""
 
-    number: int
+    number: StepId
     report: RunReport | None = None
     error: BaseException | None = None
 
@@ -29,10 +30,10 @@ class Slots:
         self._context, self._count, self._how = context, count, how
         self._done: SimpleQueue[Ended] = SimpleQueue()
         self._free: list[_Slot] = []
-        self._busy: dict[int, _Slot] = {}
+        self._busy: dict[StepId, _Slot] = {}
 
     @property
-    def running(self) -> frozenset[int]:
+    def running(self) -> frozenset[StepId]:
         """The steps that run."""
         return frozenset(self._busy)
 
@@ -41,7 +42,7 @@ class Slots:
         """True when no other step can begin."""
         return len(self._busy) >= self._count
 
-    def begin(self, number: int, devices: tuple[str, ...] = ()) -> None:
+    def begin(self, number: StepId, devices: tuple[str, ...] = ()) -> None:
         """Begin a step in a free slot, with these GPUs."""
         slot = self._free.pop() if self._free else _Slot(self._context, self._done)
         self._busy[number] = slot
@@ -72,13 +73,13 @@ class _Slot:
 
     def __init__(self, lead: RunContext, done: SimpleQueue[Ended]) -> None:
         self._lead, self._done = lead, done
-        self._asked: SimpleQueue[tuple[int, RunOptions] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[StepId, RunOptions] | None] = SimpleQueue()
         self._ready: SimpleQueue[RunContext] = SimpleQueue()
         self._thread = Thread(target=self._work, args=(lead.interrupts.branch(),), name="do-tasks step")
         self._thread.start()
         self.context = self._ready.get()
 
-    def begin(self, number: int, how: RunOptions, devices: tuple[str, ...]) -> None:
+    def begin(self, number: StepId, how: RunOptions, devices: tuple[str, ...]) -> None:
         self.context.follow_run(self._lead)
         self.context.devices = devices
         self._asked.put((number, how))

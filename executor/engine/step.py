@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from executor.engine.condition import is_skipped
 from executor.engine.decide import decide
 from executor.engine.order import hold
@@ -12,6 +10,7 @@ from executor.engine.step_facts import view_of
 from executor.engine.verdict import write_verdict
 from executor.guard import brief_gate
 from executor.plan.runner_choice import OURS
+from executor.plan.step_ids import new_task_id
 from executor.store import known_secrets, runs
 from executor.store.changes import describe_changes
 from executor.store.events import (
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from executor.engine.phases import Phase
     from executor.plan.model import Step
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.step_state import StepState
     from executor.store.task import Decision
@@ -47,13 +47,13 @@ class RunReport(Record):
     `held_by` is the step whose background job it waits for, 0 for none.
     """
 
-    number: int
+    number: StepId
     title: str
     outcome: Outcome
     task_id: str = ""
     duration_s: float = 0.0
     done: bool = False
-    held_by: int = 0
+    held_by: StepId = 0
 
 
 class RunOptions(Record):
@@ -70,7 +70,7 @@ class RunOptions(Record):
     jobs: int = 1
 
 
-def run_step(context: RunContext, number: int, how: RunOptions) -> RunReport:
+def run_step(context: RunContext, number: StepId, how: RunOptions) -> RunReport:
     """Run one step as far as its decision says: not at all, its missing tick, or its phases."""
     box = box_of(context, number)
     facts = view_of(context, number, rerun=how.rerun, reopen_stale=how.reopen_stale, box=box, force=how.force)
@@ -153,7 +153,7 @@ def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task
     _stop_leftovers(context, step.number, state, decision)
     if decision.task_id and decision.main != "adopt":
         runs.forget_stop(context.root, decision.task_id)
-    task_id = decision.task_id or f"task_{step.number}_{os.urandom(4).hex()}"
+    task_id = decision.task_id or new_task_id(step.number)
     choice = available_runner_for(context, step)
     title, digest = box.title or step.title, decision.digest
     task = Task(step, task_id, digest, decision, title=title, began=context.now(), runner=choice.runner)
@@ -179,7 +179,7 @@ def _lives(context: RunContext, task_id: str) -> bool:
     return bool(runs.supervisor(context.root, task_id)) or runs.newest_status(context.root, task_id).status == "alive"
 
 
-def _stop_leftovers(context: RunContext, number: int, state: StepState, decision: Decision) -> None:
+def _stop_leftovers(context: RunContext, number: StepId, state: StepState, decision: Decision) -> None:
     """Stop the processes that the step's task left, and mask its files; MachineError when one of them lives on."""
     task_id, may_live = state.task_id, state.verdict in ("", "lost") or decision.task_id or decision.stop_run
     if not task_id or not (may_live or runs.living_run(context.root, task_id)):
@@ -238,8 +238,8 @@ def _skip(context: RunContext, box: Box, outcome: Outcome) -> RunReport:
     return RunReport(box.number, box.title, outcome)
 
 
-def _warn_of_open_predecessor(context: RunContext, number: int) -> None:
-    before = [one for one in context.plan.numbers if one < number]
+def _warn_of_open_predecessor(context: RunContext, number: StepId) -> None:
+    before = context.plan.earlier(number)
     if before and (before[-1] in context.beside or is_skipped(context, before[-1])):
         return
     boxes = context.boxes() if before and context.state(before[-1]).verdict not in ("passed", "started") else {}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Main, Settings, Step
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.fingerprint import KnownFingerprints
     from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
@@ -34,7 +35,7 @@ VERDICTS = ("StepPassed", "StepFailed", "StepInterrupted")
 
 def view_of(
     view: ProjectView,
-    number: int,
+    number: StepId,
     *,
     rerun: bool = False,
     reopen_stale: bool = False,
@@ -65,7 +66,7 @@ def view_of(
 
 
 def decide_or_refuse(
-    view: ProjectView, number: int, *, rerun: bool = False, reopen_stale: bool = False, box: Box | None = None
+    view: ProjectView, number: StepId, *, rerun: bool = False, reopen_stale: bool = False, box: Box | None = None
 ) -> Decision:
     """Return the decision for one of many steps, `refused` for one that cannot run: it does not hide the others."""
     try:
@@ -133,7 +134,7 @@ def beyond_this_version(main: Main, settings: Settings) -> str:
     return ""
 
 
-def is_done(view: ProjectView, number: int, box: Box | None = None) -> bool:
+def is_done(view: ProjectView, number: StepId, box: Box | None = None) -> bool:
     """Return True for a dependency that is ticked well enough; SpecError for a tick that the log contradicts."""
     box = box or box_of(view, number)
     refuse_contradicted(box, view.state(number))
@@ -155,18 +156,18 @@ def is_of_other_work(view: ProjectView, box: Box, known: KnownFingerprints | Non
 
 
 def changes_that_reopen(
-    view: ProjectView, number: int, box: Box, known: KnownFingerprints | None = None
+    view: ProjectView, number: StepId, box: Box, known: KnownFingerprints | None = None
 ) -> tuple[str, ...]:
     """Return the changes of a ticked step, where the plan says that they open it again."""
     return view.changed(number, box, known) if view.plan.settings.on_change == "reopen" else ()
 
 
-def finished_needs(step: Step) -> list[int]:
+def finished_needs(step: Step) -> list[StepId]:
     """Return the dependencies whose end counts; a step that takes a first checkpoint needs no later one."""
     return [edge.step for edge in step.depends_on if edge.until == "finished"]
 
 
-def newer_dependency(view: ProjectView, number: int) -> int:
+def newer_dependency(view: ProjectView, number: StepId) -> StepId:
     """Return a written dependency that passed after this step did, 0 when there is none."""
     place = view.state(number).passed_place if view.plan.gated(number) else 0
     needs = finished_needs(view.step(number)) if place else []

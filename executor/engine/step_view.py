@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from executor.errors import Problem
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.step_state import StepState
     from executor.system.run_records import RunStatus
 
@@ -124,7 +125,7 @@ class StepView(Record):
     rerun: bool = False
     is_enough: bool = True
     is_of_other_work: bool = False
-    newer_dependency: int = 0
+    newer_dependency: StepId = 0
     changed: tuple[str, ...] = ()
     read_skip: Callable[[], str] = str
 

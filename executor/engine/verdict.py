@@ -20,6 +20,7 @@ from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.spec_file import Change
     from executor.store.task import Task
@@ -40,7 +41,7 @@ def write_verdict(context: RunContext, task: Task, outcome: Outcome, *, failed_i
         _fail(context, task, outcome, failed_in=failed_in)
 
 
-def write_tick(context: RunContext, *, number: int, task_id: str, note: str) -> None:
+def write_tick(context: RunContext, *, number: StepId, task_id: str, note: str) -> None:
     """Write the tick of a step that passed: after the verdict, or again when it was not written or went back."""
     mark = Mark(kind="passed", task_id=task_id, time=context.local_time(), note=note)
     line = context.mark(number, state="x", mark=mark, task_id=task_id)

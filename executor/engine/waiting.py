@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.engine.order import Hold
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.step_state import StepState
 
@@ -28,10 +29,10 @@ class LastRead(Record):
     """The last reading of SPEC.md and the log, in which no step could run."""
 
     spec: bytes
-    states: dict[int, StepState]
+    states: dict[StepId, StepState]
 
 
-def await_change(context: RunContext, holds: Mapping[int, Hold], seen: LastRead, *, until_s: float) -> Outcome:
+def await_change(context: RunContext, holds: Mapping[StepId, Hold], seen: LastRead, *, until_s: float) -> Outcome:
     """Wait until SPEC.md or the log changes: passed. Else another outcome: every job stalls, or the time is over.
 
     `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the context's clock.
@@ -53,7 +54,7 @@ def await_change(context: RunContext, holds: Mapping[int, Hold], seen: LastRead,
     return Outcome(Verdict.WAITING, f"step {first} did not get that far")
 
 
-def _attend(context: RunContext, task_ids: Mapping[int, str], tried_s: dict[int, float]) -> None:
+def _attend(context: RunContext, task_ids: Mapping[StepId, str], tried_s: dict[StepId, float]) -> None:
     """Start the supervisors that are gone, each at most every AGAIN_S seconds."""
     for job, task_id in task_ids.items():
         if context.now() - tried_s[job] > AGAIN_S and jobs.start_supervisor(
@@ -62,14 +63,14 @@ def _attend(context: RunContext, task_ids: Mapping[int, str], tried_s: dict[int,
             tried_s[job] = context.now()
 
 
-def announce_wait(context: RunContext, number: int, held: Hold) -> None:
+def announce_wait(context: RunContext, number: StepId, held: Hold) -> None:
     """Log a warning that names the job that is waited for."""
     task_id = context.state(held.job).task_id
     message = f"waiting for {held.until} of step {held.job} ({task_id}); Ctrl-C ends the waiting, not the job"
     context.journal.write(WarningRaised(message=message), step=number)
 
 
-def await_tick(context: RunContext, number: int, task_id: str) -> None:
+def await_tick(context: RunContext, number: StepId, task_id: str) -> None:
     """Wait until the supervisor has written its verdict to SPEC.md; write the tick when it died before."""
     until = context.now() + SHOW_S
     while context.now() < until and _is_unshown(context, number) and runs.supervisor(context.root, task_id):
@@ -81,7 +82,7 @@ def await_tick(context: RunContext, number: int, task_id: str) -> None:
         context.catch_up()  # the tick is on the screen already
 
 
-def _is_unshown(context: RunContext, number: int) -> bool:
+def _is_unshown(context: RunContext, number: StepId) -> bool:
     box = context.boxes().get(number)  # a person may have removed the line
     state = context.state(number)
     if state.verdict == "passed":

@@ -11,7 +11,6 @@ from executor.guard import brief_snapshot, protect
 from executor.guard.agent_baseline import globs_of, startup_of
 from executor.guard.file_state import ADDED, CHANGED, LOST, MODE, REMOVED, REPLACED
 from executor.plan.parts import changed_parts, parts_of
-from executor.plan.spec import spec_md
 from executor.store import log_reader, log_witness, project
 from executor.store.events import BriefGiven, JudgesChanged, WarningRaised
 from executor.store.project import DEFINITIONS, SPEC_NAME
@@ -27,17 +26,18 @@ if TYPE_CHECKING:
     from executor.guard.file_state import Change
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.step_state import StepState
     from executor.store.task import Task
 
+    Briefs = Mapping[StepId, StoredBrief]
     BoxFields = tuple[str, ...]
 
-STEP = re.compile(r"(?:: |of )step (\d{1,9})")
-DIGEST_DIGITS = 16  # hex digits of the digest of a part
+STEP = re.compile(r"(?:: |of )step (\S+?)(?=[:.,;]?(?:\s|$))")
 NO_BOX: BoxFields = ()
-MOST_LISTED = 20
-MOST_NAMED = 3
+DIGEST_DIGITS = 16  # of the digest of a part, hex
+MOST_LISTED, MOST_NAMED = 20, 3
 UNLOGGED = f"a brief was given here whose line is not in the log ({LOG_NAME} was changed)"
 PUT_BACK = (
     "Restore it (git diff shows the changes, git checkout -- FILE restores a committed file)"
@@ -68,7 +68,7 @@ STATUS_STATES = {"started": "~", "passed": "x"}
 class BriefChanges(Record):
     """The changes since the brief of a step in words; `unknown` is the reason why they cannot be found."""
 
-    step: int
+    step: StepId
     task_id: str
     changes: tuple[str, ...] = ()
     unknown: str = ""
@@ -80,9 +80,9 @@ def distrust_caches(root: str) -> None:
         project.drop_caches(root)
 
 
-def briefed_steps(states: Mapping[int, StepState]) -> dict[int, StepState]:
+def briefed_steps(states: Mapping[StepId, StepState]) -> dict[StepId, StepState]:
     """Return the steps with a brief that have not passed since."""
-    return {number: state for number, state in sorted(states.items()) if state.judges}
+    return {number: state for number, state in states.items() if state.judges}
 
 
 def ensure_snapshot(context: RunContext, task: Task) -> str:
@@ -153,7 +153,7 @@ def _of_log(context: RunContext) -> Iterator[str]:
         yield from (f"{LOG_NAME}: {one}" for one in brief_snapshot.log_changes(context.root, ident))
 
 
-def _of_judges(context: RunContext, kept: Mapping[int, StoredBrief], parts: Mapping[str, str] | None) -> Iterator[str]:
+def _of_judges(context: RunContext, kept: Briefs, parts: Mapping[str, str] | None) -> Iterator[str]:
     for one in {one.reference: one for one in kept.values()}.values():
         if one.what:
             names = changed_parts(one.what.parts, parts, briefed=set(kept)) if parts is not None else []
@@ -162,7 +162,7 @@ def _of_judges(context: RunContext, kept: Mapping[int, StoredBrief], parts: Mapp
             yield from _of_boxes(context, one.what)
 
 
-def _of_evidence(context: RunContext, out: Mapping[int, StepState]) -> Iterator[str]:
+def _of_evidence(context: RunContext, out: Mapping[StepId, StepState]) -> Iterator[str]:
     """Yield the records of evidence before MAIN that changed since the brief."""
     for state in (one for one in out.values() if one.verdict == "waiting"):
         lines = log_reader.task_lines(context.root, state.task_id)
@@ -181,9 +181,10 @@ def digest_of_file(path: str) -> str:
     return files.digest(data)[:DIGEST_DIGITS] if data else ""
 
 
-def steps_in(found: BriefChanges) -> set[int]:
-    """Return the numbers of the steps in the changes."""
-    return {int(number) for one in found.changes for number in STEP.findall(one)}
+def steps_in(found: BriefChanges, plan: Plan) -> set[StepId]:
+    """Return the steps of the plan that the changes name."""
+    names = {name for one in found.changes for name in STEP.findall(one)}
+    return {number for number in plan.numbers if str(number) in names}
 
 
 def _unlogged(context: RunContext, named: set[str]) -> list[str]:
@@ -252,7 +253,7 @@ def _in_words(one: Change) -> str:
 def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
     """Yield the boxes that changed without a line of the log that explains it."""
     now = _boxes(context)
-    numbers = [number for number in sorted({*was.boxes, *now}) if was.boxes.get(number) != now.get(number)]
+    numbers = [number for number in {**was.boxes, **now} if was.boxes.get(number) != now.get(number)]
     explained = _explained(context.root, was.log_bytes) if numbers else {}
     for number in numbers:
         shown = now.get(number, NO_BOX)
@@ -267,22 +268,21 @@ def _box_in_words(shown: BoxFields | None) -> str:
     return f"[{state}]" + (f" {kind.replace('_', ' ')}" if kind else "") + (f" {task_id}" if task_id else "")
 
 
-def _explained(root: str, log_bytes: int) -> dict[int, set[tuple[str, str]]]:
+def _explained(root: str, log_bytes: int) -> dict[StepId, set[tuple[str, str]]]:
     """Return the states of boxes, with the task, that the log after these bytes explains, by step."""
-    found: dict[int, set[tuple[str, str]]] = {}
+    found: dict[StepId, set[tuple[str, str]]] = {}
     for line in filter(None, map(log_reader.parse, log_witness.lines_behind(root, log_bytes))):
         event, step = line.get("event"), line.get("step")
         state = (
             STATUS_STATES.get(str(line.get("status")), " ") if event == "SpecMarked" else EVENT_STATES.get(str(event))
         )
-        if state is not None and isinstance(step, int):
+        if state is not None and isinstance(step, (int, str)):
             found.setdefault(step, set()).add((state, str(line.get("task_id") or "")))
     return found
 
 
 def _is_in_log(root: str, ident: str) -> bool:
-    needle = ident.encode()
-    return any(needle in line for line in log_witness.lines_behind(root, 0))
+    return any(ident.encode() in line for line in log_witness.lines_behind(root, 0))
 
 
 def _parts(plan: Plan) -> dict[str, str]:
@@ -291,8 +291,8 @@ def _parts(plan: Plan) -> dict[str, str]:
     }
 
 
-def _boxes(context: RunContext) -> dict[int, BoxFields]:
-    return {box.number: _box_fields(box) for box in spec_md.boxes(context.spec_bytes())}
+def _boxes(context: RunContext) -> dict[StepId, BoxFields]:
+    return {number: _box_fields(box) for number, box in context.boxes().items()}
 
 
 def _box_fields(box: Box) -> BoxFields:

@@ -8,6 +8,7 @@ import time
 
 from executor.errors import MachineError
 from executor.guard import snapshot
+from executor.plan.step_ids import key_of, of_key
 from executor.store import log_reader, log_witness
 from executor.store.log_witness import PLACE
 from executor.system import files, procfs, safe_open, user_state
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.guard.startup_files import Startup
+    from executor.plan.step_ids import StepId
 
 VERSION = 1
 BODY = "judges.json"
@@ -36,7 +38,7 @@ class BriefState(Record):
 
     definitions: str
     parts: Mapping[str, str]
-    boxes: Mapping[int, tuple[str, ...]]
+    boxes: Mapping[StepId, tuple[str, ...]]
     log_bytes: int = 0
 
 
@@ -87,7 +89,7 @@ def read(root: str, reference: str) -> StoredBrief:
     fields = safe_open.parse_json(inside)
     if manifest != fields["files"]:
         return StoredBrief(reference, folder, why="what was remembered of the protected files is not as it was written")
-    boxes = {int(number): tuple(map(str, shown)) for number, shown in fields["boxes"].items()}
+    boxes = {of_key(key): tuple(map(str, shown)) for key, shown in fields["boxes"].items()}
     return StoredBrief(
         reference, folder, BriefState(fields["definitions"], fields["parts"], boxes, fields["log_bytes"])
     )
@@ -192,7 +194,7 @@ def _body(root: str, what: BriefState, manifest: str) -> bytes:
         "place": folder_identity(root),
         "definitions": what.definitions,
         "parts": what.parts,
-        "boxes": {str(number): shown for number, shown in what.boxes.items()},
+        "boxes": {key_of(number): shown for number, shown in what.boxes.items()},
         "log_bytes": size,
         "log_digest": log_witness.digest_before(root, size),
         "files": manifest,

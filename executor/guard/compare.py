@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from executor.guard.file_state import FileState
     from executor.guard.snapshot import Snapshot
+    from executor.plan.step_ids import StepId
 
 
 class Comparison:
@@ -36,7 +37,7 @@ class Comparison:
     `explained` are the states that boxes of SPEC.md may have, as `path_patterns.allowed_spec` takes them.
     """
 
-    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
+    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[StepId, str]) -> None:
         self._root = root
         self._folder = folder
         self._kept = kept
@@ -130,7 +131,7 @@ class Comparison:
         return snapshot.digest_of(here) in (was.digest, "")  # a file that cannot be read has another mode
 
 
-def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[int, str]) -> bool:
+def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[StepId, str]) -> bool:
     try:
         now = files.read(spec)
     except PermissionError:

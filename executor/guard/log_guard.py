@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from hashlib import sha256
 
@@ -12,6 +11,7 @@ from executor.errors import MachineError
 from executor.guard import protect
 from executor.guard.file_state import CHANGED, FILE, LINK, LOST, Change, state_of
 from executor.guard.restore import TAKEN
+from executor.plan.step_ids import is_task_of
 from executor.store import log_reader, project
 from executor.store import runs as job_records
 from executor.store.log_writer import LogWriter, settled, settled_size
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
+    from executor.plan.step_ids import StepId
+
 
 MARK, COPY, REMOVED_LINES = "log.json", "log", "log.jsonl"
 MOST_COPIED = 64 << 20  # bytes of a log that is copied; of a longer one only the end is compared
 END_BYTES = 1 << 20
 BLOCK = 1 << 20
 FORGED = "forged"
-TASK = re.compile(r"task_(\d+)_[0-9a-f]{8}")
 # Events that an earlier executor may have written of the task while its agent worked; none ticks a box.
 EARLIER_EXECUTOR_EVENTS = frozenset(
     (
@@ -76,7 +77,7 @@ class VerifiedLog(Record):
 
     found: tuple[Change, ...] = ()
     jobs: tuple[str, ...] = ()
-    explained: Mapping[int, str] = {}
+    explained: Mapping[StepId, str] = {}
 
 
 def mark_log(journal: LogWriter, folder: str, *, jobs: Collection[str] = ()) -> LogMark:
@@ -155,13 +156,13 @@ class _Since:
         self._missing = self._missing or bool(self._own_lines)
         self._lines += self._own_lines
 
-    def explained(self) -> dict[int, str]:
+    def explained(self) -> dict[StepId, str]:
         """Return the states of boxes that the lines explain, by step."""
-        states: dict[int, str] = {}
+        states: dict[StepId, str] = {}
         for line in self._lines:
             event = log_reader.parse(line) or {}
             step = event.get("step")
-            if isinstance(step, int) and event.get("event") in BOX_STATES:
+            if isinstance(step, (int, str)) and event.get("event") in BOX_STATES:
                 states[step] = states.get(step, "") + BOX_STATES[event["event"]]
         return states
 
@@ -247,8 +248,7 @@ class _Since:
 
 def _is_of(fields: Mapping[str, Any], task_id: str) -> bool:
     """Return True when a line is about the step of its task."""
-    match = TASK.fullmatch(task_id)
-    return match is not None and fields.get("step") == int(match[1])
+    return is_task_of(task_id, fields.get("step"))
 
 
 def _is_as_marked(path: str, mark: LogMark) -> bool:

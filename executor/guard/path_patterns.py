@@ -8,10 +8,13 @@ from functools import cache
 
 from executor.errors import SpecError
 from executor.plan.spec import spec_md
+from executor.plan.step_ids import natural_order
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from executor.plan.step_ids import StepId
 
     States = frozenset[int]
 
@@ -50,14 +53,14 @@ def is_cache(path: str) -> bool:
     return path.endswith(".pyc") or not CACHES.isdisjoint(path.split("/"))
 
 
-def allowed_spec(before: bytes, now: bytes, explained: Mapping[int, str]) -> bytes:
+def allowed_spec(before: bytes, now: bytes, explained: Mapping[StepId, str]) -> bytes:
     """Return the content that SPEC.md must have: `before` with the boxes and marks that the log explains.
 
     `explained` has the states that the box of a step may have, as the characters between its brackets. Only the parts
     that do-tasks writes are taken from `now`: the state, the mark, a new line.
     """
     wanted = before
-    for number in sorted(explained):
+    for number in sorted(explained, key=natural_order):
         try:
             wanted = _taken_over(wanted, now, number, explained[number])
         except SpecError:  # a line that is missing, double or has a foreign mark stays as it was
@@ -65,12 +68,12 @@ def allowed_spec(before: bytes, now: bytes, explained: Mapping[int, str]) -> byt
     return wanted
 
 
-def _taken_over(before: bytes, now: bytes, number: int, states: str) -> bytes:
+def _taken_over(before: bytes, now: bytes, number: StepId, states: str) -> bytes:
     box = spec_md.find(now, number)
     if box.state not in states:
         return before
     if number not in (one.number for one in spec_md.boxes(before)):
-        before = spec_md.append_line(before, number, box.title)
+        before = spec_md.append_line(before, int(number), box.title)
     return spec_md.patch(before, spec_md.find(before, number), state=box.state, mark=box.mark)
 
 

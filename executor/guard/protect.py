@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
     from executor.guard.snapshot import Memory
     from executor.guard.startup_files import Startup
+    from executor.plan.step_ids import StepId
 
 FOUND = "found.json"
 PENDING = "guarding"  # in .do-tasks: the folder of a snapshot that was not compared yet
 PASSES = 4  # the first opens a closed folder, the next sees its files
 MOST_SHOWN = 1000
-NOTHING: Mapping[int, str] = {}
+NOTHING: Mapping[StepId, str] = {}
 # Files that do-tasks reads while an agent works or after it: in .do-tasks, and in the folder of its run.
 SHARED = ("state.json", "spec.lock", PENDING)
 OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
@@ -86,7 +87,7 @@ def existing_paths(root: str, globs: Iterable[str]) -> tuple[str, ...]:
 
 
 def undo(
-    root: str, folder: str, *, explained: Mapping[int, str] = NOTHING, memory: Memory | None = None
+    root: str, folder: str, *, explained: Mapping[StepId, str] = NOTHING, memory: Memory | None = None
 ) -> tuple[Change, ...]:
     """Undo all changes since the snapshot and return them; call it when no process of the agent lives.
 
@@ -113,7 +114,7 @@ def undo(
     return tuple(done[path] for path in sorted(done))
 
 
-def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -> tuple[Change, ...]:
+def changes(root: str, folder: str, *, explained: Mapping[StepId, str] = NOTHING) -> tuple[Change, ...]:
     """Return the changes since the snapshot, none without one."""
     try:
         kept = snapshot.read(folder)
@@ -126,7 +127,7 @@ def changes(root: str, folder: str, *, explained: Mapping[int, str] = NOTHING) -
 
 
 def restore_changes(
-    root: str, folder: str, found: Collection[Change], *, explained: Mapping[int, str] = NOTHING
+    root: str, folder: str, found: Collection[Change], *, explained: Mapping[StepId, str] = NOTHING
 ) -> tuple[Change, ...]:
     """Undo these changes; return each with `restored` or `why` not."""
     kept = snapshot.read(folder) if any(one.kind != LOST for one in found) else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from executor.guard.file_state import FileState
     from executor.guard.snapshot import Snapshot
+    from executor.plan.step_ids import StepId
 
 TAKEN = "taken"
 NEW = "new"
@@ -27,7 +28,7 @@ MOST_TAKEN = 1000  # copies of one path that are moved aside
 class Restorer:
     """Restores files from the snapshot in `folder`; files in the way are moved to `folder`/taken."""
 
-    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[int, str]) -> None:
+    def __init__(self, root: str, folder: str, kept: Snapshot, explained: Mapping[StepId, str]) -> None:
         self._root = root
         self._folder = folder
         self._kept = kept

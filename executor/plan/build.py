@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Monitor
+    from executor.plan.step_ids import StepId
 
     Body = Mapping[str, Any]
     Readers = Mapping[str, tuple[str, Callable[[Any], Any]]]
@@ -31,7 +32,7 @@ def title_of(slug: str, body: Body) -> str:
     return str(body.get("title") or slug.replace("_", " ").capitalize())
 
 
-def build_step(number: int, slug: str, body: Body, *, max_output: int = GIB) -> Step:
+def build_step(number: StepId, slug: str, body: Body, *, max_output: int = GIB) -> Step:
     """Return the step; `max_output`, in bytes, is for a main that names none."""
     main = body.get("main", {})
     return Step(

@@ -8,6 +8,8 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from executor.plan.step_ids import StepId
+
 
 class Standing(Record):
     """Progress of a step: it is `done` (its tick counts), its job is `started`, its first `checkpoint` is there."""
@@ -22,7 +24,7 @@ class Standing(Record):
 
 
 def missing(
-    written: tuple[Edge, ...] | None, *, before: Iterable[int], stand: Callable[[int], Standing]
+    written: tuple[Edge, ...] | None, *, before: Iterable[StepId], stand: Callable[[StepId], Standing]
 ) -> tuple[Edge, ...]:
     """Return the dependencies that a step still waits for; none when it is ready.
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from executor.plan.params import Param
     from executor.plan.plan_rules import Raw
     from executor.plan.references import Lookup
+    from executor.plan.step_ids import StepId
 
     Body = Mapping[str, Any]
 
 AS_WRITTEN = ("command", "args", "objective")
 
 
-def filled_step(number: int, slug: str, body: Body, *, look: Lookup | None, settings: Settings) -> Step:
+def filled_step(number: StepId, slug: str, body: Body, *, look: Lookup | None, settings: Settings) -> Step:
     """Build a step with values in place of its references; without a lookup with examples."""
     filled = fill(body, look or examples(declared(settings.params)))
     main, work = body.get("main") or {}, in_main(body)
@@ -37,7 +38,7 @@ def filled_step(number: int, slug: str, body: Body, *, look: Lookup | None, sett
     )
 
 
-def with_examples(top: Body, raw: Raw) -> tuple[Raw, list[ValidationIssue], frozenset[int]]:
+def with_examples(top: Body, raw: Raw) -> tuple[Raw, list[ValidationIssue], frozenset[StepId]]:
     """Return the steps with examples in place of references, the faults of those, and the steps that have some."""
     params = _declared(top)
     ids = [*map(str, raw)] if any("if" in body for _, body in raw.values()) else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from executor.errors import Problem
 from executor.system.records import TYPE_CHECKING, Record
-from executor.system.text import QUOTED_CHARS, quoted
+from executor.system.text import QUOTED_CHARS, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from executor.plan.step_ids import StepId
 
     Path = tuple[str | int, ...]
 
@@ -36,12 +38,15 @@ def _word(key: str) -> str:
     return key if len(key) <= 2 * QUOTED_CHARS and key.replace("_", "").replace("-", "").isalnum() else quoted(key)
 
 
-def not_defined(number: int, numbers: Sequence[int]) -> str:
-    """Return the message for a missing step, with the nearest of the defined ones (ascending numbers)."""
+def not_defined(number: StepId, numbers: Sequence[StepId]) -> str:
+    """Return the message for a missing step, with the nearest of the defined ones (numbers ascend)."""
     if not numbers:
         return f"step {number} is not defined: the plan has no step"
+    known = [one for one in numbers if isinstance(one, int)]
+    if not isinstance(number, int) or not known:
+        return f"step {number} is not defined{did_you_mean(str(number), list(map(str, numbers)))}"
     from bisect import bisect_left
 
-    place = bisect_left(numbers, number)
-    near = min(numbers[max(0, place - 1) : place + 1], key=lambda other: abs(other - number))
+    place = bisect_left(known, number)
+    near = min(known[max(0, place - 1) : place + 1], key=lambda other: abs(other - number))
     return f"step {number} is not defined; nearest: {near}"

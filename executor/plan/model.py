@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.monitoring.model import Monitor, Notifier
+    from executor.plan.step_ids import StepId
 
 TEST_LIMIT_S = 60.0
 MAIN_LIMIT_S = 3600.0
@@ -119,7 +120,7 @@ class Condition(Record):
 class Edge(Record):
     """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
 
-    step: int
+    step: StepId
     until: str = "finished"
 
 
@@ -130,7 +131,7 @@ class Step(Record):
     before that. `missing` are references without a value, `unsafe` those whose value a shell would read.
     """
 
-    number: int
+    number: StepId
     slug: str
     title: str = ""
     depends_on: tuple[Edge, ...] = ()

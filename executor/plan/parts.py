@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from executor.plan.plan import Plan
+    from executor.plan.step_ids import StepId
 
 # Keys of a step, or of the settings, that judge nothing.
 NO_JUDGES = frozenset(("title", "resources", "exclusive"))
@@ -35,7 +36,7 @@ def _of_settings(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"settings, {key}", _text(value)
 
 
-def _of_step(plan: Plan, number: int) -> Iterator[tuple[str, str]]:
+def _of_step(plan: Plan, number: StepId) -> Iterator[tuple[str, str]]:
     _, written = plan.raw[number]
     main = written.get("main")
     inner = main if isinstance(main, dict) else {}
@@ -49,7 +50,7 @@ def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def changed_parts(before: Mapping[str, str], now: Mapping[str, str], *, briefed: Collection[int] = ()) -> list[str]:
+def changed_parts(before: Mapping[str, str], now: Mapping[str, str], *, briefed: Collection[StepId] = ()) -> list[str]:
     """Return the names of the parts that differ; for a step that is new or gone, the step alone.
 
     `briefed` are steps whose brief is out.
@@ -61,6 +62,6 @@ def changed_parts(before: Mapping[str, str], now: Mapping[str, str], *, briefed:
     return [*whole_steps, *(name for name in rest if not _is_of_main(name, briefed))]
 
 
-def _is_of_main(name: str, briefed: Collection[int]) -> bool:
+def _is_of_main(name: str, briefed: Collection[StepId]) -> bool:
     step, _, key = name.partition(", ")
     return key in OF_MAIN and step.removeprefix("step ") in map(str, briefed)

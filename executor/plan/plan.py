@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Step
     from executor.plan.plan_rules import Raw
     from executor.plan.references import Lookup
+    from executor.plan.step_ids import StepId
 
 
 class Plan(Record):
@@ -33,31 +34,39 @@ class Plan(Record):
     file: str
     settings: Settings
     raw: Raw
-    referring: frozenset[int] = frozenset()
+    referring: frozenset[StepId] = frozenset()
     fixed: Mapping[str, Any] = {}
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def numbers(self) -> tuple[StepId, ...]:
         """The numbers of the defined steps, ascending."""
         return tuple(self.raw)
 
-    def defines(self, number: int) -> bool:
+    def place(self, number: StepId) -> int:
+        """Return the place of a step in the order of the plan: its number."""
+        return int(number)
+
+    def earlier(self, number: StepId) -> list[StepId]:
+        """Return the defined steps before a step, in order."""
+        return [one for one in self.numbers if self.place(one) < self.place(number)]
+
+    def defines(self, number: StepId) -> bool:
         """Return True for a defined step."""
         return number in self.raw
 
-    def gated(self, number: int) -> bool:
+    def gated(self, number: StepId) -> bool:
         """Return True for a step with written dependencies; builds nothing."""
         return bool(self.raw[number][1].get("depends_on"))
 
-    def places(self, number: int) -> bool:
+    def places(self, number: StepId) -> bool:
         """Return True when `depends_on` is written, if only as `[]`; without it the step's place in order counts."""
         return self.raw[number][1].get("depends_on") is not None
 
-    def title(self, number: int) -> str:
+    def title(self, number: StepId) -> str:
         """Return the written title, else the words of the step's key; builds nothing."""
         return title_of(*self._entry(number))
 
-    def step(self, number: int, look: Lookup | None = None) -> Step:
+    def step(self, number: StepId, look: Lookup | None = None) -> Step:
         """Build one step; its references are replaced by what `look` finds, without it by examples.
 
         Raises DefinitionError, without a line, for an unknown number and for a cache that was damaged.
@@ -74,7 +83,7 @@ class Plan(Record):
             message = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
             raise DefinitionError(Problem(self.file, message)) from error
 
-    def _entry(self, number: int) -> tuple[str, Mapping[str, Any]]:
+    def _entry(self, number: StepId) -> tuple[str, Mapping[str, Any]]:
         if number not in self.raw:
             raise DefinitionError(Problem(self.file, not_defined(number, self.numbers)))
         return self.raw[number]
@@ -147,7 +156,7 @@ def to_cache(plan: Plan) -> dict[str, Any]:
     return {**body, "fixed": dict(plan.fixed)} if plan.fixed else body
 
 
-def snapshot(plan: Plan, number: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
+def snapshot(plan: Plan, number: StepId, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Return as `to_cache` a plan of one step, for a process that must not see later changes of the file.
 
     `fixed` are the values of its references.

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from executor.plan.issues import Path
     from executor.plan.model import Edge
+    from executor.plan.step_ids import StepId
 
-    Raw = Mapping[int, tuple[str, Mapping[str, Any]]]
+    Raw = Mapping[StepId, tuple[str, Mapping[str, Any]]]
 
 STEP_KEY = r"^step_(0|[1-9][0-9]{0,5})_([A-Za-z0-9][A-Za-z0-9_-]*)$"  # schema.json has the same
 _STEP_KEY = re.compile(STEP_KEY)
 
 
-def key_of(number: int, slug: str) -> str:
+def key_of(number: StepId, slug: str) -> str:
     """Return the key of a step."""
     return f"step_{number}_{slug}"
 
@@ -32,7 +33,7 @@ def read_steps(top: Mapping[str, Any]) -> tuple[Raw, list[ValidationIssue]]:
 
     The first step of a number counts. A step that is not a mapping counts as an empty one.
     """
-    raw: dict[int, tuple[str, Mapping[str, Any]]] = {}
+    raw: dict[StepId, tuple[str, Mapping[str, Any]]] = {}
     issues: list[ValidationIssue] = []
     last = -1
     for key, body in top.items():
@@ -57,7 +58,7 @@ def _misplaced(key: str, number: int, last: int, raw: Raw) -> Iterator[Validatio
 def dependency_issues(raw: Raw, broken: Collection[Path]) -> Iterator[ValidationIssue]:
     """Yield the issues between steps; `broken` are the paths, of at most two parts, whose form is wrong."""
     numbers = tuple(raw)
-    graph: dict[int, list[int]] = {}
+    graph: dict[StepId, list[StepId]] = {}
     for number, (slug, body) in raw.items():
         path = (key_of(number, slug), "depends_on")
         if "depends_on" not in body or path in broken:
@@ -86,12 +87,12 @@ def _unreachable(path: Path, edge: Edge, raw: Raw, broken: Collection[Path]) -> 
         yield ValidationIssue(path, f"step {edge.step} names no checkpoint: {way_out}")
 
 
-def _circle(graph: Mapping[int, list[int]], raw: Raw) -> Iterator[ValidationIssue]:
+def _circle(graph: Mapping[StepId, list[StepId]], raw: Raw) -> Iterator[ValidationIssue]:
     """Yield an issue for the first circle of depends_on; without recursion, for a plan may be long."""
-    done: set[int] = set()
+    done: set[StepId] = set()
     for start in graph:
-        way: dict[int, Iterator[int]] = {}
-        at: int | None = start if start not in done else None
+        way: dict[StepId, Iterator[StepId]] = {}
+        at: StepId | None = start if start not in done else None
         while at is not None:
             way.setdefault(at, iter(graph.get(at, ())))
             after = next((step for step in way[at] if step not in done), None)

@@ -10,9 +10,10 @@ from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from executor.plan.plan import Plan
+    from executor.plan.step_ids import StepId
 
 MAX_SPAN = 1_000_000  # numbers that the ranges of one selection may cover: a step key has six digits
 _RANGE = re.compile(r"(\d{1,12})\s*(?:-|\.\.)\s*(\d{1,12})")
@@ -23,18 +24,18 @@ _FORMS = "write 1, 1-5, 1,3,7-9 or the name of a step"
 class Selection(Record):
     """The defined steps that were asked for, in plan order, and the numbers inside ranges that are not defined."""
 
-    numbers: tuple[int, ...]
-    missing: tuple[int, ...] = ()
+    numbers: tuple[StepId, ...]
+    missing: tuple[StepId, ...] = ()
 
 
-def select(text: str, plan: Plan, titles: Mapping[int, str]) -> Selection:
+def select(text: str, plan: Plan, titles: Mapping[StepId, str]) -> Selection:
     """Return the steps of `1`, `1-5`, `1,3,7-9`, a name, or an unambiguous part of a name or title.
 
     `titles` are those of SPEC.md by number. Raises UsageError for bad syntax, for a step asked for alone that is not
     defined, and when nothing is left.
     """
-    wanted: set[int] = set()
-    missing: set[int] = set()
+    wanted: set[StepId] = set()
+    missing: set[StepId] = set()
     span = 0
     for part in text.split(","):
         numbers = _part(part.strip(), plan, titles)
@@ -45,10 +46,10 @@ def select(text: str, plan: Plan, titles: Mapping[int, str]) -> Selection:
         missing.update(number for number in numbers if number not in plan.raw)
     if not wanted:
         raise UsageError(f"--step {quoted(text)}: no step there is defined; defined: {_some(plan)}")
-    return Selection(tuple(sorted(wanted)), tuple(sorted(missing)))
+    return Selection(tuple(sorted(wanted, key=plan.place)), tuple(sorted(missing, key=plan.place)))
 
 
-def _part(part: str, plan: Plan, titles: Mapping[int, str]) -> range:
+def _part(part: str, plan: Plan, titles: Mapping[StepId, str]) -> Collection[StepId]:
     if not part:
         raise UsageError(f"--step: a number or name is missing; {_FORMS}")
     ends = _RANGE.fullmatch(part)
@@ -56,8 +57,7 @@ def _part(part: str, plan: Plan, titles: Mapping[int, str]) -> range:
         return _range(int(ends[1]), int(ends[2]))
     if re.fullmatch(r"[0-9]+", part):
         return _alone(part, plan, titles)
-    number = _named(part, plan, titles)
-    return range(number, number + 1)
+    return (_named(part, plan, titles),)
 
 
 def _range(first: int, last: int) -> range:
@@ -68,7 +68,7 @@ def _range(first: int, last: int) -> range:
     return range(first, last + 1)
 
 
-def _alone(digits: str, plan: Plan, titles: Mapping[int, str]) -> range:
+def _alone(digits: str, plan: Plan, titles: Mapping[StepId, str]) -> range:
     number = int(digits) if len(digits) <= 12 else 10**12  # as long as the ends of a range
     if number in plan.raw:
         return range(number, number + 1)
@@ -78,7 +78,7 @@ def _alone(digits: str, plan: Plan, titles: Mapping[int, str]) -> range:
     raise UsageError(not_defined(number, plan.numbers))
 
 
-def _named(part: str, plan: Plan, titles: Mapping[int, str]) -> int:
+def _named(part: str, plan: Plan, titles: Mapping[StepId, str]) -> StepId:
     word = _plain(part)
     names = {number: _plain(slug) for number, (slug, _) in plan.raw.items()}
     exact = [number for number, name in names.items() if word in (name, f"step {number} {name}", f"step {number}")]
@@ -94,7 +94,7 @@ def _named(part: str, plan: Plan, titles: Mapping[int, str]) -> int:
     return fits[0]
 
 
-def _title(number: int, plan: Plan, titles: Mapping[int, str]) -> str:
+def _title(number: StepId, plan: Plan, titles: Mapping[StepId, str]) -> str:
     return _plain(f"{titles.get(number, '')} {plan.title(number)}")
 
 
@@ -111,12 +111,13 @@ def _some(plan: Plan) -> str:
     return (f"{numbers}, ..., {_last(plan)}" if len(plan.raw) > _SOME else numbers) or "none"
 
 
-def ranges(numbers: list[int] | tuple[int, ...]) -> str:
-    """Return the numbers as a person would write them: 1-3, 7."""
+def ranges(numbers: Collection[StepId]) -> str:
+    """Return the steps as a person would write them: 1-3, 7; other ids as they are given."""
+    texts = [one for one in numbers if isinstance(one, str)]
     spans: list[list[int]] = []
-    for number in sorted(numbers):
+    for number in sorted(one for one in numbers if isinstance(one, int)):
         if spans and number == spans[-1][1] + 1:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+    return ", ".join((*(str(low) if low == high else f"{low}-{high}" for low, high in spans), *texts))

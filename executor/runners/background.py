@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 LOOK_S = 0.05
@@ -104,7 +105,7 @@ def mend_record(context: RunContext, box: Box, task_id: str) -> None:
     context.journal.sync()
 
 
-def _is_whole(body: dict[str, Any], number: int, task_id: str) -> bool:
+def _is_whole(body: dict[str, Any], number: StepId, task_id: str) -> bool:
     texts = all(isinstance(body.get(name), str) for name in ("title", "digest", "python", "definitions"))
     if not texts or body.get("step") != number or body.get("task_id") != task_id or "strict" not in body:
         return False
@@ -123,7 +124,7 @@ def newest_checkpoint(context: RunContext, task: Task) -> str:
     return find_newest(context.root, pattern, 0 if record else runs.began_ns(first), record) if pattern else ""
 
 
-def await_start(context: RunContext, number: int, task_id: str, *, why: str) -> Outcome:
+def await_start(context: RunContext, number: StepId, task_id: str, *, why: str) -> Outcome:
     """Start a supervisor of the job when none runs; return when the job is started or has ended.
 
     Ctrl-C ends the wait, not the job.
@@ -178,7 +179,7 @@ def _await_mark(context: RunContext, task_id: str, is_unmarked: Callable[[], boo
     context.catch_up(task_id)
 
 
-def _is_verdict_unmarked(context: RunContext, number: int, task_id: str) -> bool:
+def _is_verdict_unmarked(context: RunContext, number: StepId, task_id: str) -> bool:
     """Return True while the supervisor lives and the log has no change of SPEC.md behind the verdict of the task."""
     events = [str(line.get("event")) for line in log_reader.task_lines(context.root, task_id)]
     verdicts = [at for at, event in enumerate(events) if event in ("StepPassed", "StepFailed")]
@@ -186,7 +187,7 @@ def _is_verdict_unmarked(context: RunContext, number: int, task_id: str) -> bool
     return not marked and number in context.boxes() and bool(runs.supervisor(context.root, task_id))
 
 
-def _is_unmarked(context: RunContext, number: int, task_id: str) -> bool:
+def _is_unmarked(context: RunContext, number: StepId, task_id: str) -> bool:
     box = context.boxes().get(number)
     if box is None or box.state == " ":  # a person may have removed the line
         return box is not None
@@ -213,7 +214,7 @@ def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
         )
 
 
-def end_job(context: RunContext, number: int, task_id: str) -> None:
+def end_job(context: RunContext, number: StepId, task_id: str) -> None:
     """End a job that a person replaces and wait for its supervisor to log it."""
     runs.ask_stop(context.root, task_id)
     stop_strays(f"{task_id}/", context.interrupts, root=context.root)

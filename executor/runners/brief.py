@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Check, Criterion, Step
     from executor.plan.roles import Skill
+    from executor.plan.step_ids import StepId
 
 VERSION = 1
 TAIL_CHARS = 4000
@@ -46,7 +47,7 @@ class Brief(Record):
     """The brief of a task, without values of the environment and without commands of do-tasks, which others run."""
 
     task_id: str
-    step: int
+    step: StepId
     title: str
     objective: str
     script: str = ""

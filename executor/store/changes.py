@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Step
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.fingerprint import KnownFingerprints
     from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
@@ -51,7 +52,7 @@ def outputs_digest(left: Mapping[str, str]) -> str:
 
 
 def since_passed(
-    view: ProjectView, number: int, box: Box | None, known: KnownFingerprints | None = None
+    view: ProjectView, number: StepId, box: Box | None, known: KnownFingerprints | None = None
 ) -> tuple[str, ...]:
     """Return the changes of a ticked step since it passed, each in a word or two.
 
@@ -70,7 +71,7 @@ def since_passed(
     return changes
 
 
-def _key(view: ProjectView, number: int, state: StepState) -> str:
+def _key(view: ProjectView, number: StepId, state: StepState) -> str:
     """Return a key for the definition, settings and last pass of a step; the step is not built."""
     settings = view.plan.settings
     passed = (state.passed_digest, state.passed_judged_by, state.passed_outputs)

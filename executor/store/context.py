@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Check
     from executor.plan.spec.spec_md import Mark
+    from executor.plan.step_ids import StepId
     from executor.store.events import Event
     from executor.store.log_writer import LogWriter
     from executor.store.run_protocols import Enclosure, Progress, RunScreen, Trace, Waits
@@ -92,7 +93,7 @@ class RunContext(ProjectView):
         self.has_masked = False
         self.asked_git: RunningProcess | None = None
         self.programs: dict[str, str] = {}
-        self.beside: frozenset[int] = frozenset()
+        self.beside: frozenset[StepId] = frozenset()
         self.devices: tuple[str, ...] = ()
         self._marking = allocate_lock()
         journal.follow(self._fold)
@@ -227,7 +228,7 @@ class RunContext(ProjectView):
         if ended:
             self.log(StraysStopped(run=run, pids=ended), task)
 
-    def mark(self, number: int, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
+    def mark(self, number: StepId, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
         self.trace("write SPEC.md", task_id=task_id, step=number, box=f"[{state}]")

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from executor.plan.model import Step
     from executor.plan.runner_choice import Choice
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
     from executor.system.run_records import RunStatus
 
-    KnownFingerprints = dict[tuple[int, bool | str], Fingerprint]  # by step, and for an agent its runner
+    KnownFingerprints = dict[tuple[StepId, bool | str], Fingerprint]  # by step, and for an agent its runner
 
 
 READY = ("command", *AGENTS)
@@ -192,7 +193,7 @@ def fingerprint_parts(parts: Mapping[str, object], found: Mapping[str, Mapping[s
 def _down_to(view: ProjectView, step: Step) -> list[Step]:
     """Return the dependencies of a step in order, each once, the step last; without recursion: plans are long."""
     way = [step]
-    done: dict[int, Step] = {}
+    done: dict[StepId, Step] = {}
     while way:
         need = next((edge.step for edge in way[-1].depends_on if edge.step not in done), None)
         if need is None:
@@ -205,7 +206,7 @@ def _down_to(view: ProjectView, step: Step) -> list[Step]:
 
 def _first(view: ProjectView, step: Step, runner: str) -> str:
     """Return the fingerprint by recipe 1, which does not change."""
-    known: dict[int, str] = {}
+    known: dict[StepId, str] = {}
     for one in _down_to(view, step):
         known[one.number] = _own_first(view, one, known)
     if runner not in AGENTS or not step.main:
@@ -219,7 +220,7 @@ def _first(view: ProjectView, step: Step, runner: str) -> str:
     return files.digest(repr(parts).encode())[:32]
 
 
-def _own_first(view: ProjectView, step: Step, known: dict[int, str]) -> str:
+def _own_first(view: ProjectView, step: Step, known: dict[StepId, str]) -> str:
     main = step.main
     if main is None:
         return ""

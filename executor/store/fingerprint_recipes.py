@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from executor.plan.model import Check, Step
+    from executor.plan.step_ids import StepId
 
 NEWEST = 2
 JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
@@ -28,7 +29,7 @@ def number_of(digest: str) -> int:
     return int(head) if colon and head.isdigit() else 1
 
 
-def first(step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[int, str]) -> dict[str, object]:
+def first(step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[StepId, str]) -> dict[str, object]:
     """Return the parts of recipe 1, which does not change: logs contain fingerprints by it."""
     main = step.main
     assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
@@ -51,7 +52,7 @@ def second(
     script: str,
     files: Mapping[str, Mapping[str, str]],
     env: Sequence[str] | None,
-    dependencies: Mapping[int, str],
+    dependencies: Mapping[StepId, str],
     params: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the parts of recipe 2 by name: all that changes the work of MAIN, without its judges.

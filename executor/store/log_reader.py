@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from executor.plan.step_ids import StepId
     from executor.store.step_state import StepState
 
 BLOCK = 1 << 20
@@ -33,7 +34,7 @@ _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
 class LogState(Record):
     """The fold of the log up to `offset` bytes; `rebuilt` says that no cache fitted."""
 
-    states: dict[int, StepState]
+    states: dict[StepId, StepState]
     inode: int = 0
     offset: int = 0
     rebuilt: bool = False
@@ -229,13 +230,13 @@ def _texts_back(fd: int, upto: int | None) -> Iterator[bytes]:
         behind = block[:head]
 
 
-def _fold_from(states: dict[int, StepState], paths: list[str]) -> dict[int, StepState]:
+def _fold_from(states: dict[StepId, StepState], paths: list[str]) -> dict[StepId, StepState]:
     for path in paths:
         states, _ = _fold_tail(states, path, 0)
     return states
 
 
-def _fold_tail(states: dict[int, StepState], path: str, offset: int) -> tuple[dict[int, StepState], int]:
+def _fold_tail(states: dict[StepId, StepState], path: str, offset: int) -> tuple[dict[StepId, StepState], int]:
     """Return the states and the offset after the whole lines from `offset`, read a line at a time."""
     reached = offset
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from executor.plan.step_ids import StepId
     from executor.store.events import Event
     from executor.store.log_processors import Processor
 
@@ -79,7 +80,7 @@ class LogWriter:
             if done >= 0:
                 os.close(done)
 
-    def write(self, event: Event, *, task_id: str = "", step: int | None = None) -> dict[str, Any]:
+    def write(self, event: Event, *, task_id: str = "", step: StepId | None = None) -> dict[str, Any]:
         """Append the event as one line and return it as written; MachineError when the disk refuses."""
         with self._lock:
             line = self._line(event, task_id=task_id, step=step)
@@ -159,7 +160,7 @@ class LogWriter:
         if self._rotated >= 0:
             os.close(self._rotated)
 
-    def _line(self, event: Event, *, task_id: str, step: int | None) -> dict[str, Any]:
+    def _line(self, event: Event, *, task_id: str, step: StepId | None) -> dict[str, Any]:
         fields = event.asdict()
         line: dict[str, Any] = {
             "v": VERSION,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from executor.plan.params import Value
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.fingerprint import KnownFingerprints
     from executor.store.fingerprint_recipes import Fingerprint
     from executor.store.log_reader import LogState
@@ -63,12 +64,12 @@ class ProjectView:
         self.sources = Sources()
         self.made: dict[str, Fingerprint] = {}
         self._known: KnownFingerprints | None = None
-        self._steps: dict[int, Step] = {}
-        self._filled: dict[int, tuple[Mapping[str, object], Step]] = {}
+        self._steps: dict[StepId, Step] = {}
+        self._filled: dict[StepId, tuple[Mapping[str, object], Step]] = {}
         self.given = NOTHING_GIVEN
-        self.moved: dict[int, int] = {}
+        self.moved: dict[StepId, StepId] = {}
 
-    def boxes(self) -> dict[int, Box]:
+    def boxes(self) -> dict[StepId, Box]:
         """Return SPEC.md's boxes by number; `states` are then of the same moment."""
         return boxes_in(self.spec_bytes())
 
@@ -83,22 +84,22 @@ class ProjectView:
         self.recalled = recalled
         self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
 
-    def follow_numbers(self, boxes: Mapping[int, Box]) -> dict[int, int]:
+    def follow_numbers(self, boxes: Mapping[StepId, Box]) -> dict[StepId, StepId]:
         """Move the states of steps that were renumbered to their new numbers; return the old number of each."""
         moved = moves(boxes, self.states)
         self.states = renumbered(self.states, moved) if moved else self.states
         self.moved = {**self.moved, **moved}
         return moved
 
-    def task_state(self, number: int, task_id: str) -> StepState:
+    def task_state(self, number: StepId, task_id: str) -> StepState:
         """Return the state of the step that a task belongs to, also when the step was renumbered."""
         return of_task(self.states, number, task_id)
 
-    def near_misses(self) -> dict[int, str]:
+    def near_misses(self) -> dict[StepId, str]:
         """Return hints by step about lines that are nearly those of steps without a line."""
         return spec_md.near_misses(self.spec_bytes())
 
-    def step(self, number: int) -> Step:
+    def step(self, number: StepId) -> Step:
         """Return a defined step, built once; one with references is built for the values that hold now."""
         if number in self.plan.referring:
             return self._with_values(number)
@@ -106,7 +107,7 @@ class ProjectView:
             self._steps[number] = self.plan.step(number)
         return self._steps[number]
 
-    def _with_values(self, number: int) -> Step:
+    def _with_values(self, number: StepId) -> Step:
         asked: dict[str, object] = {}
         look = lookup_for(self, number)
         if number in self._filled:
@@ -122,7 +123,7 @@ class ProjectView:
         self._filled[number] = (asked, step)
         return step
 
-    def fixed_values(self, number: int) -> dict[str, object]:
+    def fixed_values(self, number: StepId) -> dict[str, object]:
         """Return the values of the references in a step, by reference."""
         if number not in self.plan.referring:
             return {}
@@ -139,7 +140,7 @@ class ProjectView:
         """Return the fingerprints that hold for one decision; where files are only read, for all decisions."""
         return {} if self._known is None else self._known
 
-    def changed(self, number: int, box: Box | None, known: KnownFingerprints | None = None) -> tuple[str, ...]:
+    def changed(self, number: StepId, box: Box | None, known: KnownFingerprints | None = None) -> tuple[str, ...]:
         """Return the changes of a ticked step since it passed."""
         return since_passed(self, number, box, self._known if known is None else known)
 
@@ -160,17 +161,17 @@ class ProjectView:
         self.plan, _ = project.load(self.project, for_run=True)
         self._steps, self._filled = {}, {}
 
-    def state(self, number: int) -> StepState:
+    def state(self, number: StepId) -> StepState:
         """Return the state of a step in the log."""
         return self.states.get(number, NEW)
 
 
-def boxes_in(data: bytes) -> dict[int, Box]:
+def boxes_in(data: bytes) -> dict[StepId, Box]:
     """Return the boxes of SPEC.md's bytes by number."""
     return {box.number: box for box in spec_md.boxes(data)}
 
 
-def box_of(view: ProjectView, number: int) -> Box:
+def box_of(view: ProjectView, number: StepId) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
     data = view.spec_bytes()
     try:

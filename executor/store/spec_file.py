@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.plan.spec.spec_md import Box, Mark
+    from executor.plan.step_ids import StepId
 
 TRIES = 5
 
@@ -59,7 +60,7 @@ class Change(Record):
     after: Box
 
 
-def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, task_id: str = "") -> Change:
+def mark(path: str, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> Change:
     """Write state and suffix to one step's line: the line with `task_id`, else the line with its number."""
     found: list[Box] = []
 
@@ -71,7 +72,7 @@ def mark(path: str, lock: str, *, number: int, state: str, mark: Mark | None, ta
     return Change(found[0], spec_md.find(after, found[-1].number))
 
 
-def _line_of(data: bytes, number: int, task_id: str) -> Box:
+def _line_of(data: bytes, number: StepId, task_id: str) -> Box:
     """Return the line of a step; of one that was renumbered while its task ran, the line with the task."""
     marked = []
     if task_id and task_id.encode() in data:
@@ -79,9 +80,9 @@ def _line_of(data: bytes, number: int, task_id: str) -> Box:
     return marked[0] if len(marked) == 1 else spec_md.find(data, number)
 
 
-def append(path: str, lock: str, *, number: int, title: str) -> Box:
+def append(path: str, lock: str, *, number: StepId, title: str) -> Box:
     """Append a line for a step that has none, and return it."""
-    return spec_md.find(change(path, lock, lambda data: spec_md.append_line(data, number, title)), number)
+    return spec_md.find(change(path, lock, lambda data: spec_md.append_line(data, int(number), title)), number)
 
 
 def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
+    from executor.plan.step_ids import StepId
+
     Line = Mapping[str, Any]
 
 
@@ -238,14 +240,16 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
 }
 
 
-def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepState]:
+def fold(states: dict[StepId, StepState], lines: Iterable[Line]) -> dict[StepId, StepState]:
     """Return the states after these lines; unknown events and lines without a step change nothing."""
     after, place = dict(states), 0
     for line in lines:
         if line.get("event") == "StepsRenumbered":
             after = renumbered(after, _moves(line))
         step = line.get("step")
-        if not (isinstance(step, int) and all(isinstance(line.get(name), str) for name in ENVELOPE)):
+        if not (
+            isinstance(step, (int, str)) and step != "" and all(isinstance(line.get(name), str) for name in ENVELOPE)
+        ):
             continue
         apply = FOLDS.get(line["event"])
         step = _step_of(after, step, line) if apply else step
@@ -260,7 +264,7 @@ def fold(states: dict[int, StepState], lines: Iterable[Line]) -> dict[int, StepS
     return after
 
 
-def _moves(line: Line) -> dict[int, int]:
+def _moves(line: Line) -> dict[StepId, StepId]:
     """Return the moves that an event records, {} for one in another form."""
     try:
         return {int(new): int(old) for new, _, old in (move.partition(" was ") for move in line["moves"])}
@@ -268,7 +272,7 @@ def _moves(line: Line) -> dict[int, int]:
         return {}
 
 
-def _step_of(states: Mapping[int, StepState], step: int, line: Line) -> int:
+def _step_of(states: Mapping[StepId, StepState], step: StepId, line: Line) -> StepId:
     """Return the present number of the step of this line: a renumbered one is found by its task."""
     task_id = line["task_id"]
     if not task_id or line["event"] in ("TaskStarted", "TaskResumed"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from operator import itemgetter
 
+from executor.plan.step_ids import key_of, of_key
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from executor.plan.step_ids import StepId
 
 
 class StandingAlert(Record):
@@ -21,7 +24,7 @@ class StandingAlert(Record):
 class AcceptedChunk(Record):
     """A chunk that passed: its rows, their digest, the cost of its runs (USD), the fingerprint of their maker."""
 
-    number: int
+    number: StepId
     rows: int
     sha256: str
     usd: float
@@ -31,7 +34,7 @@ class AcceptedChunk(Record):
 class BegunChunk(Record):
     """A chunk that ran: the fingerprint of the maker of its rows, the cost of its runs so far (USD)."""
 
-    number: int
+    number: StepId
     made_by: str
     spent_usd: float
 
@@ -96,7 +99,7 @@ class StepState(Record):
     stood: tuple[str, ...] = ()
     rechecked: str = ""
     recheck_full: bool = False
-    was: int = 0
+    was: StepId = 0
     judges: str = ""
     accepted: str = ""
     passed_accepted: str = ""
@@ -117,7 +120,7 @@ SHAPES = [kind._fields for _, kind in RECORDS]
 _values = itemgetter(*FIELDS)
 
 
-def of_task(states: Mapping[int, StepState], number: int, task_id: str) -> StepState:
+def of_task(states: Mapping[StepId, StepState], number: StepId, task_id: str) -> StepState:
     """Return the state of the step that a task belongs to: `number`, unless the step was renumbered since."""
     state = states.get(number, NEW)
     if state.task_id == task_id:
@@ -125,12 +128,12 @@ def of_task(states: Mapping[int, StepState], number: int, task_id: str) -> StepS
     return next((one for one in states.values() if one.task_id == task_id), state)
 
 
-def last_place(states: Mapping[int, StepState]) -> int:
+def last_place(states: Mapping[StepId, StepState]) -> int:
     """Return the highest place in the log that these states know."""
     return max((max(state.passed_place, state.main_place) for state in states.values()), default=0)
 
 
-def renumbered(states: Mapping[int, StepState], moves: Mapping[int, int]) -> dict[int, StepState]:
+def renumbered(states: Mapping[StepId, StepState], moves: Mapping[StepId, StepId]) -> dict[StepId, StepState]:
     """Return the states by their new numbers; `moves` has the old number of each new one.
 
     A step whose history moved away, and to which none came, is new.
@@ -139,13 +142,13 @@ def renumbered(states: Mapping[int, StepState], moves: Mapping[int, int]) -> dic
     return {**left, **{new: _moved(states.get(old, NEW), old) for new, old in moves.items()}}
 
 
-def _moved(state: StepState, old: int) -> StepState:
+def _moved(state: StepState, old: StepId) -> StepState:
     return state.replace(was=state.was or old)
 
 
-def packed(states: Mapping[int, StepState]) -> dict[str, Any]:
+def packed(states: Mapping[StepId, StepState]) -> dict[str, Any]:
     """Return the names of the fields, then the values of each step by its number."""
-    steps = {str(number): _row(state) for number, state in states.items()}
+    steps = {key_of(number): _row(state) for number, state in states.items()}
     return {"fields": FIELDS, "records": SHAPES, "steps": steps}
 
 
@@ -159,11 +162,11 @@ def _row(state: StepState) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def unpacked(body: Mapping[str, Any]) -> dict[int, StepState]:
+def unpacked(body: Mapping[str, Any]) -> dict[StepId, StepState]:
     """Return the states by step; ValueError, KeyError or TypeError for rows of another version or shape."""
     if body["fields"] != FIELDS or body["records"] != [list(names) for names in SHAPES]:
         raise ValueError("the states are of another version")
-    return {int(number): _state_of(values) for number, values in body["steps"].items()}
+    return {of_key(key): _state_of(values) for key, values in body["steps"].items()}
 
 
 def _state_of(values: list[Any]) -> StepState:

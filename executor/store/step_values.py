@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Step
     from executor.plan.params import Param, Value
     from executor.plan.references import Lookup
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
     from executor.store.step_state import StepState
 
@@ -46,7 +47,7 @@ def params_of(view: ProjectView) -> dict[str, Param]:
     return declared(view.plan.settings.params)
 
 
-def given_to(view: ProjectView, number: int) -> dict[str, Value]:
+def given_to(view: ProjectView, number: StepId) -> dict[str, Value]:
     """Return the values that hold for a step instead of defaults: of this command line, else those of its task."""
     params = params_of(view)
     if not params:
@@ -56,7 +57,7 @@ def given_to(view: ProjectView, number: int) -> dict[str, Value]:
     return {**still_valid(params, _of_task(view, number)), **view.given.values}
 
 
-def _of_task(view: ProjectView, number: int) -> Mapping[str, Any]:
+def _of_task(view: ProjectView, number: StepId) -> Mapping[str, Any]:
     state = view.state(number)
     if number in view.given.anew:
         return {}
@@ -65,14 +66,14 @@ def _of_task(view: ProjectView, number: int) -> Mapping[str, Any]:
     return _object(state.params)
 
 
-def values_of(view: ProjectView, number: int) -> dict[str, Value]:
+def values_of(view: ProjectView, number: StepId) -> dict[str, Value]:
     """Return the value of each parameter for a step; one without a value is left out."""
     given = given_to(view, number)
     each = {name: given.get(name, one.default) for name, one in params_of(view).items()}
     return {name: value for name, value in each.items() if value is not None}
 
 
-def variables_of(view: ProjectView, number: int) -> dict[str, str]:
+def variables_of(view: ProjectView, number: StepId) -> dict[str, str]:
     """Return the environment variables of the parameters of a step."""
     values = values_of(view, number)
     if not values:
@@ -82,7 +83,7 @@ def variables_of(view: ProjectView, number: int) -> dict[str, str]:
     return {variable_of(name): text_of(value) for name, value in values.items()}
 
 
-def lookup_for(view: ProjectView, number: int) -> Lookup:
+def lookup_for(view: ProjectView, number: StepId) -> Lookup:
     """Return the lookup of references in a step."""
     from executor.plan.references import metric_of, param_of
 

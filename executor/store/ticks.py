@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.step_state import StepState
 
 # The one table of marks: every view shows a step by its sign and its word.
@@ -114,7 +115,7 @@ def went_back(box: Box, state: StepState) -> bool:
     return (box.mark is not None and box.mark.kind in ("started", "failed")) or line_fingerprint(box) in state.lines
 
 
-def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int, int]:
+def moves(boxes: Mapping[StepId, Box], states: Mapping[StepId, StepState]) -> dict[StepId, StepId]:
     """Return the old number of each renumbered step: its line has a task of another number.
 
     A copied line is not renumbered: the line of the old number still has a task of that step.
@@ -123,7 +124,7 @@ def moves(boxes: Mapping[int, Box], states: Mapping[int, StepState]) -> dict[int
     if not strange:
         return {}
     known = {task_id: number for number, state in states.items() for task_id in _tasks(state)}
-    found: dict[int, int] = {}
+    found: dict[StepId, StepId] = {}
     for number, box in strange.items():
         old = known.get(box.mark.task_id if box.mark else "")
         if old is not None and old not in found.values() and not _keeps_its_task(boxes.get(old), old, known):
@@ -143,5 +144,5 @@ def _tasks(state: StepState) -> tuple[str, ...]:
     return tuple(filter(None, (state.task_id, state.passed_task, state.rechecked, *older)))
 
 
-def _keeps_its_task(box: Box | None, number: int, known: Mapping[str, int]) -> bool:
+def _keeps_its_task(box: Box | None, number: StepId, known: Mapping[str, StepId]) -> bool:
     return box is not None and box.mark is not None and known.get(box.mark.task_id) == number

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from executor.plan.step_ids import StepId
+
 TIMES = ("changed_s", "looked_s")
 OF_READER = ("tick", "where", "launcher", "is_alive", "is_supervised", "is_open", "now_s")
 
@@ -59,7 +61,7 @@ class JobStatus(Record):
     """
 
     task_id: str = ""
-    step: int = 0
+    step: StepId = 0
     title: str = ""
     run: str = ""
     state: str = ""
@@ -188,6 +190,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "str": lambda value: str(value or ""),
     "int": lambda value: int(parse_number(value) or 0),
     "bool": bool,
+    "StepId": lambda value: value if isinstance(value, str) and value else int(parse_number(value) or 0),
     "float | None": parse_number,
     "Mapping[str, float | str]": _metrics,
     "Mapping[str, Any] | None": lambda value: value if isinstance(value, dict) else None,

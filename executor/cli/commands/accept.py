@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.screen import Screen
     from executor.guard.brief_changes import BriefChanges
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.project_view import ProjectView
 
@@ -51,7 +52,7 @@ def run(args: Namespace) -> Verdict:
             return _asked(context, number, args, screen)
 
 
-def _number(view: ProjectView, word: str) -> int:
+def _number(view: ProjectView, word: str) -> StepId:
     """Return the requested step; UsageError for a step without a snapshot of its judges."""
     known = brief_changes.briefed_steps(view.states)
     number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
@@ -62,7 +63,7 @@ def _number(view: ProjectView, word: str) -> int:
     raise UsageError(f"{asked} has no brief with a snapshot of its judges; {there} has; see: do-tasks list")
 
 
-def _asked(context: RunContext, number: int, args: Namespace, screen: Screen) -> Verdict:
+def _asked(context: RunContext, number: StepId, args: Namespace, screen: Screen) -> Verdict:
     found = brief_changes.find_changes(context)
     if found is None:
         screen.print(f"Nothing that judges step {number} has changed since its brief; there is nothing to accept.")
@@ -118,7 +119,7 @@ def _text_of(path: str) -> bytes:
         return b""
 
 
-def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespace) -> None:
+def _accept(context: RunContext, number: StepId, found: BriefChanges, args: Namespace) -> None:
     """Log the acceptance for each step that it concerns; take a new snapshot while a brief is open."""
     by = clean(args.by or person.user_name())
     briefed = brief_changes.briefed_steps(context.states)
@@ -127,7 +128,7 @@ def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespa
     before = {brief_snapshot.ident_of(state.judges): state.judges for state in briefed.values()}
     givers = [giver for one in before.values() for giver in brief_snapshot.recipients_of(one)]
     reference = brief_changes.renew_snapshot(context, _task(context, waiting[0])) if waiting else ""
-    for step in sorted({number, *briefed, *brief_changes.steps_in(found)}):
+    for step in sorted({number, *briefed, *brief_changes.steps_in(found, context.plan)}, key=context.plan.place):
         fact = JudgesAccepted(by=by, reason=args.reason, changes=found.changes or (found.unknown,), digests=digests)
         task_id = context.state(step).task_id if context.state(step).judges else ""
         context.journal.write(fact.replace(judges=reference if step in waiting else ""), task_id=task_id, step=step)
@@ -139,7 +140,7 @@ def _accept(context: RunContext, number: int, found: BriefChanges, args: Namespa
     _print_next(context, waiting, by)
 
 
-def _task(context: RunContext, step: int) -> Task:
+def _task(context: RunContext, step: StepId) -> Task:
     state = context.state(step)
     return Task(context.step(step), state.task_id, state.digest, Decision("wait", "its brief is out"), runner="host")
 
@@ -151,7 +152,7 @@ def _digests(context: RunContext, found: BriefChanges) -> dict[str, str]:
     return {name: snapshot.digest_of(os.path.realpath(os.path.join(context.root, name))) for name in there}
 
 
-def _print_next(context: RunContext, waiting: list[int], by: str) -> None:
+def _print_next(context: RunContext, waiting: list[StepId], by: str) -> None:
     print(f"Accepted by {by}; the log has it, and the tick will name it.")
     for step in waiting:
         print(f"When the work of step {step} is done: do-tasks resume {context.state(step).task_id}")

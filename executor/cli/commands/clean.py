@@ -8,8 +8,9 @@ from collections import Counter
 
 from executor.cli.options import flag, option
 from executor.cli.output.job_table import byte_size
-from executor.cli.tasks import TASK, supervisor
+from executor.cli.tasks import supervisor
 from executor.errors import MachineError
+from executor.plan.step_ids import TASK
 from executor.store import log_reader, project, spec_file
 from executor.store import runs as jobs
 from executor.system import folders, locks, run_processes
@@ -86,9 +87,9 @@ def _old(here: project.Project, there: list[str], keep: int) -> list[str]:
     rank: Counter[str] = Counter()
     found = []
     for name in reversed(verdicts):
-        number = name.split("_")[1]
-        rank[number] += 1
-        if rank[number] > keep and verdicts[name] and name not in needed and not _lives(here.root, name):
+        step = name[len("task_") : -len("_01234567")]
+        rank[step] += 1
+        if rank[step] > keep and verdicts[name] and name not in needed and not _lives(here.root, name):
             found.append(name)
     return found[::-1]
 

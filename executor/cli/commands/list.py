@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from executor.engine.order import Survey
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.step_state import StepState
 
 ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
@@ -55,9 +56,9 @@ def run(args: Namespace) -> Verdict:
     return Verdict.PASSED
 
 
-def _rows(view: ProjectView, boxes: dict[int, Box]) -> list[dict[str, Any]]:
+def _rows(view: ProjectView, boxes: dict[StepId, Box]) -> list[dict[str, Any]]:
     """Return a row for each step that is defined or has a line, in order."""
-    numbers = sorted({*view.plan.numbers, *boxes})
+    numbers = sorted({*view.plan.numbers, *boxes}, key=view.plan.place)
     near = view.near_misses() if len(boxes) < len(numbers) else {}
     rows = [_row(view, number, boxes.get(number)) for number in numbers]
     view.sources.save()
@@ -65,7 +66,7 @@ def _rows(view: ProjectView, boxes: dict[int, Box]) -> list[dict[str, Any]]:
 
 
 def _selected(
-    view: ProjectView, boxes: dict[int, Box], rows: list[dict[str, Any]], args: Namespace
+    view: ProjectView, boxes: dict[StepId, Box], rows: list[dict[str, Any]], args: Namespace
 ) -> list[dict[str, Any]]:
     """Return the rows that the selectors and `--ready` choose."""
     if is_selecting(args):
@@ -91,7 +92,7 @@ def _other_plan(args: Namespace) -> str:
     return "" if project.is_there(args.project) else plan_files.only_one(args.project)
 
 
-def _needs(plan: Plan, number: int) -> list[str]:
+def _needs(plan: Plan, number: StepId) -> list[str]:
     """Return the steps that a step's `depends_on` names."""
     return [str(edge.step) for edge in plan.step(number).depends_on] if plan.defines(number) else []
 
@@ -114,7 +115,7 @@ def _counted(rows: list[dict[str, Any]], what: str) -> str:
     return f"{len(rows)} {what}" if rows else ""
 
 
-def _row(view: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
+def _row(view: ProjectView, number: StepId, box: Box | None) -> dict[str, Any]:
     task_id = _task_id(view, number, box)
     title = (box.title if box else "") or (view.plan.title(number) if view.plan.defines(number) else "")
     state = _state(view, number, box)
@@ -122,13 +123,13 @@ def _row(view: ProjectView, number: int, box: Box | None) -> dict[str, Any]:
     tick = tick_of(box, view.state(number)) if box and not again else ""
     stale_by = newer_dependency(view, number) if tick and view.plan.defines(number) else 0
     alerts = len(view.state(number).alerts) if state == "running" else 0
-    row = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
+    row: dict[str, Any] = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
     row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(view.state(number), box)}
     uncontained = bool(tick) and is_uncontained(box, view.state(number))
     return row | {"uncontained": uncontained, "changed": [*view.changed(number, box)]}
 
 
-def _task_id(view: ProjectView, number: int, box: Box | None) -> str:
+def _task_id(view: ProjectView, number: StepId, box: Box | None) -> str:
     """Return the task that a row shows: a living one, else the one of the tick."""
     state = view.state(number)
     if box is None or box.state != "x" or begun_again(box, state) or _lives(view.root, state):
@@ -150,7 +151,7 @@ def _is_begun(root: str, state: StepState) -> bool:
     return not state.verdict and bool(executor(root))
 
 
-def _state(view: ProjectView, number: int, box: Box | None) -> str:
+def _state(view: ProjectView, number: StepId, box: Box | None) -> str:
     if box is None:
         return "no line"
     if box.state == "x" and not begun_again(box, view.state(number)):
@@ -158,7 +159,7 @@ def _state(view: ProjectView, number: int, box: Box | None) -> str:
     return _open_state(view, number, box) if view.plan.defines(number) else "not defined"
 
 
-def _open_state(view: ProjectView, number: int, box: Box) -> str:
+def _open_state(view: ProjectView, number: StepId, box: Box) -> str:
     state = view.state(number)
     if went_back(box, state):
         return "went back"

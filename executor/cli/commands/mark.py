@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from executor.plan.plan import Plan
+    from executor.plan.step_ids import StepId
 
 VERBS = {"mark-done": "Tick", "reopen": "Open"}
 
@@ -54,7 +55,7 @@ def run(args: Namespace) -> Verdict:
     return _mark(here, args, number, done=done, at_terminal=at_terminal)
 
 
-def _check_person(root: str, args: Namespace, number: int) -> bool:
+def _check_person(root: str, args: Namespace, number: StepId) -> bool:
     """Raise UsageError unless a person asks; return True when a step has a brief and a person is at a terminal."""
     brief_gate.distrust_caches(root)
     states = log_reader.recall(root).states
@@ -70,7 +71,7 @@ def _check_person(root: str, args: Namespace, number: int) -> bool:
     return True
 
 
-def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
+def _number(text: str, plan: Plan, titles: dict[StepId, str]) -> StepId:
     if re.fullmatch(r"[0-9]{1,9}", text):
         return int(text)
     chosen = select(text, plan, titles)
@@ -79,7 +80,7 @@ def _number(text: str, plan: Plan, titles: dict[int, str]) -> int:
     return chosen.numbers[0]
 
 
-def _refuse_while_it_runs(root: str, number: int, command: str) -> None:
+def _refuse_while_it_runs(root: str, number: StepId, command: str) -> None:
     """Raise UsageError for a step whose job lives.
 
     After an opened box the next run would end the training and start again; a tick by hand would be replaced.
@@ -106,7 +107,7 @@ def _refuse_without_person(args: Namespace) -> None:
         )
 
 
-def _mark(here: project.Project, args: Namespace, number: int, *, done: bool, at_terminal: bool) -> Verdict:
+def _mark(here: project.Project, args: Namespace, number: StepId, *, done: bool, at_terminal: bool) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
     note = clean(f"{by}: {args.reason}" if args.reason else by)
     journal = LogWriter(here.path(LOG_NAME))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from executor.cli.job_reader import Look
+    from executor.plan.step_ids import StepId
     from executor.supervisor.job_status import JobStatus
 
 REDRAW_S = 2.0
@@ -61,7 +62,7 @@ def run(args: Namespace) -> Verdict:
     return _verdict(seen, jobs)
 
 
-def _jobs(seen: Look, steps: Iterable[int] | None) -> list[JobStatus]:
+def _jobs(seen: Look, steps: Iterable[StepId] | None) -> list[JobStatus]:
     """Return the status of these steps' jobs, of every job for None."""
     return [job for job in statuses(seen) if steps is None or job.step in steps]
 
@@ -88,7 +89,7 @@ def _paint() -> Callable[[str], str]:
     return job_table.painted if Screen().color else str
 
 
-def _watch(seen: Look, steps: list[int] | None, *, as_json: bool) -> Verdict:
+def _watch(seen: Look, steps: list[StepId] | None, *, as_json: bool) -> Verdict:
     """Show the jobs until none runs, or until an interrupt, which is no failure."""
     gc.enable()
     interrupts = Interrupts()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from executor.cli import session
 from executor.cli.options import JSON_BESIDE, VERBOSE, option
 from executor.cli.output.screen import print_json
@@ -13,15 +11,18 @@ from executor.engine.recheck import is_checkable, recheck
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges
+from executor.plan.step_ids import new_task_id
 from executor.store import project
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
     from executor.cli.output.screen import Screen
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.system.outcome import Outcome
 
@@ -47,8 +48,8 @@ def run(args: Namespace) -> Verdict:
         return _rechecked(context, boxes, args, screen)
 
 
-def _rechecked(context: RunContext, boxes: dict[int, Box], args: Namespace, screen: Screen) -> Verdict:
-    rows: list[dict[str, object]] = []
+def _rechecked(context: RunContext, boxes: dict[StepId, Box], args: Namespace, screen: Screen) -> Verdict:
+    rows: list[dict[str, Any]] = []
     for number in _ticked(context, boxes, args.steps):
         rows.append(_row(context, boxes[number]))
         if context.interrupts.count:
@@ -68,27 +69,27 @@ def _row(context: RunContext, box: Box) -> dict[str, object]:
     if not is_checkable(step):
         reason = "nothing can be checked again: no POST check, no criterion bound to a file, command or metric"
         return row | {"verdict": "skipped", "reason": reason}
-    task_id = f"task_{box.number}_{os.urandom(4).hex()}"
+    task_id = new_task_id(box.number)
     outcome: Outcome = recheck(context, box, task_id)
     return row | {"verdict": str(outcome.verdict), "task_id": task_id, "reason": outcome.reason}
 
 
-def _summarise(rows: list[dict[str, object]], screen: Screen) -> None:
+def _summarise(rows: list[dict[str, Any]], screen: Screen) -> None:
     for verdict, text in (
         ("passed", "Rechecked"),
         ("failed", "Does not hold here; the tick stays as it was"),
         ("skipped", "Not rechecked, for nothing but its MAIN could prove it"),
     ):
-        numbers = [int(str(row["step"])) for row in rows if row["verdict"] == verdict]
+        numbers = [row["step"] for row in rows if row["verdict"] == verdict]
         if numbers:
             screen.print(f"{text}: step {ranges(numbers)}.")
     if not rows:
         screen.print("Nothing to recheck: no step is ticked.")
 
 
-def _ticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _ticked(context: RunContext, boxes: dict[StepId, Box], words: list[str]) -> list[StepId]:
     """Return the requested ticked steps, every one without a request; UsageError for an open or undefined step."""
-    ticked = [number for number, box in sorted(boxes.items()) if box.state == "x" and context.plan.defines(number)]
+    ticked = [number for number in context.plan.numbers if number in boxes and boxes[number].state == "x"]
     if not words:
         return ticked
     numbers = selected(context, boxes, words)

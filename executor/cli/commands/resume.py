@@ -5,9 +5,9 @@ from __future__ import annotations
 from executor.cli import next_command, session
 from executor.cli.options import JSON_BESIDE, STRICT, VERBOSE, option
 from executor.cli.output.summary import print_report, print_reports
-from executor.cli.tasks import TASK
 from executor.errors import UsageError
 from executor.guard import brief_gate
+from executor.plan.step_ids import TASK
 from executor.store import project
 from executor.store.context import Invocation
 from executor.store.fingerprint import main_digest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from executor.cli.output.screen import Screen
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
     from executor.store.project_view import ProjectView
     from executor.system.outcome import Verdict
@@ -56,7 +57,7 @@ def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, scre
     return report.outcome.verdict
 
 
-def _number(view: ProjectView, task_id: str) -> int:
+def _number(view: ProjectView, task_id: str) -> StepId:
     """Return the step of a task that waits for the answer to its brief, or has passed; UsageError for any other."""
     number = next((number for number, state in view.states.items() if state.task_id == task_id), -1)
     state = view.state(number)

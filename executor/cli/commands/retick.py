@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 
@@ -43,7 +44,7 @@ def run(args: Namespace) -> Verdict:
         return Verdict.PASSED
 
 
-def _unticked(context: RunContext, boxes: dict[int, Box], words: list[str]) -> list[int]:
+def _unticked(context: RunContext, boxes: dict[StepId, Box], words: list[str]) -> list[StepId]:
     """Return the steps to tick; UsageError for a requested step that has not passed by the log."""
     if not words:
         return [number for number, box in boxes.items() if _lost_its_tick(context, box)]
@@ -68,5 +69,5 @@ def _lost_its_tick(context: RunContext, box: Box) -> bool:
     return box.state != "x" and _passed(context, box.number) and (went_back(box, state) or not state.ticked)
 
 
-def _passed(context: RunContext, number: int) -> bool:
+def _passed(context: RunContext, number: StepId) -> bool:
     return context.plan.defines(number) and context.state(number).verdict == "passed"

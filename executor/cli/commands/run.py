@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from executor.cli.output.screen import Screen
     from executor.engine.step import RunReport
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 MOST_JOBS = 64
@@ -137,7 +138,7 @@ def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
     return _close(context, reports, notes, args, screen)
 
 
-def _prepare(context: RunContext, args: Namespace) -> tuple[list[int], list[str]]:
+def _prepare(context: RunContext, args: Namespace) -> tuple[list[StepId], list[str]]:
     """Return the steps to run and notes on those that cannot run, after SPEC.md and the judges were checked."""
     from executor.engine.noticed import note_spec
     from executor.store import spec_file
@@ -154,7 +155,7 @@ def _prepare(context: RunContext, args: Namespace) -> tuple[list[int], list[str]
     return _put_first(context, alone, numbers) if alone else numbers, notes
 
 
-def _step_of_lone_agent(context: RunContext) -> int:
+def _step_of_lone_agent(context: RunContext) -> StepId:
     """Settle agents that lost their executor before a box is read; return the step of a living one, else 0."""
     begun = [state.task_id for state in context.states.values() if not state.verdict and state.task_id]
     pending = os.path.exists(context.project.state("guarding"))
@@ -166,7 +167,7 @@ def _step_of_lone_agent(context: RunContext) -> int:
     return settle_orphaned_agents(context)
 
 
-def _put_first(context: RunContext, alone: int, numbers: list[int]) -> list[int]:
+def _put_first(context: RunContext, alone: StepId, numbers: list[StepId]) -> list[StepId]:
     """Return the steps, first that of an agent without executor: no other step may run beside it."""
     if alone in numbers:
         return [alone, *(number for number in numbers if number != alone)]
@@ -208,7 +209,7 @@ def _close(context: RunContext, reports: list[RunReport], notes: list[str], args
     return worst
 
 
-def _with_appended(context: RunContext, args: Namespace) -> dict[int, Box]:
+def _with_appended(context: RunContext, args: Namespace) -> dict[StepId, Box]:
     """Return the boxes, after missing lines were added with --append or on a yes at the terminal."""
     from executor.store import spec_file
     from executor.store.events import SpecLineAppended
@@ -224,7 +225,7 @@ def _with_appended(context: RunContext, args: Namespace) -> dict[int, Box]:
     return context.boxes()
 
 
-def _confirms(missing: list[int]) -> bool:
+def _confirms(missing: list[StepId]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     print(f"SPEC.md has no line for step {ranges(missing)}. Add it? [y/N] ", end="", flush=True)

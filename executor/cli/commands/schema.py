@@ -58,7 +58,7 @@ def events_schema() -> dict[str, object]:
         "v": {"const": VERSION},
         "timestamp": {"type": "string", "format": "date-time"},
         "task_id": {"type": "string"},
-        "step": {"type": ["integer", "null"]},
+        "step": {"type": ["integer", "string", "null"]},
         "phase": {"type": "string"},
         "event": {"enum": list(EVENTS)},
         "status": {"type": "string"},

@@ -8,9 +8,10 @@ import time
 
 from executor.cli.job_reader import caught_up
 from executor.cli.options import option
-from executor.cli.tasks import TASK, run_lock
+from executor.cli.tasks import run_lock, step_of
 from executor.errors import BusyError, MachineError, UsageError
 from executor.plan.spec.spec_md import Mark
+from executor.plan.step_ids import TASK
 from executor.store import known_secrets, log_reader, project, runs, spec_file
 from executor.store.events import SpecMarked, StepFailed, StraysStopped
 from executor.store.known_secrets import masker_here
@@ -28,6 +29,8 @@ from executor.system.text import clean_control, counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from executor.plan.step_ids import StepId
 
 OPEN = ("", "started", "interrupted", "lost", "waiting")
 JOB_GRACE_S = 10.0  # enough for a training to save a checkpoint
@@ -53,11 +56,10 @@ def run(args: Namespace) -> Verdict:
     if (args.grace or 0) > MOST_GRACE_S:
         raise UsageError(f"--grace is {MOST_GRACE_S:g} s at most")
     here = project.find(args.project)
-    match = TASK.fullmatch(args.task_id)
-    if not match or not _is_known(here, args.task_id):
+    if not TASK.fullmatch(args.task_id) or not _is_known(here, args.task_id):
         raise UsageError(f"no task {clean_control(args.task_id)} here; {_hint(here, args.task_id)}")
     runs.ask_stop(here.root, args.task_id)
-    return Stop(here, args.task_id, int(match[1]), args.grace).run()
+    return Stop(here, args.task_id, step_of(here.root, args.task_id), args.grace).run()
 
 
 def _is_known(here: project.Project, task_id: str) -> bool:
@@ -77,7 +79,7 @@ def _hint(here: project.Project, text: str) -> str:
 class Stop:
     """The end of one task: of its processes, then its verdict in the log and in SPEC.md."""
 
-    def __init__(self, here: project.Project, task_id: str, number: int, grace_s: float | None) -> None:
+    def __init__(self, here: project.Project, task_id: str, number: StepId, grace_s: float | None) -> None:
         self._here, self._root, self._task_id, self._number = here, here.root, task_id, number
         self._is_job = runs.is_job(self._root, task_id)
         (first, usual_s), *rest = STOP

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Settings, Step
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
 
 SCRIPT_MOST = 1 << 20
 
@@ -154,7 +155,7 @@ def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
     """Return the differences of SPEC.md and the definitions."""
     try:
         text_now = spec_file.read(here.spec)
-        known: dict[int, Box] = {}
+        known: dict[StepId, Box] = {}
         for box in spec_md.boxes(text_now):
             if box.number in known:
                 spec_md.find(text_now, box.number)

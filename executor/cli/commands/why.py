@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from executor.plan.step_ids import StepId
     from executor.store.task import Decision
 
 SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "tick", "evidence", "alerts", "see")
@@ -55,7 +56,7 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"  judged by: {UNSAID}"
 
 
-def _row(view: ProjectView, number: int) -> dict[str, Any]:
+def _row(view: ProjectView, number: StepId) -> dict[str, Any]:
     """Return the row of a step for `--json`."""
     box = box_of(view, number)
     state = view.state(number)
@@ -86,7 +87,7 @@ def _row(view: ProjectView, number: int) -> dict[str, Any]:
     }
 
 
-def _at_work(view: ProjectView, number: int, decision: Decision) -> str:
+def _at_work(view: ProjectView, number: StepId, decision: Decision) -> str:
     """Return the beginning of the reason for a task that has no verdict while an executor runs the plan."""
     state = view.state(number)
     if decision.action != "run" or not state.task_id or state.verdict:
@@ -95,7 +96,7 @@ def _at_work(view: ProjectView, number: int, decision: Decision) -> str:
     return f"{state.task_id} is at work (executor: pid {pid}); if it were cut off now: " if pid else ""
 
 
-def _start_of_job(view: ProjectView, number: int, decision: Decision) -> str:
+def _start_of_job(view: ProjectView, number: StepId, decision: Decision) -> str:
     """Return the start of a job: the newest checkpoint for the same task, the beginning for a new one."""
     runs_job = decision.action == "run" and decision.main == "run" and view.step(number).is_job
     if not runs_job or not view.state(number).job:
@@ -105,7 +106,7 @@ def _start_of_job(view: ProjectView, number: int, decision: Decision) -> str:
     )
 
 
-def _runner(view: ProjectView, number: int, decision: Decision) -> str:
+def _runner(view: ProjectView, number: StepId, decision: Decision) -> str:
     """Return the runner of MAIN and the reason for it, empty when MAIN would not run."""
     if decision.action != "run" or decision.main != "run":
         return ""

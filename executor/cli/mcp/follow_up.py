@@ -9,6 +9,7 @@ import shlex
 
 from executor.cli.next_command import read_words, remaining, remembered
 from executor.errors import DoTasksError, UsageError
+from executor.plan.step_ids import natural_order
 from executor.store import log_reader, project, runs
 from executor.store.project_view import ProjectView
 from executor.system import files, safe_open
@@ -18,6 +19,8 @@ from executor.system.text import clean_control, quoted
 if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
+
+    from executor.plan.step_ids import StepId
 
 WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]{8})(?: --project .*)?$", re.MULTILINE)
 ELSEWHERE = "[the brief is under `brief`]"
@@ -47,7 +50,7 @@ class OpenBrief(Record):
 def find_brief(start: str, which: str) -> OpenBrief:
     """Return the open brief of a task id or step, the only one for an empty text; UsageError lists the open briefs."""
     here = project.find(start)
-    states = sorted(log_reader.recall(here.root).states.items())
+    states = sorted(log_reader.recall(here.root).states.items(), key=lambda one: natural_order(one[0]))
     waiting = {state.task_id: number for number, state in states if state.verdict == "waiting"}
     out = {task: number for task, number in waiting.items() if os.path.isfile(_path(here.root, task, "brief.md"))}
     asked = [task_id for task_id, number in out.items() if which in ("", task_id, str(number))]
@@ -104,16 +107,16 @@ def _after_run(view: ProjectView, words: list[str], exit_code: int) -> str:
 
 def _after_resume(view: ProjectView, task_id: str, exit_code: int) -> str:
     args = remembered(view.root, task_id)
-    number = next((number for number, state in view.states.items() if state.task_id == task_id), -1)
-    if args is None or number < 0:
+    number = next((number for number, state in view.states.items() if state.task_id == task_id), None)
+    if args is None or number is None:
         return ""
     passed = view.state(number).verdict == "passed"
-    return _move(view, args, exit_code, behind=number if passed else number - 1)
+    return _move(view, args, exit_code, at=number, passed=passed)
 
 
-def _move(view: ProjectView, args: Namespace, exit_code: int, behind: int = 0) -> str:
+def _move(view: ProjectView, args: Namespace, exit_code: int, at: StepId = 0, *, passed: bool = True) -> str:
     view.follow_request(asked_runner=args.runner, strict=args.strict)
-    more, notes = remaining(view, args, behind=behind)
+    more, notes = remaining(view, args, at=at, passed=passed)
     if more is None:
         return clean_control(" ".join([NOTHING, *notes])) if exit_code == 0 else ""
     return MOVES[exit_code].format(call=call_of(more))

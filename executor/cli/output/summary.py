@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.screen import Screen
     from executor.engine.step import RunReport
+    from executor.plan.step_ids import StepId
     from executor.store.context import RunContext
 
 
@@ -47,7 +48,9 @@ def print_report(context: RunContext, report: RunReport, screen: Screen) -> None
             screen.print(f"Step {report.number}: {clean_control(report.outcome.reason)}")
         return
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
-        later = (number for number in context.plan.numbers if number > report.number and _is_open(context, number))
+        place = context.plan.place
+        after = (number for number in context.plan.numbers if place(number) > place(report.number))
+        later = (number for number in after if _is_open(context, number))
         ready = "".join(f" Ready for step {number}." for number in [*later][:1])
         ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
         screen.print(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
@@ -104,7 +107,7 @@ def _brief_of(context: RunContext, report: RunReport) -> object:
     return json.loads(text) if text else None
 
 
-def _is_open(context: RunContext, number: int) -> bool:
+def _is_open(context: RunContext, number: StepId) -> bool:
     """Return True for a step without a valid tick, by the log alone."""
     state = context.state(number)
     return not (state.ticked or state.hand_seen) or bool(newer_dependency(context, number))
@@ -130,7 +133,7 @@ def print_summary(reports: list[RunReport], screen: Screen) -> None:
         screen.print(f"{mark} {words}  {text}")
 
 
-def still_running(context: RunContext, reports: list[RunReport]) -> list[int]:
+def still_running(context: RunContext, reports: list[RunReport]) -> list[StepId]:
     """Return the steps of this run whose background job has not ended since."""
     context.catch_up()
     started = [report.number for report in reports if report.outcome.verdict == Verdict.STARTED]

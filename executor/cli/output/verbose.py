@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from executor.plan.step_ids import StepId
     from executor.system.masking import Masker
 
 ENVELOPE = ("v", "timestamp", "task_id", "step", "phase", "event", "status", "run")
@@ -53,7 +54,7 @@ class Verbose:
             ],
             wrapper_class=structlog.BoundLogger,
         ).bind(**dict.fromkeys(BOUND, UNKNOWN))
-        self._bound: dict[int, Any] = {}
+        self._bound: dict[StepId, Any] = {}
 
     @property
     def _log(self) -> Any:

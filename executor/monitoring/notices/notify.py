@@ -28,7 +28,7 @@ class Notice(Record):
     kind: str
     message: str
     task_id: str
-    step: int
+    step: int | str
     key: str = ""
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from executor.plan.formats.model import Files, TaskMark
     from executor.plan.spec.spec_md import Box
+    from executor.plan.step_ids import StepId
 
 NAME = "spec.md"
 _STATES = {"x": DONE, "~": STARTED, "-": CANCELLED}
@@ -40,7 +41,7 @@ class SpecMd:
     def read(self, path: str, files: Files) -> PlanDocument:
         """Return the steps; those of one number that stand there more than once are ambiguous."""
         boxes = spec_md.boxes(files[path])
-        counts: dict[int, int] = {}
+        counts: dict[StepId, int] = {}
         for box in boxes:
             counts[box.number] = counts.get(box.number, 0) + 1
         tasks = [_task(box, order, doubled=counts[box.number] > 1) for order, box in enumerate(boxes)]

@@ -252,7 +252,7 @@ def _met_late(step: Step, _: Body) -> Iterator[ValidationIssue]:
 
 def _waits_for_what_follows(step: Step, _: Body) -> Iterator[ValidationIssue]:
     for place, edge in enumerate(step.depends_on):
-        if edge.step > step.number:
+        if isinstance(edge.step, int) and isinstance(step.number, int) and edge.step > step.number:
             message = f"step {edge.step} comes after step {step.number}: --continue stops here; number them in order"
             yield _warn(("depends_on", place), message)
 

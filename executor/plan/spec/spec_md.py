@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from executor.plan.spec.wrapped_lines import Ending
+    from executor.plan.step_ids import StepId
 
 __all__ = ["NOTE_LENGTH", "STATES", "Box", "Mark", "append_line", "boxes", "clean", "find", "line_text", "patch"]
 
@@ -25,7 +26,7 @@ _MARK_OF = {"x": ("passed", "rechecked"), "~": ("started",)}
 class Box(Record):
     """One step line; `start` and `end` are byte offsets without the EOL, `line` counts from 1."""
 
-    number: int
+    number: StepId
     state: str
     title: str
     mark: Mark | None
@@ -34,7 +35,9 @@ class Box(Record):
     line: int
 
     # Half the time of Record's own, felt over 10,000 lines.
-    def __init__(self, number: int, state: str, title: str, mark: Mark | None, start: int, end: int, line: int) -> None:
+    def __init__(
+        self, number: StepId, state: str, title: str, mark: Mark | None, start: int, end: int, line: int
+    ) -> None:
         given = self.__dict__
         given["number"], given["state"], given["title"], given["mark"] = number, state, title, mark
         given["start"], given["end"], given["line"] = start, end, line
@@ -102,7 +105,7 @@ def _without_doubtful(data: bytes, found: list[Box]) -> Iterator[Box]:
         yield box
 
 
-def find(data: bytes, number: int) -> Box:
+def find(data: bytes, number: StepId) -> Box:
     """Return the one line of this step; SpecError when there is none, or more."""
     matches = [match for match in _matches_near(data, str(number).encode()) if int(match[4]) == number]
     if len(matches) > 1 or any(map(_is_doubtful, matches)):
@@ -124,12 +127,12 @@ def line_text(data: bytes, box: Box) -> bytes:
     return data[box.start : box.end]
 
 
-def tick(data: bytes, number: int, mark: Mark) -> bytes:
+def tick(data: bytes, number: StepId, mark: Mark) -> bytes:
     """Return the text with this step ticked."""
     return patch(data, find(data, number), state="x", mark=mark)
 
 
-def fail(data: bytes, number: int, mark: Mark) -> bytes:
+def fail(data: bytes, number: StepId, mark: Mark) -> bytes:
     """Return the text with this step open, the reason behind it."""
     return patch(data, find(data, number), state=" ", mark=mark)
 
@@ -144,8 +147,7 @@ def patch(data: bytes, box: Box, *, state: str, mark: Mark | None) -> bytes:
     if (box.state, box.mark) == (state, wanted):
         return data
     patched = _with_suffix(data, box, match, state, wanted)
-    left = line_at(patched, box.start) if wanted is None else None
-    if left and (another := _box(left, box.line)).mark:
+    if wanted is None and (left := line_at(patched, box.start)) and (another := _box(left, box.line)).mark:
         return patch(patched, another, state=state, mark=None)
     if not _reads_back(patched, box, state, wanted):
         # What stands under the line would be read as more of the reason: then the reason stays in the log alone.
@@ -182,8 +184,8 @@ def append_line(data: bytes, number: int, title: str) -> bytes:
         raise SpecError(f"step {number} is already there, line {same[0].line}: keep that one")
     if near := near_misses(data).get(number):
         raise SpecError(f"step {number} gets no second line; {near}")
-    lower = [box for box in every if box.number < number]
-    model = max(lower, key=lambda box: box.number) if lower else every[-1] if every else None
+    lower = {int(box.number): box for box in every[::-1] if int(box.number) < number}
+    model = lower[max(lower)] if lower else every[-1] if every else None
     opening, at, eol = _place(data, model)
     line = f" ] **STEP {number}**: {without_glyphs(plain(title))}".rstrip().encode()
     joined = data[:at] in (b"", BOM) or data[:at].endswith(b"\n")
@@ -253,22 +255,22 @@ def _reads_back(patched: bytes, box: Box, state: str, mark: Mark | None) -> bool
     return now is not None and now == box.replace(state=state, mark=mark, title=its_title, end=now.end)
 
 
-def near_misses(data: bytes) -> dict[int, str]:
+def near_misses(data: bytes) -> dict[StepId, str]:
     """Return, for steps without a line, the message for the first line that nearly is theirs."""
     from executor.plan.spec.near_misses import near
 
-    found = near(data, frozenset(box.number for box in boxes(data)))
-    return {one.number: str(one) for one in reversed(found)}
+    known = frozenset(int(box.number) for box in boxes(data))
+    return {one.number: str(one) for one in reversed(near(data, known))}
 
 
-def _missing(data: bytes, number: int) -> str:
-    near, known = near_misses(data).get(number), [box.number for box in boxes(data)]
+def _missing(data: bytes, number: StepId) -> str:
+    near, known = near_misses(data).get(number), [int(box.number) for box in boxes(data)]
     if near:
         return f"step {number} is not in SPEC.md; {near}"
     offer = f"add the line `- [ ] **STEP {number}**: ...`"
     if not known:
         return f"step {number} is not in SPEC.md, which has no step lines; {offer}"
-    nearest = min(known, key=lambda other: (abs(other - number), other))
+    nearest = min(known, key=lambda other: (abs(other - int(number)), other))
     return f"step {number} is not in SPEC.md; nearest: {nearest}; {offer}"
 
 

@@ -1,0 +1,47 @@
+"""Ids of steps: numbers in SPEC.md, texts in plans of other tools; and the ids of their tasks."""
+
+from __future__ import annotations
+
+import os
+import re
+
+StepId = int | str
+
+TASK = re.compile(r"task_([A-Za-z0-9_]{1,80})_[0-9a-f]{8}")
+_OTHER = re.compile(r"[^A-Za-z0-9]")
+MOST_CHARACTERS = 80  # of a step's id in the id of a task
+
+
+def task_stem(step: StepId) -> str:
+    """Return the part of a task id that names its step: letters, digits and `_` alone."""
+    return _OTHER.sub("_", str(step))[:MOST_CHARACTERS]
+
+
+def new_task_id(step: StepId) -> str:
+    """Return the id of a new task of a step."""
+    return f"task_{task_stem(step)}_{os.urandom(4).hex()}"
+
+
+def is_task_of(task_id: str, step: object) -> bool:
+    """Return True for the id of a task of this step; False for a step that is neither a number nor a text."""
+    found = TASK.fullmatch(task_id)
+    is_id = isinstance(step, str) or (isinstance(step, int) and not isinstance(step, bool))
+    return found is not None and is_id and found[1] == task_stem(step)  # type: ignore[arg-type]
+
+
+def key_of(step: StepId) -> str:
+    """Return a step's id as a key in JSON: a number as it is, a text behind `=`."""
+    return str(step) if isinstance(step, int) else f"={step}"
+
+
+def of_key(key: str) -> StepId:
+    """Return the step of a key in JSON; ValueError for a key of another form."""
+    return key[1:] if key.startswith("=") else int(key)
+
+
+def natural_order(step: StepId) -> tuple[int, int, str]:
+    """Return a key that sorts steps of any plan: by number, then texts by the number in them."""
+    if isinstance(step, int):
+        return 0, step, ""
+    digits = re.search(r"\d{1,9}", step)
+    return 1, int(digits[0]) if digits else 0, step
