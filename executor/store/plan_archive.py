@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from executor.plan.formats.model import CANCELLED, DONE, MarkError
-from executor.store import plan_files, plan_writer
+from executor.store import plan_change, plan_files, plan_writer, project
 from executor.store.plan_change import FileChange
 from executor.system import files, locks
 from executor.system.records import TYPE_CHECKING
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 NO_PLACE = "has no place for finished tasks: they stay where they are"
 
 
-def archive(path: str, lock: str, today: str) -> list[str]:
+def archive(path: str, today: str) -> list[str]:
     """Move the finished tasks and return a line for each move; MarkError when the format has no place for them."""
+    plan = plan_files.load(path)
+    if plan.format.name == "openspec":
+        return _openspec(plan, today)
+    made = {"Backlog.md": _backlog, ".tasks": _dot_tasks, "flow": _flow}.get(plan.format.name)
+    if made is None:
+        raise MarkError(f"{path}: {plan.format.name} {NO_PLACE}")
+    lock = plan_writer.lock_of(path)
     with locks.ShortLock(lock):
-        plan = plan_files.load(path)
-        if plan.format.name == "openspec":
-            return _openspec(plan, today)
-        made = {"Backlog.md": _backlog, ".tasks": _dot_tasks, "flow": _flow}.get(plan.format.name)
-        if made is None:
-            raise MarkError(f"{path}: {plan.format.name} {NO_PLACE}")
-        changes, moved = made(plan)
+        plan_change.finish(plan_change.record_path(lock))
+        changes, moved = made(plan_files.load(path))
         if changes and not plan_writer.write_changes(lock, changes):
             raise plan_writer.busy(path)
         return moved
@@ -47,7 +49,15 @@ def _openspec(plan: PlanFile, today: str) -> list[str]:
     os.rename(plan.folder, target)
     for folder in (above, os.path.dirname(target)):
         files.sync_folder(folder)
-    return [f"moved: {os.path.relpath(plan.folder)} to {os.path.relpath(target)}"]
+    return [f"moved: {os.path.relpath(plan.folder)} to {os.path.relpath(target)}", *_named_in(plan, target)]
+
+
+def _named_in(plan: PlanFile, target: str) -> list[str]:
+    """Return a line for definitions that name the plan at its old place."""
+    root = plan_writer.root_of(target)
+    named = os.path.relpath(os.path.join(plan.folder, plan.name), root).encode()
+    paths = [os.path.join(root, one) for one in project.DEFINITIONS]
+    return [f"next: correct the plan's path in {os.path.relpath(one)}" for one in paths if named in files.read(one)]
 
 
 def _done_files(plan: PlanFile) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.errors import SpecError
+from executor.errors import DoTasksError, SpecError
 from executor.plan.formats.model import MarkError
 from executor.store import plan_change, plan_files, project
 from executor.store.plan_change import FileChange
@@ -71,16 +71,31 @@ def busy(path: str) -> SpecError:
     return SpecError(f"{path} is being changed by another program; save it there, then run the command again")
 
 
-def lock_of(path: str) -> str:
-    """Return the path of a plan's lock: in the project of the definitions above the plan, else in its own folder."""
+def root_of(path: str) -> str:
+    """Return the folder of the definitions above a plan, else the plan's own folder."""
     own = folder = os.path.dirname(os.path.abspath(path))
     while not any(os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS):
         above = os.path.dirname(folder)
         if above == folder:
-            folder = own
-            break
+            return own
         folder = above
-    return os.path.join(files.private_folder(os.path.join(folder, files.STATE_FOLDER)), "spec.lock")
+    return folder
+
+
+def lock_of(path: str) -> str:
+    """Return the path of a plan's lock; its folder is made."""
+    return os.path.join(files.private_folder(os.path.join(root_of(path), files.STATE_FOLDER)), "spec.lock")
+
+
+def defined_ids(path: str) -> tuple[str, ...]:
+    """Return the ids of the steps that the definitions above a plan have, none where they cannot be read."""
+    root = root_of(path)
+    if not any(os.path.isfile(os.path.join(root, one)) for one in project.DEFINITIONS):
+        return ()
+    try:
+        return tuple(map(str, project.load(project.find(root))[0].numbers))
+    except DoTasksError:
+        return ()
 
 
 def finish_interrupted(lock: str) -> None:

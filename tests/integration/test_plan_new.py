@@ -118,6 +118,13 @@ def test_what_cannot_be_added_changes_no_byte(tmp_path, text, words, said):
     assert path.read_bytes() == text.encode()
 
 
+def test_a_new_step_gets_no_number_that_the_definitions_have(tmp_path):
+    (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n", encoding="utf-8")
+    (tmp_path / "step_definitions.yaml").write_text("step_1_a: {}\nstep_2_train: {}\n", encoding="utf-8")
+    assert do_tasks(tmp_path, "new", "Write it").returncode == 0
+    assert (tmp_path / "SPEC.md").read_text(encoding="utf-8").endswith("- [ ] **STEP 3**: Write it\n")
+
+
 def test_a_change_of_openspec_moves_when_all_is_done(tmp_path):
     folder = tmp_path / "openspec" / "changes" / "add-login"
     folder.mkdir(parents=True)
@@ -130,6 +137,7 @@ def test_a_change_of_openspec_moves_when_all_is_done(tmp_path):
     assert not folder.exists()
     (moved,) = (tmp_path / "openspec" / "changes" / "archive").iterdir()
     assert moved.name.endswith("-add-login")
+    assert [one.name for one in moved.iterdir()] == ["tasks.md"]
     assert (moved / "tasks.md").read_text(encoding="utf-8") == "- [x] 1.1 One\n"
 
 

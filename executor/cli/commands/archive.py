@@ -7,7 +7,7 @@ import time
 from executor.cli.options import PLAN
 from executor.errors import UsageError
 from executor.plan.formats.model import MarkError
-from executor.store import plan_archive, plan_files, plan_writer
+from executor.store import plan_archive, plan_files
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import escaped_line
@@ -22,7 +22,7 @@ def run(args: Namespace) -> Verdict:
     """Move the finished tasks and print each move."""
     path = plan_files.find(args.plan, args.project)
     try:
-        moved = plan_archive.archive(path, plan_writer.lock_of(path), time.strftime("%Y-%m-%d"))
+        moved = plan_archive.archive(path, time.strftime("%Y-%m-%d"))
     except MarkError as refused:
         raise UsageError(str(refused)) from None
     print("\n".join(map(escaped_line, moved or ["nothing to move: no finished task is outside its place"])))

@@ -39,7 +39,7 @@ def run(args: Namespace) -> Verdict:
     name = one_id(plan.document, args.after) if args.after else ""
     try:
         after = plan_writer.find(plan, name) if name else None
-        new = NewTask(title, after, args.section, time.strftime("%Y-%m-%d"))
+        new = NewTask(title, after, args.section, time.strftime("%Y-%m-%d"), plan_writer.defined_ids(path))
         task = plan_writer.add_task(path, plan_writer.lock_of(path), new)
     except MarkError as refused:
         raise UsageError(str(refused)) from None

@@ -35,12 +35,16 @@ _ID = re.compile(r"(.*?)(\d+)[A-Za-z]?")
 
 
 class NewTask(Record):
-    """A task to be added: its title on one line, the task that it stands behind, its section, and the local day."""
+    """A task to be added: its title on one line, the task that it stands behind, its section, and the local day.
+
+    `taken` are ids that the plan does not show and definitions have: a new task gets none of them.
+    """
 
     title: str
     after: PlanTask | None = None
     section: str = ""
     day: str = ""
+    taken: tuple[str, ...] = ()
 
 
 def added(plan_format: PlanFormat, path: str, files: Files, new: NewTask) -> tuple[Files, PlanTask]:

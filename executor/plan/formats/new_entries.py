@@ -83,7 +83,7 @@ def dot_tasks(path: str, files: Files, document: PlanDocument, new: NewTask) -> 
     try:
         manifest = manifest_of(files[path])
         model = manifest.entries[-1]
-        name = next_id([task.id for task in document.tasks], model.id)
+        name = next_id([*(task.id for task in document.tasks), *new.taken], model.id)
         return _with_entry(path, files, manifest, name, new)
     except (ValueError, KeyError, IndexError, RecursionError) as wrong:
         raise MarkError(f"{path}: {wrong}") from None
@@ -140,7 +140,7 @@ def backlog(path: str, files: Files, document: PlanDocument, new: NewTask) -> Fi
     model = new.after or document.tasks[-1]
     if new.section:
         raise MarkError(f"{path}: Backlog.md has no sections: leave out --section")
-    name = next_id([task.id for task in document.tasks], model.id)
+    name = next_id([*(task.id for task in document.tasks), *new.taken], model.id)
     folder, _, own = model.file.rpartition("/")
     lead = own[: len(model.id)] if own.lower().startswith(model.id.lower()) else name.lower()
     number = re.search(r"\d[\d.]*\Z", name)

@@ -34,7 +34,7 @@ def step(path: str, files: Files, document: PlanDocument, new: NewTask) -> Files
     """Return SPEC.md with a line for the next number."""
     if new.section or new.after:
         raise MarkError(f"{path}: steps stand in the order of their numbers: leave out --after and --section")
-    number = max(int(task.id) for task in document.tasks) + 1
+    number = max(int(one) for one in (*(task.id for task in document.tasks), *new.taken) if one.isdecimal()) + 1
     try:
         return {path: spec_md.append_line(files[path], number, new.title)}
     except SpecError as error:
@@ -50,7 +50,7 @@ def item(path: str, files: Files, document: PlanDocument, new: NewTask) -> Files
     if name and heading_at >= 0 and "." in name and (found := _NUMBERED.match(_heading_at(plan, heading_at))):
         name = f"{found[1]}.1"
     elif name:
-        name = next_id(plan.ids, name)
+        name = next_id([*plan.ids, *new.taken], name)
     is_heading = row[HASHES] is not None
     line = _heading_line(plan, place, name, new) if is_heading else _item_line(plan, place, name, new)
     at = _end_of_section(plan, heading_at) if heading_at >= 0 else _end_of_task(plan, place)
@@ -168,7 +168,7 @@ def block(path: str, files: Files, document: PlanDocument, new: NewTask) -> File
     opening = META.match(line.text)
     sign = f"⬜{meta['blank'] or ' '}" if meta["emoji"] else ""
     lead = line.text[: opening.start("emoji") if meta["emoji"] else opening.start("word")] if opening else ""
-    name = next_id([task.id for task in document.tasks], model.id)
+    name = next_id([*(task.id for task in document.tasks), *new.taken], model.id)
     last = model.lines[-1]
     at = _behind_text(data, len(text[: last.start + len(last.text)].encode()))
     added = f"### {name}: {new.title}\n{lead}{sign}TODO"
