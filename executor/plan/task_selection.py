@@ -38,7 +38,7 @@ def select(document: PlanDocument, selectors: Selectors) -> list[str]:
     ids = list(dict.fromkeys(task.id for task in document.tasks))
     first = ids.index(one_id(document, selectors.first)) if selectors.first else 0
     last = ids.index(one_id(document, selectors.last)) if selectors.last else len(ids) - 1
-    if last < first:
+    if last < first and ids:
         raise UsageError(f"--from {quoted(selectors.first)} stands behind --to {quoted(selectors.last)}")
     chosen = set(ids[first : last + 1])
     if selectors.only:
@@ -49,7 +49,7 @@ def select(document: PlanDocument, selectors: Selectors) -> list[str]:
         chosen &= _tagged(document, _words(selectors.tags))
     if selectors.sections:
         chosen &= _in_sections(document, _words(selectors.sections))
-    if not chosen:
+    if not chosen and (ids or selectors != Selectors()):
         raise UsageError(f"no task is selected; the plan has {_some(ids)}")
     return [name for name in ids if name in chosen]
 

@@ -118,6 +118,13 @@ def test_what_cannot_be_added_changes_no_byte(tmp_path, text, words, said):
     assert path.read_bytes() == text.encode()
 
 
+def test_the_first_task_of_an_empty_folder_is_added_too(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"tasks": []}', encoding="utf-8")
+    assert do_tasks(tmp_path, "list", "--plan", "manifest.json").stdout == "0 of 0 done (.tasks)\n"
+    assert do_tasks(tmp_path, "new", "One", "--plan", "manifest.json").stdout == "added: T001  One (manifest.json:1)\n"
+    assert (tmp_path / "tasks" / "T001-one.md").exists()
+
+
 def test_a_new_step_gets_no_number_that_the_definitions_have(tmp_path):
     (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n", encoding="utf-8")
     (tmp_path / "step_definitions.yaml").write_text("step_1_a: {}\nstep_2_train: {}\n", encoding="utf-8")

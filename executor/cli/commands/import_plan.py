@@ -63,7 +63,8 @@ def _summary(plan: PlanFile) -> list[str]:
         lines.append(f"{ambiguous} ambiguous: counted as open, never ticked")
     if found:
         lines.append(f"{counted(len(found), 'finding')}: do-tasks lint {quote(plan.path)}")
-    return [*lines, f"next: do-tasks import {quote(plan.path)} --scaffold"]
+    command = f"import {quote(plan.path)} --scaffold" if document.tasks else f"new TITLE --plan {quote(plan.path)}"
+    return [*lines, f"next: do-tasks {command}"]
 
 
 def _default_path(folder: str, plan: PlanFile) -> str:

@@ -19,6 +19,7 @@ class BoxFormat:
     name = ""
     marks: Mapping[str, str] = {}
     source: type[BoxPlan] = BoxPlan
+    _last: BoxPlan | None = None
 
     def matches(self, path: str, data: bytes) -> bool:
         """Return True for a file that is a plan of this format."""
@@ -30,12 +31,18 @@ class BoxFormat:
 
     def read(self, path: str, files: Files) -> PlanDocument:
         """Return the tasks of a file."""
-        return self.source(path, files[path]).document()
+        return self._source(path, files[path]).document()
+
+    def _source(self, path: str, data: bytes) -> BoxPlan:
+        """Return the source of a file; that of the same bytes is kept, as a mark follows a reading."""
+        if self._last is None or self._last.path != path or self._last.data is not data:
+            self._last = self.source(path, data)
+        return self._last
 
     def write(self, path: str, files: Files, task: PlanTask, mark: TaskMark) -> Files:
         """Return the file with one box changed, nothing when the mark stands; MarkError as the protocol says."""
         name = task.file or path
-        plan = self.source(name, files[name])
+        plan = self._source(name, files[name])
         place = plan.place_of(task)
         changed = plan.marked(place, mark)
         if changed == plan.data:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from functools import cached_property
 from hashlib import sha1
 
 from executor.plan.formats import item_text, prose_edges
+from executor.plan.formats.doubled_ids import nths, places_of_doubled
 from executor.plan.formats.lazy_task import LazyDocument, lazy_tasks
 from executor.plan.formats.markdown_items import BOX, HASHES, HEAD, REST, heading_text, patterns
 from executor.plan.formats.markdown_lines import scan
@@ -118,11 +118,10 @@ class BoxPlan:
 
     def _check_twice(self) -> None:
         self.has_twice = len(set(self.ids)) < len(self.ids)
+        self._nths = nths(self.ids) if self.has_twice else []
         if not self.has_twice:
             return
-        counted = Counter(one for place, one in enumerate(self.ids) if not self.is_cancelled(place))
-        twice = [one for one, times in counted.items() if times > 1]
-        at = {one: [place for place, other in enumerate(self.ids) if other == one] for one in twice}
+        at = places_of_doubled(self.ids, counts=lambda place: not self.is_cancelled(place))
         for one, places in at.items():
             numbers = ", ".join(str(self.line(place)) for place in places)
             for place in places:
@@ -216,7 +215,7 @@ class BoxPlan:
         return self.data[start : len(self.data) if end < 0 else end]
 
     def nth(self, place: int) -> int:
-        return self.ids[:place].count(self.ids[place]) + 1 if self.has_twice else 1
+        return self._nths[place] if self.has_twice else 1
 
     def order(self, place: int) -> int:
         return place

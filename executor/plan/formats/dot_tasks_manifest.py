@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 from executor.plan.formats import json_spans
 from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, FAILED, OPEN, STARTED
@@ -59,8 +60,9 @@ def state_of(word: Any) -> str:
     return STATES.get(word) or STATES.get(re.sub(r"[ -]+", "_", word.strip().lower()), "")
 
 
+@lru_cache(maxsize=2)
 def manifest_of(data: bytes) -> Manifest:
-    """Return the manifest. Raises ValueError for what is not a JSON object."""
+    """Return the manifest, of the same bytes the same one. Raises ValueError for what is not a JSON object."""
     text = json_spans.decoded(data)
     rest: dict[str, Any] = {}
     entries = []

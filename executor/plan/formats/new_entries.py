@@ -14,12 +14,14 @@ from executor.plan.scaffold import text as yaml_text
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from executor.plan.formats.addition import NewTask
     from executor.plan.formats.dot_tasks_manifest import Manifest
     from executor.plan.formats.model import Files, PlanDocument, PlanTask
 
+FIRST: Mapping[str, Any] = {"id": "T000", "file": "tasks/T000.md", "depends_on": []}  # like which the first task is
 EXTENSIONS = (".md", ".yaml", ".yml")
 
 
@@ -82,15 +84,15 @@ def dot_tasks(path: str, files: Files, document: PlanDocument, new: NewTask) -> 
     """Return the task file, metrics.json and the manifest, in this order."""
     try:
         manifest = manifest_of(files[path])
-        model = manifest.entries[-1]
-        name = next_id([*(task.id for task in document.tasks), *new.taken], model.id)
+        model = manifest.entries[-1].id if manifest.entries else "T000"
+        name = next_id([*(task.id for task in document.tasks), *new.taken, model], model)
         return _with_entry(path, files, manifest, name, new)
     except (ValueError, KeyError, IndexError, RecursionError) as wrong:
         raise MarkError(f"{path}: {wrong}") from None
 
 
 def _with_entry(path: str, files: Files, manifest: Manifest, name: str, new: NewTask) -> Files:
-    folder, model = folder_of(path, files), manifest.entries[-1].value
+    folder, model = folder_of(path, files), manifest.entries[-1].value if manifest.entries else FIRST
     changed: dict[str, bytes] = {}
     entry: dict[str, Any] = {"id": int(name) if isinstance(model.get("id"), int) else name}
     if "file" in model:

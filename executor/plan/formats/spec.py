@@ -32,7 +32,7 @@ class SpecMd:
 
     def matches(self, path: str, data: bytes) -> bool:  # noqa: ARG002 - the protocol has it
         """Return True for a file with a line of a step, under any name."""
-        return bool(spec_md.boxes(data))
+        return b"step" in data.lower() and bool(spec_md.boxes(data))
 
     def companions(self, path: str, data: bytes) -> tuple[str, ...]:  # noqa: ARG002 - the protocol has them
         """Return no pattern: the file is the plan."""
