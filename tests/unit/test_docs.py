@@ -65,7 +65,7 @@ def test_what_the_journal_writes_fits_the_schema_of_events(tmp_path, kind):
     assert [error.message for error in Draft202012Validator(events_schema()).iter_errors(line)] == []
 
 
-@pytest.mark.parametrize("change", [{"event": "Nothing"}, {"v": 2}, {"step": "1"}, {"exit_code": "0"}])
+@pytest.mark.parametrize("change", [{"event": "Nothing"}, {"v": 2}, {"step": 1.5}, {"exit_code": "0"}])
 def test_the_schema_of_events_refuses_what_is_none(tmp_path, change):
     line = LogWriter(str(tmp_path / "log")).write(EVENTS["MainFinished"](exit_code=0))  # type: ignore[call-arg]
     assert not Draft202012Validator(events_schema()).is_valid(line | change)
