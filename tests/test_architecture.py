@@ -40,7 +40,7 @@ PURE = {
     "store": "chunk_state events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",
     "guard": "config_parts judge_programs make_targets path_patterns",
-    "runners": "agent_events brief",
+    "runners": "agent_events brief brief_budget",
     "engine": "decide step_view",
 }
 MOST_ENTRIES = 16

@@ -60,6 +60,10 @@ COMMANDS = {
     ),
     "stop": Command("end a task and every process it started", "do-tasks stop task_3_0123abcd --grace 30"),
     "recheck": Command("check ticked steps again, without MAIN", "do-tasks recheck 1-5"),
+    "brief": Command(
+        "a step, results that it builds on and files of its context, within --budget TOKENS",
+        "do-tasks brief 3 --budget 8000",
+    ),
     "attest": Command("an in-toto statement of a passed step; --verify FILE compares", "do-tasks attest 3"),
     "retick": Command("tick passed steps again from the log, after SPEC.md was reverted", "do-tasks retick"),
     "mark-done": Command("tick a box by hand", "do-tasks mark-done 3 --reason 'done on the cluster'", "mark"),

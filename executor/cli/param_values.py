@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from executor.cli.output.screen import Screen
     from executor.plan.params import Value
+    from executor.plan.step_ids import StepId
     from executor.store.project_view import ProjectView
 
     Rows = list[tuple[str, str, object]]
@@ -54,7 +55,7 @@ def _of_file(path: str) -> Rows:
     return [(path, str(name), value) for name, value in body.items()]
 
 
-def given(view: ProjectView, args: Namespace, rows: Rows, *, anew: Collection[int] = ()) -> Given:
+def given(view: ProjectView, args: Namespace, rows: Rows, *, anew: Collection[StepId] = ()) -> Given:
     """Return the values of a command line for a plan; UsageError for a name or value that the plan does not know."""
     values = params.given(params_of(view), rows)
     carried = last_given(view) if args.resume else {}

@@ -45,6 +45,7 @@ def build_step(number: StepId, slug: str, body: Body, *, max_output: int = GIB) 
         post_validation=_checks(body.get("post_validation", ())),
         background=_monitors(body.get("background", ())),
         condition=_condition(body["if"]) if "if" in body else None,
+        context=tuple(body.get("context", ())),
     )
 
 
@@ -189,7 +190,7 @@ _MAIN: Readers = {
 }
 _SETTINGS: Readers = {
     **same("version", "runner", "model", "python", "strict", "on_change", "protect", "log_processors", "env"),
-    **same("max_parallel", "capacity", "judge", "sandbox"),
+    **same("max_parallel", "capacity", "judge", "sandbox", "context"),
     "params": ("params", _or_none),
     "max_output": ("max_output", lambda written: int(parse_size(written) or 0)),
     "notify": ("notify", _notifiers),

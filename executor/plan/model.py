@@ -144,6 +144,7 @@ class Step(Record):
     missing: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()
     condition: Condition | None = None
+    context: tuple[str, ...] = ()
 
     @property
     def is_job(self) -> bool:
@@ -195,6 +196,7 @@ class Settings(Record):
     sandbox: Any = None
     limits: Any = None
     params: Any = None
+    context: tuple[str, ...] = ()
 
     @property
     def protected(self) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from executor.plan.step_ids import StepId
 
 # Keys of a step, or of the settings, that judge nothing.
-NO_JUDGES = frozenset(("title", "resources", "exclusive"))
-NO_JUDGES_OF_SETTINGS = frozenset(("version", "notify", "max_parallel", "capacity", "max_output", "model"))
+NO_JUDGES = frozenset(("title", "context", "resources", "exclusive"))
+NO_JUDGES_OF_SETTINGS = frozenset(("version", "context", "notify", "max_parallel", "capacity", "max_output", "model"))
 # Keys of MAIN that its fingerprint covers: of a step whose brief is out, a change of it has a message of its own.
 OF_MAIN = frozenset(
     (

@@ -32,7 +32,7 @@ class Given(Record):
 
     values: Mapping[str, Value] = {}
     carried: Mapping[str, Value] = {}
-    anew: Collection[int] = ()
+    anew: Collection[StepId] = ()
 
 
 NOTHING_GIVEN = Given()
