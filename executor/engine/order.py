@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from executor.plan.model import Edge
     from executor.plan.spec.spec_md import Box
     from executor.plan.step_ids import StepId
-    from executor.store.project_view import ProjectView
+    from executor.store.project_view import LazyBoxes, ProjectView
     from executor.store.step_state import StepState
 
 ENDED_BADLY = ("failed", "timed_out", "cancelled", "lost")
@@ -72,15 +72,15 @@ def awaited(edge: Edge) -> str:
 
 def blocking(view: ProjectView, number: StepId) -> StepId:
     """Return an earlier step whose job has an alert that holds later steps, 0 when there is none."""
-    for before in view.plan.numbers:
-        state = view.state(before)
-        if (
-            view.plan.place(before) < view.plan.place(number)
-            and state.verdict == "started"
-            and any(one.action == "block" for one in state.alerts)
-        ):
-            return before
-    return 0
+    holding = [one for one, state in view.states.items() if state.verdict == "started" and _holds_others(state)]
+    if not holding:
+        return 0
+    place = view.plan.place
+    return next((one for one in view.plan.numbers if one in holding and place(one) < place(number)), 0)
+
+
+def _holds_others(state: StepState) -> bool:
+    return any(one.action == "block" for one in state.alerts)
 
 
 def is_coming(view: ProjectView, number: StepId) -> bool:
@@ -121,7 +121,7 @@ class Survey:
     """
 
     def __init__(
-        self, view: ProjectView, boxes: Mapping[StepId, Box], *, order: Iterable[StepId] | None = None
+        self, view: ProjectView, boxes: Mapping[StepId, Box] | LazyBoxes, *, order: Iterable[StepId] | None = None
     ) -> None:
         self._view = view
         self._boxes = boxes
@@ -140,10 +140,11 @@ class Survey:
         return not (self.missing(number) or blocking(self._view, number))
 
     def _standing(self, number: StepId) -> Standing:
-        if number not in self._boxes:
+        box = self._boxes.get(number)
+        if box is None:
             return Standing()
         try:
-            return progress_of(self._view, number, self._boxes[number])
+            return progress_of(self._view, number, box)
         except SpecError:  # a tick that the log contradicts makes no step ready; the decision reports it
             return Standing()
 

@@ -194,6 +194,8 @@ class LogWriter:
     def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._mask(value)
+        if value is None or type(value) is int or type(value) is bool:
+            return value
         if isinstance(value, dict):
             return {self._mask(str(key)): self._masked(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
+MOST_FINDS = 4  # steps that are looked for one by one before the whole file is read
 MOST_READS = 20  # of SPEC.md and the log, while a supervisor writes both
 
 
@@ -164,6 +165,31 @@ class ProjectView:
     def state(self, number: StepId) -> StepState:
         """Return the state of a step in the log."""
         return self.states.get(number, NEW)
+
+
+class LazyBoxes:
+    """The boxes of SPEC.md's bytes, the first few read when they are asked for: a turn of a run asks for few."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._known: dict[StepId, Box] = {}
+        self._every: dict[StepId, Box] | None = None
+
+    def get(self, number: StepId) -> Box | None:
+        """Return the box of a step as `boxes_in` has it, None for a step without a line."""
+        if self._every is None and number not in self._known:
+            self._find(number)
+        return self._known[number] if self._every is None else self._every.get(number)
+
+    def _find(self, number: StepId) -> None:
+        """Look for one line; read all after the first few, and when the step has none or two."""
+        try:
+            if len(self._known) < MOST_FINDS:
+                self._known[number] = spec_md.find(self._data, number)
+                return
+        except SpecError:
+            pass
+        self._every = boxes_in(self._data)
 
 
 def boxes_in(data: bytes) -> dict[StepId, Box]:

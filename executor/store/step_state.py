@@ -130,7 +130,8 @@ def of_task(states: Mapping[StepId, StepState], number: StepId, task_id: str) ->
 
 def last_place(states: Mapping[StepId, StepState]) -> int:
     """Return the highest place in the log that these states know."""
-    return max((max(state.passed_place, state.main_place) for state in states.values()), default=0)
+    known = [state.__dict__ for state in states.values()]  # a look at each, at three events of a step
+    return max([one["passed_place"] for one in known] + [one["main_place"] for one in known], default=0)
 
 
 def renumbered(states: Mapping[StepId, StepState], moves: Mapping[StepId, StepId]) -> dict[StepId, StepState]:

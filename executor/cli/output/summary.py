@@ -50,8 +50,8 @@ def print_report(context: RunContext, report: RunReport, screen: Screen) -> None
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
         place = context.plan.place
         after = (number for number in context.plan.numbers if place(number) > place(report.number))
-        later = (number for number in after if _is_open(context, number))
-        ready = "".join(f" Ready for step {number}." for number in [*later][:1])
+        later = (f" Ready for step {number}." for number in after if _is_open(context, number))
+        ready = next(later, "")
         ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
         screen.print(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
         if ended == "started":
