@@ -85,4 +85,4 @@ def one_line(raw: bytes) -> str:
 def without_boxes(raw: bytes) -> bytes:
     """Return text without the boxes of the items in it; its first line begins behind its own."""
     first, newline, under = raw.partition(b"\n")
-    return first + newline + ITEM_BOX.sub(rb"\1", under)
+    return first + newline + (ITEM_BOX.sub(rb"\1", under) if b"[" in under else under)

@@ -52,7 +52,8 @@ def dependencies(text: str, one: str, known: Iterable[str] = ()) -> tuple[str, .
     """Return the ids that a text says to depend on, ranges unfolded; `one` is the pattern of an id without groups."""
     behind, before, _ = _patterns(one)
     found: list[str] = []
-    for match in (*behind.finditer(text), *before.finditer(text)):
+    in_front = () if text.isascii() else before.finditer(text)  # its words are Korean and Japanese
+    for match in (*behind.finditer(text), *in_front):
         found += ids_in(match[1], one, known)
     return tuple(dict.fromkeys(found))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FENCE = lazy_regex.pattern(r"[ \t]*(`{3,}|~{3,})")
 _COMMENT = lazy_regex.pattern(r" {0,3}<!--")
+_OPENERS = ("`", "~", "<", "#")  # a fence, a comment, a heading begins with one
 _HEADING = lazy_regex.pattern(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*\r?\n?\Z")
 _ITEM = lazy_regex.pattern(r"([ \t]*)(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[([^\]\n])\](?=[ \t\r\n]))?[ \t]*([^\r\n]*)")
 _BOX = lazy_regex.pattern(r"^([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[)[^\]\n](?=\])", re.MULTILINE)
@@ -111,11 +112,14 @@ def lines_of(text: str, metadata: Metadata | None = None) -> list[Line]:
         start, at = at, at + len(line)
         if start < skipped.body or skipped.start <= start < skipped.end:
             continue
+        if not (fence or is_comment or line.lstrip(" \t")[:1] in _OPENERS):
+            found.append(Line(number, section, start, line, hidden=False, unclosed=0))
+            continue
         mark = None if is_comment else _FENCE.match(line)
         in_comment = is_comment or (not fence and bool(_COMMENT.match(line)))
         is_comment = in_comment and "-->" not in line
         hidden = bool(mark or fence or in_comment)
-        found.append(Line(number, section, start, line, hidden))
+        found.append(Line(number, section, start, line, hidden, 0))
         if mark and not fence:
             fence, opened = mark[1], number
         elif fence:
