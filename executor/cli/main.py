@@ -55,6 +55,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
 )
 INTERNAL_ERROR = 70
+AS_OPTIONS = ("monitor", "archive")  # commands that may be written as an option
 MACHINE = frozenset(REMEDIES) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
 
 
@@ -113,7 +114,8 @@ def _run_command(words: list[str]) -> Verdict:
         return Verdict.PASSED
     if words[0] == "--project" and len(words) > 2:
         words = [*words[2:], *words[:2]]
-    command = ("monitor" if "--monitor" in words else "run") if words[0].startswith("-") else words[0]
+    as_option = next((name for name in AS_OPTIONS if f"--{name}" in words), "run")
+    command = as_option if words[0].startswith("-") else words[0]
     if command not in texts.COMMANDS:
         raise UsageError(f"unknown command {command!r}{did_you_mean(command, texts.COMMANDS)}; see: do-tasks --help")
     parser = parser_of(command)

@@ -158,7 +158,7 @@ def test_done_tasks_of_backlog_move_and_are_read_on(tmp_path):
     assert "back-1 - T.md" in do_tasks(tmp_path, "archive").stdout
     assert [one.name for one in (tmp_path / "backlog" / "completed").iterdir()] == ["back-1 - T.md"]
     assert do_tasks(tmp_path, "list").stdout == before
-    assert do_tasks(tmp_path, "archive").stdout.startswith("nothing to move")
+    assert do_tasks(tmp_path, "--archive").stdout.startswith("nothing to move")
 
 
 def test_done_tasks_of_flow_move_below_their_heading(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from executor.cli.options import PLAN
+from executor.cli.options import PLAN, flag
 from executor.errors import UsageError
 from executor.plan.formats.model import MarkError
 from executor.store import plan_archive, plan_files
@@ -15,7 +15,7 @@ from executor.system.text import escaped_line
 if TYPE_CHECKING:
     from argparse import Namespace
 
-OPTIONS = (PLAN,)
+OPTIONS = (PLAN, flag("--archive", "the same command as an option"))
 
 
 def run(args: Namespace) -> Verdict:
