@@ -22,7 +22,7 @@ from executor.guard.file_state import (
     state_of,
 )
 from executor.guard.restore import OWNER_ALL, TAKEN, Restorer
-from executor.system import files, safe_open
+from executor.system import files, locks, safe_open
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def undo(
 
 
 def changes(root: str, folder: str, *, explained: Mapping[StepId, str] = NOTHING) -> tuple[Change, ...]:
-    """Return the changes since the snapshot, none without one."""
+    """Return the changes since the snapshot, none without one; drop a change of plan files that was only prepared."""
+    _drop_plan_change(root)
     try:
         kept = snapshot.read(folder)
     except snapshot.BrokenSnapshotError as error:
@@ -172,6 +173,18 @@ def repair_folders(root: str, folder: str) -> tuple[Change, ...]:
             _move_away(path, wanted=FILE)
             found.append(Change(os.path.relpath(path, root), REPLACED, restored=True))
     return tuple(found)
+
+
+def _drop_plan_change(root: str) -> None:
+    """Remove the record of a change of plan files that no process is writing: an agent's own would be carried out."""
+    from executor.store import plan_change
+
+    lock = os.path.join(root, files.STATE_FOLDER, "spec.lock")
+    record = plan_change.record_path(lock)
+    if os.path.lexists(record):
+        with locks.ShortLock(lock):
+            _move_away(record, wanted=FILE)
+            plan_change.forget(record)
 
 
 def _repair_folder(root: str, name: str) -> Change | None:

@@ -48,7 +48,7 @@ def write(record: str, changes: Sequence[FileChange]) -> bool:
             spec_file.refuse_read_only(one.path)
     if any(_content(one.path) != one.before for one in changes):
         return False
-    _remember(record, changes)
+    remember(record, changes)
     for at, one in enumerate(changes):
         if not _replace(one):
             take_back(record, changes[:at])
@@ -62,7 +62,7 @@ def take_back(record: str, changes: Sequence[FileChange]) -> None:
     A file that another program has changed meanwhile stays.
     """
     back = [FileChange(one.path, one.after, one.before) for one in reversed(changes)]
-    _remember(record, back)
+    remember(record, back)
     for one in back:
         _replace(one)
     forget(record)
@@ -151,7 +151,7 @@ def _digest(data: bytes | None) -> str:
 # The record
 
 
-def _remember(record: str, changes: Sequence[FileChange]) -> None:
+def remember(record: str, changes: Sequence[FileChange]) -> None:
     """Write the record; a change of one file needs none, as it happens at once."""
     if len(changes) < 2:
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from executor.errors import SpecError
+from executor.guard import protect
 from executor.plan.formats.model import MarkError, TaskMark
 from executor.store import plan_change, plan_files, plan_writer
 from executor.store.plan_change import FileChange
@@ -163,6 +164,7 @@ def test_a_change_that_is_refused_halfway_is_taken_back_with_its_new_files(tasks
 RACE = """
 import sys
 from executor.errors import DoTasksError
+from executor.guard import protect
 from executor.plan.formats.model import MarkError, TaskMark
 from executor.store import plan_writer
 folder, number = sys.argv[1:]
@@ -201,3 +203,16 @@ def test_a_mark_that_changes_how_other_tasks_read_is_taken_back(tasks):
     with pytest.raises(SpecError, match="would change how"):
         plan_writer.verified(plan.path, record, plan, changes, plan.document.tasks[0])
     assert files_in(tasks) == before
+
+
+def test_a_change_that_an_agent_has_written_is_dropped_when_its_work_is_compared(tmp_path):
+    folder = tmp_path / ".do-tasks" / "jobs" / "task_1_0123abcd" / "main.1" / "baseline"
+    folder.mkdir(parents=True)
+    (tmp_path / "tasks.md").write_text("- [ ] T001 One\n", encoding="utf-8")
+    lock = tmp_path / ".do-tasks" / "spec.lock"
+    target = str(tmp_path / "tasks.md")
+    forged = [FileChange(target, b"- [ ] T001 One\n", b"- [x] T001 One\n"), FileChange(f"{target}2", None, b"")]
+    plan_change.remember(plan_change.record_path(str(lock)), forged)
+    protect.undo(str(tmp_path), str(folder))
+    plan_writer.finish_interrupted(str(lock))
+    assert (tmp_path / "tasks.md").read_text(encoding="utf-8") == "- [ ] T001 One\n"
