@@ -51,7 +51,8 @@ def add_task(path: str, lock: str, new: NewTask) -> PlanTask:
         plan_change.finish(plan_change.record_path(lock))
         for _ in range(TRIES):
             plan = plan_files.load(path)
-            changed, task = added(plan.format, plan.name, plan.files, new)
+            after = find(plan, new.after.id) if new.after else None
+            changed, task = added(plan.format, plan.name, plan.files, new.replace(after=after))
             if write_changes(lock, file_changes(plan, changed)):
                 return task
     raise busy(path)

@@ -186,3 +186,15 @@ def test_a_format_without_a_place_says_so(tmp_path):
     assert done.returncode == 2
     assert "spec-kit has no place for finished tasks" in done.stderr
     assert (tmp_path / "tasks.md").read_bytes() == SPEC_KIT.encode()
+
+
+def test_tasks_that_several_processes_add_have_an_id_each(tmp_path):
+    (tmp_path / "tasks.md").write_bytes(SPEC_KIT.encode())
+    argv = [sys.executable, "-m", "executor", "new", "--plan", "tasks.md"]
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    running = [subprocess.Popen([*argv, f"New {at}"], cwd=tmp_path, env=env, stdout=subprocess.PIPE) for at in range(4)]
+    for one in running:
+        one.communicate(timeout=60)
+    assert [one.returncode for one in running] == [0] * 4
+    tasks = plan_files.load(str(tmp_path / "tasks.md")).document.tasks
+    assert [task.id for task in tasks] == ["T001", "T009", "T010", "T011", "T012", "T013"]
