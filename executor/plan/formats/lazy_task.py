@@ -78,12 +78,15 @@ for _name in PlanTask._fields:
 def lazy_tasks(source: object, fields: Mapping[str, Sequence[Any]]) -> tuple[PlanTask, ...]:
     """Return a task for each place; `fields` are those that are cheap to derive for all of them at once."""
     names = tuple(fields)
+    derived = {*names, *(name for name in PlanTask._fields if hasattr(source, name))}
+    usual = {name: getattr(PlanTask, name) for name in PlanTask._fields if name not in derived}
     was_on = gc.isenabled()
     gc.disable()  # so many new objects would be searched for circles again and again
     try:
         made = []
         for place, values in enumerate(zip(*fields.values(), strict=True)):
             task = LazyTask(source, place)
+            task.__dict__.update(usual)
             task.__dict__.update(zip(names, values, strict=True))
             made.append(task)
         return tuple(made)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from executor.plan.formats import json_spans
-from executor.plan.formats.lazy_task import LazyTask
+from executor.plan.formats.lazy_task import lazy_tasks
 from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, OPEN, STARTED, Finding
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import quoted
@@ -15,6 +15,8 @@ from executor.system.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from executor.plan.formats.model import PlanTask
 
     Values = list[dict[str, Any]]
 
@@ -47,12 +49,12 @@ def list_path(tag: str) -> json_spans.Path:
     return (tag, "tasks") if tag else ("tasks",)
 
 
-def read_document(path: str, text: str) -> tuple[list[LazyTask], list[Finding]]:
+def read_document(path: str, text: str) -> tuple[list[PlanTask], list[Finding]]:
     """Return tasks and findings. Raises ValueError for text that is not JSON."""
     document = json.loads(text.removeprefix("\ufeff"))
     lists = _lists(document)
     source = TaskSource(path, text, lists)
-    tasks = [LazyTask(source, place) for place in range(len(source.values))]
+    tasks = [*lazy_tasks(source, {"id": source.ids})]
     return tasks, [*_count_findings(path, text, document, lists)]
 
 
