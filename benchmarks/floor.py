@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 BASH = ("/bin/bash", "-o", "pipefail", "-c")
 LAUNCHER = ("/bin/sh", "-c", './main.sh "$@"; exit $?', "launcher")
@@ -41,8 +42,8 @@ def replaced(spec: bytes) -> None:
     os.close(folder)
 
 
-def main(first: int, last: int, before: int, after: int, check: str) -> None:
-    """Run these steps; the check "marks" stands for commands that each leave a mark."""
+def main(first: int, last: int, before: int, after: int, check: str, jobs: int = 1) -> None:
+    """Run these steps, `jobs` at a time; the check "marks" stands for commands that each leave a mark."""
 
     def command(kind: str, step: int, number: int) -> str:
         if check == "marks":
@@ -52,7 +53,9 @@ def main(first: int, last: int, before: int, after: int, check: str) -> None:
     log = os.open(".task_execution.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     with open("SPEC.md", "rb") as file:
         spec = file.read()
-    for step in range(first, last + 1):
+    ticking, left = threading.Lock(), iter(range(first, last + 1))
+
+    def run(step: int) -> None:
         together(*(bash(command("p", step, number)) for number in range(before)))
         together(launch(TEST, str(step), "--test"))
         recorded(log)
@@ -60,10 +63,22 @@ def main(first: int, last: int, before: int, after: int, check: str) -> None:
         recorded(log)
         together(*(bash(command("q", step, number)) for number in range(after)))
         recorded(log)
-        replaced(spec)
+        with ticking:
+            replaced(spec)
         recorded(log)
+
+    def work() -> None:
+        for step in iter(lambda: next(left, None), None):
+            run(step)
+
+    threads = [threading.Thread(target=work) for _ in range(jobs if jobs > 1 else 0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads or ():
+        thread.join()
+    work()
 
 
 if __name__ == "__main__":
     first, last, before, after = map(int, sys.argv[1:5])
-    main(first, last, before, after, sys.argv[5])
+    main(first, last, before, after, sys.argv[5], int(sys.argv[6]))

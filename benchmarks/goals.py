@@ -62,6 +62,8 @@ GOALS = (
     Goal("one no-op step, the file just changed", "one", "do-tasks, first run", "doit", 1.2),
     Goal("a step of many", "steps", "do-tasks", "doit", 1.0),
     Goal("a step of many", "steps", "do-tasks", "bash floor", 1.5),
+    Goal("a step of many, 8 at a time", "jobs", "do-tasks", "bash floor", round(1 / 0.7, 2)),
+    Goal("two steps that use a core each", "cores", "do-tasks --jobs 2", "do-tasks --jobs 1", round(1 / 1.7, 2)),
     Goal("resume before the last step", "resume", "do-tasks", "doit", 0.5),
     Goal("resume behind a large log", "resume", "do-tasks, large log", "do-tasks", 10.0, "ms more"),
     Goal("3 checks of `sleep 0.2`, over the sleep", "fanout", "do-tasks", "doit", 1.0),

@@ -25,13 +25,18 @@ GOLDEN = 0x9E3779B1
 
 @dataclass(frozen=True)
 class Load:
-    """Steps of `before` checks side by side, a main, `after` checks; with `marks` each command leaves its name."""
+    """Steps of `before` checks side by side, a main, `after` checks; with `marks` each command leaves its name.
+
+    With `jobs` no step depends on another, and so many run at a time. `work` is the shell text of MAIN.
+    """
 
     steps: int
     before: int = 0
     after: int = 0
     check: str = "true"
     marks: bool = False
+    jobs: int = 0
+    work: str = ":"
 
     def command(self, kind: str, step: int, number: int = 0) -> str:
         """Return the shell command; kinds: p before main, m main, q after it."""
@@ -63,7 +68,8 @@ def plan_text(load: Load) -> str:
 
 
 def main_text(load: Load) -> str:
-    body = 'case "$*" in *--test) kind=t;; *) kind=m;; esac\necho "$kind$1_0" >> marks\n' if load.marks else ":\n"
+    marked = 'case "$*" in *--test) kind=t;; *) kind=m;; esac\necho "$kind$1_0" >> marks'
+    body = f"{marked if load.marks else load.work}\n"
     return f"#!/bin/sh\n# --test: a no-op has nothing to shrink\n{body}"
 
 
@@ -71,6 +77,7 @@ def _step_text(load: Load, step: int) -> str:
     args = f'    args: ["{step}"]\n' if load.marks else ""
     return (
         f"step_{step}_bench:\n"
+        + ("  depends_on: []\n" if load.jobs else "")
         + _checks_text("pre_flight", [load.command("p", step, number) for number in range(load.before)])
         + f'  main:\n    objective: "Do bench step {step}"\n    script: "main.sh"\n{args}    timeout: 300\n'
         + _checks_text("post_validation", [load.command("q", step, number) for number in range(load.after)])
@@ -138,7 +145,7 @@ class Floor(Tool):
     def _steps(self, load: Load, first: int) -> list[str]:
         check = "marks" if load.marks else load.check
         sizes = map(str, (first, load.steps, load.before, load.after))
-        return [self.executable, "-S", self.program, *sizes, check]
+        return [self.executable, "-S", self.program, *sizes, check, str(load.jobs or 1)]
 
 
 class DoTasks(Tool):
@@ -163,7 +170,8 @@ class DoTasks(Tool):
         return [self.executable, "--dry-run", "--step", "1"]
 
     def run(self, load: Load) -> list[str]:
-        return [self.executable, "--step", "1" if load.steps == 1 else f"1-{load.steps}"]
+        jobs = ["--jobs", str(load.jobs)] if load.jobs else []
+        return [self.executable, "--step", "1" if load.steps == 1 else f"1-{load.steps}", *jobs]
 
     def resume(self, load: Load) -> list[str]:  # noqa: ARG002 - the log knows
         return [self.executable, "--continue"]

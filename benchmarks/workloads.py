@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,31 @@ def steps(ground: Ground) -> list[Result]:
     series, notes = interleave(_runs(ground, "steps", load), ground.sizes.heavy_rounds, ground.sizes.heavy_cap_s)
     title = f"{load.steps} steps of 3 checks, main, 2 checks: each step"
     return [Result("steps", title, "bash floor", series, notes)]
+
+
+def jobs(ground: Ground) -> list[Result]:
+    """Independent no-op steps, 8 at a time."""
+    load, alone = Load(ground.sizes.steps, jobs=8), replace(ground, peers=())
+    series, notes = interleave(_runs(alone, "jobs", load), ground.sizes.heavy_rounds, ground.sizes.heavy_cap_s)
+    title = f"{load.steps} independent no-op steps, 8 at a time: each step"
+    return [Result("jobs", title, "bash floor", series, notes)]
+
+
+def cores(ground: Ground) -> list[Result]:
+    """Two steps that use a core each, one after the other and side by side."""
+    rows = [row for count in (1, 2) for row in _busy(ground, count)]
+    series, notes = interleave(rows, ground.sizes.heavy_rounds, ground.sizes.heavy_cap_s)
+    return [Result("cores", "Two steps that use a core each", "do-tasks --jobs 1", series, notes)]
+
+
+def _busy(ground: Ground, count: int) -> list[Row]:
+    work = f'[ "$1" ] || {ground.python} -c "for _ in range(30_000_000): pass"'
+    load, name = Load(2, jobs=count, work=work), f"do-tasks --jobs {count}"
+    rows = []
+    for tool in ground.ours:
+        folder = ground.project("cores", f"jobs-{count}", tool, load)
+        rows.append(Row(name, tool.run(load), folder, functools.partial(tool.forget, folder)))
+    return rows
 
 
 def resume(ground: Ground) -> list[Result]:
@@ -234,6 +259,8 @@ WORKLOADS: dict[str, Callable[[Ground], list[Result]]] = {
     "start": start,
     "one": one,
     "steps": steps,
+    "jobs": jobs,
+    "cores": cores,
     "resume": resume,
     "fanout": fanout,
     "list": lists,

@@ -34,9 +34,9 @@ class SideBySide(Sequence):
     """
 
     def __init__(self, context: RunContext, numbers: Iterable[StepId], how: RunOptions) -> None:
-        lead = context.branch(context.interrupts)
-        super().__init__(lead, numbers, how)
-        self._slots = Slots(lead, how.jobs, how)
+        context.begin_branches()
+        super().__init__(context, numbers, how)
+        self._slots = Slots(context, how.jobs, how)
         self._goes = True
         self._has_lone = False  # a step runs beside which no other may
         self._error: BaseException | None = None
@@ -126,9 +126,11 @@ class SideBySide(Sequence):
 
     def _claim(self, number: StepId) -> None:
         """Record what a step that is about to run takes."""
-        claim, held = self._claim_of(number), self._held_claims(number)
-        devices = apart.choose_devices(self._context, number, claim, held)
-        self._claims[number] = claim.replace(devices=devices)
+        claim = self._claim_of(number)
+        if claim.amounts:
+            devices = apart.choose_devices(self._context, number, claim, self._held_claims(number))
+            claim = claim.replace(devices=devices)
+        self._claims[number] = claim
 
     def _claim_of(self, number: StepId) -> Claim:
         try:

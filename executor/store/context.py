@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import allocate_lock
 from contextlib import contextmanager
 
 from executor.plan import env_files
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from executor.store.events import Event
     from executor.store.log_writer import LogWriter
     from executor.store.run_protocols import Enclosure, Progress, RunScreen, Trace, Waits
+    from executor.store.spec_marks import SpecMarks
     from executor.store.task import Task
     from executor.system.masking import Masker
     from executor.system.process import RunningProcess
@@ -95,7 +95,7 @@ class RunContext(ProjectView):
         self.programs: dict[str, str] = {}
         self.beside: frozenset[StepId] = frozenset()
         self.devices: tuple[str, ...] = ()
-        self._marking = allocate_lock()
+        self._marks: SpecMarks | None = None
         journal.follow(self._fold)
 
     def _fold(self, line: dict[str, Any]) -> None:
@@ -105,8 +105,11 @@ class RunContext(ProjectView):
     def branch(self, interrupts: Interrupts) -> RunContext:
         """Return a context for a thread of its own: of the same run, with the states of what this thread writes.
 
-        Other threads' lines come to it with the next reading of the log.
+        Other threads' lines come to it, and to this context, with the next reading of the log.
         """
+        from executor.store.spec_marks import SpecMarks
+
+        self._marks = self._marks or SpecMarks(self.project.spec, self.project.path(STATE_FOLDER, "spec.lock"))
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         made.interrupts = interrupts
@@ -114,6 +117,10 @@ class RunContext(ProjectView):
         made._filled = {}  # of the states of its thread
         self.journal.follow_here(made._fold)
         return made
+
+    def begin_branches(self) -> None:
+        """Fold from now on the lines of this thread alone."""
+        self.journal.follow_only_here(self._fold)
 
     def follow_run(self, lead: RunContext) -> None:
         """Take over the plan and the states that another context of this run has read."""
@@ -232,8 +239,9 @@ class RunContext(ProjectView):
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
         self.trace("write SPEC.md", task_id=task_id, step=number, box=f"[{state}]")
-        with self._marking:  # the lock file is polled: threads of this process wait here
-            return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
+        if self._marks:
+            return self._marks.write(spec_file.WantedMark(number=number, state=state, mark=mark, task_id=task_id))
+        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from _thread import RLock, get_ident
+from _thread import RLock, allocate_lock, get_ident
 
 from executor.errors import MachineError, remedy
 from executor.store import log_witness
@@ -54,7 +54,7 @@ class LogWriter:
         self.path = path
         self._processors = processors
         self._mask = mask
-        self._lock = RLock()
+        self._lock, self._syncing, self._syncs = RLock(), allocate_lock(), 0
         self._followers = tuple((EVERY_THREAD, one) for one in followers)
         self._fd = self._rotated = -1
         self._kept: list[bytes] | None = None
@@ -103,6 +103,11 @@ class LogWriter:
         with self._lock:
             self._followers = (*self._followers, (get_ident(), follower))
 
+    def follow_only_here(self, follower: Follower) -> None:
+        """Show a follower that there is the lines of this thread alone, from now on."""
+        with self._lock:
+            self._followers = tuple((get_ident() if one == follower else at, one) for at, one in self._followers)
+
     def show(self, line: dict[str, Any]) -> None:
         """Show followers a line: written here, or by another process."""
         with self._lock:
@@ -112,10 +117,16 @@ class LogWriter:
 
     def sync(self) -> None:
         """Make every line so far survive a power cut."""
-        try:
-            unsupported.sync(self._fd, self.path, os.fdatasync)
-        except OSError as error:
-            raise MachineError(f"cannot sync {self.path}: {error.strerror}; check the disk, then go on") from error
+        begun = self._syncs
+        with self._syncing:
+            if self._syncs > begun:  # another thread has synced since, and with its lines those of this one
+                return
+            self._syncs += 1
+            try:
+                unsupported.sync(self._fd, self.path, os.fdatasync)
+            except OSError as error:
+                self._syncs -= 1
+                raise MachineError(f"cannot sync {self.path}: {error.strerror}; check the disk, then go on") from error
 
     def keep(self) -> None:
         """Keep a copy of each line that this writer writes from now on, to detect lines by others."""

@@ -11,7 +11,7 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from executor.plan.spec.spec_md import Box, Mark
     from executor.plan.step_ids import StepId
@@ -70,6 +70,36 @@ def mark(path: str, lock: str, *, number: StepId, state: str, mark: Mark | None,
 
     after = change(path, lock, patched)
     return Change(found[0], spec_md.find(after, found[-1].number))
+
+
+class WantedMark:
+    """A mark that a thread waits for, and its change or error once it was tried."""
+
+    def __init__(self, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> None:
+        self.number, self.state, self.mark, self.task_id = number, state, mark, task_id
+        self.change: Change | None = None
+        self.error: BaseException | None = None
+
+
+def mark_all(path: str, lock: str, batch: Sequence[WantedMark]) -> None:
+    """Write several marks in one go; the one whose line is missing has an error, and the others are written."""
+    found: dict[int, Box] = {}
+
+    def patched(data: bytes) -> bytes:
+        found.clear()
+        for at, one in enumerate(batch):
+            one.error = None
+            try:
+                found[at] = _line_of(data, one.number, one.task_id)
+                data = spec_md.patch(data, found[at], state=one.state, mark=one.mark)
+            except SpecError as error:
+                one.error = error
+        return data
+
+    after = change(path, lock, patched)
+    for at, one in enumerate(batch):
+        if one.error is None:
+            one.change = Change(found[at], spec_md.find(after, found[at].number))
 
 
 def _line_of(data: bytes, number: StepId, task_id: str) -> Box:
