@@ -45,6 +45,10 @@ def phases_of(task: Task) -> tuple[Phase, ...]:
         from executor.runners.chunked import in_chunks
 
         return (("PRE-FLIGHT", preflight), ("TEST", sample), ("MAIN", in_chunks), ("POST", post))
+    if step.main and step.main.matrix:
+        from executor.engine.matrix import in_cells  # each cell has its own POST
+
+        return (("PRE-FLIGHT", preflight), ("TEST", sample), ("MAIN", in_cells))
     if task.runner == "host":
         from executor.runners.host import host
 

@@ -81,6 +81,8 @@ def _main_view(view: ProjectView, box: Box, changed: tuple[str, ...], known: Kno
     runner = runner_for(view, step).runner
     fingerprint = view.make(step, runner, known).digest
     state, seen = by_newest_recipe(view, step, fingerprint, _without_ignored_alerts(step, recorded), seen)
+    if step.main and step.main.matrix:
+        seen = seen.replace(digest=state.digest)  # a run has the fingerprint of its cell, which the cell compares
     if changed and only_judges(changed):
         state = state.replace(verdict="failed", failed_in="POST")  # so that POST alone runs again
     return MainView(

@@ -173,7 +173,7 @@ _CRITERION = same("any_age", "at", "env", "network")
 _TEST: Readers = {"args": ("args", _strings), "timeout": ("limit_s", seconds), **same("command")}
 _MAIN: Readers = {
     **same("script", "command", "objective", "agent", "skills", "runner", "model", "mode", "on_lost", "rows"),
-    **same("checkpoint_every", "env", "inputs", "outputs", "params", "resources"),
+    **same("checkpoint_every", "env", "inputs", "outputs", "params", "matrix", "resources"),
     "exclusive": ("exclusive", _texts),
     "args": ("args", _strings),
     "env_file": ("env_file", _texts),

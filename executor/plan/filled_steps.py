@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executor.plan.build import build_step
 from executor.plan.condition import condition_issues
+from executor.plan.matrix import matrix_issues
 from executor.plan.params import declared, issues
 from executor.plan.plan_rules import key_of
 from executor.plan.references import examples, fill, in_main, mentions, reference_issues, unknown_params, unsafe_issues
@@ -45,7 +46,11 @@ def with_examples(top: Body, raw: Raw) -> tuple[Raw, list[ValidationIssue], froz
     found = [
         issue.replace(path=(key_of(number, slug), *issue.path))
         for number, (slug, body) in raw.items()
-        for issue in (*unknown_params(body, params), *condition_issues(body, str(number), ids))
+        for issue in (
+            *unknown_params(body, params),
+            *matrix_issues(body.get("main"), params),
+            *condition_issues(body, str(number), ids),
+        )
     ]
     referring = frozenset(number for number, (_, body) in raw.items() if mentions(body))
     if not referring or params is None:

@@ -73,6 +73,7 @@ class Main(Record):
 
     `chunks` are their sizes, `rows` is the JSON Lines file of each, {chunk} being its number.
     `inputs` and `outputs` are globs of files that MAIN reads and writes, `env_file` files that set variables.
+    `matrix` lists values of parameters: each combination is a cell, with a run of its own.
     `params` names parameters that MAIN reads from its environment and that its text does not name.
     `resources` are the amounts of the capacity that it takes, `exclusive` the names that no other step has meanwhile.
     `judge`, `sandbox` and `limits` are as written; `plan.limits` merges them with those of the settings.
@@ -105,6 +106,7 @@ class Main(Record):
     outputs: tuple[str, ...] = ()
     env_file: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    matrix: Any = None
     resources: Mapping[str, int] = {}
     exclusive: tuple[str, ...] = ()
 

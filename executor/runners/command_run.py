@@ -12,6 +12,9 @@ from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from executor.runners.main_run import Judged
     from executor.runners.process_run import Run
     from executor.store.context import RunContext
@@ -19,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class CommandRunner(Record):
-    """A script or a command does MAIN."""
+    """A script or a command does MAIN; `fields` are others of its events."""
 
     context: RunContext
     task: Task
+    fields: Mapping[str, Any] = {}
 
     def start(self) -> Judged:
         """Begin a run, watch it to its end and judge it."""
@@ -30,25 +34,28 @@ class CommandRunner(Record):
         run = runs.next_main(context.root, task.task_id)
         argv = command.main_argv(context, task)
         note_task(context, task, run)
-        request = LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid))
-        return judge_run(context, task, run, launch(context, task, request, limit_s=self._limit_s))
+        request = LaunchRequest(run, argv, lambda pid: log_started(context, task, run, pid, **self.fields))
+        return judge_run(context, task, run, launch(context, task, request, limit_s=self._limit_s), **self.fields)
 
     def adopt(self, run: str) -> Judged:
         """Watch a run to its end that an earlier executor began, and judge it."""
         done = adopt(self.context, self.task, run=run, limit_s=self._limit_s)
-        return judge_run(self.context, self.task, run, done)
+        return judge_run(self.context, self.task, run, done, **self.fields)
 
     @property
     def _limit_s(self) -> float:
         return (self.task.step.main or Main()).limit_s
 
 
-def judge_run(context: RunContext, task: Task, run: str, done: Run) -> Judged:
-    """Log the end of a run; return its outcome with the classes that `retry` may name it by."""
+def judge_run(context: RunContext, task: Task, run: str, done: Run, **more: Any) -> Judged:
+    """Log the end of a run; return its outcome with the classes that `retry` may name it by.
+
+    `more` are other fields of MainFinished.
+    """
     outcome, failure = command.outcome_of(done)
     if outcome.passed and done.left:
         outcome, failure = Outcome(Verdict.FAILED, _left_running(done)), "left"
-    return log_finished(context, task, run, done, (outcome, failure))
+    return log_finished(context, task, run, done, (outcome, failure), **more)
 
 
 def _left_running(done: Run) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from executor.plan.model import Check
+    from executor.plan.params import Value
     from executor.plan.spec.spec_md import Mark
     from executor.plan.step_ids import StepId
     from executor.store.events import Event
@@ -127,6 +128,16 @@ class RunContext(ProjectView):
         self.project, self.plan, self._steps, self.moved = lead.project, lead.plan, lead._steps, lead.moved
         self._filled = lead._filled
         self.states, self.recalled, self.beside = lead.states, lead.recalled, lead.beside
+
+    @contextmanager
+    def cell(self, number: StepId, values: Mapping[str, Value]) -> Iterator[None]:
+        """Give a step the values of one cell of its matrix meanwhile."""
+        before = self.given
+        self.given = before.replace(cell=(number, values))
+        try:
+            yield
+        finally:
+            self.given = before
 
     @contextmanager
     def checks_inside(self, enclosure: Enclosure) -> Iterator[None]:

@@ -93,7 +93,8 @@ class MainStarted(Event):
     """MAIN's process is about to start; `pid` is its launcher's.
 
     For an agent: its role, its model, the containment of its shell, and whether it is contained. For a chunk: its
-    number, counted from 1, the number of chunks, and `made_by`, the fingerprint of its rows without the sizes.
+    number, counted from 1, the number of chunks, and `made_by`, the fingerprint of its rows without the sizes. For a
+    cell of a matrix: its name.
     For a job: `record`, the digest of its job.json with its checks and criteria. `devices` are the GPUs that it may use
     when the plan gives it some. `revision` is the commit of the project, `dirty` whether tracked files differ from it
     beside those that do-tasks writes (null: not known); `environment` is the digest of the names and versions of the
@@ -117,6 +118,7 @@ class MainStarted(Event):
     made_by: str = ""
     record: str = ""
     devices: tuple[str, ...] = ()
+    cell: str = ""
     revision: str = ""
     dirty: bool | None = None
     environment: str = ""
@@ -147,7 +149,7 @@ class MainFinished(Event):
     """MAIN's process ended; `failure` is its retry class, empty when it passed.
 
     For a chunk: its number, the number of chunks, its counted rows, the SHA-256 of its file, `made_by`, its cost in USD
-    where it reported one, and the outlook on the remaining chunks.
+    where it reported one, and the outlook on the remaining chunks. For a cell of a matrix: its name.
     """
 
     phase: str = "MAIN"
@@ -166,6 +168,24 @@ class MainFinished(Event):
     made_by: str = ""
     usd: float = 0.0
     outlook: str = ""
+    cell: str = ""
+
+
+class CellFinished(Event):
+    """A cell of a matrix was judged: `made_by` is the fingerprint of its MAIN, `judged_by` that of its judges.
+
+    `main_task` and `run` name its run; `proven` and `claimed` count its criteria.
+    """
+
+    phase: str = "POST"
+    cell: str = ""
+    main_task: str = ""
+    run: str = ""
+    made_by: str = ""
+    judged_by: str = ""
+    reason: str = ""
+    proven: int = 0
+    claimed: int = 0
 
 
 class MainRetried(Event):

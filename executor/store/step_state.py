@@ -39,6 +39,20 @@ class BegunChunk(Record):
     spent_usd: float
 
 
+class AcceptedCell(Record):
+    """A cell of a matrix that passed: its run, its fingerprints, its counted criteria, its metrics as JSON."""
+
+    name: str
+    task_id: str
+    run: str
+    made_by: str
+    judged_by: str
+    proven: int
+    claimed: int
+    place: int
+    metrics: str
+
+
 class StepState(Record):
     """The state of one step in the log.
 
@@ -60,7 +74,7 @@ class StepState(Record):
     person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
     is True when an agent did the last pass and its shell was not contained. `params` are the values that the command
     line gave the newest task, `metrics` those of the last pass, both as JSON, empty for none; `metrics_read` were read
-    from the result file of the newest task.
+    from the result file of the newest task. `cells` of a matrix have passed.
     """
 
     task_id: str = ""
@@ -107,6 +121,7 @@ class StepState(Record):
     params: str = ""
     metrics: str = ""
     metrics_read: str = ""
+    cells: tuple[AcceptedCell, ...] = ()
 
 
 NEW = StepState()
@@ -114,7 +129,12 @@ FIELDS = list(StepState._fields)
 TUPLES = [at for at, name in enumerate(FIELDS) if isinstance(getattr(StepState, name), tuple)]
 RECORDS = [
     (FIELDS.index(name), kind)
-    for name, kind in (("alerts", StandingAlert), ("chunks", AcceptedChunk), ("chunks_begun", BegunChunk))
+    for name, kind in (
+        ("alerts", StandingAlert),
+        ("chunks", AcceptedChunk),
+        ("chunks_begun", BegunChunk),
+        ("cells", AcceptedCell),
+    )
 ]
 SHAPES = [kind._fields for _, kind in RECORDS]
 _values = itemgetter(*FIELDS)
@@ -155,7 +175,7 @@ def packed(states: Mapping[StepId, StepState]) -> dict[str, Any]:
 
 def _row(state: StepState) -> tuple[Any, ...]:
     values: tuple[Any, ...] = _values(state.__dict__)
-    if not (state.alerts or state.chunks or state.chunks_begun):
+    if not (state.alerts or state.chunks or state.chunks_begun or state.cells):
         return values  # almost all of thousands
     row = list(values)
     for at, kind in RECORDS:

@@ -27,12 +27,13 @@ _VARIABLE = re.compile(rb"DO_TASKS_PARAM_([A-Z0-9_]*)")
 class Given(Record):
     """The values that a command line gives: `values` to every step, `carried` to steps that have no task.
 
-    The steps of `anew` forget what was given to them before.
+    The steps of `anew` forget what was given to them before. `cell` has the values of the cell of a step that runs.
     """
 
     values: Mapping[str, Value] = {}
     carried: Mapping[str, Value] = {}
     anew: Collection[StepId] = ()
+    cell: tuple[StepId, Mapping[str, Value]] | None = None
 
 
 NOTHING_GIVEN = Given()
@@ -68,9 +69,21 @@ def _of_task(view: ProjectView, number: StepId) -> Mapping[str, Any]:
 
 def values_of(view: ProjectView, number: StepId) -> dict[str, Value]:
     """Return the value of each parameter for a step; one without a value is left out."""
-    given = given_to(view, number)
+    given = {**given_to(view, number), **_of_cell(view, number)}
     each = {name: given.get(name, one.default) for name, one in params_of(view).items()}
     return {name: value for name, value in each.items() if value is not None}
+
+
+def _of_cell(view: ProjectView, number: StepId) -> Mapping[str, Value]:
+    """Return the values of the cell that runs, else those of the first cell; none without a matrix."""
+    main = view.plan.raw[number][1].get("main") if view.plan.defines(number) else None
+    if not main or not main.get("matrix"):
+        return {}
+    if view.given.cell and view.given.cell[0] == number:
+        return view.given.cell[1]
+    from executor.plan.matrix import cells_of
+
+    return cells_of(main["matrix"], params_of(view))[0].values
 
 
 def variables_of(view: ProjectView, number: StepId) -> dict[str, str]:
@@ -108,12 +121,11 @@ def metrics_of(state: StepState) -> dict[str, Any]:
 
 def single_metric(metrics: Mapping[str, Any], name: str) -> Value | None:
     """Return a metric by its name, or by its path in nested metrics; None for one that is no single value."""
-    found: Any = metrics.get(name)
-    if found is None and "." in name:
-        found = metrics
-        for part in name.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-    return found if isinstance(found, str | int | float | bool) else None
+    found = metrics.get(name)
+    if isinstance(found, str | int | float | bool):
+        return found
+    inner = ((one, name.removeprefix(f"{key}.")) for key, one in metrics.items() if name.startswith(f"{key}."))
+    return next((single_metric(one, rest) for one, rest in inner if isinstance(one, dict)), None)
 
 
 def _object(text: str) -> dict[str, Any]:

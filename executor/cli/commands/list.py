@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
+from executor.cli.output import cells
 from executor.cli.output.screen import print_json
 from executor.cli.tasks import executor, supervisor
 from executor.engine.condition import is_skipped
@@ -125,6 +126,7 @@ def _row(view: ProjectView, number: StepId, box: Box | None) -> dict[str, Any]:
     alerts = len(view.state(number).alerts) if state == "running" else 0
     row: dict[str, Any] = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
     row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(view.state(number), box)}
+    row |= {"cells": cells.rows(view, number)} if cells.has_cells(view, number) else {}
     uncontained = bool(tick) and is_uncontained(box, view.state(number))
     return row | {"uncontained": uncontained, "changed": [*view.changed(number, box)]}
 
@@ -184,7 +186,14 @@ def _line(row: dict[str, Any]) -> str:
     tick, state = str(row["tick"] or "").replace("_", " "), str(row["state"])
     word = WORDS.get(str(row["tick"]), tick) or state
     alerts = f", {counted(row['alerts'], 'alert')}: do-tasks --monitor" if row["alerts"] else ""
-    words = [*([word] if word not in ("proven", "open") else []), *([UNCONTAINED] if row["uncontained"] else [])]
+    found = row.get("cells") or ()
+    passed = sum(one["state"] == "passed" for one in found)
+    counts = [f"{passed} of {len(found)} cells"] if found else []
+    words = [
+        *([word] if word not in ("proven", "open") else []),
+        *counts,
+        *([UNCONTAINED] if row["uncontained"] else []),
+    ]
     shown = f" ({', '.join(words)}{alerts})" if words else ""
     if row["stale_by"]:
         shown += f" (to run again: step {row['stale_by']} passed after it)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.cli.options import JSON, option
+from executor.cli.output import cells
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
 from executor.cli.tasks import executor
@@ -25,7 +26,20 @@ if TYPE_CHECKING:
     from executor.plan.step_ids import StepId
     from executor.store.task import Decision
 
-SHOWN = ("action", "why", "runner", "phases", "box", "last_task", "last_verdict", "tick", "evidence", "alerts", "see")
+SHOWN = (
+    "action",
+    "why",
+    "runner",
+    "phases",
+    "cells",
+    "box",
+    "last_task",
+    "last_verdict",
+    "tick",
+    "evidence",
+    "alerts",
+    "see",
+)
 
 
 OPTIONS = (option("step", help="1 | 1-5 | name"), JSON)
@@ -79,6 +93,7 @@ def _row(view: ProjectView, number: StepId) -> dict[str, Any]:
         "evidence": state.note,
         "tick": tick_of(box, state) or None,
         "uncontained": is_uncontained(box, state),
+        "cells": cells.words(view, number),
         "alerts": ", ".join(f"{one.key} [{one.action}]" for one in state.alerts),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
         "stale_by": newer_dependency(view, number),

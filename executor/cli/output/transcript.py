@@ -101,6 +101,8 @@ def _main_started(line: Line) -> list[str]:
 
 
 def _chunk(line: Line) -> str:
+    if line.get("cell"):
+        return f", {line['step']}[{line['cell']}]"
     return f", chunk {line['chunk']} of {line['chunks']}" if line.get("chunk") else ""
 
 
@@ -114,6 +116,10 @@ def _main(line: Line) -> list[str]:
         f"[MAIN] All outputs logged with ID: {line['task_id']}",
         "",
     ]
+
+
+def _because(line: Line) -> str:
+    return f": {one_line(line['reason'])}" if line["reason"] else ""
 
 
 def _quoted(line: Line) -> list[str]:
@@ -234,6 +240,7 @@ FORMATS: dict[str, Callable[[Line], list[str]]] = {
     "MainAdopted": lambda line: ["", f"[MAIN] {line['why']}: adopted {line['run']} (pid {line['pid']})"],
     "MainLost": lambda line: ["", f"[MAIN] ✗ {line['run']} is lost: {line['reason']}"],
     "MainRetried": _retried,
+    "CellFinished": lambda line: [f"[POST] {_mark(line)} {line['step']}[{line['cell']}]{_because(line)}"],
     "AgentTurned": _turn,
     "ProtectedRestored": _restored,
     "StraysStopped": lambda line: [f"       ended what {line['run'] or 'the task'} had left running: {line['pids']}"],
