@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
+from fnmatch import fnmatchcase
+
 from executor.checks import evidence
 from executor.plan.references import REFERENCE, metric_of
 from executor.store import runs
@@ -19,10 +22,11 @@ GPUS = "gpus"
 
 
 class Claim(Record):
-    """The amounts of the capacity that a step holds, its names, and its GPUs."""
+    """The amounts of the capacity that a step holds, its names, the globs of files that prove its work, its GPUs."""
 
     amounts: Mapping[str, int] = {}
     names: frozenset[str] = frozenset()
+    globs: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
 
 
@@ -38,8 +42,8 @@ def claim_of(step: Step) -> Claim:
     main = step.main
     if main is None:
         return Claim()
-    files = (f"the evidence {glob}" for glob in (*evidence.globs(step), *main.outputs))
-    return Claim(main.resources, frozenset((*(f"exclusive {name}" for name in main.exclusive), *files)))
+    globs = dict.fromkeys(posixpath.normpath(glob) for glob in (*evidence.globs(step), *main.outputs))
+    return Claim(main.resources, frozenset(main.exclusive), tuple(globs))
 
 
 def living_claims(context: RunContext) -> dict[StepId, Claim]:
@@ -58,13 +62,22 @@ def conflict_of(claim: Claim, held: Mapping[StepId, Claim], capacity: Mapping[st
     """Return the step that keeps a claim from being met now, None when there is none."""
     for number, other in held.items():
         if common := claim.names & other.names:
-            return Conflict(number, min(common))
+            return Conflict(number, f"exclusive {min(common)}")
+        shared = next((one for one in claim.globs for glob in other.globs if _may_meet(one, glob)), "")
+        if shared:
+            return Conflict(number, f"the evidence {shared}")
     for name, amount in claim.amounts.items():
         holders = [number for number, other in held.items() if other.amounts.get(name)]
         used = sum(held[number].amounts[name] for number in holders)
         if holders and used + amount > capacity.get(name, 0):
             return Conflict(holders[0], name)
     return None
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Return True when a file may be found by both globs, as far as either is a path or a folder of the other."""
+    below = one.startswith(f"{other}/") or other.startswith(f"{one}/")
+    return one == other or below or fnmatchcase(one, other) or fnmatchcase(other, one)
 
 
 def visible_devices(context: RunContext) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ class SideBySide(Sequence):
     def _conflict(self, number: StepId) -> Conflict | None:
         """Return the reason for which a step that has to run cannot begin now, None when it can."""
         claim = self._claim_of(number)
-        if not (claim.amounts or claim.names):
+        if not (claim.amounts or claim.names or claim.globs):
             return None
         capacity = self._context.plan.settings.capacity
         found = apart.unmeetable(self._context, number, claim) or apart.conflict_of(

@@ -6,6 +6,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from executor.engine.sequence import reported
+from executor.errors import MachineError
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ class _Slot:
         self._asked: SimpleQueue[tuple[StepId, RunOptions] | None] = SimpleQueue()
         self._ready: SimpleQueue[RunContext] = SimpleQueue()
         self._thread = Thread(target=self._work, args=(lead.interrupts.branch(),), name="do-tasks step")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise MachineError(
+                f"cannot start a thread for a step: {error}; say a smaller --jobs, then go on"
+            ) from error
         self.context = self._ready.get()
 
     def begin(self, number: StepId, how: RunOptions, devices: tuple[str, ...]) -> None:

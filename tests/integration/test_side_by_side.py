@@ -353,6 +353,7 @@ def test_a_step_that_asks_more_than_the_capacity_is_an_error_of_validate(project
 def test_steps_with_a_name_or_evidence_in_common_are_kept_apart(project, main):
     text = "mkdir inside || exit 7; echo $DO_TASKS_STEP >out; sleep 0.1; rmdir inside"
     steps = {f"s{number}": takes(number, text, **main) for number in (1, 2, 3)}
+    steps["s4"] = takes(4, text, **{**main, "outputs": ["o*"]})
     assert project.plan(**steps).run("--continue", "--jobs", "3").code == 0
 
 
