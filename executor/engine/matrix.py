@@ -72,7 +72,7 @@ class _Cell:
         if adopting and not self._is_same_run():
             context.end_strays(task, task.decision.main_run)
             adopting = False
-        runner = CommandRunner(context, task, fields={"cell": self._cell.name})
+        runner = CommandRunner(context, task, fields={"cell": self._cell.name, "made_by": task.digest})
         outcome = run_main(context, task, runner, adopting=task.decision.main_run if adopting else "")
         if not outcome.passed or context.interrupts.count:
             return outcome
@@ -80,7 +80,7 @@ class _Cell:
         return self._judged(new, task.task_id, runs.newest_main(context.root, task.task_id))
 
     def _known(self) -> AcceptedCell | None:
-        """Return the record of this cell, None when it has not passed under these values or a dependency ran since."""
+        """Return the record of this cell, None when it has not run under these values or a dependency ran since."""
         context, step = self._context, self._task.step
         found = (one for one in context.state(step.number).cells if one.name == self._cell.name)
         known = next((one for one in found if one.made_by == self._task.digest), None)

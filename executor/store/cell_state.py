@@ -14,24 +14,41 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 
-def with_cell(state: StepState, line: Mapping[str, Any]) -> StepState:
-    """Record that a cell was judged; one that failed is taken out."""
-    name, place = str(line.get("cell", "")), line.get("place", 0)
-    others = tuple(one for one in state.cells if one.name != name)
-    if line.get("status") != "passed":
-        return state.replace(cells=others, metrics_read="")
+def with_run(state: StepState, line: Mapping[str, Any]) -> StepState:
+    """Record that the MAIN of a cell exited 0; it is not judged yet."""
+    place = line.get("place", 0)
     cell = AcceptedCell(
-        name,
-        task_id=str(line.get("main_task", "")),
+        name=str(line.get("cell", "")),
+        task_id=line["task_id"],
         run=str(line.get("run", "")),
         made_by=str(line.get("made_by", "")),
-        judged_by=str(line.get("judged_by", "")),
+        judged_by="",
+        proven=0,
+        claimed=0,
+        place=place,
+        metrics="",
+    )
+    return _with(state.replace(main_place=place), cell)
+
+
+def with_verdict(state: StepState, line: Mapping[str, Any]) -> StepState:
+    """Record the verdict on a cell; of one that failed only its run stays known."""
+    run = (str(line.get("cell", "")), str(line.get("main_task", "")), str(line.get("run", "")))
+    known = next((one for one in state.cells if (one.name, one.task_id, one.run) == run), None)
+    if known is None:
+        return state.replace(metrics_read="")
+    passed = line.get("status") == "passed"
+    judged = known.replace(
+        judged_by=str(line.get("judged_by", "")) if passed else "",
         proven=line.get("proven", 0),
         claimed=line.get("claimed", 0),
-        place=place,
         metrics=state.metrics_read,
     )
-    return state.replace(cells=(*others, cell), main_place=place, metrics_read="")
+    return _with(state.replace(metrics_read=""), judged)
+
+
+def _with(state: StepState, cell: AcceptedCell) -> StepState:
+    return state.replace(cells=(*(one for one in state.cells if one.name != cell.name), cell))
 
 
 def metrics_at_pass(state: StepState) -> str:

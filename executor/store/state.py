@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from executor.store.cell_state import metrics_at_pass, with_cell
+from executor.store.cell_state import metrics_at_pass, with_run, with_verdict
 from executor.store.chunk_state import with_accepted, with_spent
 from executor.store.step_state import NEW, StandingAlert, StepState, last_place, renumbered
 from executor.store.ticks import kind_of
@@ -23,12 +23,7 @@ ENVELOPE = ("event", "task_id", "timestamp", "status")
 UNKNOWN = "unknown"  # the snapshot of the judges at a brief whose line names none
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
 MOST_OLDER = 8  # passes before the last that are kept; a tick of an older one has its evidence elsewhere
-PLACED = (
-    "StepPassed",
-    "StepMarkedDone",
-    "MainFinished",
-    "CellFinished",
-)  # events that are ordered by their place in the log
+PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -84,8 +79,10 @@ def _main_ended(state: StepState, line: Line) -> StepState:
     closed = state.replace(run_closed=f"{line['task_id']}/{line.get('run', '')}")
     if line.get("chunk"):
         closed = with_spent(closed, line, line.get("usd") or 0.0)
-    if line.get("status") != "passed" or line.get("cell"):
+    if line.get("status") != "passed":
         return closed
+    if line.get("cell"):
+        return with_run(closed, line)
     if line.get("chunk"):
         closed = with_accepted(closed, line)
     if line.get("chunk", 0) != line.get("chunks", 0):
@@ -232,7 +229,7 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
     "AlertRaised": _alert,
     "AlertCleared": _alert,
     "ResultRead": _result_read,
-    "CellFinished": with_cell,
+    "CellFinished": with_verdict,
     "StepPassed": _passed,
     "StepFailed": _failed,
     "StepInterrupted": _failed,

@@ -40,7 +40,10 @@ class BegunChunk(Record):
 
 
 class AcceptedCell(Record):
-    """A cell of a matrix that passed: its run, its fingerprints, its counted criteria, its metrics as JSON."""
+    """A cell of a matrix whose MAIN exited 0: its run, its fingerprints, its counted criteria, its metrics as JSON.
+
+    `judged_by` is empty until it has passed.
+    """
 
     name: str
     task_id: str
@@ -74,7 +77,7 @@ class StepState(Record):
     person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
     is True when an agent did the last pass and its shell was not contained. `params` are the values that the command
     line gave the newest task, `metrics` those of the last pass, both as JSON, empty for none; `metrics_read` were read
-    from the result file of the newest task. `cells` of a matrix have passed.
+    from the result file of the newest task. `cells` of a matrix have run.
     """
 
     task_id: str = ""

@@ -107,6 +107,30 @@ def test_other_criteria_are_judged_again_without_a_run(project):
     assert len(project.events("CellFinished")) == 8
 
 
+def test_a_cell_that_failed_in_post_is_judged_again_without_a_run(project):
+    asked = {"criterion": "It is allowed", "command": "test ${params.seed} = 1 -o -e allowed"}
+    project.plan(settings=SETTINGS, s1=step(success_criteria=[asked]))
+    assert project.run("--step", "1").code == 1
+    assert cells(project) == ["passed", "open", "open", "open"]
+    project.write("allowed", "")
+    assert project.run("--continue").code == 0
+    assert project.text("runs.txt").split() == CELLS
+
+
+def test_a_run_killed_while_a_cell_is_judged_repeats_no_main(project):
+    asked = {"criterion": "It waits", "command": "touch asked; while test -e hold; do sleep 0.05; done"}
+    project.write("hold", "")
+    project.plan(settings=SETTINGS, s1=step(success_criteria=[asked]))
+    killed = project.start("--step", "1")
+    until(lambda: project.has("asked"), "the criterion was never asked")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (project.root / "hold").unlink()
+    done = project.run("--continue")
+    assert done.code == 0, done
+    assert project.text("runs.txt").split() == CELLS
+
+
 def test_a_metric_of_one_cell_is_read_by_its_name(project):
     reader = {
         "depends_on": [1],

@@ -22,7 +22,7 @@ def rows(view: ProjectView, number: StepId) -> list[dict[str, Any]]:
     """Return name, state and task of each cell, in order."""
     from executor.plan.matrix import cells_of
 
-    known = {one.name: one.task_id for one in view.state(number).cells}
+    known = {one.name: one.task_id for one in view.state(number).cells if one.judged_by}
     found = cells_of(view.plan.raw[number][1]["main"]["matrix"], params_of(view))
     return [
         {"cell": one.name, "state": "passed" if one.name in known else "open", "task_id": known.get(one.name, "")}
