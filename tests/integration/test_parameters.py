@@ -58,7 +58,9 @@ def test_a_changed_value_is_named_for_the_steps_that_use_it(project):
     again = project.run("--step", "1", "--set", "lr=0.5", "--rerun")
     assert again.code == 0
     assert project.text("lr1") == "0.5"
-    assert "changed since" not in project.run("why", "1").out
+    why = project.run("why", "1").out
+    assert "changed since" not in why
+    assert "params: lr=0.5 (given), name=run 1" in why
 
 
 def test_every_mistake_in_values_is_named_and_nothing_runs(project):

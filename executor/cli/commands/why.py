@@ -13,6 +13,7 @@ from executor.store import log_reader, project
 from executor.store.changes import UNSAID, judged_by
 from executor.store.fingerprint import runner_for
 from executor.store.project_view import ProjectView, box_of
+from executor.store.step_values import given_to, values_of
 from executor.store.ticks import is_uncontained, tick_of
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -31,6 +32,7 @@ SHOWN = (
     "why",
     "runner",
     "phases",
+    "params",
     "cells",
     "box",
     "last_task",
@@ -93,6 +95,7 @@ def _row(view: ProjectView, number: StepId) -> dict[str, Any]:
         "evidence": state.note,
         "tick": tick_of(box, state) or None,
         "uncontained": is_uncontained(box, state),
+        "params": _params(view, number),
         "cells": cells.words(view, number),
         "alerts": ", ".join(f"{one.key} [{one.action}]" for one in state.alerts),
         "see": "do-tasks --monitor" if decision.action == "attend" else "",
@@ -100,6 +103,19 @@ def _row(view: ProjectView, number: StepId) -> dict[str, Any]:
         "changed": [*view.changed(number, box)],
         "judged_by": judged_by(state, box),
     }
+
+
+def _params(view: ProjectView, number: StepId) -> str:
+    """Return the parameters of a step with their values, empty without any."""
+    values = values_of(view, number)
+    if not values:
+        return ""
+    from executor.plan.params import text_of
+
+    given, main = given_to(view, number), view.step(number).main
+    varied = (main.matrix if main else None) or ()
+    shown = {name: text_of(one) for name, one in values.items() if name not in varied}
+    return ", ".join(f"{name}={text}{' (given)' if name in given else ''}" for name, text in shown.items())
 
 
 def _at_work(view: ProjectView, number: StepId, decision: Decision) -> str:
