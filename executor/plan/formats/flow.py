@@ -30,8 +30,9 @@ _SIGNS = lazy_regex.pattern(
     re.MULTILINE,
 )
 _STEP = lazy_regex.pattern(rb"\*\*STEP[ \t]+\d", re.IGNORECASE)
-_STATUS_LINE = lazy_regex.pattern(r"(?m)^[ \t]*[-*+][ \t]+\*\*Status(?::\*\*|\*\*:).*$")
-_BOX = lazy_regex.pattern(r"(?m)^([ \t]*(?:[-*+]|\d+[.)])[ \t]+)\[[^\]\n]{0,8}\]")
+_MARKERS = r"(?m)^([ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)+)"  # one item may begin within another, on one line
+_STATUS_LINE = lazy_regex.pattern(_MARKERS + r"\*\*Status(?::\*\*|\*\*:).*$")
+_BOX = lazy_regex.pattern(_MARKERS + r"\[[^\]\n]{0,8}\]")
 
 
 class FlowPlan(BoxPlan):

@@ -42,7 +42,8 @@ def paragraph_end(lines: Lines, start: int) -> tuple[int, bool]:
         if not is_deep and BLOCK.match(line[2]):
             may_go_on = line[2][:1] == b"<" or (line[2][:1].isdigit() and indent >= held[-1])
             return end, is_certain and not may_go_on
-        is_certain = is_certain and not _DOUBTFUL.match(line[2])
+        may_begin_a_block = is_deep and indent < held[-1] and BLOCK.match(line[2])
+        is_certain = is_certain and not may_begin_a_block and not _DOUBTFUL.match(line[2])
         end = _text_end(data, at)
         at = line.end() if data[line.end() - 1 : line.end()] == b"\n" else 0
     return end, is_certain

@@ -175,3 +175,13 @@ def test_what_a_section_says_of_dependencies_holds_for_tasks_whose_own_lines_nam
     text = "- [ ] T001 One\n- [ ] T002 [P] Two\n\n## Dependencies\n\n- T002 depends on T001\n"
     document = SpecKit().read("tasks.md", {"tasks.md": text.encode()})
     assert [task.depends_on for task in document.tasks] == [(), ("T001",)]
+
+
+@pytest.mark.parametrize("status", ["- - **Status**: 🟡 To Do", "1. - **Status**: 🟡 To Do", "- **Status**: 🟡 To Do"])
+def test_the_text_of_a_flow_task_holds_no_state_however_deep_its_status_stands(status):
+    data = f"## Active Tasks\n\n### 🔴 Title ⏳\n{status}\n- - [ ] Part\n".encode()
+    form = Flow()
+    task = tasks_of(form, data)[0]
+    after = marked(form, data, task, DONE)["tasks.md"].replace(b"[ ]", b"[x]")
+    now = tasks_of(form, after)[0]
+    assert (now.state, now.text, now.digest) == (DONE, task.text, task.digest)

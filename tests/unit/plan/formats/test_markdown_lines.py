@@ -139,3 +139,8 @@ def test_the_place_of_an_item_is_the_same_whichever_way_it_is_read(data):
         if mine and theirs:
             assert (mine.columns, mine.doubt) == (theirs.columns, theirs.doubt)
             assert mine.parent == theirs.parent or theirs.parent not in boxes
+
+
+def test_a_fence_that_is_code_by_its_indent_and_no_text_of_the_item_leaves_its_end_uncertain():
+    lines = scan(b"   - [ ] T001 a\n    ```\n", SpecKitPlan.head, SpecKitPlan.bare)
+    assert not paragraph_end(lines, lines.items[0].start())[1]
