@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 
@@ -39,31 +40,30 @@ def test_a_process_that_nothing_ends_is_given_up_after_the_last_grace():
     assert one.sent == [15, 9]
 
 
-def test_loops_in_threads_each_get_the_exit_codes_of_their_own_processes():
-    codes, sweeping = {number: [] for number in range(4)}, threading.Event()
+def test_a_sweep_for_orphans_in_another_thread_takes_no_exit_code_of_a_child():
+    codes, over = [], threading.Event()
 
-    def ends(number):
-        for turn in range(12):
-            asked = Command(name="one", argv=("/bin/sh", "-c", f"exit {number}"), env={}, token=f"t{turn}", limit_s=60)
+    def sweep():
+        while not over.is_set():
+            has_unknown_children()  # of the first thread, whose children the kernel lists
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for turn in range(60):
+            asked = Command(name="one", argv=("/bin/sh", "-c", "exit 3"), env={}, token=f"t{turn}", limit_s=60)
             watch, ended = ProcessLoop(Interrupts()), []
             watch.add(start(asked))
             while not ended:
                 ended = watch.turn()
-            codes[number].append(ended[0].exit_code)
-
-    def sweep():
-        while not sweeping.is_set():
-            has_unknown_children()  # reaps orphans, and no child of another thread
-
-    threads = [threading.Thread(target=ends, args=(number,)) for number in codes]
-    sweeper = threading.Thread(target=sweep)
-    for one in (*threads, sweeper):
-        one.start()
-    for one in threads:
-        one.join(120)
-    sweeping.set()
-    sweeper.join(120)
-    assert codes == {number: [number] * 12 for number in codes}
+            codes.append(ended[0].exit_code)
+    finally:
+        over.set()
+        sweeper.join(120)
+        sys.setswitchinterval(before)
+    assert codes == [3] * 60
 
 
 def test_each_branch_of_interrupts_hears_every_signal_and_drains_alone():
