@@ -42,7 +42,7 @@ MOST_FILES, MOST_FUNCTIONS = 40, 330
 # The calls at which the stack is kept: module and function.
 MILESTONES = {
     ("system/launcher.py", "start_paused"): "spawn of MAIN",
-    ("store/spec_file.py", "mark"): "write of SPEC.md",
+    ("store/spec_file.py", "mark_line"): "write of SPEC.md",
 }
 
 

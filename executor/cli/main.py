@@ -56,6 +56,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 INTERNAL_ERROR = 70
 AS_OPTIONS = ("monitor", "archive")  # commands that may be written as an option
+WITHOUT_PLAN = ("init", "schema", "mcp")  # commands that take no --plan
 MACHINE = frozenset(REMEDIES) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
 
 
@@ -150,7 +151,10 @@ def parser_of(command: str) -> ArgumentParser:
         formatter_class=_formatter,
     )
     parser.add_argument("--project", default=".", metavar="DIR", help="folder of the plan (default: here or above)")
-    options.add(parser, _module(command).OPTIONS)
+    own = _module(command).OPTIONS
+    if command not in WITHOUT_PLAN and not any("--plan" in one.names for one in own):
+        options.add(parser, (options.PLAN,))
+    options.add(parser, own)
     return parser
 
 

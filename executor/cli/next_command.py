@@ -45,7 +45,8 @@ def words_of(args: Namespace) -> tuple[str, ...]:
     runner = ("--runner", args.runner) if args.runner else ()
     jobs = jobs_words(args) if args.jobs > 1 else ()
     values = (*(("--params", args.params) if args.params else ()), *(f"--set={one}" for one in args.set or ()))
-    return (*which, *runner, *given, *jobs, *values, *_waiting_words(args))
+    plan = ("--plan", args.plan) if args.plan else ()
+    return (*which, *plan, *runner, *given, *jobs, *values, *_waiting_words(args))
 
 
 def jobs_words(args: Namespace) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ def _open_steps(view: ProjectView, boxes: dict[StepId, Box], *, stop_at_gap: boo
     for number in view.plan.numbers:
         if _is_open(view, boxes.get(number), number) or will_outrun(view, number, numbers):
             numbers.append(number)
+    if view.plan.tasks is not None:
+        return _of_document(view, boxes, numbers, undefined, stop_at_gap=stop_at_gap)
     if not undefined:
         return numbers, [] if numbers else ["Nothing is open: every step is done."]
     gap = undefined[0]
@@ -59,6 +61,40 @@ def _open_steps(view: ProjectView, boxes: dict[StepId, Box], *, stop_at_gap: boo
         before = "" if numbers else f"There is nothing open before step {gap}. "
         return numbers, [f"{before}Stopped before step {gap}, which is not defined yet: {safe(boxes[gap].title)}"]
     return numbers, [f"Not defined yet: step {ranges(undefined)}."]
+
+
+def _is_out_of_hand(box: Box) -> bool:
+    """Return True for a task that its plan calls cancelled or blocked, or begun without a mark of do-tasks."""
+    return box.state in ("-", "!") or (box.state == "~" and box.mark is None)
+
+
+def _of_document(
+    view: ProjectView,
+    boxes: dict[StepId, Box],
+    numbers: list[StepId],
+    undefined: list[StepId],
+    *,
+    stop_at_gap: bool,
+) -> tuple[list[StepId], list[str]]:
+    """Return the open steps of a plan of another tool, and notes on the tasks that cannot run.
+
+    `stop_at_gap` leaves out those that wait for an undefined task.
+    """
+    undefined = [number for number in undefined if boxes[number].state != "-"]
+    waits = {*undefined} if stop_at_gap else set()
+    closed = [number for number in numbers if number in boxes and _is_out_of_hand(boxes[number])]
+    left = [number for number in numbers if number not in closed]
+    held: list[StepId] = []
+    for number in left:
+        before = [edge.step for edge in view.step(number).depends_on]
+        if not waits.isdisjoint(before):
+            held.append(number)
+            waits.add(number)
+    notes = [f"Not defined yet: step {ranges(undefined)}."] if undefined else []
+    notes += [f"Not run, for they wait for tasks that are not defined: step {ranges(held)}."] if held else []
+    notes += [f"Not run, for the plan calls them cancelled, blocked or begun: step {ranges(closed)}."] if closed else []
+    ready = [number for number in left if number not in held]
+    return ready, notes or ([] if ready else ["Nothing is open: every step is done."])
 
 
 def _is_open(view: ProjectView, box: Box | None, number: StepId) -> bool:

@@ -35,14 +35,18 @@ class Hold(Record):
 
 def progress_of(view: ProjectView, number: StepId, box: Box | None = None) -> Standing:
     """Return the progress of a step; SpecError for a tick that the log contradicts."""
-    done = is_done(view, number, box) or _is_passed_over(view, number)
+    if view.plan.tasks is not None and box is None and (box := view.boxes().get(number)) is None:
+        return Standing()
+    is_cancelled = view.plan.tasks is not None and box is not None and box.state == "-"
+    done = is_cancelled or is_done(view, number, box) or _is_passed_over(view, number)
     state = view.state(number)
     return Standing(done, state.verdict == "started", bool(state.checkpoint))
 
 
 def _is_passed_over(view: ProjectView, number: StepId) -> bool:
     """Return True for a step that is skipped by its condition, once the step that it asks about is done."""
-    condition = view.step(number).condition if is_skipped(view, number) else None
+    is_defined = view.plan.defines(number)
+    condition = view.step(number).condition if is_defined and is_skipped(view, number) else None
     other = next((one for one in view.plan.numbers if condition and str(one) == str(condition.step)), None)
     return other is not None and (is_done(view, other) or _is_passed_over(view, other))
 
@@ -53,7 +57,7 @@ def hold(view: ProjectView, number: StepId) -> Hold | None:
     if blocker:
         why = f"an alert of step {blocker} holds it; see: do-tasks --monitor"
         return Hold(blocker, why, until="the alert to clear")
-    edges = view.step(number).depends_on
+    edges = tuple(edge for edge in view.step(number).depends_on if not edge.in_order)
     still = missing(edges, before=(), stand=lambda step: progress_of(view, step))
     if not still:
         return None

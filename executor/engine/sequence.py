@@ -8,7 +8,6 @@ from executor.engine.step_facts import VERDICTS, decide_or_refuse
 from executor.errors import DefinitionError, SpecError
 from executor.store import log_reader, runs
 from executor.store.events import StepSkipped
-from executor.store.project_view import LazyBoxes
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -91,7 +90,7 @@ class Sequence:
         from executor.engine.waiting import LastRead
 
         seen = LastRead(self._context.spec_bytes(), self._context.states)
-        survey = Survey(self._context, LazyBoxes(seen.spec), order=self._open)
+        survey = Survey(self._context, self._context.survey_boxes(seen.spec), order=self._open)
         number = next((one for one in self._open if self._is_next(one, survey)), None)
         holds = self._holds() if number is None else {}
         if holds:

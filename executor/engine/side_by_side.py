@@ -11,7 +11,6 @@ from executor.errors import DoTasksError
 from executor.plan.runner_choice import AGENTS
 from executor.store.events import StepSkipped
 from executor.store.fingerprint import runner_for
-from executor.store.project_view import LazyBoxes
 from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -85,7 +84,7 @@ class SideBySide(Sequence):
         if not self._goes or self._context.interrupts.count or self._has_lone:
             return
         self._context.beside = frozenset(self._open)
-        survey = Survey(self._context, LazyBoxes(self._context.spec_bytes()), order=self._open)
+        survey = Survey(self._context, self._context.survey_boxes(self._context.spec_bytes()), order=self._open)
         for number in [*self._open]:
             if self._slots.are_full or self._has_lone:
                 return

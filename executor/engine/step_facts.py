@@ -123,7 +123,8 @@ def _problem_of(view: ProjectView, step: Step, runner: str) -> Problem | None:
         message = beyond_this_version(main, view.plan.settings)
     if not message and view.plan.settings.params:
         return problem_with_values(view, step)
-    return Problem(view.project.definitions, message, path=f"step_{step.number}_{step.slug}.main") if message else None
+    key = step.slug if isinstance(step.number, str) else f"step_{step.number}_{step.slug}"
+    return Problem(view.project.definitions, message, path=f"{key}.main") if message else None
 
 
 def beyond_this_version(main: Main, settings: Settings) -> str:
@@ -166,7 +167,7 @@ def changes_that_reopen(
 
 def finished_needs(step: Step) -> list[StepId]:
     """Return the dependencies whose end counts; a step that takes a first checkpoint needs no later one."""
-    return [edge.step for edge in step.depends_on if edge.until == "finished"]
+    return [edge.step for edge in step.depends_on if edge.until == "finished" and not edge.in_order]
 
 
 def newer_dependency(view: ProjectView, number: StepId) -> StepId:

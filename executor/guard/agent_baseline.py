@@ -63,7 +63,7 @@ def take_baseline(context: RunContext, task: Task, run: str, *, role: str, start
     running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
     records = task_records.record_places(context.root, states, without=task.task_id, running=running)
     wanted = startup.replace(folders={**startup.folders, **dict(records)})
-    memory = protect.take_snapshot(context.root, folder, (*globs_of(context), role), wanted)
+    memory = protect.take_snapshot(context.root, folder, (*globs_of(context), role), wanted, context.source.name)
     return Baseline(memory, log_guard.mark_log(context.journal, folder, jobs=running))
 
 

@@ -237,13 +237,12 @@ def _of_plan(context: RunContext, was: BriefState, names: list[str]) -> Iterator
 
 def _of_files(context: RunContext, folder: str, *, by_meaning: tuple[str, ...]) -> Iterator[str]:
     """Yield the changes of protected files; the texts of SPEC.md and definitions are compared elsewhere."""
-    real_spec = os.path.relpath(os.path.realpath(context.project.spec), os.path.realpath(context.root))
+    spec = os.path.realpath(context.source.path)
+    texts = (*by_meaning, spec, os.path.relpath(spec, os.path.realpath(context.root)))
     for one in protect.changes(context.root, folder):
-        if one.path.startswith(LOG_NAME):
-            continue
-        if one.path in (*by_meaning, real_spec, os.path.realpath(context.project.spec)) and one.kind in (CHANGED, MODE):
-            continue
-        yield _in_words(one)
+        is_compared = one.path in texts and one.kind in (CHANGED, MODE)
+        if not (is_compared or one.path.startswith(LOG_NAME)):
+            yield _in_words(one)
 
 
 def _in_words(one: Change) -> str:
@@ -258,7 +257,8 @@ def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
     for number in numbers:
         shown = now.get(number, NO_BOX)
         if not (shown and (shown[0], shown[2]) in explained.get(number, set())):
-            yield f"SPEC.md: box of step {number}: {_box_in_words(shown)}, was {_box_in_words(was.boxes.get(number))}"
+            box = f"{context.source.name}: box of step {number}: {_box_in_words(shown)}"
+            yield f"{box}, was {_box_in_words(was.boxes.get(number))}"
 
 
 def _box_in_words(shown: BoxFields | None) -> str:

@@ -136,4 +136,4 @@ def _is_allowed_spec(spec: str, before: bytes, explained: Mapping[StepId, str]) 
         now = files.read(spec)
     except PermissionError:
         return True
-    return path_patterns.allowed_spec(before, now, explained) == now
+    return path_patterns.allowed_plan(spec, before, now, explained) == now

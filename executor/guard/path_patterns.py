@@ -53,6 +53,15 @@ def is_cache(path: str) -> bool:
     return path.endswith(".pyc") or not CACHES.isdisjoint(path.split("/"))
 
 
+def allowed_plan(path: str, before: bytes, now: bytes, explained: Mapping[StepId, str]) -> bytes:
+    """Return the content that the file of a plan must have, SPEC.md or one of another tool."""
+    if any(isinstance(number, str) for number in explained):
+        from executor.guard.foreign_marks import allowed
+
+        return allowed(path, before, now, explained)
+    return allowed_spec(before, now, explained)
+
+
 def allowed_spec(before: bytes, now: bytes, explained: Mapping[StepId, str]) -> bytes:
     """Return the content that SPEC.md must have: `before` with the boxes and marks that the log explains.
 

@@ -42,12 +42,14 @@ SHARED = ("state.json", "spec.lock", PENDING)
 OF_A_RUN = ("stdout.log", "stderr.log", "result.json", "exit.json", "started.json", "agent.json", "trajectory.json")
 
 
-def take_snapshot(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP) -> Memory:
-    """Write a snapshot of the files of the globs and of `wanted` to a folder of the run.
+def take_snapshot(
+    root: str, folder: str, globs: tuple[str, ...], wanted: Startup = snapshot.NO_STARTUP, plan: str = snapshot.SPEC
+) -> Memory:
+    """Write a snapshot of the files of the globs and of `wanted` to a folder of the run; `plan` has the boxes.
 
     Return the small part of it that this process keeps.
     """
-    memory = snapshot.write(root, folder, globs, wanted)
+    memory = snapshot.write(root, folder, globs, wanted, plan)
     mark_pending(root, folder)
     return memory
 

@@ -128,7 +128,7 @@ class Restorer:
         before = snapshot.content(self._folder, was)
         if before is None or path != self._kept.spec:
             return before
-        return path_patterns.allowed_spec(before, _read(here), self._explained)
+        return path_patterns.allowed_plan(here, before, _read(here), self._explained)
 
     def _replace(self, path: str, data: bytes, was: FileState) -> None:
         """Write to a new file in the folder of the snapshot, or beside it on another disk, then rename it."""

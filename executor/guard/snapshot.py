@@ -62,10 +62,10 @@ class BrokenSnapshotError(Exception):
     """A snapshot that cannot be read."""
 
 
-def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_STARTUP) -> Memory:
+def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_STARTUP, plan: str = SPEC) -> Memory:
     """Write a snapshot of the files of the globs and of `wanted`; without a manifest, which comes last, there is none.
 
-    MachineError when it cannot be written.
+    `plan` is the file with the boxes. MachineError when it cannot be written.
     """
     files.private_folder(folder)
     manifest = os.path.join(folder, MANIFEST)
@@ -73,7 +73,7 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
         os.unlink(manifest)
     every = (*globs, ROTATED)
     scan = tree_scan.scan(root, every)
-    spec = _spec(root)
+    spec = _spec(root, plan)
     wanted = wanted.beside(scan.files)
     found = startup_files.find(root, wanted)
     states = {**found.files, **scan.files, **({} if spec in scan.files else _outside(spec))}
@@ -164,8 +164,8 @@ def _open_file(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _spec(root: str) -> str:
-    real = os.path.realpath(os.path.join(root, SPEC))
+def _spec(root: str, plan: str) -> str:
+    real = os.path.realpath(os.path.join(root, plan))
     inside = os.path.relpath(real, os.path.realpath(root))
     return real if inside.startswith("../") else inside
 

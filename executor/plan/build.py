@@ -59,9 +59,9 @@ def build_settings(written: Body) -> Settings:
     return Settings(**given(written, _SETTINGS))
 
 
-def build_edge(written: int | Body) -> Edge:
-    """Return one entry of depends_on: a number, or {step, until}."""
-    return Edge(written) if isinstance(written, int) else Edge(**written)
+def build_edge(written: int | str | Body) -> Edge:
+    """Return one entry of depends_on: a number, an id, or {step, until}."""
+    return Edge(written) if isinstance(written, (int, str)) else Edge(**written)
 
 
 def given(written: Body, readers: Readers) -> dict[str, Any]:
@@ -189,7 +189,7 @@ _MAIN: Readers = {
     "limits": ("limits", _limits),
 }
 _SETTINGS: Readers = {
-    **same("version", "runner", "model", "python", "strict", "on_change", "protect", "log_processors", "env"),
+    **same("version", "runner", "model", "python", "strict", "on_change", "plan", "protect", "log_processors", "env"),
     **same("max_parallel", "capacity", "judge", "sandbox", "context"),
     "params": ("params", _or_none),
     "max_output": ("max_output", lambda written: int(parse_size(written) or 0)),

@@ -120,10 +120,14 @@ class Condition(Record):
 
 
 class Edge(Record):
-    """A written dependency: a gate. `until` is started, first_checkpoint or finished."""
+    """A dependency: a gate where it is written. `until` is started, first_checkpoint or finished.
+
+    `in_order` says that the order of a document implies it: it holds a step back, and never makes it stale.
+    """
 
     step: StepId
     until: str = "finished"
+    in_order: bool = False
 
 
 class Step(Record):
@@ -187,6 +191,7 @@ class Settings(Record):
     python: str = ""
     strict: bool = False
     on_change: str = "note"
+    plan: str = ""
     protect: tuple[str, ...] = ()
     log_processors: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None

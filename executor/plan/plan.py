@@ -9,7 +9,7 @@ from executor.errors import DefinitionError, Problem
 from executor.monitoring.model import Notifier
 from executor.plan.build import build_settings, build_step, title_of
 from executor.plan.issues import ValidationIssue, not_defined, problem_of
-from executor.plan.model import Settings
+from executor.plan.model import Edge, Settings
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import quoted
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from executor.plan.plan_rules import Raw
     from executor.plan.references import Lookup
     from executor.plan.step_ids import StepId
+    from executor.plan.task_graph import TaskGraph
 
 
 class Plan(Record):
     """The steps of one file; `raw` is number -> (name, data as loaded), ascending.
 
     `referring` are the steps with references to parameters or to metrics of other steps, `fixed` the values of those
-    references in the plan of a job.
+    references in the plan of a job. `tasks` are those of the document where another tool's file has the boxes.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Plan(Record):
     raw: Raw
     referring: frozenset[StepId] = frozenset()
     fixed: Mapping[str, Any] = {}
+    tasks: TaskGraph | None = None
 
     @property
     def numbers(self) -> tuple[StepId, ...]:
@@ -43,8 +45,10 @@ class Plan(Record):
         return tuple(self.raw)
 
     def place(self, number: StepId) -> int:
-        """Return the place of a step in the order of the plan: its number."""
-        return int(number)
+        """Return the place of a step in the order of the plan: its number, or its place in the document."""
+        if self.tasks is not None:
+            return self.tasks.place.get(str(number), len(self.tasks.place))
+        return number if isinstance(number, int) else 0
 
     def earlier(self, number: StepId) -> list[StepId]:
         """Return the defined steps before a step, in order."""
@@ -56,11 +60,14 @@ class Plan(Record):
 
     def gated(self, number: StepId) -> bool:
         """Return True for a step with written dependencies; builds nothing."""
-        return bool(self.raw[number][1].get("depends_on"))
+        body = self.raw[number][1] if number in self.raw else {}
+        if self.tasks is not None and body.get("depends_on") is None:
+            return bool(self.tasks.written.get(str(number)))
+        return bool(body.get("depends_on"))
 
     def places(self, number: StepId) -> bool:
         """Return True when `depends_on` is written, if only as `[]`; without it the step's place in order counts."""
-        return self.raw[number][1].get("depends_on") is not None
+        return self.tasks is not None or self.raw[number][1].get("depends_on") is not None
 
     def title(self, number: StepId) -> str:
         """Return the written title, else the words of the step's key; builds nothing."""
@@ -77,11 +84,21 @@ class Plan(Record):
                 from executor.plan.filled_steps import filled_step
 
                 look = self.fixed.get if self.fixed else look
-                return filled_step(number, slug, body, look=look, settings=self.settings)
-            return build_step(number, slug, body, max_output=self.settings.max_output)
+                step = filled_step(number, slug, body, look=look, settings=self.settings)
+                return self._with_edges(step, body) if isinstance(number, str) else step
+            step = build_step(number, slug, body, max_output=self.settings.max_output)
+            return self._with_edges(step, body) if isinstance(number, str) else step
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
             raise DefinitionError(Problem(self.file, message)) from error
+
+    def _with_edges(self, step: Step, body: Mapping[str, Any]) -> Step:
+        """Return a step of a document with its dependencies: its own, else those of the document and of its order."""
+        if body.get("depends_on") is not None or self.tasks is None or step.number not in self.tasks.tasks:
+            return step.replace(depends_on=tuple(one.replace(step=str(one.step)) for one in step.depends_on))
+        written = self.tasks.written[str(step.number)]
+        implied = [one for one in self.tasks.before(str(step.number)) if one not in written]
+        return step.replace(depends_on=(*map(Edge, written), *(Edge(one, "started", in_order=True) for one in implied)))
 
     def _entry(self, number: StepId) -> tuple[str, Mapping[str, Any]]:
         if number not in self.raw:

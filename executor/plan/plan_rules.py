@@ -6,6 +6,7 @@ import re
 
 from executor.plan.build import build_edge
 from executor.plan.issues import ValidationIssue, not_defined
+from executor.plan.step_ids import natural_order
 from executor.plan.step_rules import names_checkpoints
 from executor.system.records import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ _STEP_KEY = re.compile(STEP_KEY)
 
 
 def key_of(number: StepId, slug: str) -> str:
-    """Return the key of a step."""
-    return f"step_{number}_{slug}"
+    """Return the key of a step; that of a task with an id stands in the place of its name."""
+    return slug if isinstance(number, str) else f"step_{number}_{slug}"
 
 
 def read_steps(top: Mapping[str, Any]) -> tuple[Raw, list[ValidationIssue]]:
@@ -38,13 +39,19 @@ def read_steps(top: Mapping[str, Any]) -> tuple[Raw, list[ValidationIssue]]:
     last = -1
     for key, body in top.items():
         found = _STEP_KEY.fullmatch(key)
+        if key != "settings" and type(body) is dict and isinstance(body.get("id"), str):
+            if body["id"] in raw:
+                first = key_of(body["id"], raw[body["id"]][0])
+                issues.append(ValidationIssue((key, "id"), f"{first} has the id {body['id']} already"))
+            raw.setdefault(body["id"], (key, body))
+            continue
         if not found:
             continue
         number, slug = int(found[1]), found[2]
         issues += _misplaced(key, number, last, raw)
         raw.setdefault(number, (slug, body if type(body) is dict else {}))
         last = max(last, number)
-    return (dict(sorted(raw.items())) if issues else raw), issues
+    return (dict(sorted(raw.items(), key=lambda one: natural_order(one[0]))) if issues else raw), issues
 
 
 def _misplaced(key: str, number: int, last: int, raw: Raw) -> Iterator[ValidationIssue]:
@@ -67,7 +74,7 @@ def dependency_issues(raw: Raw, broken: Collection[Path]) -> Iterator[Validation
         for place, edge in enumerate(edges):
             if edge.step in raw:
                 yield from _unreachable((*path, place, "until"), edge, raw, broken)
-            else:
+            elif not any(isinstance(one, str) for one in raw):
                 yield ValidationIssue((*path, place), not_defined(edge.step, numbers))
         graph[number] = [edge.step for edge in edges if edge.step in raw]
     yield from _circle(graph, raw)

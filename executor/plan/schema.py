@@ -141,6 +141,8 @@ def _keys(schema: Schema, value: Any) -> Found:
     known = schema["properties"]
     for key, inner in value.items():
         part = known[key] if key in known else _part_by_pattern(schema, key)
+        if part is None and _is_named(schema, inner):
+            part = _definition("#/$defs/step")
         if part is None:
             found.append(((key,), _unknown_key(key, (*known, *schema.get("x-forms", ())))))
         elif part is not True:
@@ -148,6 +150,11 @@ def _keys(schema: Schema, value: Any) -> Found:
             if inside:
                 found += [((key, *path), message) for path, message in inside]
     return found
+
+
+def _is_named(schema: Schema, value: object) -> bool:
+    """Return True where any key may have a mapping with an `id`, and this value is one."""
+    return bool(schema.get("additionalProperties")) and type(value) is dict and "id" in value
 
 
 def _part_by_pattern(schema: Schema, key: str) -> Schema | Literal[True] | None:

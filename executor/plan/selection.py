@@ -10,7 +10,7 @@ from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from executor.plan.plan import Plan
     from executor.plan.step_ids import StepId
@@ -34,6 +34,8 @@ def select(text: str, plan: Plan, titles: Mapping[StepId, str]) -> Selection:
     `titles` are those of SPEC.md by number. Raises UsageError for bad syntax, for a step asked for alone that is not
     defined, and when nothing is left.
     """
+    if plan.tasks is not None:
+        return _of_tasks(text, plan)
     wanted: set[StepId] = set()
     missing: set[StepId] = set()
     span = 0
@@ -47,6 +49,32 @@ def select(text: str, plan: Plan, titles: Mapping[StepId, str]) -> Selection:
     if not wanted:
         raise UsageError(f"--step {quoted(text)}: no step there is defined; defined: {_some(plan)}")
     return Selection(tuple(sorted(wanted, key=plan.place)), tuple(sorted(missing, key=plan.place)))
+
+
+def _of_tasks(text: str, plan: Plan) -> Selection:
+    """Return the steps of ids, ranges of ids in the order of the document, and names."""
+    found: dict[StepId, None] = {}
+    for part in map(str.strip, text.split(",")):
+        found.update(dict.fromkeys(_tasks_of(part, plan)))
+    ordered = sorted(found, key=plan.place)
+    wanted = tuple(number for number in ordered if number in plan.raw)
+    if not wanted:
+        way_out = "add it to the definitions: do-tasks import FILE --scaffold writes a first form"
+        raise UsageError(f"--step {quoted(text)}: no task there is defined; defined: {_some(plan)}; {way_out}")
+    return Selection(wanted, tuple(number for number in ordered if number not in plan.raw))
+
+
+def _tasks_of(part: str, plan: Plan) -> Iterable[StepId]:
+    known = plan.tasks.place if plan.tasks is not None else {}
+    if part in known:
+        return (part,)
+    for found in re.finditer(r"\.\.|-", part):
+        first, last = part[: found.start()].strip(), part[found.end() :].strip()
+        if first in known and last in known:
+            if known[last] < known[first]:
+                raise UsageError(f"--step {part} runs backwards; did you mean {last}-{first}")
+            return [one for one, place in known.items() if known[first] <= place <= known[last]]
+    return (_named(part, plan, {}),)
 
 
 def _part(part: str, plan: Plan, titles: Mapping[StepId, str]) -> Collection[StepId]:

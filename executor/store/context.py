@@ -249,10 +249,10 @@ class RunContext(ProjectView):
     def mark(self, number: StepId, *, state: str, mark: Mark, task_id: str) -> spec_file.Change:
         """Change one line of SPEC.md."""
         lock = self.project.path(STATE_FOLDER, "spec.lock")
-        self.trace("write SPEC.md", task_id=task_id, step=number, box=f"[{state}]")
-        if self._marks:
+        self.trace(f"write {self.source.name}", task_id=task_id, step=number, box=f"[{state}]")
+        if self._marks and not self.plan.settings.plan:
             return self._marks.write(spec_file.WantedMark(number=number, state=state, mark=mark, task_id=task_id))
-        return spec_file.mark(self.project.spec, lock, number=number, state=state, mark=mark, task_id=task_id)
+        return self.source.mark(lock, number=number, state=state, mark=mark, task_id=task_id)
 
     def tail(self, path: str, size: int = OUTPUT_TAIL) -> str:
         """Return the end of a run's file, as text."""

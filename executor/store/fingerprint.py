@@ -132,7 +132,8 @@ def _second(view: ProjectView, step: Step, below: KnownFingerprints, *, modules:
         return Fingerprint("")
     path = "" if runner or not main.script else script_path(view.project, main.script)
     found = _files(view, main, path, modules=modules)
-    needs = {edge.step: below[edge.step, not modules].digest for edge in step.depends_on}
+    known = {need: below.get((need, not modules)) for need in _needs(view, step)}
+    needs = {need: one.digest for need, one in known.items() if one}
     script = view.sources.digest(path) if path else ""
     params = used_by_main(view, step, paths=_texts_of(view, path, found), by_agent=not modules)
     parts = fingerprint_recipes.second(
@@ -190,16 +191,23 @@ def fingerprint_parts(parts: Mapping[str, object], found: Mapping[str, Mapping[s
     return Fingerprint(f"{NEWEST}:{whole}", shortly, kept)
 
 
+def _needs(view: ProjectView, step: Step) -> list[StepId]:
+    """Return the defined steps that a step depends on as it is written, not by the order of a document."""
+    return [edge.step for edge in step.depends_on if not edge.in_order and view.plan.defines(edge.step)]
+
+
 def _down_to(view: ProjectView, step: Step) -> list[Step]:
     """Return the dependencies of a step in order, each once, the step last; without recursion: plans are long."""
     way = [step]
     done: dict[StepId, Step] = {}
+    begun = {step.number}  # the document of another tool may have a circle
     while way:
-        need = next((edge.step for edge in way[-1].depends_on if edge.step not in done), None)
+        need = next((one for one in _needs(view, way[-1]) if one not in begun), None)
         if need is None:
             last = way.pop()
             done[last.number] = last
         else:
+            begun.add(need)
             way.append(view.step(need))
     return [*done.values()]
 
@@ -213,7 +221,7 @@ def _first(view: ProjectView, step: Step, runner: str) -> str:
         return known[step.number]
     from executor.store import claude_files
 
-    below = {edge.step: known[edge.step] for edge in step.depends_on}
+    below = {need: known[need] for need in _needs(view, step) if need in known}
     parts = fingerprint_recipes.first(step, script=b"", env=view.plan.settings.env or (), dependencies=below)
     texts = claude_files.bytes_of(view.root, agent=step.main.agent or claude_files.USUAL_ROLE, skills=step.main.skills)
     parts["runner"], parts["told"] = runner, [one.hex() for one in texts]
@@ -225,7 +233,7 @@ def _own_first(view: ProjectView, step: Step, known: dict[StepId, str]) -> str:
     if main is None:
         return ""
     path = script_path(view.project, main.script) if main.script else ""
-    below = {edge.step: known[edge.step] for edge in step.depends_on}
+    below = {need: known[need] for need in _needs(view, step) if need in known}
     parts = fingerprint_recipes.first(
         step, script=files.content_key(path) if path else b"", env=view.plan.settings.env or (), dependencies=below
     )

@@ -67,6 +67,15 @@ def find(named: str, start: str) -> str:
         folder = above
 
 
+def only_at(folder: str) -> str:
+    """Return the path of the plan in a folder, empty when there is none; UsageError for several."""
+    found = list(dict.fromkeys(path for place in PLACES for path in _plans_at(folder, place)))
+    if len(found) > 1:
+        names = ", ".join(os.path.relpath(path, folder) for path in found)
+        raise UsageError(f"several plans are here: {names}; name one: --plan FILE, or settings: {{plan: FILE}}")
+    return found[0] if found else ""
+
+
 def only_one(start: str) -> str:
     """Return the path of the plan at `start` or above it, empty when there is none; UsageError for several."""
     try:

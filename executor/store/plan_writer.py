@@ -5,28 +5,34 @@ from __future__ import annotations
 import os
 
 from executor.errors import DoTasksError, SpecError
-from executor.plan.formats.model import MarkError
+from executor.plan.formats.model import FAILED, OPEN, MarkError
 from executor.store import plan_change, plan_files, project
 from executor.store.plan_change import FileChange
 from executor.system import files, locks
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from executor.plan.formats.addition import NewTask
     from executor.plan.formats.model import Files, PlanTask, TaskMark
     from executor.store.plan_files import PlanFile
 
+    Beside = Callable[[PlanFile, PlanTask], list[FileChange]]
+
 TRIES = 5
 
 
-def write_mark(path: str, lock: str, name: str, mark: TaskMark) -> PlanTask:
+def write_mark(
+    path: str, lock: str, name: str, mark: TaskMark, *, beside: Beside | None = None, side_only: Sequence[str] = ()
+) -> PlanTask:
     """Write a mark at the task of this id and return the task as it then stands there.
 
     MarkError when the plan has no place for the mark, or the task may not be marked: nothing is written then.
     SpecError when the file is changed by another program again and again, or does not read back as it was written: the
     bytes of before are then put back. A write that a killed process left half done under this lock is finished first.
+    `beside` returns changes of other files that belong to the mark; they are written first. For the states of
+    `side_only` they are enough where the format has no place for the mark.
     """
     record = plan_change.record_path(lock)
     with locks.ShortLock(lock):
@@ -34,13 +40,34 @@ def write_mark(path: str, lock: str, name: str, mark: TaskMark) -> PlanTask:
         for _ in range(TRIES):
             plan = plan_files.load(path)
             task = find(plan, name)
-            changed = plan.format.write(plan.name, plan.files, task, mark)
-            if not changed:
-                return task
+            changed = _changed(plan, task, mark, side_only)
             changes = file_changes(plan, changed)
+            if beside:
+                changes = [*beside(plan, _read_with(plan, changed, task)), *changes]
+            if not changes:
+                return task
             if plan_change.write(record, changes):
                 return verified(path, record, plan, changes, task)
     raise busy(path)
+
+
+def _changed(plan: PlanFile, task: PlanTask, mark: TaskMark, side_only: Sequence[str]) -> Files:
+    """Return the changed files; none for a state of `side_only` that the format has no place for."""
+    tried = (mark, mark.replace(state=FAILED)) if mark.state == OPEN else (mark,)  # both open the box
+    for one in tried:
+        try:
+            return plan.format.write(plan.name, plan.files, task, one)
+        except (KeyError, MarkError) as error:
+            refused = error
+    if mark.state in side_only:
+        return {}
+    raise MarkError(str(refused))
+
+
+def _read_with(plan: PlanFile, changed: Files, task: PlanTask) -> PlanTask:
+    """Return a task as it reads with the changed files."""
+    document = plan.format.read(plan.name, {**plan.files, **changed}) if changed else plan.document
+    return next((one for one in document.tasks if (one.id, one.nth) == (task.id, task.nth)), task)
 
 
 def add_task(path: str, lock: str, new: NewTask) -> PlanTask:

@@ -29,11 +29,15 @@ VALIDATED_BY = f"{__version__}, rules 4"  # a file that older rules accepted is 
 
 
 class Project(Record):
-    """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty."""
+    """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty.
+
+    `named` is the file of the plan that the command line names, relative to the root.
+    """
 
     root: str
     definitions: str
     warning: str = ""
+    named: str = ""
 
     @property
     def spec(self) -> str:
@@ -64,6 +68,14 @@ def is_there(start: str) -> bool:
         folder = parent
 
 
+def find_for(plan: str, start: str) -> Project:
+    """Return the project of a plan file that the command line names, without one that at `start` or above it."""
+    if not plan:
+        return find(start)
+    found = find(os.path.dirname(os.path.abspath(plan)))
+    return found.replace(named=os.path.relpath(os.path.abspath(plan), found.root))
+
+
 def find(start: str) -> Project:
     """Return the project at `start` or above it; UsageError when there is none."""
     start = folder = os.path.abspath(start)
@@ -92,7 +104,17 @@ def _warning(folder: str, found: list[str], advice: str) -> str:
 
 
 def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
-    """Return the plan and whether it was validated; a run validates a file that changed since the last one."""
+    """Return the plan and whether it was validated; a run validates a file that changed since the last one.
+
+    The steps of a plan of another tool stand in the order of its document.
+    """
+    from executor.store.plan_source import with_tasks
+
+    plan, is_validated = _load_definitions(project, for_run=for_run)
+    return with_tasks(project.root, plan, project.named), is_validated
+
+
+def _load_definitions(project: Project, *, for_run: bool) -> tuple[Plan, bool]:
     data = definitions(project)
     key = files.digest(data)
     cached = _cached(project, key)

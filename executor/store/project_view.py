@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from executor.errors import SpecError
 from executor.plan.spec import spec_md
-from executor.store import log_reader, project, spec_file
+from executor.store import log_reader, project
 from executor.store.changes import since_passed
 from executor.store.fingerprint import fingerprint_main
+from executor.store.plan_source import source_of
 from executor.store.sources import Sources
 from executor.store.step_state import NEW, of_task, renumbered
 from executor.store.step_values import NOTHING_GIVEN, lookup_for
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from executor.store.fingerprint import KnownFingerprints
     from executor.store.fingerprint_recipes import Fingerprint
     from executor.store.log_reader import LogState
+    from executor.store.plan_source import PlanSource
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
@@ -31,7 +33,7 @@ MOST_FINDS = 4  # steps that are looked for one by one before the whole file is 
 MOST_READS = 20  # of SPEC.md and the log, while a supervisor writes both
 
 
-def read_consistently(root: str, spec: str, known: LogState) -> tuple[bytes, LogState]:
+def read_consistently(root: str, source: PlanSource, known: LogState) -> tuple[bytes, LogState]:
     """Return SPEC.md's bytes and the fold of the log of the same moment; `known` is an earlier fold.
 
     A supervisor logs a verdict, writes SPEC.md, then logs the tick. Read once each, either may be the newer one: a tick
@@ -40,7 +42,7 @@ def read_consistently(root: str, spec: str, known: LogState) -> tuple[bytes, Log
     before = log_reader.catch_up(root, known)
     data = b""
     for _ in range(MOST_READS):
-        data = spec_file.read(spec)
+        data = source.read()
         after = log_reader.catch_up(root, before)
         if after.states == before.states:
             return data, after
@@ -62,6 +64,7 @@ class ProjectView:
         self.states = recalled.states
         self.strict = strict or plan.settings.strict
         self.asked_runner = asked_runner
+        self.source = source_of(here.root, plan)
         self.sources = Sources()
         self.made: dict[str, Fingerprint] = {}
         self._known: KnownFingerprints | None = None
@@ -72,13 +75,17 @@ class ProjectView:
 
     def boxes(self) -> dict[StepId, Box]:
         """Return SPEC.md's boxes by number; `states` are then of the same moment."""
-        return boxes_in(self.spec_bytes())
+        return self.source.boxes(self.spec_bytes())
 
     def spec_bytes(self) -> bytes:
         """Return SPEC.md's bytes; `states` are then of the same moment."""
-        data, recalled = read_consistently(self.root, self.project.spec, self.recalled)
+        data, recalled = read_consistently(self.root, self.source, self.recalled)
         self.use_log(recalled)
         return data
+
+    def survey_boxes(self, data: bytes) -> Mapping[StepId, Box] | LazyBoxes:
+        """Return the boxes in bytes of `spec_bytes`, for a turn of a run, which asks for few of them."""
+        return self.source.boxes(data) if self.plan.settings.plan else LazyBoxes(data)
 
     def use_log(self, recalled: LogState) -> None:
         """Replace the fold of the log; steps that `follow_numbers` found renumbered stay so."""
@@ -96,9 +103,9 @@ class ProjectView:
         """Return the state of the step that a task belongs to, also when the step was renumbered."""
         return of_task(self.states, number, task_id)
 
-    def near_misses(self) -> dict[StepId, str]:
+    def near_misses(self) -> Mapping[StepId, str]:
         """Return hints by step about lines that are nearly those of steps without a line."""
-        return spec_md.near_misses(self.spec_bytes())
+        return self.source.near_misses(self.spec_bytes())
 
     def step(self, number: StepId) -> Step:
         """Return a defined step, built once; one with references is built for the values that hold now."""
@@ -158,7 +165,7 @@ class ProjectView:
 
     def read_again(self) -> None:
         """Read the plan again."""
-        self.project = project.find(self.project.root)
+        self.project = project.find(self.project.root).replace(named=self.project.named)
         self.plan, _ = project.load(self.project, for_run=True)
         self._steps, self._filled = {}, {}
 
@@ -201,9 +208,9 @@ def box_of(view: ProjectView, number: StepId) -> Box:
     """Return a step's line in SPEC.md; SpecError when it has none or two."""
     data = view.spec_bytes()
     try:
-        return spec_md.find(data, number)
+        return view.source.find(data, number)
     except SpecError as error:
-        near = number in spec_md.near_misses(data)
-        if near or number not in view.plan.numbers or any(box.number == number for box in spec_md.boxes(data)):
+        is_there = number in view.source.near_misses(data) or number in view.source.boxes(data)
+        if view.plan.tasks is not None or is_there or not view.plan.defines(number):
             raise
         raise SpecError(f"{error}, or run: do-tasks --step {number} --append") from None

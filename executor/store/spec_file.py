@@ -11,7 +11,7 @@ from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from executor.plan.spec.spec_md import Box, Mark
     from executor.plan.step_ids import StepId
@@ -60,7 +60,7 @@ class Change(Record):
     after: Box
 
 
-def mark(path: str, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> Change:
+def mark_line(path: str, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> Change:
     """Write state and suffix to one step's line: the line with `task_id`, else the line with its number."""
     found: list[Box] = []
 
@@ -145,3 +145,36 @@ def replace_unchanged(path: str, before: bytes, data: bytes) -> bool:
     owner = (now.st_uid, now.st_gid)
     files.replace(path, data, mode=now.st_mode & 0o7777, owner=owner, durable=True, beside=beside)
     return True
+
+
+class SpecFile:
+    """The plan in SPEC.md."""
+
+    name = "SPEC.md"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read(self) -> bytes:
+        """Return SPEC.md's bytes."""
+        return read(self.path)
+
+    def boxes(self, data: bytes) -> dict[StepId, Box]:
+        """Return the boxes in SPEC.md's bytes by number."""
+        return {box.number: box for box in spec_md.boxes(data)}
+
+    def find(self, data: bytes, number: StepId) -> Box:
+        """Return the one line of a step; SpecError when there is none, or more."""
+        return spec_md.find(data, number)
+
+    def near_misses(self, data: bytes) -> Mapping[StepId, str]:
+        """Return hints by step about lines that are nearly those of steps without a line."""
+        return spec_md.near_misses(data)
+
+    def refuse_read_only(self) -> None:
+        """Raise MachineError for a file that could not be marked."""
+        refuse_read_only(self.path)
+
+    def mark(self, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> Change:
+        """Write state and suffix to one step's line."""
+        return mark_line(self.path, lock, number=number, state=state, mark=mark, task_id=task_id)

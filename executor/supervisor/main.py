@@ -72,7 +72,7 @@ def watch(root: str, task_id: str, why: str) -> None:
         where = os.path.join(runs.JOBS, task_id, "job.json")
         raise MachineError(f"{where} was changed since the job began; do-tasks --continue makes it again from the plan")
     recalled = log_reader.recall(root)
-    state = of_task(recalled.states, int(job.get("step", -1)), task_id)
+    state = of_task(recalled.states, job.get("step", -1), task_id)
     if state.task_id == task_id and state.verdict in ("", "started"):
         os.nice(max(0, NICE - os.nice(0)))
         gc.freeze()
@@ -85,7 +85,7 @@ def _keep(context: RunContext, job: dict[str, Any], why: str, lock: Lock) -> Non
     try:
         JobSupervisor(context, job).supervise(why)
     except MachineError as error:
-        if context.task_state(int(job["step"]), str(job["task_id"])).verdict != "started":
+        if context.task_state(job["step"], str(job["task_id"])).verdict != "started":
             raise
         _write_log(f"{error}; tried again in {AGAIN_S:g} s")
         if context.interrupts.sleep(AGAIN_S):

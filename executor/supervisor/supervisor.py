@@ -49,7 +49,7 @@ class JobSupervisor:
     """The supervisor of one job."""
 
     def __init__(self, context: RunContext, job: dict[str, Any]) -> None:
-        step = context.step(int(job["step"]))
+        step = context.step(job["step"])
         task_id = str(job["task_id"])
         decision = Decision("run", "supervised", task_id=task_id)
         self._context = context

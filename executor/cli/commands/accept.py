@@ -42,7 +42,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Print the changes, ask for the number of the step, and take a new snapshot of the judges."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     with session.locked(here, "accept") as screen:
         view = session.view(here)
         view.follow_numbers(view.boxes())
@@ -55,7 +55,8 @@ def run(args: Namespace) -> Verdict:
 def _number(view: ProjectView, word: str) -> StepId:
     """Return the requested step; UsageError for a step without a snapshot of its judges."""
     known = brief_changes.briefed_steps(view.states)
-    number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
+    number: StepId = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1
+    number = word if view.plan.tasks is not None else number
     if number in known or (not known and view.plan.defines(number) and brief_snapshot.is_kept(view.root)):
         return number
     there = f"step {ranges([*known])}" if known else "no step"

@@ -39,7 +39,7 @@ def run(args: Namespace) -> Verdict:
 
 
 def _attest(args: Namespace) -> Verdict:
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

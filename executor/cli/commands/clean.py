@@ -11,8 +11,9 @@ from executor.cli.output.job_table import byte_size
 from executor.cli.tasks import supervisor
 from executor.errors import MachineError
 from executor.plan.step_ids import TASK
-from executor.store import log_reader, project, spec_file
+from executor.store import log_reader, project
 from executor.store import runs as jobs
+from executor.store.plan_source import source_here
 from executor.system import folders, locks, run_processes
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -44,7 +45,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Remove the folders of old tasks that ended and that nothing needs; print them and the freed bytes."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     if args.dry_run:
         return _clean(here, args.keep, dry=True)
     lock = locks.acquire(here.state("run.lock"))
@@ -114,7 +115,7 @@ def _needed(here: project.Project) -> set[str]:
     """Return the tasks whose MAIN may be reused, the evidence of ticks, and every task that SPEC.md names."""
     states = log_reader.recall(here.root).states.values()
     known = {task_id for state in states for task_id in (state.task_id, state.main_task, state.passed_task)}
-    return known | {found[0].decode() for found in NAMED.finditer(spec_file.read(here.spec).replace(b"\\_", b"_"))}
+    return known | {found[0].decode() for found in NAMED.finditer(source_here(here).read().replace(b"\\_", b"_"))}
 
 
 def _lives(root: str, task_id: str) -> bool:

@@ -40,7 +40,7 @@ def run(args: Namespace) -> Verdict:
 
         plan_graph.print_tasks(other, args)
         return Verdict.PASSED
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     plan, validated = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

@@ -49,7 +49,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Print the events of the task."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     if args.rotate:
         return _rotate(here)
     task_id = args.task_id or _newest(here.root)

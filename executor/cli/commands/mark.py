@@ -13,11 +13,11 @@ from executor.cli.options import option
 from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
-from executor.plan.spec import spec_md
-from executor.plan.spec.spec_md import Mark, clean
-from executor.store import log_reader, project, runs, spec_file
+from executor.plan.spec.marks import Mark, clean
+from executor.store import log_reader, project, runs
 from executor.store.events import StepMarkedDone, StepReopened
 from executor.store.log_writer import LogWriter
+from executor.store.plan_source import source_of
 from executor.store.step_state import NEW
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from executor.plan.plan import Plan
     from executor.plan.step_ids import StepId
+    from executor.store.plan_source import PlanSource
 
 VERBS = {"mark-done": "Tick", "reopen": "Open"}
 
@@ -40,11 +41,13 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Tick or open one box and log the person and the reason."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     plan, _ = project.load(here)
-    boxes = {box.number: box for box in spec_md.boxes(spec_file.read(here.spec))}
+    source = source_of(here.root, plan)
+    data = source.read()
+    boxes = source.boxes(data)
     number = _number(args.step, plan, {n: box.title for n, box in boxes.items()})
-    spec_md.find(spec_file.read(here.spec), number)
+    source.find(data, number)
     at_terminal = _check_person(here.root, args, number)
     preconditions.refuse_while_agent_works(here.root, args.command)
     done = args.command == "mark-done"
@@ -52,7 +55,7 @@ def run(args: Namespace) -> Verdict:
         print(f"Step {number} is already done.")
         return Verdict.PASSED
     _refuse_while_it_runs(here.root, number, args.command)
-    return _mark(here, args, number, done=done, at_terminal=at_terminal)
+    return _mark(here, source, args, number, done=done, at_terminal=at_terminal)
 
 
 def _check_person(root: str, args: Namespace, number: StepId) -> bool:
@@ -67,13 +70,15 @@ def _check_person(root: str, args: Namespace, number: StepId) -> bool:
     if not preconditions.confirm(
         number, f"The brief of step {ranges(out)} is open. {VERBS[args.command]} step {number} by hand?"
     ):
-        raise UsageError(f"{number} was not typed back, so SPEC.md is unchanged")
+        raise UsageError(f"{number} was not typed back, so nothing is changed")
     return True
 
 
 def _number(text: str, plan: Plan, titles: dict[StepId, str]) -> StepId:
-    if re.fullmatch(r"[0-9]{1,9}", text):
+    if plan.tasks is None and re.fullmatch(r"[0-9]{1,9}", text):
         return int(text)
+    if plan.tasks is not None and text in plan.tasks.tasks:
+        return text
     chosen = select(text, plan, titles)
     if len(chosen.numbers) != 1:
         raise UsageError(f"{text!r} selects {len(chosen.numbers)} steps; name one")
@@ -107,7 +112,9 @@ def _refuse_without_person(args: Namespace) -> None:
         )
 
 
-def _mark(here: project.Project, args: Namespace, number: StepId, *, done: bool, at_terminal: bool) -> Verdict:
+def _mark(
+    here: project.Project, source: PlanSource, args: Namespace, number: StepId, *, done: bool, at_terminal: bool
+) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
     note = clean(f"{by}: {args.reason}" if args.reason else by)
     journal = LogWriter(here.path(LOG_NAME))
@@ -115,7 +122,7 @@ def _mark(here: project.Project, args: Namespace, number: StepId, *, done: bool,
     journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
     journal.sync()
     mark = Mark(kind="by_hand", time=time.strftime("%Y-%m-%d %H:%M"), note=note) if done else None
-    spec_file.mark(here.spec, here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)
+    source.mark(here.state("spec.lock"), number=number, state="x" if done else " ", mark=mark)
     journal.close()
     print(f"Step {number} is {'ticked by hand' if done else 'open again'} (by {by}); the log has it.")
     return Verdict.PASSED

@@ -50,7 +50,7 @@ def run(args: Namespace) -> Verdict:
         raise UsageError("--until and --watch exclude each other; choose one")
     if args.timeout is not None and not args.until:
         raise UsageError("--timeout goes with --until")
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     if args.until:
         return await_job(here, args, show=_print_json)
     seen = look(here.root)

@@ -54,7 +54,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Print one line for each entry; return FAILED when one cannot deliver."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     os.chdir(here.root)
     plan, _ = project.load(here)
     if not plan.settings.notify:

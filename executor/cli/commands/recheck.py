@@ -36,7 +36,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Check ticked steps again; a tick without evidence in this log becomes `rechecked` when every check passes."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     with (
         session.locked(here, "recheck", as_json=args.json) as screen,
         session.opened(session.view(here), screen, verbose=args.verbose) as context,

@@ -28,7 +28,7 @@ OPTIONS = (option("task_id", help="as in the brief"), STRICT, JSON_BESIDE, VERBO
 
 def run(args: Namespace) -> Verdict:
     """Run POST and the criteria, then tick the step, or print what is missing and wait again."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     with session.locked(here, "resume", as_json=args.json) as screen:
         asked = next_command.remembered(here.root, args.task_id)
         view = session.view(here, strict=args.strict or bool(asked and asked.strict))

@@ -28,7 +28,7 @@ OPTIONS = (option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every
 
 def run(args: Namespace) -> Verdict:
     """Tick the steps that passed by the log, without running anything."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     with (
         session.locked(here, "retick") as screen,
         session.opened(session.view(here, for_run=False), screen) as context,

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor.cli.options import JSON_BESIDE, STRICT, VALUES, VERBOSE, flag, option
+from executor.cli.options import JSON_BESIDE, PLAN, STRICT, VALUES, VERBOSE, flag, option
 from executor.cli.preconditions import refuse_unrecorded_runs
 from executor.cli.requested_steps import requested
 from executor.errors import BusyError, UsageError
@@ -41,6 +41,7 @@ def _jobs(text: str) -> int:
 
 
 OPTIONS = (
+    PLAN,
     option("--step", metavar="WHICH", help="1 | 1-5 | 1,3,7-9 | name", group="which"),
     flag("--continue", "continue where the last run stopped", dest="resume", group="which"),
     flag("--all", "every open step", group="which"),
@@ -80,7 +81,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Run the requested steps."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("name the steps to run: --step 1, --continue or --all; see: do-tasks --help")
     if args.dry_run:
@@ -141,12 +142,11 @@ def _run_steps(context: RunContext, args: Namespace, screen: Screen) -> Verdict:
 def _prepare(context: RunContext, args: Namespace) -> tuple[list[StepId], list[str]]:
     """Return the steps to run and notes on those that cannot run, after SPEC.md and the judges were checked."""
     from executor.engine.noticed import note_spec
-    from executor.store import spec_file
 
     alone = _step_of_lone_agent(context)
     if not alone:
         autostart_files.clear_placeholders(context.root)
-    spec_file.refuse_read_only(context.project.spec)
+    context.source.refuse_read_only()
     brief_gate.refuse_changed(context)
     note_spec(context, context.boxes())
     boxes = _with_appended(context, args)
@@ -216,7 +216,7 @@ def _with_appended(context: RunContext, args: Namespace) -> dict[StepId, Box]:
 
     boxes = context.boxes()
     missing = [number for number in context.plan.numbers if number not in boxes]
-    if not missing or not (args.append or _confirms(missing)):
+    if context.plan.tasks is not None or not missing or not (args.append or _confirms(missing)):
         return boxes
     for number in missing:
         title = context.plan.title(number)

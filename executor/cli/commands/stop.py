@@ -12,10 +12,11 @@ from executor.cli.tasks import run_lock, step_of
 from executor.errors import BusyError, MachineError, UsageError
 from executor.plan.spec.spec_md import Mark
 from executor.plan.step_ids import TASK
-from executor.store import known_secrets, log_reader, project, runs, spec_file
+from executor.store import known_secrets, log_reader, project, runs
 from executor.store.events import SpecMarked, StepFailed, StraysStopped
 from executor.store.known_secrets import masker_here
 from executor.store.log_writer import LogWriter
+from executor.store.plan_source import source_here
 from executor.store.step_state import of_task
 from executor.system import locks, process_loop, run_processes
 from executor.system.interrupts import Interrupts
@@ -55,7 +56,7 @@ def run(args: Namespace) -> Verdict:
     """End the processes of the task, then record its verdict unless its executor or supervisor does."""
     if (args.grace or 0) > MOST_GRACE_S:
         raise UsageError(f"--grace is {MOST_GRACE_S:g} s at most")
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     if not TASK.fullmatch(args.task_id) or not _is_known(here, args.task_id):
         raise UsageError(f"no task {clean_control(args.task_id)} here; {_hint(here, args.task_id)}")
     runs.ask_stop(here.root, args.task_id)
@@ -203,7 +204,8 @@ class Stop:
         journal.write(failed, task_id=task_id, step=number)
         journal.sync()
         mark = Mark(kind="failed", task_id=task_id, time=time.strftime("%Y-%m-%d %H:%M"), note=runs.STOPPED)
-        line = spec_file.mark(here.spec, here.state("spec.lock"), number=number, state=" ", mark=mark, task_id=task_id)
+        lock = here.state("spec.lock")
+        line = source_here(here).mark(lock, number=number, state=" ", mark=mark, task_id=task_id)
         marked = SpecMarked(status=Verdict.CANCELLED, line=line.after.line, text=runs.STOPPED)
         journal.write(marked, task_id=task_id, step=number)
         journal.close()

@@ -18,7 +18,7 @@ from executor.plan.lint.agents import is_for_agent, lint_agent
 from executor.plan.lint.proof import lint_proof
 from executor.plan.plan import read_plan, validate
 from executor.plan.spec import spec_md
-from executor.store import claude_files, interpreter, project, spec_file
+from executor.store import claude_files, interpreter, plan_source, project, spec_file
 from executor.system import safe_open
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
@@ -43,7 +43,7 @@ OPTIONS = (JSON,)
 
 def run(args: Namespace) -> Verdict:
     """Print the problems in file order; return INVALID when one is an error."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     data = project.definitions(here)
 
     def read_script(script: str) -> str | None:
@@ -71,7 +71,7 @@ def run(args: Namespace) -> Verdict:
     if not any(problem.severity == "error" for problem in problems):
         plan = read_plan(data, file=here.definitions)
         project.remember_valid(here, data, plan)
-        problems += _spec_problems(here, plan)
+        problems += _spec_problems(here, plan_source.with_tasks(here.root, plan, here.named))
     return _report(problems, as_json=args.json, warning=here.warning)
 
 
@@ -152,7 +152,12 @@ def _blind_monitors(
 
 
 def _spec_problems(here: project.Project, plan: Plan) -> list[Problem]:
-    """Return the differences of SPEC.md and the definitions."""
+    """Return the differences of SPEC.md and the definitions; a plan of another tool has `lint`."""
+    if plan.tasks is not None:
+        text = "{0} is no task of {1}; see: do-tasks list --plan {1}"
+        strange = [number for number in plan.numbers if number not in plan.tasks.tasks]
+        messages = [text.format(number, plan.settings.plan) for number in strange]
+        return [Problem(here.definitions, one, severity="warning") for one in messages]
     try:
         text_now = spec_file.read(here.spec)
         known: dict[StepId, Box] = {}

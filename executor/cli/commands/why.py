@@ -49,7 +49,7 @@ OPTIONS = (option("step", help="1 | 1-5 | name"), JSON)
 
 def run(args: Namespace) -> Verdict:
     """Print the state of the steps and what would run."""
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

@@ -205,20 +205,25 @@ def _passed(line: Line) -> list[str]:
     return ["", "[SPEC] Uncontained: the agent could do what you can, also to what proves its work"]
 
 
+def _file(line: Line) -> str:
+    """Return the name of the file that holds the step: a plan of another tool has texts for ids."""
+    return "the plan" if isinstance(line["step"], str) else "SPEC.md"
+
+
 def _ticked(line: Line) -> list[str]:
     return [
         "",
-        f"[SPEC] ✓ Updated SPEC.md - Step {line['step']} marked complete",
+        f"[SPEC] ✓ Updated {_file(line)} - Step {line['step']} marked complete",
         f"       Added task_id: {line['task_id']} for log searching",
     ]
 
 
 def _marked(line: Line) -> list[str]:
     if line["status"] == "started":
-        return [f"[SPEC] ⏳ Step {line['step']} marked started in SPEC.md; the box is ticked at its end"]
+        return [f"[SPEC] ⏳ Step {line['step']} marked started in {_file(line)}; the box is ticked at its end"]
     if line["status"] == "passed":
-        return ["", f"[SPEC] {SIGNS['rechecked']} Step {line['step']} marked rechecked in SPEC.md"]
-    return ["", f"[SPEC] ✗ Step {line['step']} stays open in SPEC.md: {line['text']}"]
+        return ["", f"[SPEC] {SIGNS['rechecked']} Step {line['step']} marked rechecked in {_file(line)}"]
+    return ["", f"[SPEC] ✗ Step {line['step']} stays open in {_file(line)}: {line['text']}"]
 
 
 def _rechecked(line: Line) -> list[str]:

@@ -159,7 +159,7 @@ def test_a_file_without_steps_is_an_empty_plan(text: str) -> None:
         ),
         (
             "step_1_a: {depends_on: [x]}\n",
-            "plan.yaml:1:25: step_1_a.depends_on[0]: must be a whole number or a mapping, got 'x'",
+            "plan.yaml:1:25: step_1_a.depends_on[0]: step x is not defined",
         ),
         (
             "step_1_a:\nstep_2_b: {depends_on: [{step: 1, until: strated}]}\n",

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from executor.store import log_reader, project_view
-from executor.store.project_view import boxes_in
+from executor.store.spec_file import SpecFile
 from executor.system.run_records import LOG_NAME
 
 ROUNDS = 400
@@ -53,14 +53,14 @@ class Supervisor(threading.Thread):
 
 
 def test_a_tick_is_never_seen_without_its_verdict(tmp_path):
-    root, spec = str(tmp_path), str(tmp_path / "SPEC.md")
+    root, spec = str(tmp_path), SpecFile(str(tmp_path / "SPEC.md"))
     supervisor = Supervisor(root)
     known = log_reader.recall(root)
     supervisor.start()
     looks = 0
     while supervisor.is_alive():
         data, known = project_view.read_consistently(root, spec, known)
-        box, state = boxes_in(data)[1], known.states.get(1)
+        box, state = spec.boxes(data)[1], known.states.get(1)
         looks += 1
         if box.state == "x":
             assert (box.mark.task_id, state.verdict in ("passed", "reopened")) == (state.task_id, True)
@@ -94,7 +94,7 @@ def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(tmp_path, cached):
 
 
 def test_half_a_line_is_taken_in_when_it_is_whole(tmp_path):
-    root, spec = str(tmp_path), str(tmp_path / "SPEC.md")
+    root, spec = str(tmp_path), SpecFile(str(tmp_path / "SPEC.md"))
     (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")
     (tmp_path / LOG_NAME).write_bytes(line("TaskStarted", "task_1_00000001"))
     whole = line("StepPassed", "task_1_00000001")

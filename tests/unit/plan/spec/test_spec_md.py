@@ -418,4 +418,5 @@ def test_a_patch_changes_one_box_and_no_other_byte(before: bytes, after: bytes, 
     moved = [box.replace(start=box.start + shift, end=box.end + shift) for box in old[at + 1 :]]
     now = boxes(new)
     assert [*now[:at], *now[at + 1 :]] == [*old[:at], *moved]
-    assert (now[at].title, now[at].state, now[at].mark and now[at].mark.kind) == ("title", state, mark.kind)
+    assert old[at].title.startswith(now[at].title)  # text below it may be more of it
+    assert (now[at].state, now[at].mark and now[at].mark.kind) == (state, mark.kind)

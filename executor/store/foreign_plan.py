@@ -1,0 +1,161 @@
+"""A plan of another tool as the run loop sees it: its tasks are boxes, marked in its file and in its side file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from executor.errors import SpecError
+from executor.plan.formats import registry, side_file
+from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, FAILED, OPEN, STARTED, MarkError, TaskMark
+from executor.plan.spec.marks import Mark
+from executor.plan.spec.spec_md import Box
+from executor.store import plan_files, plan_writer, spec_file
+from executor.store.plan_change import FileChange
+from executor.system import files
+from executor.system.records import TYPE_CHECKING
+from executor.system.text import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from executor.plan.formats.model import PlanTask
+    from executor.plan.step_ids import StepId
+    from executor.store.plan_files import PlanFile
+
+BOX_STATES = {DONE: "x", STARTED: "~", CANCELLED: "-", BLOCKED: "!"}
+KINDS = {DONE: "passed", STARTED: "started", FAILED: "failed"}
+SIDE_ONLY = (STARTED, FAILED, OPEN)  # states that stay in the side file where the format has no place for them
+BY = "do-tasks"
+
+
+class ForeignPlan:
+    """The plan in a file of another tool, `name` relative to the project's root."""
+
+    def __init__(self, root: str, name: str) -> None:
+        self.name = name
+        self._root = root
+        self.path = os.path.join(root, name)
+        self._side_path = os.path.join(root, side_file.side_path(name.replace(os.sep, "/")))
+        self._read: tuple[bytes, PlanFile, bytes] | None = None
+
+    def read(self) -> bytes:
+        """Return the bytes of all files of the plan, and of its side file, as one text."""
+        plan, side = plan_files.load(self.path), files.read(self._side_path)
+        lengths = {name: len(data) for name, data in plan.files.items()}
+        data = b"".join((json.dumps([plan.name, lengths]).encode(), b"\n", *plan.files.values(), side))
+        self._read = (data, plan, side)
+        return data
+
+    def boxes(self, data: bytes) -> dict[StepId, Box]:
+        """Return the tasks of a text of `read` as boxes by id; of tasks with one id the first counts."""
+        plan, side = self._text(data)
+        found: dict[StepId, Box] = {}
+        for task in plan.document.tasks:
+            found.setdefault(task.id, _box(task, side))
+        return found
+
+    def find(self, data: bytes, number: StepId) -> Box:
+        """Return the box of a task; SpecError when there is none, or when it may not be marked."""
+        plan, side = self._text(data)
+        same = [task for task in plan.document.tasks if task.id == number]
+        if not same:
+            near = did_you_mean(str(number), [task.id for task in plan.document.tasks])
+            raise SpecError(f"{self.name} has no task {quoted(str(number))}{near}; see: do-tasks list")
+        lines = ", ".join(str(task.line or task.declared_line) for task in same)
+        if len(same) > 1:
+            raise SpecError(f"{self.name} has {number} {len(same)} times, in lines {lines}: give each its own id")
+        reason = same[0].ambiguous or _trouble(plan, same[0])
+        if reason:
+            raise SpecError(f"{self.name}:{lines}: {number} is not run: {reason}; see: do-tasks lint")
+        return _box(same[0], side)
+
+    def near_misses(self, data: bytes) -> dict[StepId, str]:  # noqa: ARG002 - SPEC.md has some
+        """Return no hints: `find` names the nearest id."""
+        return {}
+
+    def refuse_read_only(self) -> None:
+        """Raise MachineError for a file that could not be marked."""
+        spec_file.refuse_read_only(self.path)
+
+    def mark(self, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> spec_file.Change:
+        """Write a state to the task of this id; what the format has no place for stands in the side file alone.
+
+        SpecError when the file does not read back as it was written, or is changed again and again.
+        """
+        before = self.find(self.read(), number)
+        wanted = _task_mark(state, mark, task_id)
+
+        def beside(plan: PlanFile, after: PlanTask) -> list[FileChange]:
+            return self._side_change(plan, after, wanted, mark)
+
+        try:
+            plan_writer.write_mark(self.path, lock, str(number), wanted, beside=beside, side_only=SIDE_ONLY)
+        except MarkError as error:
+            raise SpecError(str(error)) from error
+        return spec_file.Change(before, self.find(self.read(), number))
+
+    def _side_change(self, plan: PlanFile, after: PlanTask, wanted: TaskMark, mark: Mark | None) -> list[FileChange]:
+        old = files.read(self._side_path)
+        side = side_file.decoded(old, self.name.replace(os.sep, "/"))
+        new = side_file.with_mark(side, after, wanted)
+        key = side_file.key_of(after)
+        kind = {"kind": mark.kind} if mark and mark.kind != KINDS.get(wanted.state) else {}
+        if new.tasks[key].more != kind:
+            new = new.replace(tasks={**new.tasks, key: new.tasks[key].replace(more=kind)})
+        if new == side:
+            return []
+        del plan
+        files.private_folder(os.path.dirname(self._side_path))
+        return [FileChange(self._side_path, old or None, side_file.encoded(new))]
+
+    def _text(self, data: bytes) -> tuple[PlanFile, side_file.SideFile]:
+        known = self._read
+        if known is None or known[0] != data:
+            known = self._read = (data, *_unpacked(self.path, data))
+        _, plan, side = known
+        return plan, side_file.decoded(side, self.name.replace(os.sep, "/"))
+
+
+def _unpacked(path: str, data: bytes) -> tuple[PlanFile, bytes]:
+    """Return the plan and the bytes of its side file in a text of `read`."""
+    head, _, rest = data.partition(b"\n")
+    own, lengths = json.loads(head)
+    found: dict[str, bytes] = {}
+    for name, length in lengths.items():
+        found[name], rest = rest[:length], rest[length:]
+    plan_format = registry.format_of(path, found[own])
+    document = plan_format.read(own, found)
+    return plan_files.PlanFile(path, os.path.dirname(path), own, plan_format, document, found), rest
+
+
+def _trouble(plan: PlanFile, task: PlanTask) -> str:
+    """Return the reason why a task that passes could not be marked, empty when it could."""
+    if task.state == DONE:
+        return ""
+    try:
+        plan.format.write(plan.name, plan.files, task, TaskMark(DONE, "task_0_00000000", "2000-01-01 00:00"))
+    except MarkError as error:
+        return str(error)
+    return ""
+
+
+def _task_mark(state: str, mark: Mark | None, task_id: str) -> TaskMark:
+    wanted = {"x": DONE, "~": STARTED}.get(state) or (FAILED if mark else OPEN)
+    now = time.time()
+    utc = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+    if mark is None:
+        return TaskMark(wanted, task_id, time.strftime("%Y-%m-%d %H:%M"), time_utc=utc, by=BY)
+    return TaskMark(wanted, mark.task_id, mark.time, mark.note, utc, BY)
+
+
+def _box(task: PlanTask, side: side_file.SideFile) -> Box:
+    """Return a task as a box: the mark of the side file counts while the plan has the state that was behind it."""
+    known = side.tasks.get(side_file.key_of(task))
+    if known is None or known.plan_state != task.state:
+        return Box(task.id, BOX_STATES.get(task.state, " "), task.title, None, 0, 0, task.line)
+    more: Mapping[str, object] = known.more
+    kind = str(more.get("kind") or KINDS.get(known.state, ""))
+    mark = Mark(kind, known.task_id, known.time, known.note) if kind else None
+    return Box(task.id, BOX_STATES.get(known.state, " "), task.title, mark, 0, 0, task.line)

@@ -1,0 +1,119 @@
+"""The file that holds the boxes of a plan: SPEC.md, or the plan of another tool."""
+
+from __future__ import annotations
+
+import os
+
+from executor.errors import DefinitionError, Problem, UsageError
+from executor.store.spec_file import Change, SpecFile
+from executor.system.records import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    from executor.plan.plan import Plan
+    from executor.plan.spec.spec_md import Box, Mark
+    from executor.plan.step_ids import StepId
+    from executor.store.project import Project
+
+    class PlanSource(Protocol):
+        """The boxes of a plan in a file: read, found and marked."""
+
+        name: str
+        path: str
+
+        def read(self) -> bytes:
+            """Return the bytes that the boxes are read from."""
+
+        def boxes(self, data: bytes) -> dict[StepId, Box]:
+            """Return the boxes in bytes of `read`, by step."""
+
+        def find(self, data: bytes, number: StepId) -> Box:
+            """Return the box of a step; SpecError when there is none, or when it may not be marked."""
+
+        def near_misses(self, data: bytes) -> Mapping[StepId, str]:
+            """Return hints by step about lines that are nearly those of steps without a line."""
+
+        def refuse_read_only(self) -> None:
+            """Raise MachineError for a file that could not be marked."""
+
+        def mark(self, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> Change:
+            """Write the state of a step, and its mark where there is one."""
+
+
+SPEC = "SPEC.md"
+
+
+def source_of(root: str, plan: Plan) -> PlanSource:
+    """Return the file of a plan's boxes."""
+    if not plan.settings.plan:
+        return SpecFile(os.path.join(root, SPEC))
+    from executor.store.foreign_plan import ForeignPlan
+
+    return ForeignPlan(root, plan.settings.plan)
+
+
+def source_here(here: Project) -> PlanSource:
+    """Return the file of the boxes of a project; SPEC.md where the definitions cannot be read."""
+    from executor.store import project
+
+    try:
+        return source_of(here.root, project.load(here)[0])
+    except DefinitionError:
+        return SpecFile(here.spec)
+
+
+def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
+    """Return a plan for the file of its boxes: that of `named`, of `settings.plan`, SPEC.md, or the only one here.
+
+    UsageError for a file outside the project, and for several where none is named.
+    """
+    name = named or plan.settings.plan
+    if not name and os.path.lexists(os.path.join(root, SPEC)):
+        return _numbered(plan)
+    if not name:
+        from executor.store import plan_files
+
+        found = plan_files.only_at(root)
+        if not found:
+            return _numbered(plan)
+        name = os.path.relpath(found, root)
+    name = os.path.normpath(name)
+    if name == SPEC:
+        return _numbered(plan.replace(settings=plan.settings.replace(plan="")))
+    if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
+        raise UsageError(f"the plan {name} is outside of {root}, the folder of {plan.file}")
+    return _arranged(root, plan, name)
+
+
+def _numbered(plan: Plan) -> Plan:
+    """Return the plan; DefinitionError for ids that are no numbers, which SPEC.md cannot have."""
+    texts = [number for number in plan.raw if isinstance(number, str)]
+    if texts:
+        way_out = "name the plan that has it: settings: {plan: FILE}"
+        raise DefinitionError(Problem(plan.file, f"id {texts[0]!r}: the steps of SPEC.md have numbers; {way_out}"))
+    return plan
+
+
+def _arranged(root: str, plan: Plan, name: str) -> Plan:
+    """Return the plan with its steps in the order of the document, and the tasks of that."""
+    from executor.plan.task_graph import graph_of
+    from executor.store import plan_files
+
+    file = plan_files.load(os.path.join(root, name))
+    graph = graph_of(file.document)
+    given = {str(number): (key if isinstance(number, str) else f"step_{number}_{key}", body)
+             for number, (key, body) in plan.raw.items()}  # fmt: skip
+    last = len(graph.place)
+    raw = {number: (key, {**body, "title": body.get("title") or _title(graph.tasks, number, key)})
+           for number, (key, body) in sorted(given.items(), key=lambda one: graph.place.get(one[0], last))}  # fmt: skip
+    referring = frozenset(map(str, plan.referring))
+    companions = file.format.companions(file.name, file.files[file.name])
+    globs = tuple(os.path.normpath(os.path.join(os.path.dirname(name), one)) for one in companions)
+    settings = plan.settings.replace(plan=name, protect=(*plan.settings.protect, name, *globs))
+    return plan.replace(raw=raw, tasks=graph, referring=referring, settings=settings)
+
+
+def _title(tasks: Mapping[str, object], number: str, key: str) -> str:
+    return str(getattr(tasks.get(number), "title", "") or key.replace("_", " "))

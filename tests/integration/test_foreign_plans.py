@@ -1,0 +1,220 @@
+"""Plans of other tools in the run loop: ids everywhere, ticks by hand, files that go back, agents, jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from executor.testing import bash, done
+from tests.integration.agents import ROLE, SKILL, Play
+from tests.integration.projects import Project
+
+PLAN = """\
+# Tasks: toy
+
+## Phase 1: Setup
+
+- [ ] T001 Make the folder
+- [ ] T002 [P] Write a.txt
+- [ ] T003 [P] Write b.txt
+
+## Phase 2: Core
+
+- [ ] T004 Join them
+- [ ] T005 Nobody defined this
+- [ ] T006 Comes after T005
+"""
+
+
+def writes(task, **more):
+    return {"id": task, "main": {"command": f"echo {task} >>ran.txt", "test": "none"}, **more}
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project(tmp_path / "p")
+    project.write("specs/001/tasks.md", PLAN)
+    return project
+
+
+def define(project, *entries, **settings):
+    body = {"settings": {"plan": "specs/001/tasks.md", **settings}}
+    project.write("step_definitions.yaml", json.dumps({**body, **{f"t{at}": one for at, one in enumerate(entries)}}))
+
+
+def ran(project):
+    path = project.root / "ran.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def plan_of(project):
+    return project.text("specs/001/tasks.md")
+
+
+def test_continue_runs_tasks_in_the_order_of_the_document_and_stops_at_the_undefined_one(project):
+    define(project, *map(writes, ("T006", "T004", "T002", "T003", "T001")))
+    run = project.run("--continue")
+    assert run.code == 0
+    assert ran(project) == ["T001", "T002", "T003", "T004"]
+    assert "wait for tasks that are not defined: step T006" in run.out
+    assert plan_of(project) == PLAN.replace("- [ ] T00", "- [X] T00", 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("T002", ["T002"]),
+        ("T002-T004", ["T002", "T003", "T004"]),
+        ("T001..T002,T004", ["T001", "T002", "T004"]),
+        ("join", ["T004"]),
+    ],
+)
+def test_step_takes_ids_ranges_of_ids_and_names(project, words, ids):
+    define(project, *map(writes, ("T001", "T002", "T003", "T004")))
+    assert project.run("--step", words).code == 0
+    assert ran(project) == ids
+
+
+def test_the_log_has_ids_and_task_ids_are_made_of_them(project):
+    project.write("specs/001/tasks.md", "- [ ] 1.2 Ü\n## 1. Work\n- [ ] 1.1 Read\n- [ ] 1.2 Write\n")
+    define(project, writes("1.1"))
+    assert project.run("--step", "1.1").code == 0
+    line = project.event("StepPassed")
+    assert line["step"] == "1.1"
+    assert line["task_id"].startswith("task_1_1_")
+    assert project.run("why", "1.1").out.count(line["task_id"])
+
+
+def test_a_task_that_passed_is_not_repeated_and_a_changed_one_says_so(project):
+    define(project, writes("T001"))
+    assert project.run("--step", "T001").code == 0
+    assert "already done" in project.run("--step", "T001").out
+    define(project, {"id": "T001", "main": {"command": "echo other >>ran.txt", "test": "none"}})
+    assert "changed since it passed: command" in project.run("list").out
+    assert ran(project) == ["T001"]
+
+
+def test_a_file_that_goes_back_is_asked_about_and_ticked_again_from_the_log(project):
+    define(project, writes("T001"))
+    project.run("--step", "T001")
+    project.write("specs/001/tasks.md", PLAN)  # git checkout, stash
+    again = project.run("--continue")
+    assert again.code == 3
+    assert "do-tasks retick T001" in again.out + again.err
+    assert project.run("retick", "T001").code == 0
+    assert "[X] T001" in plan_of(project)
+    assert ran(project) == ["T001"]
+
+
+def test_a_tick_by_hand_counts_as_by_hand_and_no_proof(project):
+    define(project, writes("T001"), writes("T002"), strict=True)
+    project.write("specs/001/tasks.md", PLAN.replace("[ ] T001", "[X] T001"))
+    rows = json.loads(project.run("list", "--json").out)["steps"]
+    assert [(row["id"], row["tick"]) for row in rows if row["tick"]] == [("T001", "by_hand")]
+
+
+def test_reopen_opens_the_box_and_the_task_runs_again(project):
+    define(project, writes("T001"))
+    project.run("--step", "T001")
+    assert project.run("reopen", "T001", "--by", "me", "--reason", "again").code == 0
+    assert plan_of(project) == PLAN
+    assert project.run("--continue").code == 0
+    assert ran(project) == ["T001", "T001"]
+
+
+def test_a_failed_task_stays_open_and_its_reason_stands_in_the_side_file(project):
+    define(project, {"id": "T001", "main": {"command": "exit 3", "test": "none"}})
+    assert project.run("--continue").code == 1
+    assert plan_of(project) == PLAN
+    row = json.loads(project.run("list", "--json").out)["steps"][0]
+    assert row["state"] == "failed"
+    assert "exit 3" in project.run("why", "T001").out
+
+
+def test_a_dependency_that_the_plan_writes_is_a_gate(project):
+    project.write("specs/001/tasks.md", "- [ ] T001 First\n- [ ] T002 Second (depends on T001)\n- [ ] T003 Third\n")
+    define(project, writes("T001"), writes("T002"))
+    refused = project.run("--step", "T002")
+    assert refused.code == 3
+    assert "T001" in refused.out + refused.err
+    assert project.run("--step", "T002", "--force").code == 0
+    assert ran(project) == ["T002"]
+
+
+def test_a_step_of_a_document_that_runs_again_makes_later_ones_not_stale(project):
+    define(project, writes("T001"), writes("T002"))
+    project.run("--continue")
+    project.run("--step", "T001", "--rerun")
+    assert project.run("--continue").code == 0
+    assert ran(project) == ["T001", "T002", "T001"]
+
+
+@pytest.mark.parametrize("task", ["T001 [done?]", "T002"])
+def test_an_ambiguous_task_is_refused_before_it_runs(project, task):
+    text = PLAN.replace("[ ] T001", "[?] T001").replace("T003", "T002")
+    project.write("specs/001/tasks.md", text)
+    define(project, writes("T001"), writes("T002"))
+    run = project.run("--step", task.split()[0])
+    assert run.code == 2
+    assert "T00" in run.err
+    assert ran(project) == []
+    assert plan_of(project) == text
+
+
+def test_two_plans_and_no_name_is_a_question(project):
+    project.write("specs/002/tasks.md", PLAN)
+    project.write("step_definitions.yaml", json.dumps({"a": writes("T001")}))
+    run = project.run("list")
+    assert run.code == 2
+    assert "specs/001/tasks.md, specs/002/tasks.md" in run.err
+    assert project.run("--plan", "specs/002/tasks.md", "--step", "T001").code == 0
+    assert "[X] T001" in project.text("specs/002/tasks.md")
+    assert plan_of(project) == PLAN
+
+
+def test_ids_without_a_plan_of_another_tool_are_refused(project):
+    project.write("SPEC.md", "- [ ] **STEP 1**: One\n")
+    project.write("step_definitions.yaml", json.dumps({"a": writes("T001")}))
+    run = project.run("list")
+    assert run.code == 2
+    assert "settings: {plan: FILE}" in run.err
+
+
+def test_a_background_job_is_marked_started_and_ticked_by_its_supervisor(project):
+    job = {"command": "while ! test -e end; do sleep 0.1; done", "mode": "background", "test": "none"}
+    define(project, {"id": "T001", "main": job}, writes("T002", depends_on=[]))
+    assert project.run("--continue", "--no-wait").code == 0
+    rows = json.loads(project.run("list", "--json").out)["steps"]
+    assert rows[0]["state"] == "running"
+    project.write("end", "")
+    assert project.run("monitor", "T001", "--until", "finished", "--timeout", "60s").code == 0
+    assert project.run("--continue").code == 0
+    assert "[X] T001" in plan_of(project)
+    assert project.event("SpecTicked", step="T001")["task_id"].startswith("task_T001_")
+
+
+def test_an_agent_that_ticks_its_plan_fails_and_the_file_is_put_back(project):
+    pytest.importorskip("anthropic")
+    project.write(".claude/agents/AGENT.md", ROLE)
+    project.write(".claude/skills/tinker-api/SKILL.md", SKILL)
+    project.environ = {"ANTHROPIC_MODEL": "claude-scripted"}
+    main = {"agent": "tinker-executor", "runner": "agent", "objective": "Write", "success_criteria": ["It is there"]}
+    define(project, {"id": "T001", "main": main}, sandbox={"mode": "off"})
+    script = [bash("sed -i 's/\\[ \\] T002/[X] T002/' specs/001/tasks.md"), done({"It is there": "yes"})]
+    with Play(project, script) as scene:
+        assert scene.run("--step", "T001").code == 1
+    assert plan_of(project) == PLAN
+    assert project.event("ProtectedRestored")["paths"] == ["specs/001/tasks.md"]
+
+
+def test_a_plan_without_its_side_file_keeps_its_ticks_as_ticks_by_hand(project):
+    define(project, writes("T001"))
+    project.run("--step", "T001")
+    side = next((project.root / ".do-tasks" / "plans").iterdir())
+    os.unlink(side)  # as a lost disk would: the log has the pass, the plan a tick without a name
+    rows = json.loads(project.run("list", "--json").out)["steps"]
+    assert rows[0]["tick"] == "by_hand"
+    assert project.run("--continue").code == 0
+    assert ran(project) == ["T001"]
