@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_definitions_are_written_once_with_all_that_the_plan_says(tmp_path, plan
     assert "step_definitions.yaml is there already and stays" in again.stderr
     assert (tmp_path / "step_definitions.yaml").read_text(encoding="utf-8") == written
     assert plan.read_text(encoding="utf-8") == PLAN
+
+
+@pytest.mark.first_rows(3)
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.parent.name)
+def test_the_definitions_of_each_format_are_valid(tmp_path, case):
+    shutil.copytree(case.parent / "before", tmp_path / "plan")
+    name = json.loads(case.read_text(encoding="utf-8"))["plan"]
+    assert do_tasks(tmp_path, "import", f"plan/{name}", "--scaffold").returncode == 0
+    done = do_tasks(tmp_path, "validate")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_path_of_the_plan_is_that_from_the_definitions(tmp_path, plan):
