@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 
@@ -12,7 +11,7 @@ from executor.plan.step_ids import natural_order
 from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
 from executor.store.project import STATE_FOLDER
-from executor.system import run_lock, run_processes
+from executor.system import lazy_regex, run_lock, run_processes
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from executor.store.log_reader import LogState
     from executor.store.step_state import StepState
 
-GIVER = re.compile(r"\d{1,9} \d{1,18} \S+ .*")
+GIVER = lazy_regex.pattern(r"\d{1,9} \d{1,18} \S+ .*")
 BRIEF_EVENTS = ("BriefGiven", BriefRepeated.__name__)
 SETTLE_S = 0.1  # a supervisor that restarts its job records the run within that
 

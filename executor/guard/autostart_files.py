@@ -9,7 +9,7 @@ import re
 import stat
 
 from executor.guard.file_state import ancestors, is_within_any, join
-from executor.system import files, safe_open
+from executor.system import files, lazy_regex, safe_open
 from executor.system.folders import entries_in, walk_breadth_first
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -48,7 +48,7 @@ HARMLESS_ENV = (
     *("example.env", "sample.env", "template.env", "*.example.env", "*.sample.env", "*.template.env"),
 )
 # `.env`, `.env.local`, `.env-prod`, `.env~`, `.envrc.local`, `prod.env`, `prod.env.bak`.
-_ENV = re.compile(
+_ENV = lazy_regex.pattern(
     r"#?\.env(?:rc)?(?:[\W_\d].*)?|.+\.env(?:rc)?(?:[~#]|\.(?:local|bak|backup|old|orig|save|swp))?",
     re.IGNORECASE | re.DOTALL,
 )

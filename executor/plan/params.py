@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 from executor.errors import UsageError
 from executor.plan.issues import ValidationIssue
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean, quoted
 
@@ -20,7 +20,7 @@ VARIABLE = "DO_TASKS_PARAM_"
 NOUNS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "text"}
 _TYPE_OF = {bool: "bool", int: "int", float: "float", str: "str"}
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_WHOLE = re.compile(r"[+-]?[0-9]+")
+_WHOLE = lazy_regex.pattern(r"[+-]?[0-9]+")
 
 
 class Param(Record):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from executor.plan.issues import ValidationIssue
 from executor.plan.params import text_of, variable_of
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Collection, Iterator, Mapping
     from typing import Any
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Body = Mapping[str, Any]
     Lookup = Callable[[str], Value | None]  # by the words of a reference, such as params.lr
 
-REFERENCE = re.compile(r"\$\{((?:params|steps)\.[^{}]*)\}")  # no shell variable has a dot in its name
-_PARAM = re.compile(r"params\.([A-Za-z][A-Za-z0-9_-]*)")
-_METRIC = re.compile(r"steps\.([^{}\s]+?)\.metrics\.([^{}\s]+)")
+REFERENCE = lazy_regex.pattern(r"\$\{((?:params|steps)\.[^{}]*)\}")  # no shell variable has a dot in its name
+_PARAM = lazy_regex.pattern(r"params\.([A-Za-z][A-Za-z0-9_-]*)")
+_METRIC = lazy_regex.pattern(r"steps\.([^{}\s]+?)\.metrics\.([^{}\s]+)")
 # A text of these alone means the same to a shell in any quotes, and without.
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+_PLAIN = lazy_regex.pattern(r"[A-Za-z0-9_@%+=:,./-]+")
 # Keys of a step, and of its main, in which references are replaced.
 OF_STEP = ("pre_flight", "main", "post_validation", "background", "if")
 OF_MAIN = ("args", "command", "objective", "test", "success_criteria", "quality_check", "inputs", "outputs", "rows")

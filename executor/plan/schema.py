@@ -62,8 +62,10 @@ def schema_issues(data: object) -> list[ValidationIssue]:
 def departures(schema: Schema, value: Any) -> Found:
     """Return the path and a message for each departure of `value` from one schema of schema.json."""
     ready = _READY.get(id(schema)) or _made_ready(schema)
+    found: Found = []
     if ready.types is None or type(value) in ready.types:
-        found = [one for check in ready.checks for one in check(ready.schema, value)] if ready.checks else []
+        for check in ready.checks:
+            found += check(ready.schema, value)
     else:
         found = _wrong_type(ready.schema, value)
     if found and ready.title and any(not path for path, _ in found):

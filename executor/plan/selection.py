@@ -6,6 +6,7 @@ import re
 
 from executor.errors import UsageError
 from executor.plan.issues import not_defined
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 from executor.system.text import did_you_mean, quoted
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from executor.plan.step_ids import StepId
 
 MAX_SPAN = 1_000_000  # numbers that the ranges of one selection may cover: a step key has six digits
-_RANGE = re.compile(r"(\d{1,12})\s*(?:-|\.\.)\s*(\d{1,12})")
+_RANGE = lazy_regex.pattern(r"(\d{1,12})\s*(?:-|\.\.)\s*(\d{1,12})")
 _SOME = 6
 _FORMS = "write 1, 1-5, 1,3,7-9 or the name of a step"
 

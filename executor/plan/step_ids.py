@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 
+from executor.system import lazy_regex
+
 StepId = int | str
 
-TASK = re.compile(r"task_([A-Za-z0-9_]{1,80})_[0-9a-f]{8}")
-_OTHER = re.compile(r"[^A-Za-z0-9]")
+TASK = lazy_regex.pattern(r"task_([A-Za-z0-9_]{1,80})_[0-9a-f]{8}")
+_OTHER = lazy_regex.pattern(r"[^A-Za-z0-9]")
 MOST_CHARACTERS = 80  # of a step's id in the id of a task
 
 

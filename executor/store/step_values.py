@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 
 from executor.errors import Problem
 from executor.store.step_state import NEW
+from executor.system import lazy_regex
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.store.step_state import StepState
 
 MOST_NAMED = 8
-_VARIABLE = re.compile(rb"DO_TASKS_PARAM_([A-Z0-9_]*)")
+_VARIABLE = lazy_regex.pattern(rb"DO_TASKS_PARAM_([A-Z0-9_]*)")
 
 
 class Given(Record):

@@ -37,7 +37,7 @@ def clean_control(text: str) -> str:
 
     Clean before masking: an escape in the middle of a secret would hide it.
     """
-    if (text.isascii() and text.isprintable()) or re.search(_INVISIBLE, text) is None:
+    if (text.isascii() and text.replace("\n", "").isprintable()) or re.search(_INVISIBLE, text) is None:
         return text
     plain = without_escapes(text.replace("\r\n", "\n"))
     return re.sub(_INVISIBLE, lambda found: found[0].encode("unicode_escape").decode(), plain)

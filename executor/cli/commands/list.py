@@ -117,24 +117,27 @@ def _counted(rows: list[dict[str, Any]], what: str) -> str:
 
 
 def _row(view: ProjectView, number: StepId, box: Box | None) -> dict[str, Any]:
-    task_id = _task_id(view, number, box)
-    title = (box.title if box else "") or (view.plan.title(number) if view.plan.defines(number) else "")
-    state = _state(view, number, box)
-    again = box is not None and begun_again(box, view.state(number))
-    tick = tick_of(box, view.state(number)) if box and not again else ""
-    stale_by = newer_dependency(view, number) if tick and view.plan.defines(number) else 0
-    alerts = len(view.state(number).alerts) if state == "running" else 0
-    row: dict[str, Any] = {"step": number, "title": title, "state": state, "task_id": task_id, "stale_by": stale_by}
-    row |= {"alerts": alerts, "tick": tick or None, "judged_by": judged_by(view.state(number), box)}
-    row |= {"cells": cells.rows(view, number)} if cells.has_cells(view, number) else {}
-    uncontained = bool(tick) and is_uncontained(box, view.state(number))
-    return row | {"uncontained": uncontained, "changed": [*view.changed(number, box)]}
+    known, is_defined = view.state(number), view.plan.defines(number)
+    state = _state(view, number, box, known)
+    tick = tick_of(box, known) if box and not begun_again(box, known) else ""
+    return {
+        "step": number,
+        "title": (box.title if box else "") or (view.plan.title(number) if is_defined else ""),
+        "state": state,
+        "task_id": _task_id(view.root, known, box),
+        "stale_by": newer_dependency(view, number) if tick and is_defined else 0,
+        "alerts": len(known.alerts) if state == "running" else 0,
+        "tick": tick or None,
+        "judged_by": judged_by(known, box),
+        **({"cells": cells.rows(view, number)} if cells.has_cells(view, number) else {}),
+        "uncontained": bool(tick) and is_uncontained(box, known),
+        "changed": [*view.changed(number, box)],
+    }
 
 
-def _task_id(view: ProjectView, number: StepId, box: Box | None) -> str:
+def _task_id(root: str, state: StepState, box: Box | None) -> str:
     """Return the task that a row shows: a living one, else the one of the tick."""
-    state = view.state(number)
-    if box is None or box.state != "x" or begun_again(box, state) or _lives(view.root, state):
+    if box is None or box.state != "x" or begun_again(box, state) or _lives(root, state):
         return state.task_id or (box.mark.task_id if box and box.mark else "")
     return box.mark.task_id if box.mark and tick_of(box, state) != "by_hand" else ""
 
@@ -153,16 +156,15 @@ def _is_begun(root: str, state: StepState) -> bool:
     return not state.verdict and bool(executor(root))
 
 
-def _state(view: ProjectView, number: StepId, box: Box | None) -> str:
+def _state(view: ProjectView, number: StepId, box: Box | None, known: StepState) -> str:
     if box is None:
         return "no line"
-    if box.state == "x" and not begun_again(box, view.state(number)):
-        return "by hand" if tick_of(box, view.state(number)) == "by_hand" else "done"
-    return _open_state(view, number, box) if view.plan.defines(number) else "not defined"
+    if box.state == "x" and not begun_again(box, known):
+        return "by hand" if tick_of(box, known) == "by_hand" else "done"
+    return _open_state(view, number, box, known) if view.plan.defines(number) else "not defined"
 
 
-def _open_state(view: ProjectView, number: StepId, box: Box) -> str:
-    state = view.state(number)
+def _open_state(view: ProjectView, number: StepId, box: Box, state: StepState) -> str:
     if went_back(box, state):
         return "went back"
     if state.task_id and state.verdict in ("", "started"):
@@ -172,7 +174,7 @@ def _open_state(view: ProjectView, number: StepId, box: Box) -> str:
 
 def _ready(view: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
     number = int(str(row["step"]))
-    if row["state"] == "no line" or number not in view.plan.numbers:
+    if row["state"] == "no line" or not view.plan.defines(number):
         return False
     if row["tick"]:
         return bool(row["stale_by"]) or bool(row["changed"] and view.plan.settings.on_change == "reopen")
