@@ -217,9 +217,9 @@ def test_all_problems_come_at_once() -> None:
 
 
 def test_an_unknown_key_far_from_all_others_is_told_with_them() -> None:
-    assert told({"zzz": 1}) == [
-        "step_1_a.zzz: unknown key 'zzz'; known: title, depends_on, if, pre_flight, main, post_validation, background"
-    ]
+    (message,) = told({"zzz": 1})
+    assert message.startswith("step_1_a.zzz: unknown key 'zzz'; known: title, depends_on, ")
+    assert message.endswith(", post_validation, background")
 
 
 def test_x_keys_hold_anything() -> None:
