@@ -135,6 +135,10 @@ def _any_of(schema: Schema, value: object) -> Found:
     return [((), _must_be(" or ".join(_NOUNS[name] for branch in branches for name in _types_of(branch)), value))]
 
 
+def _all_of(schema: Schema, value: object) -> Found:
+    return [found for part in schema["allOf"] for found in departures(part, value)]
+
+
 def _keys(schema: Schema, value: Any) -> Found:
     """Check the value under each key, and that each key is known."""
     if type(value) is not dict:
@@ -236,6 +240,7 @@ def _too_many(_: int, value: Any) -> str:
 
 _KEYWORDS: Mapping[str, Callable[[Schema, Any], Found]] = {
     "anyOf": _any_of,
+    "allOf": _all_of,
     "properties": _keys,
     "items": _items,
     "enum": _enum,
