@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def settle_orphaned_agents(context: RunContext) -> StepId:
-    """Restore the judges of agents whose executor died; return the step of an agent that is alive, else 0."""
+    """Restore the judges of agents whose executor died; return the step of an agent that still runs, 0 for none."""
     _refuse_unrecorded(context)
     living: StepId = 0
     for number, task_id in _unsettled(context):

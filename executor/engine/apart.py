@@ -1,4 +1,4 @@
-"""The steps that may not run at the same time: they take the same resources, or are judged by the same files."""
+"""Conflicts between steps that may not run at the same time: over resources, or over files of evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ GPUS = "gpus"
 
 
 class Claim(Record):
-    """The amounts of the capacity that a step holds, its names, the globs of files that prove its work, its GPUs."""
+    """The resources that a step needs or holds.
+
+    `amounts` are its shares of `settings.capacity`, `names` the resources that it needs for itself alone, `devices` its
+    GPUs. `globs` find its files of evidence.
+    """
 
     amounts: Mapping[str, int] = {}
     names: frozenset[str] = frozenset()
@@ -31,14 +35,17 @@ class Claim(Record):
 
 
 class Conflict(Record):
-    """The step that holds what another needs, in words; the step itself when it can never have it."""
+    """The reason why a step cannot start: `holder` has the resource `what`.
+
+    `holder` is the step itself when this machine does not have the resource.
+    """
 
     holder: StepId
     what: str
 
 
 def claim_of(step: Step) -> Claim:
-    """Return the needs of a step while it runs: those that are written, and the files that prove its work."""
+    """Return the resources that a step needs while it runs: those in its definition, and its files of evidence."""
     main = step.main
     if main is None:
         return Claim()
@@ -47,7 +54,7 @@ def claim_of(step: Step) -> Claim:
 
 
 def living_claims(context: RunContext) -> dict[StepId, Claim]:
-    """Return the claims of the steps whose MAIN lives: jobs, what runs here, what an executor before this one left."""
+    """Return the claims of the steps whose MAIN is alive: of jobs, of this executor, of an earlier executor."""
     found = {}
     for number in context.plan.numbers:
         state = context.state(number)
@@ -59,7 +66,7 @@ def living_claims(context: RunContext) -> dict[StepId, Claim]:
 
 
 def conflict_of(claim: Claim, held: Mapping[StepId, Claim], capacity: Mapping[str, int]) -> Conflict | None:
-    """Return the step that keeps a claim from being met now, None when there is none."""
+    """Return the first conflict of a claim with the claims that are held now, None when there is none."""
     for number, other in held.items():
         if common := claim.names & other.names:
             return Conflict(number, f"exclusive {min(common)}")
@@ -75,13 +82,13 @@ def conflict_of(claim: Claim, held: Mapping[StepId, Claim], capacity: Mapping[st
 
 
 def _may_meet(one: str, other: str) -> bool:
-    """Return True when a file may be found by both globs, as far as either is a path or a folder of the other."""
+    """Return True when both globs may find the same file: they are equal, one matches or contains the other."""
     below = one.startswith(f"{other}/") or other.startswith(f"{one}/")
     return one == other or below or fnmatchcase(one, other) or fnmatchcase(other, one)
 
 
 def visible_devices(context: RunContext) -> tuple[str, ...]:
-    """Return the GPUs that this run may give to steps: the first of those that its own environment has."""
+    """Return the GPUs for the steps of this run: the first of CUDA_VISIBLE_DEVICES, as many as the capacity allows."""
     count = context.plan.settings.capacity.get(GPUS, 0)
     given = context.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = [name.strip() for name in given.split(",")] if given.strip() else map(str, range(count))
@@ -89,7 +96,7 @@ def visible_devices(context: RunContext) -> tuple[str, ...]:
 
 
 def steps_read(plan: Plan, number: StepId) -> frozenset[str]:
-    """Return the ids of the steps whose metrics a step reads, in its condition or by references."""
+    """Return the ids of the steps whose metrics the condition or the references of a step name."""
     _, body = plan.raw[number]
     condition = body.get("if")
     asked = [str(condition.get("step"))] if isinstance(condition, dict) else []
@@ -98,7 +105,7 @@ def steps_read(plan: Plan, number: StepId) -> frozenset[str]:
 
 
 def unmeetable(context: RunContext, number: StepId, claim: Claim) -> Conflict | None:
-    """Return the reason why a step can never have its GPUs here, None when it can."""
+    """Return the conflict of a step that needs more GPUs than this machine has, None for any other step."""
     wanted = claim.amounts.get(GPUS, 0)
     there = len(visible_devices(context)) if wanted else 0
     what = f"it needs {wanted} GPUs, and there are {there}: see CUDA_VISIBLE_DEVICES and settings.capacity"
@@ -106,7 +113,7 @@ def unmeetable(context: RunContext, number: StepId, claim: Claim) -> Conflict | 
 
 
 def choose_devices(context: RunContext, number: StepId, claim: Claim, held: Mapping[StepId, Claim]) -> tuple[str, ...]:
-    """Return GPUs for a step that no other holds: those of its task again where they are free."""
+    """Return free GPUs for a step; the GPUs that its task had before, where they are free."""
     count = claim.amounts.get(GPUS, 0)
     if not count:
         return ()

@@ -15,7 +15,7 @@ AT_WORK = ("", "started", "waiting", "interrupted", "lost")
 
 
 def why_skipped(view: ProjectView, number: StepId) -> str:
-    """Return the reason to skip a step, its condition not being met; empty where it is met, unknown, or not there."""
+    """Return the reason to skip a step whose condition is not met; empty when it is met, unknown or absent."""
     return _judged(view, number, ())[0]
 
 
@@ -37,7 +37,7 @@ def _has_condition(view: ProjectView, number: StepId) -> bool:
 
 
 def _judged(view: ProjectView, number: StepId, seen: tuple[StepId, ...]) -> tuple[str, str]:
-    """Return the reason to skip a step, and the reason that its condition is unknown; empty texts where it is met."""
+    """Return two reasons: to skip the step, and why its condition is unknown; both are empty when it is met."""
     condition = view.step(number).condition if _has_condition(view, number) else None
     if condition is None or number in seen:
         return "", ""
@@ -52,7 +52,7 @@ def _judged(view: ProjectView, number: StepId, seen: tuple[StepId, ...]) -> tupl
 
 
 def _without_metric(view: ProjectView, condition: Condition, seen: tuple[StepId, ...]) -> tuple[str, str]:
-    """Return as `_judged` for a metric that is not recorded: a skipped step records none."""
+    """Return the two reasons of `_judged` for a metric that is not recorded: its step may have been skipped."""
     for other in view.plan.numbers:
         if str(other) == str(condition.step):
             skipped = _judged(view, other, seen)[0]

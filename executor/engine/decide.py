@@ -133,7 +133,7 @@ def _refuse_definition(view: StepView) -> Decision:
 
 
 def _open(view: StepView, why: str, action: str = "run", **details: Any) -> Decision:
-    """Return the decision for a step that is not done; what opened it again is its reason before any other."""
+    """Return the decision for a step that is not done; the cause that opened it again replaces the reason `why`."""
     seen = view.main.seen
     decision = Decision(action, why, **details)
     if view.newer_dependency:
@@ -148,7 +148,7 @@ def _open(view: StepView, why: str, action: str = "run", **details: Any) -> Deci
 
 
 def _fingerprint_of(view: StepView, decision: Decision) -> str:
-    """Return the fingerprint that the task records: the recorded one while it means the same MAIN."""
+    """Return the fingerprint for the task; an equal one by an older recipe stays as it was recorded."""
     main = view.main
     current = main.seen.digest if decision.main == "adopt" and main.seen.digest else main.fingerprint
     if decision.main == "reuse" and main.state.main_digest == current:
@@ -162,7 +162,7 @@ def _elsewhere(view: StepView) -> Decision:
 
 
 def _place_of(task_id: str, seen: RunStatus) -> str:
-    """Return the place of a run out of reach of this folder, host and container, with the next commands."""
+    """Return where a run lives that is out of reach from this folder, host or container, with the next commands."""
     run = f"{task_id}/{seen.run}"
     if seen.status == "foreign":
         again = f"do-tasks --step {task_id.split('_')[1]} --rerun"
@@ -230,7 +230,7 @@ def _verdict_before(view: StepView) -> str:
     return f"{state.verdict} before: {state.reason}" if state.reason else f"{state.verdict} before"
 
 
-# Ordered: a rule is asked only when none above it holds. The rules of a box come first, and read neither files nor
+# Ordered: a rule is asked only when none above it holds. The rules of the box come first; they read neither files nor
 # processes; the first rule that uses `view.main` reads them.
 RULES = (
     # A ticked box.

@@ -1,4 +1,4 @@
-"""The verdict on work that another process did: a job that ended, a host agent that hands its work in."""
+"""The verdict on the work of another process: a job that ended, or a host agent that called `resume`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def resume(context: RunContext, number: StepId) -> RunReport:
-    """Judge the work that a host agent hands in: POST and criteria, then the verdict, or the brief once more."""
+    """Judge the work of a host agent: run POST and criteria, then write the verdict or give the brief again."""
     state, box = context.state(number), box_of(context, number)
     decision = Decision("run", "its host says that it is done", task_id=state.task_id)
     step = context.step(number)
@@ -51,7 +51,7 @@ def report_passed(context: RunContext, number: StepId) -> RunReport:
 
 
 def finish(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "BACKGROUND") -> Outcome:
-    """Judge a job that has ended: POST and criteria when it exited 0, then the verdict; none after an interrupt."""
+    """Judge a job that has ended: run POST and criteria after exit 0, then write the verdict, unless interrupted."""
     if outcome.passed:
         judged, failed_in = apply_stop(context, task, post(context, task)), "POST"
         changes = brief_gate.changed_meanwhile(context) if judged.passed else ""

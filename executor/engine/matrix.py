@@ -1,4 +1,4 @@
-"""MAIN in cells: for each combination of a matrix a run with its own values, and POST after it."""
+"""MAIN in cells: one run, followed by POST, for each combination of the values of a matrix."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Cell:
         self._judged_by = fingerprint_parts(fingerprint_recipes.judges(step, strict=context.strict)).digest
 
     def passed(self, *, adopting: bool) -> Outcome:
-        """Return the outcome of the cell: as recorded, judged again, of the adopted run, or of a new one."""
+        """Return the outcome of the cell: the recorded one, a new judgement, or that of an adopted or new run."""
         context, task = self._context, self._task
         known = self._known()
         if known and known.judged_by == self._judged_by:
@@ -80,7 +80,7 @@ class _Cell:
         return self._judged(new, task.task_id, runs.newest_main(context.root, task.task_id))
 
     def _known(self) -> AcceptedCell | None:
-        """Return the record of this cell, None when it has not run under these values or a dependency ran since."""
+        """Return the record of this cell; None without a run under these values, or when a dependency ran after it."""
         context, step = self._context, self._task.step
         found = (one for one in context.state(step.number).cells if one.name == self._cell.name)
         known = next((one for one in found if one.made_by == self._task.digest), None)

@@ -1,4 +1,4 @@
-"""Changes of SPEC.md by others since the last run: logged when a run begins, and noted for people."""
+"""Changes that others made to SPEC.md since the last run: logged when a run begins, and shown to people."""
 
 from __future__ import annotations
 

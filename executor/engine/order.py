@@ -22,9 +22,10 @@ ENDED_BADLY = ("failed", "timed_out", "cancelled", "lost")
 
 
 class Hold(Record):
-    """The reason why a step cannot start now: `job` is the step whose job ends the wait, 0 when no job does.
+    """The reason why a step cannot start now.
 
-    `needs` are the dependencies that have not come far enough, `until` what is waited for.
+    `job` is the step whose job it waits for, 0 for none. `needs` are the dependencies that have not reached the awaited
+    state, `until` names that state.
     """
 
     job: StepId
@@ -44,7 +45,7 @@ def progress_of(view: ProjectView, number: StepId, box: Box | None = None) -> St
 
 
 def _is_passed_over(view: ProjectView, number: StepId) -> bool:
-    """Return True for a step that is skipped by its condition, once the step that it asks about is done."""
+    """Return True for a step that its condition skips, once the step that the condition names is done."""
     is_defined = view.plan.defines(number)
     condition = view.step(number).condition if is_defined and is_skipped(view, number) else None
     other = next((one for one in view.plan.numbers if condition and str(one) == str(condition.step)), None)
@@ -70,7 +71,7 @@ def hold(view: ProjectView, number: StepId) -> Hold | None:
 
 
 def awaited(edge: Edge) -> str:
-    """Return the words for the part of a dependency that is waited for."""
+    """Return the awaited state of a dependency in words."""
     return {"started": "the start", "first_checkpoint": "the first checkpoint"}.get(edge.until, "the end")
 
 
@@ -114,14 +115,14 @@ def _how_they_are(view: ProjectView, stuck: list[Edge]) -> str:
 
 
 def written(view: ProjectView, number: StepId) -> tuple[Edge, ...] | None:
-    """Return a step's edges as `depends_on` has them, None when the plan names none: then its place in order counts."""
+    """Return the dependencies in `depends_on` of a step; None when there is no `depends_on`, and its place counts."""
     return view.step(number).depends_on if view.plan.places(number) else None
 
 
 class Survey:
     """The progress of all steps, from one reading of SPEC.md and the log.
 
-    `order` are the steps that later ones wait for: all that are defined, or those that a run has yet to take.
+    `order` are the steps that later steps wait for: all defined steps, or the remaining steps of a run.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Survey:
         self._gap = next((one for one in numbers if not self._in_order(one).reached("started")), None)
 
     def missing(self, number: StepId) -> tuple[Edge, ...]:
-        """Return the dependencies that a step still waits for: written ones, else the steps before it."""
+        """Return the dependencies that a step waits for: those in `depends_on`, without it the steps before it."""
         place = self._view.plan.place
         before = () if self._gap is None or place(self._gap) >= place(number) else (self._gap,)
         edges = written(self._view, number)

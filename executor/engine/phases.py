@@ -1,4 +1,4 @@
-"""The phases of a step in their order: PRE-FLIGHT, TEST, MAIN, POST; SPEC follows them always."""
+"""The phases of a step in their order: PRE-FLIGHT, TEST, MAIN, POST. SPEC always follows; see `verdict`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_TEXT = 1 << 20  # bytes of a script that are read
 
 
 def phases_of(task: Task) -> tuple[Phase, ...]:
-    """Return the phases of a task with their names; what only some steps need is imported for them."""
+    """Return the phases of a task with their names; modules that only some steps need are imported here."""
     step = task.step
     if step.is_job and task.decision.main != "reuse":  # a job that exited 0 is judged again, not started again
         from executor.runners.background import background
@@ -159,7 +159,7 @@ def _ignores_test(context: RunContext, main: Main) -> bool:
 
 
 def sample_for_agent(context: RunContext, task: Task) -> Outcome:
-    """Run TEST; an agent is shown how it failed and may mend it, or write the script that is not there yet."""
+    """Run TEST; an agent may correct the failure in MAIN, or write a script that does not exist yet."""
     script = task.step.main.script if task.step.main else ""
     if script and not script_path(context.project, script):
         context.log(TestSkipped(reason=f"{script} is not written yet: the agent may write it"), task)
@@ -207,7 +207,7 @@ ROUND: tuple[Phase, ...] = (("MAIN", main), ("POST", post))
 
 
 def start_round(context: RunContext, task: Task, outcome: Outcome) -> bool:
-    """Log that the agent gets the failure of POST back, and return True; False when its rounds are used up."""
+    """Log that the agent gets the failure of POST to correct, and return True; False when no round is left."""
     if outcome.verdict not in (Verdict.FAILED, Verdict.TIMED_OUT):
         return False
     from executor.runners.agent_launch import SENT_BACK

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.task import Task
 
-NOTE_IN_TICK = 60  # characters of a result's note that a tick has room for
-BEFORE_CHECKS = "before_checks.json"  # in the run's folder: the evidence there was before the first check
+NOTE_IN_TICK = 60  # characters of a result's note that a tick shows
+BEFORE_CHECKS = "before_checks.json"  # in the run's folder: the files of evidence before the first check
 
 
 class EvidenceBefore(Record):
-    """The result file and the answers of criteria when an agent's MAIN had ended, before any check could write."""
+    """The result file and the answers of criteria at the end of an agent's MAIN, before the first check of POST."""
 
     result: criteria.Result
     answers: Mapping[int, kinds.CheckResult]
@@ -68,7 +68,7 @@ def post(context: RunContext, task: Task) -> Outcome:
 
 
 def _record_before_checks(context: RunContext, task: Task) -> None:
-    """Record the files that evidence is looked for in, before the first check; a record of an earlier round stays."""
+    """Record the files of evidence before the first check; the record of an earlier round is kept."""
     globs = _evidence_globs(context, task)
     path = os.path.join(main_folder(context, task), BEFORE_CHECKS)
     if not globs or os.path.exists(path):
@@ -80,7 +80,7 @@ def _record_before_checks(context: RunContext, task: Task) -> None:
 
 
 def _disown_outputs(context: RunContext, task: Task) -> None:
-    """Add the files that came since the first check to those that were there before MAIN: they are no evidence."""
+    """Add files that appeared since the first check to the record of before MAIN: they are no evidence."""
     folder = main_folder(context, task)
     path = os.path.join(folder, BEFORE_CHECKS)
     was, globs = safe_open.read_record(path), _evidence_globs(context, task)
@@ -119,7 +119,7 @@ def _post(context: RunContext, task: Task, before: EvidenceBefore | None) -> Out
 
 
 def _passed_at_start(context: RunContext, task: Task) -> set[str]:
-    """Return the checks that passed right after a job's start; one that was never asked there is asked at the end."""
+    """Return the checks with `when: start` that passed at the start of a job; the others are asked at its end."""
     early = {context.masker.mask(one.name) for one in task.step.post_validation if one.when == "start"}
     if not (early and task.step.is_job):
         return set()
@@ -148,7 +148,7 @@ def _judge_all(context: RunContext, task: Task, before: EvidenceBefore | None) -
     if context.strict and "claimed" in counts:
         text = written[counts.index("claimed")].text
         return Outcome(Verdict.FAILED, f"strict: criterion {text!r} is only claimed; bind it to a check", counts)
-    note = context.masker.mask(result.note)  # before it is cut: half of a secret is not known as one
+    note = context.masker.mask(result.note)  # before it is cut: half a secret would not be recognised
     noted = [f"{NOTE}{note[:NOTE_IN_TICK]}"] if note.strip() else []
     return PASSED.replace(evidence=(*counts, *noted))
 
@@ -198,7 +198,7 @@ def _answer(context: RunContext, task: Task, criterion: Criterion) -> kinds.Chec
 
 
 def began_ns(context: RunContext, task: Task) -> int:
-    """Return when the work began that is judged, 0 when that is not known; a task's rounds or chunks are one work."""
+    """Return the start of the judged work (ns), 0 when unknown; rounds and chunks count from the first run."""
     chunked = task.step.main and task.step.main.mode == "chunked"
     first = context.folder(task, "main.1") if chunked or task.runner in OURS else ""
     return (runs.began_ns(first) if first else 0) or runs.began_ns(main_folder(context, task))

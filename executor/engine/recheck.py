@@ -79,6 +79,6 @@ def _is_asked(criterion: Criterion) -> bool:
 
 
 def _without_main(step: Step) -> Step:
-    """Return the step with those criteria alone that a recheck asks, on files of any age."""
+    """Return the step with only the criteria that a recheck asks, which accept files of any age."""
     criteria = tuple(one.replace(any_age=True) for one in _criteria(step) if _is_asked(one))
     return step.replace(main=step.main.replace(criteria=criteria)) if step.main else step

@@ -39,7 +39,7 @@ def run_many(context: RunContext, numbers: Iterable[StepId], how: RunOptions) ->
 
 
 class Sequence:
-    """The steps that a run has yet to take, those among them that wait, and the jobs that run."""
+    """The remaining steps of a run: those that are open, those that wait, and the jobs that run."""
 
     def __init__(self, context: RunContext, numbers: Iterable[StepId], how: RunOptions) -> None:
         self._context = context
@@ -99,7 +99,7 @@ class Sequence:
             yield from self._take(self._open[0] if number is None else number)
 
     def _is_next(self, number: StepId, survey: Survey) -> bool:
-        """Return True for a step to run now: it is ready, nothing has to run for it, or it will not become ready."""
+        """Return True for a step to take now: it is ready, has nothing to run, or will not become ready in this run."""
         if self._how.force:
             return True
         still = survey.missing(number)
@@ -109,7 +109,7 @@ class Sequence:
             return True
         comes = all(one.step in self._open or is_coming(self._context, one.step) for one in still)
         is_of_jobs = comes and not any(one.step in self._open for one in still)
-        return not comes or (is_of_jobs and number not in self._held)  # its first turn reports why it waits
+        return not comes or (is_of_jobs and number not in self._held)  # taken once, to report why it waits
 
     def _has_to_run(self, number: StepId) -> bool:
         how = self._how
@@ -134,12 +134,12 @@ class Sequence:
         yield report
 
     def _holds(self) -> dict[StepId, Hold]:
-        """Return the steps that wait for jobs alone, each with its hold."""
+        """Return the steps that wait for nothing but jobs, each with its hold."""
         found = {number: hold(self._context, number) for number in self._open if number in self._held}
         return {number: held for number, held in found.items() if held and held.job}
 
     def _waited(self, holds: dict[StepId, Hold], seen: LastRead) -> Iterator[RunReport]:
-        """Wait for a change of the jobs that hold steps; yield reports of steps whose wait is over without one."""
+        """Wait for a change of the jobs that hold steps; report steps whose wait ended without a change."""
         from executor.engine.waiting import announce_wait, await_change, await_tick
 
         unshown = [held.job for held in holds.values() if self._context.state(held.job).verdict == "passed"]
@@ -159,7 +159,7 @@ class Sequence:
             yield from self._given_up(holds, outcome)
 
     def _given_up(self, holds: dict[StepId, Hold], outcome: Outcome) -> Iterator[RunReport]:
-        """Yield the report of the first step that waits, and when the time is over those of all."""
+        """Yield the report of the first step that waits; when the time is over, of every step that waits."""
         late = outcome.verdict == Verdict.WAITING
         for at, number in enumerate(holds):
             if at and not late:
@@ -183,7 +183,7 @@ def is_running(context: RunContext, number: StepId) -> bool:
 
 
 def reported(context: RunContext, number: StepId, how: RunOptions) -> RunReport:
-    """Run a step and return its report; with `keep_going` a broken definition or spec is a failure like another."""
+    """Run a step and return its report; with `keep_going` a broken definition or SPEC.md is an ordinary failure."""
     try:
         return run_step(context, number, how)
     except (DefinitionError, SpecError) as error:

@@ -1,4 +1,4 @@
-"""Independent steps at the same time: each in a thread, started by the thread of the run."""
+"""Independent steps at the same time: each runs in a thread of its own, which the main thread starts."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ class SideBySide(Sequence):
                 self._has_lone = is_lone
 
     def _is_next(self, number: StepId, survey: Survey) -> bool:
-        """Return True for a step to begin now: no step that it follows is left in this run, and it is next by itself.
+        """Return True for a step to begin now: none of its dependencies remains in this run, and `Sequence` agrees.
 
-        A dependency that is done may be about to run again: because of --rerun, or as one of its own did.
+        A dependency that is done may run again in this run: by --rerun, or after a dependency of its own ran again.
         """
         edges = written(self._context, number)
         if edges is not None:
@@ -114,7 +114,7 @@ class SideBySide(Sequence):
         return not waits and super()._is_next(number, survey)
 
     def _is_lone(self, number: StepId) -> bool:
-        """Return True for a step that an agent does: it could change what the others read and write."""
+        """Return True for a step that runs alone: its agent could change files that other steps read and write."""
         try:
             runner = runner_for(self._context, self._context.step(number)).runner
         except DoTasksError:  # the step itself reports it
@@ -124,7 +124,7 @@ class SideBySide(Sequence):
     # What keeps steps apart
 
     def _claim(self, number: StepId) -> None:
-        """Record what a step that is about to run takes."""
+        """Record the resources that a step is about to take."""
         claim = self._claim_of(number)
         if claim.amounts:
             devices = apart.choose_devices(self._context, number, claim, self._held_claims(number))
@@ -138,14 +138,14 @@ class SideBySide(Sequence):
             return apart.Claim()
 
     def _held_claims(self, number: StepId) -> dict[StepId, Claim]:
-        """Return the claims of what runs beside this step."""
+        """Return the claims of the steps and jobs that run beside this step."""
         if self._living[0] is not self._context.states:
             self._living = (self._context.states, apart.living_claims(self._context))
         left_out = self._slots.running | {number}
         return {**{one: claim for one, claim in self._living[1].items() if one not in left_out}, **self._claims}
 
     def _conflict(self, number: StepId) -> Conflict | None:
-        """Return the reason for which a step that has to run cannot begin now, None when it can."""
+        """Return the conflict that keeps a step from beginning now, None when it can begin or has nothing to run."""
         claim = self._claim_of(number)
         if not (claim.amounts or claim.names or claim.globs):
             return None
@@ -156,7 +156,7 @@ class SideBySide(Sequence):
         return found if found and self._has_to_run(number) else None
 
     def _take(self, number: StepId, report: RunReport | None = None) -> Iterator[RunReport]:
-        """Run a step in this thread when nothing else runs, unless a job holds what it needs."""
+        """Run a step in this thread while no other step runs, unless a job holds a resource that it needs."""
         if report is None:
             report = self._apart_report(number)
         if report is None:
@@ -165,7 +165,7 @@ class SideBySide(Sequence):
         yield from super()._take(number, report)
 
     def _apart_report(self, number: StepId) -> RunReport | None:
-        """Return the report of a step that must wait for what another holds, None when it can run."""
+        """Return the report of a step that must wait for a resource of another step, None when it can run."""
         conflict = self._conflict(number)
         if conflict is None:
             return None
@@ -179,7 +179,7 @@ class SideBySide(Sequence):
         return RunReport(number, title, Outcome(Verdict.WAITING, why), held_by=held_by)
 
     def _holds(self) -> dict[StepId, Hold]:
-        """Return the steps that wait for jobs alone, also for what a job holds."""
+        """Return the steps that wait for nothing but jobs, or resources that jobs hold."""
         found = super()._holds()
         for number in self._held:
             conflict = self._conflict(number) if number in self._open and number not in found else None

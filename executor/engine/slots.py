@@ -1,4 +1,4 @@
-"""Threads that run steps: one step at a time each, in a context of its own."""
+"""Threads that run steps: each runs one step at a time, in its own context."""
 
 from __future__ import annotations
 

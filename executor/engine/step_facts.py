@@ -68,7 +68,7 @@ def view_of(
 def decide_or_refuse(
     view: ProjectView, number: StepId, *, rerun: bool = False, reopen_stale: bool = False, box: Box | None = None
 ) -> Decision:
-    """Return the decision for one of many steps, `refused` for one that cannot run: it does not hide the others."""
+    """Return the decision for one of many steps; `refused` for a step that cannot run, so that the rest are shown."""
     try:
         return decide(view_of(view, number, rerun=rerun, reopen_stale=reopen_stale, box=box))
     except (DefinitionError, SpecError) as error:
@@ -145,14 +145,14 @@ def is_done(view: ProjectView, number: StepId, box: Box | None = None) -> bool:
 
 
 def is_enough(view: ProjectView, box: Box, known: KnownFingerprints | None = None) -> bool:
-    """Return False for a tick that strict does not accept: without full evidence here, or of other work."""
+    """Return False for a tick that strict does not accept: its evidence is not complete here, or is of another MAIN."""
     if not view.strict or box.state != "x":
         return True
     return is_enough_for_strict(box, view.state(box.number)) and not is_of_other_work(view, box, known)
 
 
 def is_of_other_work(view: ProjectView, box: Box, known: KnownFingerprints | None = None) -> bool:
-    """Return True where strict is asked for and a renumbered step brought its tick to another MAIN."""
+    """Return True when strict holds and the tick of a renumbered step is of another MAIN than the present one."""
     if not (view.strict and box.state == "x" and view.state(box.number).was):
         return False
     return not only_judges(since_passed(view, box.number, box, known))
@@ -161,12 +161,12 @@ def is_of_other_work(view: ProjectView, box: Box, known: KnownFingerprints | Non
 def changes_that_reopen(
     view: ProjectView, number: StepId, box: Box, known: KnownFingerprints | None = None
 ) -> tuple[str, ...]:
-    """Return the changes of a ticked step, where the plan says that they open it again."""
+    """Return the changes of a ticked step that open it again; () unless the plan says `on_change: reopen`."""
     return view.changed(number, box, known) if view.plan.settings.on_change == "reopen" else ()
 
 
 def finished_needs(step: Step) -> list[StepId]:
-    """Return the dependencies whose end counts; a step that takes a first checkpoint needs no later one."""
+    """Return the dependencies with `until: finished`; a step that waits for a first checkpoint needs no later one."""
     return [edge.step for edge in step.depends_on if edge.until == "finished" and not edge.in_order]
 
 

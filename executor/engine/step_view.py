@@ -55,7 +55,7 @@ class MainView(Record):
 
     @property
     def is_same(self) -> bool:
-        """Return True when the newest run does what MAIN does now."""
+        """Return True when the newest run has the present fingerprint of MAIN."""
         return (self.seen.digest or self.state.digest) == self.fingerprint
 
     @property
@@ -71,7 +71,7 @@ class MainView(Record):
 
     @property
     def is_unfinished(self) -> bool:
-        """Return True for a task that stopped before its verdict, or whose MAIN was started behind its PRE-FLIGHT."""
+        """Return True for a task that stopped before its verdict, or failed in PRE-FLIGHT with a run that may live."""
         if self.state.verdict in ("", "started", "interrupted", "lost"):
             return True
         return self.has_unlogged_run and self.state.failed_in == "PRE-FLIGHT"
@@ -142,7 +142,7 @@ class StepView(Record):
 
     @cached_property
     def older_verdict(self) -> dict[str, Any]:
-        """Return the last event with a verdict that the whole log has of a tick from elsewhere, {} for none."""
+        """Return the last verdict that the whole log has on the task of a tick from elsewhere, {} for none."""
         is_asked = self.tick == "elsewhere" and self.box.mark is not None and self.box.mark.kind == "passed"
         return self.read_older_verdict() if is_asked else {}
 
@@ -163,7 +163,7 @@ class StepView(Record):
 
     @property
     def needs_recheck(self) -> bool:
-        """Return True for a tick that strict does not accept and a recheck may mend."""
+        """Return True for a tick that strict does not accept, but would accept after a recheck."""
         return not self.is_enough and (self.tick in ("elsewhere", "rechecked") or self.is_of_other_work)
 
     @property
@@ -191,5 +191,5 @@ class StepView(Record):
 
     @property
     def must_rerun(self) -> bool:
-        """Return True when MAIN must run again: asked for, or because of what it depends on or does."""
+        """Return True when MAIN must run again: by --rerun, after a newer run of a dependency, or when MAIN changed."""
         return self.rerun or bool(self.newer_dependency) or not only_judges(self.changed)

@@ -26,14 +26,14 @@ SHOW_LOOK_S = 0.05
 
 
 class LastRead(Record):
-    """The last reading of SPEC.md and the log, in which no step could run."""
+    """SPEC.md and the log as they were last read, when no step could run."""
 
     spec: bytes
     states: dict[StepId, StepState]
 
 
 def await_change(context: RunContext, holds: Mapping[StepId, Hold], seen: LastRead, *, until_s: float) -> Outcome:
-    """Wait until SPEC.md or the log changes: passed. Else another outcome: every job stalls, or the time is over.
+    """Wait until SPEC.md or the log changes, and return PASSED; another outcome when every job stalls or time is up.
 
     `holds` are the waiting steps, each with the job that it waits for; `until_s` is of the context's clock.
     """
