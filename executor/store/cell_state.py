@@ -32,7 +32,7 @@ def with_run(state: StepState, line: Mapping[str, Any]) -> StepState:
 
 
 def with_verdict(state: StepState, line: Mapping[str, Any]) -> StepState:
-    """Record the verdict on a cell; of one that failed only its run stays known."""
+    """Record the verdict on a cell; for a cell that failed only its run is kept."""
     run = (str(line.get("cell", "")), str(line.get("main_task", "")), str(line.get("run", "")))
     known = next((one for one in state.cells if (one.name, one.task_id, one.run) == run), None)
     if known is None:
@@ -52,7 +52,7 @@ def _with(state: StepState, cell: AcceptedCell) -> StepState:
 
 
 def metrics_at_pass(state: StepState) -> str:
-    """Return the metrics that a pass records: of a matrix those of each cell, by its name."""
+    """Return the metrics that a pass records; for a matrix the metrics of each cell, by the name of the cell."""
     if not state.cells:
         return state.metrics_read
     return json.dumps({one.name: json.loads(one.metrics) for one in state.cells if one.metrics})

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Found = Mapping[str, Mapping[str, str]]
 
-MOST_NAMED = 24  # files of a kind that a line of the log names; a file beside the task's runs has them all
-MOST_LISTED = 20  # files of a kind that are listed
+MOST_NAMED = 24  # files of a kind that a line of the log names; files.json beside the runs names all
+MOST_LISTED = 20  # files of a kind that `why` and `validate` list
 SHOWN = 3
 KEPT = "files.json"
 ONE = {"modules": "module", "inputs": "inputs"}
@@ -36,13 +36,13 @@ UNSAID = "not recorded"
 
 
 def describe_changes(changed: tuple[str, ...]) -> str:
-    """Return `changed since it passed: WHAT`, the first few of it; empty when nothing did."""
+    """Return `changed since it passed: WHAT` with the first changes, empty when there are none."""
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return f"changed since it passed: {', '.join(changed[:SHOWN])}{more}" if changed else ""
 
 
 def judged_by(state: StepState, box: Box | None) -> str:
-    """Return the fingerprint of the judges of a ticked step; words where its pass did not record one."""
+    """Return the fingerprint of the judges of a ticked step; `not recorded` when its pass recorded none."""
     return (state.passed_judged_by or UNSAID) if _is_its_tick(state, box) else ""
 
 
@@ -144,7 +144,7 @@ def _of_main(view: ProjectView, step: Step, passed: _Passed, known: KnownFingerp
     now = fingerprint_main(view, step, runner="command", known=known)
     if now.digest == digest:
         return
-    if "runner" in passed.parts:  # an agent did it, perhaps another one than now
+    if "runner" in passed.parts:  # an agent did it, perhaps under another runner
         now = next(_by_agents(view, step, passed.parts["runner"], known), now)
     if now.digest != digest:
         yield from [*_parts(now, passed)] or ["what MAIN does"]
@@ -161,7 +161,7 @@ def _by_agents(view: ProjectView, step: Step, runner: str, known: KnownFingerpri
 
 
 def _parts(now: Fingerprint, passed: _Passed) -> Iterator[str]:
-    """Yield the parts of MAIN that have changed, files by name where the names are known."""
+    """Yield the changed parts of MAIN; changed files by name, where the pass recorded the names."""
     before = {name: part for name, part in passed.parts.items() if name not in (*JUDGES, "outputs")}
     for name in dict.fromkeys((*before, *now.parts)):
         if before.get(name) == now.parts.get(name) or _renumbered(name, before, now.parts):
@@ -175,7 +175,7 @@ def _parts(now: Fingerprint, passed: _Passed) -> Iterator[str]:
 
 
 def _renumbered(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Return True for a dependency that has another number."""
+    """Return True for a dependency with an equal fingerprint under another number."""
     found = before.get(name) or now.get(name)
     return name.startswith("dependency ") and found in (now if name in before else before).values()
 
@@ -207,7 +207,7 @@ def _of_judges(view: ProjectView, step: Step, passed: _Passed) -> Iterator[str]:
         return
     before = passed.parts
     names = [name for name in JUDGES if before.get(name) != now.parts.get(name)]
-    weaker = "strict" in before and "strict" in names  # it passed under more than is asked now
+    weaker = "strict" in before and "strict" in names  # it passed under strict, which is no longer asked
     yield from [name for name in names if not (name == "strict" and weaker)] or ["what judges it"]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_spent(state: StepState, line: Line, usd: float) -> StepState:
-    """Record that a chunk has run, and the cost of all its runs that made the same rows."""
+    """Record a run of a chunk, and the total cost of its runs with the same fingerprint of the rows."""
     number, made_by = line["chunk"], line.get("made_by", "")
     others = tuple(one for one in state.chunks_begun if one.number != number)
     spent = BegunChunk(number, made_by, spent_on(state.chunks_begun, number, made_by) + usd)

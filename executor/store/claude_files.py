@@ -22,7 +22,7 @@ USUAL_SKILL = "tinker-api"
 
 
 def role_of(root: str, name: str) -> Role:
-    """Return the role of this name; DefinitionError when no file, or a broken one, may hold it."""
+    """Return the role of this name; DefinitionError when its file is missing, or a broken file may hold it."""
     known, broken = [], []
     for path in _role_files(root):
         try:
@@ -39,7 +39,7 @@ def role_of(root: str, name: str) -> Role:
 
 
 def skills_of(root: str, listed: tuple[str, ...] | None) -> tuple[tuple[Skill, ...], str]:
-    """Return the listed skills, by default the usual one where it exists, and the error of a missing one."""
+    """Return the listed skills, and the error of a missing one; without a list the default skill, where it exists."""
     found = []
     for name in (USUAL_SKILL,) if listed is None else listed:
         path = roles.place_of(name)

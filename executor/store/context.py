@@ -104,9 +104,9 @@ class RunContext(ProjectView):
         self.states = fold(self.states, (line,))
 
     def branch(self, interrupts: Interrupts) -> RunContext:
-        """Return a context for a thread of its own: of the same run, with the states of what this thread writes.
+        """Return a context of the same run for another thread, whose `states` follow the lines of that thread.
 
-        Other threads' lines come to it, and to this context, with the next reading of the log.
+        Lines of other threads are folded at the next `catch_up`, here and there.
         """
         from executor.store.spec_marks import SpecMarks
 
@@ -120,7 +120,7 @@ class RunContext(ProjectView):
         return made
 
     def begin_branches(self) -> None:
-        """Fold from now on the lines of this thread alone."""
+        """Fold only the lines of this thread from now on."""
         self.journal.follow_only_here(self._fold)
 
     def follow_run(self, lead: RunContext) -> None:
@@ -131,7 +131,7 @@ class RunContext(ProjectView):
 
     @contextmanager
     def cell(self, number: StepId, values: Mapping[str, Value]) -> Iterator[None]:
-        """Give a step the values of one cell of its matrix meanwhile."""
+        """Give a step the values of one cell of its matrix, inside the `with` block."""
         before = self.given
         self.given = before.replace(cell=(number, values))
         try:
@@ -141,7 +141,7 @@ class RunContext(ProjectView):
 
     @contextmanager
     def checks_inside(self, enclosure: Enclosure) -> Iterator[None]:
-        """Contain the checks that start meanwhile."""
+        """Contain the checks that start inside the `with` block."""
         self.enclosure = enclosure
         try:
             yield
@@ -166,7 +166,7 @@ class RunContext(ProjectView):
         return self.journal.write(event, task_id=task.task_id, step=task.step.number)
 
     def catch_up(self, *task_ids: str, anew: bool = False) -> None:
-        """Read the lines that others wrote to the log since; followers are shown those of these tasks, once.
+        """Read the lines that other processes added to the log; show followers those of these tasks, once.
 
         `anew` reads the whole log: it may have been replaced.
         """
@@ -225,7 +225,7 @@ class RunContext(ProjectView):
         return without_secrets(self.environment_with(task, allow), allow, self.named_secrets(task))
 
     def environment_with(self, task: Task, names: Iterable[str]) -> dict[str, str]:
-        """Return the environment with these variables of the executor, also when settings.env names others."""
+        """Return the environment with these variables of the executor, even when settings.env does not name them."""
         return {**{name: os.environ[name] for name in names if name in os.environ}, **self.environment(task)}
 
     def check_new_files(self, task: Task) -> str:
@@ -258,7 +258,7 @@ class RunContext(ProjectView):
         """Return the end of a run's file, as text."""
         try:
             return safe_open.read_end(path, size).decode("utf-8", "replace")
-        except OSError:  # gone, or no regular file any more: the run changed its own record
+        except OSError:  # gone, or no regular file: the run changed its own record
             return ""
 
     def mask_file(self, path: str) -> None:
@@ -266,7 +266,7 @@ class RunContext(ProjectView):
         self.has_masked |= known_secrets.mask_file(path, self.masker)
 
     def mask_results(self, task: Task) -> None:
-        """Mask the result files of a task, which are judged by now."""
+        """Mask the result files of a task, after they were judged."""
         names = known_secrets.public_names(task.step)
         self.has_masked |= known_secrets.mask_results(self.root, task.task_id, self.masker, names)
 

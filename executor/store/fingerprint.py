@@ -60,7 +60,7 @@ def runner_for(view: ProjectView, step: Step) -> Choice:
 
 
 def _lacking() -> str:
-    """Return the missing part for the runner `agent`, credentials or the SDK; empty when it has both."""
+    """Return what the runner `agent` lacks, credentials or the SDK; empty when both are there."""
     if not any(map(os.environ.get, CREDENTIALS)):
         return "credentials"
     from importlib.util import find_spec
@@ -87,7 +87,7 @@ def main_digest(view: ProjectView, step: Step, *, like: str = "", runner: str = 
 def by_newest_recipe(
     view: ProjectView, step: Step, newest: str, state: StepState, seen: RunStatus
 ) -> tuple[StepState, RunStatus]:
-    """Return state and run with `newest` in place of fingerprints by an older recipe that still fit."""
+    """Return state and run, with `newest` in place of fingerprints by an older recipe that describe the same MAIN."""
     recorded = (state.digest, state.test_digest, state.main_digest, seen.digest)
     if all(not one or number_of(one) == NEWEST for one in recorded) or step.main is None:
         return state, seen
@@ -97,7 +97,7 @@ def by_newest_recipe(
 
 
 def fingerprint_rows(view: ProjectView, step: Step, recorded: tuple[str, ...]) -> str:
-    """Return the fingerprint for a step's rows; by an older recipe where rows recorded by it still fit."""
+    """Return the fingerprint for a step's rows: a recorded one by an older recipe while it describes the same MAIN."""
     if any(number_of(one) == 1 for one in recorded):
         older = main_digest(view, step, like="1")
         if older in recorded:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NEWEST = 2
 JUDGES = ("checks", "criteria", "quality_check", "monitors", "strict")
-JUDGING_RULES = ("nan", "divergence")  # those whose standing alert fails a job at its end
+JUDGING_RULES = ("nan", "divergence")  # rules whose alert, when it stands at the end, fails a job
 
 
 class Fingerprint(Record):
@@ -30,7 +30,7 @@ def number_of(digest: str) -> int:
 
 
 def first(step: Step, *, script: bytes, env: Iterable[str], dependencies: Mapping[StepId, str]) -> dict[str, object]:
-    """Return the parts of recipe 1, which does not change: logs contain fingerprints by it."""
+    """Return the parts of recipe 1; it must not change, since logs contain fingerprints by it."""
     main = step.main
     assert main is not None  # noqa: S101 - the caller has refused steps with nothing to run
     return {

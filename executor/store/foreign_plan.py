@@ -1,4 +1,4 @@
-"""A plan of another tool as the run loop sees it: its tasks are boxes, marked in its file and in its side file."""
+"""A plan of another tool, read as boxes: its tasks are marked in its own file and in a side file of do-tasks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ForeignPlan:
         self._read: tuple[bytes, PlanFile, bytes] | None = None
 
     def read(self) -> bytes:
-        """Return the bytes of all files of the plan, and of its side file, as one text."""
+        """Return the bytes of all files of the plan and of its side file, packed into one value."""
         plan, side = plan_files.load(self.path), files.read(self._side_path)
         lengths = {name: len(data) for name, data in plan.files.items()}
         data = b"".join((json.dumps([plan.name, lengths]).encode(), b"\n", *plan.files.values(), side))
@@ -49,7 +49,7 @@ class ForeignPlan:
         return data
 
     def boxes(self, data: bytes) -> dict[StepId, Box]:
-        """Return the tasks of a text of `read` as boxes by id; of tasks with one id the first counts."""
+        """Return the tasks in the bytes of `read` as boxes by id; of several tasks with the same id, the first."""
         plan, side = self._text(data)
         found: dict[StepId, Box] = {}
         for task in plan.document.tasks:
@@ -80,7 +80,7 @@ class ForeignPlan:
         spec_file.refuse_read_only(self.path)
 
     def mark(self, lock: str, *, number: StepId, state: str, mark: Mark | None, task_id: str = "") -> spec_file.Change:
-        """Write a state to the task of this id; what the format has no place for stands in the side file alone.
+        """Write a state to the task of this id; a state that the format cannot hold goes to the side file alone.
 
         SpecError when the file does not read back as it was written, or is changed again and again.
         """
@@ -119,7 +119,7 @@ class ForeignPlan:
 
 
 def _unpacked(path: str, data: bytes) -> tuple[PlanFile, bytes]:
-    """Return the plan and the bytes of its side file in a text of `read`."""
+    """Return the plan and the bytes of its side file from the bytes of `read`."""
     head, _, rest = data.partition(b"\n")
     own, lengths = json.loads(head)
     found: dict[str, bytes] = {}
@@ -151,7 +151,7 @@ def _task_mark(state: str, mark: Mark | None, task_id: str) -> TaskMark:
 
 
 def _box(task: PlanTask, side: side_file.SideFile) -> Box:
-    """Return a task as a box: the mark of the side file counts while the plan has the state that was behind it."""
+    """Return a task as a box; the mark in the side file counts while the plan has the state that the mark recorded."""
     known = side.tasks.get(side_file.key_of(task))
     if known is None or known.plan_state != task.state:
         return Box(task.id, BOX_STATES.get(task.state, " "), task.title, None, 0, 0, task.line)

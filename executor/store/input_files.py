@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from executor.store.sources import Sources
 
 MOST = 10_000
-SMALL = 1 << 20  # bytes; up to here the content counts, not the times
-MOST_READ = 64 << 20  # bytes of small files a list; what comes after them counts by size and time
+SMALL = 1 << 20  # bytes; a file of this size or less is recorded by content
+MOST_READ = 64 << 20  # bytes of small files in one list; later files are recorded by size and time
 MAGIC = frozenset("*?[")
 MISSING = "missing"
 
 
 def recorded(root: str, globs: Iterable[str], sources: Sources, *, without: Iterable[str] = ()) -> dict[str, str]:
-    """Return the files that the globs find below the root, by path, each with its record; none that `without` finds.
+    """Return the records of the files that the globs find below the root, by path; files of `without` are left out.
 
-    A glob that finds nothing is listed itself, as missing.
+    A glob that finds nothing has a record of its own: `missing`.
     """
     left_out = set(found(root, without))
     kept: dict[str, str] = {}
@@ -43,7 +43,7 @@ def found(root: str, globs: Iterable[str]) -> list[str]:
 
 
 def alike(root: str, name: str, before: str, sources: Sources) -> str:
-    """Return the record of a file as it is now, by content or by size and time as the one before was."""
+    """Return the present record of a file, in the form of `before`: by content, or by size and time."""
     return _record(os.path.join(root, name), sources, room=SMALL if as_content(before) else -1)[0]
 
 

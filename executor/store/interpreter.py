@@ -78,8 +78,8 @@ def _is_chosen(path: str, environ: Mapping[str, str]) -> bool:
 def _is_default(path: str, root: str, environ: Mapping[str, str]) -> bool:
     """Return True for a Python that was not chosen for this project.
 
-    The system's Python never counts. One that serves the whole machine gives way to the Python of this process, unless
-    that is an environment for this tool alone.
+    That holds for the Python of the system. It holds for a Python of the whole machine too, unless this process runs in
+    an environment made for do-tasks alone.
     """
     folder = os.path.dirname(path)
     if folder in SYSTEM:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DIGEST = 32  # hex digits
-# Without `site` it is smaller and starts sooner; it needs no installed package.
+# Without `site` Python needs less memory and starts sooner; a supervisor needs no installed package.
 START = "import sys; sys.path.append(sys.argv.pop(1)); from executor.supervisor.main import entry; entry()"
 
 
 def start_supervisor(root: str, task_id: str, environ: Mapping[str, str], *, why: str) -> bool:
     """Start a supervisor for a job that has none; return True when one was started.
 
-    It outlives this process and its terminal. Of two that start at once one takes the job's lock, the other ends.
+    It outlives this process and its terminal. When two start at once, one takes the lock of the job and the other ends.
     """
     if runs.supervisor(root, task_id):
         return False
@@ -48,6 +48,6 @@ def record_digest(root: str, task_id: str) -> str:
 
 
 def is_as_logged(root: str, task_id: str) -> bool:
-    """Return True when the record on disk has the digest in the log; older logs have none, and accept any."""
+    """Return True when the record on disk has the digest in the log; any record fits a log without a digest."""
     logged = [str(line["record"]) for line in log_reader.task_lines(root, task_id) if line.get("record")]
     return not logged or logged[-1] == record_digest(root, task_id)

@@ -46,7 +46,7 @@ def masker_of(plan: Plan, root: str, environ: Mapping[str, str]) -> Masker:
 
 
 def masker_here(root: str, environ: Mapping[str, str], *task_ids: str) -> Masker:
-    """Return the masker for the secrets of a project for a reader; plans that cannot be read add none.
+    """Return the masker of a project for a command that reads; a plan that cannot be read adds no secrets.
 
     It also masks the secrets in the environments of these tasks: the reader's environment may differ.
     """
@@ -101,7 +101,7 @@ def mask_file(path: str, masker: Masker) -> bool:
 
 
 def mask_result(path: str, masker: Masker, spare: Iterable[str] = ()) -> bool:
-    """Mask a result file so that it stays JSON and keeps its numbers; texts in `spare` are public and stay.
+    """Mask a result file; it stays JSON and keeps its numbers. Texts in `spare` are public and are not masked.
 
     A file that is not JSON is masked as any other.
     """

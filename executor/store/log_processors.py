@@ -92,7 +92,7 @@ def _imported(root: str, module: str) -> Any:
         import site
 
         site.main()
-    sys.path.append(root)  # last, and not for long: no module of the project hides another
+    sys.path.append(root)  # last, and removed afterwards: no module of the project hides another
     try:
         found = run_within(lambda: import_module(module), IMPORT_S)
     finally:

@@ -25,9 +25,9 @@ BLOCK = 1 << 20
 MOST_LINE = 1 << 23  # bytes of a line, far more than any event has
 NUMBER = re.compile("[0-9]{1,18}")
 LINE = 1 << 14  # bytes that hold about any line
-MOVES = 5  # rotations that may fall into one reading
+MOVES = 5  # attempts to read the log while it is rotated
 CACHE = "state.json"
-WORTH_CACHING = 1 << 20  # bytes of log read anew, from which on a read verb saves the fold too
+WORTH_CACHING = 1 << 20  # bytes; a read verb that had to read more saves the fold
 _FOLDED = frozenset(name.encode() for name in (*FOLDS, "StepsRenumbered"))
 
 
@@ -91,7 +91,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def recall(root: str) -> LogState:
-    """Return the fold of the log: the cached part where it fits, the rest read; again when it was rotated meanwhile."""
+    """Return the fold of the log: its cached part, then the lines after it; read again after a rotation."""
     for _ in range(MOVES):
         pieces, inode = rotated(root), _inode(root)
         recalled = _recalled(root, pieces)
@@ -143,7 +143,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def save(root: str, recalled: LogState) -> None:
-    """Cache the fold, where that can be done; the log alone is evidence."""
+    """Write the fold to the cache, where possible; nothing depends on the cache."""
     try:
         body = {
             "version": __version__,
@@ -160,7 +160,7 @@ def save(root: str, recalled: LogState) -> None:
 
 
 def last_version(root: str) -> int:
-    """Return the version of the log's last whole line, 0 without one: a newer do-tasks may have written here."""
+    """Return the version of the last whole line of the log, 0 for none; a higher one is of a newer do-tasks."""
     path = os.path.join(root, LOG_NAME)
     size = os.path.getsize(path) if os.path.exists(path) else 0
     last = 0
@@ -182,7 +182,7 @@ def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
 def task_lines(root: str, task_id: str, *, upto: int | None = None) -> list[dict[str, Any]]:
     """Return the lines of one task, oldest first, of the log's first `upto` bytes.
 
-    Read from the end back to the line that began the task; older lines are not read, those of others not parsed.
+    The log is read backwards, to the line that began the task. Lines of other tasks are not parsed.
     """
     found: list[dict[str, Any]] = []
     for path in (os.path.join(root, LOG_NAME), *reversed(rotated(root))):
@@ -272,7 +272,7 @@ def _cached(root: str, *, inode: int, size: int) -> LogState | None:
 
 
 def _tail_mark(path: str, offset: int, size: int = 256) -> str:
-    """Return the digest of the bytes before `offset`: a log cut and grown again under the same inode does not match."""
+    """Return the digest of the bytes before `offset`; it differs when the log was cut and grew again."""
     start = max(0, offset - size)
     fd = _opened(path)
     if fd < 0:

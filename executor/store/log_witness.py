@@ -1,4 +1,4 @@
-"""Digests of the log while a brief is out, kept outside of the project: of each line, and of all before the brief."""
+"""Digests of the log, kept outside of the project while a brief is out: of each new line, and of the log before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PLACE = "outside"  # in the folder of a brief: the path of the copy outside
 LINES = "lines"
 DIGEST = 32  # hex digits
-MOST_DIGESTED = 8 << 20  # bytes before a place that are digested
+MOST_DIGESTED = 8 << 20  # bytes; a digest covers at most so many before a place
 
 
 def note(root: str, data: bytes) -> None:
@@ -33,7 +33,7 @@ def retract(root: str, data: bytes) -> None:
 
 
 def begin(root: str, ident: str) -> None:
-    """Create the file of digests; a name without one means that it was deleted."""
+    """Create the file of digests; its absence then means that it was deleted."""
     _append(place_of(root, ident), b"")
 
 
@@ -43,7 +43,7 @@ def idents(root: str) -> list[str]:
 
 
 def place_of(root: str, ident: str) -> str:
-    """Return the file of digests: beside the copy outside, in the project where there is none."""
+    """Return the path of the file of digests: beside the copy outside, or in the project when there is no copy."""
     folder = os.path.join(root, user_state.BRIEFS, ident)
     try:
         with open(os.path.join(folder, PLACE), "rb") as file:

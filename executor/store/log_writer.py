@@ -75,7 +75,7 @@ class LogWriter:
         except FileNotFoundError:
             moved = True
         if moved:
-            done, self._rotated = self._rotated, self._fd  # a thread may sync this file: the one before is closed
+            done, self._rotated = self._rotated, self._fd  # a thread may still sync this file
             self._open()
             if done >= 0:
                 os.close(done)
@@ -95,21 +95,21 @@ class LogWriter:
         return line
 
     def follow(self, follower: Follower) -> None:
-        """Add a follower that is shown each line from now on."""
+        """Call `follower` with each line from now on."""
         self._followers = (*self._followers, (EVERY_THREAD, follower))
 
     def follow_here(self, follower: Follower) -> None:
-        """Add a follower that is shown the lines of this thread alone, from now on."""
+        """Call `follower` with each line of this thread from now on."""
         with self._lock:
             self._followers = (*self._followers, (get_ident(), follower))
 
     def follow_only_here(self, follower: Follower) -> None:
-        """Show a follower that there is the lines of this thread alone, from now on."""
+        """Call a present follower only with lines of this thread from now on."""
         with self._lock:
             self._followers = tuple((get_ident() if one == follower else at, one) for at, one in self._followers)
 
     def show(self, line: dict[str, Any]) -> None:
-        """Show followers a line: written here, or by another process."""
+        """Call the followers with a line of this process or of another."""
         with self._lock:
             for thread, follower in self._followers:
                 if thread in (EVERY_THREAD, get_ident()):
@@ -119,7 +119,7 @@ class LogWriter:
         """Make every line so far survive a power cut."""
         begun = self._syncs
         with self._syncing:
-            if self._syncs > begun:  # another thread has synced since, and with its lines those of this one
+            if self._syncs > begun:  # the sync of another thread has included the lines of this one
                 return
             self._syncs += 1
             try:
@@ -187,7 +187,7 @@ class LogWriter:
         return self._processed(line) if self._processors else line
 
     def _processed(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Return the line with the fields that processors add; one that fails is left out from here on."""
+        """Return the line with the fields that processors add; a processor that fails is not called again."""
         for one in self._processors:
             try:
                 added = self._masked(one.added(line))
@@ -235,7 +235,7 @@ class LogWriter:
             )
 
     def _repair(self) -> None:
-        """Close a torn last line and log it in the same write: no death comes between the two."""
+        """Close a torn last line and log the repair in the same write, so that neither is lost without the other."""
         size, torn = settled(self._fd)
         if not torn:
             return
@@ -258,7 +258,7 @@ def settled(fd: int, looks: int = 100) -> tuple[int, bool]:
         if size == before:
             return size, True
         _await_writers(fd)
-    return size, False  # with so many writers another one repairs it
+    return size, False  # among so many writers another one repairs it
 
 
 def settled_size(path: str) -> int:

@@ -53,7 +53,7 @@ def _openspec(plan: PlanFile, today: str) -> list[str]:
 
 
 def _named_in(plan: PlanFile, target: str) -> list[str]:
-    """Return a line for definitions that name the plan at its old place."""
+    """Return a line about definitions that name the plan by its old path."""
     root = plan_writer.root_of(target)
     named = os.path.relpath(os.path.join(plan.folder, plan.name), root).encode()
     paths = [os.path.join(root, one) for one in project.DEFINITIONS]

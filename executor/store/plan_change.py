@@ -1,4 +1,4 @@
-"""A change of several files of a plan: written in order, finished after a crash, or taken back as a whole."""
+"""A change of several files of a plan: written in order, then completed after a crash, or undone as a whole."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NEW_FILE_MODE = 0o644
-GONE = -1  # the time of a file that is not there
+GONE = -1  # the time of a missing file
 
 
 class FileChange(Record):
-    """A file of a change: its bytes before and after, None where no file is there."""
+    """A file of a change: its bytes before and after; None stands for no file."""
 
     path: str
     before: bytes | None
@@ -25,7 +25,7 @@ class FileChange(Record):
 
 
 class Remembered(Record):
-    """A file of a change that was begun: `digest` and `time_ns` are those of the file before it, `after` its bytes."""
+    """A file of a recorded change: `digest` and `time_ns` of the file before, `after` its new bytes."""
 
     path: str
     digest: str
@@ -39,9 +39,9 @@ def record_path(lock: str) -> str:
 
 
 def write(record: str, changes: Sequence[FileChange]) -> bool:
-    """Replace the files in order; False, and none is changed, when one is no longer as it was read.
+    """Replace the files in order; change none and return False when one differs from what was read.
 
-    Of several files a record is written first. The caller removes it with `forget` once the change has been verified.
+    For several files a record is written first. The caller removes it with `forget` after it verified the change.
     """
     for one in changes:
         if one.before is not None:
@@ -57,7 +57,7 @@ def write(record: str, changes: Sequence[FileChange]) -> bool:
 
 
 def take_back(record: str, changes: Sequence[FileChange]) -> None:
-    """Give the files their bytes of before, the last one first, and remove those that were created.
+    """Restore the bytes of the files, the last file first, and remove files that were created.
 
     A file that another program has changed meanwhile stays.
     """
@@ -74,10 +74,10 @@ def forget(record: str) -> None:
 
 
 def finish(record: str) -> None:
-    """Complete the change that a killed process has begun; called under the lock.
+    """Complete the change that a killed process began; called under the lock.
 
-    The files must be as the crash left them: some of the first ones changed, all others the same files as before. When
-    a person or another program has changed or restored one since, nothing is written.
+    Nothing is written unless the files are as the crash left them: the first ones changed, the others untouched. A
+    person or another program may have changed or restored one since.
     """
     left = _remaining(_remembered(record))
     for one in left:
@@ -86,7 +86,7 @@ def finish(record: str) -> None:
 
 
 def _remaining(found: list[Remembered]) -> list[Remembered]:
-    """Return the files that are still to be written, none when one was changed by somebody else."""
+    """Return the files that remain to be written; none when another program has changed a file."""
     is_written = [_is_written(one) for one in found]
     count = is_written.index(False) if False in is_written else len(found)
     left = found[count:]
@@ -104,7 +104,7 @@ def _is_untouched(one: Remembered) -> bool:
 
 
 def _replace(one: FileChange) -> bool:
-    """Write one file unless its content is another one now."""
+    """Write one file unless its content has changed since it was read."""
     if _content(one.path) != one.before:
         return False
     _put(one.path, one.after)
@@ -119,7 +119,7 @@ def _put(path: str, data: bytes | None) -> None:
         files.sync_folder(folder)
         return
     os.makedirs(folder, exist_ok=True)
-    # One name, as the lock is held: the next write replaces a file that a death left.
+    # A fixed name is enough under the lock: the next write replaces a file that a killed process left.
     beside = os.path.join(folder, f".{name}.tmp")
     try:
         now = os.stat(path)

@@ -1,4 +1,4 @@
-"""Plan files on disk: the one that is named, or the one that is there, read with the files that belong to it."""
+"""Plan files on disk: the named one, or the only one in a project, read with the files that belong to it."""
 
 from __future__ import annotations
 

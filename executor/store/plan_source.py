@@ -33,7 +33,7 @@ if TYPE_CHECKING:
             """Return the box of a step; SpecError when there is none, or when it may not be marked."""
 
         def near_misses(self, data: bytes) -> Mapping[StepId, str]:
-            """Return hints by step about lines that are nearly those of steps without a line."""
+            """Return hints by step: for a step without a line, a line that looks nearly like one."""
 
         def refuse_read_only(self) -> None:
             """Raise MachineError for a file that could not be marked."""
@@ -65,7 +65,9 @@ def source_here(here: Project) -> PlanSource:
 
 
 def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
-    """Return a plan for the file of its boxes: that of `named`, of `settings.plan`, SPEC.md, or the only one here.
+    """Return the plan with the tasks of the file that holds its boxes.
+
+    The file is `named`, else `settings.plan`, else SPEC.md, else the only plan file in the folder.
 
     UsageError for a file outside the project, and for several where none is named.
     """
@@ -88,7 +90,7 @@ def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
 
 
 def _numbered(plan: Plan) -> Plan:
-    """Return the plan; DefinitionError for ids that are no numbers, which SPEC.md cannot have."""
+    """Return the plan; DefinitionError for an id that is no number: the steps of SPEC.md have numbers."""
     texts = [number for number in plan.raw if isinstance(number, str)]
     if texts:
         way_out = "name the plan that has it: settings: {plan: FILE}"
@@ -97,7 +99,7 @@ def _numbered(plan: Plan) -> Plan:
 
 
 def _arranged(root: str, plan: Plan, name: str) -> Plan:
-    """Return the plan with its steps in the order of the document, and the tasks of that."""
+    """Return the plan with the tasks of a document, and its steps in the order of the document."""
     from executor.plan.task_graph import graph_of
     from executor.store import plan_files
 

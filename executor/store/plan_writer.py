@@ -1,4 +1,4 @@
-"""Writes a plan file of another tool: lock, read again, change one mark, replace, verify or restore."""
+"""Writes a plan file of another tool: lock, read again, change one mark, replace, verify, else restore."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _changed(plan: PlanFile, task: PlanTask, mark: TaskMark, side_only: Sequence
 
 
 def _read_with(plan: PlanFile, changed: Files, task: PlanTask) -> PlanTask:
-    """Return a task as it reads with the changed files."""
+    """Return a task as it is read from the changed files."""
     document = plan.format.read(plan.name, {**plan.files, **changed}) if changed else plan.document
     return next((one for one in document.tasks if (one.id, one.nth) == (task.id, task.nth)), task)
 
@@ -127,7 +127,7 @@ def defined_ids(path: str) -> tuple[str, ...]:
 
 
 def finish_interrupted(lock: str) -> None:
-    """Finish the write that a killed process left half done under this lock, if there is one."""
+    """Complete a write that a killed process left unfinished under this lock, if there is one."""
     record = plan_change.record_path(lock)
     if os.path.lexists(record):
         with locks.ShortLock(lock):
@@ -156,7 +156,7 @@ def file_changes(plan: PlanFile, changed: Files) -> list[FileChange]:
 
 
 def verified(path: str, record: str, before: PlanFile, changes: Sequence[FileChange], task: PlanTask) -> PlanTask:
-    """Return the task as it reads now; put the bytes of before back when another task reads otherwise than it did."""
+    """Return the task as it is read now; restore the files when another task changed with it."""
     after = plan_files.load(path)
     others = [(one.id, one.nth, one.state) for one in before.document.tasks if one.id != task.id]
     now = [(one.id, one.nth, one.state) for one in after.document.tasks if one.id != task.id]

@@ -17,7 +17,7 @@ SPEC_NAME = "SPEC.md"
 DEFINITIONS = ("step_definitions.yaml", os.path.join(".claude", "tasks", "step_definitions.yaml"))
 TASKS = os.path.join(".claude", "tasks")
 CACHES = ("state.json", os.path.join("cache", "plan.json"), os.path.join("cache", "sources.json"))
-GUARDING = "guarding"  # in .do-tasks: there while an agent works, and until its changes were examined
+GUARDING = "guarding"  # in .do-tasks: exists while an agent works, and until its changes were examined
 AGENT_SIGNS = tuple(f'"runner": "{name}"'.encode() for name in ("agent", "claude-code", "host"))
 MOST_LOG = 1 << 20  # bytes of the log's end that are searched for agents
 SPEC_STEMS = ("spec", "specs")
@@ -57,7 +57,7 @@ class Project(Record):
 
 
 def is_there(start: str) -> bool:
-    """Return True when `start` or a folder above it has definitions, or a file that is nearly named like them."""
+    """Return True when `start` or a folder above it has definitions, or a file with nearly their name."""
     folder = os.path.abspath(start)
     while True:
         if any(os.path.isfile(os.path.join(folder, name)) for name in DEFINITIONS) or misnamed_definitions(folder):
@@ -69,7 +69,7 @@ def is_there(start: str) -> bool:
 
 
 def find_for(plan: str, start: str) -> Project:
-    """Return the project of a plan file that the command line names, without one that at `start` or above it."""
+    """Return the project of the plan file on the command line; without such a file, that at `start` or above it."""
     if not plan:
         return find(start)
     found = find(os.path.dirname(os.path.abspath(plan)))
@@ -189,7 +189,7 @@ def script_path(project: Project, script: str) -> str:
 
 
 def drop_caches(root: str) -> None:
-    """Delete the caches; the files that they were made of say the same."""
+    """Delete the caches; they can be rebuilt from the files that they were made of."""
     for name in CACHES:
         try:
             os.unlink(os.path.join(root, STATE_FOLDER, name))
@@ -198,7 +198,7 @@ def drop_caches(root: str) -> None:
 
 
 def distrust_caches(root: str) -> None:
-    """Delete the caches where an agent has worked: a forged one would skip a step, or judge it by other checks."""
+    """Delete the caches of a project where an agent has worked: a forged cache could skip a step or replace checks."""
     try:
         end = safe_open.read_end(os.path.join(root, LOG_NAME), MOST_LOG)
     except OSError:

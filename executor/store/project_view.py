@@ -1,4 +1,4 @@
-"""A project as it is read: the plan, the boxes of SPEC.md, the states in the log."""
+"""A read-only view of a project: the plan, the boxes of SPEC.md, the states in the log."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from executor.store.project import Project
     from executor.store.step_state import StepState
 
-MOST_FINDS = 4  # steps that are looked for one by one before the whole file is read
+MOST_FINDS = 4  # steps that are searched one by one; for more the whole file is read
 MOST_READS = 20  # of SPEC.md and the log, while a supervisor writes both
 
 
 def read_consistently(root: str, source: PlanSource, known: LogState) -> tuple[bytes, LogState]:
     """Return SPEC.md's bytes and the fold of the log of the same moment; `known` is an earlier fold.
 
-    A supervisor logs a verdict, writes SPEC.md, then logs the tick. Read once each, either may be the newer one: a tick
-    without its verdict, or an open box with its tick. Bytes read between two equal folds belong to that fold.
+    A supervisor logs a verdict, writes SPEC.md, then logs the tick. One reading of each file could therefore show a
+    tick without its verdict, or an open box whose tick is logged. Bytes that were read between two equal folds fit that
+    fold.
     """
     before = log_reader.catch_up(root, known)
     data = b""
@@ -51,7 +52,7 @@ def read_consistently(root: str, source: PlanSource, known: LogState) -> tuple[b
 
 
 class ProjectView:
-    """A project that is only read."""
+    """A read-only view of a project."""
 
     def __init__(
         self, here: Project, plan: Plan, recalled: LogState, *, strict: bool = False, asked_runner: str = ""
@@ -74,21 +75,21 @@ class ProjectView:
         self.moved: dict[StepId, StepId] = {}
 
     def boxes(self) -> dict[StepId, Box]:
-        """Return SPEC.md's boxes by number; `states` are then of the same moment."""
+        """Return SPEC.md's boxes by number, and read `states` anew at the same moment."""
         return self.source.boxes(self.spec_bytes())
 
     def spec_bytes(self) -> bytes:
-        """Return SPEC.md's bytes; `states` are then of the same moment."""
+        """Return SPEC.md's bytes, and read `states` anew at the same moment."""
         data, recalled = read_consistently(self.root, self.source, self.recalled)
         self.use_log(recalled)
         return data
 
     def survey_boxes(self, data: bytes) -> Mapping[StepId, Box] | LazyBoxes:
-        """Return the boxes in bytes of `spec_bytes`, for a turn of a run, which asks for few of them."""
+        """Return the boxes in the bytes of `spec_bytes`, for a caller that asks for few of them."""
         return self.source.boxes(data) if self.plan.settings.plan else LazyBoxes(data)
 
     def use_log(self, recalled: LogState) -> None:
-        """Replace the fold of the log; steps that `follow_numbers` found renumbered stay so."""
+        """Replace the fold of the log; states that `follow_numbers` moved are moved again."""
         self.recalled = recalled
         self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
 
@@ -104,7 +105,7 @@ class ProjectView:
         return of_task(self.states, number, task_id)
 
     def near_misses(self) -> Mapping[StepId, str]:
-        """Return hints by step about lines that are nearly those of steps without a line."""
+        """Return hints by step: for a step without a line, a line that looks nearly like one."""
         return self.source.near_misses(self.spec_bytes())
 
     def step(self, number: StepId) -> Step:
@@ -139,13 +140,13 @@ class ProjectView:
         return {name: value for name, value in self._filled[number][0].items() if value is not None}
 
     def for_reading(self) -> ProjectView:
-        """Read each file once from now on, with a cache for the next command that reads."""
+        """Read each file only once from now on, and keep a cache for the next command that reads."""
         self.sources = Sources(self.project.path(project.STATE_FOLDER, "cache", "sources.json"))
         self._known = {}
         return self
 
     def known_fingerprints(self) -> KnownFingerprints:
-        """Return the fingerprints that hold for one decision; where files are only read, for all decisions."""
+        """Return the known fingerprints: none at each decision of a run, one shared table for commands that read."""
         return {} if self._known is None else self._known
 
     def changed(self, number: StepId, box: Box | None, known: KnownFingerprints | None = None) -> tuple[str, ...]:
@@ -175,7 +176,7 @@ class ProjectView:
 
 
 class LazyBoxes:
-    """The boxes of SPEC.md's bytes, the first few read when they are asked for: a turn of a run asks for few."""
+    """The boxes in the bytes of SPEC.md; the first few are searched one by one, when they are asked for."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -189,7 +190,7 @@ class LazyBoxes:
         return self._known[number] if self._every is None else self._every.get(number)
 
     def _find(self, number: StepId) -> None:
-        """Look for one line; read all after the first few, and when the step has none or two."""
+        """Search one line; read all lines after the first few searches, and when the step has no line or two."""
         try:
             if len(self._known) < MOST_FINDS:
                 self._known[number] = spec_md.find(self._data, number)

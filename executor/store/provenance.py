@@ -27,7 +27,7 @@ STATUS = (
     *("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all", "--", ":/"),
 )
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "XDG_CONFIG_HOME")
-# What do-tasks itself writes says nothing of the work.
+# Files that do-tasks writes do not count as changes of the work.
 OWN = (":(exclude)SPEC.md", f":(exclude){LOG_NAME}*", ":(exclude).do-tasks")
 INFOS = (".dist-info", ".egg-info")
 FOLDERS = ("site-packages", "dist-packages")
@@ -68,7 +68,7 @@ def surroundings(context: RunContext, asked: process.RunningProcess | None) -> d
 
 
 def _answer(context: RunContext, asked: process.RunningProcess) -> bool | None:
-    """Return True for changed tracked files, None when git gave no answer in its time."""
+    """Return True for changed tracked files, None when git did not answer in time."""
     loop = context.watch()
     loop.add(asked)
     ended: list[process.ProcessResult] = []

@@ -18,7 +18,7 @@ HIDDEN = "out of sight: of another user, host or container"
 def of(root: str, token: str, identity: Identity, *, living: bool) -> tuple[str, str]:
     """Return the status of a run, as in `RunStatus`, and its place.
 
-    A run is lost only when its launcher is dead and nothing else of it lives; an unknown one is not lost.
+    A run is lost only when its launcher and all its other processes are dead. When that is not known, it is not lost.
     """
     if not procfs.is_on_this_host(identity):
         return "elsewhere", ANOTHER_HOST
@@ -43,9 +43,9 @@ def _of_folder(root: str, identity: Identity) -> tuple[str, str]:
 
 
 def _of_another_namespace(root: str, token: str, identity: Identity, *, is_held: bool) -> tuple[str, str]:
-    """Return the status of a run whose pid counts in another namespace: its lock or its token may be seen from here.
+    """Return the status of a run whose pid is of another namespace, by its lock and its token.
 
-    The runs of a removed container are gone: a lock that was held and is free proves it.
+    The runs of a removed container have ended: a lock that they held is free.
     """
     if is_held or run_processes.pids_with_token(token, root):
         return "elsewhere", ANOTHER_CONTAINER

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 JOBS = os.path.join(".do-tasks", "jobs")
 GUARDED = "guarded"  # in a run folder: the snapshot of an agent's judges
 STOPPED = "stopped by do-tasks stop"
-MOST_SIGNAL = 64  # a shell returns 128 + n for signal n; 255 is an exit code
+MOST_SIGNAL = 64  # a shell returns 128 + n for signal n, but 255 is a plain exit code
 
 
 def run_folder(root: str, task_id: str, run: str) -> str:
@@ -74,7 +74,7 @@ def ask_stop(root: str, task_id: str) -> None:
 
 
 def ask_end(root: str, task_id: str, *, grace_s: float) -> None:
-    """Record that the watcher of this task must end it: its processes are out of reach here."""
+    """Record a request that the watcher of this task end it, because its processes are out of reach from here."""
     path = os.path.join(root, JOBS, task_id, "stop")
     files.replace(path, json.dumps({"end": True, "grace_s": grace_s}).encode())
 
@@ -112,7 +112,7 @@ def read_devices(root: str, task_id: str) -> tuple[str, ...]:
 
 
 def write_exit(folder: str, end: Exit) -> None:
-    """Record an end that the launcher did not live to write."""
+    """Record the end of a run whose launcher died before it could."""
     body = {"exit_code": end.exit_code, "signal": end.signal, "by_us": end.by_us}
     files.replace(files.clear_place(os.path.join(folder, "exit.json")), (json.dumps(body) + "\n").encode())
 
@@ -175,7 +175,7 @@ def newest_status(root: str, task_id: str) -> RunStatus:
 
 
 def status_of(root: str, task_id: str, run: str) -> RunStatus:
-    """Return the status of a run; the process is examined before the exit file, which is its last act."""
+    """Return the status of a run; the process is examined first, since it writes the exit file last."""
     folder = run_folder(root, task_id, run)
     identity = launcher_of(root, task_id, run)
     if identity is None:  # an incomplete record is left by a power cut: MAIN may have run
@@ -202,7 +202,7 @@ def launcher_of(root: str, task_id: str, run: str) -> Identity | None:
 
 
 def living_run(root: str, task_id: str, *, before: str = "") -> str:
-    """Return a run of the task whose lock a living process holds, empty when there is none.
+    """Return a run of the task whose lock a living process holds, empty for none.
 
     `before` is the run that is to start, which does not count.
     """
@@ -214,7 +214,7 @@ def living_run(root: str, task_id: str, *, before: str = "") -> str:
 
 
 def refuse_second_run(root: str, task_id: str, *, before: str = "") -> None:
-    """Raise MachineError while a process of another run of this task lives than of the one that is to start."""
+    """Raise MachineError while a process of another run of this task is alive."""
     run = living_run(root, task_id, before=before)
     if not run:
         return
@@ -256,7 +256,7 @@ def read_watch(root: str, task_id: str) -> dict[str, Any]:
 
 
 def read_memory(root: str, task_id: str) -> dict[str, Any]:
-    """Return the memory of a job's probes and rules, {} from before a reboot: its times are of another clock."""
+    """Return the memory of a job's probes and rules; {} after a reboot, which begins another clock."""
     body = safe_open.read_record(os.path.join(root, JOBS, task_id, "memory.json"))
     same_boot = body.get("boot") == procfs.boot_id()
     return {name: one for name, one in body.items() if isinstance(one, dict)} if same_boot else {}
@@ -281,17 +281,17 @@ def supervisor(root: str, task_id: str) -> str:
 
 
 def has_snapshot(root: str, task_id: str) -> bool:
-    """Return True when the newest MAIN of a task has a snapshot of its judges: it is an agent's."""
+    """Return True when the newest MAIN of a task has a snapshot of its judges, as only an agent's has."""
     return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
 
 
 def living_tasks(root: str) -> list[str]:
-    """Return the ids of tasks with a run that lives here, by their folders alone."""
+    """Return the ids of tasks with a run that is alive here; only their folders are read, not the log."""
     folder = os.path.join(root, JOBS)
     return sorted(task_id for task_id in names_in(folder) if newest_status(root, task_id).status == "alive")
 
 
 def mains(root: str, task_id: str) -> list[int]:
-    """Return the numbers of a task's MAIN runs, in no order."""
+    """Return the numbers of a task's MAIN runs, unsorted."""
     folder = os.path.join(root, JOBS, task_id)
     return [int(name[5:]) for name in names_in(folder) if name.startswith("main.") and name[5:].isdecimal()]

@@ -24,7 +24,7 @@ MOST_FILES = 2_000
 MOST_BYTES = 20_000_000
 MOST_PARSED = 2_000_000
 MOST_KEPT = 20_000
-SETTLED_NS = 2_000_000_000  # a file that changed so recently may change again within the same time stamp
+SETTLED_NS = 2_000_000_000  # a file that changed so recently may change again under the same time stamp
 FOREIGN = ("site-packages", "dist-packages", ".venv", "node_modules")
 STDLIB = frozenset(sys.stdlib_module_names)
 
@@ -39,9 +39,9 @@ class Source(Record):
 
 
 class Sources:
-    """Files known by their status; with the cache file `kept_at` the next process knows them too.
+    """Digests and names of files, by the status of each file; `kept_at` is a cache file for the next process.
 
-    Only commands that read use the cache file: no work depends on it.
+    Only commands that read use the cache file; no decision of a run depends on it.
     """
 
     def __init__(self, kept_at: str = "") -> None:
@@ -52,12 +52,12 @@ class Sources:
         self._grew = False
 
     def is_settled(self, key: str) -> bool:
-        """Return True for a key that was settled without reading a file."""
+        """Return True for a key of `settle`."""
         self._load()
         return key in self._settled
 
     def settle(self, key: str) -> None:
-        """Record a key that was settled without reading a file."""
+        """Record a fact, by its key, that needs no file to be read again."""
         self._settled.add(key)
         self._grew = True
 
@@ -256,5 +256,5 @@ def _down(folder: str, parts: list[str], *, run: bool) -> Iterator[str]:
 
 
 def _is_own(path: str) -> bool:
-    """Return True for a file that is there and not of an installed package."""
+    """Return True for a file that exists and belongs to no installed package."""
     return os.path.isfile(path) and not any(f"{os.sep}{name}{os.sep}" in path for name in FOREIGN)

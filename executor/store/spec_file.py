@@ -82,7 +82,7 @@ class WantedMark:
 
 
 def mark_all(path: str, lock: str, batch: Sequence[WantedMark]) -> None:
-    """Write several marks in one go; the one whose line is missing has an error, and the others are written."""
+    """Write several marks in one write; a mark without a line gets an error, and the others are written."""
     found: dict[int, Box] = {}
 
     def patched(data: bytes) -> bytes:
@@ -116,9 +116,9 @@ def append(path: str, lock: str, *, number: StepId, title: str) -> Box:
 
 
 def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
-    """Replace SPEC.md by the result of `patched`, again from the start when an editor was faster.
+    """Replace SPEC.md by the result of `patched`; begin again when another program changed the file meanwhile.
 
-    A save right after this one is read again too: `patched` then finds its mark, or writes it again.
+    A save right after this write is read again too; `patched` then finds its mark, or writes it again.
     """
     refuse_read_only(path)
     real = os.path.realpath(path)
@@ -136,11 +136,11 @@ def change(path: str, lock: str, patched: Callable[[bytes], bytes]) -> bytes:
 
 
 def replace_unchanged(path: str, before: bytes, data: bytes) -> bool:
-    """Replace the file unless its content changed since it was read; its time alone would miss a quick editor."""
+    """Replace the file unless its content changed since it was read; its time would not show two quick saves."""
     if read(path) != before:
         return False
     now = os.stat(path)
-    # One name, as the lock is held: the next tick overwrites a file that a death left.
+    # A fixed name is enough under the lock: the next tick overwrites a file that a killed process left.
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
     owner = (now.st_uid, now.st_gid)
     files.replace(path, data, mode=now.st_mode & 0o7777, owner=owner, durable=True, beside=beside)
@@ -168,7 +168,7 @@ class SpecFile:
         return spec_md.find(data, number)
 
     def near_misses(self, data: bytes) -> Mapping[StepId, str]:
-        """Return hints by step about lines that are nearly those of steps without a line."""
+        """Return hints by step: for a step without a line, a line that looks nearly like one."""
         return spec_md.near_misses(data)
 
     def refuse_read_only(self) -> None:

@@ -1,4 +1,4 @@
-"""Marks that threads write to SPEC.md: those that wait for one write go into the next together."""
+"""Marks that threads write to SPEC.md: marks that arrive during a write are written together in the next one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from executor.store import spec_file
 
 
 class SpecMarks:
-    """The marks of one run that are yet to be written; a write costs two syncs, however many marks it takes."""
+    """The marks of one run that wait to be written; one write costs two syncs for any number of marks."""
 
     def __init__(self, path: str, lock: str) -> None:
         self._path, self._file_lock = path, lock
@@ -17,7 +17,7 @@ class SpecMarks:
         self._waiting: deque[spec_file.WantedMark] = deque()
 
     def write(self, wanted: spec_file.WantedMark) -> spec_file.Change:
-        """Write a mark, and those that other threads want by then; return once it is in the file."""
+        """Write a mark, together with the waiting marks of other threads; return when it is in the file."""
         self._waiting.append(wanted)
         with self._writing:
             if not (wanted.change or wanted.error):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ENVELOPE = ("event", "task_id", "timestamp", "status")
 UNKNOWN = "unknown"  # the snapshot of the judges at a brief whose line names none
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
-MOST_OLDER = 8  # passes before the last that are kept; a tick of an older one has its evidence elsewhere
-PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events that are ordered by their place in the log
+MOST_OLDER = 8  # earlier passes that are kept; the tick of an older one counts as evidence elsewhere
+PLACED = ("StepPassed", "StepMarkedDone", "MainFinished")  # events whose place in the log is recorded
 
 
 def _started(state: StepState, line: Line) -> StepState:
@@ -289,7 +289,7 @@ def _step_of(states: Mapping[StepId, StepState], step: StepId, line: Line) -> St
 
 
 def _is_of_older(state: StepState, line: Line) -> bool:
-    """Return True for a line of a task that another has replaced: a supervisor may write late."""
+    """Return True for a line of a task that a newer task has replaced: a supervisor may write late."""
     if line["event"] in ("TaskStarted", "TaskResumed", "StepRechecked"):
         return False
     return bool(state.task_id) and line["task_id"] not in ("", state.task_id)

@@ -59,25 +59,29 @@ class AcceptedCell(Record):
 class StepState(Record):
     """The state of one step in the log.
 
-    `verdict` is empty while a task is open (started, no verdict yet). `main_*` name the last MAIN that exited 0 and
-    may be reused; `run_closed` is the last run whose end was logged; `hand_seen` says that a tick by hand was noted;
-    times are the log's UTC strings, which sort; `asked_runner` is the runner that the command line named.
-    `job` says that the newest task is a background job; it has the
-    verdict started while it runs, `checkpoint` once its first one is there, and the `alerts` that stand.
-    `passed_digest`, `passed_judged_by` and `passed_outputs` are fingerprints of MAIN, judges and outputs of the last
-    task that passed.
-    `chunks` were accepted, `chunks_begun` ran.
-    `passed_place` and `main_place` are places in the log, counted over all steps: the clock may be set back.
-    `older` are the last tasks that passed before `passed_task`. `lines` are fingerprints of the step's line as it was
-    before each change of it; `line_lost` means that a run found no line. `proven`, `claimed` and `checks` are the
-    counts of the last pass; `stood` are alerts (monitor/rule) that failed a job at its end. `rechecked` is the last
-    recheck that passed, `recheck_full` True when it asked every criterion. `was` is the number under which the lines of
-    the newest task are written when the step was renumbered since, else 0.
-    `judges` names the snapshot of the step's judges at its brief, until it passes; `accepted` is the
-    person who accepted a change of them, for the next pass, `passed_accepted` the one of the last pass. `uncontained`
-    is True when an agent did the last pass and its shell was not contained. `params` are the values that the command
-    line gave the newest task, `metrics` those of the last pass, both as JSON, empty for none; `metrics_read` were read
-    from the result file of the newest task. `cells` of a matrix have run.
+    Times are the log's UTC strings, which sort. Places are positions in the log, counted over all steps: the clock may
+    be set back. Texts in JSON are empty for none.
+
+    The newest task: `verdict` is empty while it is open. `run_closed` is the last run whose end was logged. `job` is
+    True for a background job: its verdict is `started` while it runs, `checkpoint` names its first checkpoint, `alerts`
+    stand now, `stood` (monitor/rule) stood at its end and failed it. `asked_runner` and `params` (JSON) come from the
+    command line. `metrics_read` (JSON) are of its result file. `was` is the number of the step in the lines of the
+    task, when the step was renumbered since, else 0. `chunks` were accepted, `chunks_begun` have run, `cells` of a
+    matrix have run.
+
+    `main_*` describe the last MAIN that exited 0 and may be reused, `main_place` its place.
+
+    The last pass: `passed_digest`, `passed_judged_by` and `passed_outputs` are fingerprints of MAIN, judges and
+    outputs. `proven`, `claimed` and `checks` are counts, `metrics` (JSON) are those of the result file.
+    `passed_accepted` is the person who accepted a change of its judges. `uncontained` is True when an agent did it
+    without a contained shell. `older` are the last tasks that passed before `passed_task`. `rechecked` is the last
+    recheck that passed, `recheck_full` is True when that asked every criterion.
+
+    The line in SPEC.md: `lines` are its fingerprints before each change, `line_lost` is True when a run did not find
+    it, `hand_seen` when a tick by hand was noted.
+
+    The brief: `judges` names the snapshot of the step's judges until the step passes, `accepted` is the person who
+    accepted a change of them, for the next pass.
     """
 
     task_id: str = ""
@@ -144,7 +148,7 @@ _values = itemgetter(*FIELDS)
 
 
 def of_task(states: Mapping[StepId, StepState], number: StepId, task_id: str) -> StepState:
-    """Return the state of the step that a task belongs to: `number`, unless the step was renumbered since."""
+    """Return the state of the step that a task belongs to; it has another number when it was renumbered since."""
     state = states.get(number, NEW)
     if state.task_id == task_id:
         return state
@@ -152,15 +156,15 @@ def of_task(states: Mapping[StepId, StepState], number: StepId, task_id: str) ->
 
 
 def last_place(states: Mapping[StepId, StepState]) -> int:
-    """Return the highest place in the log that these states know."""
-    known = [state.__dict__ for state in states.values()]  # a look at each, at three events of a step
+    """Return the highest place in the log in these states."""
+    known = [state.__dict__ for state in states.values()]  # each state is read, at three events of a step
     return max([one["passed_place"] for one in known] + [one["main_place"] for one in known], default=0)
 
 
 def renumbered(states: Mapping[StepId, StepState], moves: Mapping[StepId, StepId]) -> dict[StepId, StepState]:
     """Return the states by their new numbers; `moves` has the old number of each new one.
 
-    A step whose history moved away, and to which none came, is new.
+    A step whose state moved to another number, and that received none, begins with an empty state.
     """
     left = {number: state for number, state in states.items() if number not in moves.values()}
     return {**left, **{new: _moved(states.get(old, NEW), old) for new, old in moves.items()}}

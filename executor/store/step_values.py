@@ -25,9 +25,11 @@ _VARIABLE = lazy_regex.pattern(rb"DO_TASKS_PARAM_([A-Z0-9_]*)")
 
 
 class Given(Record):
-    """The values that a command line gives: `values` to every step, `carried` to steps that have no task.
+    """The parameters of a command line.
 
-    The steps of `anew` forget what was given to them before. `cell` has the values of the cell of a step that runs.
+    `values` are for every step. `carried`, the values of an earlier command line, are for steps that have no task yet.
+    The steps of `anew` drop the values of earlier command lines. `cell` is the step that runs, with the values of its
+    cell.
     """
 
     values: Mapping[str, Value] = {}
@@ -49,7 +51,7 @@ def params_of(view: ProjectView) -> dict[str, Param]:
 
 
 def given_to(view: ProjectView, number: StepId) -> dict[str, Value]:
-    """Return the values that hold for a step instead of defaults: of this command line, else those of its task."""
+    """Return the values that replace defaults for a step: of this command line, else of its task."""
     params = params_of(view)
     if not params:
         return {}
@@ -137,7 +139,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def problem_with_values(view: ProjectView, step: Step) -> Problem | None:
-    """Return the parameter without a usable value that keeps a step from running, None when it has all."""
+    """Return the problem with the first parameter of a step that has no usable value, None when all have one."""
     from executor.plan.references import param_of, unsafe_message
 
     key = f"step_{step.number}_{step.slug}"
@@ -198,7 +200,7 @@ def used_by_main(view: ProjectView, step: Step, *, paths: Collection[str], by_ag
 def _named_in(
     view: ProjectView, values: Mapping[str, Value], words: tuple[str, ...], paths: Collection[str]
 ) -> Iterator[str]:
-    """Yield the parameters whose variables stand in words or files; all where only the common part of a name does."""
+    """Yield the parameters whose variables are named in words or files; all, when only DO_TASKS_PARAM_ is."""
     from executor.plan.params import variable_of
 
     found = {one.decode() for one in _VARIABLE.findall(" ".join(words).encode("utf-8", "replace"))}

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 class Decision(Record):
     """The decision about a step.
 
-    `action`: done, tick (passed before, only the tick is missing), run, attend (a background job that has no verdict
-    yet), wait (its brief is out, and its work was not handed in), ask (lost and on_lost: ask), elsewhere,
-    back (its line is as it was before its tick: a person decides), skip (its condition does not hold),
-    recheck (strict does not take its tick), refused (it cannot run as it is written).
+    `action`: done, tick (passed before, only the tick is missing), run, attend (a background job without a verdict),
+    wait (its brief is out, `resume` has not come), ask (lost, with `on_lost: ask`), elsewhere, back (its line is as it
+    was before its tick: a person decides), skip (its condition is not met), recheck (strict does not accept its tick),
+    refused (it cannot run as it is written).
     `main`: run, reuse (exited 0 before), adopt (alive, or ended without a watcher).
-    `stop_run` lives and must end first; `by_hand`: opened (a box) or rerun, after which earlier runs do not count.
+    `stop_run` is a run that is alive and must end first. `by_hand` is `opened` (a person opened the box) or `rerun`:
+    then earlier runs do not count.
     """
 
     action: str

@@ -37,14 +37,14 @@ SIGNS = {
 }
 WORDS = {"by_hand": "by hand", "elsewhere": "evidence elsewhere"}
 TICKS = ("proven", "claimed", "elsewhere", "by_hand", "accepted", "rechecked")
-UNCONTAINED = "uncontained"  # beside the kind of a tick, and in its note: the agent's shell was not contained
-UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not take
+UNCONTAINED = "uncontained"  # shown beside the kind of a tick, and in its note: the agent's shell was not contained
+UNPROVEN = ("elsewhere", "by_hand", "accepted")  # ticks that strict does not accept
 
 
 def kind_of(*, proven: int, claimed: int, checks: int, accepted: bool = False) -> str:
-    """Return proven or claimed, by the counts of a pass: criteria proven and claimed, POST checks that ran.
+    """Return proven or claimed, by the counts of a pass: proven criteria, claimed criteria, POST checks that ran.
 
-    `accepted`: its judges changed while its brief was out, and a person accepted that.
+    With `accepted` it returns that: a person accepted a change of the judges while the brief was out.
     """
     return "accepted" if accepted else "claimed" if claimed or not (proven or checks) else "proven"
 
@@ -82,7 +82,7 @@ def begun_again(box: Box, state: StepState) -> bool:
 
 
 def is_uncontained(box: Box | None, state: StepState) -> bool:
-    """Return True for a tick of an uncontained agent: by the log, for a tick of another clone by its note."""
+    """Return True for the tick of an uncontained agent, by the log, else by the note of a tick from another clone."""
     mark = box.mark if box and box.state == "x" else None
     if mark is None or mark.kind != "passed":
         return False
@@ -90,7 +90,7 @@ def is_uncontained(box: Box | None, state: StepState) -> bool:
 
 
 def is_enough_for_strict(box: Box, state: StepState) -> bool:
-    """Return True when strict takes this tick: evidence of this log, or a recheck that asked every criterion."""
+    """Return True when strict accepts this tick: by evidence of this log, or a recheck that asked every criterion."""
     tick = tick_of(box, state)
     return tick not in UNPROVEN and (tick != "rechecked" or state.recheck_full)
 
