@@ -162,7 +162,7 @@ def _elsewhere(view: StepView) -> Decision:
 
 
 def _place_of(task_id: str, seen: RunStatus) -> str:
-    """Return where a run lives that is out of reach from this folder, host or container, with the next commands."""
+    """Return the place of a run that is out of reach from here (folder, host, container), with the next commands."""
     run = f"{task_id}/{seen.run}"
     if seen.status == "foreign":
         again = f"do-tasks --step {task_id.split('_')[1]} --rerun"

@@ -1,1 +1,1 @@
-"""Runners: who does MAIN."""
+"""Runners: MAIN by a command, in chunks, as a background job, by an agent."""

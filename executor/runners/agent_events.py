@@ -18,7 +18,8 @@ MOST_TEXT = 4000  # characters of a turn that are kept
 MOST_CALL = 200
 MOST_LISTED = 100
 MOST_COUNT = 10**12
-# The counts of tokens of a message and of the end, and of the end by model: no token is in two of the four.
+# The four kinds of tokens, as a message and the result name them, then as the result names them by model.
+# Each token is of one kind.
 _USAGE = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _MODEL_USAGE = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
 _SYNTHETIC = "<synthetic>"  # the model of a message that Claude Code made itself, for an error
@@ -28,7 +29,7 @@ _KINDS = {
     "error_max_budget_usd": "usd",
     "error_during_execution": "error",
 }
-_DIAGNOSTIC = "[ede_diagnostic]"  # of an abort, without information
+_DIAGNOSTIC = "[ede_diagnostic]"  # printed at an abort, without information
 _LIMITED = (429, 529)
 _REFUSED = (401, 403)
 _SHORT = {"str_replace_based_edit_tool": "editor"}
@@ -69,7 +70,7 @@ class Closed(Record):
 
 
 class Stream:
-    """Reads the stream in pieces, cut anywhere; unknown events are skipped."""
+    """Reads the stream in blocks that may end anywhere; unknown events are skipped."""
 
     def __init__(self, most_line: int = MOST_LINE) -> None:
         self.session = ""
@@ -92,7 +93,7 @@ class Stream:
         return found
 
     def close(self) -> list[Turned | Closed]:
-        """Return the rest at the end: a last line without line end, a turn without results."""
+        """Return the rest at the end of the stream: a last line without line end, a turn without results."""
         return [*self._line(), *self._flush()]
 
     def _hold(self, piece: bytes) -> None:
@@ -123,7 +124,7 @@ class Stream:
             yield from self._results(message)
 
     def _answer(self, message: Mapping[str, Any]) -> Iterator[Turned]:
-        """Take a message, or one more block of it: Claude Code prints an event a block, all with the message's id."""
+        """Add a message, or a further block of it: Claude Code prints one event a block, with the id of the message."""
         key = _text(message.get("id"))
         if self._open and (not key or key != self._open.key):
             yield from self._flush()
@@ -154,7 +155,7 @@ class Stream:
             )
 
     def _count(self, message: Mapping[str, Any]) -> None:
-        """Count each message once; a later event of it may know more."""
+        """Count the tokens of each message once; a later event of a message may have more complete numbers."""
         key = _text(message.get("id")) or f"nameless {len(self._spent)}"
         self._spent[key] = max(self._spent.get(key, 0), _sum(_dict(message.get("usage")), _USAGE))
 
@@ -173,7 +174,7 @@ class Stream:
         )
 
     def _tokens(self, event: Mapping[str, Any]) -> int:
-        """Return the largest count: events count output as it begins, `usage` lacks the tokens of subagents."""
+        """Return the largest count: events count output at its beginning, `usage` lacks the tokens of subagents."""
         models = _dict(event.get("model_usage_since_last_result")).values()
         usage = _sum(_dict(event.get("usage")), _USAGE)
         return max(sum(self._spent.values()), usage, sum(_sum(_dict(one), _MODEL_USAGE) for one in models))
@@ -216,7 +217,7 @@ def _object(line: bytes) -> Mapping[str, Any]:
 
 
 def _session(event: Mapping[str, Any]) -> str:
-    """Return the id to resume the session, empty when it is no safe word for a command line."""
+    """Return the id for resuming the session, empty when it is not safe on a command line."""
     session = _text(event.get("session_id"))
     return session if event.get("type") in ("system", "result") and _SESSION.fullmatch(session) else ""
 

@@ -50,7 +50,7 @@ class AgentLaunch:
 
     @property
     def limit_reached(self) -> str:
-        """The reason why there is no next run, empty for none: Claude Code counts each run alone."""
+        """The reason why no further run may begin, empty for none; Claude Code itself counts each run alone."""
         return limit_reached(self._used, self._setup.bounds)[1] if self._setup.program else ""
 
     def argv(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ class AgentLaunch:
         files.replace(os.path.join(self._folder, PROMPT), (again if self._session else first).encode())
 
     def _message(self) -> str:
-        """Return the message to an agent that continues: the result of POST until a run has seen it, else empty."""
+        """Return the result of POST for an agent that continues, empty when an earlier run has received it."""
         lines = log_reader.task_lines(self._context.root, self._task.task_id)
         sent = [at for at, line in enumerate(lines) if line.get("failure") == SENT_BACK]
         if not sent or runs.main_number(str(lines[sent[-1]].get("run"))) <= self._message_seen_in:
@@ -168,7 +168,7 @@ class AgentLaunch:
 
     @property
     def _message_seen_in(self) -> int:
-        """Return the number of the newest run that saw its message; without a conversation, of this one."""
+        """Return the number of the newest run that received its message; without a conversation, of this run."""
         if not self._before and not self._session:
             return runs.main_number(self._run)
         return runs.main_number(os.path.basename(self._before)) if self._before else self._last_session_run

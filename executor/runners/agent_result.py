@@ -1,4 +1,4 @@
-"""The outcome of an agent's run: from its result event, its exit code, and the end by do-tasks."""
+"""The outcome of an agent's run, by its result event, its exit code, and whether do-tasks ended it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEXT = {
 def judge(
     closed: Closed | None, end: Exit, *, verdict: Verdict | None, reason: str, stderr: str
 ) -> tuple[Outcome, str]:
-    """Return the outcome of an agent's run and its retry class: timeout, oom, rate_limit, exit:N or that of its end.
+    """Return the outcome of an agent's run and its retry class: timeout, oom, rate_limit, exit:N or the kind of end.
 
     A result event without success fails with any exit code: Claude Code exits 0 when SIGINT stops a tool.
     """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class AgentRunner(Record):
-    """An agent does MAIN: its first round, the next, or one that continues after a crash."""
+    """Does MAIN by an agent: in a first round, a further round, or a round that continues after a crash."""
 
     context: RunContext
     task: Task
@@ -89,7 +89,7 @@ def _judge(
     outcome, failure = agent_result.judge(
         closed, done.end, verdict=done.verdict, reason=done.reason, stderr=done.stderr
     )
-    # Killed by an unknown process (the others have a verdict), perhaps just after it handed in.
+    # Killed by an unknown process (do-tasks records its own kills), perhaps just after it handed in.
     cut_off = not closed or closed.ok or closed.kind == "interrupted"
     if outcome.verdict == Verdict.FAILED and done.end.signal and cut_off:
         outcome = Outcome(Verdict.LOST, f"{outcome.reason}; its conversation goes on with: do-tasks --continue")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 MODEL = "ANTHROPIC_MODEL"
-USUAL_MODEL = "sonnet"  # the newest of that family, as the service lists it
+USUAL_MODEL = "sonnet"  # a family of models: the newest one that the service lists
 
 
 class AgentSetup(Record):
-    """The parts of an agent's run; `program` is that of Claude Code, empty for the built-in agent."""
+    """The parts of an agent's run; `program` is the path of Claude Code, empty for the built-in agent."""
 
     role: Role
     skills: tuple[Skill, ...]
@@ -37,7 +37,7 @@ class AgentSetup(Record):
 
 
 class SetupError(Record):
-    """The reason against starting an agent: the expected thing, the present one, and the fix."""
+    """The reason why an agent cannot be started: the expected value, the present value, and the fix."""
 
     expected: str
     got: str

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.05
 SHOW_AFTER_S = 3.0  # most jobs are started by then
 SHOW_EVERY_S = 1.0
-ALONE_S = 2.0  # the most that a supervisor needs to take the job's lock
+ALONE_S = 2.0  # a supervisor takes the job's lock within this time
 TRIES = 3
 MOST_TRIES = 10
 MARK_S = 10.0
@@ -89,7 +89,7 @@ def _record(context: RunContext, task: Task) -> dict[str, object]:
 def mend_record(context: RunContext, box: Box, task_id: str) -> None:
     """Rebuild the record of a job from the plan when it cannot be read or differs from the log.
 
-    A power cut or a full disk leaves an unreadable record; a changed one would judge the job by other checks.
+    A power cut or a full disk leaves an unreadable record. A changed record would judge the job by other checks.
     """
     is_whole = _is_whole(runs.read_job(context.root, task_id), box.number, task_id)
     if is_whole and jobs.is_as_logged(context.root, task_id):
@@ -151,7 +151,7 @@ def await_start(context: RunContext, number: StepId, task_id: str, *, why: str) 
 
 
 class StartWait:
-    """The line on the screen with a criterion that the start of a job does not meet yet."""
+    """The line on the screen with a criterion that a starting job does not meet yet."""
 
     def __init__(self, context: RunContext, task_id: str) -> None:
         self._context = context
@@ -180,7 +180,7 @@ def _await_mark(context: RunContext, task_id: str, is_unmarked: Callable[[], boo
 
 
 def _is_verdict_unmarked(context: RunContext, number: StepId, task_id: str) -> bool:
-    """Return True while the supervisor lives and the log has no change of SPEC.md behind the verdict of the task."""
+    """Return True while the supervisor is alive and has not logged a change of SPEC.md after the verdict."""
     events = [str(line.get("event")) for line in log_reader.task_lines(context.root, task_id)]
     verdicts = [at for at, event in enumerate(events) if event in ("StepPassed", "StepFailed")]
     marked = {"SpecTicked", "SpecMarked"} & {*events[verdicts[-1] :]} if verdicts else True
@@ -205,7 +205,7 @@ def _await_lock(context: RunContext, task_id: str, tries: int) -> None:
     until = time.monotonic() + ALONE_S
     while time.monotonic() < until and not runs.supervisor(context.root, task_id):
         context.interrupts.sleep(LOOK_S)
-    if tries > TRIES:  # each ended soon after it took the lock: give the next one time
+    if tries > TRIES:  # the last one ended soon after it took the lock: wait before the next
         context.interrupts.sleep(ALONE_S)
     if tries > MOST_TRIES or (tries > TRIES and not runs.supervisor(context.root, task_id)):
         where = os.path.join(runs.JOBS, task_id, "supervisor.log")

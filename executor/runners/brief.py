@@ -44,7 +44,7 @@ class PhaseResult(Record):
 
 
 class Brief(Record):
-    """The brief of a task, without values of the environment and without commands of do-tasks, which others run."""
+    """The brief of a task; it has no values of the environment, and no commands of do-tasks."""
 
     task_id: str
     step: StepId
@@ -103,7 +103,7 @@ def judged(criterion: Criterion) -> Judged:
 
 
 def rules(protect: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the rules: do not change the judges, the records and the globs of the settings."""
+    """Return the rules: which judges, records and globs of the settings must not be changed."""
     judges = ", ".join(map(_code, dict.fromkeys((*JUDGE_GLOBS, *protect))))
     return (
         f"Do not change what judges you: {judges}. Such a change is no way to pass.",
@@ -136,7 +136,7 @@ def skills_text(skills: Iterable[Skill]) -> str:
 
 
 def as_json(brief: Brief) -> dict[str, Any]:
-    """Return the brief with the same keys always; a limit that is not set is None. The caller masks it."""
+    """Return the brief, always with the same keys; a limit that is not set is None. The caller masks it."""
     body = {
         "v": VERSION,
         "task_id": brief.task_id,

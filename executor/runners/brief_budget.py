@@ -1,4 +1,4 @@
-"""The text of a brief within a number of tokens: what fits, in order, and the names of the rest."""
+"""The text of a brief within a number of tokens: the parts that fit, in order, and the names of the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CUT = "\n[cut: the step itself is larger than the budget]\n"
 
 
 class Part(Record):
-    """A part of a brief: a heading with a text; `refused` is the reason why it is never taken, empty for none."""
+    """A part of a brief: a heading with a text; `refused` is the reason why it is always left out, empty for none."""
 
     name: str
     text: str = ""
@@ -56,7 +56,7 @@ def fit(base: str, parts: Sequence[Part], budget: int, *, room: int = 0) -> Fitt
 
 
 def fit_counted(base: str, parts: Sequence[Part], budget: int, count: Callable[[str], int | None]) -> Fitted | None:
-    """Return as `fit` by the counter of a model; None when it does not answer, or no text fits after some tries."""
+    """Return the result of `fit`, counted by a model's counter; None when it does not answer or no text fits."""
     room, best = budget, None
     for _ in range(TRIES):
         fitted = fit(base, parts, budget, room=room)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.task import Task
 
-MOST_USD = 1e12  # more is no cost
+MOST_USD = 1e12  # a higher number is not accepted as a cost
 
 
 class Chunk(Record):
@@ -84,7 +84,7 @@ class _Chunks:
         outcome = self._adopt(left) if decision.main == "adopt" else PASSED
         for chunk in left:
             if outcome.passed and chunk.number not in self._costs:
-                self._ready(chunk)  # all of them first: a quality check may read every file
+                self._ready(chunk)  # before any run: a quality check may read every file
         for chunk in left:
             if not self._goes_on(outcome):
                 return outcome
@@ -109,7 +109,7 @@ class _Chunks:
         return found
 
     def _all_there(self) -> Outcome:
-        """Return the outcome of all chunks: a later one may have written into the file of an earlier one."""
+        """Check all chunks once more and return the outcome: a later one may have written into an earlier file."""
         accepted = self._accepted()
         changed = [chunk for chunk in self._chunks if chunk.number not in accepted]
         if not changed:
@@ -126,7 +126,7 @@ class _Chunks:
         return there
 
     def _adopt(self, left: list[Chunk]) -> Outcome:
-        """Adopt the run of an earlier executor; end a run of a chunk that is not wanted any more."""
+        """Adopt the run of an earlier executor; end it when its chunk is no longer needed."""
         run = self._task.decision.main_run
         lines = log_reader.task_lines(self._context.root, self._task.task_id)
         begun = [line for line in lines if line.get("event") == "MainStarted" and line.get("run") == run]
@@ -163,7 +163,7 @@ class _Chunks:
         return kept
 
     def _is_begun(self, chunk: Chunk) -> bool:
-        """Return True when the rows in the file were begun as this chunk, or accepted as its first part."""
+        """Return True for rows that were begun as this chunk, or accepted as this chunk when it was shorter."""
         state = self._context.state(self._task.step.number)
         which = (chunk.number, chunk.made_by)
         if any((one.number, one.made_by) == which for one in state.chunks_begun):

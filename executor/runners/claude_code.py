@@ -35,7 +35,7 @@ USUAL = {
 # everywhere.
 PLACED = frozenset(("Read", "Edit", "Write", "MultiEdit", "NotebookEdit", "NotebookRead", "Glob", "Grep", "LS"))
 UNNAMED = ("Bash", "Skill", "Agent")  # tools of a role that names none, beside those
-# Judges are restored by do-tasks, the record is only kept.
+# Changed judges are restored; a record only needs protection.
 RECORD = ".task_execution.log*"
 FROM_FILE = 'prompt=$1; shift; exec "$@" <"$prompt"'
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from executor.store.task import Task
 
 LIMIT_S = 30.0
-BEGAN = "began"  # of TEST's folder
-FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, by which files are dated
+BEGAN = "began"  # in TEST's folder
+FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, the clock of file times
 
 
 def remember(context: RunContext, task: Task) -> None:
@@ -29,7 +29,7 @@ def remember(context: RunContext, task: Task) -> None:
     step = task.step
     if not (step.checkpoints or any(map(wants_fresh, step.main.criteria if step.main else ()))):
         return
-    from executor.checks import evidence  # most steps have nothing to remember
+    from executor.checks import evidence  # most steps have nothing to record
 
     globs = evidence.globs(step)
     path = _mended(context, evidence.record(context.root, task.task_id, task.digest))
@@ -76,7 +76,7 @@ def record_of(context: RunContext, task: Task, folder: str) -> str:
 
 
 def _mended(context: RunContext, path: str) -> str:
-    """Return the path of a record, restored when an agent has changed it."""
+    """Return the path of a record; restore it when an agent has changed it."""
     kept = context.evidence.get(path)
     if kept and files.read(path) != kept:
         files.replace(path, kept)

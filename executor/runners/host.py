@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def host(context: RunContext, task: Task) -> Outcome:
-    """Write the brief and end as waiting: the log reserves the step, no lock is held."""
+    """Write the brief and return WAITING; the step is reserved by the log, not by a lock."""
     skills, trouble = _skills(context, task)
     if trouble:
         return Outcome(Verdict.FAILED, trouble)
@@ -42,8 +42,8 @@ def host(context: RunContext, task: Task) -> Outcome:
 
 
 def ask(context: RunContext, task: Task, run: str, reason: str) -> Outcome:
-    """Write the brief once more, with the failure that POST found."""
-    skills, _ = _skills(context, task)  # a skill that was removed since does not lose the work
+    """Write the brief again, with the failure that POST found."""
+    skills, _ = _skills(context, task)  # without a skill that was removed since: the work is kept
     _write(context, task, run, skills, found=reason)
     return _wait(context, task, run, reason)
 

@@ -45,7 +45,7 @@ def note_task(context: RunContext, task: Task, run: str) -> None:
 
 
 def _made(context: RunContext, task: Task) -> Fingerprint | None:
-    """Return the parts of the task's digest: from memory, from its record, or computed and equal."""
+    """Return the parts of the task's digest: from memory, its record, or computed anew when the digest is the same."""
     known = context.made.get(task.digest)
     if known or fingerprint_recipes.number_of(task.digest) != fingerprint_recipes.NEWEST:
         return known
@@ -56,7 +56,7 @@ def _made(context: RunContext, task: Task) -> Fingerprint | None:
 
 
 def _recorded(record: dict[str, Any], digest: str) -> Fingerprint | None:
-    """Return the parts of a digest by a record, None when it has none of this digest."""
+    """Return the parts of a digest from a record, None when the record is of another digest."""
     body = record.get("made")
     if record.get("digest") != digest or not isinstance(body, dict):
         return None
@@ -74,7 +74,7 @@ def _left(context: RunContext, step: Step) -> dict[str, str]:
 
 
 def _named(context: RunContext, task_id: str, found: Files) -> dict[str, Any] | None:
-    """Return the files that fit a line of the log; all of them are kept beside the runs of the task."""
+    """Return the files that fit into a line of the log; a file beside the runs of the task has all of them."""
     if any(len(rows) > MOST_NAMED for rows in found.values()):
         folder = files.private_folder(os.path.join(context.root, runs.JOBS, task_id))
         files.replace(os.path.join(folder, KEPT), json.dumps(found).encode())

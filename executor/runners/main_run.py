@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Judged = tuple[Outcome, tuple[str, ...]]  # the outcome of a run, with the classes that `retry` may name it by
 
     class MainRunner(Protocol):
-        """A way to do MAIN: by a command, by an agent, one chunk of it."""
+        """A way to do MAIN: by a command, by an agent, or one chunk of it."""
 
         def start(self) -> Judged:
             """Begin a run, watch it to its end and judge it."""
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 MOST_WAIT_S = 60.0
 FINAL = frozenset(
     ("stopped", "tampered", "unfit", "spent", "left")
-)  # ended by a person or the agent, or certain to fail again
+)  # ended by a person or an agent, or sure to fail again
 
 
 def run_main(context: RunContext, task: Task, runner: MainRunner, *, adopting: str = "") -> Outcome:
-    """Start MAIN, or adopt the run named; start it again for the classes that `retry` names."""
+    """Start MAIN, or adopt the run `adopting`; start it again for the classes that `retry` names."""
     spec = task.step.main or Main()
     if adopting:
         pid = runs.status_of(context.root, task.task_id, adopting).pid

@@ -1,4 +1,4 @@
-"""PRE-FLIGHT of a job: each of its monitors can see something."""
+"""PRE-FLIGHT of a job: check that each of its monitors can receive data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIX = "correct the monitor, or remove it"
 
 
 def watchable(context: RunContext, task: Task) -> Outcome:
-    """Refuse to start a job with a monitor that can never see anything; a running job is adopted."""
+    """Refuse to start a job with a monitor that can never receive data; a job that runs already is adopted."""
     step = task.step
     if not step.background or task.decision.main == "adopt":
         return PASSED

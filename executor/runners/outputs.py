@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from executor.system.process import ProcessResult
     from executor.system.run_records import Exit
 
-PROGRESS_TAIL = 64 * 1024  # bytes of stdout among which the last that is no progress is looked for
-CAUSE_TAIL = 512 * 1024  # bytes of each output among which the cause of a failure is looked for
+PROGRESS_TAIL = 64 * 1024  # bytes at the end of stdout that are searched for lines other than progress
+CAUSE_TAIL = 512 * 1024  # bytes at the end of each output that are searched for the cause of a failure
 
 
 def outputs(context: RunContext, task: Task, folder: str, end: Exit) -> dict[str, Any]:
-    """Return the ends of a run's outputs, by the fields of Run; the long ones are empty after exit 0."""
+    """Return the ends of a run's outputs as fields of Run; `long_stdout` and `long_stderr` are empty after exit 0."""
     stdout, stderr = (os.path.join(folder, name) for name in ("stdout.log", "stderr.log"))
     far_stdout, far_stderr = (context.tail(path, CAUSE_TAIL) if end.exit_code else "" for path in (stdout, stderr))
     errors = (far_stderr, line_ends_hint(context, task, end))
@@ -43,7 +43,7 @@ def _without_progress(text: str) -> str:
 
 
 def agree(written: Exit, ended: ProcessResult) -> bool:
-    """Return True when the record has the exit code of the kernel, or the kernel has none."""
+    """Return True when record and kernel have the same exit code, or the kernel has none."""
     if ended.exit_code is None and not ended.signal:
         return True
     return ended.exit_code == (written.exit_code if written.ran else launcher.NOT_RELEASED)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from executor.store.task import Task
     from executor.system.run_records import Identity
 
-FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE: files are dated by it, some milliseconds a tick
+FILE_CLOCK = 5  # CLOCK_REALTIME_COARSE, the clock of file times; it moves every few milliseconds
 NOT_FOUND = 127  # exit code of a shell for a program that it cannot start
 
 
@@ -36,7 +36,7 @@ class Run(Record):
     """A finished run: `verdict` and `reason` are set when do-tasks ended it.
 
     `long_stdout` and `long_stderr` are searched for the cause of a failure; they are empty after exit 0. `left` are the
-    command lines of processes that a job left when it ended at once, `trailing` of those of a job that ended later.
+    command lines of processes that remained when a job ended at once, `trailing` when it ended later.
     """
 
     end: Exit
@@ -53,7 +53,7 @@ class Run(Record):
 
     @property
     def output(self) -> str:
-        """The output for the log: the end of stdout, then of stderr, half a tail each when there are both."""
+        """The output for the log: the end of stdout, then of stderr; half of the tail each when both have output."""
         if not self.stderr:
             return self.stdout
         half = OUTPUT_TAIL // 2
@@ -94,7 +94,7 @@ def launch(
 
 
 def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
-    """Start a run under the launcher and return its pid; MachineError while the run before it lives."""
+    """Start a run under the launcher and return its pid; MachineError while an earlier run is alive."""
     run, argv = request.run, request.argv
     runs.refuse_second_run(context.root, task.task_id, before=run)
     procfs.refuse_foreign_proc()
@@ -113,20 +113,20 @@ def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     identity = identity.replace(locked=held.locked, home=project_identity.folder_id(context.root))
     runs.write_started(folder, identity, command=context.masker.mask(" ".join(argv)), digest=task.digest)
     request.note(held.pid)
-    # A stop from here on finds the launcher; one that came before may have found no process.
+    # From here on a stop finds the launcher; an earlier stop may have found no process.
     (launcher.abandon if runs.stop_asked(context.root, task.task_id) else launcher.release)(held)
     return held.pid
 
 
 def outlast_the_tick() -> None:
-    """Wait until the clock of files has moved: files of TEST are then older than the record of MAIN."""
+    """Wait until the clock of file times has moved, so that files of TEST are older than the record of MAIN."""
     before = time.clock_gettime_ns(FILE_CLOCK)
     while time.clock_gettime_ns(FILE_CLOCK) == before:
         time.sleep(0.0005)
 
 
 def try_out(context: RunContext, task: Task, *, argv: tuple[str, ...], limit_s: float) -> Run:
-    """Run TEST, without a launcher: a TEST is never adopted but run again."""
+    """Run TEST, without a launcher: a TEST is never adopted, it runs again."""
     folder = runs.new_run(context.root, task.task_id, "test")
     evidence_before.note_test(folder)
     try:
@@ -153,7 +153,7 @@ def environment(context: RunContext, task: Task, run: str, **extra: str) -> dict
 
 
 def _with_params(context: RunContext, task: Task, given: dict[str, str]) -> dict[str, str]:
-    """Return an environment with the parameters that MAIN uses, and no others: those are not in its fingerprint."""
+    """Return an environment with only the parameters that MAIN uses: no others are in its fingerprint."""
     used = variables_of_main(context, task.step, task.runner)
     return {name: value for name, value in given.items() if name in used or not name.startswith(PARAM_VARIABLE)}
 
@@ -168,7 +168,7 @@ def running(
     adopted: Identity | None = None,
     age_s: float = 0.0,
 ) -> RunningProcess:
-    """Return the process of a run for a loop; an adopted one is no child of this process."""
+    """Return the process of a run for the poll loop; an adopted process is no child of this one."""
     env = {project_identity.PROJECT_VARIABLE: project_identity.environment_mark(context.root)}
     command = Command(name=run, argv=(), env=env, token=f"{task.task_id}/{run}", limit_s=limit_s)
     return RunningProcess(command, pid, adopted=adopted, age_s=age_s)
@@ -200,7 +200,7 @@ def adopt(context: RunContext, task: Task, *, run: str, limit_s: float, follow: 
         age_s = procfs.age_s(identity)
         context.masker.learn(
             known_secrets.of_process(context.plan, context.root, identity.pid)
-        )  # the environment here may be another
+        )  # the environment of this executor may differ
         ended = _watch(
             context, task, running(context, task, run, seen.pid, limit_s, adopted=identity, age_s=age_s), follow
         )

@@ -24,7 +24,7 @@ class RowFile(Record):
 def ready(path: str, *, most: int, keeps_rows: bool) -> tuple[int, str]:
     """Prepare a file for appending; return the number of rows that it keeps, and the new path of a file put aside.
 
-    With `keeps_rows` up to `most` rows are kept, without a half line at the end; a file with others is put aside.
+    With `keeps_rows` a file of at most `most` rows is kept, without a half line at its end. Any other is put aside.
     """
     found = counted(path)
     if not found.size:
@@ -59,7 +59,7 @@ def counted(path: str) -> RowFile:
     rows = whole = size = 0
     digest, is_filled = hashlib.sha256(), False
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe must not block
     except FileNotFoundError:
         return RowFile()
     except OSError as error:

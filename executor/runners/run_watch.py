@@ -1,4 +1,4 @@
-"""The watch over a living run: progress, size of its output, requests to stop it."""
+"""The watch over a run while it is alive: its progress, the size of its output, requests to stop it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from executor.store.task import Task
     from executor.system.process import RunningProcess
 
-PROGRESS_BYTES = 1 << 16  # of new output that are searched for progress
+PROGRESS_BYTES = 1 << 16  # bytes of new output that are searched for progress
 
 
 class RunWatch:
-    """Called four times a second: shows progress, stops a run with too much output or on request.
+    """Called four times a second: shows progress; stops a run that wrote too much output, or on request.
 
     `follow` reads the output of an agent and returns a reason to stop the run, empty for none.
     """
@@ -51,7 +51,7 @@ class RunWatch:
             self._read_progress()
 
     def _end_if_asked(self) -> None:
-        """End the run for a `do-tasks stop` of another container, which cannot reach it."""
+        """End the run for a `do-tasks stop` in another container, which cannot reach its processes."""
         grace_s = None if self._running.is_stopping else runs.end_asked(self._context.root, self._task.task_id)
         if grace_s is not None:
             ladder = ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0))

@@ -60,7 +60,7 @@ def runner_for(view: ProjectView, step: Step) -> Choice:
 
 
 def _lacking() -> str:
-    """Return what the runner `agent` lacks, credentials or the SDK; empty when both are there."""
+    """Return the requirement that the runner `agent` lacks, credentials or the SDK; empty when both are there."""
     if not any(map(os.environ.get, CREDENTIALS)):
         return "credentials"
     from importlib.util import find_spec

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from executor.system.masking import Masker
 
 FORMAT = "do-tasks-1"
-KEPT_RESULTS = 6  # of the newest turns, when the conversation has become too long for the model
+KEPT_RESULTS = 6  # newest turns whose results stay when the conversation is too long for the model
 CUT_OFF = (
     "The process that ran this call was ended while it ran. Whether it took effect is not known: look before you do it"
     " again."
@@ -40,7 +40,7 @@ class Conversation:
         self._masker = masker
 
     def begin(self, first: str) -> None:
-        """Continue the conversation of the run before when it is about the same MAIN, else begin with `first`."""
+        """Continue the conversation of the previous run when it is about the same MAIN, else begin with `first`."""
         kept = _kept(self._request)
         if not kept:
             self._add("user", [_text(first)])
@@ -50,7 +50,7 @@ class Conversation:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Answer open calls; the message of the request follows, unless it answers a call of `done`."""
+        """Answer open calls, then add the message of the request, unless that was the answer to a call of `done`."""
         message = self._request.word or GO_ON
         last = self.messages[-1]
         if last["role"] == "user":
@@ -72,7 +72,7 @@ class Conversation:
         return self._add("user", [*blocks, *([_text(more)] if more else [])])
 
     def shorten(self) -> bool:
-        """Leave out the results of all but the newest turns; return True when anything became shorter."""
+        """Remove the results of all turns but the newest; return True when anything became shorter."""
         shorter = False
         for message in self.messages[: -2 * KEPT_RESULTS]:
             for block in message["content"] if message["role"] == "user" else ():

@@ -1,4 +1,4 @@
-"""The text editor of an agent: a file of the project is replaced whole, or not changed."""
+"""The text editor of an agent: it replaces a file of the project as a whole, or does not change it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Editor:
         self._hidden = tuple(map(os.path.realpath, hidden))
 
     def __call__(self, given: Mapping[str, Any]) -> ToolResult:
-        """Do the input of the model; any input gets a result."""
+        """Run one call of the model; any input gets a result."""
         try:
             return self._result(self._done(given))
         except RefusedError as refused:
@@ -126,7 +126,7 @@ class Editor:
         return real
 
     def _for_writing(self, path: str) -> str:
-        """Return the real path to write; RefusedError when it, or the path as written, is protected."""
+        """Return the real path to write; RefusedError when that path, or the given one, is protected."""
         real = self._resolved(path)
         for place in (self._as_written(path), os.path.relpath(real, self._root)):
             reason = self._refuses(place) if place else ""
@@ -176,7 +176,7 @@ class Editor:
             files.replace(path, data, mode=0o666 & ~_umask())
 
     def _keep_secrets(self, before: str, new: str) -> None:
-        """Refuse a text that would overwrite a secret with the veil that was shown for it."""
+        """Refuse a text that would overwrite a secret with the mask that was shown in its place."""
         if MASK in new and self._masker.mask(before).count(MASK) > before.count(MASK):
             raise RefusedError(
                 f"this file holds a secret, which is shown as {MASK}; a text with {MASK} would overwrite it:"
@@ -232,7 +232,7 @@ def _is_path(path: str) -> bool:
 
 
 def _umask() -> int:
-    """Return the umask; it can only be read by setting it."""
+    """Return the umask, which can only be read by setting it."""
     now = os.umask(0o077)
     os.umask(now)
     return now

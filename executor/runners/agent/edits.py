@@ -62,13 +62,13 @@ def inserted(text: str, added: str, after: object) -> tuple[str, int]:
         raise RefusedError(f"insert_line must be a number from 0 to {count}: the line after which the text goes")
     at = sum(len(line) + 1 for line in lines[:after])
     eol = eol_of(text)
-    joint = eol if at > len(text) else ""  # the last line has no end of its own
+    joint = eol if at > len(text) else ""  # the last line has no line end
     ended = added if added.endswith("\n") else f"{added}\n"
     return f"{text[:at]}{joint}{with_eol(ended, eol)}{text[at:]}", after + 1
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines; a line end at the end begins no further line."""
+    """Return the lines; a line end after the last line begins no further line."""
     lines = text.split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 

@@ -1,4 +1,4 @@
-"""The loop of an agent: ask the model, run the tools that it calls, until it hands in or is stopped."""
+"""The loop of an agent: ask the model, run the tools that it calls, until it calls `done` or is stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_CALL = "You called no tool. Go on with one, or call done, alone, with a claim
 CUT = "This call was cut off because your answer became too long, so it was not run. Say it in smaller pieces."
 ALONE = "Not taken: call done alone, after you have seen what the other calls of this turn gave."
 LAST = "[This is your last turn: call done, with what is met and what is not.]"
-DURATION = re.compile(r", [\d.]+ s\]$")  # left out when results are compared
+DURATION = re.compile(r", [\d.]+ s\]$")  # removed before results are compared
 FOR_EVER_S = 1e9
 MOST_WRONG = 5  # turns in a row that could not be used: no call, an unknown tool, bad input, a cut call
 WINDOW = 12
@@ -97,7 +97,7 @@ class Loop:
         self._began = time.monotonic() - conversation.usage.seconds
 
     def run(self) -> End:
-        """Work to the end; save each turn before and after its calls."""
+        """Work until the end; save each turn before and after its calls."""
         end: End | None = None
         while end is None:
             self._count_time()

@@ -1,4 +1,4 @@
-"""The agent as a program: read the request, work, write the claims; exit 0 when the work was handed in."""
+"""The agent as a program: read the request, work, write the claims; exit 0 after a call of `done`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCRATCH = "scratch"
 GIT = ".git"
 RESULT = "result.json"
 LONGEST_S = 86_400.0  # of one answer, in a plan that sets no limit
-GRACE_S = 1.0  # waits of the model itself end first: their errors say more
+GRACE_S = 1.0  # the limits of the model end first: their errors explain more
 
 
 class Interrupted(BaseException):
@@ -45,7 +45,7 @@ class Interrupted(BaseException):
 
 
 class ModelTimeout(BaseException):
-    """The service sent no complete answer within the time that is left."""
+    """The service sent no complete answer within the remaining time."""
 
 
 class AgentSignals(Interrupts):
@@ -86,7 +86,7 @@ def entry() -> NoReturn:
 
 
 def work(request: AgentRequest, masker: masking.Masker, environ: Mapping[str, str]) -> int:
-    """Do the request; return the exit code. Everything printed is masked."""
+    """Work on the request and return the exit code. All output is masked."""
     os.chdir(request.root)
     process_privacy.overwrite_secrets()
     signals = AgentSignals()
@@ -233,7 +233,7 @@ def _editor(request: AgentRequest, masker: masking.Masker) -> Tool:
 
 
 def _not_its_own(request: AgentRequest, path: str) -> str:
-    """Return the reason against writing a path that is no judge, empty when it may be written."""
+    """Return the reason why a path that is no judge must not be written, empty when it may be."""
     names = path.split("/")
     if matching_glob(path, (*request.locked, f"{GIT}/**")):
         return f"{path} is of the environment, or starts by itself: the plan locks it (sandbox: {{write: [...]}})"
@@ -251,7 +251,7 @@ def _write_result(request: AgentRequest, end: End) -> None:
         os.unlink(reported)
     found = read_result(reported)
     if not found.written and request.before:
-        found = read_result(os.path.join(request.before, RESULT))  # of the round before
+        found = read_result(os.path.join(request.before, RESULT))  # of the previous round
     body = {
         "criteria": {**found.criteria, **end.claims.criteria},
         "metrics": found.metrics,

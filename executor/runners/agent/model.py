@@ -36,7 +36,7 @@ class Answer(Record):
 
 
 class ServiceError(Exception):
-    """The service gave no answer, and a retry is no use; `kind` is that of an End, or `context`."""
+    """The service gave no answer, and a retry would not help; `kind` is that of an End, or `context`."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -102,7 +102,7 @@ class _GarbledError(Exception):
 
 
 def _whole(stream: Any) -> Any:
-    """Return the message after its end: an incomplete one has calls that the model did not make."""
+    """Return the message once it is complete: an incomplete one has calls that the model did not make."""
     try:
         for event in stream:
             if event.type == "message_stop":
@@ -149,7 +149,7 @@ def resolve(client: Any, name: str) -> str:
 
 
 class _Failure(Record):
-    """The failure of a request: `kind` is again, or that of the end; `wait_s` is the wait that the service asks for."""
+    """The failure of a request: `kind` is `again` for a retry, else that of an End; the service asks for `wait_s`."""
 
     kind: str
     message: str

@@ -19,14 +19,14 @@ NESTED = {"bounds": AgentLimits, "containment": Containment, "sight": View}
 
 
 class AgentRequest(Record):
-    """All that an agent's process needs, without secrets.
+    """The request to an agent's process, without secrets.
 
-    `root` and `folder` (of the run) are absolute; `env` names the variables of the shell, `allowed` the secrets among
-    them. `urls` and `filed` name variables that the plan makes secrets; `hidden` are files that the agent may not read.
-    `locked` are further read-only paths of the project, `keep` and `sight` the visible part of the rest. `before` is
-    the folder of the run whose conversation is continued, `word` the next message then; `digest` is of MAIN: a
-    conversation about another MAIN is not continued. `guarded` and `steering` are globs of files that the agent must
-    not change, `judges` existing paths of that kind that the globs do not cover.
+    `root` and `folder` (of the run) are absolute paths. `env` names the variables of the shell, `allowed` the secrets
+    among them. `urls` and `filed` name variables that the plan makes secrets. `guarded` and `steering` are globs of
+    files that the agent must not change. `judges` are existing files of that kind that the globs do not find. `locked`
+    are further read-only paths of the project. `hidden` are files that the agent must not read. `keep` and `sight`
+    describe what it sees of the rest. `before` is the folder of the run whose conversation is continued, `word` the
+    next message in it. A conversation with another `digest` (of MAIN) is not continued.
     """
 
     root: str

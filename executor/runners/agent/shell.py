@@ -1,4 +1,4 @@
-"""The shell of an agent: a fresh one for each command, ended with all its children."""
+"""The shell of an agent: each command has a new shell, which is ended with all its children."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUIET = {
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
     "PIP_PROGRESS_BAR": "off",
-    "TQDM_MININTERVAL": "10",  # not TQDM_DISABLE: scripts read the count of a bar
+    "TQDM_MININTERVAL": "10",  # not TQDM_DISABLE: scripts read the count of a progress bar
 }
 
 
@@ -88,7 +88,7 @@ class Shell:
         procfs.adopt_orphans()
 
     def __call__(self, given: Mapping[str, Any], *, left_s: float) -> ToolResult:
-        """Run the input of the model; any input gets a result. `left_s` are the seconds left of the run."""
+        """Run one call of the model; any input gets a result. `left_s` is the remaining time of the run."""
         command = given.get("command") if isinstance(given, dict) else None
         if command is None and isinstance(given, dict) and given.get("restart") is True:
             return ToolResult("each command has a fresh shell: nothing to restart")
@@ -156,7 +156,7 @@ class Shell:
             return self._cut(head, file.read(), size, ended.output_file)
 
     def _cut(self, head: bytes, tail: bytes, size: int, path: str) -> str:
-        """Return the text of an output without the middle of a long one; an empty tail: the head is all of it."""
+        """Return an output, without its middle when it is long; an empty tail: the head is the whole output."""
         first = self._plain(head)
         if not tail and len(first) <= 2 * SHOWN:
             return first
@@ -166,7 +166,7 @@ class Shell:
         return f"{start}\n[... {left:,} of {size:,} bytes left out here{where} ...]\n{end}"
 
     def _plain(self, data: bytes) -> str:
-        """Return output as text without control characters; of an overwritten line the last state."""
+        """Return output as text without control characters; of a line that was overwritten, only its last state."""
         lines = data.decode("utf-8", "replace").split("\n")
         visible = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
         return self._masker.mask(clean_control(visible))
@@ -181,7 +181,7 @@ def _is_command(command: object) -> bool:
         return False
     try:
         os.fsencode(command)
-    except UnicodeEncodeError:  # half a character, as broken JSON has it
+    except UnicodeEncodeError:  # half of a character, as in broken JSON
         return False
     return True
 

@@ -27,7 +27,7 @@ class Usage(Record):
 
     @property
     def tokens(self) -> int:
-        """All tokens of all kinds."""
+        """The tokens of all kinds together."""
         return self.input + self.output + self.cache_read + self.cache_write
 
     def with_turn(self, tokens: Mapping[str, int], prices: Mapping[str, float]) -> Usage:
