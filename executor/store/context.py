@@ -58,12 +58,12 @@ class Invocation(Record):
 class RunContext(ProjectView):
     """A project during a run, with its log, clock, processes and secrets.
 
-    `states` follows the journal; `environ` is the environment that commands inherit. `python` is the project's
-    interpreter. `trace` receives each act of the executor for `do-tasks -v`. `enclosure` contains the checks of a step
-    that an agent did, None outside of them. `evidence` holds the records of files before MAIN by path, as they were
-    written. `has_masked` is True when a file of a run or a check held a secret. `programs` caches the paths of programs
-    that checks start. `beside` are the steps of this run that may run at the same time. `devices` are the GPUs of the
-    step that runs. `asked_git` is the question about the revision that the next run of MAIN records.
+    `journal` writes the log, and `states` follow each line of it. `environ` is the environment that commands inherit,
+    `python` the project's interpreter. `trace` receives each act of the executor for `do-tasks -v`. `enclosure`
+    contains the checks of a step that an agent did, and is None for other steps. `evidence` has, by path, the records
+    of the files before MAIN. `has_masked` is True when a file of a run or a check contained a secret. `programs` caches
+    the paths of programs that checks start. `beside` are the steps of this run that may run at the same time, `devices`
+    the GPUs of the step that runs. `asked_git` is the git process that examines the revision for the next run of MAIN.
     """
 
     def __init__(

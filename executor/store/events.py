@@ -389,7 +389,7 @@ class HandUntickSeen(Event):
 
 
 class StepMarkedDone(Event):
-    """`mark-done` ticked a box by hand; `terminal` when a person typed it, the process of no brief."""
+    """`mark-done` ticked a box by hand; `terminal` when a person typed it, in a process without a brief."""
 
     phase: str = "SPEC"
     by: str = ""
@@ -398,7 +398,7 @@ class StepMarkedDone(Event):
 
 
 class StepReopened(Event):
-    """`reopen` opened a box by hand; `terminal` when a person typed it, the process of no brief."""
+    """`reopen` opened a box by hand; `terminal` when a person typed it, in a process without a brief."""
 
     phase: str = "SPEC"
     by: str = ""
@@ -407,7 +407,7 @@ class StepReopened(Event):
 
 
 class JobRecorded(Event):
-    """The record of a job was made again from the present plan; `record` is its digest, `message` the reason."""
+    """The record of a job was rebuilt from the present plan; `record` is its digest, `message` the reason."""
 
     phase: str = "BACKGROUND"
     message: str = ""
@@ -442,7 +442,7 @@ class CheckpointSaved(Event):
 
 
 class AlertRaised(Event):
-    """A condition began to stand; `key` is monitor/rule, `output` the match, `action` the action that follows."""
+    """An alert was raised; `key` is monitor/rule, `output` the matched text, `action` the action that follows."""
 
     phase: str = "BACKGROUND"
     status: str = "failed"
@@ -453,7 +453,7 @@ class AlertRaised(Event):
 
 
 class AlertCleared(Event):
-    """A standing condition is over, for the reason given."""
+    """A standing alert was cleared, for the reason given."""
 
     phase: str = "BACKGROUND"
     status: str = "passed"
@@ -472,7 +472,7 @@ class AlertActed(Event):
 
 
 class MonitorBlind(Event):
-    """A monitor or a rule (`key`) has seen no data: `when` is the end of its grace, or the end of the job."""
+    """A monitor or a rule (`key`) received no data; `when` is the end of its grace period, or the end of the job."""
 
     phase: str = "BACKGROUND"
     key: str = ""
@@ -481,7 +481,7 @@ class MonitorBlind(Event):
 
 
 class NoticeSent(Event):
-    """A notice of an alert, recovery or end was sent; status started comes before, so that none is sent twice."""
+    """A notice of an alert, recovery or end is sent: logged as started before it, so that none is sent twice."""
 
     phase: str = "BACKGROUND"
     notice: str = ""
@@ -490,11 +490,11 @@ class NoticeSent(Event):
 
 
 class BriefGiven(Event):
-    """A host agent received its brief, or the failure of POST to mend; the task waits for `resume`.
+    """A host agent received its brief, or the failure of POST to correct; the task waits for `resume`.
 
-    `asked` is the selection that continues then, as words of the command line. `judges` names the snapshot of its
-    judges, with its digest; `givers` are the processes that received it, as `pid start boot name`, and when, where,
-    beside which orphans (pid 0); `before` is the digest of the record of the files before MAIN.
+    `asked` is the selection that continues after it, as words of the command line. `judges` names the snapshot of its
+    judges, with its digest. `givers` are the processes that received the brief, as `pid start boot name`; entries with
+    pid 0 describe the moment: time, place, orphans. `before` is the digest of the record of the files before MAIN.
     """
 
     phase: str = "MAIN"
@@ -510,7 +510,7 @@ class BriefGiven(Event):
 
 
 class BriefRepeated(Event):
-    """A brief that is out was given again, to another selection: `asked` continues from now on.
+    """An open brief was given again for another selection, `asked`, which continues after `resume`.
 
     `givers` are the processes that received it this time.
     """
@@ -522,7 +522,7 @@ class BriefRepeated(Event):
 
 
 class JudgesChanged(Event):
-    """The judges of a step changed while its brief is out: no step runs until a person accepts the change."""
+    """The judges of a step changed while its brief is out: no step runs until the change is undone or accepted."""
 
     phase: str = "SPEC"
     status: str = "waiting"
@@ -544,7 +544,7 @@ class JudgesAccepted(Event):
 
 
 class WarningRaised(Event):
-    """Something a person should know that stops nothing."""
+    """A message for a person; the run goes on."""
 
     message: str = ""
 
