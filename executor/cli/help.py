@@ -79,12 +79,14 @@ do-tasks runs a plan: SPEC.md and step_definitions.yaml. A box is ticked only on
   do-tasks --step 1 | 1-5 | 1,3,7-9 | name   run these steps
   do-tasks --continue                        continue where the last run stopped
   do-tasks --all [--keep-going]              run every open step, with a summary
+  do-tasks --all --jobs 4                    independent steps side by side
+  do-tasks --plan specs/1/tasks.md --step T1 a plan of another tool, by its ids
   do-tasks --dry-run                         print what would run, and why
   do-tasks --monitor [--watch | --until E]   background jobs; E: started first_checkpoint finished alert
 """
 FOOT = """
-Each takes --help and --project DIR. Exit codes: 0 passed, 1 a step failed, 2 usage or plan, 3 waiting,
-4 alert or dead job, 5 another executor, 6 machine, 70 internal error, 130 interrupted."""
+Each takes --help, --project DIR and, where it reads a plan, --plan FILE. Exit codes: 0 passed, 1 a step failed,
+2 usage or plan, 3 waiting, 4 alert or dead job, 5 another executor, 6 machine, 70 internal error, 130 interrupted."""
 
 
 def overview() -> str:

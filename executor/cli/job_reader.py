@@ -8,7 +8,7 @@ import time
 
 from executor.cli.tasks import executor, supervisor
 from executor.errors import MachineError, UsageError
-from executor.plan.step_ids import TASK, natural_order
+from executor.plan.step_ids import TASK, id_of, natural_order
 from executor.store import log_reader, runs
 from executor.store.known_secrets import masker_here
 from executor.store.ticks import kind_of_pass
@@ -139,7 +139,7 @@ def select_jobs(here: Project, seen: Look, which: str, among: Iterable[StepId]) 
     if not which:
         return numbers
     wanted = () if TASK.fullmatch(which) else _selected_numbers(here, which)
-    found = [number for number in numbers if number in wanted or seen.state(number).task_id == which]
+    found = [number for number in numbers if id_of(number) in wanted or seen.state(number).task_id == which]
     if not found:
         known = names_of(seen, numbers)
         if which.isdecimal():
@@ -151,7 +151,9 @@ def select_jobs(here: Project, seen: Look, which: str, among: Iterable[StepId]) 
 def names_of(seen: Look, numbers: Iterable[StepId]) -> str:
     """Return these jobs as a message lists them."""
     return (
-        ", ".join(f"step {number} ({seen.state(number).task_id})" for number in sorted(numbers, key=natural_order))
+        ", ".join(
+            f"step {id_of(number)} ({seen.state(number).task_id})" for number in sorted(numbers, key=natural_order)
+        )
         or "none"
     )
 
@@ -184,7 +186,7 @@ def _status(seen: Look, number: StepId) -> JobStatus:
     mask = seen.masker.mask
     return written.replace(
         task_id=task_id,
-        step=number,
+        step=id_of(number),
         title=written.title or mask(str(runs.read_job(seen.root, task_id).get("title") or "")),
         state=now,
         reason=mask(reason or ""),

@@ -113,8 +113,7 @@ def _run_command(words: list[str]) -> Verdict:
     if words == ["--version"]:
         print(f"do-tasks {__version__}")
         return Verdict.PASSED
-    if words[0] == "--project" and len(words) > 2:
-        words = [*words[2:], *words[:2]]
+    words = _command_first(words)
     as_option = next((name for name in AS_OPTIONS if f"--{name}" in words), "run")
     command = as_option if words[0].startswith("-") else words[0]
     if command not in texts.COMMANDS:
@@ -130,6 +129,14 @@ def _run_command(words: list[str]) -> Verdict:
     args.command = command
     verdict: Verdict = _module(command).run(args)
     return verdict
+
+
+def _command_first(words: list[str]) -> list[str]:
+    """Return the words with the command before --project and --plan, where it stands behind them."""
+    at = 0
+    while words[at : at + 1] and words[at] in ("--project", "--plan"):
+        at += 2
+    return [*words[at:], *words[:at]] if words[at : at + 1] and words[at] in texts.COMMANDS else words
 
 
 def _module(command: str) -> ModuleType:

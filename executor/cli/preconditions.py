@@ -7,7 +7,7 @@ import sys
 import time
 
 from executor.errors import BusyError, UsageError
-from executor.plan.step_ids import natural_order
+from executor.plan.step_ids import id_of, natural_order
 from executor.store import log_reader, runs
 from executor.store.events import BriefRepeated
 from executor.store.project import STATE_FOLDER
@@ -79,7 +79,7 @@ def _refuse_without_folder(root: str) -> None:
 
 def waiting(states: Mapping[StepId, StepState]) -> list[StepId]:
     """Return the steps with an open brief."""
-    return sorted((number for number, state in states.items() if state.verdict == "waiting"), key=natural_order)
+    return sorted((id_of(number) for number, state in states.items() if state.verdict == "waiting"), key=natural_order)
 
 
 def refuse_briefed_process(root: str, states: Mapping[StepId, StepState], words: str) -> None:

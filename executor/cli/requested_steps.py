@@ -82,8 +82,9 @@ def _of_document(
     """
     undefined = [number for number in undefined if boxes[number].state != "-"]
     waits = {*undefined} if stop_at_gap else set()
+    strange = [number for number in numbers if number not in boxes]
     closed = [number for number in numbers if number in boxes and _is_out_of_hand(boxes[number])]
-    left = [number for number in numbers if number not in closed]
+    left = [number for number in numbers if number not in (*closed, *strange)]
     held: list[StepId] = []
     for number in left:
         before = [edge.step for edge in view.step(number).depends_on]
@@ -93,6 +94,7 @@ def _of_document(
     notes = [f"Not defined yet: step {ranges(undefined)}."] if undefined else []
     notes += [f"Not run, for they wait for tasks that are not defined: step {ranges(held)}."] if held else []
     notes += [f"Not run, for the plan calls them cancelled, blocked or begun: step {ranges(closed)}."] if closed else []
+    notes += [f"Not run, for {view.source.name} has no such task: step {ranges(strange)}."] if strange else []
     ready = [number for number in left if number not in held]
     return ready, notes or ([] if ready else ["Nothing is open: every step is done."])
 

@@ -100,7 +100,9 @@ def _context(
         trace("read plan", file=seen.plan.file, steps=len(seen.plan.numbers), python=python)
     followers = (transcript, trace.follow) if trace else (transcript,)
     procfs.adopt_orphans()
-    journal = LogWriter(here.path(LOG_NAME), mask=masker.mask, followers=followers, processors=processors)
+    journal = LogWriter(
+        here.path(LOG_NAME), mask=masker.mask, followers=followers, processors=processors, plan=seen.plan.settings.plan
+    )
     context = RunContext(
         seen, journal=journal, masker=masker, python=python, invocation=invocation, screen=screen, trace=trace
     )

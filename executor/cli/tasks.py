@@ -45,3 +45,8 @@ def step_of(root: str, task_id: str) -> StepId:
     found = TASK.fullmatch(task_id)
     name = found[1] if found else ""
     return int(name) if name.isdecimal() else name
+
+
+def logged_plan(root: str, task_id: str) -> str:
+    """Return the file of the plan that the lines of a task name, empty for SPEC.md."""
+    return next((str(line["plan"]) for line in log_reader.task_lines(root, task_id) if line.get("plan")), "")

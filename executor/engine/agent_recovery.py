@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 
 from executor.engine.verdict import write_verdict
-from executor.errors import UsageError
+from executor.errors import BusyError, UsageError
 from executor.guard import protect
 from executor.guard.agent_baseline import SNAPSHOT_GONE, is_agent_running, restore_and_report, snapshot_folder
+from executor.plan.step_ids import plan_of
 from executor.store import log_reader, runs
 from executor.store.task import Decision, Task
 from executor.system.outcome import Outcome, Verdict
@@ -71,4 +73,8 @@ def _unsettled(context: RunContext) -> list[tuple[StepId, str]]:
         (number, state.task_id) for number, state in context.states.items() if is_agent_running(context.root, state)
     ]
     known = [(number, state.task_id) for number, state in context.states.items() if state.task_id == pending]
+    others = [key for key, state in context.recalled.states.items() if state.task_id == pending and not known]
+    if pending and others:
+        plan = plan_of(others[0]) or "SPEC.md"
+        raise BusyError(f"an agent works on {plan}; go on there first: do-tasks --plan {quote(plan)} --continue")
     return list(dict.fromkeys((*open_tasks, *(known if pending else ()))))

@@ -34,7 +34,7 @@ def resume(context: RunContext, number: StepId) -> RunReport:
     if again and rounds_left(context, task) > 0:
         outcome = ask(context, task, runs.newest_main(context.root, task.task_id), outcome.reason)
     elif outcome.verdict != Verdict.INTERRUPTED:
-        write_verdict(context, task, outcome, failed_in="POST")
+        outcome = write_verdict(context, task, outcome, failed_in="POST")
     return RunReport(number, box.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 
@@ -58,5 +58,5 @@ def finish(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str 
         judged = Outcome(Verdict.FAILED, changes) if changes else judged
         outcome = judged.replace(evidence=(*judged.evidence, *outcome.evidence))
     if not context.interrupts.count:
-        write_verdict(context, task, outcome, failed_in=failed_in)
+        outcome = write_verdict(context, task, outcome, failed_in=failed_in)
     return outcome

@@ -134,7 +134,7 @@ def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunRe
     if outcome.passed and failed_in != "BACKGROUND":
         brief_gate.refuse_changed(context)
     if failed_in != "BACKGROUND" and outcome.verdict != Verdict.WAITING:  # else a supervisor or host gives the verdict
-        write_verdict(context, task, outcome, failed_in=failed_in)
+        outcome = write_verdict(context, task, outcome, failed_in=failed_in)
     return RunReport(step.number, task.title, outcome, task.task_id, duration_s=context.now() - task.began)
 
 

@@ -16,7 +16,7 @@ from executor.store.events import (
     WarningRaised,
 )
 from executor.store.ticks import UNCONTAINED, line_fingerprint
-from executor.system.outcome import Verdict
+from executor.system.outcome import Outcome, Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,21 +24,32 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
     from executor.store.spec_file import Change
     from executor.store.task import Task
-    from executor.system.outcome import Outcome
 
 NOTE = "note: "  # evidence: the note of a result file
 BLIND = "saw nothing: "  # evidence: the monitors that saw nothing
 LEFT = "ended what it left running: "  # evidence: the processes that a job left
+REWRITTEN = "the task asks for something else since it began; read it, then run it again"
 STOOD = "failed by alert "  # evidence: an alert (monitor/rule) that failed a job at its end
 
 
-def write_verdict(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "") -> None:
-    """Write the verdict: a tick for passed, else a mark with the reason; the result files are masked first."""
+def write_verdict(context: RunContext, task: Task, outcome: Outcome, *, failed_in: str = "") -> Outcome:
+    """Write the verdict: a tick for passed, else a mark with the reason; the result files are masked first.
+
+    Return the outcome as it was written: a task that asks for something else by now has failed.
+    """
     context.mask_results(task)
+    if outcome.verdict == Verdict.PASSED and _asks_otherwise(context, task):
+        outcome, failed_in = Outcome(Verdict.FAILED, REWRITTEN), "SPEC"
     if outcome.verdict == Verdict.PASSED:
         _pass(context, task, outcome)
     else:
         _fail(context, task, outcome, failed_in=failed_in)
+    return outcome
+
+
+def _asks_otherwise(context: RunContext, task: Task) -> bool:
+    """Return True when the text of a task in a plan of another tool has changed since the task began."""
+    return bool(task.step.text) and context.source.text_digest(task.step.number) != task.step.text
 
 
 def write_tick(context: RunContext, *, number: StepId, task_id: str, note: str) -> None:

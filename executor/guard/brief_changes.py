@@ -253,7 +253,7 @@ def _of_boxes(context: RunContext, was: BriefState) -> Iterator[str]:
     """Yield the boxes that changed without a line of the log that explains it."""
     now = _boxes(context)
     numbers = [number for number in {**was.boxes, **now} if was.boxes.get(number) != now.get(number)]
-    explained = _explained(context.root, was.log_bytes) if numbers else {}
+    explained = _explained(context.root, was.log_bytes, context.journal.plan) if numbers else {}
     for number in numbers:
         shown = now.get(number, NO_BOX)
         if not (shown and (shown[0], shown[2]) in explained.get(number, set())):
@@ -268,7 +268,7 @@ def _box_in_words(shown: BoxFields | None) -> str:
     return f"[{state}]" + (f" {kind.replace('_', ' ')}" if kind else "") + (f" {task_id}" if task_id else "")
 
 
-def _explained(root: str, log_bytes: int) -> dict[StepId, set[tuple[str, str]]]:
+def _explained(root: str, log_bytes: int, plan: str) -> dict[StepId, set[tuple[str, str]]]:
     """Return the states of boxes, with the task, that the log after these bytes explains, by step."""
     found: dict[StepId, set[tuple[str, str]]] = {}
     for line in filter(None, map(log_reader.parse, log_witness.lines_behind(root, log_bytes))):
@@ -276,7 +276,7 @@ def _explained(root: str, log_bytes: int) -> dict[StepId, set[tuple[str, str]]]:
         state = (
             STATUS_STATES.get(str(line.get("status")), " ") if event == "SpecMarked" else EVENT_STATES.get(str(event))
         )
-        if state is not None and isinstance(step, (int, str)):
+        if state is not None and isinstance(step, (int, str)) and str(line.get("plan") or "") == plan:
             found.setdefault(step, set()).add((state, str(line.get("task_id") or "")))
     return found
 

@@ -162,7 +162,8 @@ class _Since:
         for line in self._lines:
             event = log_reader.parse(line) or {}
             step = event.get("step")
-            if isinstance(step, (int, str)) and event.get("event") in BOX_STATES:
+            is_of_plan = str(event.get("plan") or "") == self._journal.plan
+            if is_of_plan and isinstance(step, (int, str)) and event.get("event") in BOX_STATES:
                 states[step] = states.get(step, "") + BOX_STATES[event["event"]]
         return states
 

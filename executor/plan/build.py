@@ -39,6 +39,7 @@ def build_step(number: StepId, slug: str, body: Body, *, max_output: int = GIB) 
         number=number,
         slug=slug,
         title=title_of(slug, body),
+        text=str(body.get("text", "")),
         depends_on=tuple(map(build_edge, body.get("depends_on", ()))),
         pre_flight=_checks(body.get("pre_flight", ())),
         main=Main(**{"max_output": max_output, **given(main, _MAIN)}) if any(key in main for key in DONE_BY) else None,

@@ -135,6 +135,7 @@ class Step(Record):
 
     `values` are those that replaced references in MAIN, by reference; `written` has the command, args and objective
     before that. `missing` are references without a value, `unsafe` those whose value a shell would read.
+    `text` is the digest of what the task asks for in the document of another tool.
     """
 
     number: StepId
@@ -145,6 +146,7 @@ class Step(Record):
     main: Main | None = None
     post_validation: tuple[Check, ...] = ()
     background: tuple[Monitor, ...] = ()
+    text: str = ""
     values: Mapping[str, object] = {}
     written: Mapping[str, object] = {}
     missing: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ StepId = int | str
 
 TASK = lazy_regex.pattern(r"task_([A-Za-z0-9_]{1,80})_[0-9a-f]{8}")
 _OTHER = lazy_regex.pattern(r"[^A-Za-z0-9]")
+PLAN_END = "\0"  # between the file of a plan and the id of its task, in keys of states
 MOST_CHARACTERS = 80  # of a step's id in the id of a task
 
 
@@ -47,3 +48,18 @@ def natural_order(step: StepId) -> tuple[int, int, str]:
         return 0, step, ""
     digits = re.search(r"\d{1,9}", step)
     return 1, int(digits[0]) if digits else 0, step
+
+
+def in_plan(step: StepId, plan: str) -> StepId:
+    """Return the key of a step among the states of all plans of a log; `plan` is empty for SPEC.md."""
+    return f"{plan}{PLAN_END}{step}" if plan else step
+
+
+def id_of(key: StepId) -> StepId:
+    """Return the id of the step in a key of `in_plan`."""
+    return key.rpartition(PLAN_END)[2] if isinstance(key, str) else key
+
+
+def plan_of(key: StepId) -> str:
+    """Return the file of the plan in a key of `in_plan`, empty for SPEC.md."""
+    return key.rpartition(PLAN_END)[0] if isinstance(key, str) else ""

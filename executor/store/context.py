@@ -101,7 +101,7 @@ class RunContext(ProjectView):
 
     def _fold(self, line: dict[str, Any]) -> None:
         """Fold a line that was just written into `states`."""
-        self.states = fold(self.states, (line,))
+        self.states = fold(self.states, (line,), self.plan.settings.plan)
 
     def branch(self, interrupts: Interrupts) -> RunContext:
         """Return a context of the same run for another thread, whose `states` follow the lines of that thread.

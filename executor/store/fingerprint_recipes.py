@@ -71,6 +71,7 @@ def second(
         "agent": main.agent,
         "objective": step.written.get("objective", main.objective),
         "env_file": list(main.env_file),
+        "text": step.text,
         "matrix": sorted(main.matrix.items()) if main.matrix else None,
         **{kind: sorted(found.items()) for kind, found in files.items()},
         **{f"dependency {number}": digest for number, digest in dependencies.items()},

@@ -8,7 +8,17 @@ import time
 
 from executor.errors import SpecError
 from executor.plan.formats import registry, side_file
-from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, FAILED, OPEN, STARTED, MarkError, TaskMark
+from executor.plan.formats.model import (
+    BLOCKED,
+    CANCELLED,
+    DONE,
+    FAILED,
+    OPEN,
+    STARTED,
+    MarkError,
+    TaskMark,
+    text_digest,
+)
 from executor.plan.spec.marks import Mark
 from executor.plan.spec.spec_md import Box
 from executor.store import plan_files, plan_writer, spec_file
@@ -34,7 +44,7 @@ class ForeignPlan:
     """The plan in a file of another tool, `name` relative to the project's root."""
 
     def __init__(self, root: str, name: str) -> None:
-        self.name = name
+        self.name = self.plan = name
         self._root = root
         self.path = os.path.join(root, name)
         self._side_path = os.path.join(root, side_file.side_path(name.replace(os.sep, "/")))
@@ -74,6 +84,12 @@ class ForeignPlan:
     def near_misses(self, data: bytes) -> dict[StepId, str]:  # noqa: ARG002 - SPEC.md has some
         """Return no hints: `find` names the nearest id."""
         return {}
+
+    def text_digest(self, number: StepId) -> str:
+        """Return the digest of what a task asks for now, empty for a task that is gone."""
+        plan, _ = self._text(self.read())
+        texts = (task.text for task in plan.document.tasks if task.id == number)
+        return next((text_digest(text) for text in texts), "")
 
     def refuse_read_only(self) -> None:
         """Raise MachineError for a file that could not be marked."""

@@ -49,9 +49,11 @@ class LogWriter:
         mask: Callable[[str], str] = str,
         followers: tuple[Follower, ...] = (),
         processors: tuple[Processor, ...] = (),
+        plan: str = "",
     ) -> None:
         """`processors` add fields to events; what they add is masked too."""
         self.path = path
+        self.plan = plan
         self._processors = processors
         self._mask = mask
         self._lock, self._syncing, self._syncs = RLock(), allocate_lock(), 0
@@ -182,6 +184,8 @@ class LogWriter:
             "event": type(event).__name__,
             "status": str(fields.pop("status")),
         }
+        if self.plan and step is not None:
+            line["plan"] = self.plan
         for name, value in fields.items():
             line[name] = self._masked(value)
         return self._processed(line) if self._processors else line

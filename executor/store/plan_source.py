@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
+    from executor.plan.formats.model import PlanTask
     from executor.plan.plan import Plan
     from executor.plan.spec.spec_md import Box, Mark
     from executor.plan.step_ids import StepId
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         """The boxes of a plan in a file: read, found and marked."""
 
         name: str
+        plan: str  # as the lines of the log name it, empty for SPEC.md
         path: str
 
         def read(self) -> bytes:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
         def near_misses(self, data: bytes) -> Mapping[StepId, str]:
             """Return hints by step: for a step without a line, a line that looks nearly like one."""
+
+        def text_digest(self, number: StepId) -> str:
+            """Return the digest of what a task asks for now, empty where the plan says no more than its definitions."""
 
         def refuse_read_only(self) -> None:
             """Raise MachineError for a file that could not be marked."""
@@ -72,6 +77,7 @@ def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
     UsageError for a file outside the project, and for several where none is named.
     """
     name = named or plan.settings.plan
+    _refuse_other(root, plan, named)
     if not name and os.path.lexists(os.path.join(root, SPEC)):
         return _numbered(plan)
     if not name:
@@ -82,11 +88,22 @@ def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
             return _numbered(plan)
         name = os.path.relpath(found, root)
     name = os.path.normpath(name)
+    if os.path.isabs(name):
+        name = os.path.relpath(os.path.realpath(name), os.path.realpath(root))
     if name == SPEC:
         return _numbered(plan.replace(settings=plan.settings.replace(plan="")))
     if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
         raise UsageError(f"the plan {name} is outside of {root}, the folder of {plan.file}")
     return _arranged(root, plan, name)
+
+
+def _refuse_other(root: str, plan: Plan, named: str) -> None:
+    """Refuse a plan that the command line names where the definitions are for another."""
+    has_ids = any(isinstance(number, str) for number in plan.raw)
+    theirs = plan.settings.plan or (SPEC if not has_ids and os.path.lexists(os.path.join(root, SPEC)) else "")
+    if named and theirs and os.path.normpath(named) != os.path.normpath(theirs):
+        own = f"do-tasks import {named} --scaffold -o {os.path.join(os.path.dirname(named), 'step_definitions.yaml')}"
+        raise UsageError(f"{plan.file} is for {theirs}, not for {named}; give that its own: {own}")
 
 
 def _numbered(plan: Plan) -> Plan:
@@ -108,8 +125,10 @@ def _arranged(root: str, plan: Plan, name: str) -> Plan:
     given = {str(number): (key if isinstance(number, str) else f"step_{number}_{key}", body)
              for number, (key, body) in plan.raw.items()}  # fmt: skip
     last = len(graph.place)
-    raw = {number: (key, {**body, "title": body.get("title") or _title(graph.tasks, number, key)})
-           for number, (key, body) in sorted(given.items(), key=lambda one: graph.place.get(one[0], last))}  # fmt: skip
+    raw = {
+        number: (key, {**body, **_of_task(graph.tasks.get(number), body, key)})
+        for number, (key, body) in sorted(given.items(), key=lambda one: graph.place.get(one[0], last))
+    }
     referring = frozenset(map(str, plan.referring))
     companions = file.format.companions(file.name, file.files[file.name])
     globs = tuple(os.path.normpath(os.path.join(os.path.dirname(name), one)) for one in companions)
@@ -117,5 +136,9 @@ def _arranged(root: str, plan: Plan, name: str) -> Plan:
     return plan.replace(raw=raw, tasks=graph, referring=referring, settings=settings)
 
 
-def _title(tasks: Mapping[str, object], number: str, key: str) -> str:
-    return str(getattr(tasks.get(number), "title", "") or key.replace("_", " "))
+def _of_task(task: PlanTask | None, body: Mapping[str, object], key: str) -> dict[str, str]:
+    """Return the title of a task, where the definitions have none, and the digest of its text."""
+    from executor.plan.formats.model import text_digest
+
+    title = str(body.get("title") or (task.title if task else "") or key.replace("_", " "))
+    return {"title": title, "text": text_digest(task.text) if task else ""}

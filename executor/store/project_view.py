@@ -9,7 +9,7 @@ from executor.store.changes import since_passed
 from executor.store.fingerprint import fingerprint_main
 from executor.store.plan_source import source_of
 from executor.store.sources import Sources
-from executor.store.step_state import NEW, of_task, renumbered
+from executor.store.step_state import NEW, of_plan, of_task, renumbered
 from executor.store.step_values import NOTHING_GIVEN, lookup_for
 from executor.store.ticks import moves
 from executor.system.records import TYPE_CHECKING
@@ -62,7 +62,7 @@ class ProjectView:
         self.root = here.root
         self.plan = plan
         self.recalled = recalled
-        self.states = recalled.states
+        self.states = of_plan(recalled.states, plan.settings.plan)
         self.strict = strict or plan.settings.strict
         self.asked_runner = asked_runner
         self.source = source_of(here.root, plan)
@@ -91,7 +91,8 @@ class ProjectView:
     def use_log(self, recalled: LogState) -> None:
         """Replace the fold of the log; states that `follow_numbers` moved are moved again."""
         self.recalled = recalled
-        self.states = renumbered(recalled.states, self.moved) if self.moved else recalled.states
+        states = of_plan(recalled.states, self.plan.settings.plan)
+        self.states = renumbered(states, self.moved) if self.moved else states
 
     def follow_numbers(self, boxes: Mapping[StepId, Box]) -> dict[StepId, StepId]:
         """Move the states of steps that were renumbered to their new numbers; return the old number of each."""

@@ -6,7 +6,7 @@ import json
 
 from executor.store.cell_state import metrics_at_pass, with_run, with_verdict
 from executor.store.chunk_state import with_accepted, with_spent
-from executor.store.step_state import NEW, StandingAlert, StepState, last_place, renumbered
+from executor.store.step_state import NEW, StandingAlert, StepState, key_of_line, last_place, renumbered
 from executor.store.ticks import kind_of
 from executor.system.records import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Line = Mapping[str, Any]
 
 
-ENVELOPE = ("event", "task_id", "timestamp", "status")
 UNKNOWN = "unknown"  # the snapshot of the judges at a brief whose line names none
 MOST_LINES = 16  # fingerprints of a step's line that are remembered
 MOST_OLDER = 8  # earlier passes that are kept; the tick of an older one counts as evidence elsewhere
@@ -244,16 +243,17 @@ FOLDS: dict[str, Callable[[StepState, Line], StepState]] = {
 }
 
 
-def fold(states: dict[StepId, StepState], lines: Iterable[Line]) -> dict[StepId, StepState]:
-    """Return the states after these lines; unknown events and lines without a step change nothing."""
+def fold(states: dict[StepId, StepState], lines: Iterable[Line], plan: str | None = None) -> dict[StepId, StepState]:
+    """Return the states after these lines; unknown events and lines without a step change nothing.
+
+    The steps of plans of other tools have keys of `step_ids.in_plan`. With `plan` only its lines count, by their ids.
+    """
     after, place = dict(states), 0
     for line in lines:
-        if line.get("event") == "StepsRenumbered":
+        if line.get("event") == "StepsRenumbered" and not plan:
             after = renumbered(after, _moves(line))
-        step = line.get("step")
-        if not (
-            isinstance(step, (int, str)) and step != "" and all(isinstance(line.get(name), str) for name in ENVELOPE)
-        ):
+        step = key_of_line(line, plan)
+        if step is None:
             continue
         apply = FOLDS.get(line["event"])
         step = _step_of(after, step, line) if apply else step

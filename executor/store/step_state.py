@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from executor.plan.step_ids import key_of, of_key
+from executor.plan.step_ids import id_of, in_plan, key_of, of_key, plan_of
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class StepState(Record):
     cells: tuple[AcceptedCell, ...] = ()
 
 
+ENVELOPE = ("event", "task_id", "timestamp", "status")
 NEW = StepState()
 FIELDS = list(StepState._fields)
 TUPLES = [at for at, name in enumerate(FIELDS) if isinstance(getattr(StepState, name), tuple)]
@@ -208,3 +209,17 @@ def _state_of(values: list[Any]) -> StepState:
     state = object.__new__(StepState)  # its own way in checks each name, which thousands of states would feel
     state.__dict__.update(zip(FIELDS, values, strict=True))
     return state
+
+
+def of_plan(states: Mapping[StepId, StepState], plan: str) -> dict[StepId, StepState]:
+    """Return the states of the steps of one plan, by their ids."""
+    return {id_of(key): state for key, state in states.items() if plan_of(key) == plan}
+
+
+def key_of_line(line: Mapping[str, Any], plan: str | None) -> StepId | None:
+    """Return the key of the step of a line; None for a line without one, and for one of another plan."""
+    step, of_plan = line.get("step"), str(line.get("plan") or "")
+    is_step = isinstance(step, (int, str)) and step != "" and all(isinstance(line.get(name), str) for name in ENVELOPE)
+    if step is None or not is_step or plan not in (None, of_plan):
+        return None
+    return in_plan(step, of_plan) if plan is None else step

@@ -100,7 +100,7 @@ def _context(root: str, job: dict[str, Any], recalled: log_reader.LogState) -> R
     processors = _processors(root, plan.settings.log_processors) if plan.settings.log_processors else ()
     view = ProjectView(project, plan, recalled, strict=bool(job["strict"]))
     procfs.adopt_orphans()
-    journal = LogWriter(project.path(LOG_NAME), mask=masker.mask, processors=processors)
+    journal = LogWriter(project.path(LOG_NAME), mask=masker.mask, processors=processors, plan=plan.settings.plan)
     context = RunContext(view, journal=journal, masker=masker, python=str(job["python"]))
     context.interrupts.listen()
     return context

@@ -9,7 +9,7 @@ import pytest
 
 from executor.testing import bash, done
 from tests.integration.agents import ROLE, SKILL, Play
-from tests.integration.projects import Project
+from tests.integration.projects import Project, finish
 
 PLAN = """\
 # Tasks: toy
@@ -217,4 +217,103 @@ def test_a_plan_without_its_side_file_keeps_its_ticks_as_ticks_by_hand(project):
     rows = json.loads(project.run("list", "--json").out)["steps"]
     assert rows[0]["tick"] == "by_hand"
     assert project.run("--continue").code == 0
+    assert ran(project) == ["T001"]
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two plans of one project with the same id, as spec-kit numbers each feature from T001."""
+    project = Project(tmp_path / "p")
+    project.write("A/tasks.md", "# Tasks: A\n\n- [ ] T001 Login page\n")
+    project.write("B/tasks.md", "# Tasks: B\n\n- [ ] T001 Billing page\n")
+    entry = {"id": "T001", "main": {"command": "echo run >>runs; test ! -e broken", "test": "none"}}
+    project.write("step_definitions.yaml", json.dumps({"t1": entry}))
+    return project
+
+
+def runs_of(project):
+    return project.text("runs").count("run")
+
+
+def test_evidence_of_one_plan_is_none_of_another(two):
+    assert two.run("--plan", "A/tasks.md", "--step", "T001").code == 0
+    assert json.loads(two.run("list", "--plan", "B/tasks.md", "--json").out)["steps"][0]["tick"] is None
+    assert two.run("--plan", "B/tasks.md", "--continue").code == 0
+    assert runs_of(two) == 2
+    ticks = [
+        json.loads(two.run("list", "--plan", name, "--json").out)["steps"][0] for name in ("A/tasks.md", "B/tasks.md")
+    ]
+    assert ticks[0]["task_id"] != ticks[1]["task_id"]
+    assert [one["tick"] for one in ticks] == ["claimed", "claimed"]
+
+
+def test_a_failure_in_one_plan_opens_no_box_of_another(two):
+    assert two.run("--plan", "A/tasks.md", "--step", "T001").code == 0
+    two.write("broken", "")
+    assert two.run("--plan", "B/tasks.md", "--step", "T001").code == 1
+    assert two.run("--plan", "A/tasks.md", "--continue").code == 0
+    assert "[X] T001 Login" in two.text("A/tasks.md")
+    assert runs_of(two) == 2
+
+
+def test_a_pass_whose_tick_was_not_written_ticks_its_own_plan_alone(two):
+    two.write("A/tasks.md", "# Tasks: A\n\n- [ ] T001 Login page\n- [ ] T002 More\n")
+    entry = {"id": "T001", "main": {"command": "echo run >>runs; sed -i /T001/d A/tasks.md", "test": "none"}}
+    two.write("step_definitions.yaml", json.dumps({"t1": entry}))
+    assert two.run("--plan", "A/tasks.md", "--step", "T001").code != 0
+    two.write(
+        "step_definitions.yaml", json.dumps({"t1": {"id": "T001", "main": {"command": "exit 7", "test": "none"}}})
+    )
+    assert two.run("--plan", "B/tasks.md", "--continue").code == 1
+    assert "[ ] T001 Billing" in two.text("B/tasks.md")
+
+
+def test_a_reopened_task_of_one_plan_stays_done_in_another(two):
+    for name in ("A/tasks.md", "B/tasks.md"):
+        two.run("--plan", name, "--step", "T001")
+    assert two.run("reopen", "--plan", "B/tasks.md", "T001", "--by", "me", "--reason", "x").code == 0
+    assert "passed" in two.run("why", "--plan", "A/tasks.md", "T001").out
+    assert two.run("--plan", "A/tasks.md", "--continue").code == 0
+    assert runs_of(two) == 2
+
+
+def test_a_main_whose_executor_was_killed_is_adopted_in_its_own_plan_alone(two):
+    entry = {
+        "id": "T001",
+        "main": {"command": "echo run >>runs; while ! test -e end; do sleep 0.1; done", "test": "none"},
+    }
+    two.write("step_definitions.yaml", json.dumps({"t1": entry}))
+    executor = two.start("--plan", "B/tasks.md", "--step", "T001")
+    two.until_there("runs")
+    executor.kill()
+    finish(executor)
+    two.write("end", "")
+    assert two.run("--plan", "A/tasks.md", "--step", "T001").code == 0
+    assert two.run("--plan", "B/tasks.md", "--step", "T001").code == 0
+    assert runs_of(two) == 2
+    assert len(two.events("MainAdopted")) == 1
+    assert two.event("MainAdopted")["plan"] == "B/tasks.md"
+
+
+def test_a_task_whose_text_changed_since_it_passed_says_so(project):
+    define(project, writes("T001"))
+    project.run("--step", "T001")
+    project.write("specs/001/tasks.md", plan_of(project).replace("Make the folder", "Something wholly else"))
+    assert "changed since it passed: text" in project.run("list").out
+
+
+def test_a_task_whose_text_changes_while_it_runs_is_not_ticked(project):
+    command = "sed -i 's/T001 Make the folder/T001 Delete it all/' specs/001/tasks.md; echo T001 >>ran.txt"
+    define(project, {"id": "T001", "main": {"command": command, "test": "none"}})
+    run = project.run("--step", "T001")
+    assert run.code == 1
+    assert "asks for something else since it began" in run.out
+    assert "[ ] T001 Delete it all" in plan_of(project)
+
+
+def test_an_id_that_is_in_no_plan_is_left_out_and_said(project):
+    define(project, writes("T001"), writes("T099"))
+    run = project.run("--all")
+    assert run.code == 0
+    assert "has no such task: step T099" in run.out
     assert ran(project) == ["T001"]

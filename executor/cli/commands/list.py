@@ -8,6 +8,7 @@ from executor.cli.output.screen import print_json
 from executor.cli.tasks import executor, supervisor
 from executor.engine.condition import is_skipped
 from executor.engine.step_facts import newer_dependency
+from executor.errors import UsageError
 from executor.store import log_reader, project, runs
 from executor.store.changes import describe_changes, judged_by
 from executor.store.project_view import ProjectView
@@ -74,7 +75,7 @@ def _selected(
         from executor.cli import plan_graph
         from executor.store import plan_files
 
-        ids = plan_graph.chosen(args, plan_files.load(view.project.spec).document)
+        ids = plan_graph.chosen(args, plan_files.load(view.source.path).document)
         rows = [row for row in rows if str(row["step"]) in ids]
     if args.ready:
         from executor.engine.order import Survey
@@ -89,8 +90,17 @@ def _other_plan(args: Namespace) -> str:
     from executor.store import plan_files
 
     if args.plan:
-        return "" if plan_files.is_of_project(args.plan) else str(args.plan)
+        return "" if _has_definitions(args) else str(args.plan)
     return "" if project.is_there(args.project) else plan_files.only_one(args.project)
+
+
+def _has_definitions(args: Namespace) -> bool:
+    """Return True when there are definitions for the plan that the command line names."""
+    try:
+        project.load(project.find_for(args.plan, args.project))
+    except UsageError:
+        return False
+    return True
 
 
 def _needs(plan: Plan, number: StepId) -> list[str]:

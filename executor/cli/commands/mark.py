@@ -14,6 +14,7 @@ from executor.errors import UsageError
 from executor.guard import brief_gate
 from executor.plan.selection import ranges, select
 from executor.plan.spec.marks import Mark, clean
+from executor.plan.step_ids import in_plan
 from executor.store import log_reader, project, runs
 from executor.store.events import StepMarkedDone, StepReopened
 from executor.store.log_writer import LogWriter
@@ -54,7 +55,7 @@ def run(args: Namespace) -> Verdict:
     if done and boxes[number].state == "x":
         print(f"Step {number} is already done.")
         return Verdict.PASSED
-    _refuse_while_it_runs(here.root, number, args.command)
+    _refuse_while_it_runs(here.root, number, args.command, source.plan)
     return _mark(here, source, args, number, done=done, at_terminal=at_terminal)
 
 
@@ -85,12 +86,12 @@ def _number(text: str, plan: Plan, titles: dict[StepId, str]) -> StepId:
     return chosen.numbers[0]
 
 
-def _refuse_while_it_runs(root: str, number: StepId, command: str) -> None:
+def _refuse_while_it_runs(root: str, number: StepId, command: str, plan: str) -> None:
     """Raise UsageError for a step whose job lives.
 
     After an opened box the next run would end the training and start again; a tick by hand would be replaced.
     """
-    task_id = log_reader.recall(root).states.get(number, NEW).task_id
+    task_id = log_reader.recall(root).states.get(in_plan(number, plan), NEW).task_id
     if runs.is_job(root, task_id) and runs.newest_status(root, task_id).status == "alive":
         raise UsageError(
             f"step {number} is running as {task_id}; end it first: do-tasks stop {task_id},"
@@ -117,7 +118,7 @@ def _mark(
 ) -> Verdict:
     by = args.by or os.environ.get("USER", "a person")
     note = clean(f"{by}: {args.reason}" if args.reason else by)
-    journal = LogWriter(here.path(LOG_NAME))
+    journal = LogWriter(here.path(LOG_NAME), plan=source.plan)
     kind = StepMarkedDone if done else StepReopened
     journal.write(kind(by=by, reason=args.reason, terminal=at_terminal), step=number)
     journal.sync()

@@ -8,7 +8,7 @@ import time
 
 from executor.cli.job_reader import caught_up
 from executor.cli.options import option
-from executor.cli.tasks import run_lock, step_of
+from executor.cli.tasks import logged_plan, run_lock, step_of
 from executor.errors import BusyError, MachineError, UsageError
 from executor.plan.spec.spec_md import Mark
 from executor.plan.step_ids import TASK
@@ -196,7 +196,7 @@ class Stop:
         if state.task_id != task_id or state.verdict not in OPEN:
             return
         known_secrets.mask_task(self._root, task_id, self._masker)
-        journal = LogWriter(here.path(LOG_NAME))
+        journal = LogWriter(here.path(LOG_NAME), plan=logged_plan(self._root, task_id))
         self._restore_judges(journal)
         if self._ended:
             journal.write(StraysStopped(pids=self._ended), task_id=task_id, step=number)
@@ -205,7 +205,9 @@ class Stop:
         journal.sync()
         mark = Mark(kind="failed", task_id=task_id, time=time.strftime("%Y-%m-%d %H:%M"), note=runs.STOPPED)
         lock = here.state("spec.lock")
-        line = source_here(here).mark(lock, number=number, state=" ", mark=mark, task_id=task_id)
+        line = source_here(here.replace(named=logged_plan(self._root, task_id))).mark(
+            lock, number=number, state=" ", mark=mark, task_id=task_id
+        )
         marked = SpecMarked(status=Verdict.CANCELLED, line=line.after.line, text=runs.STOPPED)
         journal.write(marked, task_id=task_id, step=number)
         journal.close()

@@ -9,7 +9,7 @@ import shlex
 
 from executor.cli.next_command import read_words, remaining, remembered
 from executor.errors import DoTasksError, UsageError
-from executor.plan.step_ids import natural_order
+from executor.plan.step_ids import id_of, natural_order
 from executor.store import log_reader, project, runs
 from executor.store.project_view import ProjectView
 from executor.system import files, safe_open
@@ -51,7 +51,7 @@ def find_brief(start: str, which: str) -> OpenBrief:
     """Return the open brief of a task id or step, the only one for an empty text; UsageError lists the open briefs."""
     here = project.find(start)
     states = sorted(log_reader.recall(here.root).states.items(), key=lambda one: natural_order(one[0]))
-    waiting = {state.task_id: number for number, state in states if state.verdict == "waiting"}
+    waiting = {state.task_id: id_of(number) for number, state in states if state.verdict == "waiting"}
     out = {task: number for task, number in waiting.items() if os.path.isfile(_path(here.root, task, "brief.md"))}
     asked = [task_id for task_id, number in out.items() if which in ("", task_id, str(number))]
     if len(asked) != 1:
