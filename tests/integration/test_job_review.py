@@ -214,14 +214,17 @@ class SmallBench:
 
 
 class SmallTask:
-    task_id, digest = "task_13_aaaaaaaa", ""
+    task_id, digest, runner = "task_13_aaaaaaaa", "", "command"
     step = Step(13, "one", main=Main(command="true"))
 
 
 def test_a_stop_that_came_just_before_the_start_finds_nothing_to_run(tmp_path):
     bench, task = SmallBench(tmp_path), SmallTask()
     argv = ("/bin/sh", "-c", f"touch {tmp_path}/ran")
-    pid = begin(bench, task, LaunchRequest("main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id)))
+    request = LaunchRequest(
+        "main.1", argv, lambda _: runs.ask_stop(bench.root, task.task_id), environ=bench.environment(task)
+    )
+    pid = begin(bench, task, request)
     os.waitpid(pid, 0)
     assert not (tmp_path / "ran").exists()
     assert runs.status_of(bench.root, task.task_id, "main.1").status == "never_ran"
