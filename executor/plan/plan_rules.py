@@ -39,7 +39,7 @@ def read_steps(top: Mapping[str, Any]) -> tuple[Raw, list[ValidationIssue]]:
     last = -1
     for key, body in top.items():
         found = _STEP_KEY.fullmatch(key)
-        if key != "settings" and type(body) is dict and isinstance(body.get("id"), str):
+        if key != "settings" and not key.startswith("x-") and type(body) is dict and isinstance(body.get("id"), str):
             if body["id"] in raw:
                 first = key_of(body["id"], raw[body["id"]][0])
                 issues.append(ValidationIssue((key, "id"), f"{first} has the id {body['id']} already"))

@@ -271,6 +271,8 @@ READ_VERBS = {
             "changed",
             "judged_by",
             "uncontained",
+            "params",
+            "cells",
             "stale_by",
             "alerts",
             "see",

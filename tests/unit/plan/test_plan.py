@@ -489,6 +489,10 @@ def test_validate_places_what_a_merge_brought_at_the_mapping() -> None:
     assert problems("x-d: &d {titel: x}\nstep_1_a:\n  <<: *d\n")[0].startswith("plan.yaml:2:1: step_1_a.titel: ")
 
 
+def test_a_mapping_under_an_extension_key_is_no_step_whatever_it_has() -> None:
+    assert plan_of("x-a: {id: 'T1', depends_on: 7}\nstep_1_a:\n").numbers == (1,)
+
+
 def test_validate_warns_of_a_plan_without_steps() -> None:
     assert problems("") == ["plan.yaml:1:1: warning: no step is defined: add one, for example step_1_hello:"]
 
