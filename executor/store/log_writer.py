@@ -77,8 +77,9 @@ class LogWriter:
         except FileNotFoundError:
             moved = True
         if moved:
-            done, self._rotated = self._rotated, self._fd  # a thread may still sync this file
+            before = self._fd
             self._open()
+            done, self._rotated = self._rotated, before  # a thread may still sync this file
             if done >= 0:
                 os.close(done)
 
