@@ -66,13 +66,33 @@ def begun_before(root: str, task_id: str, digest: str) -> bool:
     return briefs or digest in [jobs.digest_of(run) for run in runs]
 
 
-def newest_record(root: str, number: StepId, but: str) -> str:
-    """Return the newest record that a task of a step left, `but` left out; empty when there is none."""
+def newest_record(root: str, number: StepId, but: str, plan: str = "") -> str:
+    """Return the newest record that a task of a step of this plan left, `but` left out; empty when there is none.
+
+    `plan` is empty for SPEC.md. Ids of two tasks may give the same name in a task id: the task's own record decides.
+    """
     folder = os.path.join(root, jobs.JOBS)
-    tasks = [os.path.join(folder, name) for name in names_in(folder) if is_task_of(name, number)]
+    named = [name for name in names_in(folder) if is_task_of(name, number)]
+    tasks = [os.path.join(folder, name) for name in named if _is_of(_maker(root, name), number, plan)]
     records = [os.path.join(task, name) for task in tasks for name in names_in(task) if _is_record(name)]
     dated = {path: _mtime_ns(path) for path in records if path != but}
     return max(dated, key=lambda path: dated[path], default="")
+
+
+def _maker(root: str, task_id: str) -> dict[str, Any]:
+    """Return the step of a task and its plan, by its own record or by that of its job."""
+    body = jobs.read_task(root, task_id)
+    if body:
+        return body
+    job = jobs.read_job(root, task_id)
+    settings = (job.get("plan") or {}).get("settings") or {}
+    return {"step": job.get("step"), "plan": settings.get("plan", "")}
+
+
+def _is_of(body: Mapping[str, Any], number: StepId, plan: str) -> bool:
+    """Return True for the record of a task of this step; a step of SPEC.md may have one without its number."""
+    of_plan = str(body.get("plan") or "")
+    return of_plan == plan and (not plan or body.get("step") == number)
 
 
 def _is_record(name: str) -> bool:

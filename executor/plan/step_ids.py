@@ -28,8 +28,9 @@ def new_task_id(step: StepId) -> str:
 def is_task_of(task_id: str, step: object) -> bool:
     """Return True for the id of a task of this step; False for a step that is neither a number nor a text."""
     found = TASK.fullmatch(task_id)
-    is_id = isinstance(step, str) or (isinstance(step, int) and not isinstance(step, bool))
-    return found is not None and is_id and found[1] == task_stem(step)  # type: ignore[arg-type]
+    if found is None or isinstance(step, bool) or not isinstance(step, (int, str)):
+        return False
+    return found[1] == task_stem(step)
 
 
 def key_of(step: StepId) -> str:

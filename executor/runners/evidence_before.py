@@ -34,7 +34,9 @@ def remember(context: RunContext, task: Task) -> None:
     globs = evidence.globs(step)
     path = _mended(context, evidence.record(context.root, task.task_id, task.digest))
     adds = evidence.begun_before(context.root, task.task_id, task.digest)
-    made_before = {} if adds else evidence.read(evidence.newest_record(context.root, step.number, path))
+    made_before = (
+        {} if adds else evidence.read(evidence.newest_record(context.root, step.number, path, context.source.plan))
+    )
     tested_ns = _tested_ns(context.folder(task, "test"))
     crowded = looked(
         lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs

@@ -39,6 +39,8 @@ def note_task(context: RunContext, task: Task, run: str) -> None:
     """Write the record of a task before a run of its MAIN, for an executor that adopts the run."""
     made = context.made.get(task.digest)
     body: dict[str, object] = {"step": task.step.number, "digest": task.digest, "run": run}
+    if context.source.plan:
+        body["plan"] = context.source.plan
     if made:
         body["made"] = {"parts": made.parts, "files": made.files}
     runs.write_task(context.root, task.task_id, body)

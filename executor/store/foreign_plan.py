@@ -103,8 +103,8 @@ class ForeignPlan:
         before = self.find(self.read(), number)
         wanted = _task_mark(state, mark, task_id)
 
-        def beside(plan: PlanFile, after: PlanTask) -> list[FileChange]:
-            return self._side_change(plan, after, wanted, mark)
+        def beside(after: PlanTask) -> list[FileChange]:
+            return self._side_change(after, wanted, mark)
 
         try:
             plan_writer.write_mark(self.path, lock, str(number), wanted, beside=beside, side_only=SIDE_ONLY)
@@ -112,7 +112,7 @@ class ForeignPlan:
             raise SpecError(str(error)) from error
         return spec_file.Change(before, self.find(self.read(), number))
 
-    def _side_change(self, plan: PlanFile, after: PlanTask, wanted: TaskMark, mark: Mark | None) -> list[FileChange]:
+    def _side_change(self, after: PlanTask, wanted: TaskMark, mark: Mark | None) -> list[FileChange]:
         old = files.read(self._side_path)
         side = side_file.decoded(old, self.name.replace(os.sep, "/"))
         new = side_file.with_mark(side, after, wanted)
@@ -122,7 +122,6 @@ class ForeignPlan:
             new = new.replace(tasks={**new.tasks, key: new.tasks[key].replace(more=kind)})
         if new == side:
             return []
-        del plan
         files.private_folder(os.path.dirname(self._side_path))
         return [FileChange(self._side_path, old or None, side_file.encoded(new))]
 

@@ -86,14 +86,6 @@ def only_one(start: str) -> str:
         return ""
 
 
-def is_of_project(path: str) -> bool:
-    """Return True for a SPEC.md beside definitions."""
-    from executor.store import project
-
-    folder, name = os.path.split(os.path.abspath(path))
-    return name == project.SPEC_NAME and any(os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS)
-
-
 def _plans_at(folder: str, place: str) -> list[str]:
     found = sorted(glob.glob(os.path.join(glob.escape(folder), place)))
     return found[:1] if place.startswith("backlog/") else found

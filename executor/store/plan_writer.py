@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from executor.plan.formats.model import Files, PlanTask, TaskMark
     from executor.store.plan_files import PlanFile
 
-    Beside = Callable[[PlanFile, PlanTask], list[FileChange]]
+    Beside = Callable[[PlanTask], list[FileChange]]
 
 TRIES = 5
 
@@ -43,7 +43,7 @@ def write_mark(
             changed = _changed(plan, task, mark, side_only)
             changes = file_changes(plan, changed)
             if beside:
-                changes = [*beside(plan, _read_with(plan, changed, task)), *changes]
+                changes = [*beside(_read_with(plan, changed, task)), *changes]
             if not changes:
                 return task
             if plan_change.write(record, changes):

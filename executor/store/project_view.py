@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from executor.errors import SpecError
 from executor.plan.spec import spec_md
 from executor.store import log_reader, project
@@ -192,12 +194,10 @@ class LazyBoxes:
 
     def _find(self, number: StepId) -> None:
         """Search one line; read all lines after the first few searches, and when the step has no line or two."""
-        try:
-            if len(self._known) < MOST_FINDS:
+        if len(self._known) < MOST_FINDS:
+            with suppress(SpecError):
                 self._known[number] = spec_md.find(self._data, number)
                 return
-        except SpecError:
-            pass
         self._every = boxes_in(self._data)
 
 

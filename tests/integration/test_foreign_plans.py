@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from executor.checks.evidence import newest_record
+from executor.store import runs
 from executor.testing import bash, done
 from tests.integration.agents import ROLE, SKILL, Play
 from tests.integration.projects import Project, finish
@@ -317,3 +319,15 @@ def test_an_id_that_is_in_no_plan_is_left_out_and_said(project):
     assert run.code == 0
     assert "has no such task: step T099" in run.out
     assert ran(project) == ["T001"]
+
+
+@pytest.mark.parametrize("others", [("T-1", "p"), ("T_1", "q")])
+def test_a_record_of_evidence_is_of_one_task_of_one_plan(tmp_path, others):
+    root = str(tmp_path)
+    for task_id, step, plan in (("task_T_1_0000000a", "T_1", "p"), ("task_T_1_0000000b", *others)):
+        runs.write_task(root, task_id, {"step": step, "plan": plan})
+        (tmp_path / runs.JOBS / task_id / "before.x.json").write_text("{}")
+        os.utime(tmp_path / runs.JOBS / task_id / "before.x.json", (1, 1 if task_id.endswith("a") else 2))
+    assert "task_T_1_0000000a" in newest_record(root, "T_1", "", "p")
+    assert "task_T_1_0000000b" in newest_record(root, *(others[0], "", others[1]))
+    assert newest_record(root, "T_1", "") == ""
