@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 ENVIRONMENT = {"DO_TASKS_DATA": "data"}
+WANTED = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
 Group = TypeVar("Group")
 
 
@@ -70,8 +71,8 @@ def merged(
     new, known = {}, known or every_key(group)
     for key, value in changes.items():
         name = f"{prefix}{key}"
-        if not hasattr(group, str(key)):
-            raise Trouble(f"{origin}: no setting {name!r}{did_you_mean(name, known)}", USAGE)
+        if key not in parts_of(group):
+            raise Trouble(f"{origin}: no setting {name!r}{nearest(leaf(name, value), known)}", USAGE)
         old = getattr(group, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
@@ -82,19 +83,47 @@ def merged(
     return dataclasses.replace(group, **new)  # type: ignore[type-var]  # every group is a dataclass
 
 
+def parts_of(group: Any) -> list[str]:
+    """Return the names of a group's settings and groups."""
+    return [part.name for part in dataclasses.fields(group)]
+
+
+def leaf(name: str, value: Any) -> str:
+    """Return the whole name of the first setting below an unknown one."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        name = f"{name}.{key}"
+    return name
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return `; did you mean X?` for an unknown name: one with this last part, else the nearest, else its group's."""
+    group, _, last = name.rpartition(".")
+    same = [key for key in known if last and key.rpartition(".")[2] == last]
+    if len(same) == 1 or (same and not group):
+        return f"; did you mean {' or '.join(same)}?"
+    groups = sorted({key.partition(".")[0] for key in known if "." in key})
+    return did_you_mean(name, known) or did_you_mean(name.partition(".")[0], groups)
+
+
 def typed(old: Any, value: Any, *, name: str, origin: str) -> Any:
     """Return `value` in the type of the default `old`; a lone string is a list of one, a number may be text."""
-    if isinstance(old, tuple):
-        items = value if isinstance(value, list) else [value] if value else []
+    items = value if isinstance(value, list) else [] if value in ("", None) else [value]
+    if isinstance(old, tuple) and all(is_plain(item) for item in items):
         return tuple(str(item) for item in items)
-    if isinstance(old, str) and isinstance(value, (str, int, float)):
+    if isinstance(old, str) and is_plain(value):
         return str(value)
     if isinstance(old, float) and is_number(value):
         return float(value)
     if type(value) is type(old):
         return value
-    wanted = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[type(old)]
+    wanted = WANTED[type(old)]
     raise Trouble(f"{origin}: {name} must be {wanted}, got {value!r}", USAGE)
+
+
+def is_plain(value: Any) -> bool:
+    """Return True if a value is a text or a number; the `no` that YAML reads as false is none: quote it."""
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
@@ -106,13 +135,20 @@ def is_number(value: Any) -> bool:
 
 
 def every_key(group: Any, prefix: str = "") -> list[str]:
-    """Yield the name of every setting in dotted form."""
+    """Return the name of every setting in dotted form."""
     names: list[str] = []
     for part in dataclasses.fields(group):
         value = getattr(group, part.name)
         nested = dataclasses.is_dataclass(value)
         names += every_key(value, f"{prefix}{part.name}.") if nested else [f"{prefix}{part.name}"]
     return names
+
+
+def get(group: Any, name: str) -> Any:
+    """Return the value of a setting by its dotted name."""
+    for part in name.split("."):
+        group = getattr(group, part)
+    return group
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from small_lm import files, tokenizer_folder
+from small_lm import texts, token_file, tokenizer_folder
 from small_lm.errors import USAGE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
+    from small_lm import text_files
     from small_lm.settings import Settings
-    from small_lm.settings import Text as Chosen
+    from small_lm.texts import Texts
+    from small_lm.token_file import Tokens
     from small_lm.tokenizers import Tokenizer
+
+TOKENS = "tokens"  # the folder of the token files, beside the tokenizer's
 
 Pair = tuple[Tensor, Tensor]  # inputs and targets, both (B, T); a target of -100 does not count
 
@@ -43,26 +47,18 @@ class Corpus:
 
     tokenizer: Tokenizer
     source: Source
-    held_out: Tensor
+    held_out: Tensor | Tokens
     digest: str
     inputs: list[Path]
-
-
-@dataclass(frozen=True)
-class Text:
-    """The text of one file."""
-
-    path: Path
-    body: str
 
 
 class Windows:
     """Windows of a token stream, each once an epoch, in a new random order for every epoch."""
 
-    def __init__(self, tokens: Tensor, seed: int) -> None:
+    def __init__(self, tokens: Tensor | Tokens, seed: int) -> None:
         self.tokens, self.seed = tokens, seed
         self.epoch, self.taken, self.length = 0, 0, 0
-        self.starts: list[int] = []
+        self.starts = torch.empty(0, dtype=torch.long)
 
     def next(self, size: int, length: int) -> Pair:
         """Return inputs and targets of `size` windows, (size, length) each; targets are one token ahead."""
@@ -77,17 +73,16 @@ class Windows:
             if self.taken == len(self.starts):
                 self.begin(self.epoch + 1, self.length)
             self.taken += 1
-            yield self.starts[self.taken - 1]
+            yield int(self.starts[self.taken - 1])
 
     def begin(self, epoch: int, length: int) -> None:
         """Shuffle the order of an epoch; it depends on seed, epoch and length alone."""
-        if len(self.tokens) <= 2 * length:
-            raise Trouble(f"{len(self.tokens)} tokens are too few for windows of {length}: add text or set run.length")
+        refuse_few(len(self.tokens), length)
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         offset = int(torch.randint(length, (), generator=chance))
         order = torch.randperm((len(self.tokens) - offset - 1) // length, generator=chance)
         self.epoch, self.taken, self.length = epoch, 0, length
-        self.starts = (order * length + offset).tolist()
+        self.starts = order * length + offset
 
     def state(self) -> dict[str, Any]:
         """Return the position: epoch, number of windows used, their length."""
@@ -100,55 +95,71 @@ class Windows:
         self.taken = state["taken"]
 
 
-def in_order(tokens: Tensor, *, size: int, length: int, batches: int) -> Iterator[Pair]:
+def in_order(tokens: Tensor | Tokens, *, size: int, length: int, batches: int) -> Iterator[Pair]:
     """Yield at most `batches` batches from the beginning, the same ones each time; the last may be smaller."""
+    refuse_few_held_out(len(tokens), length)
     count = min((len(tokens) - 1) // length, size * batches)
-    if count < 1:
-        raise Trouble(f"{len(tokens)} held-out tokens are too few for windows of {length}: hold out more, or shorten")
     ends = count * length
-    inputs, targets = tokens[:ends].view(count, length), tokens[1 : ends + 1].view(count, length)
+    read = tokens[: ends + 1]
+    inputs, targets = read[:-1].view(count, length), read[1:].view(count, length)
     yield from zip(inputs.split(size), targets.split(size), strict=True)
 
 
+def refuse_few(count: int, length: int) -> None:
+    """Raise Trouble if there are too few tokens to learn from."""
+    if count <= 2 * length:
+        raise Trouble(f"{count} tokens are too few for windows of {length}: add text or set run.length")
+
+
+def refuse_few_held_out(count: int, length: int) -> None:
+    """Raise Trouble if there are too few tokens to judge by."""
+    if count <= length:
+        raise Trouble(f"{count} held-out tokens are too few for windows of {length}: hold out more, or shorten")
+
+
+def refuse_long_prompts(settings: Settings, tokenizer: Tokenizer) -> None:
+    """Raise Trouble for a prompt of the samples that the model's context cannot hold."""
+    for prompt in settings.sample.prompts:
+        length = 1 + len(tokenizer.encode(prompt))
+        if length > settings.model.context:
+            most = f"more than model.context={settings.model.context}"
+            raise Trouble(f"sample.prompts: {prompt[:30]!r} has {length} tokens, {most}: shorten it", USAGE)
+
+
 def prepare(settings: Settings, folder: Path) -> Corpus:
-    """Read the texts, hold some out, train a tokenizer on the others; reuse the tokenizer of `folder` if it fits."""
-    learned, judged = split(read(settings), settings.text)
-    tokenizer = tokenizer_folder.settle(folder, settings.tokenizer, [text.body for text in learned])
-    tokens, held_out = (stream(tokenizer, [text.body for text in part]) for part in (learned, judged))
-    inputs = sorted({text.path for text in (*learned, *judged)})
-    return Corpus(tokenizer, Windows(tokens, settings.seed), held_out, digest(tokens), inputs)
+    """Return the corpus of the texts that settings name; `folder` is for the tokenizer, token files lie beside it."""
+    return corpus(settings, texts.find(settings), folder)
 
 
-def read(settings: Settings) -> list[Text]:
-    """Read the files that settings name, each once, in order of path."""
-    patterns = [str(Path(settings.data, pattern)) for pattern in settings.text.files]
-    found = sorted({path for pattern in patterns for path in glob.glob(pattern, recursive=True)})
-    if not found:
-        raise Trouble(f"no file matches {', '.join(patterns)}: set text.files, or data to the folder of the texts")
-    return [Text(Path(path), files.read_text(Path(path))) for path in found]
-
-
-def split(texts: Sequence[Text], chosen: Chosen) -> tuple[list[Text], list[Text]]:
-    """Return training texts and held-out texts: whole files, or the end of each."""
-    if not chosen.held_out:
-        cuts = [(text, int(len(text.body) * (1 - chosen.val_share))) for text in texts]
-        return (
-            [Text(text.path, text.body[:cut]) for text, cut in cuts],
-            [Text(text.path, text.body[cut:]) for text, cut in cuts],
+def corpus(settings: Settings, found: Texts, folder: Path) -> Corpus:
+    """Learn or reuse the tokenizer, write or reuse the token files; what does not fit the settings leaves none."""
+    learned, held_out = found.learned, found.held_out
+    run, longest = settings.run, max(settings.run.length, settings.run.long_length)
+    refuse_few(learned.most_tokens(), longest)
+    refuse_few_held_out(held_out.most_tokens(), run.length)
+    settled = tokenizer_folder.choose(folder, settings.tokenizer, learned)
+    refuse_long_prompts(settings, settled.tokenizer)
+    home = folder.parent / TOKENS
+    parts = [
+        token_file.settle(home / f"{name}.bin", part, digest, settled.tokenizer)
+        for name, part, digest in (
+            ("train", learned, settled.wanted.texts),
+            ("held_out", held_out, held_out.digest()),
         )
-    missing = set(chosen.held_out) - {text.path.stem for text in texts}
-    if missing:
-        raise Trouble(f"text.held_out names {', '.join(sorted(missing))}, which text.files does not find", USAGE)
-    learned = [text for text in texts if text.path.stem not in chosen.held_out]
-    return learned, [text for text in texts if text.path.stem in chosen.held_out]
+    ]
+    try:
+        refuse_few(len(parts[0]), longest)
+        refuse_few_held_out(len(parts[1]), run.length)
+    except Trouble:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    settled.keep()
+    return Corpus(settled.tokenizer, Windows(parts[0], settings.seed), parts[1], parts[0].digest, found.paths)
 
 
-def stream(tokenizer: Tokenizer, bodies: Iterable[str]) -> Tensor:
-    """Return all bodies as one tensor of tokens, each between <bos> and <end>."""
-    ids: list[int] = []
-    for body in bodies:
-        ids += [tokenizer.bos, *tokenizer.encode(body), tokenizer.end]
-    return torch.tensor(ids, dtype=torch.long)
+def read(settings: Settings) -> list[text_files.File]:
+    """Return the files that settings name, each once, in order of path."""
+    return texts.files_of(settings)
 
 
 def digest(tokens: Tensor) -> str:

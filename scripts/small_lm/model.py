@@ -13,50 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from small_lm.config import did_you_mean
-from small_lm.errors import USAGE, Trouble
+from small_lm.shapes import PRESETS, Shape, preset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["PRESETS", "Llama", "Shape", "from_weights", "loss_of", "preset"]
+
 SPREAD = 0.02  # of a fresh weight
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The hyperparameters that determine a model's shape."""
-
-    layers: int
-    heads: int
-    head_dim: int
-    inner: int
-    vocab_size: int = 2048
-    context: int = 1024
-    rope_theta: float = 500_000.0
-    eps: float = 1e-5
-
-    @property
-    def width(self) -> int:
-        """The width of a token's vector."""
-        return self.heads * self.head_dim
-
-
-PRESETS = {  # parameters at a vocabulary of 2,048
-    "tiny": Shape(layers=3, heads=2, head_dim=16, inner=64),
-    "1m": Shape(layers=4, heads=2, head_dim=64, inner=352),
-    "3m": Shape(layers=6, heads=3, head_dim=64, inner=512),
-    "5m": Shape(layers=6, heads=4, head_dim=64, inner=688),
-    "10m": Shape(layers=8, heads=5, head_dim=64, inner=864),
-    "30m": Shape(layers=9, heads=8, head_dim=64, inner=1376),
-}
-
-
-def preset(name: str, *, vocab_size: int, context: int) -> Shape:
-    """Return a preset by its name, fitted to a tokenizer."""
-    if name not in PRESETS:
-        raise Trouble(f"no model.preset {name!r}{did_you_mean(name, PRESETS)}; there are: {', '.join(PRESETS)}", USAGE)
-    chosen = PRESETS[name]
-    return Shape(chosen.layers, chosen.heads, chosen.head_dim, chosen.inner, vocab_size, context)
 
 
 class Memory:

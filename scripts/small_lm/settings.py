@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from small_lm import config
-from small_lm.errors import USAGE, Trouble
+from small_lm.setting_rules import refuse_odd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+__all__ = ["Settings", "load", "refuse_odd", "tried"]
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 AnySettings = TypeVar("AnySettings", bound="Settings")
@@ -22,12 +24,17 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 class Text:
     """The texts: `files` are globs, relative to `data` unless absolute; `held_out` names files for validation only.
 
-    Without `held_out` the last `val_share` of each file is for validation.
+    Without `held_out` the last `val_share` of each file is for validation. Of .csv, .tsv, .jsonl and .parquet files
+    each row is a document, its text stands in `column`. `hub` names a data set of the Hugging Face hub instead.
     """
 
     files: tuple[str, ...] = ("**/*.txt",)
     held_out: tuple[str, ...] = ()
     val_share: float = 0.1
+    column: str = "text"
+    hub: str = ""
+    subset: str = ""
+    split: str = "train"
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,18 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Model:
-    """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`; init: `normal`, or `induction` with a copy warm-up."""
+    """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`, `95m`; init: `normal`, or `induction` with a copy warm-up.
+
+    `layers`, `width`, `heads` and `inner` (of the feed-forward part) change the preset; 0 leaves it as it is.
+    """
 
     preset: str = "1m"
     context: int = 1024
     init: str = "normal"
+    layers: int = 0
+    width: int = 0
+    heads: int = 0
+    inner: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,22 +171,6 @@ def load(
     settings = config.layered(Settings(), path, overrides, environ)
     refuse_odd(settings)
     return settings
-
-
-def refuse_odd(settings: Settings) -> None:
-    """Raise Trouble for values that no training can run with."""
-    run, longest = settings.run, max(settings.run.length, settings.run.long_length)
-    needs = {
-        "run.steps must be 1 or more": run.steps >= 1,
-        "run.length must be 1 or more": run.length >= 1,
-        f"run.batch_tokens must be {longest} or more, one window": run.batch_tokens >= longest,
-        f"model.context must be {longest} or more, one window": settings.model.context >= longest,
-        "optimiser.accumulate must be 1 or more": settings.optimiser.accumulate >= 1,
-        "text.val_share must be above 0, below 1": 0 < settings.text.val_share < 1,
-        "resume must be auto, always or never": settings.resume in {"auto", "always", "never"},
-    }
-    for line in (line for line, is_met in needs.items() if not is_met):
-        raise Trouble(line, USAGE)
 
 
 def tried(settings: AnySettings) -> AnySettings:

@@ -12,7 +12,7 @@ from collections import Counter
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from small_lm import files, verified_folder
+from small_lm import fast_tokenizer, files, verified_folder
 from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
 from small_lm.tokenizer_origin import origin, parsed
@@ -37,6 +37,7 @@ class Tokenizer:
     size: int
     origin: Origin | None = None  # None: of an older version, which kept none
     is_fresh = False  # learned by this very process
+    most_bytes: ClassVar[int] = 16_000_000  # of texts to learn from; an even part of more
 
     def __init__(self, specials: Sequence[str]) -> None:
         self.specials = tuple(specials)
@@ -74,6 +75,7 @@ class Characters(Tokenizer):
     """Characters as tokens; the rarest ones beyond the vocabulary's size are unknown."""
 
     kind, file = "char", "characters.json"
+    most_bytes = 0  # all: counting characters takes no memory
 
     def __init__(self, characters: Sequence[str], specials: Sequence[str]) -> None:
         super().__init__(specials)
@@ -83,7 +85,9 @@ class Characters(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> Characters:
-        counts = Counter(character for text in texts for character in text)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text)
         ranked = sorted(counts, key=lambda character: (-counts[character], character))
         return cls(ranked[: vocab_size - len(specials)], specials)
 
@@ -151,6 +155,7 @@ class SentencePieces(Tokenizer):
     """SentencePiece's BPE with byte fallback; text is not normalized, spaces and lines included."""
 
     kind, file, model_type = "sentencepiece", "tokenizer.model", "bpe"
+    most_bytes = 8_000_000  # SentencePiece holds them in memory, several times
 
     def __init__(self, model: bytes, specials: Sequence[str]) -> None:
         super().__init__(specials)
@@ -215,28 +220,30 @@ KINDS: dict[str, type[Tokenizer]] = {cls.kind: cls for cls in (Characters, ByteP
 def train(kind: str, texts: Iterable[str], vocab_size: int, extra: Sequence[str] = ()) -> Tokenizer:
     """Train a tokenizer that records its origin; `extra` names further special tokens."""
     read = list(texts)
-    learned = kind_of(kind).train(read, vocab_size, (*SPECIALS, *extra))
-    learned.origin, learned.is_fresh = origin(kind, read, vocab_size, learned.specials), True
-    return learned
+    return learned(origin(kind, read, vocab_size, (*SPECIALS, *extra)), read)
+
+
+def learned(wanted: Origin, texts: Iterable[str]) -> Tokenizer:
+    """Train the tokenizer of an origin; the texts are read once."""
+    fresh = kind_of(wanted.kind).train(texts, wanted.vocab_size, wanted.specials)
+    fresh.origin, fresh.is_fresh = wanted, True
+    return fresh
 
 
 def content(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """Return the files of a tokenizer; transformers reads those of a `bpe`."""
-    about = (json.dumps(tokenizer.about(), indent=2) + "\n").encode()
-    found = {tokenizer.file: tokenizer.content(), KIND: about}
+    """Return the files of a tokenizer; transformers reads those of a `bpe` and a `char` one."""
+    found = {tokenizer.file: tokenizer.content(), KIND: as_json(tokenizer.about())}
     if tokenizer.kind == "bpe":
-        found["tokenizer_config.json"] = (json.dumps(FAST, indent=2) + "\n").encode()
+        found["tokenizer_config.json"] = as_json(fast_tokenizer.CONFIG)
+    if isinstance(tokenizer, Characters):
+        fast = fast_tokenizer.characters(tokenizer.special, tokenizer.numbers)
+        found |= {"tokenizer.json": as_json(fast), "tokenizer_config.json": as_json(fast_tokenizer.CONFIG)}
     return found
 
 
-FAST = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "pad_token": "<pad>",
-    "bos_token": "<bos>",
-    "eos_token": "<end>",
-    "unk_token": "<unk>",
-    "clean_up_tokenization_spaces": False,
-}
+def as_json(value: Any) -> bytes:
+    """Return a JSON document as the bytes of a file."""
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:

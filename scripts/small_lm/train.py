@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import data, device, files, hf_format, metrics_log
+from small_lm import data, device, files, hf_format, metrics_log, texts
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble
 from small_lm.results import write_result
@@ -134,7 +134,8 @@ def go_on(training: Training, found: Loaded) -> None:
         training.load(found)
     except Trouble:
         if training.corpus.tokenizer.is_fresh:  # else it would be taken for the tokenizer of the checkpoints
-            shutil.rmtree(Path(training.chosen.outputs, "tokenizer"), ignore_errors=True)
+            for name in ("tokenizer", data.TOKENS):
+                shutil.rmtree(Path(training.chosen.outputs, name), ignore_errors=True)
         raise
     print(f"going on after step {training.step}", flush=True)
 
@@ -175,13 +176,14 @@ def put_aside(folder: Path) -> None:
 
 
 def run(chosen: Settings) -> int:
-    """Train with these settings; return the exit code."""
-    folder, term = Path(chosen.outputs), Term()
+    """Train with these settings; return the exit code. All that can be judged is judged before a file is written."""
+    folder, term, keep = Path(chosen.outputs), Term(), chosen.keep
+    device.choose(chosen.run)
+    found = texts.find(chosen)
     if not goes_on(chosen):
         put_aside(folder)
     term.listen()
-    corpus, keep = data.prepare(chosen, folder / "tokenizer"), chosen.keep
     with Checkpoints(
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
-        return train(chosen, corpus, kept, term)
+        return train(chosen, data.corpus(chosen, found, folder / "tokenizer"), kept, term)

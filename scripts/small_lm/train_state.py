@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import data, induction_init, optimizer, tokenizer_folder
+from small_lm import data, induction_init, optimizer
 from small_lm.errors import USAGE, Trouble
 from small_lm.evaluate import evaluate
 from small_lm.generate import Choice, generate
-from small_lm.model import Llama, loss_of, preset
+from small_lm.model import Llama, loss_of
+from small_lm.resumption import fits, refuse_other
+from small_lm.shapes import shaped
 
 if TYPE_CHECKING:
     from small_lm.checkpoints import Loaded
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
     from small_lm.device import Machine
     from small_lm.settings import Settings
 
-INITS = ("normal", "induction")
 METRIC = "val_loss"
-FITTING = ("tokenizer", "model", "text", "seed")  # what a run shares with the one that it goes on from
-
-LEARNED = "learned vocabulary"
 
 
 class Training:
@@ -34,6 +31,7 @@ class Training:
 
     def __init__(self, chosen: Settings, corpus: Corpus, here: Machine) -> None:
         self.chosen, self.corpus, self.here = chosen, corpus, here
+        data.refuse_long_prompts(chosen, corpus.tokenizer)
         torch.manual_seed(chosen.seed)
         self.model = fresh(chosen, corpus).to(here.device)
         self.optimisers = optimizer.build(self.model, chosen.optimiser)
@@ -112,26 +110,38 @@ class Training:
             "source": self.source.state(),
             "copying": self.copying.state(),
             "chance": torch.get_rng_state(),
-            "fits": fits(self.chosen, self.corpus),
+            "fits": fits(self.chosen, self.corpus, self.here),
         }
 
     def load(self, found: Loaded) -> None:
         """Restore a checkpoint; raise Trouble if it is of another training."""
         state = found.full or {}
-        refuse_other(state["fits"], fits(self.chosen, self.corpus))
+        refuse_other(state["fits"], fits(self.chosen, self.corpus, self.here), found.step)
         self.model.load_state_dict(found.weights)
-        self.optimisers.load(state["optimisers"])
+        self.load_optimisers(state["optimisers"], found.step)
         self.source.load(state["source"])
         self.copying.load(state["copying"])
         torch.set_rng_state(state["chance"])
         self.step, self.best, self.worse = (state["run"][name] for name in ("step", "best", "worse"))
 
+    def load_optimisers(self, state: Any, step: int) -> None:
+        """Restore the optimizers; raise Trouble if they are others, which a checkpoint of an older version shows here.
+
+        A name alone was not written then.
+        """
+        try:
+            self.optimisers.load(state)
+        except ValueError as error:
+            other = "adamw" if self.chosen.optimiser.name == "muon" else "muon"
+            line = (
+                f"the checkpoint of step {step} is of another optimizer: set optimiser.name={other}, or outputs=ANOTHER"
+            )
+            raise Trouble(line, USAGE) from error
+
 
 def fresh(chosen: Settings, corpus: Corpus) -> Llama:
     """Return an untrained model for these settings."""
-    if chosen.model.init not in INITS:
-        raise Trouble(f"no model.init {chosen.model.init!r}: use {' or '.join(INITS)}", USAGE)
-    model = Llama(preset(chosen.model.preset, vocab_size=corpus.tokenizer.size, context=chosen.model.context))
+    model = Llama(shaped(chosen.model, vocab_size=corpus.tokenizer.size))
     if chosen.model.init == "induction":
         induction_init.plant(model)
     return model
@@ -143,18 +153,3 @@ def copying(chosen: Settings, corpus: Corpus) -> induction_init.Copying:
     wanted = chosen.copy if has_circuit else dataclasses.replace(chosen.copy, until_share=0.0)
     first, size = len(corpus.tokenizer.specials), corpus.tokenizer.size
     return induction_init.Copying(wanted, vocab_size=size, first=first, seed=chosen.seed)
-
-
-def fits(chosen: Settings, corpus: Corpus) -> dict[str, str]:
-    """Return the values that a checkpoint must share with a run that resumes from it."""
-    shared = dataclasses.asdict(chosen)
-    learned = {"tokens": corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
-    return {name: json.dumps(shared[name]) for name in FITTING} | learned
-
-
-def refuse_other(found: dict[str, str], wanted: dict[str, str]) -> None:
-    """Raise Trouble if a checkpoint belongs to another training."""
-    known = [name for name in wanted if name != LEARNED or name in found]  # an older version did not write that one
-    differing = [name for name in known if found.get(name) != wanted[name]]
-    if differing:
-        raise Trouble(f"the checkpoint has other {', '.join(differing)}: set them as they were, or outputs=ANOTHER")

@@ -85,6 +85,21 @@ def test_transformers_reads_the_bpe_folder(tmp_path):
     assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id) == (1, 2, 0)
 
 
+def test_transformers_reads_the_folder_of_characters(tmp_path):
+    pytest.importorskip("tokenizers")
+    transformers = pytest.importorskip("transformers")
+    tokenizer = tokenizers.train("char", [*TEXTS, "\n\t  \u00e9\U0001f600"], 100, EXTRA)
+    tokenizers.save(tokenizer, tmp_path / "here")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "here")
+    text = "  to suffer\r\n\n\t\u00e9\U0001f600, Q?"
+    ids = tokenizer.encode(text)
+    assert theirs.encode(text, add_special_tokens=False) == ids
+    known = [number for number in ids if number != tokenizer.unknown]
+    assert theirs.decode(known, skip_special_tokens=True) == tokenizer.decode(known)
+    assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id, theirs.unk_token_id) == (1, 2, 0, 3)
+    assert theirs.convert_tokens_to_ids("<sheet>") == 4
+
+
 def test_a_vocabulary_without_room_for_the_bytes_is_refused():
     pytest.importorskip("tokenizers")
     with pytest.raises(Trouble, match=r"bpe needs tokenizer.vocab_size=260 or more"):

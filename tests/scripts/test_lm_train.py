@@ -173,7 +173,9 @@ def test_do_tasks_asks_to_go_on(begin, monkeypatch, capsys):
 
 def test_a_checkpoint_of_another_model_is_refused(begin):
     _, shelf, _ = begin(rows=4)
-    with pytest.raises(Trouble, match="the checkpoint has other model, seed: set them as they were"):
+    with pytest.raises(
+        Trouble, match=r"has seed=17, model.context=64, these settings have seed=3, model.context=48: set them"
+    ):
         begin("seed=3", "model.context=48", "resume=always", shelf=shelf)
 
 
@@ -389,17 +391,6 @@ def test_held_out_text_is_judged_in_order_and_once(windows):
     assert torch.equal(torch.cat([inputs for inputs, _ in batches]).flatten(), torch.arange(100))
 
 
-def test_whole_files_can_be_held_out(tmp_path):
-    texts = [data.Text(tmp_path / f"{name}.txt", name) for name in ("lear", "macbeth")]
-    learned, judged = data.split(texts, settings.Text(held_out=("macbeth",)))
-    assert ([text.body for text in learned], [text.body for text in judged]) == (["lear"], ["macbeth"])
-
-
-def test_a_held_out_file_that_is_not_there_is_trouble(tmp_path):
-    with pytest.raises(Trouble, match="names hamlet"):
-        data.split([data.Text(tmp_path / "lear.txt", "")], settings.Text(held_out=("hamlet",)))
-
-
 def test_a_model_that_knows_nothing_is_as_unsure_as_the_vocabulary_is_large():
     model = Llama(preset("tiny", vocab_size=50, context=32))
     model.model.embed_tokens.weight.data.zero_()
@@ -484,11 +475,6 @@ def test_bfloat16_is_used_where_the_processor_has_it(found, wanted):
 def test_a_precision_can_be_forced():
     chosen = device.choose(settings.Run(precision="float32", threads=1, device="cpu"))
     assert chosen == device.Machine("cpu", "float32", 1)
-
-
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(Trouble, match=r"no run\.precision 'float16'"):
-        device.choose(settings.Run(precision="float16"))
 
 
 def test_a_line_that_was_half_written_is_dropped(tmp_path):

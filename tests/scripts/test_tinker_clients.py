@@ -37,11 +37,13 @@ def collected():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A project's folder with a small model, and one whose tokenizer transformers cannot read."""
+    """A project's folder with small models: one of characters, and one whose tokenizer transformers cannot read."""
     folder = tmp_path_factory.mktemp("project")
     small_llama.make(folder / HOME / "small")
     shape = model.preset("tiny", vocab_size=9, context=32)
-    hf_format.save(folder / HOME / "letters", model.Llama(shape), tokenizers.train("char", ["to be"], 99))
+    for name in ("characters", "letters"):
+        hf_format.save(folder / HOME / name, model.Llama(shape), tokenizers.train("char", ["to be"], 99))
+    (folder / HOME / "letters" / "tokenizer.json").unlink()  # as versions before 0.2 left it
     return folder
 
 
@@ -117,6 +119,13 @@ def test_a_model_that_was_made_again_has_its_new_tokenizer(place, service, tmp_p
     path = place / HOME / "again" / "tokenizer.json"
     path.write_text(path.read_text().replace(f'"{small_llama.word(ID)}"', '"other"'))
     assert service.run(tmp_path, "-c", code).stdout.strip() == "'other'"
+
+
+def test_a_model_of_characters_is_served_and_its_tokenizer_is_read(service, tmp_path):
+    code = "import tinker; s = tinker.ServiceClient().create_sampling_client(base_model='local/characters').result(60)"
+    code += "; t = s.get_tokenizer(); print(t.encode('to be', add_special_tokens=False), repr(t.decode([5, 6, 4])))"
+    theirs = tokenizers.train("char", ["to be"], 99)
+    assert service.run(tmp_path, "-c", code).stdout.strip() == f"{theirs.encode('to be')} {theirs.decode([5, 6, 4])!r}"
 
 
 @pytest.mark.parametrize("make", ["create_lora_training_client", "create_sampling_client"])

@@ -49,7 +49,10 @@ CODE = (  # what decides the weights
     *(f"distillation/corpus/{name}.py" for name in ("plays", "speaker_names", "text_features")),
     *(f"distillation/base_model/{name}.py" for name in ("characters", "documents", "fact_sheets")),
     "distillation/prompt/character_card.py",
-    *(f"small_lm/{name}.py" for name in ("data", "induction_init", "model", "optimizer", "tokenizers", "train_state")),
+    *(
+        f"small_lm/{name}.py"
+        for name in ("data", "induction_init", "model", "optimizer", "shapes", "tokenizers", "train_state")
+    ),
 )
 BESIDE = ("data", "outputs", "resume", "judge", "sample", "keep")  # settings that do not decide the weights
 PACE = ("threads", "log_every")  # the same, in `run`

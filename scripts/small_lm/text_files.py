@@ -1,0 +1,215 @@
+"""Files of texts: plain ones, and rows of CSV, JSON Lines and Parquet."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import functools
+import json
+import sys
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from small_lm.config import did_you_mean
+from small_lm.errors import USAGE, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PIECE = 1 << 16  # characters that are read at once
+ROWS = 1000  # of Parquet that are read at once
+
+
+class Source(Protocol):
+    """One document in pieces, or a document a row."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for rows of the hub."""
+
+    @property
+    def is_rows(self) -> bool:
+        """True if each row is a document."""
+
+    def length(self) -> int:
+        """Return the number of characters of a document, or of rows."""
+
+    def pieces(self) -> Iterator[str]:
+        """Yield a document in pieces."""
+
+    def rows(self) -> Iterator[str]:
+        """Yield the rows, each a document."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A file that is one document."""
+
+    path: Path
+    is_rows = False
+
+    def length(self) -> int:
+        """Return the number of characters; raise Trouble for a file that is not UTF-8."""
+        return sum(map(len, self.pieces()))
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text in pieces, with line ends of one kind."""
+        with self.path.open(encoding="utf-8-sig") as file:
+            yield from read_pieces(file, self.path)
+
+    def rows(self) -> Iterator[str]:
+        """Yield the whole text."""
+        yield "".join(self.pieces())
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A file whose rows are documents: the texts of one column."""
+
+    path: Path
+    column: str
+    read: Callable[[Path, str], Iterator[tuple[int, Any]]]
+    is_rows = True
+
+    def length(self) -> int:
+        """Return the number of rows with a text; raise Trouble if there is none."""
+        count = sum(1 for _ in self.rows())
+        if not count:
+            raise Trouble(f"{self.path}: no row has a text in column {self.column!r}: set text.column, or another file")
+        return count
+
+    def pieces(self) -> Iterator[str]:
+        """Yield all rows."""
+        yield from self.rows()
+
+    def rows(self) -> Iterator[str]:
+        """Yield the texts that are not empty."""
+        for number, value in self.read(self.path, self.column):
+            if value is not None and not isinstance(value, str):
+                raise Trouble(f"{self.path}, row {number}: {self.column!r} is no text: {str(value)[:40]}", USAGE)
+            if value:
+                yield sound(value)
+
+
+File = Plain | Rows
+
+
+def opened(path: Path, column: str) -> File:
+    """Return the file at a path by the kind that its ending names."""
+    read = READERS.get(path.suffix.lower())
+    return Rows(path, column, read) if read else Plain(path)
+
+
+def sound(text: str) -> str:
+    """Return a text in which half a surrogate pair is U+FFFD: no tokenizer takes it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if has_surrogate(text) else text
+
+
+def has_surrogate(text: str) -> bool:
+    """Return True if a text cannot be written in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def read_pieces(file: IO[str], path: Path) -> Iterator[str]:
+    """Yield the text of an open file in pieces; raise Trouble with the byte that is not UTF-8."""
+    try:
+        yield from iter(functools.partial(file.read, PIECE), "")
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{path} is not UTF-8 at byte {bad_byte(path)}: convert it with iconv") from error
+
+
+def bad_byte(path: Path) -> int:
+    """Return the place of the first byte that is not UTF-8."""
+    decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as file:
+        for block in iter(functools.partial(file.read, PIECE), b""):
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                return at - pending + error.start
+            at += len(block)
+    return at - len(decoder.getstate()[0])
+
+
+# Rows: each reader yields (row number, value of the column)
+
+
+def csv_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
+    """Read a CSV or TSV file with a header."""
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(lines(file, path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        try:
+            refuse_absent(path, column, list(rows.fieldnames or ()))
+            for number, row in enumerate(rows, 2):
+                yield number, row[column]
+        except csv.Error as error:
+            raise Trouble(f"{path}, row {rows.line_num}: no CSV ({error})", USAGE) from error
+
+
+def json_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
+    """Read JSON Lines: an object a line, or a text a line."""
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(lines(file, path), 1):
+            if line.strip():
+                yield number, cell(path, number, line, column)
+
+
+def cell(path: Path, number: int, line: str, column: str) -> Any:
+    """Return the value of the column in a line of JSON."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise Trouble(f"{path}, line {number}: no JSON ({error})", USAGE) from error
+    if isinstance(row, str):
+        return row
+    if not isinstance(row, dict):
+        raise Trouble(f"{path}, line {number}: neither an object nor a text", USAGE)
+    refuse_absent(f"{path}, line {number}", column, list(row))
+    return row[column]
+
+
+def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
+    """Read a Parquet file with pyarrow."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise Trouble(f"{path} needs pyarrow: pip install pyarrow, or convert it to .jsonl", USAGE) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            refuse_absent(path, column, file.schema_arrow.names)
+            values = (batch.column(0) for batch in file.iter_batches(ROWS, columns=[column]))
+            yield from enumerate((value.as_py() for batch in values for value in batch), 1)
+    except ArrowException as error:
+        raise Trouble(f"{path} is no Parquet ({str(error).splitlines()[0]})", USAGE) from error
+
+
+def lines(file: IO[str], path: Path) -> Iterator[str]:
+    """Yield the lines of an open file; raise Trouble with the byte that is not UTF-8."""
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{path} is not UTF-8 at byte {bad_byte(path)}: convert it with iconv") from error
+
+
+def refuse_absent(where: Path | str, column: str, columns: list[str]) -> None:
+    """Raise Trouble if there is no such column."""
+    if column not in columns:
+        there = ", ".join(map(str, columns)) or "nothing"
+        near = did_you_mean(column, map(str, columns))
+        raise Trouble(f"{where}: no column {column!r}{near}; there are: {there}; set text.column", USAGE)
+
+
+READERS: dict[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+    ".parquet": parquet_rows,
+}
