@@ -175,17 +175,25 @@ def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[s
     since_ns = time.clock_gettime_ns(FILE_CLOCK) - RECENT_NS
     earlier = _as_before(before)
     own = _Own(earlier, tested_ns)
-    names = dict(_entry(*one, room, since_ns, own) for one in found)
+    names: dict[str, Entry] = {}
+    pieces: dict[str, list[int]] = {}
     left = [MOST_PIECES]
-    return {"cut": is_cut, "names": names, "pieces": {name: _pieces(name, names[name], left) for name in names}}
+    for path, status in found:
+        data, name = earlier_files.read_whole(path, status), os.path.normpath(path)
+        names[name] = _entry(path, status, data, room, since_ns, own)
+        pieces[name] = _pieces(name, names[name], data, left)
+    return {"cut": is_cut, "names": names, "pieces": pieces}
 
 
-def _pieces(name: str, entry: Entry, left: list[int]) -> list[int]:
+def _pieces(name: str, entry: Entry, data: bytes | None, left: list[int]) -> list[int]:
     """Return checksums of the lines of a file, or of its rows: where they stand later does not make them new."""
-    if left[0] <= 0 or entry[5] or entry[6] or not 0 < entry[1] <= PIECED or not os.path.isfile(name):
+    if left[0] <= 0 or entry[5] or entry[6] or not 0 < entry[1] <= PIECED:
+        return []
+    if data is None and not os.path.isfile(name):
         return []
     try:
-        found = [text_files.row_checksum(piece) for piece in text_files.comparable_rows(name)]
+        rows = text_files.read_rows(name) if data is None else text_files.rows_of(data)
+        found = [text_files.row_checksum(row) for row in rows]
     except OSError:
         return []
     left[0] -= len(found)
@@ -204,17 +212,17 @@ class _Own(Record):
         return by_earlier or bool(self.tested_ns and changed_ns >= self.tested_ns)
 
 
-def _entry(name: str, status: os.stat_result, room: list[int], since_ns: int, own: _Own) -> tuple[str, Entry]:
+def _entry(name: str, status: os.stat_result, data: bytes | None, room: list[int], since_ns: int, own: _Own) -> Entry:
     stamp = earlier_files.stamp(name, status)
     is_long = stat.S_ISREG(status.st_mode) and status.st_size > earlier_files.WHOLE
     is_sampled = is_long and status.st_size > room[0]
     if is_long and not is_sampled:
         room[0] -= status.st_size
-    checksum = earlier_files.content(name, status, stamp[1], samples=is_sampled)
+    checksum = crc32(data) if data is not None else earlier_files.content(name, status, stamp[1], samples=is_sampled)
     is_own = own.made(name, status, stamp[3])
     if stamp[2] > since_ns or stamp[3] > since_ns:
         stamp[3] = 0  # no later look finds it so: its content decides
-    return os.path.normpath(name), [*stamp, checksum, int(is_sampled), int(is_own)]
+    return [*stamp, checksum, int(is_sampled), int(is_own)]
 
 
 def _as_before(found: Any) -> EarlierFiles | None:

@@ -147,6 +147,22 @@ def content(name: str, status: os.stat_result, size: int, *, samples: bool) -> i
     return _folder_checksum(name) if stat.S_ISDIR(status.st_mode) else UNREAD
 
 
+def read_whole(name: str, status: os.stat_result) -> bytes | None:
+    """Return the bytes of a regular file of at most WHOLE bytes; None for any other, and for one not readable."""
+    if not stat.S_ISREG(status.st_mode) or status.st_size > WHOLE:
+        return None
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.pread(handle, status.st_size, 0)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
 def _folder_checksum(folder: str) -> int:
     from zlib import crc32
 

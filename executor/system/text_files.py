@@ -12,6 +12,9 @@ BLOCK = 1 << 20
 MOST_BYTES = 64 * BLOCK  # the last bytes of a file
 SAMPLE = 2048  # bytes from which the encoding is found
 UTF_16_SHARE = 3  # a text with a third of zeros or more is UTF-16
+CONTROLS = bytes({*range(1, 32)} - {*b"\b\t\n\v\f\r\x1b"})
+ENDS = 512  # bytes of the start and of the end in which control characters are counted
+CONTROL_SHARE = 50  # a file with a fiftieth of controls or more is binary
 
 
 def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
@@ -19,30 +22,57 @@ def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
 
     A carriage return ends a line too. `cut`: `start` is in the middle of a line, which is left out.
     """
+    content, is_part = _last_bytes(name, start)
+    text = _as_lines(content)
+    return (text.partition("\n")[2] or text) if cut or is_part else text.lstrip("\ufeff")
+
+
+def _last_bytes(name: str, start: int) -> tuple[bytes, bool]:
+    """Return a file from byte `start` on, and True where only its last 64 MiB are returned."""
     blocks: list[bytes] = []
     with open(name, "rb") as stream:
         begin = max(start, os.fstat(stream.fileno()).st_size - MOST_BYTES)
-        cut = cut or begin > start
         stream.seek(begin)
         while len(blocks) < MOST_BYTES // BLOCK:
             blocks.append(stream.read(BLOCK))
             if not blocks[-1]:
                 break
-    content = decode(b"".join(blocks)).replace("\r\n", "\n").replace("\r", "\n")
-    return (content.partition("\n")[2] or content) if cut else content.lstrip("\ufeff")
+    return b"".join(blocks), begin > start
+
+
+def _as_lines(content: bytes) -> str:
+    """Return bytes as text whose lines end in a newline."""
+    return decode(content).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def decode(content: bytes) -> str:
     """Return bytes as text without colours: UTF-8 with single bytes of Windows (cp1252), or UTF-16."""
-    start = content[:SAMPLE]
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return without_escapes(content.decode("utf-16", "replace"))
-    if UTF_16_SHARE * start.count(b"\0") > len(start) and b"\0\0\0" not in start:
-        return without_escapes(content.decode("utf-16-be" if start[:1] == b"\0" else "utf-16-le", "replace"))
+    codec = _utf_16(content[:SAMPLE])
+    if codec:
+        return without_escapes(content.decode(codec, "replace"))
     try:
         return without_escapes(content.decode("utf-8"))
     except UnicodeDecodeError:
         return without_escapes(content.decode("utf-8", "surrogateescape").translate(_windows()))
+
+
+def _utf_16(start: bytes) -> str:
+    """Return the codec of a text whose first bytes are UTF-16, empty for any other."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if UTF_16_SHARE * start.count(b"\0") > len(start) and b"\0\0\0" not in start:
+        return "utf-16-be" if start[:1] == b"\0" else "utf-16-le"
+    return ""
+
+
+def is_binary(content: bytes) -> bool:
+    """Return True for bytes whose start and end have more control characters than text has, and are no UTF-16.
+
+    Zero bytes do not count: a log that was truncated while it was written has a hole of them.
+    """
+    ends = content[:ENDS] + content[ENDS:][-ENDS:]
+    controls = len(ends) - len(ends.translate(None, CONTROLS))
+    return CONTROL_SHARE * controls > len(ends) and not _utf_16(content[:SAMPLE])
 
 
 @cache
@@ -51,9 +81,17 @@ def _windows() -> dict[int, str]:
     return {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
 
 
-def comparable_rows(name: str) -> list[str]:
-    """Return the rows of a JSON list, else the lines of a text that are not blank."""
-    text = read_text(name)
+def read_rows(name: str) -> list[str]:
+    """Return the rows of a file, of more than 64 MiB those of its end."""
+    content, is_part = _last_bytes(name, 0)
+    return rows_of(content.partition(b"\n")[2] if is_part else content)
+
+
+def rows_of(content: bytes) -> list[str]:
+    """Return the rows of a JSON list, else the lines of a text that are not blank; none of a binary file."""
+    if is_binary(content):
+        return []
+    text = _as_lines(content).lstrip("\ufeff")
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):

@@ -331,3 +331,10 @@ def test_a_record_of_evidence_is_of_one_task_of_one_plan(tmp_path, others):
     assert "task_T_1_0000000a" in newest_record(root, "T_1", "", "p")
     assert "task_T_1_0000000b" in newest_record(root, *(others[0], "", others[1]))
     assert newest_record(root, "T_1", "") == ""
+
+
+def test_a_plan_with_ids_lists_what_is_ready(project):
+    define(project, *map(writes, ("T001", "T002", "T003", "T004")))
+    assert [row["id"] for row in project.run("list", "--ready", "--json").json["steps"]] == ["T001"]
+    project.run("--step", "T001")
+    assert [row["id"] for row in project.run("list", "--ready", "--json").json["steps"]] == ["T002", "T003"]

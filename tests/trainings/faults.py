@@ -173,8 +173,8 @@ FAULTS = [
     ),
     Fault("slow loader", "the loader sleeps 10 s, once", "sleep@80:10", key="loss/stall"),
     Fault(
-        "slow batches", "each batch takes 3 x longer", "slow@220:3",
-        key="loss/throughput_drop", args=("--steps", "320"),
+        "slow batches", "each batch takes 8 x longer", "slow@220:8",
+        key="loss/throughput_drop", args=("--steps", "270"),
     ),
     Fault("no checkpoints", "none is saved any more", "no_checkpoints@70", key="saved/checkpoint_age"),
     Fault("leak", "3 MiB more memory a step", "leak@80:3", key="life/rss_growth"),

@@ -183,7 +183,7 @@ def _open_state(view: ProjectView, number: StepId, box: Box, state: StepState) -
 
 
 def _ready(view: ProjectView, row: dict[str, Any], survey: Survey) -> bool:
-    number = int(str(row["step"]))
+    number: StepId = row["step"]
     if row["state"] == "no line" or not view.plan.defines(number):
         return False
     if row["tick"]:
