@@ -55,7 +55,7 @@ def refuse_unrecorded_runs(root: str, recalled: LogState) -> None:
 
 def _refuse_unlogged(root: str, recalled: LogState) -> None:
     known = {state.task_id for state in recalled.states.values()}
-    living = [task_id for task_id in runs.living_tasks(root) if task_id not in known]
+    living = runs.living_tasks(root, known)
     if living:
         raise UsageError(
             f"{living[0]} is running, but the log has no line of it; restore .task_execution.log"

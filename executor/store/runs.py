@@ -12,6 +12,7 @@ from executor.system.records import TYPE_CHECKING
 from executor.system.run_records import Exit, Identity, RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from typing import Any
 
 
@@ -285,10 +286,10 @@ def has_snapshot(root: str, task_id: str) -> bool:
     return os.path.isdir(os.path.join(run_folder(root, task_id, newest_main(root, task_id)), GUARDED))
 
 
-def living_tasks(root: str) -> list[str]:
-    """Return the ids of tasks with a run that is alive here; only their folders are read, not the log."""
-    folder = os.path.join(root, JOBS)
-    return sorted(task_id for task_id in names_in(folder) if newest_status(root, task_id).status == "alive")
+def living_tasks(root: str, known: AbstractSet[str] = frozenset()) -> list[str]:
+    """Return the ids of tasks with a run that is alive here, but for the known ones; folders are read, not the log."""
+    others = set(names_in(os.path.join(root, JOBS))) - known
+    return sorted(task_id for task_id in others if newest_status(root, task_id).status == "alive")
 
 
 def mains(root: str, task_id: str) -> list[int]:

@@ -23,5 +23,7 @@ def run(args: Namespace) -> Verdict:
     if args.json:
         plan_graph.print_json(path=[plan_graph.entry(graph, name) for name in path], length=length, unit=unit)
     else:
-        plan_graph.print_lines([*plan_graph.task_lines(graph, path), f"{length:g} {unit.removesuffix('s') if length == 1 else unit}"])
+        plan_graph.print_lines(
+            [*plan_graph.task_lines(graph, path), f"{length:g} {unit.removesuffix('s') if length == 1 else unit}"]
+        )
     return Verdict.PASSED
