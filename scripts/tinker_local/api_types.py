@@ -43,11 +43,25 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Span:
+    """The origin of `length` targets: a sampled sequence's tokens from `offset` on, or a part of its prompt."""
+
+    sequence: str
+    offset: int
+    length: int
+    is_sampled: bool
+
+
+@dataclass(frozen=True)
 class Datum:
-    """One example: T input tokens, with arrays for the loss (`target_tokens`, `weights`, `advantages`, ...)."""
+    """One example: T input tokens, with arrays for the loss (`target_tokens`, `weights`, `advantages`, ...).
+
+    `spans` are the origins of its targets, if the client names them.
+    """
 
     tokens: tuple[int, ...]
     inputs: Mapping[str, Array]
+    spans: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +97,26 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Token ids to score: cell i asks for `ids[i]` at the place after `rows[i]` of a prompt; -1 asks for nothing.
+
+    Cells are in the order of a tensor of this `shape`; with `row_starts` and `columns` it is sparse (CSR).
+    """
+
+    shape: tuple[int, int]
+    rows: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    row_starts: NDArray[np.int64] | None = None
+    columns: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
 class SamplingRequest:
-    """A request for `num_samples` answers to one prompt; `last` is the number of its last tokens to score."""
+    """A request for `num_samples` answers to one prompt; `last` is the number of its last tokens to score.
+
+    `alternatives` tokens are drawn at each place of the prompt but the first. With a name in `record_as` the answers
+    are recorded under it for later training.
+    """
 
     prompt: tuple[int, ...]
     num_samples: int = 1
@@ -92,6 +124,19 @@ class SamplingRequest:
     prompt_logprobs: bool = False
     topk_prompt_logprobs: int = 0
     last: int | None = None
+    topk_sample_logprobs: int = 0
+    targets: Targets | None = None
+    alternatives: int = 0
+    record_as: str = ""
+
+
+@dataclass(frozen=True)
+class TopTokens:
+    """The K most likely tokens at each place from `first` on: (T - first, K) ids and logprobs."""
+
+    first: int
+    ids: Array
+    logprobs: Array
 
 
 @dataclass(frozen=True)
@@ -101,24 +146,22 @@ class Answer:
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     stop_reason: str
-
-
-@dataclass(frozen=True)
-class TopTokens:
-    """The K most likely tokens at each place of a prompt from `first` on: (T - first, K) ids and logprobs."""
-
-    first: int
-    ids: Array
-    logprobs: Array
+    top: TopTokens | None = None
 
 
 @dataclass(frozen=True)
 class SamplingResult:
-    """Answers to one request; the logprob of a prompt's first token is None, as is that of each unrequested place."""
+    """Answers to one request; the logprob of a prompt's first token is None, as is that of each unrequested place.
+
+    `target_logprobs` has one number for each cell of the request's targets; alternatives are (T - 1, K).
+    """
 
     answers: tuple[Answer, ...]
     prompt_logprobs: tuple[float | None, ...] | None = None
     topk_prompt_logprobs: TopTokens | None = None
+    target_logprobs: Array | None = None
+    alternative_ids: Array | None = None
+    alternative_logprobs: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from tinker_local.api_types import Datum, RefusedError
+from tinker_local.losses import SEQUENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from tinker_local.api_types import Array
     from tinker_local.base_models import Base
-    from tinker_local.losses import Loss
+    from tinker_local.losses import Config, Loss
 
 TARGETS = "target_tokens"
+MASK = "sequence_ratio_mask"
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,18 @@ class Batch:
             yield one.place, part.numpy()
 
 
-def checked(data: Sequence[Datum], loss: Loss, base: Base) -> list[Example]:
-    """Return the data as tensors; raise RefusedError with the datum that is wrong."""
+def checked(data: Sequence[Datum], loss: Loss, base: Base, config: Config) -> list[Example]:
+    """Return the data as tensors; raise RefusedError with the datum that is wrong.
+
+    An optional input that one datum has and another has not is filled from the loss's parameters.
+    """
     if not data:
         raise RefusedError("no data: give one datum or more")
-    return [example(place, datum, loss, base) for place, datum in enumerate(data)]
+    filled = {name: config[name] for name in loss.optional if any(name in one.inputs for one in data)}
+    return [example(place, datum, loss, base, filled) for place, datum in enumerate(data)]
 
 
-def example(place: int, datum: Datum, loss: Loss, base: Base) -> Example:
+def example(place: int, datum: Datum, loss: Loss, base: Base, filled: Mapping[str, float]) -> Example:
     """Return one datum as tensors."""
     where = f"data[{place}]"
     tokens = ids(f"{where}.model_input", np.asarray(datum.tokens), base.vocabulary)
@@ -72,16 +78,20 @@ def example(place: int, datum: Datum, loss: Loss, base: Base) -> Example:
     targets = ids(f"{where}.{TARGETS}", datum.inputs[TARGETS], base.vocabulary)
     if len(targets) != len(tokens) or targets.ndim > 1 + loss.is_soft or not targets.size:
         raise RefusedError(f"{where}.{TARGETS} has shape {targets.shape}: its input has {len(tokens)} tokens")
-    others = [name for name in loss.inputs if name != TARGETS]
-    return Example(place, tokens, targets, {name: numbers(where, name, datum, targets) for name in others})
+    inputs = {name: np.full(targets.shape, value, np.float32) for name, value in filled.items()}
+    given = [name for name in datum.inputs if name != TARGETS]
+    inputs |= {name: numbers(where, name, datum, targets) for name in given}
+    if MASK in inputs and not inputs[MASK].any():
+        raise RefusedError(f"{where}.{MASK} marks no token: mark the sampled ones with 1")
+    return Example(place, tokens, targets, inputs)
 
 
 def names_fit(where: str, datum: Datum, loss: Loss) -> None:
     """Raise RefusedError for a datum with missing or unknown inputs of its loss."""
-    missing, odd = set(loss.inputs) - set(datum.inputs), set(datum.inputs) - set(loss.inputs)
+    missing, odd = set(loss.inputs) - set(datum.inputs), set(datum.inputs) - {*loss.inputs, *loss.optional}
     if missing or odd:
         fault = f"lacks {', '.join(sorted(missing))}" if missing else f"has {', '.join(sorted(odd))}"
-        raise RefusedError(f"{where} {fault}: this loss takes {', '.join(loss.inputs)}")
+        raise RefusedError(f"{where} {fault}: this loss takes {', '.join((*loss.inputs, *loss.optional))}")
 
 
 def ids(where: str, given: Array, vocabulary: int) -> NDArray[np.int64]:
@@ -124,7 +134,10 @@ def batch(examples: list[Example], device: torch.device) -> Batch:
     real = None
     if min(lengths) < max(lengths):
         real = torch.from_numpy(np.flatnonzero(np.arange(max(lengths)) < np.array(lengths)[:, None])).to(device)
-    joined = {name: np.concatenate([one.inputs[name] for one in examples]) for name in examples[0].inputs}
+    joined: dict[str, NDArray[np.generic]] = {
+        name: np.concatenate([one.inputs[name] for one in examples]) for name in examples[0].inputs
+    }
+    joined[SEQUENCE] = np.repeat(np.arange(len(examples)), lengths)
     return Batch(
         examples=examples,
         ids=torch.from_numpy(padded).to(device),

@@ -8,10 +8,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tinker.proto import tinker_public_pb2 as pb
 
-from tinker_local.api_types import Datum, LossOutput, RefusedError, Sampling, SamplingRequest
+from tinker_local import prompt_targets
+from tinker_local.api_types import Datum, LossOutput, RefusedError, Sampling, SamplingRequest, Span
 
 if TYPE_CHECKING:
-    from tinker_local.api_types import Answer, Array, SamplingResult, TopTokens
+    from tinker_local.api_types import Answer, Array, SamplingResult, Targets, TopTokens
 
 DTYPES: dict[int, Any] = {pb.DTYPE_FLOAT32: np.float32, pb.DTYPE_INT64: np.int64, pb.DTYPE_INT32: np.int32}
 STOP = {"stop": pb.STOP_REASON_STOP, "length": pb.STOP_REASON_LENGTH}
@@ -49,7 +50,15 @@ def datum(where: str, given: pb.Datum) -> Datum:
         if chunk.WhichOneof("chunk") != "encoded_text":
             raise RefusedError(f"{where} has a chunk that is not text: this service reads tokens alone")
         tokens += numbers(f"{where}.model_input", chunk.encoded_text.tokens, np.int32).tolist()
-    return Datum(tuple(tokens), {name: tensor(f"{where}.{name}", one) for name, one in given.loss_fn_inputs.items()})
+    inputs = {name: tensor(f"{where}.{name}", one) for name, one in given.loss_fn_inputs.items()}
+    return Datum(tuple(tokens), inputs, tuple(map(span, given.loss_fn_input_spans)) or None)
+
+
+def span(given: pb.ProvenanceSpan) -> Span:
+    """Return the origin of some targets."""
+    is_sampled = given.WhichOneof("span") == "sampled_tokens"
+    one = given.sampled_tokens if is_sampled else given.prompt_tokens
+    return Span(one.sequence_id, one.offset, one.length, is_sampled)
 
 
 def numbers(where: str, data: bytes, dtype: Any) -> Array:
@@ -118,7 +127,7 @@ def asked(request: Any) -> SamplingRequest:
         prompt = tuple(int(token) for token in request.prompt.to_ints())
     except ValueError as error:
         raise RefusedError("the prompt has a chunk that is not text: this service reads tokens alone") from error
-    refuse_unserved(request)
+    refuse_odd(request)
     return SamplingRequest(
         prompt=prompt,
         num_samples=request.num_samples,
@@ -126,20 +135,22 @@ def asked(request: Any) -> SamplingRequest:
         prompt_logprobs=bool(request.prompt_logprobs),
         topk_prompt_logprobs=request.topk_prompt_logprobs,
         last=request.prompt_logprobs_last_n,
+        topk_sample_logprobs=request.topk_sample_logprobs,
+        targets=prompt_targets.read(request.target_prompt_logprobs, len(prompt)),
+        alternatives=request.prompt_alt_tokens_k,
     )
 
 
-def refuse_unserved(request: Any) -> None:
-    """Raise RefusedError for options that the service does not support."""
-    unserved = ("topk_sample_logprobs", "target_prompt_logprobs", "prompt_alt_tokens_k", "record_stability_info")
-    for name in unserved:
-        if getattr(request, name, None):
-            raise RefusedError(f"{name} is not served here: leave it out")
+def refuse_odd(request: Any) -> None:
+    """Raise RefusedError for options that cannot be."""
     last = request.prompt_logprobs_last_n
     if last is not None and (last < 1 or not request.prompt_logprobs):
         raise RefusedError("prompt_logprobs_last_n is 1 or more, with prompt_logprobs")
-    if request.topk_prompt_logprobs < 0:
-        raise RefusedError("topk_prompt_logprobs is 0 or more")
+    for name in ("topk_prompt_logprobs", "topk_sample_logprobs", "prompt_alt_tokens_k"):
+        if getattr(request, name) < 0:
+            raise RefusedError(f"{name} is 0 or more")
+    if request.prompt_alt_tokens_k * request.prompt.length > MOST_NUMBERS:
+        raise RefusedError(f"prompt_alt_tokens_k asks for more than {MOST_NUMBERS:,} tokens: ask for fewer")
 
 
 def sampling(given: Any) -> Sampling:
@@ -148,25 +159,39 @@ def sampling(given: Any) -> Sampling:
     return Sampling(given.max_tokens, given.seed, stop, given.temperature, given.top_k, given.top_p)
 
 
-def answered(found: SamplingResult, length: int) -> bytes:
-    """Encode samples of a prompt of `length` tokens."""
+def answered(found: SamplingResult, length: int, targets: Targets | None = None) -> bytes:
+    """Encode samples of a prompt of `length` tokens, of which `targets` were to be scored."""
     written = pb.SampleResponse(sequences=[sequence(one) for one in found.answers])
     if found.prompt_logprobs is not None:
         scores = [np.nan if one is None else one for one in found.prompt_logprobs]
         written.prompt_logprobs = np.array(scores, np.float32).tobytes()
     if found.topk_prompt_logprobs is not None:
         top(written.topk_prompt_logprobs, found.topk_prompt_logprobs, length)
+    if found.target_logprobs is not None and targets is not None:
+        prompt_targets.write(written.target_prompt_logprobs, targets, found.target_logprobs)
+    if found.alternative_ids is not None and found.alternative_logprobs is not None:
+        matrix(written.prompt_alt_tokens.tokens, found.alternative_ids, pb.DTYPE_INT32)
+        matrix(written.prompt_alt_tokens.logprobs, found.alternative_logprobs, pb.DTYPE_FLOAT32)
     return bytes(written.SerializeToString())
 
 
 def sequence(one: Answer) -> pb.SampledSequence:
     """Encode one answer."""
     tokens, scores = np.array(one.tokens, np.int32), np.array(one.logprobs, np.float32)
-    return pb.SampledSequence(stop_reason=STOP[one.stop_reason], tokens=tokens.tobytes(), logprobs=scores.tobytes())
+    found = pb.SampledSequence(stop_reason=STOP[one.stop_reason], tokens=tokens.tobytes(), logprobs=scores.tobytes())
+    if one.top is not None:
+        top(found.topk_sampled_logprobs, one.top, len(one.tokens))
+    return found
+
+
+def matrix(field: pb.Tensor, found: Array, dtype: Any) -> None:
+    """Encode a matrix."""
+    field.dtype, field.dense = dtype, found.tobytes()
+    field.shape.extend(found.shape)
 
 
 def top(field: pb.TopkLogprobs, found: TopTokens, length: int) -> None:
-    """Encode the most likely tokens at each place of a prompt; mark places without any."""
+    """Encode the most likely tokens at each of `length` places; mark places without any."""
     field.length, field.k = length, found.ids.shape[1]
     ids, scores = np.zeros((length, field.k), np.int32), np.full((length, field.k), NONE_THERE, np.float32)
     ids[found.first :], scores[found.first :] = found.ids, found.logprobs

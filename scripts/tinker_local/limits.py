@@ -21,5 +21,7 @@ class Bounds:
     poll_s: float = 20.0  # a long poll; the SDK gives up after 45
     order_s: float = 10.0  # wait for an earlier request of a model
     expiry_s: float = 300.0  # a session without a heartbeat
+    recorded_s: float = 86_400.0  # a sampled sequence without use
+    recorded_bytes: int = 256_000_000  # of sampled sequences
     sweep_s: float = 1.0
     tidy_s: float = 60.0  # interval of the removal of expired checkpoints

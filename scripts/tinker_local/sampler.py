@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from tinker_local import rng, stop_sequences
-from tinker_local.api_types import Answer, RefusedError, SamplingRequest, SamplingResult
+from tinker_local import prompt_scores, rng, stop_sequences
+from tinker_local.api_types import Answer, RefusedError, SamplingRequest, SamplingResult, TopTokens
 from tinker_local.kv_cache import common
 from tinker_local.prefill import Reader, Wanted
 
@@ -39,6 +41,7 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     reason: str = ""
+    top: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def add(self, token: int, logprob: float) -> None:
         """Append a token, and mark the row as finished if it is the last."""
@@ -82,6 +85,10 @@ def check(place: int, one: SamplingRequest, base: Base) -> None:
         "top_k must be 1 or more, or -1 for all": params.top_k < -1,
         "a stop text must not be empty": "" in texts_or_ids,
         f"topk_prompt_logprobs must be 0 to {base.vocabulary}": not 0 <= one.topk_prompt_logprobs <= base.vocabulary,
+        f"topk_sample_logprobs must be 0 to {base.vocabulary}": not 0 <= one.topk_sample_logprobs <= base.vocabulary,
+        f"target_prompt_logprobs has token ids of {base.vocabulary} or more": one.targets is not None
+        and one.targets.ids.size
+        and one.targets.ids.max() >= base.vocabulary,
     }
     for fault, is_so in faults.items():
         if is_so:
@@ -139,9 +146,13 @@ def continue_all(base: Base, reader: Reader, rows: list[Row]) -> None:
     state = reader.read(list(places), min(AHEAD, max(row.limit for row in rows)))
     if len(places) < len(rows):
         state = state.select(spots)
+    is_ranked = any(row.asked.topk_sample_logprobs for row in rows)
     draws = rng.begin([(row.asked.params, row.sample) for row in rows], base.vocabulary, base.device)
     while True:
-        tokens, logprobs = draws.tokens(base.logits(state.last))
+        logits = base.logits(state.last)
+        tokens, logprobs = draws.tokens(logits)
+        if is_ranked:
+            remember_likeliest(rows, logits)
         for row, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist(), strict=True):
             if not row.reason:
                 row.add(token, logprob)
@@ -154,10 +165,27 @@ def continue_all(base: Base, reader: Reader, rows: list[Row]) -> None:
         reader.go_on(state, tokens)
 
 
+def remember_likeliest(rows: Sequence[Row], logits: Tensor) -> None:
+    """Append the most likely next tokens to each unfinished row whose request wants them."""
+    for place, row in enumerate(rows):
+        if row.asked.topk_sample_logprobs and not row.reason:
+            values, ids = logits[place].log_softmax(-1).topk(row.asked.topk_sample_logprobs)
+            row.top.append((ids.int().cpu(), values.cpu()))
+
+
+def likeliest(row: Row) -> TopTokens | None:
+    """Return the most likely tokens at each place of an answer, None if its request does not want them."""
+    if not row.top:
+        return None
+    ids, values = (np.stack([part.numpy() for part in parts]) for parts in zip(*row.top, strict=True))
+    return TopTokens(0, ids, values)
+
+
 def answered(place: int, one: SamplingRequest, rows: Sequence[Row], reader: Reader) -> SamplingResult:
     """Return the result of a request: its answers in order, and scores of its prompt if requested."""
     own = sorted((row for row in rows if row.request == place), key=lambda row: row.sample)
-    answers = tuple(Answer(tuple(row.tokens), tuple(row.logprobs), row.reason) for row in own)
+    answers = tuple(Answer(tuple(row.tokens), tuple(row.logprobs), row.reason, likeliest(row)) for row in own)
     first, count = scored_from(one), one.topk_prompt_logprobs
     own_scores = reader.scores[one.prompt].own_from(first) if one.prompt_logprobs else None
-    return SamplingResult(answers, own_scores, reader.scores[one.prompt].likeliest(first, count) if count else None)
+    top = reader.scores[one.prompt].likeliest(first, count) if count else None
+    return prompt_scores.add(reader.base, one, SamplingResult(answers, own_scores, top))

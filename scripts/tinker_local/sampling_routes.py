@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import codec, tokenizer_files
@@ -56,6 +57,8 @@ def sample(service: Service, request: Any) -> dict[str, Any]:
         raise StatusError(422, f"num_samples is {request.num_samples}: ask for 1 to {service.bounds.batch}")
     asked = codec.asked(request)
     name = f"{request.sampling_session_id}/{request.seq_id}"
+    if request.record_stability_info:
+        asked = dataclasses.replace(asked, record_as=name)
     key = f"{about['base_model']}\n{about['model_path'] or ''}"
     session = request.sampling_session_id.split(":")[0]
     begin = lambda future: service.worker.put(Draw(future, key, asked))  # noqa: E731
@@ -66,7 +69,11 @@ def sample(service: Service, request: Any) -> dict[str, Any]:
 def draw(service: Service, key: str, asked: list[SamplingRequest]) -> list[SamplingResult]:
     """Sample, in the worker's thread."""
     base, path = key.split("\n")
-    return service.engine.sample(base, attach(service, path) if path else "", asked)
+    found = service.engine.sample(base, attach(service, path) if path else "", asked)
+    for one, answered in zip(asked, found, strict=True):
+        if one.record_as:
+            service.recordings.keep(one.record_as, answered.answers)
+    return found
 
 
 def attach(service: Service, path: str) -> str:
@@ -77,6 +84,7 @@ def attach(service: Service, path: str) -> str:
         tokenizer_files.refuse_other(path, about.get("vocabulary"), service.engine.about(str(about["base_model"])))
         service.refuse_crowd()
         service.engine.load(adapter, service.store.at(where), optimizer=False)
+        service.forget_older(path)
         service.attached[adapter] = None
     service.attached.move_to_end(adapter)
     return adapter

@@ -13,6 +13,7 @@ from tinker_local import sampling_routes
 from tinker_local import storage as stored
 from tinker_local.api_types import RefusedError, StatusError
 from tinker_local.futures import Futures
+from tinker_local.provenance import Recordings
 from tinker_local.worker import Worker
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Service:
 
     def __init__(self, engine: Engine, store: Store, bounds: Bounds) -> None:
         self.engine, self.store, self.bounds = engine, store, bounds
-        self.futures = Futures(bounds)
+        self.futures, self.recordings = Futures(bounds), Recordings(bounds)
         self.worker = Worker(self.futures, bounds, functools.partial(sampling_routes.draw, self))
         self.sessions: dict[str, Session] = {}
         self.bases: dict[str, str] = {}  # base models of the models in memory, by id
@@ -83,6 +84,7 @@ class Service:
             self.end_model(model)
         for sampler in held.samplers:
             self.end_sampler(sampler)
+        self.worker.call(functools.partial(self.recordings.end, name))
 
     def end_model(self, model: str) -> None:
         """Drop a model's adapter after the running request."""
@@ -113,6 +115,7 @@ class Service:
         if time.monotonic() >= self.tidy_at:
             self.tidy_at = time.monotonic() + self.bounds.tidy_s
             self.worker.call(self.store.sweep)
+            self.worker.call(self.recordings.sweep)
 
     # Futures
 
@@ -153,6 +156,12 @@ class Service:
             raise StatusError(404, f"no model {model!r}: create it first")
         cure = "resume from a checkpoint with create_training_client_from_state_with_optimizer"
         raise StatusError(404, f"model {model} has ended, with its session or with a service before this one: {cure}")
+
+    def forget_older(self, path: str) -> None:
+        """Drop the adapter of a checkpoint that was replaced; in the worker's thread."""
+        for adapter in [one for one in self.attached if one.startswith(f"{path} ")]:
+            del self.attached[adapter]
+            self.engine.drop(adapter)
 
     def refuse_crowd(self) -> None:
         """Drop samplers' adapters until one more fits; raise RefusedError if trainings use all of the memory."""

@@ -39,7 +39,7 @@ def forward_backward(
     """Compute a summed loss and add its gradient to the pending ones; after an error they are unchanged."""
     chosen = losses.named(loss)
     settings = losses.configured(chosen, config)
-    examples = examples_.checked(data, chosen, base)
+    examples = examples_.checked(data, chosen, base, settings)
     if not forward_only:
         adapter.open_gradients()
     total = 0.0
@@ -65,8 +65,7 @@ def step_through(base: Base, adapter: Adapter, batch: Batch, loss: Loss, config:
     """Return the loss of one batch and its logprobs (N,) or (N, K); run backward if gradients are enabled."""
     lora.attach(base.parts, adapter)
     hidden = batch.flat(base.hidden(batch.ids, use_cache=False))
-    counts = batch.inputs[loss.silent] != 0
-    is_counted = counts.flatten(1).any(1) if counts.ndim > 1 else counts
+    is_counted = counted(batch, loss)
     logprobs = torch.zeros(batch.targets.shape, device=base.device)
     total = 0.0
     if bool(is_counted.any()):
@@ -78,6 +77,14 @@ def step_through(base: Base, adapter: Adapter, batch: Batch, loss: Loss, config:
         logprobs[rows], total = scored.detach(), summed.item()
     fill_without_gradient(base, hidden.detach(), batch.targets, (~is_counted).nonzero()[:, 0], logprobs)
     return total, logprobs
+
+
+def counted(batch: Batch, loss: Loss) -> Tensor:
+    """Return True for each token (N,) that counts in the loss."""
+    if not loss.silent:
+        return torch.ones(len(batch.targets), dtype=torch.bool, device=batch.targets.device)
+    counts = torch.stack([batch.inputs[name] != 0 for name in loss.silent]).any(0)
+    return counts.flatten(1).any(1) if counts.ndim > 1 else counts
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tinker_local import codec, sampling_routes, tokenizer_files
+from tinker_local import codec, provenance, sampling_routes, tokenizer_files
 from tinker_local import storage as stored
 from tinker_local.api_types import Adam, Lora, RefusedError, StatusError
 from tinker_local.futures import PROTOBUF, Reply, as_json
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tinker_local.sessions import Service
 
+OPTIMIZER = "adamw"
+INFLIGHT = "inflight"  # the name of the one checkpoint that all inflight samplers of a model use
+UNNAMED = "ephemeral-"
 ADAM = tuple(Adam.__dataclass_fields__)
 SAVED = {
     "weights": "save_weights",
@@ -26,6 +29,7 @@ SAVED = {
 
 def create_model(service: Service, request: Any) -> dict[str, Any]:
     """Start to create an adapter; return its future."""
+    refuse_optimizer(request.optimizer_config)
     lora = Lora(**request.lora_config.model_dump()) if request.lora_config else Lora()
 
     def make(model: str) -> Reply:
@@ -35,6 +39,12 @@ def create_model(service: Service, request: Any) -> dict[str, Any]:
         return as_json({"model_id": model, "type": "create_model"})
 
     return new_model(service, request, make)
+
+
+def refuse_optimizer(config: Any) -> None:
+    """Raise RefusedError for an optimizer that is not served; None is the default."""
+    if config is not None and config.type != OPTIMIZER:
+        raise RefusedError(f"the optimizer {config.type} is not served here: leave it out, and {OPTIMIZER} trains")
 
 
 def new_model(service: Service, request: Any, make: Callable[[str], Reply]) -> dict[str, Any]:
@@ -69,6 +79,7 @@ def began(service: Service, model: str, base: str, lora: Lora, metadata: Any) ->
 
 def load_weights(service: Service, request: Any) -> dict[str, Any]:
     """Start to load a checkpoint into a new model, or one without earlier requests; return its future."""
+    refuse_optimizer(request.optimizer_config)
     if request.model_id is not None:
         return load_first(service, request)
     if request.session_id is None or request.model_seq_id is None:
@@ -109,9 +120,12 @@ def forward_backward(service: Service, request: Any) -> dict[str, Any]:
     """Start a loss, with its gradient unless `forward_only`; return its future."""
 
     def act() -> Reply:
+        data = codec.data_of(request)
+        if request.loss_fn == provenance.LOSS:
+            data = provenance.recorded(data, request.model_id.split(":")[0], service.recordings)
         found = service.engine.forward_backward(
             request.model_id,
-            codec.data_of(request),
+            data,
             request.loss_fn,
             codec.config_of(request),
             forward_only=request.forward_only,
@@ -151,14 +165,29 @@ def save_weights(service: Service, request: Any) -> dict[str, Any]:
 
 
 def save_for_sampler(service: Service, request: Any) -> dict[str, Any]:
-    """Start to save weights to sample from, named or for this session alone; return its future."""
+    """Start to save weights to sample from, named or for this session alone; return its future.
+
+    Each inflight save replaces the weights of the model's inflight samplers, those made before too.
+    """
     if request.path is not None:
+        refuse_path(request)
         return save(service, request, "sampler_weights", request.path)
     if request.sampling_session_seq_id is None:
         raise StatusError(422, "save_weights_for_sampler needs a path or a sampling_session_seq_id")
     number = request.sampling_session_seq_id
     sampler = f"{request.model_id.split(':')[0]}:sample:{number}"
-    return save(service, request, "sampler_weights", f"ephemeral-{number}", overwrite=True, sampler=sampler)
+    name = f"{UNNAMED}{INFLIGHT if request.kind == INFLIGHT else number}"
+    return save(service, request, "sampler_weights", name, overwrite=True, sampler=sampler)
+
+
+def refuse_path(request: Any) -> None:
+    """Raise RefusedError for a named save of inflight weights, and for a name that a save without a name may take."""
+    if request.kind == INFLIGHT:
+        raise RefusedError("inflight weights have no name: leave out the path, or save a snapshot")
+    if request.path.startswith(UNNAMED):
+        raise RefusedError(
+            f"{request.path!r}: names from {UNNAMED} on are those of weights without a name: choose another"
+        )
 
 
 def save(

@@ -175,7 +175,7 @@ class Worker:
 
 def drawn(found: SamplingResult, asked: SamplingRequest) -> Reply:
     """Return samples as a reply."""
-    return Reply(codec.answered(found, len(asked.prompt)), PROTOBUF)
+    return Reply(codec.answered(found, len(asked.prompt), asked.targets), PROTOBUF)
 
 
 def attempted(act: Callable[[], Reply]) -> Reply:

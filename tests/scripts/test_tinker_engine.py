@@ -218,7 +218,7 @@ def test_a_fresh_adapter_is_drawn_as_peft_draws_it(engine):
 def test_no_forward_is_larger_than_its_bound(engine, folder):
     base = engine.bases[folder]
     data = [small_llama.datum(length) for length in (5, 90, 3, 40, 41, 7)]
-    checked = batching.checked(data, losses.named("cross_entropy"), base)
+    checked = batching.checked(data, losses.named("cross_entropy"), base, {})
     shapes = [tuple(one.ids.shape) for one in batching.batched(checked, 100, base.device)]
     assert shapes == [(1, 90), (2, 41), (3, 7)]
 

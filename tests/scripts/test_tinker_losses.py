@@ -28,6 +28,24 @@ def engine(folder):
     return made
 
 
+def marked(length, seed=0, **changed):
+    """Return a datum with a mask that leaves out the first two tokens, and one token without advantage."""
+    one = small_llama.sampled(length, seed, **changed)
+    one.inputs["sequence_ratio_mask"] = (np.arange(length) > 1).astype(np.float32)
+    one.inputs["advantages"][-1] = 0
+    return one
+
+
+def with_samples(length, seed=0):
+    """Return a datum whose first two tokens are a prompt's."""
+    one = small_llama.sampled(length, seed)
+    one.inputs["sampled"] = (np.arange(length) > 1).astype(np.float32)
+    return one
+
+
+MAKE = {"cross_entropy": small_llama.datum, "gspo": marked, "stable_reinforce": with_samples}
+
+
 def forward(engine, data, loss, config=None):
     return engine.forward_backward("a", data, loss, config or {}, forward_only=True)
 
@@ -62,6 +80,78 @@ def test_the_loss_is_the_sum_of_its_formula(engine, loss, config, bounds):
     pairs = zip(data, found.outputs, strict=True)
     wanted = sum(by_hand(loss, output["logprobs"], one.inputs, *bounds).sum() for one, output in pairs)
     assert found.metrics["loss:sum"] == pytest.approx(wanted, rel=1e-4)
+
+
+def reference(loss, logprobs, inputs, config):
+    """Return the loss of one example in torch, by the formula of the documentation."""
+    old, gains = inputs["logprobs"], inputs["advantages"]
+    if loss == "dro":
+        return -(logprobs * gains - 0.5 * config["beta"] * (logprobs - old) ** 2).sum()
+    if loss == "stable_reinforce":
+        weight = torch.exp(logprobs.detach() - old).clamp(max=1)
+        each = -weight * logprobs * gains + 0.5 * config["kl_coeff"] * (logprobs - old) ** 2
+        return each[inputs["sampled"] != 0].sum()
+    log_ratio = (logprobs.detach() - old)[inputs["sequence_ratio_mask"] != 0].mean()
+    ratio = torch.exp(log_ratio + logprobs - logprobs.detach())
+    clipped = torch.clamp(ratio, config["clip_low_threshold"], config["clip_high_threshold"])
+    return -torch.minimum(ratio * gains, clipped * gains).sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "config"),
+    [
+        ("dro", {}),
+        ("dro", {"beta": 0.3}),
+        ("gspo", {}),
+        ("gspo", {"clip_low_threshold": 0.0, "clip_high_threshold": 9.0}),
+        ("stable_reinforce", {}),
+        ("stable_reinforce", {"kl_coeff": 0.5}),
+    ],
+    ids=str,
+)
+def test_loss_and_gradient_are_those_of_the_reference(engine, folder, loss, config):
+    data = [MAKE.get(loss, small_llama.sampled)(length, seed) for seed, length in enumerate((6, 9, 4))]
+    found = engine.forward_backward("a", data, loss, config, forward_only=False)
+    ours, whole = engine.adapters["a"].pending.clone(), 0.0
+    engine.adapters["a"].pending = None
+    for one, output in zip(data, found.outputs, strict=True):
+        inputs = {name: torch.from_numpy(np.asarray(value)) for name, value in one.inputs.items()}
+        scores = torch.from_numpy(output["logprobs"].copy()).requires_grad_()
+        value = reference(loss, scores, inputs, named(loss).config | config)
+        value.backward()
+        whole += value.item()
+        pushed = small_llama.datum(
+            len(one.tokens), target_tokens=one.inputs["target_tokens"], weights=-scores.grad.numpy()
+        )
+        replayed = type(one)(one.tokens, pushed.inputs)  # cross_entropy with these weights has the reference's gradient
+        engine.forward_backward("a", [replayed], "cross_entropy", {}, forward_only=False)
+    assert found.metrics["loss:sum"] == pytest.approx(whole, rel=1e-4)
+    torch.testing.assert_close(ours, engine.adapters["a"].pending, rtol=1e-3, atol=1e-4)
+
+
+def test_the_ratio_of_a_sequence_does_not_depend_on_its_batch(engine):
+    data = [marked(length, seed) for seed, length in enumerate((6, 9, 4, 30))]
+    alone = sum(forward(engine, [one], "gspo").metrics["loss:sum"] for one in data)
+    assert forward(engine, data, "gspo").metrics["loss:sum"] == pytest.approx(alone, rel=1e-4)
+
+
+def test_a_mask_that_marks_no_token_is_refused(engine):
+    one = marked(5)
+    one.inputs["sequence_ratio_mask"][:] = 0
+    with pytest.raises(RefusedError, match=r"data\[1\].sequence_ratio_mask marks no token"):
+        forward(engine, [marked(5), one], "gspo")
+
+
+@pytest.mark.parametrize("loss", ["ppo", "cispo", "gspo"])
+def test_a_token_can_have_thresholds_of_its_own(engine, loss):
+    make = MAKE.get(loss, small_llama.sampled)
+    wide, narrow = {"clip_low_threshold": 0.0, "clip_high_threshold": 50.0}, dict.fromkeys(NARROW, 1.0)
+    own, plain = make(6), make(6)
+    own.inputs.update({name: np.full(6, value, np.float32) for name, value in narrow.items()})
+    both = forward(engine, [own, plain], loss, wide).metrics["loss:sum"]
+    apart = forward(engine, [plain], loss, narrow), forward(engine, [plain], loss, wide)
+    assert apart[0].metrics["loss:sum"] != pytest.approx(apart[1].metrics["loss:sum"])
+    assert both == pytest.approx(sum(one.metrics["loss:sum"] for one in apart), rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["importance_sampling", "ppo", "cispo"])
@@ -125,7 +215,8 @@ def test_negative_weights_push_away(engine):
 @pytest.mark.parametrize(
     ("loss", "config", "words"),
     [
-        ("dro", {}, "use cross_entropy, importance_sampling, ppo, cispo"),
+        ("mean", {}, "use cross_entropy, importance_sampling, ppo, cispo, dro, gspo, stable_reinforce"),
+        ("dro", {"clip_low_threshold": 1.0}, "it takes beta"),
         ("cross_entropy", {"clip_low_threshold": 1.0}, "does not take: it takes none"),
         ("ppo", {"clip": 1.0}, "it takes clip_low_threshold, clip_high_threshold"),
         ("ppo", {"clip_low_threshold": float("nan")}, "a number of 0 or more"),
@@ -133,7 +224,7 @@ def test_negative_weights_push_away(engine):
     ],
 )
 def test_what_a_loss_does_not_know_is_refused(engine, loss, config, words):
-    make = small_llama.datum if loss == "cross_entropy" else small_llama.sampled
+    make = MAKE.get(loss, small_llama.sampled)
     with pytest.raises(RefusedError, match=words):
         forward(engine, [make(4)], loss, config)
 
@@ -141,6 +232,9 @@ def test_what_a_loss_does_not_know_is_refused(engine, loss, config, words):
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "cross_entropy"])
 def test_losses_on_samples_take_one_target_a_position(engine, loss):
     two = {"target_tokens": np.full((4, 2), 5), "logprobs": np.zeros((4, 2), np.float32)}
-    wide = small_llama.sampled(4, **two, advantages=np.ones((4, 2), np.float32))
+    more = {
+        name: np.ones((4, 2), np.float32) for name in LOSSES[loss].inputs if name not in {"target_tokens", "logprobs"}
+    }
+    wide = small_llama.sampled(4, **two, **more)
     with pytest.raises(RefusedError, match="has shape"):
         forward(engine, [wide], loss)

@@ -165,15 +165,15 @@ def test_what_ends_an_answer_is_read_in_every_form(stop, found):
 @pytest.mark.parametrize(
     "more",
     [
-        {"topk_sample_logprobs": 2},
-        {"prompt_alt_tokens_k": 1},
-        {"record_stability_info": True},
+        {"topk_sample_logprobs": -2},
+        {"prompt_alt_tokens_k": -1},
+        {"prompt_alt_tokens_k": 2**25},
         {"prompt_logprobs_last_n": 1},
         {"prompt_logprobs_last_n": -1, "prompt_logprobs": True},
         {"topk_prompt_logprobs": -1},
     ],
     ids=str,
 )
-def test_what_is_not_served_is_refused_by_its_name(more):
+def test_what_cannot_be_is_refused_by_its_name(more):
     with pytest.raises(RefusedError, match=next(iter(more))):
         wire.asked(request(**more))
