@@ -19,7 +19,7 @@ class Bounds:
     kept_bytes: int = 256_000_000  # replies kept for a repeated request
     kept_s: float = 900.0
     poll_s: float = 20.0  # a long poll; the SDK gives up after 45
-    order_s: float = 10.0  # wait for an earlier request of a model
+    order_s: float = 1.0  # wait for an earlier request of a model; the SDK sends them one after the other
     expiry_s: float = 300.0  # a session without a heartbeat
     recorded_s: float = 86_400.0  # a sampled sequence without use
     recorded_bytes: int = 256_000_000  # of sampled sequences

@@ -18,7 +18,7 @@ STREAM = 2**40  # the number of the stream of draws, beyond those of a request's
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def add(base: Base, asked: SamplingRequest, found: SamplingResult) -> SamplingResult:
+def add(base: Base, asked: SamplingRequest, found: SamplingResult, most_logits: int = MOST_LOGITS) -> SamplingResult:
     """Return the result with the scores that a request wants, by a forward of the prompt of its own."""
     if asked.targets is None and not asked.alternatives:
         return found
@@ -26,22 +26,21 @@ def add(base: Base, asked: SamplingRequest, found: SamplingResult) -> SamplingRe
     hidden = base.hidden(ids, use_cache=False)[0, :-1]
     chosen, drawn, logprobs = [], [], []
     uniform = numbers(asked)
-    size = max(1, MOST_LOGITS // base.vocabulary)
+    size = max(1, most_logits // base.vocabulary)
     for start in range(0, len(hidden), size):
         logits = base.logits(hidden[start : start + size])
         known = logits.log_softmax(-1)
         chosen.append(named(asked, known, start))
         tokens = draws(logits, uniform[start : start + size].to(logits.device), asked.params.temperature)
-        drawn.append(tokens.cpu())
+        drawn.append(tokens.int().cpu())
         logprobs.append(known.gather(-1, tokens).cpu())
-    more = {}
-    if asked.targets is not None:
-        more["target_logprobs"] = np.concatenate([np.empty(0, np.float32), *chosen])
-    if asked.alternatives:
-        nothing = torch.empty(0, asked.alternatives)
-        more["alternative_ids"] = torch.cat([nothing.int(), *(one.int() for one in drawn)]).numpy()
-        more["alternative_logprobs"] = torch.cat([nothing, *logprobs]).numpy()
-    return dataclasses.replace(found, **more)
+    nothing = torch.empty(0, asked.alternatives)
+    return dataclasses.replace(
+        found,
+        target_logprobs=None if asked.targets is None else np.concatenate([np.empty(0, np.float32), *chosen]),
+        alternative_ids=torch.cat([nothing.int(), *drawn]).numpy() if asked.alternatives else None,
+        alternative_logprobs=torch.cat([nothing, *logprobs]).numpy() if asked.alternatives else None,
+    )
 
 
 def named(asked: SamplingRequest, known: Tensor, start: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -55,8 +55,15 @@ async def json_of(request: Request, most: int) -> dict[str, Any]:
         raise StatusError(400, f"the body is not JSON ({error})") from error
     if not isinstance(found, dict):
         raise StatusError(422, "the body must be a JSON object")
+    note_number(request, found.get("model_id"), found.get("seq_id"))
     refuse_unwritable(body, found)
     return found
+
+
+def note_number(request: Request, model: Any, number: Any) -> None:
+    """Note a training request's model and number, so that a refused one is not waited for."""
+    if isinstance(model, str) and isinstance(number, int):
+        request.state.training = (model, number)
 
 
 def whole(text: str) -> int:

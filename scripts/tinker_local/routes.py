@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import fastapi
 from fastapi import Request, Response
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 from tinker import types
 
-from tinker_local import codec, external_weights, management_routes, sampling_routes, training_routes
+from tinker_local import codec, external_weights, management_routes, other_routes, sampling_routes, training_routes
 from tinker_local.api_types import AbsentError, RefusedError, StatusError
 from tinker_local.futures import JSON, as_json
-from tinker_local.request_parsing import body_of, json_of
+from tinker_local.request_parsing import body_of, json_of, note_number
 from tinker_local.sessions import Service
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tinker_local.storage import Store
 
 API = "/api/v1"
+GONE = 499  # the client has gone away
+RETRIED = (408, 409, 429)  # the SDK sends these again
 SIMPLE = {  # options that keep the SDK simple: no tokens of its own, no compression, one future at a time
     "pjwt_auth_enabled": False,
     "parallel_fwdbwd_chunks": False,
@@ -58,6 +61,8 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
         app.add_api_route(API + path, answering(act, service, token), methods=[method])
     app.add_api_route(API + external_weights.FILE, answering(external_weights.fetch, service, None), methods=["GET"])
     app.add_api_route(f"{API}/healthz", healthy, methods=["GET"])
+    others = answering(other_routes.unknown, service, token)
+    app.add_api_route("/{path:path}", others, methods=list(other_routes.METHODS))
     return app
 
 
@@ -86,15 +91,31 @@ def answering(
             )
         try:
             found = await act(service, request)
-        except StatusError as error:
-            return error_response(error.status, str(error))
-        except ValidationError as error:
-            return error_response(422, short(error))
-        except RefusedError as error:
-            return error_response(404 if isinstance(error, AbsentError) else 400, str(error))
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except (StatusError, ValidationError, RefusedError) as error:
+            return refused(service, request, error)
         return found if isinstance(found, Response) else Response(as_json(found).body, media_type=JSON)
 
     return answer
+
+
+def refused(service: Service, request: Request, error: Exception) -> Response:
+    """Return an error as a response; later requests of a training do not wait for one that was refused for good."""
+    status, words = status_of(error)
+    number = getattr(request.state, "training", None)
+    if number and number[0] in service.bases and status not in RETRIED:
+        service.worker.skip(*number)
+    return error_response(status, words)
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """Return the HTTP status of an error, and its words."""
+    if isinstance(error, StatusError):
+        return error.status, str(error)
+    if isinstance(error, ValidationError):
+        return 422, short(error)
+    return 404 if isinstance(error, AbsentError) else 400, str(error)
 
 
 def error_response(status: int, words: str) -> Response:
@@ -146,9 +167,9 @@ async def finish(service: Service, request: Request) -> dict[str, Any]:
 
 async def forward_backward(service: Service, request: Request) -> dict[str, Any]:
     """Start a forward_backward; return its future."""
-    return training_routes.forward_backward(
-        service, codec.loss_request(await body_of(request, service.bounds.body_bytes))
-    )
+    wanted = codec.loss_request(await body_of(request, service.bounds.body_bytes))
+    note_number(request, wanted.model_id, wanted.seq_id)
+    return training_routes.forward_backward(service, wanted)
 
 
 async def retrieve_future(service: Service, request: Request) -> Response:
@@ -206,4 +227,5 @@ ROUTES: tuple[tuple[str, str, Callable[[Service, Request], Awaitable[Any]]], ...
     ("POST", "/asample", takes(types.SampleRequest, sampling_routes.sample)),
     ("POST", "/retrieve_future", retrieve_future),
     *management_routes.ROUTES,
+    *other_routes.ROUTES,
 )

@@ -188,4 +188,5 @@ def answered(place: int, one: SamplingRequest, rows: Sequence[Row], reader: Read
     first, count = scored_from(one), one.topk_prompt_logprobs
     own_scores = reader.scores[one.prompt].own_from(first) if one.prompt_logprobs else None
     top = reader.scores[one.prompt].likeliest(first, count) if count else None
-    return prompt_scores.add(reader.base, one, SamplingResult(answers, own_scores, top))
+    scored: SamplingResult = prompt_scores.add(reader.base, one, SamplingResult(answers, own_scores, top))
+    return scored

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tinker_local.limits import Bounds
 
 
+SOON_S = 0.01
+
+
 @dataclass(eq=False)
 class Job:
     """A task whose result is a reply."""
@@ -49,10 +52,11 @@ class Call:
 
 @dataclass
 class ModelQueue:
-    """The queue of a model: `next` is the number of the next request, `waiting` the received ones."""
+    """The queue of a model: `next` is the number of the next request, `waiting` and `skipped` are those received."""
 
     next: int = 1
     waiting: dict[int, Job] = field(default_factory=dict)
+    skipped: set[int] = field(default_factory=set)
 
 
 class Worker:
@@ -91,12 +95,25 @@ class Worker:
                 return
             queue.waiting[number] = Job(future, act)
             self.release(queue)
+            if number in queue.waiting:
+                future.loop.call_later(self.bounds.order_s + SOON_S, self.pass_over)
             self.wake_up.notify()
+
+    def skip(self, model: str, number: int) -> None:
+        """Do not wait for a request of a model, since it was refused."""
+        with self.wake_up:
+            queue = self.queues.setdefault(model, ModelQueue())
+            if number >= queue.next and number not in queue.waiting:
+                queue.skipped.add(number)
+                self.release(queue)
+                self.wake_up.notify()
 
     def release(self, queue: ModelQueue) -> None:
         """Move the tasks whose turn it is to the common queue."""
-        while queue.next in queue.waiting:
-            self.ready.append(queue.waiting.pop(queue.next))
+        while queue.next in queue.waiting or queue.next in queue.skipped:
+            if queue.next in queue.waiting:
+                self.ready.append(queue.waiting.pop(queue.next))
+            queue.skipped.discard(queue.next)
             queue.next += 1
 
     def forget(self, model: str) -> None:

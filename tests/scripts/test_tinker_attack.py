@@ -209,7 +209,7 @@ def refused(hosted, path, **how):
         (413, "optim_step", {"content": b"x" * 1_000_001}),
         (404, "optim_step", {"json": step("none:train:0", 1)}),
         (404, "nowhere", {"json": {}}),
-        (405, "optim_step", {"method": "GET"}),
+        (404, "optim_step", {"method": "GET"}),
         (410, "retrieve_future", {"json": {"request_id": "none"}}),
         (404, "session_heartbeat", {"json": {"session_id": "none"}}),
     ],
