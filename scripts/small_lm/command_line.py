@@ -1,4 +1,7 @@
-"""Train a small language model on the texts of the data folder."""
+"""Train a small language model on the texts of the data folder.
+
+small-lm generate FOLDER goes on from prompts with a model; small-lm settings lists the settings.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import argparse
 import os
 import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING
 
-from small_lm import settings
+from small_lm import config, generate_command, settings, settings_command
 from small_lm.errors import USAGE, Trouble
 from small_lm.results import explain
 
@@ -20,8 +24,12 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and train; return the exit code."""
-    given = parser().parse_intermixed_args(arguments)
+    words = sys.argv[1:] if arguments is None else [*arguments]
     try:
+        if words and words[0] in COMMANDS:
+            return COMMANDS[words[0]](words[1:])
+        given = parser().parse_intermixed_args(words)
+        refuse_unknown_command(given.overrides)
         return train(chosen(given))
     except (Trouble, OSError) as error:
         return explain(error)
@@ -29,9 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
+def refuse_unknown_command(overrides: Sequence[str]) -> None:
+    """Raise Trouble for a first word that is nearly a command."""
+    near = config.did_you_mean(overrides[0], COMMANDS) if overrides and "=" not in overrides[0] else ""
+    if near:
+        raise Trouble(f"no command {overrides[0]!r}{near}", USAGE)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the options; it needs no torch."""
-    options = argparse.ArgumentParser(description=__doc__, epilog="settings: key=value, as model.preset=3m")
+    options = argparse.ArgumentParser(
+        prog="small-lm", description=__doc__, epilog="settings: key=value, as model.preset=3m"
+    )
     options.add_argument("--test", action="store_true", help="a few steps of a tiny model, into outputs/lm/test/")
     options.add_argument("--profile", default="", help="local, gpu, or a path to a .yaml")
     options.add_argument("overrides", nargs="*", metavar="key=value")
@@ -56,3 +73,6 @@ def train(wanted: Settings) -> int:
     from small_lm.train import run
 
     return run(wanted)
+
+
+COMMANDS = {"generate": generate_command.main, "settings": settings_command.main}

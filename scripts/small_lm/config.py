@@ -19,15 +19,32 @@ WANTED = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 Group = TypeVar("Group")
 
 
-def layered(defaults: Group, path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Group:
-    """Lay a profile's file, the environment and the command line over the defaults, in this order."""
+def layered(
+    defaults: Group, path: Path, overrides: Sequence[str], environ: Mapping[str, str], prefix: str = ""
+) -> Group:
+    """Lay a profile's file, the environment and the command line over the defaults, in this order.
+
+    With a `prefix`, each setting has a variable: `PREFIX_RUN_STEPS` for run.steps.
+    """
     settings = merged(defaults, read_yaml(path), origin=str(path))
     for variable, key in ENVIRONMENT.items():
         if environ.get(variable):
             settings = merged(settings, {key: environ[variable]}, origin=variable)
+    for variable, override in of_environment(defaults, environ, prefix):
+        settings = merged(settings, read_override(override), origin=variable)
     for override in overrides:
         settings = merged(settings, read_override(override), origin=override)
     return settings
+
+
+def of_environment(group: Any, environ: Mapping[str, str], prefix: str) -> Iterable[tuple[str, str]]:
+    """Yield the variables with a prefix, each with its override; raise Trouble for one that is no setting."""
+    names = {f"{prefix}_{name.upper().replace('.', '_')}": name for name in every_key(group)}
+    for variable in sorted(environ):
+        if prefix and variable.startswith(f"{prefix}_"):
+            if variable not in names:
+                raise Trouble(f"no setting has the variable {variable}{did_you_mean(variable, names)}", USAGE)
+            yield variable, f"{names[variable]}={environ[variable]}"
 
 
 def profile_path(name: str, configs: Path) -> Path:

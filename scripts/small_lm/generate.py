@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,13 +15,44 @@ from small_lm.errors import USAGE, Trouble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from small_lm.model import Llama
     from small_lm.tokenizers import Tokenizer
+
+
+class Sized(Protocol):
+    """A shape with a context."""
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the model reads."""
+
+
+class Model(Protocol):
+    """A model that goes on from tokens; `memories` caches those that it has read."""
+
+    @property
+    def shape(self) -> Sized:
+        """The shape."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+
+    def remember(self, batch: int, capacity: int) -> Any:
+        """Return an empty cache."""
+
+    def reorder(self, memories: Any, rows: list[int]) -> Any:
+        """Return the cache of these rows of the batch, which may repeat."""
+
+    def next_logits(self, tokens: Tensor, memories: Any, kept: Tensor) -> Tensor:
+        """Return the logits (B, vocabulary) of the token after the last one."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Sampling parameters; temperature 0: the most likely token; top_k 0, top_p 1, repetition_penalty 1: off."""
+    """Sampling parameters; temperature 0: the most likely token; top_k 0, top_p 1, repetition_penalty 1: off.
+
+    With 2 `beams` or more the likeliest text is searched instead; a `length_penalty` above 1 favours long ones.
+    """
 
     max_length: int = 60
     temperature: float = 1.0
@@ -30,6 +61,8 @@ class Choice:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    beams: int = 1
+    length_penalty: float = 1.0
 
 
 @dataclass
@@ -43,19 +76,28 @@ class Answer:
     is_done: bool = False
 
 
-def generate(model: Llama, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice) -> list[str]:
+def generate(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice) -> list[str]:
     """Return the continuation of each prompt, at most `how.max_length` tokens, without <end> or stop sequence.
 
     A prompt may be empty. Answers end early if the model's context is full.
     """
     refuse_odd(how)
+    return [answer.text for answer in answered(model, tokenizer, prompts, how)]
+
+
+def answered(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice) -> list[Answer]:
+    """Return the answer to each prompt."""
     answers = [begun(tokenizer, prompt, how.seed + number) for number, prompt in enumerate(prompts)]
     longest = max((len(answer.prompt) for answer in answers), default=0)
     if longest > model.shape.context:
         raise Trouble(f"a prompt of {longest} tokens is more than the {model.shape.context} of the model: cut it")
+    if how.beams > 1:
+        from small_lm import beam_search
+
+        return [beam_search.search(model, tokenizer, answer, how) for answer in answers]
     if answers:
         go_on(model, tokenizer, answers, how)
-    return [answer.text for answer in answers]
+    return answers
 
 
 def refuse_odd(how: Choice) -> None:
@@ -66,6 +108,7 @@ def refuse_odd(how: Choice) -> None:
         "top_k must not be negative": how.top_k < 0,
         "top_p must be above 0, at most 1": not 0 < how.top_p <= 1,
         "repetition_penalty must be above 0": how.repetition_penalty <= 0,
+        "beams must be 1 or more": how.beams < 1,
     }
     for line in (line for line, is_wrong in wrong.items() if is_wrong):
         raise Trouble(f"sample.{line}", USAGE)
@@ -73,19 +116,19 @@ def refuse_odd(how: Choice) -> None:
 
 def begun(tokenizer: Tokenizer, prompt: str, seed: int) -> Answer:
     """Return an empty answer with its encoded prompt."""
-    return Answer([tokenizer.bos, *tokenizer.encode(prompt)], torch.Generator().manual_seed(seed % 2**63))
+    return Answer(tokenizer.start(prompt), torch.Generator().manual_seed(seed % 2**63))
 
 
-def go_on(model: Llama, tokenizer: Tokenizer, answers: list[Answer], how: Choice) -> None:
+def go_on(model: Model, tokenizer: Tokenizer, answers: list[Answer], how: Choice) -> None:
     """Generate until all answers are done; keys and values of earlier tokens are cached."""
-    device = model.model.embed_tokens.weight.device
+    device = model.device
     tokens, kept = padded([answer.prompt for answer in answers], tokenizer.pad)
     tokens, kept = tokens.to(device), kept.to(device)
     steps = min(how.max_length, model.shape.context - tokens.shape[1] + 1)
     memories = model.remember(len(answers), tokens.shape[1] + steps)
     for _ in range(steps):
         with torch.no_grad():
-            logits = model.output(model.model(tokens, memories, kept)[:, -1]).float().cpu()
+            logits = model.next_logits(tokens, memories, kept).float().cpu()
         chosen = [next_token(row, answer, how) for row, answer in zip(logits, answers, strict=True)]
         for answer, token in zip(answers, chosen, strict=True):
             note(answer, token, tokenizer, how.stop)
@@ -142,7 +185,7 @@ def note(answer: Answer, token: int, tokenizer: Tokenizer, stop: Sequence[str]) 
     """Add a token to an answer; <end> and stop sequences end the answer and are left out."""
     if answer.is_done:
         return
-    if token == tokenizer.end:
+    if token in tokenizer.ends:
         answer.is_done = True
         return
     answer.ids.append(token)

@@ -145,6 +145,21 @@ class Llama(nn.Module):  # type: ignore[misc]
         """Return an empty key-value cache for each layer."""
         return [Memory(self.shape, batch, capacity, self.model.embed_tokens.weight) for _ in self.model.layers]
 
+    def reorder(self, memories: list[Memory], rows: list[int]) -> list[Memory]:
+        """Return the caches of these rows of the batch, which may repeat."""
+        for memory in memories:
+            memory.keys, memory.values = memory.keys[rows], memory.values[rows]
+        return memories
+
+    def next_logits(self, tokens: Tensor, memories: list[Memory], kept: Tensor) -> Tensor:
+        """Return the logits (B, vocabulary) of the token after the last one."""
+        return self.output(self.model(tokens, memories, kept)[:, -1])
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.model.embed_tokens.weight.device
+
     @property
     def size(self) -> int:
         """The number of parameters."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "load", "refuse_odd", "tried"]
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+VARIABLES = "SMALL_LM"  # run.steps is SMALL_LM_RUN_STEPS
 AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
@@ -168,7 +169,7 @@ def load(
 ) -> Settings:
     """Return settings; the command line beats the environment, which beats the profile, which beats the defaults."""
     path = config.profile_path(profile or "local", configs)
-    settings = config.layered(Settings(), path, overrides, environ)
+    settings = config.layered(Settings(), path, overrides, environ, VARIABLES)
     refuse_odd(settings)
     return settings
 

@@ -61,6 +61,15 @@ class Tokenizer:
         """Return the text of ids; special tokens are left out."""
         raise NotImplementedError
 
+    def start(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, from which a model goes on."""
+        return [self.bos, *self.encode(prompt)]
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return (self.end,)
+
     def content(self) -> bytes:
         """Return the content of the tokenizer's file."""
         raise NotImplementedError

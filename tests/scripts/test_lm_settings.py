@@ -219,6 +219,32 @@ def test_what_cannot_go_on_is_refused_in_one_sentence(folder, capsys, change, sa
     assert main([*SMALL, "run.precision=bfloat16", "run.steps=8", "resume=always"]) == 0
 
 
+def test_a_variable_wins_over_a_profile_and_loses_to_the_command_line(tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("run: {steps: 5, batch_tokens: 512}\n")
+    environ = {"SMALL_LM_RUN_STEPS": "6", "SMALL_LM_RUN_BATCH_TOKENS": "1024", "SMALL_LM_TEXT_FILES": "[a,b]"}
+    chosen = settings.load(str(profile), ["run.steps=7"], environ)
+    assert (chosen.run.steps, chosen.run.batch_tokens, chosen.text.files) == (7, 1024, ("a", "b"))
+    with pytest.raises(Trouble, match=r"SMALL_LM_RUN_STEP; did you mean SMALL_LM_RUN_STEPS\?"):
+        settings.load("", [], {"SMALL_LM_RUN_STEP": "6"})
+    with pytest.raises(Trouble, match=r"SMALL_LM_RUN_STEPS: run.steps must be a whole number"):
+        settings.load("", [], {"SMALL_LM_RUN_STEPS": "many"})
+
+
+def test_a_command_lists_every_setting_with_its_value_source_and_rule(folder, capsys, monkeypatch):
+    monkeypatch.setenv("SMALL_LM_RUN_LENGTH", "64")
+    assert main(["settings", "run.steps=5", "--profile", "gpu"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "the later wins: default, profile, environment, command line"
+    assert [line.partition("=")[0] for line in told[1:]] == config.every_key(settings.Settings())
+    assert "run.steps=5  (command line)  # 1 or more" in told
+    assert "run.length=64  (environment)  # 1 or more" in told
+    assert any(line.startswith("model.preset=30m  (profile)  # tiny, 1m") for line in told)
+    assert main(["settings", "run.steps=0"]) == 2
+    assert main(["setings"]) == 2
+    assert "no command 'setings'; did you mean settings?" in capsys.readouterr().err
+
+
 def test_a_shape_of_ones_own_is_trained(folder):
     assert main([*SMALL, "model.layers=2", "model.width=48", "model.heads=4", "model.inner=40"]) == 0
     about = config.read_yaml(folder / "OUT" / "model" / "config.json")
