@@ -33,7 +33,7 @@ PURE = {
     "system": "dotenv lazy_regex masking masking_index outcome quantities records regex_safety run_records"
     " secret_names shell text",
     "monitoring": "alerts eta model unseen rules",
-    "plan": "build build_monitors condition contradictions dependencies filled_steps formats frontmatter"
+    "plan": "build build_monitors condition contradictions dependencies filled_steps formats frontmatter from_text"
     " github_commands graph_drawing issues limits lint matrix model monitor_rules params parts plan"
     " plan_rules plan_stats references resource_rules roles runner_choice scaffold selection spec"
     " step_rules task_graph task_selection test_support yaml_events yaml_loader",

@@ -40,7 +40,7 @@ def words_of(args: Namespace) -> tuple[str, ...]:
         which = (f"--step={args.step}",) if args.step.startswith("-") else ("--step", args.step)
     else:
         which = ("--all",) if args.all else ("--continue",)
-    flags = ("rerun", "keep_going", "force", "strict")
+    flags = ("rerun", "keep_going", "force", "strict", "agent_from_text")
     given = tuple(f"--{name.replace('_', '-')}" for name in flags if getattr(args, name))
     runner = ("--runner", args.runner) if args.runner else ()
     jobs = jobs_words(args) if args.jobs > 1 else ()

@@ -42,6 +42,7 @@ JSON_BESIDE = flag("--json", "print JSON on stdout, the transcript on stderr")
 VERBOSE = option("-v", "--verbose", action="store_true", help="log each act of the executor on stderr")
 STRICT = flag("--strict", "accept only proven criteria, no claimed ones")
 PLAN = option("--plan", default="", metavar="FILE", help="file of the plan (default: the one that is here)")
+FROM_TEXT = flag("--agent-from-text", "an agent does tasks of the plan that have no definition, by their text")
 VALUES = (
     option("--set", action="append", metavar="NAME=VALUE", help="value of a parameter of settings.params; repeatable"),
     option("--params", default="", metavar="FILE", help="YAML or JSON file of values by name; --set goes before it"),

@@ -194,6 +194,7 @@ class Settings(Record):
     strict: bool = False
     on_change: str = "note"
     plan: str = ""
+    agent_from_text: bool = False
     protect: tuple[str, ...] = ()
     log_processors: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None

@@ -117,13 +117,17 @@ def _numbered(plan: Plan) -> Plan:
 
 def _arranged(root: str, plan: Plan, name: str) -> Plan:
     """Return the plan with the tasks of a document, and its steps in the order of the document."""
+    from executor.plan import from_text
     from executor.plan.task_graph import graph_of
     from executor.store import plan_files
+    from executor.store.claude_files import USUAL_ROLE
 
     file = plan_files.load(os.path.join(root, name))
     graph = graph_of(file.document)
     given = {str(number): (key if isinstance(number, str) else f"step_{number}_{key}", body)
              for number, (key, body) in plan.raw.items()}  # fmt: skip
+    if plan.settings.agent_from_text:
+        given = {**from_text.definitions(graph, USUAL_ROLE), **given}
     last = len(graph.place)
     raw = {
         number: (key, {**body, **_of_task(graph.tasks.get(number), body, key)})

@@ -31,13 +31,15 @@ VALIDATED_BY = f"{__version__}, rules 4"  # a file that older rules accepted is 
 class Project(Record):
     """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty.
 
-    `named` is the file of the plan that the command line names, relative to the root.
+    `named` is the file of the plan that the command line names, relative to the root; `agent_from_text` says that an
+    agent does the tasks without a definition.
     """
 
     root: str
     definitions: str
     warning: str = ""
     named: str = ""
+    agent_from_text: bool = False
 
     @property
     def spec(self) -> str:
@@ -111,6 +113,8 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     from executor.store.plan_source import with_tasks
 
     plan, is_validated = _load_definitions(project, for_run=for_run)
+    if project.agent_from_text:
+        plan = plan.replace(settings=plan.settings.replace(agent_from_text=True))
     return with_tasks(project.root, plan, project.named), is_validated
 
 

@@ -338,3 +338,40 @@ def test_a_plan_with_ids_lists_what_is_ready(project):
     assert [row["id"] for row in project.run("list", "--ready", "--json").json["steps"]] == ["T001"]
     project.run("--step", "T001")
     assert [row["id"] for row in project.run("list", "--ready", "--json").json["steps"]] == ["T002", "T003"]
+
+
+def hand_in(project, number):
+    """Claim every criterion of a task's open brief."""
+    task = project.events("TaskStarted", step=number)[-1]["task_id"]
+    folder = project.root / ".do-tasks" / "jobs" / task / "main.1"
+    text = (folder / "brief.md").read_text()
+    criteria = [line.split(". ", 1)[1] for line in text.split("\n") if line[:1].isdigit()]
+    claims = {one: {"met": True, "evidence": "ran.txt, 5 bytes"} for one in criteria}
+    (folder / "result.json").write_text(json.dumps({"criteria": claims}))
+    return project.run("resume", task)
+
+
+def test_an_agent_does_undefined_tasks_by_their_text_only_when_asked(project):
+    define(project, *map(writes, ("T001", "T002", "T003", "T004", "T006")))
+    assert "T005" in project.run("--all").out
+    assert ran(project) == ["T001", "T002", "T003", "T004"]
+    asked = project.run("--all", "--agent-from-text", "--runner", "host")
+    assert ("Nobody defined this" in asked.out, asked.code) == (True, 3)
+    handed = hand_in(project, "T005")
+    assert "- [X] T005 Nobody defined this" in plan_of(project)
+    assert "--agent-from-text" in handed.out
+    assert project.run("list", "--json").json["steps"][4]["tick"] == "claimed"
+    assert "T006" not in ran(project)
+
+
+def test_a_setting_gives_undefined_tasks_to_an_agent(project):
+    define(project, *map(writes, ("T001", "T002", "T003", "T004", "T006")), agent_from_text=True, runner="host")
+    assert project.run("validate").code == 0
+    assert [row["state"] for row in project.run("list", "--json").json["steps"]] == ["open"] * 6
+
+
+def test_a_claimed_task_is_not_ticked_under_strict(project):
+    define(project, agent_from_text=True)
+    project.run("--step", "T001", "--runner", "host", "--strict")
+    assert hand_in(project, "T001").code != 0
+    assert "- [ ] T001" in plan_of(project)

@@ -31,6 +31,7 @@ def run(args: Namespace) -> Verdict:
     here = project.find_for(args.plan, args.project)
     with session.locked(here, "resume", as_json=args.json) as screen:
         asked = next_command.remembered(here.root, args.task_id)
+        here = here.replace(agent_from_text=bool(asked and asked.agent_from_text))
         view = session.view(here, strict=args.strict or bool(asked and asked.strict))
         view.follow_numbers(view.boxes())
         called = Invocation(next_command.words_of(asked) if asked else (), args.project)

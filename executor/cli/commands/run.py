@@ -7,7 +7,7 @@ import math
 import os
 import sys
 
-from executor.cli.options import JSON_BESIDE, PLAN, STRICT, VALUES, VERBOSE, flag, option
+from executor.cli.options import FROM_TEXT, JSON_BESIDE, PLAN, STRICT, VALUES, VERBOSE, flag, option
 from executor.cli.preconditions import refuse_unrecorded_runs
 from executor.cli.requested_steps import requested
 from executor.errors import BusyError, UsageError
@@ -73,6 +73,7 @@ OPTIONS = (
         help="runner of MAIN: command, agent, claude-code, or host (the agent that called do-tasks)",
     ),
     *VALUES,
+    FROM_TEXT,
     flag("--append", "add a missing line to SPEC.md for each defined step"),
     JSON_BESIDE,
     VERBOSE,
@@ -81,7 +82,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Run the requested steps."""
-    here = project.find_for(args.plan, args.project)
+    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("name the steps to run: --step 1, --continue or --all; see: do-tasks --help")
     if args.dry_run:
