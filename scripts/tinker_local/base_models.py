@@ -48,9 +48,9 @@ class Base:
         return (self.model.get_output_embeddings()(hidden) if self.is_plain else hidden).float()
 
 
-def load(about: ModelInfo, device: str, precision: str) -> Base:
-    """Load a Hugging Face model; raise RefusedError if it cannot be trained and sampled here."""
-    folder = model_registry.folder(about.name)
+def load(about: ModelInfo, source: str, device: str, precision: str) -> Base:
+    """Load a Hugging Face model by its folder or name `source`; raise RefusedError if it cannot be used here."""
+    folder = model_registry.folder(source)
     model, tokenizer = read(about, folder, precision)
     refuse_odd_layers(about.name, model.config.get_text_config())
     model.requires_grad_(requires_grad=False)

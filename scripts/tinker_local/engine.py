@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import model_registry
@@ -23,23 +24,36 @@ class TorchEngine:
     """Base models, each loaded once and frozen, and the adapters that use them in turn. For one thread only."""
 
     def __init__(
-        self, *, models: Sequence[str] = (), device: str = "auto", threads: int = 1, precision: str = "float32"
+        self,
+        *,
+        models: Sequence[str] = (),
+        aliases: Mapping[str, str] | None = None,
+        device: str = "auto",
+        threads: int = 1,
+        precision: str = "float32",
     ) -> None:
-        """`models` are served beside those of the home folder; `threads` 0 leaves the choice to torch."""
+        """`models` are served beside those of the home folder, each folder of `aliases` under its name there.
+
+        `threads` 0 leaves the choice to torch.
+        """
         if precision not in PRECISIONS:
             raise RefusedError(f"no precision {precision!r}: use {' or '.join(PRECISIONS)}")
         self.extra, self.device, self.threads, self.precision = tuple(models), device, threads, precision
+        self.aliases = dict(aliases or {})
         self.bases: dict[str, Base] = {}
         self.adapters: dict[str, Adapter] = {}
         self.prefixes: dict[str, Prefixes] = {}
 
     def models(self) -> Sequence[ModelInfo]:
         """Return the served base models without loading them."""
-        return model_registry.listed(self.extra)
+        return [*model_registry.listed(self.extra), *map(self.about, self.aliases)]
 
     def about(self, base_model: str) -> ModelInfo:
         """Return one base model; it may be a folder or a hub name that `models` does not list."""
-        return self.bases[base_model].about if base_model in self.bases else model_registry.about(base_model)
+        if base_model in self.bases:
+            return self.bases[base_model].about
+        found = model_registry.about(self.aliases.get(base_model, base_model))
+        return dataclasses.replace(found, name=base_model)
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
         """Create an adapter: equal seeds give equal weights; before training it does not change the model."""
@@ -128,11 +142,11 @@ class TorchEngine:
     def base(self, name: str) -> Base:
         """Return a base model; load it at its first use."""
         if name not in self.bases:
-            about = model_registry.about(name)
+            about = self.about(name)
             from tinker_local import base_models, kv_cache
 
             device = ready(self.device, self.threads)
-            base = base_models.load(about, device, self.precision)
+            base = base_models.load(about, self.aliases.get(name, name), device, self.precision)
             self.bases[name], self.prefixes[name] = base, kv_cache.prefixes_for(base.device)
         return self.bases[name]
 

@@ -21,7 +21,7 @@ from tinker_local import files
 from tinker_local.errors import FAILED, USAGE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import uvicorn
 
@@ -150,10 +150,14 @@ class Embedded:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("act", nargs="?", choices=["serve"], default="serve", help="what to do; there is one thing")
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0, the default, takes any")
     parser.add_argument("--state", type=Path, default=STATE, help="where checkpoints and sessions are kept")
     parser.add_argument(
         "--model", action="append", default=[], help="a folder with a model, or a hub name; beside those at home"
+    )
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="HUB/NAME=FOLDER", help="serve a folder under a name of the hub"
     )
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the processor; small models are fastest with 1")
@@ -168,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(given: argparse.Namespace) -> int:
     """Lock the state folder, listen, print the URL, serve."""
+    from tinker_local import aliases
     from tinker_local.api_types import RefusedError
     from tinker_local.engine import TorchEngine
 
@@ -176,8 +181,9 @@ def serve(given: argparse.Namespace) -> int:
         key = os.environ.get("TINKER_API_KEY")
         token = token_of(given.state, key)
         try:
-            engine = TorchEngine(models=given.model, device=given.device, threads=given.threads)
-            names = offered(engine)
+            named = aliases.read(given.name)
+            engine = TorchEngine(models=given.model, aliases=named, device=given.device, threads=given.threads)
+            names = offered(engine, named)
         except RefusedError as error:
             raise Trouble(str(error), USAGE) from error
         server = prepared(engine, given.state, token)
@@ -186,17 +192,21 @@ def serve(given: argparse.Namespace) -> int:
         print(f"serving {', '.join(names) or NONE_YET}")
         where = "in its environment's TINKER_API_KEY" if key else f"in {given.state / TOKEN}"
         print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
-        server.run([listener])
+        try:
+            server.run([listener])
+        finally:
+            aliases.withdraw(named)
     return 0
 
 
-def offered(engine: Engine) -> list[str]:
+def offered(engine: Engine, named: Mapping[str, str]) -> list[str]:
     """Return the names of the served models, and make their tokenizers available to clients."""
-    from tinker_local import tokenizer_files
+    from tinker_local import aliases, tokenizer_files
 
     served = engine.models()
     for one in served:
         tokenizer_files.offer(one)
+    aliases.offer(one for one in served if one.name in named)
     return [one.name for one in served]
 
 

@@ -34,6 +34,17 @@ class Session:
     samplers: set[str] = field(default_factory=set)
 
 
+def restored(store: Store) -> dict[str, Session]:
+    """Return the sessions of a service before this one that have not ended, with their samplers."""
+    about = {name: store.read("sessions", name) for name in store.names("sessions")}
+    found = {name: Session(time.monotonic()) for name, one in about.items() if one and not one["finished"]}
+    for sampler in store.names("samplers"):
+        session = found.get(sampler.split(":", maxsplit=1)[0])
+        if session:
+            session.samplers.add(sampler)
+    return found
+
+
 class Service:
     """The state of the service, used in the event loop, except for methods that name the worker's thread."""
 
@@ -41,7 +52,7 @@ class Service:
         self.engine, self.store, self.bounds = engine, store, bounds
         self.futures, self.recordings = Futures(bounds), Recordings(bounds)
         self.worker = Worker(self.futures, bounds, functools.partial(sampling_routes.draw, self))
-        self.sessions: dict[str, Session] = {}
+        self.sessions = restored(store)
         self.bases: dict[str, str] = {}  # base models of the models in memory, by id
         self.attached: OrderedDict[str, None] = OrderedDict()  # adapters of samplers, the least recently used first
         self.tidy_at = 0.0

@@ -27,6 +27,7 @@ ABOUT = "checkpoint.json"
 OLD = ".old"
 TTL_S = (3600, 315_360_000)  # an hour to ten years
 PREFIX = "tinker://"
+FORGET_S = 7 * 86_400  # after its end a session is listed for so long
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,16 @@ class Store:
     def remove(self, part: str, name: str) -> None:
         """Delete a session or a sampler."""
         (self.folder / part / f"{name}.json").unlink(missing_ok=True)
+
+    def forget_sessions(self) -> None:
+        """Delete the descriptions of sessions that ended long ago, with those of their samplers; runs stay."""
+        until = self.clock() - FORGET_S
+        for path in (self.folder / "sessions").glob("*.json"):
+            if path.stat().st_mtime >= until or not (read(path) or {}).get("finished"):
+                continue
+            for sampler in (self.folder / "samplers").glob(f"{path.stem}:*.json"):
+                sampler.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def run(self, run: str) -> dict[str, Any] | None:
         """Return the description of a training run, None if there is none."""
@@ -174,7 +185,8 @@ class Store:
         yield from sorted(living, key=lambda one: -float(one[1]["time"]))
 
     def sweep(self) -> None:
-        """Remove all expired checkpoints."""
+        """Remove all expired checkpoints, and sessions that ended long ago."""
+        self.forget_sessions()
         for run in self.runs():
             for _ in self.checkpoints(run):
                 continue

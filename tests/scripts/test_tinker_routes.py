@@ -212,6 +212,28 @@ def test_a_silent_session_ends_with_what_it_held(tmp_path):
         assert (gone.status_code, "no heartbeat" in gone.json()["detail"]) == (410, True)
 
 
+def test_the_limit_of_sessions_holds_in_a_service_that_began_anew(tmp_path):
+    body = {"tags": [], "user_metadata": {}, "sdk_version": "0"}
+    with Hosted(tmp_path, sessions=2) as hosted:
+        names = [hosted.session() for _ in range(2)]
+        hosted.post(f"sessions/{names[0]}/finish", {"reason": {"type": "success"}})
+    with Hosted(tmp_path, sessions=2) as hosted:
+        assert hosted.post("create_session", body).status_code == 200
+        assert hosted.post("create_session", body).status_code == 429
+        assert hosted.post("session_heartbeat", {"session_id": names[1]}).status_code == 200
+
+
+def test_a_session_from_before_a_restart_ends_with_the_weights_that_only_it_used(tmp_path):
+    with Hosted(tmp_path) as hosted:
+        model = hosted.model()
+        body = {"model_id": model, "seq_id": 1, "sampling_session_seq_id": 0}
+        assert hosted.result(hosted.post("save_weights_for_sampler", body))["sampling_session_id"]
+        assert list(tmp_path.glob("runs/*/sampler_weights/*"))
+    with Hosted(tmp_path, expiry_s=0.3, sweep_s=0.05):
+        until(lambda: not list(tmp_path.glob("runs/*/sampler_weights/*")), "the weights were kept")
+        assert not list((tmp_path / "samplers").iterdir())
+
+
 def test_a_session_that_is_heard_stays(tmp_path):
     with Hosted(tmp_path, expiry_s=0.6, sweep_s=0.05) as hosted:
         silent, heard = hosted.session(), hosted.session()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from tinker_local import storage as stored
@@ -155,3 +158,16 @@ def test_a_life_is_an_hour_to_ten_years(seconds):
 @pytest.mark.parametrize("name", ["..", "../../x", "a/b", ".a", ""])
 def test_a_name_that_leaves_the_folder_reads_nothing(store, name):
     assert (store.read("sessions", name), store.run(name)) == (None, None)
+
+
+def test_sessions_that_ended_long_ago_are_forgotten_with_their_samplers(tmp_path):
+    now = time.time()
+    store = Store(tmp_path, clock=lambda: now)
+    for name, finished in (("old", "success"), ("new", "success"), ("open", None)):
+        store.write("sessions", name, {"finished": finished})
+        store.write("samplers", f"{name}:sample:0", {"model_path": None})
+    for path in tmp_path.glob("sessions/o*.json"):
+        os.utime(path, (now - stored.FORGET_S - 1,) * 2)
+    store.sweep()
+    assert set(store.names("sessions")) == {"new", "open"}
+    assert set(store.names("samplers")) == {"new:sample:0", "open:sample:0"}

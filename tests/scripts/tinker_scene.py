@@ -26,6 +26,7 @@ class Service:
         own = {"DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1", "HF_HOME": str(self.hub)}
         self.environ = {**os.environ, **own}
         self.process, self.url, self.port, self.reader = None, "", 0, None
+        self.said = ""
 
     def __enter__(self):
         command = [sys.executable, str(SCRIPTS / "serve_tinker.py"), "--port", str(self.port), *self.words]
@@ -34,20 +35,22 @@ class Service:
         )
         watch = threading.Timer(LIMIT_S, self.process.kill)
         watch.start()
-        said = ""
         for line in self.process.stdout:
-            said += line
+            self.said += line
             found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
             if found:
                 watch.cancel()
                 self.url, self.port = found[0], int(found[1])
-                self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+                self.reader = threading.Thread(target=self.read, daemon=True)
                 self.reader.start()
                 return self
         watch.cancel()
         self.process.wait(LIMIT_S)
         self.process.stdout.close()
-        raise AssertionError(f"the service did not start: {said}")
+        raise AssertionError(f"the service did not start: {self.said}")
+
+    def read(self):
+        self.said += self.process.stdout.read()
 
     def __exit__(self, *_):
         if self.process.poll() is None:
