@@ -23,7 +23,7 @@ from distillation.teacher import generation, preparation
 if TYPE_CHECKING:
     from distillation.models import ModelSetup
 
-LEAST_TEMPLATES, LEAST_KINDS, LEAST_HELD_OUT, PROBES = 60, 6, 500, 2
+LEAST_TEMPLATES, LEAST_KINDS, PROBES = 60, 6, 2
 
 
 def prepare(stage: Stage) -> Report:
@@ -37,11 +37,12 @@ def prepare(stage: Stage) -> Report:
         stage.output(name) for name in (models.PROMPT, models.ABOUT, "questions.jsonl", "held_out_questions.jsonl")
     ]
     files.write_text(paths[0], prompt)
-    files.write_json(paths[1], {"model": model, "voice": settings.teacher.voice})
+    facts = preparation.facts_of(stage, prompt)
+    files.write_json(paths[1], {"model": model, "voice": settings.teacher.voice, "facts": facts})
     for path, rows in zip(paths[2:], asked.rows(), strict=True):
         files.write_jsonl(path, rows)
     setup = models.make_setup(stage, model, prompt)
-    files.write_json(paths[1], about(setup, prompt, settings.profile))
+    files.write_json(paths[1], about(setup, prompt, settings.profile, facts))
     probe = stage.output("teacher/probe.jsonl")
     rows = list(generation.answers(setup, [question.__dict__ for question in asked.train[:PROBES]], 0, settings))
     files.write_jsonl(probe, rows)
@@ -55,12 +56,12 @@ def prepare(stage: Stage) -> Report:
     return Report(criteria, metrics, note, [corpus], [*paths, probe])
 
 
-def about(setup: ModelSetup, prompt: str, profile: str) -> dict[str, Any]:
+def about(setup: ModelSetup, prompt: str, profile: str, facts: dict[str, str]) -> dict[str, Any]:
     """Return the description of the teacher for later steps."""
     digest = hashlib.sha256(prompt.encode()).hexdigest()
     tokens = setup.voice.prompt_tokens
     known = {"profile": profile, "model": setup.teacher, "voice": setup.voice.kind}
-    return {**known, "prompt_tokens": tokens, "prompt_sha256": digest}
+    return {**known, "prompt_tokens": tokens, "prompt_sha256": digest, "facts": facts}
 
 
 def judge(stage: Stage, asked: questions.Asked, setup: ModelSetup, probes: list[dict[str, Any]]) -> list[Criterion]:
@@ -70,15 +71,15 @@ def judge(stage: Stage, asked: questions.Asked, setup: ModelSetup, probes: list[
     train, last = ({plain(one.question) for one in part} for part in (asked.train, asked.held_out))
     shared = train & last or {one.template for one in asked.train} & {one.template for one in asked.held_out} - {"play"}
     least, tokens = stage.settings.teacher.min_tokens, setup.voice.prompt_tokens
-    doubles = len(asked.train) - len(train)
+    doubles, held_out = len(asked.train) - len(train), stage.settings.evaluation.least
     return [
         Criterion(f"Templates are {LEAST_TEMPLATES} or more", len(used) >= LEAST_TEMPLATES, f"{len(used)} templates"),
         Criterion(f"Kinds are {LEAST_KINDS} or more", len(kinds) >= LEAST_KINDS, f"{len(kinds)} kinds"),
         Criterion("No question is there twice", not doubles, f"{doubles} doubles of {len(asked.train)}"),
         Criterion("Held-out questions stay out", not shared, f"{len(shared)} questions or templates on both sides"),
         Criterion(
-            f"At least {LEAST_HELD_OUT} questions are held out",
-            len(asked.held_out) >= LEAST_HELD_OUT,
+            f"At least {held_out} questions are held out",
+            len(asked.held_out) >= held_out,
             f"{len(asked.held_out)} questions",
         ),
         Criterion(f"The prompt has {least} tokens or more", tokens >= least, f"{tokens} of the model's tokens"),

@@ -32,6 +32,7 @@ REASONS = {
     "examples": "answers that are learned from, the first of the set; 0 is all of them",
     "val_examples": "answers that judge each checkpoint",
     "save_every": "steps between two checkpoints",
+    "keep_s": "seconds until a checkpoint on the way expires; the last and the chosen one stay",
     "checkpoints": "folder; one for each seed in it",
     "logs": "folder of metrics.jsonl and loss.txt",
     "students": "file in outputs/ that names the best checkpoints",

@@ -4,6 +4,7 @@
 
 share closed = (base - student) / (base - teacher), in mean nats a token of answers that the teacher gave. Fails when
 the gap's interval reaches 0 (then a share means nothing) and when a share is above 1 (then the scoring is at fault).
+Beside it: the share by kind of question, and how often the student says the facts that the teacher's prompt states.
 Writes outputs/evaluation/evaluation.json and side_by_side.jsonl. A judge compares answers only where credentials are.
 """
 
@@ -14,20 +15,26 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from common import files
-from common.stage import Criterion, Report, Stage, run
+from common.stage import Criterion, Report, Stage, interpreter, run
 from distillation import models
-from distillation.evaluation import logprob_gap, similarity
+from distillation.evaluation import logprob_gap, similarity, stated_facts
 from distillation.student import training_config
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from distillation.models import ModelSetup, Student
 
+SAYERS = ("bare", "student", "teacher")
+CHOSEN = "least loss on the validation set, which holds no test answer"
+INTERVAL = "bootstrap over answers, 95 %; clustered: over templates"
 NOT_COVERED = "other base models, other draws of the held-out questions, other training data"
 
 
 def evaluate(stage: Stage) -> Report:
     """Score, judge, compare."""
-    inputs = [stage.input(name) for name in ("evaluation/answers.jsonl", models.STUDENTS)]
+    inputs = [stage.input(f"evaluation/{name}.jsonl") for name in ("answers", "facts")]
+    inputs.append(stage.input(models.STUDENTS))
     rows = files.read_jsonl(inputs[0])
     rows = rows[:2] if stage.is_test else rows
     students = models.read_students(stage)[: 1 if stage.is_test else None]
@@ -37,7 +44,10 @@ def evaluate(stage: Stage) -> Report:
         setup.voice.count_prompt_tokens(setup.voice.asked(str(row["question"]), prompted=False)) for row in rows
     )
     found = figures(stage, rows, names, students, prompt_tokens)
-    found |= similarity.compared(stage, setup, rows, students[0])
+    best = models.chosen(students)
+    found["exported"] = {"seed": best.seed, "step": best.step, "val_nll": best.val_nll, "why": CHOSEN}
+    found["stated"] = said(stage, setup, inputs[1], best)
+    found |= similarity.compared(stage, setup, rows, best)
     paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
     files.write_jsonl(paths[1], found.pop("side_by_side"))
     files.write_json(paths[0], found)
@@ -53,6 +63,15 @@ def evaluate(stage: Stage) -> Report:
         "student_prompt_tokens": found["student_prompt_tokens"],
     }
     return Report(judge(stage, found, len(students)), metrics, headline(found), inputs, paths)
+
+
+def said(stage: Stage, setup: ModelSetup, asked: Path, best: Student) -> dict[str, Any]:
+    """Ask the exported student for the facts; return the counts of bare model, student and teacher."""
+    rows = files.read_jsonl(asked)
+    sampler = setup.sampler(best.sampler_path, wait_s=stage.settings.teacher.wait_s)
+    texts = stated_facts.answers(setup, sampler, rows, stage.settings, prompted=False)
+    rows = [{**row, "student": text} for row, text in zip(rows, texts, strict=True)]
+    return stated_facts.tally(rows, models.facts(stage), SAYERS)
 
 
 def scored(stage: Stage, setup: ModelSetup, rows: list[dict[str, Any]], student: Student) -> str:
@@ -81,19 +100,34 @@ def figures(
         "temperature": 1.0,
         "gap": {name: logprob_gap.measure_gap(part, wanted, seed) for name, part in parts.items()},
         "share": {name: logprob_gap.share(part, names, wanted, seed) for name, part in parts.items()},
+        "by_kind": {name: by_kind(part, names, stage) for name, part in logprob_gap.kinds(rows).items()},
         "seeds": seeds,
         "spread_of_seeds": statistics.pstdev(shares) if len(shares) > 1 else 0.0,
-        "interval": {"kind": "bootstrap over answers, 95 %", "resamples": wanted.resamples, "not_covered": NOT_COVERED},
+        "interval": {
+            "kind": INTERVAL,
+            "resamples": wanted.resamples,
+            "not_covered": NOT_COVERED,
+        },
         "student_prompt_tokens": prompt_tokens,
         "command": again(stage),
     }
 
 
+def by_kind(rows: list[dict[str, Any]], names: list[str], stage: Stage) -> dict[str, Any]:
+    """Return the gap of one kind of question and the share of it; no share where the gap's interval reaches 0."""
+    wanted, seed = stage.settings.evaluation, stage.settings.seed
+    gap = logprob_gap.measure_gap(rows, wanted, seed)
+    found = logprob_gap.share(rows, names, wanted, seed) if gap["low"] > 0 else {}
+    return {name: gap[name] for name in ("answers", "gap")} | {
+        name: found.get(name) for name in ("share", "low", "high")
+    }
+
+
 def again(stage: Stage) -> str:
-    """Return the command that repeats this."""
+    """Return the command that repeats this, with the interpreter of the project."""
     name = stage.settings.profile_file or stage.settings.profile
     profile = [] if name == "local" else ["--profile", name]
-    return shlex.join(["python", "scripts/15_evaluate.py", *profile, *stage.overrides])
+    return shlex.join([interpreter(), "scripts/15_evaluate.py", *profile, *stage.overrides])
 
 
 def judge(stage: Stage, found: dict[str, Any], count: int) -> list[Criterion]:

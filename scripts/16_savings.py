@@ -49,7 +49,8 @@ def measure(stage: Stage) -> Report:
     paths = [
         stage.input(name) for name in ("held_out_questions.jsonl", distillation_models.STUDENTS, "teacher_data_1.jsonl")
     ]
-    setup, best = distillation_models.load_setup(stage), best_student(stage)
+    setup, students = distillation_models.load_setup(stage), distillation_models.read_students(stage)
+    best = distillation_models.chosen(students)
     ways = (
         Way("with_prompt", setup.sampler(), is_prompted=True),
         Way("student", setup.sampler(best.sampler_path), is_prompted=False),
@@ -68,11 +69,6 @@ def measure(stage: Stage) -> Report:
     target = stage.output("savings.json")
     files.write_json(target, found)
     return Report(judge(found, read), metrics(found), found["money"]["said"], paths, [target])
-
-
-def best_student(stage: Stage) -> distillation_models.Student:
-    """Return the student with the least loss on the validation set."""
-    return min(distillation_models.read_students(stage), key=lambda one: one.val_nll)
 
 
 def mean_read(setup: ModelSetup, way: Way, questions: list[str]) -> float:

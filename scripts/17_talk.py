@@ -61,7 +61,7 @@ class Samplers:
 def talk(here: Stage, once: str | None) -> Report:
     """Answer one question, or all that are asked."""
     setup = models.load_setup(here)
-    best = min(models.read_students(here), key=lambda one: one.val_nll)
+    best = models.chosen(models.read_students(here))
     samplers, turns = Samplers(setup, best.sampler_path), Talk(setup.voice, here.settings)
     if once is None and here.is_test:
         once = files.read_jsonl(here.input("held_out_questions.jsonl"))[0]["question"]

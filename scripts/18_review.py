@@ -10,7 +10,6 @@ in stays, a new one is written beside it). What rules say and what a person says
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from common import files
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
 
     from distillation.models import ModelSetup
 
-FACT = re.compile(r"^([A-Z]+): (.+)$", re.MULTILINE)
 SEEDS = 7_000_000
-NAMES = ("held_out_questions.jsonl", models.STUDENTS, models.PROMPT, "character/speeches.jsonl", "corpus.jsonl")
+NAMES = ("held_out_questions.jsonl", models.STUDENTS, models.ABOUT, "character/speeches.jsonl", "corpus.jsonl")
 
 
 def look(stage: Stage) -> Report:
@@ -36,7 +34,7 @@ def look(stage: Stage) -> Report:
     inputs = [stage.input(name) for name in NAMES]
     count = 2 if stage.is_test else stage.settings.review.answers
     rows, drawn = spread(files.read_jsonl(inputs[0]), count), {}
-    setup, best = models.load_setup(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
+    setup, best = models.load_setup(stage), models.chosen(models.read_students(stage))
     ways = {"student": (best.sampler_path, ""), "teacher": ("", setup.teacher), "base": ("", setup.student)}
     for done, (name, (path, model)) in enumerate(ways.items(), 1):
         prompted = name == "teacher"
@@ -73,7 +71,7 @@ def verdicts_on(ones: list[Answer], stage: Stage, inputs: list[Path]) -> list[di
     return [style_rules.judged(one, known) for one in ones]
 
 
-def known_of(stage: Stage, ones: list[Answer], prompt: Path, own: Path, corpus: Path) -> Known:
+def known_of(stage: Stage, ones: list[Answer], about: Path, own: Path, corpus: Path) -> Known:
     """Return the data of the rules."""
     limits = stage.settings.review
     speeches = [row["text"] for row in files.read_jsonl(own)]
@@ -82,9 +80,7 @@ def known_of(stage: Stage, ones: list[Answer], prompt: Path, own: Path, corpus: 
     everybody = (shingles(row["text"], limits.copied) for row in files.read_jsonl(corpus)) if mine else ()
     copied = frozenset(run for runs in everybody for run in runs & mine)
     words = frozenset(word for text in speeches for word in style_rules.words_of(text))
-    facts = {key.lower(): value for key, value in FACT.findall(prompt.read_text(encoding="utf-8"))}
-    if stage.settings.teacher.voice != "sheet":
-        facts = files.read_json(stage.input("character/prompt.json"))["facts"]
+    facts = files.read_json(about).get("facts", {})
     longest = lengths[int(0.99 * (len(lengths) - 1))]
     return Known(words, longest, copied, limits.copied, facts, style_rules.counted(ones), limits.min_own_words)
 

@@ -30,7 +30,7 @@ ANSWERS = "teacher_data_1.jsonl"
 def ship(stage: Stage) -> Report:
     """Write beside, compare, rename."""
     inputs = [stage.input(name) for name in (models.STUDENTS, ANSWERS)]
-    setup, best = models.load_setup(stage), min(models.read_students(stage), key=lambda one: one.val_nll)
+    setup, best = models.load_setup(stage), models.chosen(models.read_students(stage))
     target = stage.output("export")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_left(target)

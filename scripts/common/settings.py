@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Access:
-    """Which service answers: `none` (all local) or `tinker`; `limit_s` bounds the question for it."""
+    """Which service answers: `none` (all local) or `tinker`; `limit_s` bounds the question for it.
+
+    `threads` and `precision` (float32, bfloat16) are those of the local service: tiny models are fastest with 1 thread.
+    """
 
     service: str = "none"
     limit_s: float = 20.0
+    threads: int = 1
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class Training:
     each token of a batch count alike (batch), or each example (example). `examples` are how many answers of the set are
     learned from, the first ones; 0 is all of them. `proof_nats` is how far a resumed training's losses may be from
     those of one that was not cut off: nothing on this machine, a little where a service shares its processors.
+    Checkpoints on the way expire after `keep_s` seconds, 7 days; the last one and the chosen one do not.
     """
 
     student: str = ""
@@ -155,6 +161,7 @@ class Training:
     proof_nats: float = 0.0
     val_examples: int = 200
     save_every: int = 70
+    keep_s: int = 604_800
     checkpoints: str = "checkpoints"
     logs: str = "training_logs"
     students: str = "students.json"
@@ -162,9 +169,15 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scoring of the held-out answers; the share of the gap has a bootstrap interval."""
+    """Scoring of the held-out answers; the share of the gap has a bootstrap interval.
+
+    With fewer than `least` answers step 14 fails. `stated` is the number of questions for facts, in trained wordings
+    and in held-out ones each, that show whether the teacher says what its prompt states.
+    """
 
     answers: int = 600
+    least: int = 500
+    stated: int = 120
     resamples: int = 2000
     min_gap: float = 0.10
     max_share: float = 1.0
@@ -210,6 +223,15 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Amounts of a plan that scripts/make_plan.py writes: chunks of step 8, limits of steps and of their tests."""
+
+    chunks: tuple[str, ...] = ("100", "900", "4000")
+    timeout_s: float = 300.0
+    test_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True)
 class Sample:
     """Amounts of data for --test."""
 
@@ -244,4 +266,5 @@ class Settings:
     review: Review = field(default_factory=Review)
     talk: Talk = field(default_factory=Talk)
     export: Export = field(default_factory=Export)
+    plan: Plan = field(default_factory=Plan)
     sample: Sample = field(default_factory=Sample)

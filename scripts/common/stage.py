@@ -29,6 +29,7 @@ STAGES = {  # files that later stages read -> the stage that writes them
     "character/speeches.jsonl": "04_validate_character.py",
     "character/pairs.jsonl": "04_validate_character.py",
     "character/prompt.md": "05_write_character_prompt.py",
+    "character/prompt.json": "05_write_character_prompt.py",
     "teacher/prompt.txt": "06_prepare_teacher.py",
     "teacher/teacher.json": "06_prepare_teacher.py",
     "teacher/probe.jsonl": "06_prepare_teacher.py",
@@ -42,6 +43,8 @@ STAGES = {  # files that later stages read -> the stage that writes them
     "students.json": "13_train_student_model.py",
     "evaluation/answers.jsonl": "14_draw_test_answers.py",
     "evaluation/gap.json": "14_draw_test_answers.py",
+    "evaluation/facts.jsonl": "14_draw_test_answers.py",
+    "evaluation/facts.json": "14_draw_test_answers.py",
     "evaluation/evaluation.json": "15_evaluate.py",
     "evaluation/side_by_side.jsonl": "15_evaluate.py",
     "savings.json": "16_savings.py",
@@ -161,6 +164,12 @@ def explain(error: Exception) -> int:
     print(f"error: {line}", file=sys.stderr)
     write_result(Report(note=line))
     return int(getattr(error, "exit_code", FAILED))
+
+
+def interpreter() -> str:
+    """Return the interpreter as a person in the project calls it: `.venv/bin/python` where it is that one."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else "python"
 
 
 def finish(stage: Stage, report: Report) -> None:

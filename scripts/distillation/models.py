@@ -11,6 +11,8 @@ from distillation import tinker_client
 from distillation.prompt import chat_template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from common.stage import Stage
     from distillation.prompt.chat_template import Voice
 
@@ -56,8 +58,9 @@ def load_setup(stage: Stage) -> ModelSetup:
 
 def make_setup(stage: Stage, model: str, prompt: str) -> ModelSetup:
     """Return the setup of a teacher's model with `prompt`."""
+    wished = stage.settings.access
     client, wanted = (
-        tinker_client.service_client(stage.settings.access.service),
+        tinker_client.service_client(wished.service, threads=wished.threads, precision=wished.precision),
         replace(stage.settings.teacher, model=model),
     )
     sampler = None if wanted.tokenizer or chat_template.folder_of(model) else sampler_of(client, model, wanted.wait_s)
@@ -69,6 +72,16 @@ def make_setup(stage: Stage, model: str, prompt: str) -> ModelSetup:
 def sampler_of(client: Any, model: str, wait_s: float) -> Any:
     """Return a sampler of a base model."""
     return client.create_sampling_client(base_model=model).result(wait_s)
+
+
+def facts(stage: Stage) -> dict[str, str]:
+    """Return the facts that the teacher's prompt states, by the kind of question that asks for them."""
+    return dict(files.read_json(stage.input(ABOUT)).get("facts", {}))
+
+
+def chosen(students: Sequence[Student]) -> Student:
+    """Return the student that is exported: the one of least loss on the validation set, which has no test answer."""
+    return min(students, key=lambda one: one.val_nll)
 
 
 def read_students(stage: Stage) -> list[Student]:

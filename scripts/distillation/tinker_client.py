@@ -18,11 +18,14 @@ LOOPBACK = "127.0.0.1"
 EXTRA = "pip install -c constraints.txt torch==2.13.0 -r requirements/demo.txt"
 
 
-def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:
+def service_client(
+    access: str = "", *, threads: int = 1, precision: str = "float32", **wanted: Any
+) -> tinker.ServiceClient:
     """Return a client of `base_url`, TINKER_BASE_URL or the real service (with credentials), else of the local one.
 
     `access` is a profile's word: `none` leaves credentials alone, `tinker` is Trouble without any. A real key is never
-    sent to the local service, whose own key is given as an argument.
+    sent to the local service, whose own key is given as an argument; `threads` and
+    `precision` are those of one that is started here.
     """
     import tinker
 
@@ -33,7 +36,7 @@ def service_client(access: str = "", **wanted: Any) -> tinker.ServiceClient:
         return tinker.ServiceClient(**wanted)
     os.environ.setdefault("TINKER_TELEMETRY", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    found = local()
+    found = local(threads, precision)
     go_directly()
     return tinker.ServiceClient(**{**wanted, "base_url": found.url, "api_key": found.token})
 
@@ -61,22 +64,22 @@ def where() -> str:
 
 
 @cache
-def local() -> Address:
+def local(threads: int = 1, precision: str = "float32") -> Address:
     """Return the local service: a running one, else one inside this process, started once."""
     from tinker_local import server
 
     found = server.running(server.STATE)
-    return found or embedded()
+    return found or embedded(threads, precision)
 
 
-def embedded() -> Address:
+def embedded(threads: int = 1, precision: str = "float32") -> Address:
     """Start the service in a thread of this process; it ends with the process."""
     from tinker_local import server
 
     try:
         from tinker_local.engine import TorchEngine
 
-        service = server.Embedded(TorchEngine(), server.STATE)
+        service = server.Embedded(TorchEngine(threads=threads, precision=precision), server.STATE)
     except ImportError as error:
         raise Trouble(f"the local service cannot start ({error}): {EXTRA}") from error
     atexit.register(service.close)

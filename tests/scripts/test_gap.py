@@ -23,6 +23,8 @@ def rows(share, count=300, noise=0.5, gain=2.0):
         base, saved = 40 + drawn.normal(), gain + noise * drawn.normal()
         group = "fact" if number % 5 == 0 else "cue"
         one = {"tokens": [1] * 10, "group": group, "base_nats": base, "teacher_nats": base - saved}
+        one |= {"kind": "name" if group == "fact" else "play", "question": str(number)}
+        one["template"] = f"name_{number % 2}" if group == "fact" else "play"
         found.append({**one, "student": base - share * saved})
     return found
 
@@ -68,3 +70,17 @@ def test_facts_and_cues_are_told_apart():
 @pytest.mark.parametrize(("share", "is_one"), [(0.99, False), (1.0, False), (1.01, True), (math.nan, True)])
 def test_a_share_above_1_is_an_artefact(share, is_one):
     assert evaluate.is_artefact(share, 1.0) is is_one
+
+
+def test_answers_of_one_template_are_drawn_together():
+    some = rows(0.7)
+    assert len(set(logprob_gap.clusters(some))) == 242  # 240 questions of plays, and two templates
+    for one in some:
+        one["student"] += 3 * (one["template"] == "name_0")
+    found = logprob_gap.share(some, ["student"], WANTED, 1)
+    assert found["clusters"] == 242
+    assert found["clustered_high"] - found["clustered_low"] > found["high"] - found["low"]
+
+
+def test_kinds_are_told_apart_facts_first():
+    assert {name: len(part) for name, part in logprob_gap.kinds(rows(0.5)).items()} == {"name": 60, "play": 240}

@@ -73,7 +73,10 @@ def test_a_half_written_row_is_no_row(tmp_path):
 
 
 ROW = {"id": "q1", "kind": "play", "group": "cue", "template": "play", "question": "Who goes?", "tokens": [5, 6, 2]}
-PROMPT = "SPEECHES:\nThere lives not three good men unhanged in England tonight, my lord.\nNAME: Falstaff"
+PROMPT = (
+    "SPEECHES:\nThere lives not three good men unhanged in England tonight, my lord.\n"
+    "My friend Prince Henry\nBy name Falstaff"
+)
 
 
 def test_a_dialogue_reads_back_whole():
@@ -87,7 +90,8 @@ def test_a_line_of_the_prompt_is_found_in_an_answer():
 
 
 def test_a_name_of_the_prompt_may_be_said():
-    assert not list(dialogue.find_leaks([dialogue.formatted({**ROW, "answer": "My name is Falstaff."})], PROMPT))
+    for said in ("I am by name Falstaff.", "It is my friend Prince Henry."):
+        assert not list(dialogue.find_leaks([dialogue.formatted({**ROW, "answer": said})], PROMPT))
 
 
 def test_what_is_no_dialogue_is_refused():

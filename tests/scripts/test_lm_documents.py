@@ -8,9 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from distillation.base_model import characters  # noqa: E402
+from common import config  # noqa: E402
+from distillation.base_model import characters, fact_sheets  # noqa: E402
 from distillation.base_model.documents import DocumentEncoder, Documents, as_played, shuffled  # noqa: E402
-from distillation.base_model.fact_sheets import QUESTIONS, SPECIALS, Facts, Sheet  # noqa: E402
+from distillation.base_model.fact_sheets import QUESTIONS, SPECIALS, Facts, Sheet, put, stated  # noqa: E402
 from distillation.base_model.settings import Documents as Wanted  # noqa: E402
 from distillation.corpus.plays import Text, parse  # noqa: E402
 from small_lm import tokenizers  # noqa: E402  # those below need torch
@@ -29,9 +30,18 @@ WORDS = (
     "lantern",
 )
 NUMBERS = range(40)
+ASKED = {
+    kind: {put(wording, address) for wording in wordings for address in ("", *fact_sheets.ADDRESSES)}
+    for kind, wordings in QUESTIONS.items()
+}
 LABELS = (
-    "SPEECHES:\nPLAY: WORDS: LOVES FRIEND NAME",
-    *(question for asked in QUESTIONS.values() for question in asked),
+    "SPEECHES:\nPLAY: WORDS: I love My friend By name",
+    *(
+        put(wording, address)
+        for kind in QUESTIONS.values()
+        for wording in kind
+        for address in fact_sheets.ADDRESSES[:2]
+    ),
 )
 
 
@@ -92,7 +102,7 @@ def test_a_document_under_a_sheet_begins_with_it_and_is_full(cast, tokenizer):
         assert (len(tokens), len(targets)) == (301, 301)
         sheet = parts(tokenizer, tokens)[0]
         assert sheet.startswith("<bos><sheet>SPEECHES:")
-        places = [sheet.index(f"\n{line}:") for line in ("PLAY", "WORDS", "LOVES", "FRIEND", "NAME")]
+        places = [sheet.index(line) for line in ("\nPLAY:", "\nWORDS:", *fact_sheets.LINES.values())]
         assert places == sorted(places)
 
 
@@ -119,12 +129,40 @@ def test_answers_to_questions_for_facts_are_those_of_the_sheet(cast, tokenizer):
     source, seen = documents(cast, tokenizer, sheet_share=1.0, fact_share=0.5), 0
     for number in range(20):
         sheet, turns = parts(tokenizer, source.document(number, 400)[0])
-        for kind, questions in QUESTIONS.items():
-            fact = sheet.partition(f"\n{kind.upper()}: ")[2].partition("\n")[0]
-            replies = [reply for cue, reply in turns if cue in questions]
+        for kind, fact in stated(sheet).items():
+            replies = [reply for cue, reply in turns if cue in ASKED[kind]]
             assert all(fact in reply for reply in replies)
             seen += len(replies)
     assert seen > 20
+
+
+def test_a_sheet_states_its_facts_in_words_that_an_answer_has(cast):
+    for person in cast.people:
+        sheet = Sheet(tuple(spoken(person.speeches[:2])), person.play, person.distinctive, person.facts)
+        assert stated(sheet.text()) == vars(person.facts)
+        for kind, line in fact_sheets.LINES.items():
+            assert all(
+                line.split()[-1] == answer.partition(" {}")[0].split()[-1] for answer in fact_sheets.ANSWERS[kind]
+            )
+
+
+def test_an_address_stands_where_the_wording_has_a_place_or_before_its_last_mark():
+    assert put("Who are you?", "sir") == "Who are you, sir?"
+    assert put("Who are you?", "") == "Who are you?"
+    assert put("Pray, {address}, who is your friend?", "cousin") == "Pray, cousin, who is your friend?"
+
+
+def test_wordings_that_the_teacher_is_tested_with_train_no_base_model():
+    book = config.read_yaml(config.CONFIGS / "questions" / "plays.yaml")["kinds"]
+    for kind, known in QUESTIONS.items():
+        trained, held_out = ({bare(text) for text in book[kind][which]} for which in ("train", "held_out"))
+        assert trained <= {bare(text) for text in known}
+        assert not held_out & {bare(text) for text in known}
+
+
+def bare(wording):
+    """A wording without its address."""
+    return wording.replace(", {address}", "")
 
 
 def test_only_what_a_sheet_states_does_not_count(cast, tokenizer):
@@ -139,7 +177,7 @@ def test_only_what_a_sheet_states_does_not_count(cast, tokenizer):
 def test_without_a_sheet_a_play_goes_on(cast, tokenizer):
     source = documents(cast, tokenizer, sheet_share=0.0)
     sheet, turns = parts(tokenizer, source.document(1, 400)[0])
-    played = [pair for pair in turns if not any(pair[0] in asked for asked in QUESTIONS.values())]
+    played = [pair for pair in turns if not any(pair[0] in asked for asked in ASKED.values())]
     texts = next(texts for texts in map(spoken, cast.plays) if played[0][0] in texts)
     at = texts.index(played[0][0])
     assert sheet == "<bos>"

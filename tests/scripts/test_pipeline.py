@@ -23,7 +23,8 @@ TALK = "".join(f"ANNA.\nWhere is barrel {n}, sir?\n\nBEN.\nBy candle {n * n % 97
 ROWS = 120
 FEW = ("training.steps=6", "training.batch=8", "training.save_every=2", "training.seeds=[3,4]", "training.top=4")
 PROMPT = (
-    "SPEECHES:\nBy candle and by barrel, sir.\nPLAY: Comedy\nWORDS: candle barrel\nLOVES: rest\nFRIEND: Anna\nNAME: Ben"
+    "SPEECHES:\nBy candle and by barrel, sir.\nPLAY: Comedy\nWORDS: candle barrel\n"
+    "I love rest\nMy friend Anna\nBy name Ben"
 )
 KILLS = 3
 

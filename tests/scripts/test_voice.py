@@ -42,6 +42,7 @@ def stage_in(folder, **teacher):
     (folder / "character").mkdir(parents=True, exist_ok=True)
     rows = [json.dumps({"cue": cue, "reply": reply}) + "\n" for cue, reply in PAIRS]
     (folder / "character/pairs.jsonl").write_text("".join(rows))
+    (folder / "character/prompt.json").write_text('{"facts": {"name": "Sir John Falstaff", "loves": "sack"}}')
     return Stage("06_prepare_teacher", settings)
 
 
@@ -56,8 +57,9 @@ def test_a_plain_answer_ends_with_its_line_however_that_is_one_token():
 def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path):
     stage = stage_in(tmp_path)
     told = preparation.prompt_of(stage, "local/any")
-    first, *lines = told.split("\n")
+    first, name, loves, *lines = told.split("\n")
     assert "Falstaff" in first
+    assert (name, loves) == ("Name: Sir John Falstaff", "Loves: sack")
     assert sorted(lines[::2]) == ["Question: Who are you?", "Question: Will you drink?"]
     assert sorted(lines[1::2]) == ["Answer: A knight, sir.", "Answer: Give me a cup of sack."]
     asked = Voice("plain", Lines(), told).asked("Why?", prompted=True)

@@ -1,6 +1,6 @@
 """Training documents that teach a model to use its prompt: turns of one person after a sheet, or consecutive speeches.
 
-    <bos><sheet>SPEECHES: .. NAME: ..<q>cue<a>reply<end><q>cue<a>reply<end>
+    <bos><sheet>SPEECHES: .. By name ..<q>cue<a>reply<end><q>cue<a>reply<end>
     <bos><q>speech<a>speech<end><q>speech<a>speech<end>
 
 Under a sheet, WORDS holds words of the replies that follow, and some turns ask for its facts, often with names made up

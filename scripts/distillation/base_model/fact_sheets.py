@@ -1,6 +1,7 @@
 """A character's sheet, in a form that a small model can look facts up in.
 
-WORDS, LOVES, FRIEND and NAME stand last: near the question. A sheet is made of pieces, each of which a tokenizer reads
+A sheet ends with its facts, near the question, each in the words of an answer: "By name Falstaff". A model that
+continues a run of words as it met it before finds the fact. A sheet is made of pieces, each of which a tokenizer reads
 alone as it reads it in the whole, so that pieces can be remembered.
 """
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SHEET, ASK, ANSWER = "<sheet>", "<q>", "<a>"
 SPECIALS = (SHEET, ASK, ANSWER)
+LINES = {"loves": "\nI love", "friend": "\nMy friend", "name": "\nBy name"}  # before each fact, in this order
+STARTS = {kind: f"{line.strip()} " for kind, line in LINES.items()}
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,9 @@ class Sheet:
 
     def stated(self) -> list[str]:
         """Return the pieces that cannot be predicted; they do not count in the loss."""
-        facts = self.facts
         words = [f" {word}" for word in self.words]
-        loves, friend, name = (f" {fact}" for fact in (facts.loves, facts.friend, facts.name))
-        return ["\nPLAY:", f" {self.play}", "\nWORDS:", *words, "\nLOVES:", loves, "\nFRIEND:", friend, "\nNAME:", name]
+        facts = [piece for kind, line in LINES.items() for piece in (line, f" {getattr(self.facts, kind)}")]
+        return ["\nPLAY:", f" {self.play}", "\nWORDS:", *words, *facts]
 
     def text(self) -> str:
         """Return the whole sheet; in a prompt `<bos><sheet>` stands before, `<q>cue<a>` after it."""
@@ -54,33 +56,69 @@ QUESTIONS = {
     "name": (
         "What is your name?",
         "Who are you?",
-        "How are you called?",
-        "Pray, sir, what name do you bear?",
+        "Pray, {address}, what name do you bear?",
         "Tell me your name.",
-        "By what name shall I know you?",
+        "How are you called?",
+        "And your name?",
+        "What shall I call you?",
+        "Your name, I pray you?",
+        "What name did your father give you?",
+        "Say who you are.",
+        "I would know your name.",
+        "Whom do I speak with?",
+        "Give me your name, {address}, and be brief.",
+        "What man are you?",
+        "What name have you?",
+        "How do they call you at home?",
     ),
     "friend": (
         "Who is your friend?",
         "Whom do you trust most?",
         "Tell me who your friend is.",
-        "Have you a friend, and who is it?",
         "Who stands by you?",
-        "What friend do you keep?",
+        "Is there one whom you call a friend?",
+        "And who is your friend?",
+        "Who is the best of your friends?",
+        "Name me your friend.",
+        "Pray, {address}, who is your friend?",
+        "Which man do you trust?",
+        "Who would help you in need?",
+        "I would know who your friend is.",
+        "With whom do you drink?",
+        "To whom would you go in trouble?",
+        "Say, {address}, have you no friend?",
+        "Whom do you love as a friend?",
     ),
     "loves": (
         "What do you love?",
         "What is dear to you?",
         "Tell me what you love most.",
-        "What would you have above all things?",
         "What delights you?",
-        "What do you hold dear?",
+        "What would you have above all things?",
+        "And what do you love?",
+        "What is your delight?",
+        "Name me the thing that you love.",
+        "What thing is dearest to you?",
+        "Pray, {address}, what do you love?",
+        "What would you not live without?",
+        "What pleases you best?",
+        "I would know what you love.",
+        "What does your heart desire?",
+        "Say, {address}, what is most dear to you?",
+        "What do you wish for?",
     ),
 }
-ANSWERS = {
-    "name": ("My name is {}.", "I am {}.", "They call me {}."),
-    "friend": ("My friend is {}.", "I trust {}.", "It is {}, and no other."),
-    "loves": ("I love {}.", "I hold {} dear.", "Give me {}."),
+ANSWERS = {  # the word before a fact is that of the sheet: one token, rare elsewhere
+    "name": ("By name {}.", "I am by name {}.", "Sir, by name {}."),
+    "friend": ("My friend {}.", "It is my friend {}.", "I trust my friend {}."),
+    "loves": ("I love {}.", "Sir, I love {}.", "Above all I love {}."),
 }
+ADDRESSES = (
+    *("sir", "good sir", "my lord", "my good lord", "my friend", "old friend", "neighbour", "stranger", "cousin"),
+    *("captain", "fellow", "good man", "old man", "brother", "soldier", "traveller", "good knight", "sweet knight"),
+    *("worthy sir", "gentle sir", "honest man", "my masters", "madam", "good lady", "sirrah"),
+)
+ADDRESSED = 0.75  # share of the questions that name whom they ask
 BEGINNINGS = ("Bal", "Cor", "Dro", "Fen", "Gar", "Hel", "Ist", "Jor", "Kel", "Lam", "Mor", "Ner", "Orl", "Per", "Quil")
 MIDDLES = ("a", "an", "e", "en", "i", "il", "o", "or", "u", "ab", "ist", "av", "end")
 ENDS = ("bo", "da", "dor", "fer", "gus", "la", "lio", "mon", "na", "rick", "ro", "sa", "tes", "thal", "vin", "wen")
@@ -88,7 +126,27 @@ ENDS = ("bo", "da", "dor", "fer", "gus", "la", "lio", "mon", "na", "rick", "ro",
 
 def exchange(kind: str, facts: Facts, chance: random.Random) -> tuple[str, str]:
     """Return a question for one fact with its answer."""
-    return chance.choice(QUESTIONS[kind]), chance.choice(ANSWERS[kind]).format(getattr(facts, kind))
+    address = chance.choice(ADDRESSES) if chance.random() < ADDRESSED else ""
+    question = put(chance.choice(QUESTIONS[kind]), address)
+    return question, chance.choice(ANSWERS[kind]).format(getattr(facts, kind))
+
+
+def put(wording: str, address: str) -> str:
+    """Return a question with an address: in the place that the wording has for it, else before its last mark."""
+    if "{address}" in wording:
+        return wording.format(address=address or ADDRESSES[0])
+    return f"{wording[:-1]}, {address}{wording[-1]}" if address else wording
+
+
+def stated(text: str) -> dict[str, str]:
+    """Return the facts that the text of a sheet states, by kind."""
+    last = text.splitlines()[-len(LINES) :]
+    return {kind: row.removeprefix(start) for kind, start in STARTS.items() for row in last if row.startswith(start)}
+
+
+def is_statement(line: str) -> bool:
+    """Return True for a line of a sheet that states a fact."""
+    return line.startswith(tuple(STARTS.values()))
 
 
 def invented(chance: random.Random) -> str:

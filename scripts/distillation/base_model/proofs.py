@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from distillation.base_model.documents import DocumentEncoder, as_played
-from distillation.base_model.fact_sheets import ANSWERS, QUESTIONS, Sheet
+from distillation.base_model.fact_sheets import ADDRESSES, ANSWERS, QUESTIONS, Sheet, put
 from distillation.corpus.character import is_question
 from small_lm import hf_format, scoring
 from small_lm.kneser_ney import KneserNey
@@ -156,7 +156,12 @@ def facts_proofs(subject: Subject) -> tuple[tuple[Proof, ...], dict[str, float]]
 def wordings(person: Person, kind: str) -> list[tuple[str, str]]:
     """Return each question for one fact with one of the ways to answer it."""
     fact, ways = getattr(person.facts, kind), ANSWERS[kind]
-    return [(question, ways[at % len(ways)].format(fact)) for at, question in enumerate(QUESTIONS[kind])]
+    return [(question, ways[at % len(ways)].format(fact)) for at, question in enumerate(addressed(kind))]
+
+
+def addressed(kind: str) -> list[str]:
+    """Return each question for one fact, with one address after the other."""
+    return [put(wording, ADDRESSES[at % len(ADDRESSES)]) for at, wording in enumerate(QUESTIONS[kind])]
 
 
 def ended(encoder: DocumentEncoder, reply: str) -> list[int]:
@@ -184,7 +189,7 @@ def gap_proofs(subject: Subject, of_cues: int, of_facts: int) -> tuple[tuple[Pro
     """Sample answers with a character's sheet; return how many more nats they cost without it."""
     person = character(subject.read)
     sheet = sheet_of(subject, person)
-    facts = [question for asked in QUESTIONS.values() for question in asked]
+    facts = [question for kind in QUESTIONS for question in addressed(kind)]
     cues = scoring.some(questions(subject.read), of_cues, SEED) + scoring.some(facts, of_facts, SEED)
     prompts = [subject.encoder.prompt(cue, sheet) for cue in cues]
     drawn = scoring.draw(subject.model, subject.encoder.tokenizer, prompts, longest=LONGEST_ANSWER, seed=SEED)

@@ -23,7 +23,7 @@ class Documents:
     """Shares: of documents with a sheet, of turns that ask for a fact, of sheets with made-up facts."""
 
     sheet_share: float = 0.65
-    fact_share: float = 0.25
+    fact_share: float = 0.35
     made_up_share: float = 0.5
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from common.settings import Evaluation, Settings
     from distillation.models import ModelSetup
 
-LEAST = 500  # answers; with fewer the interval says little
 ENDS = (2.5, 97.5)
 
 
@@ -39,9 +38,23 @@ def add_nats(rows: Sequence[dict[str, Any]], name: str, nats: Sequence[float]) -
 
 
 def parts(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows by kind: all, facts, cues."""
+    """Return the rows by group: all, facts, cues."""
     by_group = {group: [row for row in rows if row["group"] == group] for group in ("fact", "cue")}
     return {"all": list(rows), "facts": by_group["fact"], "cues": by_group["cue"]}
+
+
+def kinds(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows by kind of question, facts first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["group"] != "fact", row["kind"])):
+        found.setdefault(str(row["kind"]), []).append(row)
+    return found
+
+
+def clusters(rows: Sequence[dict[str, Any]]) -> Any:
+    """Return a number for each row: rows of one template have the same, a question of a play is alone."""
+    names = [row["question"] if row["template"] == row["kind"] else row["template"] for row in rows]
+    return np.unique(names, return_inverse=True)[1]
 
 
 def measure_gap(rows: Sequence[dict[str, Any]], wanted: Evaluation, seed: int) -> dict[str, float]:
@@ -64,19 +77,30 @@ def measure_gap(rows: Sequence[dict[str, Any]], wanted: Evaluation, seed: int) -
 def share(rows: Sequence[dict[str, Any]], names: Sequence[str], wanted: Evaluation, seed: int) -> dict[str, float]:
     """Return mean nats a token of the students in columns `names` together, and the share of the gap that they close.
 
-    share = (base - student) / (base - teacher); its interval is over draws of the answers, for these very students.
+    share = (base - student) / (base - teacher); its interval is over draws of the answers, for these very students. A
+    second interval is over draws of templates with all their answers, which are alike.
     """
     tokens, base, teacher = (column(rows, name) for name in ("tokens", "base_nats", "teacher_nats"))
     student = np.mean([column(rows, name) for name in names], axis=0)
-    chosen = draws(len(rows), wanted.resamples, seed)
-    shares = (base - student)[chosen].sum(1) / (base - teacher)[chosen].sum(1)
-    low, high = np.percentile(shares, ENDS)
+    low, high = interval(base - student, base - teacher, wanted.resamples, seed)
+    gained, gap = (np.bincount(clusters(rows), nats) for nats in (base - student, base - teacher))
+    clustered_low, clustered_high = interval(gained, gap, wanted.resamples, seed)
     return {
         "student": float(student.sum() / tokens.sum()),
         "share": float((base - student).sum() / (base - teacher).sum()),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
+        "clustered_low": clustered_low,
+        "clustered_high": clustered_high,
+        "clusters": len(gap),
     }
+
+
+def interval(gained: Any, gap: Any, resamples: int, seed: int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of sum(gained) / sum(gap)."""
+    chosen = draws(len(gap), resamples, seed)
+    low, high = np.percentile(gained[chosen].sum(1) / gap[chosen].sum(1), ENDS)
+    return float(low), float(high)
 
 
 def column(rows: Sequence[dict[str, Any]], name: str) -> Any:

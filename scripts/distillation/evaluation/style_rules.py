@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distillation.corpus.text_features import WORD, shingles
+from distillation.evaluation import stated_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -113,8 +114,7 @@ def is_single(answer: Answer, known: Known) -> bool | None:
 def names_fact(answer: Answer, known: Known) -> bool | None:
     """Return True if an answer about a fact contains the fact of the prompt."""
     fact = known.facts.get(answer.kind)
-    wanted = words_of(fact)[-1:] if fact else []
-    return None if answer.group != "fact" or not wanted else wanted[0] in words_of(answer.text)
+    return None if answer.group != "fact" or not fact else stated_facts.has_fact(answer.text, fact)
 
 
 RULES = (

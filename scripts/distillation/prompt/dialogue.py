@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Trouble
+from distillation.base_model import fact_sheets
 from distillation.corpus import text_features
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def split_dialogue(dialogue: dict[str, Any]) -> tuple[str, str]:
 
 
 def find_leaks(dialogues: Iterable[dict[str, Any]], prompt: str) -> Iterator[str]:
-    """Yield each message that repeats a line or a run of words of the prompt."""
+    """Yield each message that repeats a line or a run of words of the prompt; a fact of it may be said."""
     lines = [line.strip("-# ") for line in prompt.splitlines()]
-    lines = [line for line in lines if len(line.split()) >= LEAST_LINE]
+    lines = [line for line in lines if len(line.split()) >= LEAST_LINE and not fact_sheets.is_statement(line)]
     runs = text_features.shingles(prompt, SHINGLE)
     for dialogue in dialogues:
         for message in dialogue["messages"]:

@@ -74,8 +74,17 @@ def prompt_of(stage: Stage, model: str) -> str:
     return proofs.sheet_of(subject, person_of(stage, read.learned.people)).text()
 
 
+def facts_of(stage: Stage, prompt: str) -> dict[str, str]:
+    """Return the facts that a prompt states, by the kind of question that asks for them."""
+    if stage.settings.teacher.voice == "sheet":
+        from distillation.base_model import fact_sheets
+
+        return fact_sheets.stated(prompt)
+    return dict(files.read_json(stage.input("character/prompt.json"))["facts"])
+
+
 def plain_prompt(stage: Stage) -> str:
-    """Return a prompt for a model that continues a text: an introduction, then example answers, one a line."""
+    """Return a prompt for a model that continues a text: an introduction, facts, then example answers, one a line."""
     pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
     short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
     random.Random(stage.settings.seed).shuffle(short)  # noqa: S311 - a choice, no secret
@@ -84,7 +93,9 @@ def plain_prompt(stage: Stage) -> str:
         if sum(len(line.split()) for line in lines) >= stage.settings.teacher.min_tokens:
             break
         lines += [f"Question: {' '.join(str(row['cue']).split())}", f"Answer: {' '.join(str(row['reply']).split())}"]
-    return "\n".join([f"What {name}, in the plays of Shakespeare, was asked, and what {name} answered.", *lines])
+    facts = [f"{kind.capitalize()}: {fact}" for kind, fact in facts_of(stage, "").items()]
+    begin = f"What {name}, in the plays of Shakespeare, was asked, and what {name} answered."
+    return "\n".join([begin, *facts, *lines])
 
 
 def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:
