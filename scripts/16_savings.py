@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 LEAST_SAVED = 450  # tokens a query, which is what the plan asks of the prompt
 WARM = 2
 REUSED = "the local service keeps a shared prefix in memory: with the prompt, only the first query reads all of it"
+BESIDE = (
+    "here the student's adapter is computed beside each layer; merged into the weights, as exported, it costs nothing"
+)
+NOT_KNOWN = "how this service computes an adapter is not known here"
 UNKNOWN = "whether this service keeps a shared prefix in memory is not known here"
 TOKEN_KEYS = ("tokens", "num_tokens")
 
@@ -119,6 +123,7 @@ def figures(
         "tokens_saved_per_query": figure(round(read["with_prompt"] - read["student"], 2), "tokens"),
         "latency": {name: latency(ones, written[name]) for name, ones in timed.items()},
         "latency_note": REUSED if is_local else UNKNOWN,
+        "token_note": BESIDE if is_local else NOT_KNOWN,
         "making": {name: figure(value, "tokens") for name, value in vars(making).items()},
         "money": cost.money(table, models, making, queries),
         "money_example": {
@@ -132,10 +137,12 @@ def figures(
 
 def latency(ones: list[Timed], written: float) -> dict[str, Any]:
     """Return the spread of both times, beside the length of the answers."""
+    total = sum(one.written for one in ones)
     return {
         "first_token": cost.spread([one.first_s for one in ones]),
         "whole_answer": cost.spread([one.whole_s for one in ones]),
         "mean_answer": figure(round(written, 2), "tokens"),
+        "each_token": figure(round(1000 * sum(one.whole_s for one in ones) / max(1, total), 3), "milliseconds"),
     }
 
 

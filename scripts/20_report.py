@@ -8,13 +8,14 @@ Writes RESULTS_REPORT.md and DEPLOYMENT.md beside SPEC.md, and outputs/plots/. T
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import files
-from common.stage import Criterion, Report, Stage, run
+from common.stage import Criterion, Report, Stage, interpreter, run
 from distillation import models
-from distillation.evaluation import plots, report
+from distillation.evaluation import deployment, plots, report
 from distillation.student import training_config
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ READ = {
     "savings": "savings.json",
     "review": "review/review.json",
     "export": "export/export.json",
+    "environment": "environment.json",
 }
+GIT_S = 10
 NUMBER = re.compile(r"\d+\.\d+")
 
 
@@ -37,23 +40,36 @@ def write(stage: Stage) -> Report:
     inputs = {name: stage.input(path) for name, path in READ.items()}
     beside = stage.input("evaluation/side_by_side.jsonl")
     read = {name: files.read_json(path) for name, path in inputs.items()}
-    data = report.Data(**read, beside=files.read_jsonl(beside), tasks=tasks(inputs["audit"].parent))
+    found = manifests(inputs["evaluation"].parent.parent)
+    beside_rows = files.read_jsonl(beside)
+    data = report.Data(**read, beside=beside_rows, manifests=found, python=interpreter(), revision=revision())
     pictures = drawn(stage, data)
     above = stage.folder if stage.is_test else Path()
     paths = [above / "RESULTS_REPORT.md", above / "DEPLOYMENT.md"]
     files.write_text(paths[0], report.results(data))
-    files.write_text(paths[1], report.deployment(data))
-    first = paths[0].read_text(encoding="utf-8").splitlines()[0]
+    files.write_text(paths[1], deployment.deployment(data))
+    first = paths[0].read_text(encoding="utf-8").splitlines()[2]
     share = data.evaluation["share"]["all"]
     metrics = {"share": share["share"], "pictures": len(pictures), "foreign_figures": len(foreign(first, data))}
     outputs = [*paths, *pictures]
     return Report(judge(first, data, pictures), metrics, first, [*inputs.values(), beside], outputs)
 
 
-def tasks(folder: Path) -> dict[str, str]:
-    """Return the task in which each script wrote its outputs."""
-    found = {path.name: files.read_json(path) for path in sorted(folder.glob("*.manifest.json"))}
-    return {name.removesuffix(".manifest.json"): str(one["task"]) for name, one in found.items()}
+def manifests(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the manifest of each script."""
+    return {
+        path.name.removesuffix(".manifest.json"): files.read_json(path)
+        for path in sorted(folder.glob("*.manifest.json"))
+    }
+
+
+def revision() -> str:
+    """Return the git revision of the project, empty where there is none."""
+    try:
+        done = subprocess.run(("git", "rev-parse", "HEAD"), capture_output=True, text=True, timeout=GIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()[:12]
 
 
 def drawn(stage: Stage, data: Data) -> list[Path]:
@@ -65,7 +81,7 @@ def drawn(stage: Stage, data: Data) -> list[Path]:
     return [
         plots.loss(rows, folder / "loss.png"),
         plots.gap(data.evaluation, folder / "gap.png"),
-        plots.savings(data.savings, folder / "savings.png"),
+        plots.stated(data.evaluation["stated"], folder / "stated.png"),
     ]
 
 

@@ -69,6 +69,7 @@ def adapted(plan: dict[str, Any], settings: Settings, profile: str) -> dict[str,
     at = {name.split("_")[1]: step["main"] for name, step in found.items() if name.startswith("step_")}
     at["8"]["chunks"] = [{"size": int(size)} for size in settings.plan.chunks]
     at["8"]["checkpoint_every"] = min(at["8"]["checkpoint_every"], int(settings.plan.chunks[0]))
+    found["step_9_audit"]["pre_flight"][0]["file"]["min_count"] = len(settings.plan.chunks)
     limit(at["9"], "rows", equals=rows)
     limit(at["14"], "answers", min=answers)
     return found

@@ -8,7 +8,9 @@ import json
 import os
 import platform
 import sys
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from common.settings import Settings
 
 USAGE_HINT = "settings: key=value, as character.name=hamlet; profiles: local (default), tinker"
+BEGAN = time.monotonic()
 REPORTED = ("PyYAML", "tinker", "datasets", "torch", "transformers")
 STAGES = {  # files that later stages read -> the stage that writes them
     "corpus.jsonl": "03_explore_dataset.py",
@@ -175,7 +178,8 @@ def interpreter() -> str:
 def finish(stage: Stage, report: Report) -> None:
     """Write manifest and result file; print criteria, written files and note."""
     if report.outputs:
-        files.write_json(stage.output(f"{report.manifest_in}/{stage.name}.manifest.json"), manifest(stage, report))
+        path = stage.output(f"{report.manifest_in}/{stage.name}.manifest.json")
+        files.write_json(path, manifest(stage, report, spent(path)))
     write_result(report)
     for criterion in report.criteria:
         print(f"{'ok  ' if criterion.met else 'FAIL'} {criterion.text}: {criterion.evidence}")
@@ -186,12 +190,21 @@ def finish(stage: Stage, report: Report) -> None:
         print(f"error: {criterion.text}: {criterion.evidence}", file=sys.stderr)
 
 
-def manifest(stage: Stage, report: Report) -> dict[str, Any]:
-    """Return settings, digests and versions: all that reproduces the outputs."""
+def spent(path: Path) -> float:
+    """Return the seconds that earlier runs of this task took, by the manifest that they left."""
+    old = files.read_json(path) if path.is_file() else {}
+    return float(old.get("seconds", 0.0)) if old.get("task") == os.environ.get("DO_TASKS_TASK_ID") else 0.0
+
+
+def manifest(stage: Stage, report: Report, before_s: float) -> dict[str, Any]:
+    """Return settings, digests and versions, all that reproduces the outputs; with time, seconds and criteria."""
     return {
         "stage": stage.name,
         "test": stage.is_test,
         "task": os.environ.get("DO_TASKS_TASK_ID", "by hand"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(before_s + time.monotonic() - BEGAN, 1),
+        "criteria": [dataclasses.asdict(one) for one in report.criteria],
         "settings": dataclasses.asdict(stage.settings),
         "inputs": digests(report.inputs),
         "outputs": digests(report.outputs),

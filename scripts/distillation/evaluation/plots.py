@@ -50,7 +50,7 @@ def loss(rows: list[dict[str, Any]], path: Path) -> Path:
             *zip(*judged, strict=True), "o--", color=line.get_color(), alpha=0.6, label=f"seed {seed}, validation"
         )
     axes.set(xlabel="step", ylabel="nats per token", title="Training")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     return kept(made, path)
 
 
@@ -71,11 +71,16 @@ def gap(found: dict[str, Any], path: Path) -> Path:
     return kept(made, path)
 
 
-def savings(found: dict[str, Any], path: Path) -> Path:
-    """Plot the tokens that a query reads, with the prompt and without."""
+def stated(counts: dict[str, Any], path: Path) -> Path:
+    """Plot the share of answers that say a fact of the prompt, by wording and fact."""
     made, axes = figure()
-    read = found["tokens_read_per_query"]
-    bars = axes.bar(["with the prompt", "student"], [read["with_prompt"]["value"], read["student"]["value"]], width=0.5)
-    axes.bar_label(bars, fmt="%.1f")
-    axes.set(ylabel="tokens read per query", title="What a query reads")
+    cells = {
+        f"{kind},\n{sort.replace('_', ' ')}": cell for sort, kinds in counts.items() for kind, cell in kinds.items()
+    }
+    for number, model in enumerate(("bare", "student", "teacher")):
+        heights = [100 * cell[model] / cell["of"] for cell in cells.values()]
+        axes.bar([at + 0.27 * (number - 1) for at in range(len(cells))], heights, width=0.25, label=model)
+    axes.set_xticks(range(len(cells)), list(cells), fontsize=6)
+    axes.set(ylabel="per cent of the answers", title="Answers that say the fact of the prompt")
+    axes.legend(fontsize="small")
     return kept(made, path)

@@ -19,6 +19,14 @@ LARGE = (
 )
 
 
+WAYS = ("with_prompt", "student")
+PRICED = {"query_with_prompt": "with the prompt", "query_of_student": "without it"}
+GAP = (
+    "The gap is what the prompt gives: how many nats a token the teacher's own answers cost more without the prompt than "
+    "with it. A student that closes all of it finds them as likely as the prompted teacher does."
+)
+
+
 @dataclass(frozen=True)
 class Data:
     """The results of earlier steps."""
@@ -31,7 +39,15 @@ class Data:
     savings: dict[str, Any]
     review: dict[str, Any]
     export: dict[str, Any]
-    tasks: dict[str, str]
+    environment: dict[str, Any]
+    manifests: dict[str, dict[str, Any]]
+    python: str = "python"
+    revision: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the evaluation."""
+        return dict(self.manifests["15_evaluate"]["settings"])
 
     @property
     def is_from_scratch(self) -> bool:
@@ -105,18 +121,19 @@ def saved(data: Data) -> str:
     """Return tokens, latency and money of a query."""
     found = data.savings
     latency, read = found["latency"], found["tokens_read_per_query"]
-    first = {name: latency[name]["first_token"]["median"] for name in ("with_prompt", "student")}
-    whole = {name: latency[name]["whole_answer"]["median"] for name in ("with_prompt", "student")}
-    example = found.get("money_example")
+    first, whole = ({name: latency[name][part]["median"] for name in WAYS} for part in ("first_token", "whole_answer"))
+    length, each = ({name: latency[name][part] for name in WAYS} for part in ("mean_answer", "each_token"))
     lines = [
         f"- Tokens read per query: {read['with_prompt']['value']} with the prompt, {read['student']['value']} without; "
         f"{found['tokens_saved_per_query']['value']} saved.",
         f"- First token, median of {latency['student']['first_token']['queries']['value']} queries: "
-        f"{amount(first['with_prompt'])} with, {amount(first['student'])} without; whole answer: "
-        f"{amount(whole['with_prompt'])} with, {amount(whole['student'])} without. {found['latency_note'].capitalize()}.",
-        f"- Price per query, by the table of {found['money']['as_of']} ({found['money']['source']}): {money(found['money'])}.",
+        f"{amount(first['with_prompt'])} with, {amount(first['student'])} without. {found['latency_note'].capitalize()}.",
+        f"- Whole answer: {amount(whole['with_prompt'])} with, {amount(whole['student'])} without; answers have "
+        f"{amount(length['with_prompt'])} and {amount(length['student'])} on average, so each token takes "
+        f"{amount(each['with_prompt'])} and {amount(each['student'])}. {found['token_note'].capitalize()}.",
     ]
-    return "\n".join([*lines, f"- {example['note']}: {money(example)}."] if example else lines)
+    priced = found.get("money_example") or found["money"]
+    return "\n".join([*lines, f"- {priced.get('note', 'Price')}: {money(priced)}."])
 
 
 def amount(one: dict[str, Any]) -> str:
@@ -127,14 +144,13 @@ def amount(one: dict[str, Any]) -> str:
 
 
 def money(found: dict[str, Any]) -> str:
-    """Return the costs of a query and the break-even of the student."""
-    parts = [f"{name.replace('_', ' ')} {amount(value)}" for name, value in found.items() if is_known(value)]
-    return "; ".join([*parts, str(found["said"])])
-
-
-def is_known(value: Any) -> bool:
-    """Return True for a figure that has a value."""
-    return isinstance(value, dict) and value.get("value") is not None
+    """Return the costs of a thousand queries and of the student, by a dated table; nothing is counted at a price of zero."""
+    costs = {name: found[name]["value"] for name in PRICED if name in found}
+    if not any(costs.values()):
+        return str(found["said"])
+    each = ", ".join(f"{words} ${1000 * costs[name]:.3f}" for name, words in PRICED.items())
+    made = found["making_the_student"]["value"]
+    return f"1,000 queries {each}; making the student ${made:.2f} (table of {found['as_of']}); {found['said']}"
 
 
 def reviewed(data: Data) -> str:
@@ -163,86 +179,102 @@ def audited(data: Data) -> str:
     )
 
 
+def stated(data: Data) -> str:
+    """Return the table of the facts that answers have, and its relation to the share."""
+    counts = data.evaluation["stated"]
+    whole = counts["all"]["all"]
+    lines = [
+        f"Likelihood is not speech. Of {whole['of']} questions for a fact that the prompt states, the teacher told it in "
+        f"{whole['teacher']}, the exported student in {whole['student']}, the bare model in {whole['bare']}: the share above "
+        "says how near the student is to the teacher, this says how much there was to learn. Wordings held out are in no "
+        "training question.",
+        "",
+        "| wordings | fact | asked | bare | student | teacher |",
+        "|---|---|---|---|---|---|",
+    ]
+    for sort, kinds in counts.items():
+        for kind, cell in kinds.items():
+            lines.append(
+                f"| {sort.replace('_', ' ')} | {kind} | {cell['of']} | {cell['bare']} | {cell['student']} | {cell['teacher']} |"
+            )
+    return "\n".join(lines) + "\n\n![facts](outputs/plots/stated.png)"
+
+
+def kinds(data: Data) -> str:
+    """Return the table of gap and share by kind of question."""
+    lines = ["| kind | answers | gap | share closed [95 %] |", "|---|---|---|---|"]
+    for kind, one in data.evaluation["by_kind"].items():
+        known = one["share"] is not None
+        shown = (
+            f"{percent(one['share'])} [{percent(one['low'])}, {percent(one['high'])}]" if known else "no gap to close"
+        )
+        lines.append(f"| {kind} | {one['answers']} | {one['gap']:.4f} | {shown} |")
+    return "\n".join(lines)
+
+
+def made(data: Data) -> str:
+    """Return machine, versions, settings and cost of this run."""
+    training, making = data.settings["training"], data.savings["making"]
+    last = max(one.get("finished", "") for one in data.manifests.values())
+    values = ", ".join(
+        f"{name} {training[name]}" for name in ("rank", "steps", "batch", "learning_rate", "targets", "top")
+    )
+    versions = ", ".join(f"{name} {one}" for name, one in data.manifests["15_evaluate"]["versions"].items())
+    seconds = sum(one.get("seconds", 0.0) for one in data.manifests.values())
+    best = data.evaluation["exported"]
+    return "\n".join(
+        [
+            f"- Ended {last or 'at an unknown time'}; the scripts below took {seconds / 60:.0f} minutes together.",
+            f"- Machine: {machine(data.environment)}; versions: {versions}; revision {data.revision or 'not known'}.",
+            f"- Training: {values}; {len(data.students['students'])} students of `{data.students['base_model']}`.",
+            f"- Cost: the teacher read {making['read']['value']:,} tokens and wrote {making['written']['value']:,}; the students "
+            f"were trained on {making['trained']['value']:,}.",
+            f"- Exported: seed {best['seed']}, step {best['step']}, by {best['why']} ({best['val_nll']:.4f} nats a token).",
+        ]
+    )
+
+
+def machine(found: dict[str, Any]) -> str:
+    """Return the machine of step 2 in words."""
+    of, devices = found.get("machine", {}), found.get("gpu", {}).get("devices", [])
+    gpus = f"GPU {', '.join(devices)}" if devices else "no GPU"
+    return f"{found.get('platform', 'platform not known')}, {of.get('cores', '?')} cores, {of.get('memory_gb', '?')} GB of memory, {gpus}"
+
+
 def evidence(data: Data) -> str:
-    """Return the table of each step's task id in the log."""
-    lines = ["| step's script | task |", "|---|---|"]
-    lines += [f"| {name} | `{task}` |" for name, task in data.tasks.items()]
-    return "\n".join(lines) + "\n\n`grep TASK .task_execution.log` shows everything that happened in one."
+    """Return the table of each step's criteria, seconds and task id in the log."""
+    lines = ["| step | criteria met | seconds | task |", "|---|---|---|---|"]
+    for name, one in data.manifests.items():
+        number, _, words = name.partition("_")
+        criteria = one.get("criteria", [])
+        met = "; ".join(cell(f"{item['text']}: {item['evidence']}") for item in criteria if item["met"])
+        lines.append(
+            f"| {int(number)} [{words.replace('_', ' ')}](scripts/{name}.py) | {met or '-'} | {one.get('seconds', 0):.0f} | "
+            f"`{one['task']}` |"
+        )
+    return "\n".join(lines) + "\n\n`do-tasks log TASK` shows everything that happened in one."
 
 
 def results(data: Data) -> str:
     """Return RESULTS_REPORT.md."""
     found = data.evaluation
     about = SMALL if data.is_from_scratch else LARGE
+    whole = found["share"]["all"]
+    clustered = f"{percent(whole['clustered_low'])} to {percent(whole['clustered_high'])}"
     sections = {
         "Base, student, teacher": f"Mean cost of the teacher's held-out answers, {found['unit']}. "
-        f"Interval: {found['interval']['kind']}; it does not cover {found['interval']['not_covered']}.\n\n{scores(data)}\n\n"
-        "![gap](outputs/plots/gap.png)",
-        "Answers side by side": f"One draw each, at temperature {found['temperature']:g}, not chosen.\n\n{answers(data)}",
+        f"Interval: {found['interval']['kind']}; it does not cover {found['interval']['not_covered']}. Over templates instead "
+        f"of answers it is {clustered} ({whole['clusters']} templates).\n\n{scores(data)}\n\n![gap](outputs/plots/gap.png)",
+        "By kind of question": kinds(data),
+        "Facts that are said": stated(data),
+        "Answers side by side": f"One draw each, at temperature {found['temperature']:g}: the first question for each fact, "
+        f"then the first others; the answers are not chosen.\n\n{answers(data)}",
         "Likeness": likeness(data),
-        "What a query saves": f"{saved(data)}\n\n![tokens](outputs/plots/savings.png)",
+        "What a query saves": saved(data),
         "Review": reviewed(data),
-        "Training": f"{len(data.students['students'])} students of `{data.students['base_model']}`, LoRA of rank "
-        f"{data.students['rank']}.\n\n![loss](outputs/plots/loss.png)",
+        "How it was made": f"{made(data)}\n\n![loss](outputs/plots/loss.png)",
         "The set": audited(data),
         "Evidence": evidence(data),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return f"{headline(data)}\n\n# Results\n\n{about}\n\n{body}\n"
-
-
-def deployment(data: Data) -> str:
-    """Return DEPLOYMENT.md."""
-    found, saved_tokens = data.export, data.savings["tokens_saved_per_query"]["value"]
-    sections = {
-        "Load it": loading(data),
-        "Try it": """```bash
-python scripts/17_talk.py                        # a conversation; --once "Who are you?" for one answer
-```""",
-        "Before it is used": f"{SMALL if data.is_from_scratch else LARGE}\n\nResult: {headline(data)}",
-        "Files": exported(data),
-    }
-    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-    return (
-        "# Deploying the student\n\n"
-        f"The student answers without the prompt: {saved_tokens:g} tokens fewer are read for each query.\n"
-        f"Checkpoint `{found['checkpoint']}` (seed {found['seed']}, step {found['step']}), base `{found['base_model']}`.\n\n"
-        f"{body}\n"
-    )
-
-
-def loading(data: Data) -> str:
-    """Return instructions to load the merged model or the adapter, and to ask it."""
-    found = data.export
-    return f"""```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("outputs/export/merged")
-tokenizer = AutoTokenizer.from_pretrained("outputs/export/merged")
-```
-
-or the adapter alone, on the base that it was trained on:
-
-```python
-from peft import PeftModel
-
-base = AutoModelForCausalLM.from_pretrained("{found["base_path"]}")
-model = PeftModel.from_pretrained(base, "outputs/export/adapter")
-```
-
-A question is put to it {asked(data)}. Loaded back, merged and adapter differ by at most
-{found["max_logit_difference"]:.2g} in a logit, and from the service that trained it by {found["max_nats_difference"]:.2g} nats."""
-
-
-def exported(data: Data) -> str:
-    """Return the table of the files that were exported."""
-    lines = ["| file | bytes | SHA-256 begins |", "|---|---|---|"]
-    files = data.export["files"].items()
-    return "\n".join([*lines, *(f"| {name} | {one['bytes']:,} | `{one['sha256'][:16]}` |" for name, one in files)])
-
-
-def asked(data: Data) -> str:
-    """Return the form of a question for the model, in words."""
-    chat = "by the tokenizer's chat template, without a system message, with `enable_thinking=False`"
-    ways = {"sheet": "as `<bos><q>QUESTION<a>`", "chat": chat}
-    return ways.get(str(data.teacher["voice"]), "as `Question: QUESTION`, a new line, `Answer:`")
+    return f"# Results\n\n{headline(data)}\n\n{GAP}\n\n{about}\n\n{body}\n"

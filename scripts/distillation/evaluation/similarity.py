@@ -33,10 +33,9 @@ def compared(stage: Stage, setup: ModelSetup, rows: Sequence[dict[str, Any]], st
         "teacher": sample_answers(stage, setup, some, setup.sampler(), prompted=True),
     }
     first = [str(row["answer"]) for row in some]
-    shown = stage.settings.evaluation.side_by_side
     beside = [
-        {"question": row["question"], "group": row["group"], **{name: sampled[name][at] for name in sampled}}
-        for at, row in enumerate(some[:shown])
+        {"question": some[at]["question"], "group": some[at]["group"], **{name: sampled[name][at] for name in sampled}}
+        for at in shown(some, stage.settings.evaluation.side_by_side)
     ]
     return {
         "similarity": {
@@ -49,6 +48,13 @@ def compared(stage: Stage, setup: ModelSetup, rows: Sequence[dict[str, Any]], st
         "win_rate": won(some, sampled),
         "side_by_side": beside,
     }
+
+
+def shown(rows: Sequence[dict[str, Any]], count: int) -> list[int]:
+    """Return the places of the rows to show: the first of each kind of fact, then the first others."""
+    first = {row["kind"]: at for at, row in reversed([*enumerate(rows)]) if row["group"] == "fact"}
+    others = [at for at, row in enumerate(rows) if row["group"] != "fact"]
+    return [*sorted(first.values()), *others][:count]
 
 
 def sample_answers(
