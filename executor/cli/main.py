@@ -56,7 +56,7 @@ ERROR_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 INTERNAL_ERROR = 70
 AS_OPTIONS = ("monitor", "archive")  # commands that may be written as an option
-WITHOUT_PLAN = ("init", "schema", "mcp")  # commands that take no --plan
+WITHOUT_PLAN = ("init", "schema")  # commands that take no --plan
 MACHINE = frozenset(REMEDIES) - {errno.EINVAL} | {errno.EIO, errno.ESTALE, errno.ENOLCK}
 
 

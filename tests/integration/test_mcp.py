@@ -95,7 +95,8 @@ def test_the_tools_are_told_with_their_arguments(project):
     assert {tool.name for tool in listed} == TOOLS
     assert all(tool.description and tool.output_schema["required"] for tool in listed)
     told = {tool.name: tool.input_schema for tool in listed}
-    assert {"step", "mode", "rerun", "force", "strict", "runner", "wait_s", "timeout_s"} == {*told["run"]["properties"]}
+    options = "step mode rerun force strict runner wait_s values timeout_s"
+    assert {*options.split()} == {*told["run"]["properties"]}
     assert all(one.get("description") for one in told["run"]["properties"].values())
     assert not any(schema["additionalProperties"] for schema in told.values())
 
@@ -432,3 +433,36 @@ def test_what_it_runs_ends_with_the_server_and_goes_on_later(project, end):
     project.write("go", "")
     assert project.run("--continue").code == 0
     assert len(project.events("TaskStarted", step=1)) == 1
+
+
+def test_a_plan_with_ids_is_driven_by_tools_and_values(project, tmp_path):
+    project.write("specs/tasks.md", "# Tasks\n\n- [ ] T001 Write the rate\n- [ ] T002 Say it\n")
+    one = {"id": "T001", "main": {"command": "echo ${params.lr} >rate.txt", "test": "none"}}
+    two = {"id": "T002", "main": {"agent": "tinker-executor", "objective": "Say it", "success_criteria": ["Said"]}}
+    settings = {"plan": "specs/tasks.md", "params": {"lr": {"type": "float", "default": 0.5}}}
+    project.write("step_definitions.yaml", json.dumps({"settings": settings, "one": one, "two": two}))
+    ran, briefed = ask(
+        project,
+        ("run", {"step": "T001", "values": ["lr=0.25"]}),
+        ("run", {"step": "T002", "runner": "host", "values": ["lr=0.25"]}),
+    )
+    assert (ran["exit_code"], project.text("rate.txt")) == (0, "0.25\n")
+    assert (briefed["exit_code"], briefed["task_id"][:9]) == (3, "task_T002")
+    assert "## Objective" in briefed["brief"]
+    (found,) = ask(project, ("brief", {"which": "T002"}))
+    assert found["task_id"] == briefed["task_id"]
+
+
+def test_a_server_serves_the_plan_that_its_command_line_names(project):
+    project.write("a/tasks.md", "# Tasks\n\n- [ ] T001 Write a\n")
+    project.write("a/step_definitions.yaml", json.dumps({"one": {"id": "T001", "main": {"command": "echo >a.txt"}}}))
+
+    async def whole():
+        words = ["-m", "executor", "mcp", "--plan", "a/tasks.md"]
+        server = StdioServerParameters(command=sys.executable, args=words, env=project.env(), cwd=project.root)
+        with anyio.fail_after(2 * PATIENCE_S):
+            async with Client(stdio_client(server)) as client:
+                return (await client.call_tool("run", {"step": "T001"})).structured_content
+
+    assert anyio.run(whole)["exit_code"] == 0
+    assert "[X] T001" in project.text("a/tasks.md")

@@ -31,7 +31,7 @@ def run(args: Namespace) -> Verdict:
     gc.enable()
     has_left = False
     try:
-        serve(os.path.abspath(args.project))
+        serve(os.path.abspath(args.project), args.plan and os.path.abspath(args.plan))
     except* BrokenPipeError:
         has_left = True
     if has_left:

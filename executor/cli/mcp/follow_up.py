@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from executor.plan.step_ids import StepId
 
-WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\d+_[0-9a-f]{8})(?: --project .*)?$", re.MULTILINE)
+WANTED = re.compile(r"^When the work is done: do-tasks resume (task_\w+_[0-9a-f]{8})(?: --project .*)?$", re.MULTILINE)
 ELSEWHERE = "[the brief is under `brief`]"
 MOVES = {
     0: "Continue the request: {call}.",
@@ -30,7 +30,7 @@ MOVES = {
     3: "Wait for what the transcript names: `monitor` shows background jobs, `why` a dependency. Then {call}.",
     130: "{call} continues where it stopped.",
 }
-ACCEPTS = re.compile(r"a person accepts it: (do-tasks accept \d+)$", re.MULTILINE)
+ACCEPTS = re.compile(r"a person accepts it: (do-tasks accept \S+)$", re.MULTILINE)
 PERSON = (
     "A person has to decide: the files that judge the step have changed since its brief. Restore what you changed,"
     " nothing else, and repeat the call. If you changed nothing, or the change has to stay, show the user the"
@@ -47,9 +47,9 @@ class OpenBrief(Record):
     body: Any
 
 
-def find_brief(start: str, which: str) -> OpenBrief:
+def find_brief(start: str, plan_file: str, which: str) -> OpenBrief:
     """Return the open brief of a task id or step, the only one for an empty text; UsageError lists the open briefs."""
-    here = project.find(start)
+    here = project.find_for(plan_file, start)
     states = sorted(log_reader.recall(here.root).states.items(), key=lambda one: natural_order(one[0]))
     waiting = {state.task_id: id_of(number) for number, state in states if state.verdict == "waiting"}
     out = {task: number for task, number in waiting.items() if os.path.isfile(_path(here.root, task, "brief.md"))}
@@ -82,12 +82,15 @@ def person_wanted(transcript: str) -> str:
     return PERSON.format(command=found[1]) if found else ""
 
 
-def move_after(start: str, words: list[str], exit_code: int) -> str:
-    """Return the next move after `run` or `resume`, empty where that of the exit code applies."""
+def move_after(start: str, plan_file: str, words: list[str], exit_code: int) -> str:
+    """Return the next move after `run` or `resume`, empty where that of the exit code applies.
+
+    `plan_file` is the plan that the server was started for, empty for that of the project.
+    """
     if exit_code not in MOVES or words[0] not in ("run", "resume"):
         return ""
     try:
-        here = project.find(start)
+        here = project.find_for(plan_file, start)
         plan, _ = project.load(here)
         view = ProjectView(here, plan, log_reader.recall(here.root))
         view.follow_numbers(view.boxes())
@@ -125,6 +128,13 @@ def _move(view: ProjectView, args: Namespace, exit_code: int, at: StepId = 0, *,
 def call_of(args: Namespace) -> str:
     """Return the call of the tool `run` for a selection, its arguments as JSON."""
     words = {"step": args.step} if args.step else {"mode": "all"} if args.all else {}
-    names = {"runner": "runner", "wait_s": "wait", "rerun": "rerun", "force": "force", "strict": "strict"}
+    names = {
+        "runner": "runner",
+        "wait_s": "wait",
+        "rerun": "rerun",
+        "force": "force",
+        "strict": "strict",
+        "values": "set",
+    }
     words |= {name: value for name, option in names.items() if (value := getattr(args, option))}
     return f"`run` {clean_control(json.dumps(words, ensure_ascii=False))}"

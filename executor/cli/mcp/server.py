@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -71,13 +72,14 @@ HEAD_CHARS, TAIL_CHARS = 6_000, 14_000
 MOST_JSON_CHARS = 200_000
 READ_S, STOP_S = 60.0, 120.0
 
-Step = Annotated[str, Field(coerce_numbers_to_str=True, description="which steps: 1 | 1-5 | 1,3,7-9 | a name")]
+Step = Annotated[str, Field(coerce_numbers_to_str=True, description="which: 1 | 1-5 | 1,3,7-9 | an id | a name")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, description="the call is interrupted after these seconds")]
 Runner = Annotated[
     str, Field(description="runner of MAIN: host (you, by a brief), agent, claude-code or command; empty: by the plan")
 ]
 Wait = Annotated[float, Field(ge=0, description="seconds to wait for a job that a step depends on; then exit 3")]
-TaskId = Annotated[str, Field(description="as in a transcript, a brief or SPEC.md: task_1_0123abcd")]
+Values = Annotated[Sequence[str], Field(description="values of parameters (settings.params), each NAME=VALUE")]
+TaskId = Annotated[str, Field(description="as in a transcript or brief: task_1_0123abcd, task_T012_0123abcd")]
 Strict = Annotated[bool, Field(description="accept only proven criteria, no claimed ones")]
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WORKS = ToolAnnotations(read_only_hint=False, destructive_hint=False)
@@ -97,10 +99,11 @@ class Answer(TypedDict):
 
 
 class Tools:
-    """The commands of do-tasks for the project at `start` or above it."""
+    """The commands of do-tasks for the project at `start` or above it, or for the plan in a file."""
 
-    def __init__(self, start: str) -> None:
+    def __init__(self, start: str, plan_file: str = "") -> None:
         self._start = start
+        self._plan_file = plan_file
         self._interrupts = Interrupts()
         self._masker = masker_here(start, os.environ)
 
@@ -118,12 +121,14 @@ class Tools:
         strict: Strict = False,
         runner: Runner = "",
         wait_s: Wait = 0,
+        values: Values = (),
         timeout_s: Seconds = 600,
     ) -> Answer:
         """Run steps of the plan: checks, a small test, the work, validation; a box is ticked only on evidence."""
         what = f"--step={step}" if step else f"--{mode}"
         flags = {"--rerun": rerun, "--force": force, "--strict": strict, f"--runner={runner}": bool(runner)}
         words = ["run", what, f"--wait={wait_s:g}", *(flag for flag, wanted in flags.items() if wanted)]
+        words += [f"--set={one}" for one in values]
         return await self._work(ctx, words, timeout_s)
 
     async def resume(
@@ -170,7 +175,7 @@ class Tools:
     ) -> Answer:
         """Show the brief of a step that waits for you."""
         try:
-            given = find_brief(self._start, which)
+            given = find_brief(self._start, self._plan_file, which)
         except DoTasksError as error:
             return _answered(2, f"do-tasks: {self._shown(str(error))}")
         answer = _with_brief(_answered(3, ""), given)
@@ -191,9 +196,10 @@ class Tools:
             return _answered(3, text, wanted)
         task_id = named_in(text) if done.exit_code == 3 else ""
         if not task_id:
-            return _answered(done.exit_code, text, self._shown(move_after(self._start, words, done.exit_code)))
+            move = move_after(self._start, self._plan_file, words, done.exit_code)
+            return _answered(done.exit_code, text, self._shown(move))
         try:
-            given = find_brief(self._start, task_id)
+            given = find_brief(self._start, self._plan_file, task_id)
         except UsageError:  # somebody has resumed or stopped it since
             return _answered(3, text)
         return _with_brief(_answered(3, without(text, given)), given)
@@ -211,7 +217,8 @@ class Tools:
             await ctx.report_progress(size, message=self._shown(line))
 
         verb, *rest = words
-        return await Child([verb, f"--project={self._start}", *rest], self._interrupts).ended(limit_s, report)
+        where = [f"--project={self._start}", *([f"--plan={self._plan_file}"] if self._plan_file else [])]
+        return await Child([verb, *where, *rest], self._interrupts).ended(limit_s, report)
 
     def _shown(self, text: str) -> str:
         return self._masker.mask("\n".join(map(clean_control, text.splitlines())))
@@ -254,9 +261,9 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def serve(start: str) -> None:
-    """Serve the project at `start` on stdin and stdout until stdin is closed."""
-    built(Tools(start)).run("stdio")
+def serve(start: str, plan_file: str = "") -> None:
+    """Serve the project at `start`, or the plan in a file, on stdin and stdout until stdin is closed."""
+    built(Tools(start, plan_file)).run("stdio")
 
 
 def built(tools: Tools) -> MCPServer[Any]:
