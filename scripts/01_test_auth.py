@@ -3,11 +3,13 @@
     python scripts/01_test_auth.py [--test] [--profile tinker] [key=value ...]
 
 Profile `local` needs no service and no key. Profile `tinker` asks the service at TINKER_BASE_URL (the SDK's default
-when unset) for its models, with the key that the SDK finds; the key is never printed.
+when unset) for its models, with the key that the SDK finds; the key is never printed. It fails when the service does
+not list the models of teacher and student, as services retire models, and prints what later steps are billed for.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
 from dataclasses import asdict, dataclass
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_ACCESS = "none, local profile"
+BILLED = (
+    "billed by the service: step 6 two answers; 8 {train} answers; 12 and 13 the teacher's distributions and the "
+    "training; 14 to 18 held-out answers and their scores; 19 the download, which opens a training session; and the "
+    "storage of checkpoints. Steps 8 and 13 print their tokens before they begin"
+)
 WITH_A_SERVICE = ("API key validated", "Authentication successful")
 
 
@@ -52,6 +59,8 @@ def test_auth(stage: Stage) -> Report:
     else:
         answer = ask(tinker, stage.settings.access.limit_s, has_credentials=has_credentials)
         criteria += [Criterion(text, answer.validated, answer.evidence) for text in WITH_A_SERVICE]
+        criteria += [Criterion("The models are served", *served(stage, answer))]
+        print(BILLED.format_map(vars(stage.settings.questions)), flush=True)
     criteria.append(Criterion("Access is what the profile needs", answer.validated, f"access: {answer.evidence}"))
     path = stage.output("access.json")
     entry = hasattr(tinker, "ServiceClient")
@@ -59,6 +68,20 @@ def test_auth(stage: Stage) -> Report:
     files.write_json(path, asdict(found))
     note = f"access: {answer.evidence}" + ("; a key is here, this profile leaves it alone" * unused(stage, found))
     return Report(criteria, {"models": len(answer.models)}, note, [Path(stage.settings.constraints)], [path])
+
+
+def served(stage: Stage, answer: Answer) -> tuple[bool, str]:
+    """Return True with the models of teacher and student if the service lists them, else False with what it lists."""
+    wanted = {stage.settings.teacher.model, stage.settings.training.student or stage.settings.teacher.model}
+    missing = sorted(wanted - set(answer.models))
+    if not missing:
+        return True, ", ".join(sorted(wanted))
+    near = difflib.get_close_matches(missing[0], answer.models, n=3, cutoff=0.3) or answer.models[:3]
+    others = f"it lists {', '.join(near)}" if near else "it lists none"
+    return (
+        False,
+        f"the service does not list {missing[0]}; {others}: set teacher.model=NAME (outputs/access.json has all)",
+    )
 
 
 def unused(stage: Stage, found: Access) -> bool:

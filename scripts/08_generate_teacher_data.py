@@ -24,7 +24,7 @@ from common import config, files
 from common.errors import USAGE, Trouble
 from common.stage import Criterion, Report, Stage, run
 from distillation import models
-from distillation.evaluation import cost
+from distillation.evaluation import billing, cost
 from distillation.teacher import generation
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def generate(stage: Stage) -> Report:
     setup = models.load_setup(stage)
     began, tokens, made, usd = time.monotonic(), 0, 0, 0.0
     price = price_of(stage, setup.teacher)
+    mean = len(setup.voice.asked(str(asked[0]["question"]), prompted=True))
+    tokens_ahead = {"prompt": part.size * mean, "sample": part.size * stage.settings.teacher.max_tokens}
+    billing.announce(stage, setup.teacher, tokens_ahead)
     with appending(part.path, part.sync_every) as write:
         for row in generation.answers(setup, asked[part.first : part.first + part.size], part.first, stage.settings):
             write(row)

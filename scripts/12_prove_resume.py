@@ -34,10 +34,11 @@ def prove(stage: Stage) -> Report:
     wanted, folder = training_config.load(stage), stage.output("proof")
     shutil.rmtree(folder, ignore_errors=True)
     plain, killed = (command(stage, folder / name, wanted.seeds[0]) for name in ("plain", "killed"))
-    finished(plain)
+    limit_s = max(LIMIT_S, stage.settings.plan.test_timeout_s)
+    finished(plain, limit_s)
     stage.progress(1, 2)
-    at = cut_off(killed, folder / "killed")
-    finished(killed)
+    at = cut_off(killed, folder / "killed", limit_s)
+    finished(killed, limit_s)
     stage.progress(2, 2)
     losses = [
         [row["loss"] for row in files.read_whole_jsonl(folder / name / "logs/metrics.jsonl")]
@@ -72,20 +73,20 @@ def environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("DO_TASKS_RESULT", "DO_TASKS_TEST")}
 
 
-def finished(words: Sequence[str]) -> None:
+def finished(words: Sequence[str], limit_s: float) -> None:
     """Run a training to its end; raise Trouble with its output if it fails."""
     try:
-        done = subprocess.run(words, env=environ(), capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = subprocess.run(words, env=environ(), capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise Trouble(f"a training of {FEW['steps']} steps took more than {LIMIT_S:g} s: try again later") from error
+        raise Trouble(f"a training of {FEW['steps']} steps took more than {limit_s:g} s: try again later") from error
     if done.returncode:
         raise Trouble(f"the short training ended with {done.returncode}: {done.stderr.strip()[-300:]}")
 
 
-def cut_off(words: Sequence[str], folder: Path) -> int:
+def cut_off(words: Sequence[str], folder: Path, limit_s: float) -> int:
     """Kill a training once it has a checkpoint; return the batch that comes next, 0 without a checkpoint."""
     child = subprocess.Popen(words, env=environ(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + LIMIT_S
+    until = time.monotonic() + limit_s
     try:
         while child.poll() is None and time.monotonic() < until and not saved(folder):
             time.sleep(0.01)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import files, verified_folder
 from common.stage import Criterion, Report, Stage, run
-from distillation import models, sampler_requests
+from distillation import models, sampler_requests, tinker_client
 from distillation.student import export
 from distillation.student.export import ADAPTER, CARD, MERGED
 
@@ -74,6 +74,8 @@ def write(stage: Stage, setup: ModelSetup, best: Student, beside: Path) -> None:
     """Write adapter, merged model, tokenizers, card."""
     fetched = beside / "fetched"
     fetched.mkdir(parents=True)
+    if tinker_client.is_real(stage.settings.access.service):
+        print("the service bills the download of the checkpoint, which opens a training session", flush=True)
     export.write_adapter(export.source(best, fetched, stage.settings.access.service), beside / ADAPTER, setup.student)
     shutil.rmtree(fetched)
     export.write_merged(setup.student, beside / ADAPTER, beside / MERGED)

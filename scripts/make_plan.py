@@ -71,11 +71,13 @@ def adapted(plan: dict[str, Any], settings: Settings, profile: str) -> dict[str,
     at["8"]["checkpoint_every"] = min(at["8"]["checkpoint_every"], int(settings.plan.chunks[0]))
     found["step_9_audit"]["pre_flight"][0]["file"]["min_count"] = len(settings.plan.chunks)
     limit(at["9"], "rows", equals=rows)
+    if rows < LARGE:  # the share of a small set is further from its tenth
+        limit(at["10"], "val_share", min=0.03, max=0.2)
     limit(at["14"], "answers", min=answers)
     return found
 
 
-def limit(main: dict[str, Any], metric: str, **bounds: int) -> None:
+def limit(main: dict[str, Any], metric: str, **bounds: float) -> None:
     """Set the bounds of a criterion about a metric."""
     for one in main["success_criteria"]:
         if isinstance(one.get("metric"), dict) and one["metric"]["name"] == metric:

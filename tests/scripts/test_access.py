@@ -118,13 +118,29 @@ def test_the_tinker_profile_without_a_key_fails_and_says_where_to_put_it(project
 def test_a_service_that_accepts_the_key_is_asked_for_its_models(project):
     answer = {"supported_models": [{"model_name": "small/model"}]}
     with Service(200, answer) as service:
-        done = ask(project, service.url)
+        done = ask(project, service.url, "teacher.model=small/model")
     assert done.code == 0, done.err
     assert done.result["criteria"]["API key validated"]["met"] is True
+    assert done.result["criteria"]["The models are served"] == {"met": True, "evidence": "small/model"}
+    assert "billed by the service" in done.out
     assert project.json("outputs/access.json")["models"] == ["small/model"]
     assert any("get_server_capabilities" in path for path in service.paths)
     assert KEY in service.keys
     assert KEY not in everything_written(project, done)
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [(["Qwen/Qwen3-8B", "meta/other"], "it lists Qwen/Qwen3-8B"), ([], "it lists none")],
+)
+def test_a_model_that_the_service_does_not_list_fails(project, listed, said):
+    with Service(200, {"supported_models": [{"model_name": name} for name in listed]}) as service:
+        done = ask(project, service.url)
+    assert done.code == 1
+    found = done.result["criteria"]["The models are served"]
+    assert not found["met"]
+    assert "does not list Qwen/Qwen3.5-9B" in found["evidence"]
+    assert said in found["evidence"]
 
 
 def test_a_refused_key_is_one_line(project):

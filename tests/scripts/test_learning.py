@@ -32,8 +32,8 @@ class Done:
 class CountingClient:
     """Counts optimizer steps; a state's path says how many it holds."""
 
-    def __init__(self, steps=0, loss=1.0):
-        self.steps, self.loss = steps, loss
+    def __init__(self, ttls, steps=0, loss=1.0):
+        self.ttls, self.steps, self.loss = ttls, steps, loss
 
     def forward_backward(self, _data, _loss):
         return Done(metrics={"loss:sum": self.loss})
@@ -45,11 +45,13 @@ class CountingClient:
         self.steps += 1
         return Done()
 
-    def save_state(self, name, *, overwrite):
+    def save_state(self, name, *, ttl_seconds, overwrite):
         assert overwrite
+        self.ttls[f"state/{name}/{self.steps}"] = ttl_seconds
         return Done(path=f"state/{name}/{self.steps}")
 
-    def save_weights_for_sampler(self, name):
+    def save_weights_for_sampler(self, name, *, ttl_seconds):
+        self.ttls[f"sampler/{name}/{self.steps}"] = ttl_seconds
         return Done(path=f"sampler/{name}/{self.steps}")
 
 
@@ -58,11 +60,21 @@ class Service:
 
     loss = 1.0
 
+    def __init__(self):
+        self.ttls = {}  # seconds by path
+
     def create_lora_training_client(self, _model, **_more):
-        return Done(CountingClient(loss=self.loss))
+        return Done(CountingClient(self.ttls, loss=self.loss))
 
     def create_training_client_from_state_with_optimizer(self, path):
-        return Done(CountingClient(int(path.rsplit("/", 1)[1])))
+        return Done(CountingClient(self.ttls, int(path.rsplit("/", 1)[1])))
+
+    def create_rest_client(self):
+        return self
+
+    def set_checkpoint_ttl_from_tinker_path(self, path, ttl_seconds):
+        self.ttls[path] = ttl_seconds
+        return Done()
 
 
 @pytest.fixture
@@ -81,6 +93,16 @@ def noted(one):
 def test_a_checkpoint_holds_the_steps_before_its_batch(one):
     assert one.run().step in (3, 6, 7)
     assert [(row["batch"], int(row["state_path"].rsplit("/", 1)[1])) for row in noted(one)] == [(3, 3), (6, 6), (7, 7)]
+
+
+def test_checkpoints_on_the_way_expire_and_the_last_and_the_chosen_one_stay(one):
+    chosen = one.run()
+    ttls, rows = one.setup.client.ttls, noted(one)
+    assert [row["name"] for row in rows] == ["000003", "000006", "final"]
+    stay = {chosen.state_path, chosen.sampler_path, rows[-1]["state_path"], rows[-1]["sampler_path"]}
+    assert {path for path, seconds in ttls.items() if seconds is None} == stay
+    assert {seconds for path, seconds in ttls.items() if path not in stay} <= {7 * 24 * 3600}
+    assert len(ttls) == 6
 
 
 @pytest.mark.parametrize("heard_at", range(1, 12))

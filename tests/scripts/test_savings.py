@@ -6,7 +6,7 @@ import pytest
 
 from common import config
 from common.errors import Trouble
-from distillation.evaluation import cost
+from distillation.evaluation import billing, cost
 from distillation.evaluation.cost import Making, Price, Query, Table
 
 ONE = Price(prompt=1e-6, sample=2e-6, train=3e-6)
@@ -74,3 +74,10 @@ def test_a_broken_table_is_named(tmp_path, text):
 def test_a_negative_price_is_refused():
     with pytest.raises(ValueError, match="0 or more"):
         cost.price_of({"prompt": -1, "sample": 1, "train": 1}, 1.0)
+
+
+def test_what_will_be_billed_is_said_in_tokens_and_by_the_table():
+    tokens = {"prompt": 2_000_000, "sample": 1_000_000}
+    said = billing.notice("m", tokens, cost.Price(1e-6, 2e-6, 0.0))
+    assert said == "billed for m: at most 2,000,000 to read, 1,000,000 to write tokens, $4.00 by the table"
+    assert "its price is not in the table" in billing.notice("m", tokens, None)

@@ -20,7 +20,7 @@ pytest.importorskip("tinker")
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 pytestmark = pytest.mark.deep
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = "Qwen/Qwen3-8B"
+MODEL = "Qwen/Qwen3.5-9B"
 ROWS, LIMIT_S = 100, 240
 MARKS = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
 TEMPLATE = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 CHECKPOINTS = "checkpoints.jsonl"
+FINAL = "final"
 
 
 @dataclass
@@ -63,7 +64,16 @@ class StudentTraining:
         else:
             self.forgot(self.seed, known[-1]["batch"])  # the logs are this run's too, which found nothing to do
         best = min((row for row in known if math.isfinite(row["val_nll"])), key=lambda row: row["val_nll"])
+        self.keep(best)
         return Student(self.seed, best["batch"], best["val_nll"], best["state_path"], best["sampler_path"])
+
+    def keep(self, best: dict[str, Any]) -> None:
+        """Make the chosen checkpoint stay at the service: one on the way would expire."""
+        if best["name"] == FINAL:
+            return
+        rest = self.setup.client.create_rest_client()
+        for path in (best["state_path"], best["sampler_path"]):
+            rest.set_checkpoint_ttl_from_tinker_path(path, None).result(self.wait_s)
 
     def begin(self, known: list[dict[str, Any]]) -> tuple[Any, int]:
         """Return a training client and its next batch: after the newest checkpoint that loads, else 0."""
@@ -173,14 +183,19 @@ class StudentTraining:
         return {"num_tokens": sum(len(one.asked) for one in batch) + counted, "num_loss_tokens": counted}
 
     def save(self, client: Any, batch: int) -> dict[str, Any]:
-        """Evaluate, then save state and weights; `batch` is the next one. Return the checkpoint's row."""
-        name = f"{self.digest[:8]}-{self.seed}-{batch:06}"
+        """Evaluate, then save state and weights; `batch` is the next one. Return the checkpoint's row.
+
+        A checkpoint on the way expires; the last one is named final and stays.
+        """
+        is_last = batch == self.wanted.steps
+        short = FINAL if is_last else f"{batch:06}"
+        name, ttl = f"{self.digest[:8]}-{self.seed}-{short}", None if is_last else self.wanted.keep_s or None
         judged = self.judge(client)
-        state = client.save_state(name, overwrite=True).result(self.wait_s).path
-        sampler = client.save_weights_for_sampler(name)
+        state = client.save_state(name, ttl_seconds=ttl, overwrite=True).result(self.wait_s).path
+        sampler = client.save_weights_for_sampler(name, ttl_seconds=ttl)
         print(f"seed {self.seed}, batch {batch}: validation {judged:.4f} nats a token", flush=True)
         return {
-            "name": f"{batch:06}",
+            "name": short,
             "batch": batch,
             "epoch": batch * self.wanted.batch // max(1, len(self.learned)),
             "state_path": state,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import files
+from distillation.evaluation import billing
 from distillation.student import dataset, trainer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def trainings(stage: Stage, setup: ModelSetup, wanted: Training) -> list[trainer
     if stage.is_test:
         rows = {name: part[:2] for name, part in rows.items()}
     settings = dataclasses.replace(stage.settings, training=wanted)
+    billing.announce(stage, setup.student, tokens_ahead(setup, wanted, rows["train"]))
     learned = dataset.build_examples(setup, rows["train"], settings, stage.output(SOFT), stage.progress)
     bare = dataclasses.replace(settings, training=dataclasses.replace(wanted, targets="sampled"))
     validation = dataset.build_examples(setup, rows["val"], bare, stage.output(SOFT), stage.progress)
@@ -46,6 +48,14 @@ def trainings(stage: Stage, setup: ModelSetup, wanted: Training) -> list[trainer
         )
         for seed in wanted.seeds
     ]
+
+
+def tokens_ahead(setup: ModelSetup, wanted: Training, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the tokens that the teacher reads for its distributions, and those that all students are trained on."""
+    answers = sum(len(row["tokens"]) for row in rows)
+    asked = answers + len(rows) * setup.voice.prompt_tokens if wanted.targets == "soft" else 0
+    trained = len(wanted.seeds) * wanted.steps * wanted.batch * answers // max(1, len(rows))
+    return {"prompt": asked, "train": trained}
 
 
 def digest_of(setup: ModelSetup, wanted: Training, rows: dict[str, list[dict[str, Any]]]) -> str:
