@@ -150,11 +150,20 @@ class Embedded:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("act", nargs="?", choices=["serve"], default="serve", help="what to do; there is one thing")
+    parser.add_argument(
+        "act",
+        nargs="?",
+        choices=["serve"],
+        default="serve",
+        help="start the service; the only command, and the default",
+    )
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0, the default, takes any")
     parser.add_argument("--state", type=Path, default=STATE, help="where checkpoints and sessions are kept")
     parser.add_argument(
-        "--model", action="append", default=[], help="a folder with a model, or a hub name; beside those at home"
+        "--model",
+        action="append",
+        default=[],
+        help="folder of a model, or a hub name; beside the folders of outputs/models",
     )
     parser.add_argument(
         "--name", action="append", default=[], metavar="HUB/NAME=FOLDER", help="serve a folder under a name of the hub"
