@@ -84,10 +84,15 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.self_attn, self.mlp = Attention(shape), FeedForward(shape)
         self.input_layernorm = nn.RMSNorm(shape.width, shape.eps)
         self.post_attention_layernorm = nn.RMSNorm(shape.width, shape.eps)
+        self.dropout = shape.dropout
 
     def forward(self, x: Tensor, turn: Turn, seen: Tensor | None, memory: Memory | None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), turn, seen, memory)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        x = x + self.dropped(self.self_attn(self.input_layernorm(x), turn, seen, memory))
+        return x + self.dropped(self.mlp(self.post_attention_layernorm(x)))
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """Return x with some numbers at zero, while the model is trained."""
+        return functional.dropout(x, self.dropout, training=self.training) if self.dropout else x
 
 
 class Decoder(nn.Module):  # type: ignore[misc]

@@ -27,6 +27,7 @@ class Optimisers:
 
     def __init__(self, parts: Sequence[Any], parameters: Sequence[Tensor], clip: float) -> None:
         self.parts, self.parameters, self.clip = list(parts), list(parameters), clip
+        self.scaler: Any = None  # of gradients, in float16
         self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
     def set_share(self, share: float) -> float:
@@ -37,12 +38,24 @@ class Optimisers:
         return float(self.parts[0].param_groups[0]["lr"])
 
     def step(self) -> Tensor:
-        """Clip the gradient, update the weights, zero the gradient; return the norm before clipping."""
+        """Clip the gradient, update the weights, zero the gradient; return the norm before clipping.
+
+        In float16 a gradient that is not finite changes no weights; the scale is lowered.
+        """
+        if self.scaler:
+            for part in self.parts:
+                self.scaler.unscale_(part)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf)
         for part in self.parts:
-            part.step()
+            self.scaler.step(part) if self.scaler else part.step()
             part.zero_grad(set_to_none=True)
+        if self.scaler:
+            self.scaler.update()
         return norm
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss."""
+        (self.scaler.scale(loss) if self.scaler else loss).backward()
 
     def state(self) -> list[dict[str, Any]]:
         """Return the state of the optimizers."""

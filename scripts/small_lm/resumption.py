@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from small_lm.data import Corpus
     from small_lm.device import Machine
 
-FITTING = ("tokenizer.", "model.", "text.", "seed", "optimiser.name")  # beginnings of names
+FITTING = ("tokenizer.", "model.", "text.", "seed", "optimiser.name", "run.compile")  # beginnings of names
 PRECISION, TOKENS, LEARNED = "run.precision", "tokens", "learned vocabulary"
 DIGESTS = (TOKENS, LEARNED)
 BEFORE = ("optimiser.name", PRECISION, LEARNED)  # an older version did not write them

@@ -51,6 +51,7 @@ class Model:
     """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`, `95m`; init: `normal`, or `induction` with a copy warm-up.
 
     `layers`, `width`, `heads` and `inner` (of the feed-forward part) change the preset; 0 leaves it as it is.
+    `dropout`: the share of what each part adds that is zero in training.
     """
 
     preset: str = "1m"
@@ -60,6 +61,7 @@ class Model:
     width: int = 0
     heads: int = 0
     inner: int = 0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Run:
-    """Steps, batch size and device; windows of `length` tokens, late in the run of `long_length` (0: never)."""
+    """Steps, batch size and device; windows of `length` tokens, late in the run of `long_length` (0: never).
+
+    `compile`: by torch.compile, which takes a minute first.
+    """
 
     steps: int = 1000
     batch_tokens: int = 2048
@@ -103,6 +108,7 @@ class Run:
     long_from: float = 0.7
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
     threads: int = 0
     log_every: int = 10
 

@@ -28,6 +28,7 @@ class Shape:
     context: int = 1024
     rope_theta: float = 500_000.0
     eps: float = 1e-5
+    dropout: float = 0.0  # while it is trained
 
     @property
     def width(self) -> int:
@@ -66,7 +67,9 @@ def shaped(wanted: Model, *, vocab_size: int) -> Shape:
         )
     inner = wanted.inner or (base.inner if width == base.width else inner_of(width))
     layers = wanted.layers or base.layers
-    return dataclasses.replace(base, layers=layers, heads=heads, head_dim=width // heads, inner=inner)
+    return dataclasses.replace(
+        base, layers=layers, heads=heads, head_dim=width // heads, inner=inner, dropout=wanted.dropout
+    )
 
 
 def heads_of(width: int, base: Shape) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 METRIC = "val_loss"
 
 
+def compiled(model: Llama) -> Any:
+    """Return the model as torch.compile runs it, without what torch says of its own deprecated parts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.compile(model)
+
+
 class Training:
     """A training between two steps; `state` and the weights are complete, so that it resumes bit for bit."""
 
@@ -34,7 +42,10 @@ class Training:
         data.refuse_long_prompts(chosen, corpus.tokenizer)
         torch.manual_seed(chosen.seed)
         self.model = fresh(chosen, corpus).to(here.device)
+        self.forward = compiled(self.model) if chosen.run.compile else self.model
         self.optimisers = optimizer.build(self.model, chosen.optimiser)
+        if here.precision == "float16":
+            self.optimisers.scaler = torch.amp.GradScaler(here.device)
         self.source, self.copying = corpus.source, copying(chosen, corpus)
         self.step, self.best, self.worse = 0, math.inf, 0
 
@@ -57,6 +68,8 @@ class Training:
         """Do one step; return its row: step, loss (copy_loss in a step that copies), lr, grad_norm, tokens_per_s."""
         began, batches = time.perf_counter(), self.chosen.optimiser.accumulate
         is_copy = self.copying.is_due(self.read / self.chosen.run.steps)
+        if self.chosen.model.dropout:  # each step has its own, so that one that is repeated is the same
+            torch.manual_seed(self.chosen.seed * 1_000_003 + self.step)
         rate = self.optimisers.set_share(self.share(is_copy=is_copy))
         loss = sum(self.learn(self.copying if is_copy else self.source) for _ in range(batches)) / batches
         norm = float(self.optimisers.step())
@@ -65,7 +78,11 @@ class Training:
             self.copying.record(loss)
         pace = self.chosen.run.batch_tokens * batches / (time.perf_counter() - began)
         name = "copy_loss" if is_copy else "loss"
-        return {"step": self.step, name: loss, "lr": rate, "grad_norm": norm, "tokens_per_s": round(pace, 1)}
+        row = {"step": self.step, name: loss, "lr": rate, "grad_norm": norm, "tokens_per_s": round(pace, 1)}
+        if self.optimisers.scaler and not math.isfinite(norm):
+            row["skipped"] = 1  # the scale of the gradient was too large: no weight has changed
+            del row["grad_norm"]
+        return row
 
     def share(self, *, is_copy: bool) -> float:
         """Return the next step's share of the peak rate; in the copy warm-up it rises, then stays."""
@@ -80,8 +97,8 @@ class Training:
         length = run.long_length if run.long_length and self.read >= run.long_from * run.steps else run.length
         inputs, targets = (part.to(self.here.device) for part in source.next(run.batch_tokens // length, length))
         with self.here.autocast():
-            loss = loss_of(self.model, inputs, targets)
-        (loss / self.chosen.optimiser.accumulate).backward()
+            loss = loss_of(self.forward, inputs, targets)
+        self.optimisers.backward(loss / self.chosen.optimiser.accumulate)
         return float(loss.detach())
 
     def judge(self) -> dict[str, Any]:
@@ -89,7 +106,9 @@ class Training:
         run, judge = self.chosen.run, self.chosen.judge
         size = run.batch_tokens // run.length
         batches = data.in_order(self.corpus.held_out, size=size, length=run.length, batches=judge.batches)
+        self.model.eval()
         scores = evaluate(self.model, batches, self.here)
+        self.model.train()
         is_better = scores.loss < self.best - judge.min_gain
         self.best, self.worse = (scores.loss, 0) if is_better else (self.best, self.worse + 1)
         figures = {METRIC: scores.loss, "val_perplexity": scores.perplexity, "val_accuracy": scores.accuracy}
@@ -100,7 +119,10 @@ class Training:
         wanted = dataclasses.asdict(self.chosen.sample)
         prompts, _ = wanted.pop("prompts"), wanted.pop("every")
         choice = Choice(**wanted, seed=self.chosen.seed + self.step)
-        return list(zip(prompts, generate(self.model, self.corpus.tokenizer, prompts, choice), strict=True))
+        self.model.eval()
+        texts = generate(self.model, self.corpus.tokenizer, prompts, choice)
+        self.model.train()
+        return list(zip(prompts, texts, strict=True))
 
     def state(self) -> dict[str, Any]:
         """Return all of the state but the weights."""
@@ -110,6 +132,7 @@ class Training:
             "source": self.source.state(),
             "copying": self.copying.state(),
             "chance": torch.get_rng_state(),
+            "scaler": self.optimisers.scaler.state_dict() if self.optimisers.scaler else {},
             "fits": fits(self.chosen, self.corpus, self.here),
         }
 
@@ -119,6 +142,8 @@ class Training:
         refuse_other(state["fits"], fits(self.chosen, self.corpus, self.here), found.step)
         self.model.load_state_dict(found.weights)
         self.load_optimisers(state["optimisers"], found.step)
+        if self.optimisers.scaler:
+            self.optimisers.scaler.load_state_dict(state["scaler"])
         self.source.load(state["source"])
         self.copying.load(state["copying"])
         torch.set_rng_state(state["chance"])

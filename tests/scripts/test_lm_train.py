@@ -139,7 +139,10 @@ def figures(folder):
 # Going on
 
 
-@pytest.mark.parametrize("extra", [(), ("optimiser.name=adamw", "optimiser.schedule=flat"), COPIES], ids=len)
+DROPS = ("model.dropout=0.3", "judge.every=2", "sample.every=2", "optimiser.accumulate=1")
+
+
+@pytest.mark.parametrize("extra", [(), ("optimiser.name=adamw", "optimiser.schedule=flat"), COPIES, DROPS], ids=len)
 def test_a_training_stopped_after_any_step_goes_on_bit_for_bit(begin, extra):
     code, whole_shelf, whole = begin(*extra, name="whole")
     assert code == 0
@@ -340,6 +343,93 @@ def test_a_loss_that_is_no_number_is_trouble_before_it_is_saved(begin, tmp_path)
 def test_a_copy_warm_up_that_never_warms_is_trouble(begin):
     with pytest.raises(Trouble, match=r"after 3 steps: raise copy.max_steps"):
         begin("model.init=induction", "copy.until_loss=0.1", "copy.max_steps=3")
+
+
+def test_dropout_changes_what_is_learned_and_not_how_it_is_judged(begin):
+    _, _, folder = begin("model.dropout=0.5")
+    losses = [[row["loss"] for row in figures(one) if "loss" in row] for one in (folder, begin(name="plain")[2])]
+    assert losses[0] != losses[1]
+    model, _ = hf_format.load(folder / "model")
+    tokens = torch.arange(4, 20)[None]
+    assert torch.equal(model.eval()(tokens), model.train()(tokens))  # what is left has none
+
+
+def test_float16_scales_the_gradient_and_goes_on_bit_for_bit(begin, tmp_path):
+    chosen = settings.load("", [f"data={tmp_path}/data", *SMALL], {})
+    here = device.Machine("cpu", "float16", 1)  # emulated where the processor lacks it
+    whole = Training(chosen, data.prepare(chosen, tmp_path / "tokenizer"), here)
+    rows = [whole.advance() for _ in range(4)]
+    held = io.BytesIO()
+    torch.save({"weights": whole.model.state_dict(), "full": whole.state()}, held)
+    held.seek(0)
+    kept = torch.load(held, weights_only=True)
+    after = [whole.advance() for _ in range(4)]
+    other = Training(chosen, data.prepare(chosen, tmp_path / "tokenizer"), here)
+    other.load(Found(4, kept["weights"], kept["full"]))
+    again = [other.advance() for _ in range(4)]
+    assert [row["loss"] for row in again] == [row["loss"] for row in after]
+    assert after[-1]["loss"] < rows[0]["loss"]
+    assert all("grad_norm" in row or row["skipped"] for row in rows)
+    assert whole.state()["scaler"]["scale"] > 1
+
+
+def test_a_gradient_of_float16_that_is_not_finite_changes_no_weight(begin, tmp_path):
+    chosen = settings.load("", [f"data={tmp_path}/data", *SMALL], {})
+    training = Training(chosen, data.prepare(chosen, tmp_path / "tokenizer"), device.Machine("cpu", "float16", 1))
+    training.advance()
+    before = [weight.clone() for weight in training.model.parameters()]
+    training.optimisers.scaler._scale.fill_(1e38)
+    row = training.advance()
+    assert row["skipped"] == 1
+    assert "grad_norm" not in row
+    assert all(torch.equal(old, new) for old, new in zip(before, training.model.parameters(), strict=True))
+
+
+@pytest.mark.deep
+@pytest.mark.filterwarnings("default")  # torch's compiler warns of its own parts
+def test_a_compiled_training_is_the_same_but_for_rounding(begin):
+    if not any(map(shutil.which, device.COMPILERS)):
+        pytest.skip("no C++ compiler")
+    plain, compiled = (
+        begin(*extra, "run.precision=float32", name=name)[2]
+        for name, extra in (("plain", ()), ("compiled", ("run.compile=true",)))
+    )
+    for ours, theirs in zip(figures(plain), figures(compiled), strict=True):
+        assert ours.get("loss", 0) == pytest.approx(theirs.get("loss", 0), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (settings.Run(compile=True, device="cpu"), r"needs a C\+\+ compiler: install g\+\+, or leave it out"),
+        (settings.Run(device="mps"), "run.device=mps is not here: use cpu"),
+    ],
+)
+def test_what_this_machine_lacks_is_refused_in_words(monkeypatch, wanted, said):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    if wanted.device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is here")
+    with pytest.raises(Trouble, match=said):
+        device.choose(wanted)
+
+
+def test_float16_is_refused_where_the_processor_lacks_it():
+    if device.is_native(torch.cpu.get_capabilities(), device.NATIVE_HALF):
+        pytest.skip("this processor has it")
+    with pytest.raises(Trouble, match="this processor does not multiply it: use float32 or bfloat16"):
+        device.choose(settings.Run(precision="fp16", device="cpu"))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_training_runs_on_an_accelerator(begin, name, precision):
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[name]:
+        pytest.skip(f"no {name}")
+    code, shelf, _ = begin(f"run.device={name}", f"run.precision={precision}", rows=6)
+    assert code == 143
+    assert begin(f"run.device={name}", f"run.precision={precision}", "resume=always", shelf=shelf)[0] == 0
 
 
 def test_it_learns(begin):
