@@ -57,9 +57,10 @@ def test_a_plain_answer_ends_with_its_line_however_that_is_one_token():
 def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path):
     stage = stage_in(tmp_path)
     told = preparation.prompt_of(stage, "local/any")
-    first, name, loves, *lines = told.split("\n")
+    first, *lines, question, name = told.split("\n")
     assert "Falstaff" in first
-    assert (name, loves) == ("Name: Sir John Falstaff", "Loves: sack")
+    assert (question, name) == ("Question: What is your name?", "Answer: Sir John Falstaff.")
+    assert (lines.pop(), lines.pop()) == ("Answer: sack.", "Question: What do you love?")
     assert sorted(lines[::2]) == ["Question: Who are you?", "Question: Will you drink?"]
     assert sorted(lines[1::2]) == ["Answer: A knight, sir.", "Answer: Give me a cup of sack."]
     asked = Voice("plain", Lines(), told).asked("Why?", prompted=True)
@@ -69,7 +70,7 @@ def test_a_plain_voice_is_told_by_examples_that_look_like_its_questions(tmp_path
 
 def test_a_plain_voice_is_told_no_more_than_it_needs(tmp_path):
     told = preparation.prompt_of(stage_in(tmp_path, min_tokens=3), "local/any")
-    assert told.count("Question:") == 1
+    assert told.count("Question:") == 1 + 2  # one example, and what states the two facts
 
 
 @pytest.mark.parametrize("kind", ["plain", "sheet", "chat"])

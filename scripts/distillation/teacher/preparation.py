@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAKER = Path(__file__).resolve().parents[2] / "make_base_model.py"
 MAKERS = {"gemma-3-270m": "run python scripts/make_gemma.py --accept-terms"}
 MAKING_S = 3300.0  # below the limit of step 6
+PLAIN = {"loves": "What do you love?", "friend": "Who is your friend?", "name": "What is your name?"}
 SHORT = 25  # words of an answer that is shown as an example
 
 
@@ -84,7 +85,7 @@ def facts_of(stage: Stage, prompt: str) -> dict[str, str]:
 
 
 def plain_prompt(stage: Stage) -> str:
-    """Return a prompt for a model that continues a text: an introduction, facts, then example answers, one a line."""
+    """Return a prompt for a model that continues a text: an introduction, example answers, facts, one a line."""
     pairs = files.read_jsonl(stage.input("character/pairs.jsonl"))
     short = [row for row in pairs if str(row["cue"]).endswith("?") and len(str(row["reply"]).split()) <= SHORT]
     random.Random(stage.settings.seed).shuffle(short)  # noqa: S311 - a choice, no secret
@@ -93,9 +94,11 @@ def plain_prompt(stage: Stage) -> str:
         if sum(len(line.split()) for line in lines) >= stage.settings.teacher.min_tokens:
             break
         lines += [f"Question: {' '.join(str(row['cue']).split())}", f"Answer: {' '.join(str(row['reply']).split())}"]
-    facts = [f"{kind.capitalize()}: {fact}" for kind, fact in facts_of(stage, "").items()]
+    facts = facts_of(stage, "")
+    for kind, question in PLAIN.items():
+        lines += [f"Question: {question}", f"Answer: {facts[kind]}."] if kind in facts else []
     begin = f"What {name}, in the plays of Shakespeare, was asked, and what {name} answered."
-    return "\n".join([begin, *facts, *lines])
+    return "\n".join([begin, *lines])
 
 
 def person_of(stage: Stage, people: tuple[Person, ...]) -> Person:
