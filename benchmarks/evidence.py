@@ -43,7 +43,8 @@ def rows(root: Path, files: int = FILES) -> dict[str, Callable[[], object]]:
     globs = {name: filled(root / str(size), size, files) for name, size in SIZES.items()}
     globs = {"nothing there": str(root / "none" / "*"), **globs}
     known = {
-        name: partial(remember, record, [glob], adds=False, made_before={}, tested_ns=0) for name, glob in globs.items()
+        name: partial(remember, record, [glob], row_patterns=frozenset(), adds=False, made_before={}, tested_ns=0)
+        for name, glob in globs.items()
     }
     return {FLOOR: partial(read_all, root / str(SIZES["16 KiB"])), **known}
 

@@ -19,6 +19,7 @@ from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from typing import Any
 
     from executor.plan.model import Criterion, Step
@@ -48,6 +49,12 @@ def globs(step: Step) -> tuple[str, ...]:
     found = [glob_of(one) for one in criteria if wants_fresh(one)]
     watched = [checkpoint_glob(path_of(one.asks)) for one in step.background if one.kind == "checkpoints"]
     return tuple(dict.fromkeys(filter(None, (*found, *watched, checkpoint_glob(step.checkpoints)))))
+
+
+def row_globs(step: Step) -> frozenset[str]:
+    """Return the globs whose files are judged by their rows or lines: those of all criteria but `file`."""
+    criteria = step.main.criteria if step.main else ()
+    return frozenset(glob_of(one) for one in criteria if wants_fresh(one) and one.kind != "file")
 
 
 def glob_of(criterion: Criterion) -> str:
@@ -108,10 +115,17 @@ def _mtime_ns(path: str) -> int:
 
 
 def remember(
-    path: str, patterns: Iterable[str], *, adds: bool, made_before: Mapping[str, Any], tested_ns: int
+    path: str,
+    patterns: Iterable[str],
+    *,
+    row_patterns: AbstractSet[str],
+    adds: bool,
+    made_before: Mapping[str, Any],
+    tested_ns: int,
 ) -> list[str]:
     """Write a record of the files that the globs find now; return the globs that found too many.
 
+    Of the files of `row_patterns` the rows are remembered too.
     `adds`: another run of the same MAIN began before, so what is remembered stays and only new globs are added.
     `made_before` is the record of the task before: what was new by it, MAIN of this step made. `tested_ns` is when
     TEST of this task began, by the clock of files: a script that knows no test form makes there what MAIN makes again.
@@ -121,7 +135,10 @@ def remember(
     if not missing:
         return []
     room = [WHOLE_IN_ALL]
-    taken = {pattern: _taken(pattern, room, made_before.get(pattern), tested_ns) for pattern in missing}
+    taken = {
+        pattern: _taken(pattern, room, made_before.get(pattern), tested_ns, with_rows=pattern in row_patterns)
+        for pattern in missing
+    }
     body = {"v": 1, "began_ns": time.clock_gettime_ns(FILE_CLOCK), "globs": {**known, **taken}}
     files.private_folder(os.path.dirname(path))
     files.replace(path, json.dumps(body).encode("utf-8", "surrogateescape"))
@@ -131,7 +148,7 @@ def remember(
 def look(patterns: Iterable[str]) -> dict[str, Any]:
     """Return a record of the files that the globs find now."""
     room = [WHOLE_IN_ALL]
-    return {pattern: _taken(pattern, room, None, 0) for pattern in patterns}
+    return {pattern: _taken(pattern, room, None, 0, with_rows=False) for pattern in patterns}
 
 
 def taken_over(path: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> bytes:
@@ -165,7 +182,7 @@ def read(path: str) -> dict[str, Any]:
     return dict(body["globs"]) if body else {}
 
 
-def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[str, Any]:
+def _taken(pattern: str, room: list[int], before: Any, tested_ns: int, *, with_rows: bool) -> dict[str, Any]:
     """Return the record of one glob; of more than MOST_NAMES files, the newest."""
     found = find_matching(pattern)
     is_cut = len(found) > MOST_NAMES
@@ -181,8 +198,9 @@ def _taken(pattern: str, room: list[int], before: Any, tested_ns: int) -> dict[s
     for path, status in found:
         data, name = earlier_files.read_whole(path, status), os.path.normpath(path)
         names[name] = _entry(path, status, data, room, since_ns, own)
-        pieces[name] = _pieces(name, names[name], data, left)
-    return {"cut": is_cut, "names": names, "pieces": pieces}
+        if with_rows:
+            pieces[name] = _pieces(name, names[name], data, left)
+    return {"cut": is_cut, "names": names, "pieces": pieces, "rows": with_rows}
 
 
 def _pieces(name: str, entry: Entry, data: bytes | None, left: list[int]) -> list[int]:

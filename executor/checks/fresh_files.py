@@ -181,11 +181,13 @@ class Fresh:
 
     @property
     def has_old(self) -> bool:
-        """True when some of its lines stood there before."""
-        return bool(self._old)
+        """True when some of its lines stood there before, or may have."""
+        return self._old is None or bool(self._old)
 
     def is_news(self, piece: str) -> bool:
         """Return True for a piece that stands there more often than it did; each is to be asked for once."""
+        if self._old is None:
+            return False
         if not self._old:
             return True
         mark = row_checksum(piece)

@@ -39,7 +39,15 @@ def remember(context: RunContext, task: Task) -> None:
     )
     tested_ns = _tested_ns(context.folder(task, "test"))
     crowded = looked(
-        lambda: evidence.remember(path, globs, adds=adds, made_before=made_before, tested_ns=tested_ns), globs
+        lambda: evidence.remember(
+            path,
+            globs,
+            row_patterns=evidence.row_globs(step),
+            adds=adds,
+            made_before=made_before,
+            tested_ns=tested_ns,
+        ),
+        globs,
     )
     context.evidence[path] = files.read(path)
     for glob in crowded:

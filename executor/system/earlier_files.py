@@ -27,12 +27,22 @@ ENTRY = 7  # numbers of an Entry
 
 
 class EarlierFiles:
-    """The names that a glob matched when MAIN began; evidence is a new file, or one with other content."""
+    """The names that a glob matched when MAIN began; evidence is a new file, or one with other content.
+
+    `has_rows` is False for a record without the rows of its files: no criterion asked for them then.
+    """
 
     def __init__(
-        self, names: dict[str, Entry], began_ns: int, *, is_cut: bool, pieces: Mapping[str, list[int]] | None = None
+        self,
+        names: dict[str, Entry],
+        began_ns: int,
+        *,
+        is_cut: bool,
+        pieces: Mapping[str, list[int]] | None = None,
+        has_rows: bool = True,
     ) -> None:
         self._names = names
+        self._has_rows = has_rows
         self._pieces = pieces or {}
         self._inodes = {entry[0]: entry for entry in names.values()}
         self._began_ns = began_ns
@@ -68,11 +78,16 @@ class EarlierFiles:
             return 0
         return entry[1] if content(name, status, entry[1], samples=bool(entry[5])) == entry[4] else 0
 
-    def pieces(self, name: str) -> dict[int, int]:
-        """Return checksum -> count of the earlier lines of a rewritten file; {} when every line is evidence."""
+    def pieces(self, name: str) -> dict[int, int] | None:
+        """Return checksum -> count of the earlier lines of a rewritten file.
+
+        {} when every line is evidence, None when the earlier lines are not known, so that none is.
+        """
         entry = self._names.get(os.path.normpath(name))
         if entry is None or entry[6] or self.grown_from(name):
             return {}
+        if not self._has_rows:
+            return None
         found: dict[int, int] = {}
         for mark in self._pieces.get(os.path.normpath(name), ()):
             found[mark] = found.get(mark, 0) + 1
@@ -207,7 +222,13 @@ def read_earlier(path: str, pattern: str) -> EarlierFiles | None:
     found = body["globs"].get(pattern) if body else None
     if not body or not found:
         return None
-    return EarlierFiles(found["names"], body["began_ns"], is_cut=found["cut"], pieces=found.get("pieces"))
+    return EarlierFiles(
+        found["names"],
+        body["began_ns"],
+        is_cut=found["cut"],
+        pieces=found.get("pieces"),
+        has_rows=found.get("rows") is not False,
+    )
 
 
 def read_record(path: str) -> dict[str, Any] | None:

@@ -12,9 +12,6 @@ BLOCK = 1 << 20
 MOST_BYTES = 64 * BLOCK  # the last bytes of a file
 SAMPLE = 2048  # bytes from which the encoding is found
 UTF_16_SHARE = 3  # a text with a third of zeros or more is UTF-16
-CONTROLS = bytes({*range(1, 32)} - {*b"\b\t\n\v\f\r\x1b"})
-ENDS = 512  # bytes of the start and of the end in which control characters are counted
-CONTROL_SHARE = 50  # a file with a fiftieth of controls or more is binary
 
 
 def read_text(name: str, start: int = 0, *, cut: bool = False) -> str:
@@ -65,16 +62,6 @@ def _utf_16(start: bytes) -> str:
     return ""
 
 
-def is_binary(content: bytes) -> bool:
-    """Return True for bytes whose start and end have more control characters than text has, and are no UTF-16.
-
-    Zero bytes do not count: a log that was truncated while it was written has a hole of them.
-    """
-    ends = content[:ENDS] + content[ENDS:][-ENDS:]
-    controls = len(ends) - len(ends.translate(None, CONTROLS))
-    return CONTROL_SHARE * controls > len(ends) and not _utf_16(content[:SAMPLE])
-
-
 @cache
 def _windows() -> dict[int, str]:
     """Return the cp1252 character of each byte as `surrogateescape` decodes it: an error handler is slow."""
@@ -88,9 +75,7 @@ def read_rows(name: str) -> list[str]:
 
 
 def rows_of(content: bytes) -> list[str]:
-    """Return the rows of a JSON list, else the lines of a text that are not blank; none of a binary file."""
-    if is_binary(content):
-        return []
+    """Return the rows of a JSON list, else the lines of a text that are not blank."""
     text = _as_lines(content).lstrip("\ufeff")
     try:
         body = json.loads(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.projects import Project, command, finish, until
+from tests.integration.projects import Project, check, command, finish, until
 
 OLD_S = 1_500_000_000
 LATER_S = 10_000
@@ -154,6 +154,45 @@ def test_in_a_log_that_was_written_anew_old_lines_match_nothing(project, text, s
     project.write("next", f"{text}ended\nfinished\n")
     bound = {"matches": {"file": "t.log", "pattern": "finished"}}
     assert judged(project, "cat next >t.log", bound)[0] == standing
+
+
+ODD_LINES = {
+    "colours of a terminal in tmux": b"\x1b[32mfinished\x1b[m\x0f\n" * 5,
+    "end of a DOS file": b"finished\r\n\x1a",
+    "columns of Hive": b"run\x01one\x01finished\n" * 5,
+    "bells": b"finished\x07\x07\x07\n" * 3,
+    "a header that is no text": b"\x1f\x8b\x08\x00\x01\x02\x03" * 6 + b"\nfinished\n",
+    "more than is read at once": b"\x01" * 600 + b"\n" + b"x" * 20_000 + b"\nfinished\n",
+}
+
+
+@pytest.mark.parametrize("old_text", ODD_LINES.values(), ids=ODD_LINES)
+def test_lines_with_control_characters_are_old_too(project, old_text):
+    (project.root / "t.log").write_bytes(old_text)
+    (project.root / "next").write_bytes(b"crashed\n" + old_text)
+    bound = {"matches": {"file": "t.log", "pattern": "finished"}}
+    assert judged(project, "cat next >t.log", bound)[0] == "unproven"
+
+
+def test_rows_with_control_characters_are_old_too(project):
+    project.write("m.log", "step 1 loss=1.5\x07\n" * 6)
+    project.write("next", "crashed\n" + "step 1 loss=1.5\x07\n" * 6)
+    bound = {"metric": {"file": "m.log", "name": "loss", "max": 2.0}}
+    assert judged(project, "cat next >m.log", bound)[0] == "unproven"
+
+
+def test_rows_that_nothing_asked_for_when_main_began_are_no_evidence(project):
+    project.write("t.log", "finished\n")
+    project.write("next", "crashed\nfinished\n")
+    step = command("cat next >t.log; echo >>ran", success_criteria=[{"criterion": "there", "file": "t.log"}])
+    project.plan(s1=step | {"post_validation": [check("fixed", "test -e fixed")]})
+    assert project.run("--step", "1").code == 1
+    project.write("fixed", "")
+    asked = {"criterion": "there", "matches": {"file": "t.log", "pattern": "finished"}}
+    project.plan(s1=command("cat next >t.log; echo >>ran", success_criteria=[asked]))
+    project.run("--step", "1")
+    assert project.text("ran") == "\n"
+    assert last(project)[0] == "unproven"
 
 
 def test_in_a_text_of_rows_that_was_written_anew_old_rows_prove_nothing(project):
