@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.formats.model import CANCELLED
+from executor.plan.formats.model import CANCELLED, DONE
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 def definitions(graph: TaskGraph, agent: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return id -> (key, definition) of the tasks that can be ticked.
 
-    `agent` is the name of a role. The criteria are prose: a tick of such a task is claimed, not proven.
+    `agent` is the name of a role. The criteria are prose: a tick of such a task is claimed, not proven. A task without
+    words has none, nor has one with open tasks below it.
     """
+    parents = {task.parent for task in graph.tasks.values() if task.state not in (DONE, CANCELLED)}
     return {
         name: (f"task_{name}", {"id": name, "main": {"agent": agent, **_main(task)}})
         for name, task in graph.tasks.items()
-        if task.state != CANCELLED and not task.ambiguous
+        if task.state != CANCELLED and not task.ambiguous and name not in parents and _has_words(task)
     }
+
+
+def _has_words(task: PlanTask) -> bool:
+    """Return True for a task whose title or text says more than its id."""
+    return any(one.strip() not in ("", task.id) for one in (task.title, task.text, *task.notes))
 
 
 def _main(task: PlanTask) -> dict[str, Any]:

@@ -115,7 +115,10 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     plan, is_validated = _load_definitions(project, for_run=for_run)
     if project.agent_from_text:
         plan = plan.replace(settings=plan.settings.replace(agent_from_text=True))
-    return with_tasks(project.root, plan, project.named), is_validated
+    plan = with_tasks(project.root, plan, project.named)
+    if plan.settings.agent_from_text and plan.tasks is None:
+        raise UsageError(f"agent_from_text is for plans of other tools; a step of {SPEC_NAME} needs a definition")
+    return plan, is_validated
 
 
 def _load_definitions(project: Project, *, for_run: bool) -> tuple[Plan, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Answer prompts; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = parser().parse_intermixed_args(arguments)
     values = judged(given)
     prompts = prompts_of(given)
@@ -111,17 +115,30 @@ def load(folder: Path, device: str, threads: int) -> tuple[Model, Tokenizer]:
     except ModuleNotFoundError as error:
         raise Trouble(f"{error.name} is not installed: pip install 'do-tasks[small-lm]'", USAGE) from error
     from small_lm import device as machine
-    from small_lm import foreign_model, hf_format, tokenizers
+    from small_lm import foreign_model, tokenizers
     from small_lm.settings import Run
 
     here = machine.choose(Run(device=device, threads=threads, precision="float32"))
     torch.set_num_threads(here.threads)
     if (folder / tokenizers.KIND).is_file():
-        own, tokenizer = hf_format.load(folder)
+        own, tokenizer = _own_model(folder)
         return own.eval().to(here.device), tokenizer
     foreign, its_tokenizer = foreign_model.load(folder)
     foreign.inner.to(here.device)
     return foreign, its_tokenizer
+
+
+def _own_model(folder: Path) -> tuple[Any, Tokenizer]:
+    """Return a model that small-lm wrote, with its tokenizer; raise Trouble for damaged files."""
+    from safetensors import SafetensorError
+
+    from small_lm import hf_format
+
+    try:
+        return hf_format.load(folder)
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Trouble(f"{folder} is damaged ({reason}): train it again, or copy it anew", USAGE) from error
 
 
 def answers(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice, first: int) -> list[Answer]:

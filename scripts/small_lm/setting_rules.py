@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from small_lm.settings import Settings
 
 SPECIAL_TOKENS, BYTES = 4, 256
+LEAST_TEMPERATURE = 1e-3
 MOST_SEED = 2**40
 MOST_THREADS = 1024
 MOST_CONTEXT = 131_072
@@ -45,6 +46,18 @@ class Range:
         least = f"above {self.least:g}" if self.is_above else f"{self.least:g} or more"
         most = f", {'below' if self.is_below else 'at most'} {self.most:,g}" if math.isfinite(self.most) else ""
         return least + most
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Zero for the likeliest token, else a number that float32 can divide by."""
+
+    def holds(self, value: Any) -> bool:
+        """Return True for 0, and from 0.001 on."""
+        return bool(value == 0 or (math.isfinite(value) and value >= LEAST_TEMPERATURE))
+
+    def __str__(self) -> str:
+        return f"0, or {LEAST_TEMPERATURE} or more"
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Anything:
         return True
 
 
-Rule = Range | OneOf | Filled | Anything
+Rule = Range | Temperature | OneOf | Filled | Anything
 COUNT, AMOUNT, POSITIVE, SHARE, ANYTHING = Range(1), Range(0), Range(is_above=True), Range(0, 1), Anything()
 
 RULES: dict[str, Rule] = {
@@ -140,10 +153,10 @@ RULES: dict[str, Rule] = {
     "sample.every": AMOUNT,
     "sample.prompts": ANYTHING,
     "sample.max_length": AMOUNT,
-    "sample.temperature": AMOUNT,
+    "sample.temperature": Temperature(),
     "sample.top_k": AMOUNT,
     "sample.top_p": Range(0, 1, is_above=True),
-    "sample.repetition_penalty": POSITIVE,
+    "sample.repetition_penalty": Range(1e-3, 1e3),
     "sample.stop": ANYTHING,
     "keep.every": AMOUNT,
     "keep.last": COUNT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from tinker_local.api_types import ModelInfo
 
-MARK = "tinker_local"  # a file in the hub's cache: the entry is this service's own
+MARK = "tinker_local"  # a file in the hub's cache: the entry is a local service's own
+USERS = "tinker_local.users"  # a folder beside it: a file for each service that offers the entry, by its pid
 DOWNLOADED = "blobs"  # what a download leaves there
 
 
@@ -44,17 +46,36 @@ def offer(served: Iterable[ModelInfo]) -> None:
         try:
             cache.mkdir(parents=True, exist_ok=True)
             (cache / MARK).touch()
+            (cache / USERS).mkdir(exist_ok=True)
+            (cache / USERS / str(os.getpid())).touch()
             tokenizer_files.keep(cache, tokenizer_files.contents(Path(one.folder)))
         except OSError as error:
             tokenizer_files.warn(f"warning: clients will not find the tokenizer of {one.name} ({error}): set HF_HOME")
 
 
 def withdraw(names: Iterable[str]) -> None:
-    """Remove the entries that `offer` made in the hub's cache."""
+    """Remove the entries that `offer` made in the hub's cache, unless another service offers them too."""
     for name in names:
         cache = tokenizer_files.cache_of(name)
-        if (cache / MARK).is_file() and not is_of_the_hub(cache):
+        (cache / USERS / str(os.getpid())).unlink(missing_ok=True)
+        if (cache / MARK).is_file() and not is_of_the_hub(cache) and not is_used(cache):
             shutil.rmtree(cache, ignore_errors=True)
+
+
+def is_used(cache: Path) -> bool:
+    """Return True if a living service offers an entry."""
+    return any(is_alive(int(one.name)) for one in (cache / USERS).glob("*") if one.name.isdecimal())
+
+
+def is_alive(pid: int) -> bool:
+    """Return True for a process that exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def is_of_the_hub(cache: Path) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tinker_local.api_types import Datum, RefusedError
-from tinker_local.losses import SEQUENCE
+from tinker_local.losses import SEQUENCE, THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,10 @@ def checked(data: Sequence[Datum], loss: Loss, base: Base, config: Config) -> li
     """
     if not data:
         raise RefusedError("no data: give one datum or more")
-    filled = {name: config[name] for name in loss.optional if any(name in one.inputs for one in data)}
+    used = {name for name in loss.optional if any(name in one.inputs for one in data)}
+    if used & {*THRESHOLDS}:  # each is judged beside the other
+        used |= {*THRESHOLDS} & {*loss.optional}
+    filled = {name: config[name] for name in loss.optional if name in used}
     return [example(place, datum, loss, base, filled) for place, datum in enumerate(data)]
 
 
@@ -81,9 +84,19 @@ def example(place: int, datum: Datum, loss: Loss, base: Base, filled: Mapping[st
     inputs = {name: np.full(targets.shape, value, np.float32) for name, value in filled.items()}
     given = [name for name in datum.inputs if name != TARGETS]
     inputs |= {name: numbers(where, name, datum, targets) for name in given}
+    thresholds_fit(where, inputs)
     if MASK in inputs and not inputs[MASK].any():
         raise RefusedError(f"{where}.{MASK} marks no token: mark the sampled ones with 1")
     return Example(place, tokens, targets, inputs)
+
+
+def thresholds_fit(where: str, inputs: Mapping[str, NDArray[np.float32]]) -> None:
+    """Raise RefusedError for thresholds of tokens that are negative, or the low one above the high one."""
+    low, high = (inputs.get(name) for name in THRESHOLDS)
+    if low is None or high is None:
+        return
+    if (low < 0).any() or (low > high).any():
+        raise RefusedError(f"{where}: {THRESHOLDS[0]} must be 0 or more, and at most {THRESHOLDS[1]}")
 
 
 def names_fit(where: str, datum: Datum, loss: Loss) -> None:

@@ -375,3 +375,35 @@ def test_a_claimed_task_is_not_ticked_under_strict(project):
     project.run("--step", "T001", "--runner", "host", "--strict")
     assert hand_in(project, "T001").code != 0
     assert "- [ ] T001" in plan_of(project)
+
+
+def test_an_agent_gets_no_task_without_words_and_no_parent_of_open_tasks(project):
+    tasks = [
+        {
+            "id": 1,
+            "title": "Parent",
+            "status": "pending",
+            "subtasks": [{"id": 1, "title": "Child", "status": "pending"}],
+        },
+        {"id": 2, "title": "", "status": "pending"},
+        {"id": 3, "title": "Alone", "status": "pending"},
+    ]
+    project.write("tasks.json", json.dumps({"master": {"tasks": tasks}}))
+    project.write("step_definitions.yaml", json.dumps({"settings": {"plan": "tasks.json", "agent_from_text": True}}))
+    states = {row["id"]: row["state"] for row in project.run("list", "--json").json["steps"]}
+    assert states == {"1": "not defined", "1.1": "open", "2": "not defined", "3": "open"}
+
+
+def test_a_task_of_an_agent_is_listed_and_explained_with_the_flag(project):
+    define(project)
+    project.run("--step", "T001", "--agent-from-text", "--runner", "host")
+    assert "not defined" in project.run("list").out.split("\n")[0]
+    assert "not defined" not in project.run("list", "--agent-from-text").out.split("\n")[0]
+    assert project.run("why", "T001", "--agent-from-text").code == 0
+
+
+def test_steps_of_a_spec_are_not_done_from_their_text(project):
+    project.write("SPEC.md", "- [ ] **STEP 1**: One\n")
+    project.write("step_definitions.yaml", "settings: {agent_from_text: true}\n")
+    refused = project.run("--all")
+    assert (refused.code, "agent_from_text is for plans of other tools" in refused.err) == (2, True)

@@ -95,7 +95,7 @@ def test_the_tools_are_told_with_their_arguments(project):
     assert {tool.name for tool in listed} == TOOLS
     assert all(tool.description and tool.output_schema["required"] for tool in listed)
     told = {tool.name: tool.input_schema for tool in listed}
-    options = "step mode rerun force strict runner wait_s values timeout_s"
+    options = "step mode rerun force strict runner wait_s values agent_from_text timeout_s"
     assert {*options.split()} == {*told["run"]["properties"]}
     assert all(one.get("description") for one in told["run"]["properties"].values())
     assert not any(schema["additionalProperties"] for schema in told.values())

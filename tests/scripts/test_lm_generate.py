@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import shutil
 import sys
 
 import pytest
@@ -113,10 +114,11 @@ def test_a_stop_text_ends_an_answer(folder, say):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--temperature", "-1"], "--temperature must be 0 or more, got -1"),
+        (["--temperature", "-1"], "--temperature must be 0, or 0.001 or more, got -1"),
+        (["--temperature", "1e-40"], "--temperature must be 0, or 0.001 or more"),
         (["--top-p", "0"], "--top-p must be above 0, at most 1, got 0"),
         (["--top-k", "-1"], "--top-k must be"),
-        (["--repetition-penalty", "nan"], "--repetition-penalty must be above 0, got nan"),
+        (["--repetition-penalty", "nan"], "--repetition-penalty must be 0.001 or more, at most 1,000, got nan"),
         (["--max-length", "-1"], "--max-length must be"),
         (["--beams", "0"], "--beams must be 1 or more"),
         (["--batch", "0"], "--batch must be 1 or more"),
@@ -138,6 +140,16 @@ def test_a_folder_without_a_model_is_told(tmp_path, say):
     (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
     code, _, err = say(tmp_path)
     assert (code, err.count("\n"), "cannot be read by transformers" in err) == (2, 1, True)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer_kind.json"])
+@pytest.mark.parametrize("left", [b"", b"{}", b"[]", b"{"])
+def test_a_damaged_folder_is_told_in_one_line(folder, tmp_path, say, name, left):
+    shutil.copytree(folder, tmp_path / "m")
+    place = next(one for one in (tmp_path / "m").rglob(name))
+    place.write_bytes(left)
+    code, out, err = say(tmp_path / "m")
+    assert (code != 0, out, err.count("\n")) == (True, "", 1), err
 
 
 # Any Hugging Face folder

@@ -238,3 +238,19 @@ def test_losses_on_samples_take_one_target_a_position(engine, loss):
     wide = small_llama.sampled(4, **two, **more)
     with pytest.raises(RefusedError, match="has shape"):
         forward(engine, [wide], loss)
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        {"clip_low_threshold": [5, 5, 5, 5, 5, 5]},  # above the high one, which is 1.2 where it is not given
+        {"clip_high_threshold": [-5, -5, -5, -5, -5, -5]},
+        {"clip_low_threshold": [1, 1, 1, 1, 1, 2], "clip_high_threshold": [1, 1, 1, 1, 1, 1]},
+    ],
+)
+def test_thresholds_of_tokens_that_contradict_are_refused(engine, thresholds):
+    numbers = {name: np.array(values, np.float32) for name, values in thresholds.items()}
+    one = small_llama.datum(6, logprobs=np.full(6, -1, np.float32), advantages=np.ones(6, np.float32), **numbers)
+    one.inputs.pop("weights", None)
+    with pytest.raises(RefusedError, match="must be 0 or more, and at most clip_high_threshold"):
+        forward(engine, [one], "ppo")

@@ -56,6 +56,7 @@ def test_a_program_that_knows_the_hubs_name_alone_trains_samples_and_reads_the_t
     assert not list(service.hub.glob("hub/models--Qwen*"))  # the name means the hub's own model again
 
 
+@pytest.mark.deep
 def test_a_model_that_was_downloaded_is_left_alone(folder, tmp_path):
     theirs = tmp_path / "hub" / "hub" / "models--Qwen--Qwen3-8B-Base" / "blobs"
     theirs.mkdir(parents=True)
@@ -81,6 +82,17 @@ def test_a_name_that_cannot_be_served_is_refused_in_one_line(folder, tmp_path, g
     assert words in done.stderr
 
 
+@pytest.mark.deep
+def test_a_name_that_two_services_serve_lives_until_both_have_ended(folder, tmp_path):
+    """Both have one hub cache."""
+    (tmp_path / "other").mkdir()
+    with Service(tmp_path, "none", "--name", f"{NAME}={folder}") as first:
+        with Service(tmp_path / "other", "none", "--name", f"{NAME}={folder}", hub=first.hub):
+            pass
+        assert list(first.hub.glob("hub/models--Qwen*"))
+    assert not list(first.hub.glob("hub/models--Qwen*"))
+
+
 def half(service, path, head=""):
     """Begin a request whose body never comes whole, and go away."""
     with socket.create_connection(("127.0.0.1", service.port)) as line:
@@ -88,6 +100,7 @@ def half(service, path, head=""):
         line.sendall(("\r\n".join(filter(None, lines)) + '\r\n\r\n{"a"').encode())
 
 
+@pytest.mark.deep
 def test_clients_that_go_away_leave_no_traceback(folder, tmp_path):
     with Service(tmp_path, "none", "--name", f"{NAME}={folder}") as service:
         for path in ("forward_backward", "asample", "retrieve_future", "no/such/route"):

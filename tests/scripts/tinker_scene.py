@@ -20,9 +20,9 @@ MODEL = "local/small"
 class Service:
     """scripts/serve_tinker.py in a folder; `home` holds its models."""
 
-    def __init__(self, folder, home, *words):
+    def __init__(self, folder, home, *words, hub=None):
         self.folder, self.words = folder, words
-        self.hub = Path(folder) / "hub"  # the hub's cache of whoever works here
+        self.hub = hub or Path(folder) / "hub"  # the hub's cache of whoever works here
         own = {"DO_TASKS_MODELS": str(home), "TINKER_API_KEY": TOKEN, "HF_HUB_OFFLINE": "1", "HF_HOME": str(self.hub)}
         self.environ = {**os.environ, **own}
         self.process, self.url, self.port, self.reader = None, "", 0, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.cli.options import JSON, PLAN, SELECTORS, flag, is_selecting
+from executor.cli.options import FROM_TEXT, JSON, PLAN, SELECTORS, flag, is_selecting
 from executor.cli.output import cells
 from executor.cli.output.screen import print_json
 from executor.cli.tasks import executor, supervisor
@@ -31,7 +31,7 @@ ENDED = {"cancelled": "stopped", "timed_out": "timed out"} | {
     one: one for one in ("failed", "lost", "interrupted", "waiting")
 }
 
-OPTIONS = (PLAN, *SELECTORS, flag("--ready", "only open steps that can start now"), JSON)
+OPTIONS = (PLAN, *SELECTORS, flag("--ready", "only open steps that can start now"), FROM_TEXT, JSON)
 
 
 def run(args: Namespace) -> Verdict:
@@ -41,7 +41,7 @@ def run(args: Namespace) -> Verdict:
 
         plan_graph.print_tasks(other, args)
         return Verdict.PASSED
-    here = project.find_for(args.plan, args.project)
+    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
     plan, validated = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

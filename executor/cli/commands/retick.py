@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.cli import session
-from executor.cli.options import option
+from executor.cli.options import FROM_TEXT, option
 from executor.cli.requested_steps import selected
 from executor.engine.noticed import note_spec
 from executor.engine.verdict import write_tick
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from executor.store.context import RunContext
 
 
-OPTIONS = (option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step that lost its tick"),)
+OPTIONS = (
+    option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every step that lost its tick"),
+    FROM_TEXT,
+)
 
 
 def run(args: Namespace) -> Verdict:
     """Tick the steps that passed by the log, without running anything."""
-    here = project.find_for(args.plan, args.project)
+    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
     with (
         session.locked(here, "retick") as screen,
         session.opened(session.view(here, for_run=False), screen) as context,

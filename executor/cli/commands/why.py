@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.cli.options import JSON, option
+from executor.cli.options import FROM_TEXT, JSON, option
 from executor.cli.output import cells
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
@@ -44,12 +44,12 @@ SHOWN = (
 )
 
 
-OPTIONS = (option("step", help="1 | 1-5 | name"), JSON)
+OPTIONS = (option("step", help="1 | 1-5 | name"), FROM_TEXT, JSON)
 
 
 def run(args: Namespace) -> Verdict:
     """Print the state of the steps and what would run."""
-    here = project.find_for(args.plan, args.project)
+    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

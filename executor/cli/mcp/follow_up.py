@@ -135,6 +135,7 @@ def call_of(args: Namespace) -> str:
         "force": "force",
         "strict": "strict",
         "values": "set",
+        "agent_from_text": "agent_from_text",
     }
     words |= {name: value for name, option in names.items() if (value := getattr(args, option))}
     return f"`run` {clean_control(json.dumps(words, ensure_ascii=False))}"

@@ -79,6 +79,7 @@ Runner = Annotated[
 ]
 Wait = Annotated[float, Field(ge=0, description="seconds to wait for a job that a step depends on; then exit 3")]
 Values = Annotated[Sequence[str], Field(description="values of parameters (settings.params), each NAME=VALUE")]
+FromText = Annotated[bool, Field(description="an agent does tasks that have no definition, by their text")]
 TaskId = Annotated[str, Field(description="as in a transcript or brief: task_1_0123abcd, task_T012_0123abcd")]
 Strict = Annotated[bool, Field(description="accept only proven criteria, no claimed ones")]
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -122,11 +123,18 @@ class Tools:
         runner: Runner = "",
         wait_s: Wait = 0,
         values: Values = (),
+        agent_from_text: FromText = False,
         timeout_s: Seconds = 600,
     ) -> Answer:
         """Run steps of the plan: checks, a small test, the work, validation; a box is ticked only on evidence."""
         what = f"--step={step}" if step else f"--{mode}"
-        flags = {"--rerun": rerun, "--force": force, "--strict": strict, f"--runner={runner}": bool(runner)}
+        flags = {
+            "--rerun": rerun,
+            "--force": force,
+            "--strict": strict,
+            "--agent-from-text": agent_from_text,
+            f"--runner={runner}": bool(runner),
+        }
         words = ["run", what, f"--wait={wait_s:g}", *(flag for flag, wanted in flags.items() if wanted)]
         words += [f"--set={one}" for one in values]
         return await self._work(ctx, words, timeout_s)
