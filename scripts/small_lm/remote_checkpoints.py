@@ -113,6 +113,8 @@ class CheckpointMirror:
             with self.changed:
                 self.changed.wait_for(lambda: self.requested > self.done or self.is_over)
                 goal = self.requested
+                if goal <= self.done:  # closed: what happens to the folder now is no longer this training's
+                    return
             failures = self.attempt(failures)
             with self.changed:
                 self.done = self.done if failures else goal
@@ -134,7 +136,10 @@ class CheckpointMirror:
         return 0
 
     def mirror(self) -> None:
-        """Copy missing checkpoints, then remove those that no longer exist here."""
+        """Copy missing checkpoints, then remove those that no longer exist here.
+
+        Without any checkpoint here none is removed: somebody took the folder away, and these are the only copies.
+        """
         names = self.names()
         self.copied = {name: self.copied.get(name) or self.manifest(name) for name in names}
         self.refuse_others(self.parsed(self.copied))
@@ -143,7 +148,8 @@ class CheckpointMirror:
                 self.copied[name] = self.copy(name)
             finally:
                 self.busy = ""
-        for name in self.copied.keys() - {path.name for path in self.here()}:
+        here = {path.name for path in self.here()}
+        for name in self.copied.keys() - here if here else ():
             self.forget(name)
             del self.copied[name]
 

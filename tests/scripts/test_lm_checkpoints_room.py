@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -214,6 +215,14 @@ def test_an_empty_folder_is_filled_from_the_second_home(folder, home, tmp_path):
     assert torch.equal(found.full["m"], torch.full((50_000,), -3))
     assert names(elsewhere) == names(folder)
     assert opened(tmp_path / "third", second_home=home).best().step == 1
+
+
+def test_a_folder_that_is_taken_away_takes_nothing_from_the_second_home(folder, home, tmp_path):
+    with opened(folder, second_home=home) as kept:
+        save(kept, 1)
+    shutil.rmtree(folder)
+    kept.home.mirror()
+    assert opened(tmp_path / "elsewhere", second_home=home).newest_full().step == 1
 
 
 def test_one_goes_on_from_the_second_home(folder, home, tmp_path):
