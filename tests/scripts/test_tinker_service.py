@@ -156,7 +156,7 @@ def test_what_cannot_be_made_is_refused_in_words(client, act, words):
 def test_a_wrong_loss_is_refused_and_the_client_stays_usable(client):
     training = client.create_lora_training_client(MODEL, rank=4, seed=1).result(LIMIT_S)
     with pytest.raises(tinker.RequestFailedError, match="cross_entropy"):
-        training.forward_backward(DATA, "dro").result(LIMIT_S)
+        training.forward_backward(DATA, "no_such_loss").result(LIMIT_S)
     assert loss(training) > 0
 
 
