@@ -171,7 +171,7 @@ def test_what_is_not_served_is_refused_in_words(hosted):
                 act(service, rest).result(LIMIT_S)
 
 
-# What is refused keeps nobody waiting
+# A refused call delays no other
 
 
 def datum(*tokens):

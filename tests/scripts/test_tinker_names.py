@@ -87,8 +87,8 @@ def test_a_name_that_two_services_serve_lives_until_both_have_ended(folder, tmp_
     """Both have one hub cache."""
     (tmp_path / "other").mkdir()
     with Service(tmp_path, "none", "--name", f"{NAME}={folder}") as first:
-        with Service(tmp_path / "other", "none", "--name", f"{NAME}={folder}", hub=first.hub):
-            pass
+        with Service(tmp_path / "other", "none", "--name", f"{NAME}={folder}", hub=first.hub) as second:
+            assert f"serving {NAME}" in second.said
         assert list(first.hub.glob("hub/models--Qwen*"))
     assert not list(first.hub.glob("hub/models--Qwen*"))
 
