@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from _thread import RLock, allocate_lock, get_ident
+from _thread import RLock, _local, allocate_lock
 
 from executor.errors import MachineError, remedy
 from executor.store import log_witness
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Follower = Callable[[dict[str, Any]], None]
 
-EVERY_THREAD = 0  # no thread has this identifier
 MOST_ADDED = 1 << 16  # characters that one processor adds to one line
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), default=str).encode
 
@@ -57,7 +56,8 @@ class LogWriter:
         self._processors = processors
         self._mask = mask
         self._lock, self._syncing, self._syncs = RLock(), allocate_lock(), 0
-        self._followers = tuple((EVERY_THREAD, one) for one in followers)
+        self._followers = followers
+        self._own = _local()  # followers of one thread: they go with it, for its identifier is given to another
         self._fd = self._rotated = -1
         self._kept: list[bytes] | None = None
         self._open()
@@ -90,33 +90,39 @@ class LogWriter:
             self._follow_rotation()
             self._repair()
             self._append((escaped_json(_encode(line)) + "\n").encode("utf-8", "replace"))
-            for thread, follower in self._followers:
-                if thread in (EVERY_THREAD, get_ident()):
-                    follower(line)
+            self._tell(line)
             for message in unsupported.take_messages():
                 self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
 
     def follow(self, follower: Follower) -> None:
         """Call `follower` with each line from now on."""
-        self._followers = (*self._followers, (EVERY_THREAD, follower))
+        with self._lock:
+            self._followers = (*self._followers, follower)
 
     def follow_here(self, follower: Follower) -> None:
         """Call `follower` with each line of this thread from now on."""
-        with self._lock:
-            self._followers = (*self._followers, (get_ident(), follower))
+        self._own.followers = (*self._followers_here(), follower)
 
     def follow_only_here(self, follower: Follower) -> None:
         """Call a present follower only with lines of this thread from now on."""
         with self._lock:
-            self._followers = tuple((get_ident() if one == follower else at, one) for at, one in self._followers)
+            if follower in self._followers:
+                self._followers = tuple(one for one in self._followers if one != follower)
+                self.follow_here(follower)
 
     def show(self, line: dict[str, Any]) -> None:
         """Call the followers with a line of this process or of another."""
         with self._lock:
-            for thread, follower in self._followers:
-                if thread in (EVERY_THREAD, get_ident()):
-                    follower(line)
+            self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        for follower in (*self._followers, *self._followers_here()):
+            follower(line)
+
+    def _followers_here(self) -> tuple[Follower, ...]:
+        followers: tuple[Follower, ...] = getattr(self._own, "followers", ())
+        return followers
 
     def sync(self) -> None:
         """Make every line so far survive a power cut."""

@@ -206,9 +206,11 @@ def together(settings: Settings) -> Iterator[str]:
 
 
 def missing(kind: str) -> Iterator[str]:
-    """Yield a line if the package of a kind of tokenizer is not installed."""
+    """Yield a line if torch or the package of a kind of tokenizer is not installed."""
     package = PACKAGES.get(kind)
-    if package and not importlib.util.find_spec(package):
+    if not importlib.util.find_spec("torch"):
+        yield "torch is not installed: pip install 'do-tasks[small-lm]'"
+    elif package and not importlib.util.find_spec(package):
         yield f"{package} is not installed: pip install {package}, or set tokenizer.kind=char"
 
 

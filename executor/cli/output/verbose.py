@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import _local
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from executor.plan.step_ids import StepId
     from executor.system.masking import Masker
 
 ENVELOPE = ("v", "timestamp", "task_id", "step", "phase", "event", "status", "run")
@@ -54,11 +53,11 @@ class Verbose:
             ],
             wrapper_class=structlog.BoundLogger,
         ).bind(**dict.fromkeys(BOUND, UNKNOWN))
-        self._bound: dict[StepId, Any] = {}
+        self._of_thread = _local()
 
     @property
     def _log(self) -> Any:
-        return self._bound.get(get_ident(), self._unbound)
+        return getattr(self._of_thread, "log", self._unbound)
 
     def __call__(self, event: str, **fields: object) -> None:
         """Print one act of the executor; `task_id`, `step` and `run` among the fields also mark later lines."""
@@ -81,7 +80,7 @@ class Verbose:
         before = structlog.get_context(self._log)
         if named.get("task_id", before["task_id"]) != before["task_id"]:
             named = {"run": "", **named}
-        self._bound[get_ident()] = self._log.bind(**{name: value or UNKNOWN for name, value in named.items()})
+        self._of_thread.log = self._log.bind(**{name: value or UNKNOWN for name, value in named.items()})
 
     def _mask(self, _: object, __: str, event_dict: Any) -> Any:
         """Mask secrets, then shorten: a shortened secret would not be found."""

@@ -284,3 +284,21 @@ def test_threads_write_whole_lines_and_each_follows_its_own(tmp_path: Path) -> N
     assert written == everything
     assert own == {number: [number] * 100 for number in own}
     assert sorted(written) == sorted(own[0] + own[1] + own[2] + own[3])
+
+
+def test_a_follower_goes_with_its_thread_for_a_later_one_may_get_its_identifier(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    journal = LogWriter(str(tmp_path / "log"), followers=(lambda line: seen.append((-1, line["step"])),))
+
+    def write(number: int) -> int:
+        journal.follow_here(lambda line: seen.append((number, line["step"])))
+        journal.write(WarningRaised(message="one"), step=number)
+        return threading.get_ident()
+
+    identifiers = []
+    for number in range(20):
+        one = threading.Thread(target=lambda number=number: identifiers.append(write(number)))
+        one.start()
+        one.join(120)
+    assert len(set(identifiers)) < 20  # the system gave an identifier twice
+    assert seen == [pair for number in range(20) for pair in ((-1, number), (number, number))]
