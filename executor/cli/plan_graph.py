@@ -6,7 +6,7 @@ from executor.cli.output import screen
 from executor.plan import graph_drawing, task_graph
 from executor.plan.formats.model import DONE
 from executor.plan.task_selection import Selectors, select
-from executor.store import plan_files
+from executor.store import plan_files, plan_view
 from executor.system.records import TYPE_CHECKING
 from executor.system.text import escaped_line
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def document_of(args: Namespace) -> PlanDocument:
-    """Return the plan that `--plan` names, or the one that is here."""
-    return plan_files.load(plan_files.find(args.plan, args.project)).document
+    """Return the plan that `--plan` names, else that of the definitions, else the one that is here."""
+    return plan_view.document_at(plan_files.find(args.plan, args.project))
 
 
 def graph_of(args: Namespace) -> tuple[TaskGraph, set[str]]:
@@ -74,7 +74,7 @@ def nothing_ready(graph: TaskGraph) -> str:
 
 def print_tasks(path: str, args: Namespace) -> None:
     """Print the selected tasks of a plan file with their states, with `--ready` those alone that can start now."""
-    document = plan_files.load(path).document
+    document = plan_view.document_at(path)
     names = chosen(args, document)
     if args.ready:
         names &= set(task_graph.ready(task_graph.graph_of(document)))

@@ -7,6 +7,7 @@ import re
 
 from executor.plan import task_graph
 from executor.plan.formats.model import CANCELLED, DONE, FAILED, OPEN, STARTED, Finding
+from executor.plan.longest_path import has_hours, longest_written_path, path_length
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -132,10 +133,10 @@ def _critical_path(path: str, document: PlanDocument, graph: TaskGraph) -> Itera
                 f"the critical path goes {before} -> {one}, but {one} does not depend on {before}: add the dependency"
             )
             yield Finding(path, line, "critical-path-without-edge", message)
-    longest = task_graph.longest_path(graph)
-    long, short = task_graph.path_length(graph, longest), task_graph.path_length(graph, stated)
+    longest = longest_written_path(graph)
+    long, short = path_length(graph, longest), path_length(graph, stated)
     if long > short:
-        unit = "h" if task_graph.has_hours(graph.tasks.values()) else " tasks"
+        unit = "h" if has_hours(graph.tasks.values()) else " tasks"
         message = (
             f"the critical path has {short:g}{unit}, but {' -> '.join(longest)} has {long:g}{unit}: it is the longest"
         )

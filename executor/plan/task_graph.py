@@ -1,4 +1,4 @@
-"""Order of a plan's tasks: what each waits for, which are ready, waves, the longest path."""
+"""Order of a plan's tasks: what each waits for, which are ready, waves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from executor.plan.formats.model import BLOCKED, CANCELLED, DONE, STARTED
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from executor.plan.formats.model import PlanDocument, PlanTask
 
@@ -169,7 +169,7 @@ def circles(edges: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
 
 def _in_circles(edges: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Return the ids that remain when, again and again, those without a dependency among the others are taken away."""
-    return set(edges) - set(_sorted(edges))
+    return set(edges) - set(sorted_nodes(edges))
 
 
 def _way_back(edges: Mapping[str, tuple[str, ...]], name: str) -> list[str]:
@@ -190,7 +190,7 @@ def _way_back(edges: Mapping[str, tuple[str, ...]], name: str) -> list[str]:
     return []
 
 
-def _sorted(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
+def sorted_nodes(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Return the nodes so that each stands behind what it waits for, without those of circles and behind them."""
     left = {name: len(set(before)) for name, before in edges.items()}
     followers: dict[str, list[str]] = {}
@@ -211,7 +211,7 @@ def _sorted(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 def sorted_ids(graph: TaskGraph) -> list[str]:
     """Return the ids so that each stands behind what it waits for; those of circles stand last."""
-    found = [name for name in _sorted(graph.waits_for) if not name.startswith(BARRIER)]
+    found = [name for name in sorted_nodes(graph.waits_for) if not name.startswith(BARRIER)]
     known = set(found)
     return found + [name for name in graph.tasks if name not in known]
 
@@ -224,7 +224,7 @@ def waves(graph: TaskGraph, *, open_only: bool = False) -> list[list[str]]:
     tasks = graph.tasks
     free: dict[str, int] = {}  # the first wave in which a follower may run
     found: list[list[str]] = []
-    for name in _sorted(graph.waits_for):
+    for name in sorted_nodes(graph.waits_for):
         before = graph.waits_for[name]
         level = max((free.get(one, -1) for one in before), default=0)
         if name in graph.missing or (before and min(free.get(one, -1) for one in before) < 0):
@@ -269,32 +269,3 @@ def next_ids(graph: TaskGraph) -> list[str]:
         if len(waits) == 1 and waits[0] in power:
             power[waits[0]] += 1
     return sorted(found, key=lambda one: (tasks[one].priority or float("inf"), -power[one]))
-
-
-def longest_path(graph: TaskGraph) -> list[str]:
-    """Return the ids of the longest chain of written dependencies: by hours where tasks have any, else by number."""
-    by_hours = has_hours(graph.tasks.values())
-    length: dict[str, float] = {}
-    behind: dict[str, str] = {}
-    for name in _sorted(graph.written):
-        best = max(graph.written[name], key=length.__getitem__, default="")
-        length[name] = (graph.tasks[name].estimate_h if by_hours else 1.0) + length.get(best, 0.0)
-        if best:
-            behind[name] = best
-    if not length:
-        return []
-    path = [max(length, key=length.__getitem__)]
-    while path[-1] in behind:
-        path.append(behind[path[-1]])
-    return path[::-1]
-
-
-def has_hours(tasks: Iterable[PlanTask]) -> bool:
-    """Return True when a task of the plan has an estimate."""
-    return any(task.estimate_h for task in tasks)
-
-
-def path_length(graph: TaskGraph, path: Iterable[str]) -> float:
-    """Return the hours of a path, or its number of tasks when no task of the plan has hours."""
-    by_hours = has_hours(graph.tasks.values())
-    return sum(graph.tasks[one].estimate_h if by_hours else 1.0 for one in path if one in graph.tasks)

@@ -16,6 +16,7 @@ from executor.plan.formats.model import (
     OPEN,
     STARTED,
     MarkError,
+    NoLineError,
     TaskMark,
     text_digest,
 )
@@ -151,6 +152,8 @@ def _trouble(plan: PlanFile, task: PlanTask) -> str:
         return ""
     try:
         plan.format.write(plan.name, plan.files, task, TaskMark(DONE, "task_0_00000000", "2000-01-01 00:00"))
+    except NoLineError:
+        return ""
     except MarkError as error:
         return str(error)
     return ""

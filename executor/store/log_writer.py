@@ -90,7 +90,7 @@ class LogWriter:
             self._follow_rotation()
             self._repair()
             self._append((escaped_json(_encode(line)) + "\n").encode("utf-8", "replace"))
-            self._tell(line)
+            self.show(line)
             for message in unsupported.take_messages():
                 self.write(WarningRaised(message=message), task_id=task_id, step=step)
         return line
@@ -114,11 +114,8 @@ class LogWriter:
     def show(self, line: dict[str, Any]) -> None:
         """Call the followers with a line of this process or of another."""
         with self._lock:
-            self._tell(line)
-
-    def _tell(self, line: dict[str, Any]) -> None:
-        for follower in (*self._followers, *self._followers_here()):
-            follower(line)
+            for follower in (*self._followers, *self._followers_here()):
+                follower(line)
 
     def _followers_here(self) -> tuple[Follower, ...]:
         followers: tuple[Follower, ...] = getattr(self._own, "followers", ())

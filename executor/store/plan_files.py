@@ -47,12 +47,24 @@ class PlanFile(Record):
 
 
 def find(named: str, start: str) -> str:
-    """Return the path of the plan: the named one, else the only one at `start` or in a folder above it.
+    """Return the path of the plan.
+
+    That is the named one, else that of the definitions at `start` or above it (`settings.plan`, else SPEC.md beside
+    them, else the only plan there), else the only one at `start` or in a folder above it.
 
     UsageError when there is none, or when several are there and none is named.
     """
     if named:
         return named
+    from executor.store import project
+
+    if defined := project.plan_of_definitions(start):
+        return os.path.relpath(defined, start) if start in (".", "") else defined
+    return _nearest(start)
+
+
+def _nearest(start: str) -> str:
+    """Return the path of the only plan at `start` or in a folder above it."""
     folder = os.path.abspath(start)
     while True:
         found = list(dict.fromkeys(path for place in PLACES for path in _plans_at(folder, place)))

@@ -99,11 +99,21 @@ def with_tasks(root: str, plan: Plan, named: str = "") -> Plan:
 
 def _refuse_other(root: str, plan: Plan, named: str) -> None:
     """Refuse a plan that the command line names where the definitions are for another."""
+    if not is_for(root, plan, named):
+        theirs = plan.settings.plan or SPEC
+        own = os.path.join(os.path.dirname(named), os.path.basename(plan.file))
+        move = "" if os.path.normpath(own) != plan.file else "move it to a folder of its own, and "
+        command = (
+            f"do-tasks import {named if not move else 'FILE'} --scaffold -o {own if not move else 'FOLDER/' + own}"
+        )
+        raise UsageError(f"{plan.file} is for {theirs}, not for {named}; {move}give that its own: {command}")
+
+
+def is_for(root: str, plan: Plan, named: str) -> bool:
+    """Return True unless the definitions are for another plan than the named one; no name is any plan."""
     has_ids = any(isinstance(number, str) for number in plan.raw)
     theirs = plan.settings.plan or (SPEC if not has_ids and os.path.lexists(os.path.join(root, SPEC)) else "")
-    if named and theirs and os.path.normpath(named) != os.path.normpath(theirs):
-        own = f"do-tasks import {named} --scaffold -o {os.path.join(os.path.dirname(named), 'step_definitions.yaml')}"
-        raise UsageError(f"{plan.file} is for {theirs}, not for {named}; give that its own: {own}")
+    return not (named and theirs) or os.path.normpath(named) == os.path.normpath(theirs)
 
 
 def _numbered(plan: Plan) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from executor.errors import DoTasksError, SpecError
-from executor.plan.formats.model import FAILED, OPEN, MarkError
+from executor.plan.formats.model import FAILED, OPEN, MarkError, NoLineError
 from executor.store import plan_change, plan_files, project
 from executor.store.plan_change import FileChange
 from executor.system import files, locks
@@ -32,7 +32,7 @@ def write_mark(
     SpecError when the file is changed by another program again and again, or does not read back as it was written: the
     bytes of before are then put back. A write that a killed process left half done under this lock is finished first.
     `beside` returns changes of other files that belong to the mark; they are written first. For the states of
-    `side_only` they are enough where the format has no place for the mark.
+    `side_only`, and for a task without a line of its own, they are enough where the format has no place for the mark.
     """
     record = plan_change.record_path(lock)
     with locks.ShortLock(lock):
@@ -57,6 +57,8 @@ def _changed(plan: PlanFile, task: PlanTask, mark: TaskMark, side_only: Sequence
     for one in tried:
         try:
             return plan.format.write(plan.name, plan.files, task, one)
+        except NoLineError:
+            return {}
         except (KeyError, MarkError) as error:
             refused = error
     if mark.state in side_only:

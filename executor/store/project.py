@@ -112,7 +112,7 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     """
     from executor.store.plan_source import with_tasks
 
-    plan, is_validated = _load_definitions(project, for_run=for_run)
+    plan, is_validated = load_definitions(project, for_run=for_run)
     if project.agent_from_text:
         plan = plan.replace(settings=plan.settings.replace(agent_from_text=True))
     plan = with_tasks(project.root, plan, project.named)
@@ -121,7 +121,25 @@ def load(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
     return plan, is_validated
 
 
-def _load_definitions(project: Project, *, for_run: bool) -> tuple[Plan, bool]:
+def plan_of_definitions(start: str) -> str:
+    """Return the path of the plan that the definitions at `start` or above it are for, empty without definitions.
+
+    UsageError when they name none and several are there.
+    """
+    from executor.store import plan_files
+
+    try:
+        here = find(start)
+    except UsageError:
+        return ""
+    settings = load_definitions(here)[0].settings
+    if settings.plan:
+        return here.path(settings.plan)
+    return here.spec if os.path.lexists(here.spec) else plan_files.only_at(here.root)
+
+
+def load_definitions(project: Project, *, for_run: bool = False) -> tuple[Plan, bool]:
+    """Return the plan of the definitions alone, without the tasks of a document, and whether it was validated."""
     data = definitions(project)
     key = files.digest(data)
     cached = _cached(project, key)

@@ -142,3 +142,95 @@ def test_open_gates_are_listed_below_the_tasks_and_are_none(tmp_path):
     ]
     gates = json.loads(do_tasks(tmp_path, "list", "--json").stdout)["gates"]
     assert [(one["line"], one["state"]) for one in gates] == [(5, "open"), (6, "done")]
+
+
+SPECIFIED = """\
+# Tasks: login
+
+## Phase 1: Setup
+
+- [x] T001 Make the folder
+- [ ] T002 [P] Write the reader
+- [ ] T003 [P] Write the writer
+
+## Phase 2: Core
+
+- [ ] T004 Join (depends on T002)
+"""
+
+
+@pytest.fixture
+def defined(tmp_path: Path) -> Path:
+    """A plan that definitions name, beside another one that lies where tools keep theirs."""
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "work.md").write_text(SPECIFIED, encoding="utf-8")
+    (tmp_path / "tasks.md").write_text(
+        "# Tasks: other\n\n## Phase 1: Setup\n\n- [ ] T009 Something else\n", encoding="utf-8"
+    )
+    (tmp_path / "step_definitions.yaml").write_text(
+        "settings: {plan: plans/work.md}\nt4: {id: T004, depends_on: [T003], main: {command: 'true', test: none}}\n",
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["next"],
+        ["waves"],
+        ["graph"],
+        ["critical-path"],
+        ["export", "--github"],
+        ["list"],
+        ["import"],
+        ["lint"],
+        ["stats"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_reads_the_plan_of_the_definitions(defined, words):
+    said = do_tasks(defined, *words).stdout
+    assert "T009" not in said
+    assert any(one in said for one in ("T002", "T003", "4"))  # a task of it, or how many
+    assert do_tasks(defined / "plans", *words).stdout.replace("work.md", "plans/work.md") == said
+
+
+def test_a_task_is_added_to_the_plan_of_the_definitions(defined):
+    assert do_tasks(defined, "new", "Measure it").returncode == 0
+    assert "T005 Measure it" in (defined / "plans" / "work.md").read_text(encoding="utf-8")
+
+
+def test_dependencies_of_the_definitions_go_before_those_of_the_plan(defined):
+    assert (
+        do_tasks(defined, "graph", "--only", "T003,T004").stdout.splitlines()[-1]
+        == "[ ] T004  Join (depends on T002)  <- T003"
+    )
+    assert do_tasks(defined, "waves").stdout == "1: T002, T003\n2: T004\n"
+
+
+def test_definitions_of_another_plan_say_nothing_about_this_one(defined):
+    assert do_tasks(defined, "waves", "--plan", "tasks.md").stdout == "1: T009\n"
+
+
+def test_the_states_of_the_side_file_count(defined):
+    (defined / "step_definitions.yaml").write_text(
+        "settings: {plan: report.md}\nt1: {id: T001, main: {command: 'true', test: none}}\n", encoding="utf-8"
+    )
+    report = "# Report\n\nPhase 1: Setup (T001-T002) - 2 tasks\n\n- T002 depends on T001\n"
+    (defined / "report.md").write_text(report, encoding="utf-8")
+    assert do_tasks(defined, "next").stdout.split()[0] == "T001"
+    assert do_tasks(defined, "--step", "T001").returncode == 0
+    assert do_tasks(defined, "next").stdout.split()[0] == "T002"
+    assert do_tasks(defined, "waves").stdout == "1: T002\n"
+    assert do_tasks(defined, "stats").stdout.startswith("all: 1 of 2 done")
+
+
+def test_the_critical_path_follows_the_order_of_steps_without_written_dependencies(alone):
+    assert do_tasks(alone, "critical-path").stdout == "1  A\n2  B\n3  C\n3 tasks\n"
+    assert do_tasks(alone, "critical-path", "--from", "2").stdout == "2  B\n3  C\n2 tasks\n"
+
+
+def test_the_critical_path_sees_through_the_end_of_a_phase(defined):
+    done = do_tasks(defined, "critical-path", "--plan", "plans/work.md")
+    assert done.stdout.splitlines()[-1] == "3 tasks"

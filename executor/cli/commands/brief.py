@@ -35,7 +35,7 @@ def run(args: Namespace) -> Verdict:
     """Print the brief of a step."""
     if args.budget < 1:
         raise UsageError(f"--budget must be at least 1, got {args.budget}")
-    here = project.find(args.project)
+    here = project.find_for(args.plan, args.project)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from executor.cli import plan_graph
-from executor.cli.options import JSON, PLAN
+from executor.cli.options import JSON, PLAN, SELECTORS
 from executor.plan import task_graph
+from executor.plan.longest_path import has_hours, longest_path, path_length
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-OPTIONS = (PLAN, JSON)
+OPTIONS = (PLAN, *SELECTORS, JSON)
 
 
 def run(args: Namespace) -> Verdict:
     """Print the chain and its length."""
-    graph = task_graph.graph_of(plan_graph.document_of(args))
-    path = task_graph.longest_path(graph)
-    length = task_graph.path_length(graph, path)
-    unit = "hours" if task_graph.has_hours(graph.tasks.values()) else "tasks"
+    whole, chosen = plan_graph.graph_of(args)
+    graph = task_graph.part_of(whole, chosen)
+    path = longest_path(graph)
+    length = path_length(graph, path)
+    unit = "hours" if has_hours(graph.tasks.values()) else "tasks"
     if args.json:
         plan_graph.print_json(path=[plan_graph.entry(graph, name) for name in path], length=length, unit=unit)
     else:

@@ -36,7 +36,7 @@ OPTIONS = (JSON,)
 
 def run(args: Namespace) -> Verdict:
     """Print one line for each fact; return FAILED when a run would not work."""
-    rows = [*_machine(), *_project(args.project)]
+    rows = [*_machine(), *_project(args.plan, args.project)]
     if args.json:
         print_json({"checks": [{"name": name, "ok": ok, "found": found} for name, ok, found in rows]})
     else:
@@ -57,9 +57,9 @@ def _machine() -> list[Row]:
     ]
 
 
-def _project(start: str) -> list[Row]:
+def _project(plan_file: str, start: str) -> list[Row]:
     try:
-        here = project.find(start)
+        here = project.find_for(plan_file, start)
         plan, validated = project.load(here)
     except DoTasksError as error:
         return [("project", False, str(error))]

@@ -8,7 +8,7 @@ from executor.cli import plan_graph
 from executor.cli.options import PLAN, SELECTORS, flag
 from executor.errors import UsageError
 from executor.plan.github_commands import EPIC, commands
-from executor.store import plan_files
+from executor.store import plan_files, plan_view
 from executor.system.outcome import Verdict
 from executor.system.records import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ def run(args: Namespace) -> Verdict:
     if not args.github:
         raise UsageError("say where to: do-tasks export --github")
     plan = plan_files.load(plan_files.find(args.plan, args.project))
-    found = [*commands(plan.document, plan_graph.chosen(args, plan.document), os.path.relpath(plan.path))]
+    document = plan_view.document_of(plan)
+    found = [*commands(document, plan_graph.chosen(args, document), os.path.relpath(plan.path))]
     if not found:
         what = "is done: no issue is to be closed" if plan.document.format == EPIC else "is open"
         found = [f"# nothing to export: no task {what}"]

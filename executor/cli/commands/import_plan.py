@@ -30,7 +30,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Print a summary of the plan, or write definitions for it."""
-    plan = plan_files.load(plan_files.find(args.file, args.project))
+    plan = plan_files.load(plan_files.find(args.file or args.plan, args.project))
     if args.output and not args.scaffold:
         raise UsageError("-o goes with --scaffold: do-tasks import FILE --scaffold -o FILE")
     if not args.scaffold:

@@ -18,7 +18,7 @@ OPTIONS = (option("file", nargs="?", default="", help="the plan's file (default:
 
 def run(args: Namespace) -> Verdict:
     """Print each finding; failed when there is one."""
-    plan = plan_files.load(plan_files.find(args.file, args.project))
+    plan = plan_files.load(plan_files.find(args.file or args.plan, args.project))
     found = contradictions(plan.name, plan.document, plan.text)
     if args.json:
         print_json({"v": 1, "findings": [one.asdict() for one in found]})

@@ -52,6 +52,10 @@ class MarkError(Exception):
     """A mark that cannot be written, with the reason: the state stays in the side file."""
 
 
+class NoLineError(MarkError):
+    """A mark of a task that has no line of its own in any state: the side file holds them all."""
+
+
 class PlanTask(Record):
     """A task of a plan.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from executor.plan.formats.model import Finding, MarkError, PlanDocument, PlanTask
+from executor.plan.formats.model import Finding, NoLineError, PlanDocument, PlanTask
 from executor.plan.formats.report_findings import findings
 from executor.plan.formats.report_ids import prefix_of
 from executor.plan.formats.report_reading import Report
@@ -56,8 +56,8 @@ class RangeReport:
         )
 
     def write(self, path: str, files: Files, task: PlanTask, mark: TaskMark) -> Files:  # noqa: ARG002 - as above
-        """Raise MarkError: no line is a task's own."""
-        raise MarkError(f"{path}: a report has no line for {task.id}: its state stands in the side file")
+        """Raise NoLineError: no line is a task's own."""
+        raise NoLineError(f"{path}: a report has no line for {task.id}: its state stands in the side file")
 
 
 def _tasks(path: str, report: Report) -> tuple[PlanTask, ...]:

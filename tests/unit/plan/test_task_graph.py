@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from executor.plan.formats.model import PlanDocument, PlanTask
 from executor.plan.graph_drawing import as_dot, as_mermaid, as_text, edges
-from executor.plan.task_graph import circles, graph_of, longest_path, next_ids, path_length, ready, sorted_ids, waves
+from executor.plan.longest_path import longest_path, path_length
+from executor.plan.task_graph import circles, graph_of, next_ids, ready, sorted_ids, waves
 
 
 def task(name: str, *needs: str, **more: object) -> PlanTask:
