@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import keyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,19 +91,24 @@ def merged(
         name = f"{prefix}{key}"
         if key not in parts_of(group):
             raise Trouble(f"{origin}: no setting {name!r}{nearest(leaf(name, value), known)}", USAGE)
-        old = getattr(group, key)
+        old = getattr(group, attribute(key))
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
                 raise Trouble(f"{origin}: {name} is a group: write {name}.KEY=value", USAGE)
-            new[key] = merged(old, value, origin=origin, prefix=f"{name}.", known=known)
+            new[attribute(key)] = merged(old, value, origin=origin, prefix=f"{name}.", known=known)
         else:
-            new[key] = typed(old, value, name=name, origin=origin)
+            new[attribute(key)] = typed(old, value, name=name, origin=origin)
     return dataclasses.replace(group, **new)  # type: ignore[type-var]  # every group is a dataclass
 
 
 def parts_of(group: Any) -> list[str]:
     """Return the names of a group's settings and groups."""
-    return [part.name for part in dataclasses.fields(group)]
+    return [part.name.removesuffix("_") for part in dataclasses.fields(group)]
+
+
+def attribute(name: str) -> str:
+    """Return the attribute of a setting: that of `from` is `from_`, since Python keeps the word to itself."""
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def leaf(name: str, value: Any) -> str:
@@ -154,17 +160,17 @@ def is_number(value: Any) -> bool:
 def every_key(group: Any, prefix: str = "") -> list[str]:
     """Return the name of every setting in dotted form."""
     names: list[str] = []
-    for part in dataclasses.fields(group):
-        value = getattr(group, part.name)
+    for name in parts_of(group):
+        value = getattr(group, attribute(name))
         nested = dataclasses.is_dataclass(value)
-        names += every_key(value, f"{prefix}{part.name}.") if nested else [f"{prefix}{part.name}"]
+        names += every_key(value, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
     return names
 
 
 def get(group: Any, name: str) -> Any:
     """Return the value of a setting by its dotted name."""
     for part in name.split("."):
-        group = getattr(group, part)
+        group = getattr(group, attribute(part))
     return group
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from small_lm import texts, token_file, tokenizer_folder
+from small_lm import base_model, texts, token_file, tokenizer_folder
 from small_lm.errors import USAGE, Trouble
 
 if TYPE_CHECKING:
@@ -119,10 +119,15 @@ def refuse_few_held_out(count: int, length: int) -> None:
 
 def refuse_long_prompts(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raise Trouble for a prompt of the samples that the model's context cannot hold."""
+    context = base_model.context_of(settings.model)
     for prompt in settings.sample.prompts:
-        length = 1 + len(tokenizer.encode(prompt))
-        if length > settings.model.context:
-            most = f"more than model.context={settings.model.context}"
+        length = len(tokenizer.start(prompt))
+        if length > context:
+            most = (
+                f"more than the model's context of {context}"
+                if settings.model.from_
+                else f"more than model.context={context}"
+            )
             raise Trouble(f"sample.prompts: {prompt[:30]!r} has {length} tokens, {most}: shorten it", USAGE)
 
 
@@ -131,13 +136,20 @@ def prepare(settings: Settings, folder: Path) -> Corpus:
     return corpus(settings, texts.find(settings), folder)
 
 
-def corpus(settings: Settings, found: Texts, folder: Path) -> Corpus:
-    """Learn or reuse the tokenizer, write or reuse the token files; what does not fit the settings leaves none."""
+def corpus(settings: Settings, found: Texts, folder: Path, tokenizer: Tokenizer | None = None) -> Corpus:
+    """Learn or reuse the tokenizer, write or reuse the token files; what does not fit the settings leaves none.
+
+    A `tokenizer` is that of the model which the training goes on from.
+    """
     learned, held_out = found.learned, found.held_out
     run, longest = settings.run, max(settings.run.length, settings.run.long_length)
     refuse_few(learned.most_tokens(), longest)
     refuse_few_held_out(held_out.most_tokens(), run.length)
-    settled = tokenizer_folder.choose(folder, settings.tokenizer, learned)
+    settled = (
+        tokenizer_folder.adopted(folder, tokenizer, learned)
+        if tokenizer
+        else tokenizer_folder.choose(folder, settings.tokenizer, learned)
+    )
     refuse_long_prompts(settings, settled.tokenizer)
     home = folder.parent / TOKENS
     parts = [

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from small_lm import setting_rules
+from small_lm import base_model, setting_rules
 from small_lm.errors import USAGE, Trouble
 from small_lm.setting_rules import COUNT, RULES, Range
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_intermixed_args(arguments)
     values = judged(given)
     prompts = prompts_of(given)
-    folder = folder_of(Path(given.folder))
+    folder = base_model.folder_of(Path(given.folder))
     model, tokenizer = load(folder, given.device, values["threads"])
     how = choice(values, tuple(given.stop))
     for first in range(0, len(prompts), values["batch"]):
@@ -100,14 +100,6 @@ def prompts_of(given: argparse.Namespace) -> list[str]:
     return [*given.prompt, *listed] if given.prompts or given.prompt else [""]
 
 
-def folder_of(folder: Path) -> Path:
-    """Return the folder of the model: this one, or the one in it that a training wrote."""
-    for one in (folder, folder / "model"):
-        if (one / "config.json").is_file():
-            return one
-    raise Trouble(f"{folder} holds no config.json: name the folder of a model, as {FOLDER}", USAGE)
-
-
 def load(folder: Path, device: str, threads: int) -> tuple[Model, Tokenizer]:
     """Read the model with its tokenizer: one of small-lm, or any that transformers reads."""
     try:
@@ -115,30 +107,16 @@ def load(folder: Path, device: str, threads: int) -> tuple[Model, Tokenizer]:
     except ModuleNotFoundError as error:
         raise Trouble(f"{error.name} is not installed: pip install 'do-tasks[small-lm]'", USAGE) from error
     from small_lm import device as machine
-    from small_lm import foreign_model, tokenizers
+    from small_lm import foreign_model, hf_format
     from small_lm.settings import Run
 
     here = machine.choose(Run(device=device, threads=threads, precision="float32"))
     torch.set_num_threads(here.threads)
-    if (folder / tokenizers.KIND).is_file():
-        own, tokenizer = _own_model(folder)
+    if base_model.is_own(folder):
+        own, tokenizer = hf_format.read(folder)
         return own.eval().to(here.device), tokenizer
     foreign, its_tokenizer = foreign_model.load(folder)
-    foreign.inner.to(here.device)
-    return foreign, its_tokenizer
-
-
-def _own_model(folder: Path) -> tuple[Any, Tokenizer]:
-    """Return a model that small-lm wrote, with its tokenizer; raise Trouble for damaged files."""
-    from safetensors import SafetensorError
-
-    from small_lm import hf_format
-
-    try:
-        return hf_format.load(folder)
-    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise Trouble(f"{folder} is damaged ({reason}): train it again, or copy it anew", USAGE) from error
+    return foreign.eval().to(here.device), its_tokenizer
 
 
 def answers(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], how: Choice, first: int) -> list[Answer]:

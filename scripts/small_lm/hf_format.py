@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from small_lm import files, tokenizers, verified_folder
 from small_lm.errors import USAGE, Trouble
+from small_lm.foreign_model import ForeignModel
 from small_lm.model import Llama, Shape, from_weights
 
 if TYPE_CHECKING:
@@ -17,17 +18,22 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 
 
-def save(folder: Path, model: Llama, tokenizer: Tokenizer) -> None:
+def save(folder: Path, model: Llama | ForeignModel, tokenizer: Tokenizer) -> None:
     """Write the folder, whole or not at all."""
+    content = model.content() if isinstance(model, ForeignModel) else content_of(model, tokenizer)
+    verified_folder.keep(folder, content | tokenizer.files())
+
+
+def content_of(model: Llama, tokenizer: Tokenizer) -> dict[str, bytes]:
+    """Return the files of a model of small-lm: config and weights."""
     from safetensors import torch as safetensors
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    content = {
+    return {
         "config.json": as_json(config(model.shape, tokenizer)),
         "generation_config.json": as_json(specials(tokenizer)),
         WEIGHTS: safetensors.save(weights, metadata={"format": "pt"}),
     }
-    verified_folder.keep(folder, content | tokenizers.content(tokenizer))
 
 
 def load(folder: Path) -> tuple[Llama, Tokenizer]:
@@ -41,6 +47,17 @@ def load(folder: Path) -> tuple[Llama, Tokenizer]:
         of = f"has {content.vocab_size} tokens, the tokenizer beside it {tokenizer.size}"
         raise Trouble(f"the model in {folder} {of}: it is another's; make the model again")
     return from_weights(content, safetensors.load_file(folder / WEIGHTS)), tokenizer
+
+
+def read(folder: Path) -> tuple[Llama, Tokenizer]:
+    """Read a folder that `save` wrote; raise Trouble in one line for damaged files."""
+    from safetensors import SafetensorError
+
+    try:
+        return load(folder)
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Trouble(f"{folder} is damaged ({reason}): train it again, or copy it anew", USAGE) from error
 
 
 def as_json(value: Any) -> bytes:

@@ -165,6 +165,15 @@ class Llama(nn.Module):  # type: ignore[misc]
         """The device of the weights."""
         return self.model.embed_tokens.weight.device
 
+    def drop(self, share: float) -> None:
+        """Set the share of what each part adds that is zero in training."""
+        for layer in self.model.layers:
+            layer.dropout = share
+
+    def matrices(self) -> list[Tensor]:
+        """Return the matrices of the layers, which Muon trains and which decay."""
+        return [weight for weight in self.model.layers.parameters() if weight.ndim == 2]
+
     @property
     def size(self) -> int:
         """The number of parameters."""

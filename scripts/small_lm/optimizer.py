@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,22 @@ from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from small_lm.model import Llama
     from small_lm.settings import Optimiser
 
 BETAS = (0.9, 0.95)
 NEWTON_SCHULZ, ROUNDS, TINY = (3.4445, -4.7750, 2.0315), 5, 1e-7  # as torch.optim.Muon has them
+
+
+class Trainable(Protocol):
+    """A model by its weights."""
+
+    def matrices(self) -> list[Tensor]:
+        """Return the matrices, which Muon trains and which decay."""
+
+    def parameters(self) -> Iterable[Tensor]:
+        """Return all weights."""
 
 
 class Optimisers:
@@ -67,11 +76,11 @@ class Optimisers:
             part.load_state_dict(remembered)
 
 
-def build(model: Llama, wanted: Optimiser) -> Optimisers:
+def build(model: Trainable, wanted: Optimiser) -> Optimisers:
     """Return the optimizers of a model, by name."""
     if wanted.name not in MADE:
         raise Trouble(f"no optimiser.name {wanted.name!r}{did_you_mean(wanted.name, MADE)}; use muon or adamw", USAGE)
-    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    matrices = model.matrices()
     inside = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in inside]
     return Optimisers(MADE[wanted.name](matrices, others, wanted), [*matrices, *others], wanted.clip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from small_lm import tokenizer_folder
+from small_lm import base_model, tokenizer_folder
 from small_lm.config import every_key, get
 from small_lm.errors import USAGE, Trouble
 from small_lm.settings import Settings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from small_lm.device import Machine
 
 FITTING = ("tokenizer.", "model.", "text.", "seed", "optimiser.name", "run.compile")  # beginnings of names
-PRECISION, TOKENS, LEARNED = "run.precision", "tokens", "learned vocabulary"
+FROM, PRECISION, TOKENS, LEARNED = "model.from", "run.precision", "tokens", "learned vocabulary"
 DIGESTS = (TOKENS, LEARNED)
 BEFORE = ("optimiser.name", PRECISION, LEARNED)  # an older version did not write them
 
@@ -26,6 +26,7 @@ def fits(chosen: Settings, corpus: Corpus, here: Machine) -> dict[str, str]:
     """Return the values that a checkpoint must share with a run that resumes from it."""
     names = [name for name in every_key(chosen) if name.startswith(FITTING)]
     values = {name: json.dumps(get(chosen, name)) for name in names} | {PRECISION: json.dumps(here.precision)}
+    values[FROM] = json.dumps(base_model.identity(chosen.model))
     return values | {TOKENS: corpus.digest, LEARNED: tokenizer_folder.content_digest(corpus.tokenizer)}
 
 

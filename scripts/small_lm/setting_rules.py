@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from small_lm import base_model
 from small_lm.config import did_you_mean, get
 from small_lm.errors import USAGE, Trouble
 from small_lm.shapes import PRESETS, shaped
@@ -113,6 +114,7 @@ RULES: dict[str, Rule] = {
     "text.split": Filled(),
     "tokenizer.kind": OneOf(tuple(LEAST_SIZE)),
     "tokenizer.vocab_size": COUNT,
+    "model.from": ANYTHING,
     "model.preset": OneOf(tuple(PRESETS)),
     "model.layers": AMOUNT,
     "model.width": AMOUNT,
@@ -191,18 +193,24 @@ def together(settings: Settings) -> Iterator[str]:
     window = "long_length" if run.long_length > run.length else "length"
     longest = getattr(run, window)
     kind, size = settings.tokenizer.kind, settings.tokenizer.vocab_size
+    context = base_model.context_of(settings.model)
+    named = f"the {context} tokens that the model of model.from reads" if settings.model.from_ else "model.context"
     needs = {
         f"run.batch_tokens must be {longest} or more, one window of run.{window}": run.batch_tokens >= longest,
-        f"model.context must be {longest} or more, one window of run.{window}": settings.model.context >= longest,
+        f"{named} must be {longest} or more, one window of run.{window}": context >= longest,
         f"{kind} needs tokenizer.vocab_size={LEAST_SIZE[kind]} or more: "
         + ("every byte has a token" if kind in PACKAGES else "special tokens are four"): size >= LEAST_SIZE[kind],
     }
     yield from (line for line, is_met in needs.items() if not is_met)
+    yield from blocked(Path(settings.outputs))
+    if settings.model.from_:
+        yield from base_model.problems(settings)
+        yield from missing("")
+        return
     shape = shaped(settings.model, vocab_size=size)
     if settings.model.init == "induction" and (shape.layers < 3 or shape.heads < 2):
         yield "model.init=induction needs 3 layers and 2 heads: choose a larger model.preset"
     yield from missing(kind)
-    yield from blocked(Path(settings.outputs))
 
 
 def missing(kind: str) -> Iterator[str]:

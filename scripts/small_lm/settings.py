@@ -51,9 +51,11 @@ class Model:
     """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`, `95m`; init: `normal`, or `induction` with a copy warm-up.
 
     `layers`, `width`, `heads` and `inner` (of the feed-forward part) change the preset; 0 leaves it as it is.
-    `dropout`: the share of what each part adds that is zero in training.
+    `dropout`: the share of what each part adds that is zero in training. `from` names the folder of a model to go on
+    from, of small-lm or of Hugging Face; shape and tokenizer are then its own.
     """
 
+    from_: str = ""
     preset: str = "1m"
     context: int = 1024
     init: str = "normal"
@@ -182,11 +184,12 @@ def load(
 
 def tried(settings: AnySettings) -> AnySettings:
     """Return the settings of a --test: a few steps of a tiny model, in a folder of its own."""
+    is_fresh = not settings.model.from_
     return dataclasses.replace(
         settings,
         outputs=os.path.join(settings.outputs, "test"),
-        tokenizer=dataclasses.replace(settings.tokenizer, kind="char"),
-        model=Model(preset="tiny", context=64),
+        tokenizer=dataclasses.replace(settings.tokenizer, kind="char") if is_fresh else settings.tokenizer,
+        model=Model(preset="tiny", context=64) if is_fresh else settings.model,
         run=dataclasses.replace(settings.run, steps=4, batch_tokens=128, length=32, long_length=0, log_every=1),
         judge=dataclasses.replace(settings.judge, every=2, batches=1),
         sample=dataclasses.replace(settings.sample, every=4, max_length=8),

@@ -89,9 +89,9 @@ def write(path: Path, part: Part, tokenizer: Tokenizer) -> dict[str, Any]:
 def stream(part: Part, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """Yield the ids of all documents, a piece at a time."""
     for document in part.documents():
-        yield [tokenizer.bos]
+        yield [*tokenizer.opening]
         yield from map(tokenizer.encode, cut(document))
-        yield [tokenizer.end]
+        yield [*tokenizer.closing]
 
 
 def batched(pieces: Iterable[list[int]]) -> Iterator[list[int]]:

@@ -93,6 +93,11 @@ def choose(folder: Path, chosen: Chosen, texts: Learnable, extra: Sequence[str] 
     return Choice(folder, fresh, wanted, remark(folder, fresh, is_used=is_used))
 
 
+def adopted(folder: Path, tokenizer: Tokenizer, texts: Learnable) -> Choice:
+    """Return the tokenizer of the model that a training goes on from; it stays as it is, nothing is saved."""
+    return Choice(folder, tokenizer, Origin(tokenizer.kind, tokenizer.size, tokenizer.specials, texts.digest()))
+
+
 def sampled(texts: Learnable, most: int) -> Iterator[str]:
     """Yield the pieces of texts; of more than `most` bytes an even part of them. 0: all."""
     share = min(1.0, most / max(1, texts.bytes())) if most else 1.0

@@ -41,6 +41,7 @@ class Tokenizer:
 
     def __init__(self, specials: Sequence[str]) -> None:
         self.specials = tuple(specials)
+        self.opening: tuple[int, ...] = (self.bos,)  # before a document
         self.special = {name: number for number, name in enumerate(self.specials)}
 
     @classmethod
@@ -70,14 +71,23 @@ class Tokenizer:
         """The tokens that end a text."""
         return (self.end,)
 
+    @property
+    def closing(self) -> tuple[int, ...]:
+        """The token after a document."""
+        return (self.end,)
+
+    def files(self) -> dict[str, bytes]:
+        """Return its files; transformers reads those of a `bpe` and a `char` one."""
+        return {self.file: self.content(), KIND: as_json(self.about())}
+
     def content(self) -> bytes:
         """Return the content of the tokenizer's file."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
         """Return its description: kind, special tokens, size; vocabulary asked for and digest of texts where known."""
-        known_by = self.origin.as_dict() if self.origin else {}
-        return {"kind": self.kind, "specials": list(self.specials), "size": self.size} | known_by
+        about = {"kind": self.kind, "specials": list(self.specials), "size": self.size}
+        return about | (self.origin.as_dict() if self.origin else {})
 
 
 class Characters(Tokenizer):
@@ -109,11 +119,15 @@ class Characters(Tokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         first = len(self.specials)
-        shown = ("\ufffd" if number == self.unknown else self.characters[number - first] for number in known(self, ids))
-        return "".join(shown)
+        return "".join("\ufffd" if one == self.unknown else self.characters[one - first] for one in known(self, ids))
 
     def content(self) -> bytes:
         return json.dumps(self.characters, ensure_ascii=False).encode()
+
+    def files(self) -> dict[str, bytes]:
+        fast = {"tokenizer.json": fast_tokenizer.characters(self.special, self.numbers)}
+        fast["tokenizer_config.json"] = fast_tokenizer.CONFIG
+        return super().files() | {name: as_json(value) for name, value in fast.items()}
 
 
 def known(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
@@ -158,6 +172,9 @@ class BytePairs(Tokenizer):
 
     def content(self) -> bytes:
         return str(self.learned.to_str(pretty=True)).encode()
+
+    def files(self) -> dict[str, bytes]:
+        return {"tokenizer_config.json": as_json(fast_tokenizer.CONFIG)} | super().files()
 
 
 class SentencePieces(Tokenizer):
@@ -239,17 +256,6 @@ def learned(wanted: Origin, texts: Iterable[str]) -> Tokenizer:
     return fresh
 
 
-def content(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """Return the files of a tokenizer; transformers reads those of a `bpe` and a `char` one."""
-    found = {tokenizer.file: tokenizer.content(), KIND: as_json(tokenizer.about())}
-    if tokenizer.kind == "bpe":
-        found["tokenizer_config.json"] = as_json(fast_tokenizer.CONFIG)
-    if isinstance(tokenizer, Characters):
-        fast = fast_tokenizer.characters(tokenizer.special, tokenizer.numbers)
-        found |= {"tokenizer.json": as_json(fast), "tokenizer_config.json": as_json(fast_tokenizer.CONFIG)}
-    return found
-
-
 def as_json(value: Any) -> bytes:
     """Return a JSON document as the bytes of a file."""
     return (json.dumps(value, indent=2) + "\n").encode()
@@ -257,7 +263,7 @@ def as_json(value: Any) -> bytes:
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:
     """Write the tokenizer's folder, whole or not at all."""
-    verified_folder.keep(folder, content(tokenizer))
+    verified_folder.keep(folder, tokenizer.files())
 
 
 def load(folder: Path) -> Tokenizer:

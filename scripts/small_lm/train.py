@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import data, device, files, hf_format, metrics_log, texts
+from small_lm import base_model, data, device, files, foreign_model, hf_format, metrics_log, texts
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble
 from small_lm.results import write_result
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from small_lm.data import Corpus
     from small_lm.metrics_log import Records
     from small_lm.settings import Settings
+    from small_lm.tokenizers import Tokenizer
 
 
 LEFT = ("training_logs", "checkpoints", "model")  # files that only a run with training steps writes
@@ -108,11 +109,14 @@ def print_progress(training: Training, row: dict[str, Any]) -> None:
 # Before and after
 
 
-def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> int:
-    """Train, or resume; return the exit code. The best weights are written to `outputs`/model."""
+def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term, model: Any = None) -> int:
+    """Train, or resume; return the exit code. The best weights are written to `outputs`/model.
+
+    Without a `model` to go on from a fresh one is made.
+    """
     here = device.choose(chosen.run)
     torch.set_num_threads(here.threads)
-    training = Training(chosen, corpus, here)
+    training = Training(chosen, corpus, here, model)
     if goes_on(chosen) and (found := kept.newest_full()):
         go_on(training, found)
     introduce(training, kept)
@@ -180,10 +184,25 @@ def run(chosen: Settings) -> int:
     folder, term, keep = Path(chosen.outputs), Term(), chosen.keep
     device.choose(chosen.run)
     found = texts.find(chosen)
+    model, tokenizer = base(chosen)
     if not goes_on(chosen):
         put_aside(folder)
     term.listen()
     with Checkpoints(
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
-        return train(chosen, data.corpus(chosen, found, folder / "tokenizer"), kept, term)
+        return train(chosen, data.corpus(chosen, found, folder / "tokenizer", tokenizer), kept, term, model)
+
+
+def base(chosen: Settings) -> tuple[Any, Tokenizer | None]:
+    """Return the model to go on from with its tokenizer; None and None without model.from."""
+    if not chosen.model.from_:
+        return None, None
+    folder = base_model.folder_of(Path(chosen.model.from_))
+    model, tokenizer = (
+        hf_format.read(folder) if base_model.is_own(folder) else foreign_model.load(folder, is_trained=True)
+    )
+    if chosen.model.dropout:
+        model.drop(chosen.model.dropout)
+    data.refuse_long_prompts(chosen, tokenizer)
+    return model, tokenizer

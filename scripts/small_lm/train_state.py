@@ -37,11 +37,11 @@ def compiled(model: Llama) -> Any:
 class Training:
     """A training between two steps; `state` and the weights are complete, so that it resumes bit for bit."""
 
-    def __init__(self, chosen: Settings, corpus: Corpus, here: Machine) -> None:
+    def __init__(self, chosen: Settings, corpus: Corpus, here: Machine, model: Any = None) -> None:
         self.chosen, self.corpus, self.here = chosen, corpus, here
         data.refuse_long_prompts(chosen, corpus.tokenizer)
         torch.manual_seed(chosen.seed)
-        self.model = fresh(chosen, corpus).to(here.device)
+        self.model = (model or fresh(chosen, corpus)).to(here.device).train()
         self.forward = compiled(self.model) if chosen.run.compile else self.model
         self.optimisers = optimizer.build(self.model, chosen.optimiser)
         if here.precision == "float16":
@@ -68,8 +68,7 @@ class Training:
         """Do one step; return its row: step, loss (copy_loss in a step that copies), lr, grad_norm, tokens_per_s."""
         began, batches = time.perf_counter(), self.chosen.optimiser.accumulate
         is_copy = self.copying.is_due(self.read / self.chosen.run.steps)
-        if self.chosen.model.dropout:  # each step has its own, so that one that is repeated is the same
-            torch.manual_seed(self.chosen.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.chosen.seed * 1_000_003 + self.step)  # of dropout: a repeated step draws the same
         rate = self.optimisers.set_share(self.share(is_copy=is_copy))
         loss = sum(self.learn(self.copying if is_copy else self.source) for _ in range(batches)) / batches
         norm = float(self.optimisers.step())
@@ -140,7 +139,7 @@ class Training:
         """Restore a checkpoint; raise Trouble if it is of another training."""
         state = found.full or {}
         refuse_other(state["fits"], fits(self.chosen, self.corpus, self.here), found.step)
-        self.model.load_state_dict(found.weights)
+        self.load_weights(found)
         self.load_optimisers(state["optimisers"], found.step)
         if self.optimisers.scaler:
             self.optimisers.scaler.load_state_dict(state["scaler"])
@@ -148,6 +147,14 @@ class Training:
         self.copying.load(state["copying"])
         torch.set_rng_state(state["chance"])
         self.step, self.best, self.worse = (state["run"][name] for name in ("step", "best", "worse"))
+
+    def load_weights(self, found: Loaded) -> None:
+        """Restore the weights; raise Trouble if they are of another shape."""
+        try:
+            self.model.load_state_dict(found.weights)
+        except RuntimeError as error:
+            line = f"the checkpoint of step {found.step} has weights of another shape: set outputs=ANOTHER"
+            raise Trouble(line, USAGE) from error
 
     def load_optimisers(self, state: Any, step: int) -> None:
         """Restore the optimizers; raise Trouble if they are others, which a checkpoint of an older version shows here.

@@ -36,6 +36,7 @@ WRONG = {  # a setting, and values that no training can run with
     "text.split": "''",
     "tokenizer.kind": "bpee",
     "tokenizer.vocab_size": "0 4",
+    "model.from": "nowhere",
     "model.preset": "tinyy",
     "model.context": "0 15 1000000000",
     "model.init": "inducton",

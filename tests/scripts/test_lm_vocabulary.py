@@ -258,7 +258,7 @@ def test_texts_cut_elsewhere_are_other_texts(tmp_path):
 def test_a_model_beside_another_s_tokenizer_is_refused(lm, made_up, trained):
     model = made_up.folder / "OUT" / "model"
     other = tokenizers.train("char", ["to be"], 99)
-    for name, content in tokenizers.content(other).items():
+    for name, content in other.files().items():
         (model / name).write_bytes(content)
     with pytest.raises(Trouble, match="the tokenizer beside it 9: it is another's"):
         hf_format.load(model)
