@@ -51,18 +51,22 @@ def evaluate(stage: Stage) -> Report:
     paths = [stage.output(f"evaluation/{name}") for name in ("evaluation.json", "side_by_side.jsonl")]
     files.write_jsonl(paths[1], found.pop("side_by_side"))
     files.write_json(paths[0], found)
+    return Report(judge(stage, found, len(students)), metrics_of(found), headline(found), inputs, paths)
+
+
+def metrics_of(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that criteria of the plan read."""
     whole = found["share"]["all"]
-    metrics = {
+    return {
         "share": whole["share"],
         "share_low": whole["low"],
         "share_high": whole["high"],
         "gap": found["gap"]["all"]["gap"],
         "gap_low": found["gap"]["all"]["low"],
         "largest_share": max(one["share"] for one in found["seeds"].values()),
-        "students": len(students),
+        "students": len(found["seeds"]),
         "student_prompt_tokens": found["student_prompt_tokens"],
     }
-    return Report(judge(stage, found, len(students)), metrics, headline(found), inputs, paths)
 
 
 def said(stage: Stage, setup: ModelSetup, asked: Path, best: Student) -> dict[str, Any]:

@@ -40,14 +40,14 @@ class Place(StrEnum):
     """The process in which a kind of check runs."""
 
     SHELL = "shell"
-    CHILD_OURS = "child_ours"
+    CHILD_EXECUTOR = "child_executor"
     CHILD_PROJECT = "child_project"
     IN_PROCESS = "in_process"
     PROSE = "prose"
 
 
 class Kind(Record):
-    """A kind of check; `module` of this package holds the function of its name that a CHILD_OURS runs."""
+    """A kind of check; `module` of this package holds the function of its name that a CHILD_EXECUTOR runs."""
 
     place: Place
     module: str = ""
@@ -59,14 +59,14 @@ CHECKS = {
     "prose": Kind(Place.PROSE),
     "python_import": Kind(Place.CHILD_PROJECT),
     "call": Kind(Place.CHILD_PROJECT),
-    "file": Kind(Place.CHILD_OURS, "file_checks"),
-    "matches": Kind(Place.CHILD_OURS, "file_checks"),
-    "result": Kind(Place.CHILD_OURS, "file_checks"),
-    "metric": Kind(Place.CHILD_OURS, "metric_check"),
-    "disk_free": Kind(Place.CHILD_OURS, "machine_checks"),
-    "gpu_free": Kind(Place.CHILD_OURS, "machine_checks"),
-    "port": Kind(Place.CHILD_OURS, "machine_checks"),
-    "url": Kind(Place.CHILD_OURS, "machine_checks"),
+    "file": Kind(Place.CHILD_EXECUTOR, "file_checks"),
+    "matches": Kind(Place.CHILD_EXECUTOR, "file_checks"),
+    "result": Kind(Place.CHILD_EXECUTOR, "file_checks"),
+    "metric": Kind(Place.CHILD_EXECUTOR, "metric_check"),
+    "disk_free": Kind(Place.CHILD_EXECUTOR, "machine_checks"),
+    "gpu_free": Kind(Place.CHILD_EXECUTOR, "machine_checks"),
+    "port": Kind(Place.CHILD_EXECUTOR, "machine_checks"),
+    "url": Kind(Place.CHILD_EXECUTOR, "machine_checks"),
 }
 
 
@@ -110,7 +110,7 @@ def imported_argv(check: Check | Monitor, _: str) -> tuple[str, ...]:
 
 ARGV: dict[Place, Callable[[Check | Monitor, str], tuple[str, ...]]] = {
     Place.SHELL: shell_argv,
-    Place.CHILD_OURS: imported_argv,
+    Place.CHILD_EXECUTOR: imported_argv,
     Place.CHILD_PROJECT: child_argv,
 }
 

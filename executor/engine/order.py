@@ -109,7 +109,7 @@ def _how_they_are(view: ProjectView, stuck: list[Edge]) -> str:
     numbers = ", ".join(str(edge.step) for edge in stuck)
     state = view.state(stuck[0].step)
     if len(stuck) > 1 or state.verdict not in ENDED_BADLY:
-        return f"step {numbers}, which is open"
+        return f"step {numbers}, which is not done yet"
     reason = f" ({state.reason.splitlines()[0]})" if state.reason.strip() else ""
     return f"step {numbers}, which {'is lost' if state.verdict == 'lost' else 'did not pass'}{reason}"
 

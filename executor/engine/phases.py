@@ -7,7 +7,7 @@ from executor.engine.condition import why_unknown
 from executor.engine.post import post
 from executor.plan.limits import rounds_of
 from executor.plan.model import Main
-from executor.plan.runner_choice import OURS
+from executor.plan.runner_choice import STARTED_AGENTS
 from executor.plan.test_support import knows_test
 from executor.runners import command
 from executor.runners.main_run import log_lost, log_reused, run_main
@@ -53,7 +53,7 @@ def phases_of(task: Task) -> tuple[Phase, ...]:
         from executor.runners.host import host
 
         return (("PRE-FLIGHT", preflight), ("TEST", sample_for_agent), ("HOST", host))  # `resume` does the rest
-    if task.runner in OURS:
+    if task.runner in STARTED_AGENTS:
         first = ("PRE-FLIGHT", preflight)
         return (first, ("PRE-FLIGHT", check_agent), ("TEST", sample_for_agent), *ROUND)
     return (("PRE-FLIGHT", preflight), ("TEST", sample), *ROUND)

@@ -9,7 +9,7 @@ from executor.checks import criteria, kinds
 from executor.checks.run import check_all
 from executor.checks.start import start_of
 from executor.engine.verdict import NOTE
-from executor.plan.runner_choice import AGENTS, OURS
+from executor.plan.runner_choice import AGENTS, STARTED_AGENTS
 from executor.runners.evidence_before import looked, record_of
 from executor.store import log_reader, runs
 from executor.store.events import CriterionJudged, ResultRead
@@ -200,7 +200,7 @@ def _answer(context: RunContext, task: Task, criterion: Criterion) -> kinds.Chec
 def began_ns(context: RunContext, task: Task) -> int:
     """Return the start of the judged work (ns), 0 when unknown; rounds and chunks count from the first run."""
     chunked = task.step.main and task.step.main.mode == "chunked"
-    first = context.folder(task, "main.1") if chunked or task.runner in OURS else ""
+    first = context.folder(task, "main.1") if chunked or task.runner in STARTED_AGENTS else ""
     return (runs.began_ns(first) if first else 0) or runs.began_ns(main_folder(context, task))
 
 

@@ -9,7 +9,7 @@ from executor.engine.phases import ROUND, phases_of, start_round
 from executor.engine.step_facts import view_of
 from executor.engine.verdict import write_verdict
 from executor.guard import brief_gate
-from executor.plan.runner_choice import OURS
+from executor.plan.runner_choice import STARTED_AGENTS
 from executor.plan.step_ids import new_task_id
 from executor.store import known_secrets, runs
 from executor.store.changes import describe_changes
@@ -128,7 +128,7 @@ def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunRe
     _warn_of_open_predecessor(context, step.number)
     task = _open(context, step, box, decision)
     outcome, failed_in = _run_phases(context, task, phases_of(task))
-    while failed_in == "POST" and task.runner in OURS and start_round(context, task, outcome):
+    while failed_in == "POST" and task.runner in STARTED_AGENTS and start_round(context, task, outcome):
         task = task.replace(decision=task.decision.replace(main="run", lost_run=""))
         outcome, failed_in = _run_phases(context, task, ROUND)
     if outcome.passed and failed_in != "BACKGROUND":
@@ -140,7 +140,7 @@ def _run(context: RunContext, step: Step, box: Box, decision: Decision) -> RunRe
 
 def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task:
     """Start a task, or continue the interrupted one after its leftover processes were stopped."""
-    state, given = context.states.get(step.number, NEW), given_to(context, step.number)
+    state = context.states.get(step.number, NEW)
     if state.task_id and runs.is_job(context.root, state.task_id) and _lives(context, state.task_id):
         from executor.runners.background import end_job
 
@@ -153,21 +153,26 @@ def _open(context: RunContext, step: Step, box: Box, decision: Decision) -> Task
     _stop_leftovers(context, step.number, state, decision)
     if decision.task_id and decision.main != "adopt":
         runs.forget_stop(context.root, decision.task_id)
-    task_id = decision.task_id or new_task_id(step.number)
+    asked_runner = context.asked_runner or (state.asked_runner if decision.task_id else "")
+    return _logged_task(context, step, box.title or step.title, decision, asked_runner=asked_runner)
+
+
+def _logged_task(context: RunContext, step: Step, title: str, decision: Decision, *, asked_runner: str) -> Task:
+    """Write the start of a task to the log; return the task."""
     choice = available_runner_for(context, step)
-    title, digest = box.title or step.title, decision.digest
-    task = Task(step, task_id, digest, decision, title=title, began=context.now(), runner=choice.runner)
+    task_id = decision.task_id or new_task_id(step.number)
+    task = Task(step, task_id, decision.digest, decision, title=title, began=context.now(), runner=choice.runner)
     kind = TaskResumed if decision.task_id else TaskStarted
     started = kind(
         phase="PRE-FLIGHT",
         status="started",
         title=title,
-        digest=digest,
+        digest=decision.digest,
         why=decision.why,
         runner=choice.runner,
         runner_why=choice.why if step.main and step.main.agent else "",
-        asked_runner=context.asked_runner or (state.asked_runner if decision.task_id else ""),
-        params=given or None,
+        asked_runner=asked_runner,
+        params=given_to(context, step.number) or None,
     )
     context.log(started, task)
     if context.devices:

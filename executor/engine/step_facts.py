@@ -131,9 +131,9 @@ def beyond_this_version(main: Main, settings: Settings) -> str:
     """Return the part of a MAIN that this version does not support, with a remedy; empty when it supports all."""
     runner = main.runner or settings.runner
     if runner == "command" and not (main.script or main.command):
-        return "runner command has nothing to run: give it a script or a command, or say runner: host"
+        return "runner: command needs a script or a command in main; for a step that you do by hand, set runner: host"
     if runner and runner not in READY:
-        return f"runner {runner!r} is not part of this version; say another, or leave it out: its script runs"
+        return f"runner {runner!r} is not part of this version; set another, or remove it and the script runs"
     return ""
 
 

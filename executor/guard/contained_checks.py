@@ -90,7 +90,8 @@ class CheckContainment:
     def command_of(self, check: Check, argv: tuple[str, ...], env: Mapping[str, str]) -> Start:
         """Return the command line of a check inside the sandbox, and its environment."""
         plain = {**env, "PATH": locked_paths.safe_path(self._context.root, env["PATH"], self._safe)}
-        if kinds.CHECKS[check.kind].place is Place.CHILD_OURS and not (check.kind in FILE_KINDS and self._is_private):
+        reads_private_files = check.kind in FILE_KINDS and self._is_private
+        if kinds.CHECKS[check.kind].place is Place.CHILD_EXECUTOR and not reads_private_files:
             return argv, plain
         given = without_secrets(plain, check.env, self._named)
         given = {name: value for name, value in given.items() if name not in REMOVED_VARIABLES or name in check.env}
@@ -99,7 +100,7 @@ class CheckContainment:
     @staticmethod
     def runs_code(check: Check) -> bool:
         """Return True for a check that may run code of the agent: no other check runs beside it."""
-        return kinds.CHECKS[check.kind].place is not Place.CHILD_OURS and not kinds.in_process(check)
+        return kinds.CHECKS[check.kind].place is not Place.CHILD_EXECUTOR and not kinds.in_process(check)
 
     def check_new_files(self, task: Task) -> str:
         """Move new files aside that other checks would read at their start; return their names, empty for none."""

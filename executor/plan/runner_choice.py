@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from executor.plan.model import Main, Settings
 
 RUNNERS = ("command", "agent", "claude-code", "host", "slurm")
-OURS = ("agent", "claude-code")  # agents that do-tasks starts
-AGENTS = (*OURS, "host")  # runners of MAIN by a model; host is the agent that called do-tasks
+STARTED_AGENTS = ("agent", "claude-code")  # agents that do-tasks starts
+AGENTS = (*STARTED_AGENTS, "host")  # runners of MAIN by a model; host is the agent that called do-tasks
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 VARIABLE = "DO_TASKS_RUNNER"
 

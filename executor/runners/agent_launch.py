@@ -188,7 +188,7 @@ def feedback(lines: Sequence[Mapping[str, Any]], reason: str) -> str:
         got = line.get("got") or line.get("evidence") or ""
         wanted = line.get("expected") or "it to be met"
         parts.append(f"{name}: expected {wanted}; got {got}\n{line.get('output') or ''}")
-    parts.append("Mend it, look for yourself, then hand in again.")
+    parts.append("Fix it, run the checks yourself, then hand in again.")
     return "\n\n".join(part.strip() for part in parts if part.strip())[-FEEDBACK_CHARS:]
 
 

@@ -107,7 +107,7 @@ def begin(context: RunContext, task: Task, request: LaunchRequest) -> int:
     context.trace("start process", run=run, pid=held.pid, argv=" ".join(argv), folder=context.relative(folder))
     identity = procfs.identify(held.pid)
     if identity is None:
-        raise MachineError(f"the launcher of {task.task_id}/{run} died before it was let go; see {folder}/stderr.log")
+        raise MachineError(f"the launcher of {task.task_id}/{run} ended before MAIN began; see {folder}/stderr.log")
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
     identity = identity.replace(locked=held.locked, home=project_identity.folder_id(context.root))

@@ -32,7 +32,7 @@ MOST_LISTED = 20  # files of a kind that `why` and `validate` list
 SHOWN = 3
 KEPT = "files.json"
 ONE = {"modules": "module", "inputs": "inputs"}
-UNSAID = "not recorded"
+NOT_RECORDED = "not recorded"
 
 
 def describe_changes(changed: tuple[str, ...]) -> str:
@@ -43,7 +43,7 @@ def describe_changes(changed: tuple[str, ...]) -> str:
 
 def judged_by(state: StepState, box: Box | None) -> str:
     """Return the fingerprint of the judges of a ticked step; `not recorded` when its pass recorded none."""
-    return (state.passed_judged_by or UNSAID) if _is_its_tick(state, box) else ""
+    return (state.passed_judged_by or NOT_RECORDED) if _is_its_tick(state, box) else ""
 
 
 def outputs_digest(left: Mapping[str, str]) -> str:

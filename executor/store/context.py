@@ -175,7 +175,7 @@ class RunContext(ProjectView):
         if (now.offset, now.inode) != (before.offset, before.inode):
             start = before.offset if now.inode == before.inode else 0
             for task_id in task_ids:
-                for line in log_reader.lines_of(self.root, task_id, start):
+                for line in log_reader.lines_of(self.root, task_id, start, now.offset):
                     self.journal.show(line)
         self.use_log(now)
 

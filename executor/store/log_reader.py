@@ -170,10 +170,12 @@ def last_version(root: str) -> int:
     return last
 
 
-def lines_of(root: str, task_id: str, offset: int) -> Iterator[dict[str, Any]]:
-    """Yield the lines of one task that stand behind `offset` bytes of the log."""
+def lines_of(root: str, task_id: str, offset: int, end: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one task between these offsets of the log, in bytes."""
     needle = task_id.encode("utf-8", "replace")
-    for _, line in lines(os.path.join(root, LOG_NAME), offset):
+    for behind, line in lines(os.path.join(root, LOG_NAME), offset):
+        if behind > end:
+            return
         record = parse(line) if needle in line else None
         if record is not None and record.get("task_id") == task_id:
             yield record

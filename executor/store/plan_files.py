@@ -137,7 +137,8 @@ def _with_definitions(folder: str, document: PlanDocument) -> PlanDocument:
 def _read(path: str) -> bytes:
     try:
         if os.stat(path).st_size > MOST_BYTES:
-            raise SpecError(f"{path} has more than {MOST_BYTES // 2**20} MiB: it is taken for no plan")
+            limit = f"{MOST_BYTES // 2**20} MiB"
+            raise SpecError(f"{path} is larger than {limit}, the limit of a plan file; divide it into several")
         return safe_open.read_whole(path)
     except FileNotFoundError as error:
         raise UsageError(f"there is no file {path}; name the plan: --plan FILE") from error

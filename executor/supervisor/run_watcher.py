@@ -37,7 +37,7 @@ BEAT_S, PROGRESS_S = 5.0, 0.9
 LAST_LOOK_S = 1.0
 LAST_NOTICES_S = 65.0  # a notifier may take 30, the command of an alert 60
 GRACE_S = 10.0
-OURS, QUESTIONS = ("monitor", "criterion"), ("monitor", "criterion", "post")
+LOOKS, QUESTIONS = ("monitor", "criterion"), ("monitor", "criterion", "post")
 TELLERS = ("notify", "act")
 
 
@@ -259,7 +259,7 @@ class RunWatcher:
 
     def _end_commands(self) -> None:
         """End the commands of monitors and criteria; notifiers go on."""
-        for one in (one for one in self._loop.running if one.command.name.partition(".")[0] in OURS):
+        for one in (one for one in self._loop.running if one.command.name.partition(".")[0] in LOOKS):
             one.stop(Verdict.CANCELLED, "the run is over", process.KILL)
         until = time.monotonic() + process.GRACE_S
         while any(one.is_stopping for one in self._loop.running) and time.monotonic() < until:

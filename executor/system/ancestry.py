@@ -107,7 +107,7 @@ def _reason_against(chain: Sequence[ProcessStat], then: BriefMoments) -> str:
     leader = next((line for line in chain if line.pid == chain[0].session), chain[0])
     if then.detached and leader.start > then.began:
         reason = (
-            f"this terminal began after the brief, which a process took that let go of whoever started it ({REMEDY})"
+            f"this terminal began after the brief, and whatever took the brief is detached from its parent ({REMEDY})"
         )
     elif top.start <= then.began or _is_started_by_desktop(top, chain[chain.index(top) + 1 :], then):
         reason = ""

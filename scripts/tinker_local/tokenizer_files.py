@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOCAL = "local/"
 SENT = ("*.json", "*.txt", "*.model", "*.jinja")
 READ = ("tokenizer.json", "tokenizer.model")  # transformers reads a tokenizer of small_lm from these
-OURS = "tokenizer_kind.json"
+DESCRIPTION = "tokenizer_kind.json"
 MOST_BYTES = 64_000_000  # a tokenizer's file that is larger is none
 COMMIT = 40  # letters of a name in the cache
 VOCABULARY = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt")
@@ -34,8 +34,8 @@ OFTEN_ABSENT = (  # transformers requests them from the hub each time, unless th
 
 def refuse_unreadable(name: str, folder: Path) -> None:
     """Raise RefusedError for a model of small_lm whose tokenizer transformers cannot read, which no client can use."""
-    if (folder / OURS).is_file() and not any((folder / one).is_file() for one in READ):
-        kind = kind_of(files.read_json(folder / OURS))
+    if (folder / DESCRIPTION).is_file() and not any((folder / one).is_file() for one in READ):
+        kind = kind_of(files.read_json(folder / DESCRIPTION))
         raise RefusedError(
             f"{name} has a tokenizer of kind {kind}, which no client can read: train it with tokenizer.kind=bpe"
         )

@@ -21,7 +21,7 @@ from executor.plan.model import Check
 
 CHILD = Path(__file__).resolve().parents[2] / "executor" / "checks" / "project_worker.py"
 HOUR_S = 3600
-KINDS = [kind for kind, row in CHECKS.items() if row.place in (Place.CHILD_OURS, Place.CHILD_PROJECT)]
+KINDS = [kind for kind, row in CHECKS.items() if row.place in (Place.CHILD_EXECUTOR, Place.CHILD_PROJECT)]
 
 
 @pytest.fixture(autouse=True)

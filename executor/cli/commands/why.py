@@ -10,7 +10,7 @@ from executor.cli.tasks import executor
 from executor.engine.order import Survey, awaited, blocking
 from executor.engine.step_facts import decide_or_refuse, newer_dependency
 from executor.store import log_reader, project
-from executor.store.changes import UNSAID, judged_by
+from executor.store.changes import NOT_RECORDED, judged_by
 from executor.store.fingerprint import runner_for
 from executor.store.project_view import ProjectView, box_of
 from executor.store.step_values import given_to, values_of
@@ -68,8 +68,8 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     yield from (f"  {key.replace('_', ' ')}: {row[key]}" for key in SHOWN if row[key])
     if row["changed"]:
         yield f"  changed since it passed: {', '.join(row['changed'])}"
-    if row["judged_by"] == UNSAID:
-        yield f"  judged by: {UNSAID}"
+    if row["judged_by"] == NOT_RECORDED:
+        yield f"  judged by: {NOT_RECORDED}"
 
 
 def _row(view: ProjectView, number: StepId) -> dict[str, Any]:

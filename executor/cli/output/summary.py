@@ -48,14 +48,7 @@ def print_report(context: RunContext, report: RunReport, screen: Screen) -> None
             screen.print(f"Step {report.number}: {clean_control(report.outcome.reason)}")
         return
     if report.outcome.verdict in (Verdict.PASSED, Verdict.STARTED):
-        place = context.plan.place
-        after = (number for number in context.plan.numbers if place(number) > place(report.number))
-        later = (f" Ready for step {number}." for number in after if _is_open(context, number))
-        ready = next(later, "")
-        ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
-        screen.print(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
-        if ended == "started":
-            screen.print("To watch it: do-tasks --monitor", f"To end it: do-tasks stop {report.task_id}")
+        _print_success(context, report, screen)
     elif report.outcome.verdict == Verdict.WAITING:
         _print_brief(context, report, screen)
     else:
@@ -66,6 +59,17 @@ def print_report(context: RunContext, report: RunReport, screen: Screen) -> None
             screen.print("", clean_control(report.outcome.reason))
         screen.print(f"\nStep {report.number} {verdict} after {report.duration_s:.1f}s.{again}")
     screen.print(f'\nTo view logs: grep "{report.task_id}" .task_execution.log\n')
+
+
+def _print_success(context: RunContext, report: RunReport, screen: Screen) -> None:
+    """Print that a step is complete or started, and the next open step."""
+    place = context.plan.place
+    after = (number for number in context.plan.numbers if place(number) > place(report.number))
+    ready = next((f" Ready for step {number}." for number in after if _is_open(context, number)), "")
+    ended = "complete" if report.outcome.verdict == Verdict.PASSED else "started"
+    screen.print(f"\nStep {report.number} {ended} in {report.duration_s:.1f}s.{ready}")
+    if ended == "started":
+        screen.print("To watch it: do-tasks --monitor", f"To end it: do-tasks stop {report.task_id}")
 
 
 def _print_brief(context: RunContext, report: RunReport, screen: Screen) -> None:

@@ -28,7 +28,7 @@ def test_a_command_runs_under_bash_with_pipefail():
     assert argv(command("a | b"), python="py") == ("/bin/bash", "-o", "pipefail", "-c", "a | b")
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in CHECKS.items() if kind.place is Place.CHILD_OURS])
+@pytest.mark.parametrize("kind", [name for name, kind in CHECKS.items() if kind.place is Place.CHILD_EXECUTOR])
 def test_what_reads_the_machine_runs_in_our_bare_interpreter(kind):
     asks = {"path": "ü*"}
     started = argv(Check(name="c", kind=kind, asks=asks), python="py")

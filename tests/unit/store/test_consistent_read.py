@@ -93,6 +93,21 @@ def test_a_log_that_is_rotated_while_it_is_read_is_read_whole(tmp_path, cached):
     rotating.join()
 
 
+def test_lines_behind_the_state_that_was_read_are_left_for_the_next_look(tmp_path):
+    first, second = line("TaskStarted", "task_1_00000001"), line("StepPassed", "task_1_00000001")
+    log = tmp_path / LOG_NAME
+    log.write_bytes(first)
+    known = log_reader.recall(str(tmp_path))
+    log.write_bytes(first + second)  # between the look at the log and the look at its lines
+    later = log_reader.catch_up(str(tmp_path), known)
+
+    def shown(start, end):
+        return [one["event"] for one in log_reader.lines_of(str(tmp_path), "task_1_00000001", start, end)]
+
+    assert shown(0, known.offset) == ["TaskStarted"]
+    assert shown(known.offset, later.offset) == ["StepPassed"]
+
+
 def test_half_a_line_is_taken_in_when_it_is_whole(tmp_path):
     root, spec = str(tmp_path), SpecFile(str(tmp_path / "SPEC.md"))
     (tmp_path / "SPEC.md").write_text("- [ ] **STEP 1**: One\n")

@@ -152,7 +152,10 @@ def test_a_reused_main_says_whose_it_is():
     ("reason", "words"),
     [
         ("it waits for the end of step 13, which is running", "Step 1 waits for the end of step 13, which is running"),
-        ("it depends on step 2, which is open", "Step 1 was not run: it depends on step 2, which is open"),
+        (
+            "it depends on step 2, which is not done yet",
+            "Step 1 was not run: it depends on step 2, which is not done yet",
+        ),
     ],
 )
 def test_a_step_that_waits_is_not_said_to_be_given_up(reason, words):
