@@ -8,9 +8,7 @@ one of its own in outputs/tinker/token. Ends with Ctrl-C; checkpoints and sessio
 
 from __future__ import annotations
 
-import sys
-
-from tinker_local.server import main
+from tinker_local.server import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

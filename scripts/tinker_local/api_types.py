@@ -166,13 +166,17 @@ class SamplingResult:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A served base model; `tokenizer` is a name that `AutoTokenizer` loads from any folder; `folder` has its files."""
+    """A served base model; `tokenizer` is a name that `AutoTokenizer` loads from any folder; `folder` has its files.
+
+    `vocabulary` is the digest of its tokenizer's files, empty without any.
+    """
 
     name: str
     max_context: int
     tokenizer: str
     architecture: str = ""
     folder: str = ""
+    vocabulary: str = ""
 
 
 class Engine(Protocol):
@@ -186,6 +190,9 @@ class Engine(Protocol):
 
     def about(self, base_model: str) -> ModelInfo:
         """Return one base model; it may be a folder or a hub name that `models` does not list."""
+
+    def unchanged(self, base_model: str) -> ModelInfo:
+        """Return one base model for a new client; raise RefusedError if its files changed while it was served."""
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
         """Create an adapter: equal seeds give equal weights; before training it does not change the model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinker_local import model_registry
@@ -10,7 +11,6 @@ from tinker_local.api_types import ModelInfo, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from tinker_local.api_types import Adam, Datum, Lora, LossOutput, SamplingRequest, SamplingResult
     from tinker_local.base_models import Base
@@ -40,6 +40,7 @@ class TorchEngine:
             raise RefusedError(f"no precision {precision!r}: use {' or '.join(PRECISIONS)}")
         self.extra, self.device, self.threads, self.precision = tuple(models), device, threads, precision
         self.aliases = dict(aliases or {})
+        self.states = {name: model_registry.state(Path(folder)) for name, folder in self.aliases.items()}
         self.bases: dict[str, Base] = {}
         self.adapters: dict[str, Adapter] = {}
         self.prefixes: dict[str, Prefixes] = {}
@@ -54,6 +55,20 @@ class TorchEngine:
             return self.bases[base_model].about
         found = model_registry.about(self.aliases.get(base_model, base_model))
         return dataclasses.replace(found, name=base_model)
+
+    def unchanged(self, base_model: str) -> ModelInfo:
+        """Return one base model; raise RefusedError if its folder is not what it was.
+
+        A client would read the tokenizer of its files now, for the weights of before.
+        """
+        found = self.about(base_model)
+        was = self.states.get(base_model)
+        if was is not None and was != model_registry.state(Path(found.folder)):
+            raise RefusedError(
+                f"{base_model}: the files in {found.folder} changed while it was served: "
+                "start the service again to serve them; trainings that run go on with the old ones"
+            )
+        return found
 
     def create(self, adapter: str, base_model: str, lora: Lora) -> None:
         """Create an adapter: equal seeds give equal weights; before training it does not change the model."""
@@ -142,9 +157,10 @@ class TorchEngine:
     def base(self, name: str) -> Base:
         """Return a base model; load it at its first use."""
         if name not in self.bases:
-            about = self.about(name)
+            about = self.unchanged(name)
             from tinker_local import base_models, kv_cache
 
+            self.states.setdefault(name, model_registry.state(Path(about.folder)))  # before: they may change meanwhile
             device = ready(self.device, self.threads)
             base = base_models.load(about, self.aliases.get(name, name), device, self.precision)
             self.bases[name], self.prefixes[name] = base, kv_cache.prefixes_for(base.device)

@@ -23,6 +23,7 @@ CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"
 LEAST_CONTEXT = 1024  # tokens, if a config has no length
 TEXTS = ["*.json", "*.txt", "*.model", "*.jinja"]
 WEIGHTS = ["*.safetensors"]
+State = tuple[tuple[str, int, int], ...]  # name, time and size of each file
 
 
 def home() -> Path:
@@ -56,8 +57,20 @@ def about(name: str) -> ModelInfo:
     found = [text[key] for key in CONTEXT_KEYS if isinstance(text.get(key), int)]
     kinds = config.get("architectures") or [""]
     return ModelInfo(
-        name, found[0] if found else LEAST_CONTEXT, tokenizer_files.place_of(name, where), str(kinds[0]), str(where)
+        name,
+        found[0] if found else LEAST_CONTEXT,
+        tokenizer_files.place_of(name, where),
+        str(kinds[0]),
+        str(where),
+        tokenizer_files.vocabulary(where),
     )
+
+
+def state(folder: Path) -> State:
+    """Return the state of the files that make a model: config, tokenizer, weights."""
+    names = {CONFIG, *tokenizer_files.VOCABULARY, *(path.name for path in folder.glob(*WEIGHTS))}
+    paths = [folder / name for name in sorted(names)]
+    return tuple((path.name, *tokenizer_files.stamp(path)) for path in paths if path.is_file())
 
 
 def read_config(path: Path) -> dict[str, Any]:

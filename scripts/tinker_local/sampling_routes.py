@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 def add(service: Service, name: str, base: str, path: str | None, *, ephemeral: bool) -> None:
     """Save a sampler on disk, and put its tokenizer where the client looks for it."""
     if base.startswith(tokenizer_files.LOCAL):
-        with contextlib.suppress(RefusedError):  # the model is gone: sampling reports it
-            tokenizer_files.offer(service.engine.about(base))
+        with contextlib.suppress(
+            RefusedError
+        ):  # the model is gone: sampling reports it; or its tokenizer is another now
+            tokenizer_files.offer(service.engine.unchanged(base))
     service.store.write("samplers", name, {"base_model": base, "model_path": path, "ephemeral": ephemeral})
     session = service.sessions.get(name.split(":", maxsplit=1)[0])
     if session:
@@ -32,7 +34,7 @@ def create_sampler(service: Service, request: Any) -> dict[str, Any]:
     if request.model_path is not None:
         base = str(service.store.found(request.model_path)[1]["base_model"])
     elif request.base_model is not None:
-        base = service.engine.about(request.base_model).name
+        base = service.engine.unchanged(request.base_model).name
     else:
         raise RefusedError("name a base_model or a model_path to sample from")
     name = f"{request.session_id}:sample:{request.sampling_session_seq_id}"

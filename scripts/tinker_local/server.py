@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tinker_local import files
 from tinker_local.errors import FAILED, USAGE, Trouble
@@ -147,6 +147,15 @@ class Embedded:
         self.held.close()
 
 
+def entry() -> NoReturn:
+    """Run the command and end the process at once: taking torch's modules down one by one takes seconds."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # its reader has gone, or there is none
+            stream.flush()
+    os._exit(code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,8 +194,9 @@ def serve(given: argparse.Namespace) -> int:
     from tinker_local.api_types import RefusedError
     from tinker_local.engine import TorchEngine
 
+    ending = Ending()
     with contextlib.suppress(EndedError), alone(given.state), bound(given.port) as listener:
-        listen_for_end()  # before the URL is written for other scripts
+        ending.listen()  # before the URL is written for other scripts
         key = os.environ.get("TINKER_API_KEY")
         token = token_of(given.state, key)
         try:
@@ -202,7 +212,7 @@ def serve(given: argparse.Namespace) -> int:
         where = "in its environment's TINKER_API_KEY" if key else f"in {given.state / TOKEN}"
         print(f"TINKER_BASE_URL={url}   (the key is {where})", flush=True)
         try:
-            server.run([listener])
+            ending.run(server, listener)
         finally:
             aliases.withdraw(named)
     return 0
@@ -220,21 +230,33 @@ def offered(engine: Engine, named: Mapping[str, str]) -> list[str]:
 
 
 class EndedError(BaseException):
-    """Raised when SIGTERM or Ctrl-C has ended the server."""
+    """Raised by SIGTERM or Ctrl-C before the server runs."""
 
 
-def listen_for_end() -> None:
-    """Raise EndedError for signals that the server raises again after its end."""
+class Ending:
+    """The effect of SIGTERM and Ctrl-C: they end the start, or the server once there is one."""
 
-    def ended(_number: int, _frame: object) -> None:
-        raise EndedError
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+        self.is_asked = False
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ended)
+    def listen(self) -> None:
+        """Handle signals from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.ask)
 
+    def ask(self, _number: int, _frame: object) -> None:
+        """Handle a signal; also those that the server raises again after its end."""
+        self.is_asked = True
+        if self.server is None:
+            raise EndedError
+        self.server.should_exit = True
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def run(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        """Serve until a signal; not at all after one whose exception was lost in a callback during the start."""
+        self.server = server
+        if not self.is_asked:
+            server.run([listener])
 
 
 def explain(error: Trouble | OSError) -> int:
@@ -245,3 +267,7 @@ def explain(error: Trouble | OSError) -> int:
     if path:
         files.write_json(Path(path), {"criteria": {}, "metrics": {}, "note": line})
     return error.exit_code if isinstance(error, Trouble) else FAILED
+
+
+if __name__ == "__main__":
+    entry()

@@ -116,16 +116,15 @@ def digest(found: Mapping[str, Path]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:COMMIT]
 
 
-def vocabulary(about: ModelInfo) -> str:
+def vocabulary(folder: Path) -> str:
     """Return the digest of a base model's tokenizer; empty if it has no file."""
-    paths = {name: Path(about.folder, name) for name in VOCABULARY} if about.folder else {}
-    there = {name: path for name, path in paths.items() if path.is_file()}
+    there = {name: folder / name for name in VOCABULARY if (folder / name).is_file()}
     return digest(there) if there else ""
 
 
 def refuse_other(path: str, was: str | None, about: ModelInfo) -> None:
-    """Raise RefusedError for a checkpoint whose base model has another tokenizer now."""
-    if was and was != vocabulary(about):
+    """Raise RefusedError for a checkpoint whose base model was loaded with another tokenizer."""
+    if was and was != about.vocabulary:
         raise RefusedError(f"{path} was trained on {about.name} with another tokenizer: train it again on this one")
 
 

@@ -33,7 +33,7 @@ def create_model(service: Service, request: Any) -> dict[str, Any]:
     lora = Lora(**request.lora_config.model_dump()) if request.lora_config else Lora()
 
     def make(model: str) -> Reply:
-        about = service.engine.about(request.base_model)
+        about = service.engine.unchanged(request.base_model)
         service.engine.create(model, about.name, lora)
         began(service, model, about.name, lora, request.user_metadata)
         return as_json({"model_id": model, "type": "create_model"})
@@ -73,7 +73,7 @@ def new_model(service: Service, request: Any, make: Callable[[str], Reply]) -> d
 def began(service: Service, model: str, base: str, lora: Lora, metadata: Any) -> None:
     """Record a training run, in the worker's thread."""
     service.bases[model] = base
-    known = {"vocabulary": tokenizer_files.vocabulary(service.engine.about(base)), "begun": service.store.clock()}
+    known = {"vocabulary": service.engine.about(base).vocabulary, "begun": service.store.clock()}
     service.store.write_run(model, {"base_model": base, "lora": asdict(lora), "user_metadata": metadata, **known})
 
 
@@ -89,7 +89,9 @@ def load_weights(service: Service, request: Any) -> dict[str, Any]:
         where, about = service.store.found(request.path, ("weights",))
         if request.base_model not in (None, about["base_model"]):
             raise RefusedError(f"{request.path} is of {about['base_model']}, not of {request.base_model}")
-        tokenizer_files.refuse_other(request.path, about.get("vocabulary"), service.engine.about(about["base_model"]))
+        tokenizer_files.refuse_other(
+            request.path, about.get("vocabulary"), service.engine.unchanged(about["base_model"])
+        )
         service.engine.load(model, service.store.at(where), optimizer=request.optimizer)
         began(service, model, about["base_model"], Lora(**about["lora"]), request.user_metadata)
         return as_json({"path": request.path, "model_id": model, "type": "load_weights"})

@@ -141,17 +141,20 @@ def test_a_model_whose_tokenizer_no_client_can_read_is_not_listed(service):
     assert "local/letters" not in listed
 
 
-def test_a_checkpoint_is_refused_on_a_base_that_was_made_anew_with_another_tokenizer(place, service):
+def test_a_checkpoint_is_refused_on_a_base_that_was_made_anew_with_another_tokenizer(place, service, tmp_path):
     small_llama.make(place / HOME / "anew")
-    with service.client() as client:
-        training = client.create_lora_training_client("local/anew", rank=2).result(LIMIT_S)
-        state = training.save_state("a").result(LIMIT_S).path
-        weights = training.save_weights_for_sampler("b").result(LIMIT_S).path
-        assert client.create_training_client_from_state(state).result(LIMIT_S)
+    with Service(place, HOME, "--state", str(tmp_path / "state"), hub=service.hub) as other:
+        with other.client() as client:
+            training = client.create_lora_training_client("local/anew", rank=2).result(LIMIT_S)
+            state = training.save_state("a").result(LIMIT_S).path
+            weights = training.save_weights_for_sampler("b").result(LIMIT_S).path
+            assert client.create_training_client_from_state(state).result(LIMIT_S)
+        other.kill()
         path = place / HOME / "anew" / "tokenizer.json"
         path.write_text(path.read_text().replace(f'"{small_llama.word(ID)}"', '"other"'))
-        with pytest.raises(tinker.TinkerError, match="with another tokenizer: train it again"):
-            client.create_training_client_from_state(state).result(LIMIT_S)
-        sampler = client.create_sampling_client(model_path=weights).result(LIMIT_S)
-        with pytest.raises(tinker.TinkerError, match="with another tokenizer: train it again"):
-            sampler.sample(tinker.ModelInput.from_ints([5]), 1, tinker.SamplingParams(max_tokens=1)).result(LIMIT_S)
+        with other, other.client() as client:
+            with pytest.raises(tinker.TinkerError, match="with another tokenizer: train it again"):
+                client.create_training_client_from_state(state).result(LIMIT_S)
+            sampler = client.create_sampling_client(model_path=weights).result(LIMIT_S)
+            with pytest.raises(tinker.TinkerError, match="with another tokenizer: train it again"):
+                sampler.sample(tinker.ModelInput.from_ints([5]), 1, tinker.SamplingParams(max_tokens=1)).result(LIMIT_S)

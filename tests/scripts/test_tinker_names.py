@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.scripts.tinker_scene import SCRIPTS, TOKEN, Service, until
+from tests.scripts.tinker_scene import MODEL, SCRIPTS, TOKEN, Service, until
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -80,6 +80,48 @@ def test_a_name_that_cannot_be_served_is_refused_in_one_line(folder, tmp_path, g
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
+
+
+def datum():
+    inputs = {"target_tokens": [6, 7, 8], "weights": [1.0, 1.0, 1.0]}
+    return tinker.Datum(model_input=tinker.ModelInput.from_ints([5, 6, 7]), loss_fn_inputs=inputs)
+
+
+def offered(service, name):
+    """Return the text of the tokenizer that clients find by name."""
+    cache = service.hub / "hub" / f"models--{name.replace('/', '--')}"
+    return (cache / "snapshots" / (cache / "refs" / "main").read_text() / "tokenizer.json").read_text()
+
+
+def make_again(folder):
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace(f'"{small_llama.word(20)}"', '"other"'))
+
+
+def test_a_folder_that_changed_is_refused_to_new_clients_and_what_runs_goes_on(tmp_path):
+    """A client would read the new tokenizer for the old weights, or the old one for the new weights."""
+    home = tmp_path / "models"
+    folders = {name: home / name for name in ("small", "named", "unused")}
+    for folder in folders.values():
+        small_llama.make(folder)
+    names = [f"--name=Qwen/{name}={folders[name]}" for name in ("named", "unused")]
+    with Service(tmp_path, home, *names) as service, service.client() as client:
+        begun = {
+            name: client.create_lora_training_client(name, rank=2).result(LIMIT_S) for name in (MODEL, "Qwen/named")
+        }
+        for folder in folders.values():
+            make_again(folder)
+        for name in (*begun, "Qwen/unused"):
+            for make in (client.create_lora_training_client, client.create_sampling_client):
+                with pytest.raises(tinker.TinkerError, match="changed while it was served: start the service again"):
+                    make(base_model=name).result(LIMIT_S)
+        for training in begun.values():
+            training.forward_backward([datum()], "cross_entropy").result(LIMIT_S)
+            sampler = training.save_weights_and_get_sampling_client().result(LIMIT_S)
+            assert sampler.sample(tinker.ModelInput.from_ints([5]), 1, tinker.SamplingParams(max_tokens=1)).result(
+                LIMIT_S
+            )
+            assert small_llama.word(20) in offered(service, training.get_info().model_data.model_name)
 
 
 @pytest.mark.deep
