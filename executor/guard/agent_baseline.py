@@ -8,8 +8,11 @@ from executor.errors import DoTasksError
 from executor.guard import locked_paths, log_guard, path_patterns, protect, startup_places, task_records
 from executor.guard.autostart_files import ENVIRONMENTS
 from executor.guard.file_state import ADDED, list_in_words
+from executor.guard.snapshot import SPEC
+from executor.guard.startup_places import outputs_of
 from executor.plan.limits import sandbox_of
-from executor.store import runs
+from executor.plan.step_ids import plan_of
+from executor.store import plan_files, runs
 from executor.store.events import ProtectedRestored
 from executor.system.process_loop import stop_strays
 from executor.system.records import TYPE_CHECKING, Record
@@ -41,6 +44,23 @@ def globs_of(context: RunContext) -> tuple[str, ...]:
     return path_patterns.judge_globs(context.plan.settings.protected, context.relative(context.project.definitions))
 
 
+def guarded_globs(context: RunContext, task: Task) -> tuple[str, ...]:
+    """Return `globs_of` and the files of the other plans of this project, while an agent works under this process.
+
+    A plan with a job is left out, for the job may tick it; so is a plan that the step of the task is to make.
+    """
+    own = context.plan.settings.plan
+    busy = {plan_of(key) or SPEC for key, state in context.recalled.states.items() if _is_job(state)} - {own or SPEC}
+    made = {*outputs_of(task.step)}
+    plans = plan_files.others(context.root, own or SPEC)
+    free = [globs for globs in plans if globs[0] not in busy and not made.intersection(globs)]
+    return (*globs_of(context), *path_patterns.judge_globs((one for globs in free for one in globs), ""))
+
+
+def _is_job(state: StepState) -> bool:
+    return bool(state.job) and state.verdict in ("", "started")
+
+
 def startup_of(context: RunContext, task: Task) -> Startup:
     """Return the files that the judges of this plan read as they start, without those that the step is to make."""
     environ, wanted = context.environment(task), sandbox_of(task.step.main, context.plan.settings)
@@ -63,7 +83,9 @@ def take_baseline(context: RunContext, task: Task, run: str, *, role: str, start
     running = {state.task_id for state in states if state.job and _may_write(context.root, state)}
     records = task_records.record_places(context.root, states, without=task.task_id, running=running)
     wanted = startup.replace(folders={**startup.folders, **dict(records)})
-    memory = protect.take_snapshot(context.root, folder, (*globs_of(context), role), wanted, context.source.name)
+    memory = protect.take_snapshot(
+        context.root, folder, (*guarded_globs(context, task), role), wanted, context.source.name
+    )
     return Baseline(memory, log_guard.mark_log(context.journal, folder, jobs=running))
 
 

@@ -157,7 +157,7 @@ def validate(
     reading = _read(top, file)
     issues = [*reading.issues, *_doubts_of_steps(reading, read_script, doubts or _none)]
     issues += _doubts_of_settings(reading.plan, top, of_settings)
-    if not reading.plan.raw and not issues:
+    if not (reading.plan.raw or issues or reading.plan.settings.agent_from_text):
         issues.append(ValidationIssue((), "no step is defined: add one, for example step_1_hello:", severity="warning"))
     return _placed(issues, data, file)
 

@@ -66,7 +66,7 @@ class AgentLaunch:
             usd=max(0.0, self._setup.bounds.usd - self._used.usd),
             resume=self._session,
             deny=(
-                *agent_baseline.globs_of(self._context),
+                *agent_baseline.guarded_globs(self._context, self._task),
                 *startup_places.globs_of(self._startup),
                 *self._unwritten(around),
             ),
@@ -131,7 +131,7 @@ class AgentLaunch:
                 criteria=tuple(one.text for one in spec.criteria) if spec else (),
                 tools=roles.tools_of(role),
                 views_only=roles.reads_only(role),
-                guarded=agent_baseline.globs_of(self._context),
+                guarded=agent_baseline.guarded_globs(self._context, self._task),
                 steering=startup_places.globs_of(self._startup),
                 judges=self.baseline.memory.startup if self.baseline else (),
                 env=tuple(sorted(process_run.environment(context, task, self._run))),

@@ -22,7 +22,7 @@ from executor.plan.formats.model import (
 )
 from executor.plan.spec.marks import Mark
 from executor.plan.spec.spec_md import Box
-from executor.store import plan_files, plan_writer, spec_file
+from executor.store import plan_files, plan_writer, side_files, spec_file
 from executor.store.plan_change import FileChange
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
@@ -31,7 +31,8 @@ from executor.system.text import did_you_mean, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from executor.plan.formats.model import PlanTask
+    from executor.plan.formats.model import PlanDocument, PlanTask
+    from executor.plan.formats.side_file import SideFile
     from executor.plan.step_ids import StepId
     from executor.store.plan_files import PlanFile
 
@@ -48,16 +49,22 @@ class ForeignPlan:
         self.name = self.plan = name
         self._root = root
         self.path = os.path.join(root, name)
-        self._side_path = os.path.join(root, side_file.side_path(name.replace(os.sep, "/")))
-        self._read: tuple[bytes, PlanFile, bytes] | None = None
+        self._read: tuple[bytes, PlanFile, SideFile] | None = None
 
     def read(self) -> bytes:
         """Return the bytes of all files of the plan and of its side file, packed into one value."""
-        plan, side = plan_files.load(self.path), files.read(self._side_path)
+        plan = plan_files.load(self.path)
+        side = side_files.find(self._root, self.name, plan.document).data
         lengths = {name: len(data) for name, data in plan.files.items()}
         data = b"".join((json.dumps([plan.name, lengths]).encode(), b"\n", *plan.files.values(), side))
-        self._read = (data, plan, side)
+        if self._read is None or self._read[0] != data:
+            self._read = (data, plan, self._decoded(side))
         return data
+
+    def formerly(self) -> tuple[str, ...]:
+        """Return the names that the plan had before, as older lines of the log have them."""
+        known = side_files.formerly(self._root, self.name)
+        return self._text(self.read())[1].formerly if known is None else known
 
     def boxes(self, data: bytes) -> dict[StepId, Box]:
         """Return the tasks in the bytes of `read` as boxes by id; of several tasks with the same id, the first."""
@@ -104,8 +111,8 @@ class ForeignPlan:
         before = self.find(self.read(), number)
         wanted = _task_mark(state, mark, task_id)
 
-        def beside(after: PlanTask) -> list[FileChange]:
-            return self._side_change(after, wanted, mark)
+        def beside(after: PlanTask, document: PlanDocument) -> list[FileChange]:
+            return self._side_change(after, document, wanted, mark)
 
         try:
             plan_writer.write_mark(self.path, lock, str(number), wanted, beside=beside, side_only=SIDE_ONLY)
@@ -113,9 +120,11 @@ class ForeignPlan:
             raise SpecError(str(error)) from error
         return spec_file.Change(before, self.find(self.read(), number))
 
-    def _side_change(self, after: PlanTask, wanted: TaskMark, mark: Mark | None) -> list[FileChange]:
-        old = files.read(self._side_path)
-        side = side_file.decoded(old, self.name.replace(os.sep, "/"))
+    def _side_change(
+        self, after: PlanTask, document: PlanDocument, wanted: TaskMark, mark: Mark | None
+    ) -> list[FileChange]:
+        stored = side_files.find(self._root, self.name, document)
+        side = self._decoded(stored.data)
         new = side_file.with_mark(side, after, wanted)
         key = side_file.key_of(after)
         kind = {"kind": mark.kind} if mark and mark.kind != KINDS.get(wanted.state) else {}
@@ -123,15 +132,22 @@ class ForeignPlan:
             new = new.replace(tasks={**new.tasks, key: new.tasks[key].replace(more=kind)})
         if new == side:
             return []
-        files.private_folder(os.path.dirname(self._side_path))
-        return [FileChange(self._side_path, old or None, side_file.encoded(new))]
+        path = os.path.join(self._root, side_file.side_path(new.plan))
+        files.private_folder(os.path.dirname(path))
+        data = side_file.encoded(new.replace(content=side_file.content_of(document)))
+        if path == stored.path:
+            return [FileChange(path, stored.data or None, data)]
+        return [FileChange(path, None, data), FileChange(stored.path, stored.data, None)]  # the plan was moved
 
-    def _text(self, data: bytes) -> tuple[PlanFile, side_file.SideFile]:
+    def _decoded(self, data: bytes) -> SideFile:
+        return side_files.read(side_files.StoredSide("", data), self.name)
+
+    def _text(self, data: bytes) -> tuple[PlanFile, SideFile]:
         known = self._read
         if known is None or known[0] != data:
-            known = self._read = (data, *_unpacked(self.path, data))
-        _, plan, side = known
-        return plan, side_file.decoded(side, self.name.replace(os.sep, "/"))
+            plan, side = _unpacked(self.path, data)
+            known = self._read = (data, plan, self._decoded(side))
+        return known[1:]
 
 
 def _unpacked(path: str, data: bytes) -> tuple[PlanFile, bytes]:
@@ -141,9 +157,10 @@ def _unpacked(path: str, data: bytes) -> tuple[PlanFile, bytes]:
     found: dict[str, bytes] = {}
     for name, length in lengths.items():
         found[name], rest = rest[:length], rest[length:]
-    plan_format = registry.format_of(path, found[own])
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    plan_format = registry.format_of(os.path.join(folder, own), found[own])
     document = plan_format.read(own, found)
-    return plan_files.PlanFile(path, os.path.dirname(path), own, plan_format, document, found), rest
+    return plan_files.PlanFile(path, folder, own, plan_format, document, found), rest
 
 
 def _trouble(plan: PlanFile, task: PlanTask) -> str:
@@ -168,7 +185,7 @@ def _task_mark(state: str, mark: Mark | None, task_id: str) -> TaskMark:
     return TaskMark(wanted, mark.task_id, mark.time, mark.note, utc, BY)
 
 
-def _box(task: PlanTask, side: side_file.SideFile) -> Box:
+def _box(task: PlanTask, side: SideFile) -> Box:
     """Return a task as a box; the mark in the side file counts while the plan has the state that the mark recorded."""
     known = side.tasks.get(side_file.key_of(task))
     if known is None or known.plan_state != task.state:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from executor.plan.formats.model import CANCELLED, DONE, MarkError
-from executor.store import plan_change, plan_files, plan_writer, project
+from executor.store import plan_change, plan_files, plan_writer, project, side_files
 from executor.store.plan_change import FileChange
 from executor.system import files, locks
 from executor.system.records import TYPE_CHECKING
@@ -47,6 +47,9 @@ def _openspec(plan: PlanFile, today: str) -> list[str]:
         raise MarkError(f"{target} is there already: {name} is not moved")
     os.makedirs(os.path.dirname(target), exist_ok=True)
     os.rename(plan.folder, target)
+    root = plan_writer.root_of(target)
+    old, new = (os.path.relpath(os.path.join(one, plan.name), root) for one in (plan.folder, target))
+    side_files.move(root, old, new)
     for folder in (above, os.path.dirname(target)):
         files.sync_folder(folder)
     return [f"moved: {os.path.relpath(plan.folder)} to {os.path.relpath(target)}", *_named_in(plan, target)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+from fnmatch import fnmatchcase
 
-from executor.errors import MachineError, SpecError, UsageError, remedy
+from executor.errors import DoTasksError, MachineError, SpecError, UsageError, remedy
 from executor.plan.formats import registry
 from executor.system import safe_open
 from executor.system.records import TYPE_CHECKING, Record
@@ -13,6 +14,7 @@ from executor.system.records import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from executor.plan.formats.model import PlanDocument, PlanFormat
 
+BACKLOG = "backlog/tasks/*.md"  # the plan is the folder: its files come and go
 # Where tools keep their plans, below a project's folder.
 PLACES = (
     "SPEC.md",
@@ -22,10 +24,11 @@ PLACES = (
     ".kiro/specs/*/tasks.md",
     ".taskmaster/tasks/tasks.json",
     ".tasks/manifest.json",
-    "backlog/tasks/*.md",
+    BACKLOG,
     "tasks.md",
     "tasks.json",
 )
+BACKLOG_NAME = "Backlog.md"
 MOST_BYTES = 64 * 2**20
 MOST_FILES = 20_000
 
@@ -91,26 +94,104 @@ def only_at(folder: str) -> str:
 def only_one(start: str) -> str:
     """Return the path of the plan at `start` or above it, empty when there is none; UsageError for several."""
     try:
-        return find("", start)
+        return _nearest(start)
     except UsageError as error:
         if str(error).startswith("several"):
             raise
         return ""
 
 
+def home_of(path: str) -> str:
+    """Return the folder of the project of a plan without definitions.
+
+    For a plan in a place that its tool prescribes, such as `specs/001/tasks.md`, that is the folder with this place,
+    else the plan's own.
+    """
+    path = os.path.abspath(path)
+    names = [*path.split(os.sep), *(["x.md"] if os.path.isdir(path) else [])]
+    for place in PLACES:
+        parts = place.split("/")
+        if len(parts) < len(names) and all(map(fnmatchcase, names[-len(parts) :], parts)):
+            return os.sep.join(names[: -len(parts)]) or os.sep
+    return os.path.dirname(path)
+
+
+def others(root: str, own: str) -> list[tuple[str, ...]]:
+    """Return the other plans of a project: each as its file and the globs of the files that belong to it.
+
+    Plans are in the places of their tools, or have a side file; those with definitions of their own are other projects.
+    """
+    places = [path for place in PLACES for path in _plans_at(root, place)]
+    found = dict.fromkeys(os.path.relpath(path, root) for path in (*places, *_marked(root)))
+    return [named for name in found if os.path.normpath(own) != name and (named := _with_globs(root, name))]
+
+
+def _marked(root: str) -> list[str]:
+    """Return the paths of the plans that have a side file."""
+    from executor.plan.formats import side_file
+
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(root), side_file.FOLDER, "*.json"))):
+        body = safe_open.read_record(path)
+        name = str(body.get("plan") or "")
+        if name and not os.path.isabs(name) and os.pardir not in name.split("/"):
+            found.append(os.path.normpath(os.path.join(root, name)))
+    return found
+
+
+def _with_globs(root: str, name: str) -> tuple[str, ...]:
+    """Return a plan's file and the globs of its other files, relative to the root; nothing for no plan of this root."""
+    from executor.store import project
+
+    path = os.path.join(root, name)
+    folder = name if os.path.isdir(path) else os.path.dirname(name)
+    if any(os.path.isfile(os.path.join(root, above, one)) for above in _below(folder) for one in project.DEFINITIONS):
+        return ()
+    try:
+        own = os.path.join(*own_file(path))
+        data = _read(own)
+        companions = registry.format_of(own, data).companions(os.path.basename(own), data)
+    except DoTasksError:
+        return ()
+    globs = (os.path.normpath(os.path.join(folder, one)) for one in companions)
+    return (name, *(one for one in globs if one.split(os.sep)[0] != os.pardir))
+
+
+def _below(folder: str) -> list[str]:
+    """Return a folder relative to a root and the folders above it, without the root."""
+    names = folder.split(os.sep) if folder else []
+    return [os.sep.join(names[:end]) for end in range(1, len(names) + 1)]
+
+
 def _plans_at(folder: str, place: str) -> list[str]:
     found = sorted(glob.glob(os.path.join(glob.escape(folder), place)))
-    return found[:1] if place.startswith("backlog/") else found
+    return [os.path.dirname(found[0])] if found and place == BACKLOG else found
 
 
 def load(path: str) -> PlanFile:
     """Return a plan; SpecError when its content fits no format, MachineError when it cannot be read."""
-    folder, name = os.path.split(os.path.abspath(path))
-    data = _read(path)
-    plan_format = registry.format_of(path, data)
+    folder, name = own_file(path)
+    data = _read(os.path.join(folder, name) if os.path.isdir(path) else path)
+    plan_format = registry.format_of(os.path.join(folder, name), data)
     files = {name: data, **_companions(folder, plan_format.companions(name, data))}
     document = plan_format.read(name, files)
     return PlanFile(path, folder, name, plan_format, _with_definitions(folder, document), files)
+
+
+def own_file(path: str) -> tuple[str, str]:
+    """Return the folder of a plan and its own file there: for the folder of Backlog.md any of its tasks.
+
+    UsageError for another folder.
+    """
+    if not os.path.isdir(path):
+        folder, name = os.path.split(os.path.abspath(path))
+        return folder, name
+    folder = os.path.abspath(path)
+    for place in ("*.md", "../completed/*.md"):
+        for found in sorted(glob.glob(os.path.join(glob.escape(folder), place))):
+            if registry.is_of(BACKLOG_NAME, found, _read(found)):
+                return folder, os.path.relpath(found, folder)
+    raise UsageError(f"{path} is a folder, and has no task of Backlog.md; name the file of the plan: --plan FILE")
 
 
 def _with_definitions(folder: str, document: PlanDocument) -> PlanDocument:
@@ -141,9 +222,20 @@ def _read(path: str) -> bytes:
             raise SpecError(f"{path} is larger than {limit}, the limit of a plan file; divide it into several")
         return safe_open.read_whole(path)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no file {path}; name the plan: --plan FILE") from error
+        raise UsageError(f"there is no file {path}; {_moved(path)}name the plan: --plan FILE") from error
     except OSError as error:
         raise MachineError(f"cannot read {path}: {error.strerror}; {remedy(error)}") from error
+
+
+def _moved(path: str) -> str:
+    """Return a hint for a task file of Backlog.md that was moved, empty for any other file."""
+    folder, name = os.path.split(path)
+    moved = os.path.join(os.path.dirname(folder), "completed", name)
+    return (
+        f"it was moved to {moved}: the plan is the folder, settings: {{plan: {os.path.relpath(folder)}}}; or "
+        if (os.path.isfile(moved))
+        else ""
+    )
 
 
 def _companions(folder: str, patterns: tuple[str, ...]) -> dict[str, bytes]:

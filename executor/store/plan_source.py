@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.errors import DefinitionError, Problem, UsageError
+from executor.errors import DefinitionError, DoTasksError, Problem, UsageError
 from executor.store.spec_file import Change, SpecFile
 from executor.system.records import TYPE_CHECKING
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         def text_digest(self, number: StepId) -> str:
             """Return the digest of what a task asks for now, empty where the plan says no more than its definitions."""
 
+        def formerly(self) -> tuple[str, ...]:
+            """Return the names that the plan had before."""
+
         def refuse_read_only(self) -> None:
             """Raise MachineError for a file that could not be marked."""
 
@@ -57,6 +60,16 @@ def source_of(root: str, plan: Plan) -> PlanSource:
     from executor.store.foreign_plan import ForeignPlan
 
     return ForeignPlan(root, plan.settings.plan)
+
+
+def former_names(source: PlanSource) -> tuple[str, ...]:
+    """Return the names that a plan of another tool had before; none where it cannot be read."""
+    if not source.plan:
+        return ()
+    try:
+        return source.formerly()
+    except DoTasksError:  # the command itself reports it
+        return ()
 
 
 def source_here(here: Project) -> PlanSource:
@@ -145,7 +158,8 @@ def _arranged(root: str, plan: Plan, name: str) -> Plan:
     }
     referring = frozenset(map(str, plan.referring))
     companions = file.format.companions(file.name, file.files[file.name])
-    globs = tuple(os.path.normpath(os.path.join(os.path.dirname(name), one)) for one in companions)
+    base = os.path.relpath(file.folder, os.path.realpath(root) if os.path.islink(root) else root)
+    globs = tuple(os.path.normpath(os.path.join(base, one)) for one in companions)
     settings = plan.settings.replace(plan=name, protect=(*plan.settings.protect, name, *globs))
     return plan.replace(raw=raw, tasks=graph, referring=referring, settings=settings)
 

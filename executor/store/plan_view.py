@@ -6,8 +6,7 @@ import os
 
 from executor.errors import UsageError
 from executor.plan.formats import side_file, spec
-from executor.store import plan_files, plan_source, project
-from executor.system import files
+from executor.store import plan_files, plan_source, project, side_files
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ def document_of(file: PlanFile) -> PlanDocument:
     try:
         here = project.find_for(file.path, ".")
     except UsageError:  # no definitions
-        return _with_states(file.document, file.folder, file.name)
+        root = plan_files.home_of(file.path)
+        return _with_states(file.document, root, os.path.relpath(os.path.abspath(file.path), root))
     document = _with_states(file.document, here.root, here.named)
     plan, _ = project.load_definitions(here)
     return _with_edges(document, plan) if plan_source.is_for(here.root, plan, here.named) else document
@@ -36,9 +36,9 @@ def document_of(file: PlanFile) -> PlanDocument:
 
 def _with_states(document: PlanDocument, root: str, name: str) -> PlanDocument:
     """Return the plan with the states of its side file, where there is one."""
-    name = os.path.normpath(name).replace(os.sep, "/")
-    data = files.read(os.path.join(root, side_file.side_path(name)))
-    return side_file.with_states(document, side_file.decoded(data, name)) if data else document
+    name = os.path.normpath(name)
+    stored = side_files.find(root, name, document)
+    return side_file.with_states(document, side_files.read(stored, name)) if stored.data else document
 
 
 def _with_edges(document: PlanDocument, plan: Plan) -> PlanDocument:

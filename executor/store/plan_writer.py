@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from executor.plan.formats.addition import NewTask
-    from executor.plan.formats.model import Files, PlanTask, TaskMark
+    from executor.plan.formats.model import Files, PlanDocument, PlanTask, TaskMark
     from executor.store.plan_files import PlanFile
 
-    Beside = Callable[[PlanTask], list[FileChange]]
+    Beside = Callable[[PlanTask, PlanDocument], list[FileChange]]
 
 TRIES = 5
 
@@ -31,8 +31,9 @@ def write_mark(
     MarkError when the plan has no place for the mark, or the task may not be marked: nothing is written then.
     SpecError when the file is changed by another program again and again, or does not read back as it was written: the
     bytes of before are then put back. A write that a killed process left half done under this lock is finished first.
-    `beside` returns changes of other files that belong to the mark; they are written first. For the states of
-    `side_only`, and for a task without a line of its own, they are enough where the format has no place for the mark.
+    `beside` returns, for the task and the plan behind it, changes of other files that belong to the mark. They are
+    written first. For the states of `side_only`, and for a task without a line of its own, they are enough where the
+    format has no place for the mark.
     """
     record = plan_change.record_path(lock)
     with locks.ShortLock(lock):
@@ -43,7 +44,7 @@ def write_mark(
             changed = _changed(plan, task, mark, side_only)
             changes = file_changes(plan, changed)
             if beside:
-                changes = [*beside(_read_with(plan, changed, task)), *changes]
+                changes = [*beside(*_read_with(plan, changed, task)), *changes]
             if not changes:
                 return task
             if plan_change.write(record, changes):
@@ -66,10 +67,10 @@ def _changed(plan: PlanFile, task: PlanTask, mark: TaskMark, side_only: Sequence
     raise MarkError(str(refused))
 
 
-def _read_with(plan: PlanFile, changed: Files, task: PlanTask) -> PlanTask:
-    """Return a task as it is read from the changed files."""
+def _read_with(plan: PlanFile, changed: Files, task: PlanTask) -> tuple[PlanTask, PlanDocument]:
+    """Return a task and the plan as they are read from the changed files."""
     document = plan.format.read(plan.name, {**plan.files, **changed}) if changed else plan.document
-    return next((one for one in document.tasks if (one.id, one.nth) == (task.id, task.nth)), task)
+    return next((one for one in document.tasks if (one.id, one.nth) == (task.id, task.nth)), task), document
 
 
 def add_task(path: str, lock: str, new: NewTask) -> PlanTask:
@@ -102,12 +103,12 @@ def busy(path: str) -> SpecError:
 
 
 def root_of(path: str) -> str:
-    """Return the folder of the definitions above a plan, else the plan's own folder."""
-    own = folder = os.path.dirname(os.path.abspath(path))
+    """Return the folder of the definitions above a plan, else that of `plan_files.home_of`."""
+    folder = os.path.dirname(os.path.abspath(path))
     while not any(os.path.isfile(os.path.join(folder, one)) for one in project.DEFINITIONS):
         above = os.path.dirname(folder)
         if above == folder:
-            return own
+            return plan_files.home_of(path)
         folder = above
     return folder
 

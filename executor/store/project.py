@@ -1,4 +1,4 @@
-"""The files of a project: where they are, the parsed plan in its cache, names that are nearly right."""
+"""The files of a project: where they are, the parsed plan in its cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from executor import __version__
 from executor.errors import MachineError, UsageError, remedy
 from executor.plan.plan import Plan, from_cache, read_plan, read_valid_plan, to_cache
 from executor.system import files, safe_open
-from executor.system.folders import names_in
 from executor.system.records import Record
 from executor.system.run_records import LOG_NAME
 
@@ -20,10 +19,6 @@ CACHES = ("state.json", os.path.join("cache", "plan.json"), os.path.join("cache"
 GUARDING = "guarding"  # in .do-tasks: exists while an agent works, and until its changes were examined
 AGENT_SIGNS = tuple(f'"runner": "{name}"'.encode() for name in ("agent", "claude-code", "host"))
 MOST_LOG = 1 << 20  # bytes of the log's end that are searched for agents
-SPEC_STEMS = ("spec", "specs")
-SPEC_ENDS = ("", ".md", ".markdown", ".mdown", ".mkd", ".mkdn", ".mdwn", ".mdx", ".txt")
-DEFINITION_STEMS = ("stepdefinitions", "stepdefinition", "stepsdefinition", "stepsdefinitions", "stepdefs")
-YAML_ENDS = (".yaml", ".yml", "", ".json")
 STATE_FOLDER = files.STATE_FOLDER
 VALIDATED_BY = f"{__version__}, rules 4"  # a file that older rules accepted is validated again
 
@@ -32,7 +27,7 @@ class Project(Record):
     """A folder with a plan: `root` is the folder of SPEC.md, `definitions` relative to it; `warning` may be empty.
 
     `named` is the file of the plan that the command line names, relative to the root; `agent_from_text` says that an
-    agent does the tasks without a definition.
+    agent does the tasks without a definition. `is_defined` is False where there are no definitions: all have defaults.
     """
 
     root: str
@@ -40,6 +35,7 @@ class Project(Record):
     warning: str = ""
     named: str = ""
     agent_from_text: bool = False
+    is_defined: bool = True
 
     @property
     def spec(self) -> str:
@@ -60,6 +56,8 @@ class Project(Record):
 
 def is_there(start: str) -> bool:
     """Return True when `start` or a folder above it has definitions, or a file with nearly their name."""
+    from executor.store.near_names import misnamed_definitions
+
     folder = os.path.abspath(start)
     while True:
         if any(os.path.isfile(os.path.join(folder, name)) for name in DEFINITIONS) or misnamed_definitions(folder):
@@ -78,24 +76,70 @@ def find_for(plan: str, start: str) -> Project:
     return found.replace(named=os.path.relpath(os.path.abspath(plan), found.root))
 
 
+def find_to_run(plan: str, start: str, *, agent_from_text: bool) -> Project:
+    """Return the project as `find_for` does; with `agent_from_text` a plan of another tool needs no definitions."""
+    if not agent_from_text or is_there(os.path.dirname(os.path.abspath(plan)) if plan else start):
+        return find_for(plan, start).replace(agent_from_text=agent_from_text)
+    from executor.store import plan_files
+
+    path = os.path.abspath(plan_files.find(plan, start))
+    root = plan_files.home_of(path)
+    named = os.path.relpath(path, root)
+    return Project(root, DEFINITIONS[0], named=named, agent_from_text=True, is_defined=False)
+
+
 def find(start: str) -> Project:
-    """Return the project at `start` or above it; UsageError when there is none."""
+    """Return the project at `start` or above it.
+
+    A folder with a log and without definitions is one whose tasks an agent did by their text.
+
+    UsageError when there is none.
+    """
+    from executor.store.near_names import misnamed_definitions
+
     start = folder = os.path.abspath(start)
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder}")
-    advice = place = ""
+    advice = place = logged = ""
     while True:
         found = [name for name in DEFINITIONS if os.path.isfile(os.path.join(folder, name))]
         if found:
             return Project(folder, found[0], _warning(folder, found, advice))
         if not advice:
             advice, place = misnamed_definitions(folder), folder
+        if not logged and os.path.isfile(os.path.join(folder, LOG_NAME)):
+            logged = folder
         parent = os.path.dirname(folder)
         if parent == folder:
+            if logged and not advice and not os.path.lexists(os.path.join(logged, SPEC_NAME)):
+                return Project(logged, DEFINITIONS[0], is_defined=False)
             where = f" in {place}" if advice and place != start else ""
-            next_step = advice or "make one with: do-tasks init"
+            next_step = advice or _first_move(start)
             raise UsageError(f"no step_definitions.yaml in {start} or above it; {next_step}{where}")
         folder = parent
+
+
+def refuse_undefined(project: Project) -> None:
+    """Raise UsageError for a project without definitions, unless an agent does its tasks by their text."""
+    if not (project.is_defined or project.agent_from_text):
+        raise UsageError(f"no {DEFINITIONS[0]} in {project.root}; {_first_move(project.root)}")
+
+
+def _first_move(start: str) -> str:
+    """Return the next command of a person without definitions: for the plan that is here, else to make one."""
+    from shlex import quote
+
+    from executor.store import plan_files
+
+    try:
+        path = plan_files.only_one(start)
+    except UsageError as several:
+        return str(several)
+    if not path:
+        return "make one with: do-tasks init"
+    move = f"make one for {os.path.relpath(path)}: do-tasks import {quote(os.path.relpath(path))} --scaffold"
+    by_text = ", or let an agent do its tasks by their text: --agent-from-text"
+    return move + ("" if os.path.basename(path) == SPEC_NAME else by_text)
 
 
 def _warning(folder: str, found: list[str], advice: str) -> str:
@@ -157,7 +201,9 @@ def known_plan(project: Project) -> Plan | None:
 
 
 def definitions(project: Project) -> bytes:
-    """Return the text of the definitions; UsageError when it cannot be read."""
+    """Return the text of the definitions, none where there are none; UsageError when it cannot be read."""
+    if not project.is_defined:
+        return b""
     try:
         return safe_open.read_whole(project.path(project.definitions))
     except OSError as error:
@@ -230,54 +276,3 @@ def distrust_caches(root: str) -> None:
         end = b""
     if os.path.lexists(os.path.join(root, STATE_FOLDER, GUARDING)) or any(sign in end for sign in AGENT_SIGNS):
         drop_caches(root)
-
-
-def misnamed_definitions(folder: str) -> str:
-    """Return advice on a file here with nearly the name of the definitions; empty for none."""
-    for below in ("", TASKS, ".claude", "tasks"):
-        names = names_in(os.path.join(folder, below))
-        home = below if below in ("", TASKS) else ""
-        if DEFINITIONS[0] in names:
-            right = "" if below == home else DEFINITIONS[0]
-            return _advice(folder, os.path.join(below, DEFINITIONS[0]), right)
-        found = next((name for name in names if _is_nearly_definitions(name, beside=names)), "")
-        if found:
-            return _advice(folder, os.path.join(below, found), os.path.join(home, DEFINITIONS[0]))
-    return ""
-
-
-def misnamed_spec(folder: str) -> str:
-    """Return advice on a file here with nearly the name of SPEC.md; empty for none."""
-    for below in ("", TASKS, ".claude"):
-        names = [name for name in names_in(os.path.join(folder, below)) if below or name != SPEC_NAME]
-        found = next(filter(_is_nearly_spec, names), "")
-        if found:
-            return _advice(folder, os.path.join(below, found), SPEC_NAME)
-    return ""
-
-
-def _is_nearly_spec(name: str) -> bool:
-    lower = name.lower()
-    stem, end = os.path.splitext(lower.removesuffix(".txt") if lower.endswith(".md.txt") else lower)
-    return stem.strip(" _-") in SPEC_STEMS and end in SPEC_ENDS
-
-
-def _is_nearly_definitions(name: str, beside: list[str]) -> bool:
-    stem, end = os.path.splitext(name.lower().removesuffix(".txt"))
-    bare = stem.translate({ord(char): None for char in " _-."})
-    if bare == "steps":
-        return end in (".yaml", ".yml") and any(map(_is_nearly_spec, beside))
-    return bare in DEFINITION_STEMS and end in YAML_ENDS
-
-
-def _advice(folder: str, found: str, wanted: str) -> str:
-    path = os.path.join(folder, found)
-    if os.path.isdir(path):
-        return f"{found} is a folder, not a file"
-    if not os.path.exists(path):
-        return f"{found} is a link that leads nowhere"
-    if not wanted:
-        return ""
-    from shlex import quote
-
-    return f"found {found}: rename it (mv {quote(found)} {quote(wanted)})"

@@ -9,7 +9,7 @@ from executor.plan.spec import spec_md
 from executor.store import log_reader, project
 from executor.store.changes import since_passed
 from executor.store.fingerprint import fingerprint_main
-from executor.store.plan_source import source_of
+from executor.store.plan_source import former_names, source_of
 from executor.store.sources import Sources
 from executor.store.step_state import NEW, of_plan, of_task, renumbered
 from executor.store.step_values import NOTHING_GIVEN, lookup_for
@@ -64,10 +64,11 @@ class ProjectView:
         self.root = here.root
         self.plan = plan
         self.recalled = recalled
-        self.states = of_plan(recalled.states, plan.settings.plan)
         self.strict = strict or plan.settings.strict
         self.asked_runner = asked_runner
         self.source = source_of(here.root, plan)
+        self._names = (*former_names(self.source), plan.settings.plan)
+        self.states = self._of_plan(recalled.states)
         self.sources = Sources()
         self.made: dict[str, Fingerprint] = {}
         self._known: KnownFingerprints | None = None
@@ -93,8 +94,12 @@ class ProjectView:
     def use_log(self, recalled: LogState) -> None:
         """Replace the fold of the log; states that `follow_numbers` moved are moved again."""
         self.recalled = recalled
-        states = of_plan(recalled.states, self.plan.settings.plan)
+        states = self._of_plan(recalled.states)
         self.states = renumbered(states, self.moved) if self.moved else states
+
+    def _of_plan(self, states: Mapping[StepId, StepState]) -> dict[StepId, StepState]:
+        """Return the states of this plan by id, also those of the names that it had before."""
+        return {number: state for name in self._names for number, state in of_plan(states, name).items()}
 
     def follow_numbers(self, boxes: Mapping[StepId, Box]) -> dict[StepId, StepId]:
         """Move the states of steps that were renumbered to their new numbers; return the old number of each."""
@@ -169,7 +174,8 @@ class ProjectView:
 
     def read_again(self) -> None:
         """Read the plan again."""
-        self.project = project.find(self.project.root).replace(named=self.project.named)
+        named, by_text = self.project.named, self.project.agent_from_text
+        self.project = project.find(self.project.root).replace(named=named, agent_from_text=by_text)
         self.plan, _ = project.load(self.project, for_run=True)
         self._steps, self._filled = {}, {}
 

@@ -6,7 +6,7 @@ import os
 
 from executor.errors import MachineError, SpecError, remedy
 from executor.plan.spec import spec_md
-from executor.store.project import misnamed_spec
+from executor.store.near_names import misnamed_spec
 from executor.system import files, safe_open
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -175,6 +175,10 @@ class SpecFile:
     def text_digest(self, number: StepId) -> str:  # noqa: ARG002 - SPEC.md has a title alone
         """Return an empty digest: the definitions say what a step does."""
         return ""
+
+    def formerly(self) -> tuple[str, ...]:
+        """Return no names: SPEC.md is called so."""
+        return ()
 
     def refuse_read_only(self) -> None:
         """Raise MachineError for a file that could not be marked."""

@@ -407,3 +407,88 @@ def test_steps_of_a_spec_are_not_done_from_their_text(project):
     project.write("step_definitions.yaml", "settings: {agent_from_text: true}\n")
     refused = project.run("--all")
     assert (refused.code, "agent_from_text is for plans of other tools" in refused.err) == (2, True)
+
+
+def test_a_plan_without_definitions_is_done_by_its_text(project):
+    asked = project.run("--step", "T001", "--agent-from-text", "--runner", "host")
+    assert (asked.code, (project.root / "step_definitions.yaml").exists()) == (3, False)
+    assert "--agent-from-text" in hand_in(project, "T001").out
+    assert "- [X] T001" in plan_of(project)
+    assert project.run("list").out.startswith("[x] T001")
+    assert project.run("list", "--agent-from-text", "--json").json["steps"][0]["tick"] == "claimed"
+
+
+@pytest.mark.parametrize("words", [("--continue",), ("validate",), ("--step", "T001"), ("why", "T001")])
+def test_without_definitions_the_message_names_what_works(project, words):
+    refused = project.run(*words)
+    assert refused.code == 2
+    assert "do-tasks import specs/001/tasks.md --scaffold, or" in refused.err
+    assert "--agent-from-text" in refused.err
+
+
+def test_settings_alone_are_definitions_where_an_agent_works_by_the_text(project):
+    define(project, agent_from_text=True)
+    assert "no step is defined" not in project.run("validate").out
+
+
+def test_a_renamed_plan_keeps_what_its_side_file_and_the_log_know(project):
+    define(project, writes("T001"), {"id": "T002", "main": {"command": "false", "test": "none"}})
+    project.run("--all", "--keep-going")
+    os.rename(project.root / "specs" / "001", project.root / "specs" / "login")
+    define(project, writes("T001"), writes("T002"), plan="specs/login/tasks.md")
+    rows = project.run("list", "--json").json["steps"]
+    assert [row["state"] for row in rows[:2]] == ["done", "failed"]
+    assert rows[0]["tick"] == "claimed"
+    assert project.run("--all").code == 0
+    assert ran(project) == ["T001", "T002"]
+    (side,) = (project.root / ".do-tasks" / "plans").iterdir()
+    body = json.loads(side.read_text())
+    assert (body["plan"], body["formerly"]) == ("specs/login/tasks.md", ["specs/001/tasks.md"])
+
+
+def test_a_plan_with_other_tasks_takes_no_side_file_of_one_that_is_gone(project):
+    define(project, {"id": "T001", "main": {"command": "false", "test": "none"}})
+    project.run("--all")
+    os.unlink(project.root / "specs" / "001" / "tasks.md")
+    project.write("specs/002/tasks.md", PLAN.replace("Join them", "Split them"))
+    define(project, writes("T001"), plan="specs/002/tasks.md")
+    assert project.run("list", "--json").json["steps"][0]["state"] == "open"
+
+
+def test_an_archived_plan_keeps_its_ticks(project):
+    project.write("openspec/changes/add/tasks.md", "## 1. Work\n- [ ] 1.1 Read\n")
+    define(project, writes("1.1"), plan="openspec/changes/add/tasks.md")
+    project.run("--all")
+    assert project.run("archive").code == 0
+    (moved,) = (project.root / "openspec" / "changes" / "archive").glob("*/tasks.md")
+    define(project, writes("1.1"), plan=str(moved.relative_to(project.root)))
+    assert project.run("list", "--json").json["steps"][0]["tick"] == "claimed"
+
+
+def test_a_folder_of_task_files_stays_the_plan_when_they_are_archived(project):
+    head = "---\nid: task-{0}\ntitle: Work {0}\nstatus: To Do\nassignee: []\ncreated_date: 2026-01-01\n---\n"
+    for number in (1, 2):
+        project.write(f"backlog/tasks/task-{number} - Work.md", head.format(number))
+    define(project, writes("task-1"), writes("task-2"), plan="backlog/tasks")
+    project.run("--step", "task-1")
+    assert "completed" in project.run("archive").out
+    assert [row["state"] for row in project.run("list", "--json").json["steps"]] == ["done", "open"]
+    assert project.run("--continue").code == 0
+    assert ran(project) == ["task-1", "task-2"]
+    refused = project.run("lint", "backlog/tasks/task-1 - Work.md")
+    assert "settings: {plan: backlog/tasks}" in refused.err
+
+
+@pytest.mark.parametrize(("outputs", "code"), [([], 1), (["specs/002/tasks.md"], 0)])
+def test_an_agent_of_one_plan_may_not_edit_another_unless_it_is_to_make_it(project, outputs, code):
+    pytest.importorskip("anthropic")
+    project.write(".claude/agents/AGENT.md", ROLE)
+    project.write(".claude/skills/tinker-api/SKILL.md", SKILL)
+    project.write("specs/002/tasks.md", PLAN)
+    project.environ = {"ANTHROPIC_MODEL": "claude-scripted"}
+    main = {"agent": "tinker-executor", "runner": "agent", "objective": "Write", "success_criteria": ["It is there"]}
+    define(project, {"id": "T001", "main": main | {"outputs": outputs}}, sandbox={"mode": "off"})
+    script = [bash("sed -i 's/\\[ \\] T002/[X] T002/' specs/002/tasks.md"), done({"It is there": "yes"})]
+    with Play(project, script) as scene:
+        assert scene.run("--step", "T001").code == code
+    assert (project.text("specs/002/tasks.md") == PLAN) is (code == 1)

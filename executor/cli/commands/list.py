@@ -41,7 +41,7 @@ def run(args: Namespace) -> Verdict:
 
         plan_graph.print_tasks(other, args)
         return Verdict.PASSED
-    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     plan, validated = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()
@@ -89,6 +89,8 @@ def _other_plan(args: Namespace) -> str:
     """Return the path of a plan that is no SPEC.md with definitions, empty when it is one."""
     from executor.store import plan_files
 
+    if args.agent_from_text:
+        return ""
     if args.plan:
         return "" if _has_definitions(args) else str(args.plan)
     return "" if project.is_there(args.project) else plan_files.only_one(args.project)
@@ -97,10 +99,11 @@ def _other_plan(args: Namespace) -> str:
 def _has_definitions(args: Namespace) -> bool:
     """Return True when there are definitions for the plan that the command line names."""
     try:
-        project.load(project.find_for(args.plan, args.project))
+        here = project.find_for(args.plan, args.project)
+        project.load(here)
     except UsageError:
         return False
-    return True
+    return here.is_defined
 
 
 def _needs(plan: Plan, number: StepId) -> list[str]:

@@ -31,7 +31,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Tick the steps that passed by the log, without running anything."""
-    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     with (
         session.locked(here, "retick") as screen,
         session.opened(session.view(here, for_run=False), screen) as context,

@@ -82,9 +82,10 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Run the requested steps."""
-    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     if not (args.step or args.resume or args.all or args.dry_run):
         raise UsageError("name the steps to run: --step 1, --continue or --all; see: do-tasks --help")
+    project.refuse_undefined(here)
     if args.dry_run:
         from executor.cli.dry_run import dry_run
 

@@ -44,6 +44,7 @@ OPTIONS = (JSON,)
 def run(args: Namespace) -> Verdict:
     """Print the problems in file order; return INVALID when one is an error."""
     here = project.find_for(args.plan, args.project)
+    project.refuse_undefined(here)
     data = project.definitions(here)
 
     def read_script(script: str) -> str | None:

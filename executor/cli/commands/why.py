@@ -49,7 +49,7 @@ OPTIONS = (option("step", help="1 | 1-5 | name"), FROM_TEXT, JSON)
 
 def run(args: Namespace) -> Verdict:
     """Print the state of the steps and what would run."""
-    here = project.find_for(args.plan, args.project).replace(agent_from_text=args.agent_from_text)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

@@ -39,6 +39,11 @@ def formats(data: bytes = b"") -> Iterator[PlanFormat]:
         yield getattr(import_module(f"executor.plan.formats.{module}"), name)()
 
 
+def is_of(name: str, path: str, data: bytes) -> bool:
+    """Return True when the format of this name has a file."""
+    return any(one.name == name and one.matches(path, data) for one in formats(data))
+
+
 def format_of(path: str, data: bytes) -> PlanFormat:
     """Return the format of a plan file; SpecError when none fits."""
     found = next((one for one in formats(data) if one.matches(path, data)), None)

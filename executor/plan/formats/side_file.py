@@ -37,12 +37,18 @@ class SideState(Record):
 
 
 class SideFile(Record):
-    """The states of a plan's tasks by key; `plan` is its path in the project."""
+    """The states of a plan's tasks by key; `plan` is its path in the project.
+
+    `formerly` are the paths that it had before, `content` is the digest of all its tasks: by it a plan is known again
+    after its file was renamed or moved.
+    """
 
     plan: str
     tasks: Mapping[str, SideState] = _NONE
     version: int = VERSION
     more: Mapping[str, Any] = _NONE
+    formerly: tuple[str, ...] = ()
+    content: str = ""
 
 
 _TEXTS = tuple(name for name in SideState("")._fields if name != "more")
@@ -63,7 +69,9 @@ def encoded(side: SideFile) -> bytes:
     if side.version > VERSION:
         raise SpecError(f"{side_path(side.plan)}: version {side.version} is newer than this do-tasks; update do-tasks")
     tasks = {key: _written(state) for key, state in side.tasks.items()}
-    value = {"v": side.version, "plan": side.plan, **side.more, "tasks": tasks}
+    known = {"formerly": [*side.formerly], "content": side.content}
+    found = {key: one for key, one in known.items() if one}
+    value = {"v": side.version, "plan": side.plan, **found, **side.more, "tasks": tasks}
     return f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode("utf-8", "surrogatepass")
 
 
@@ -84,9 +92,11 @@ def decoded(data: bytes, plan: str) -> SideFile:
     version = value.get("v") if isinstance(value, dict) else None
     if not isinstance(tasks, dict) or not isinstance(version, int):
         raise SpecError(f"{path}: no side file of a plan: `v` and `tasks` are missing; put it aside")
-    more = {key: one for key, one in value.items() if key not in ("v", "plan", "tasks")}
+    more = {key: one for key, one in value.items() if key not in ("v", "plan", "tasks", "formerly", "content")}
     states = {key: _state(path, key, one) for key, one in tasks.items()}
-    return SideFile(str(value.get("plan", plan)), states, version, more)
+    before = value.get("formerly")
+    formerly = tuple(map(str, before)) if isinstance(before, list) else ()
+    return SideFile(str(value.get("plan", plan)), states, version, more, formerly, str(value.get("content", "")))
 
 
 def _state(path: str, key: str, value: Any) -> SideState:
@@ -94,6 +104,19 @@ def _state(path: str, key: str, value: Any) -> SideState:
         raise SpecError(f"{path}: task {key} has no known state; remove its entry, then mark it again")
     texts = {name: str(value[name]) for name in _TEXTS if name in value}
     return SideState(**texts, more={name: one for name, one in value.items() if name not in _TEXTS})
+
+
+def content_of(document: PlanDocument) -> str:
+    """Return the digest of what a plan asks for: the ids and texts of its tasks, in any order."""
+    return text_digest("\0".join(sorted(f"{task.id}\0{task.text}" for task in document.tasks)))
+
+
+def moved_to(side: SideFile, plan: str) -> SideFile:
+    """Return a side file for the path that its plan has now."""
+    if side.plan == plan:
+        return side
+    before = dict.fromkeys((*side.formerly, side.plan))
+    return side.replace(plan=plan, formerly=tuple(one for one in before if one != plan))
 
 
 def with_mark(side: SideFile, task: PlanTask, mark: TaskMark) -> SideFile:
