@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from small_lm import base_model, texts, token_file, tokenizer_folder
+from small_lm import base_model, examples, texts, token_file, tokenizer_folder
 from small_lm.errors import USAGE, Trouble
+from small_lm.examples import Examples, conversations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,15 @@ class Corpus:
 
     tokenizer: Tokenizer
     source: Source
-    held_out: Tensor | Tokens
+    held_out: Tensor | Tokens | Examples
     digest: str
     inputs: list[Path]
+
+    def judged(self, *, size: int, length: int, batches: int) -> Iterator[Pair]:
+        """Yield at most `batches` batches of the validation data, the same ones each time."""
+        if isinstance(self.held_out, Examples):
+            return self.held_out.in_order(size=size, batches=batches)
+        return in_order(self.held_out, size=size, length=length, batches=batches)
 
 
 class Windows:
@@ -167,6 +174,16 @@ def corpus(settings: Settings, found: Texts, folder: Path, tokenizer: Tokenizer 
         raise
     settled.keep()
     return Corpus(settled.tokenizer, Windows(parts[0], settings.seed), parts[1], parts[0].digest, found.paths)
+
+
+def of_conversations(settings: Settings, found: Texts, tokenizer: Tokenizer) -> Corpus:
+    """Return the corpus of conversations, of which the replies are learned."""
+    tokenizer.begin_chat()
+    refuse_long_prompts(settings, tokenizer)
+    parts = [conversations(part, tokenizer, settings.run.length) for part in (found.learned, found.held_out)]
+    examples.refuse_few(parts[0], parts[1], settings.text.kind)
+    learned, held_out = (Examples(part, settings.seed, tokenizer.pad) for part in parts)
+    return Corpus(tokenizer, learned, held_out, learned.digest(), found.paths)
 
 
 def read(settings: Settings) -> list[text_files.File]:

@@ -19,6 +19,11 @@ CONFIG = {
 FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 
 
+def config(chat_template: str) -> dict[str, Any]:
+    """Return the content of tokenizer_config.json."""
+    return CONFIG | ({"chat_template": chat_template} if chat_template else {})
+
+
 def characters(specials: Mapping[str, int], numbers: Mapping[str, int]) -> dict[str, Any]:
     """Return a tokenizer of characters as the package `tokenizers` reads it: words of one character each."""
     return {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from small_lm import chat
 from small_lm.errors import USAGE, Trouble
 from small_lm.tokenizers import Tokenizer
 
@@ -97,7 +98,7 @@ class ForeignTokenizer(Tokenizer):
         super().__init__(())
         self.inner, self.last = inner, tuple(ends)
         self.size = 1 + max(inner.get_vocab().values(), default=0)
-        self.pad = inner.pad_token_id or 0
+        self.pad, self.chat_template = inner.pad_token_id or 0, str(inner.chat_template or "")
         self.opening = tuple(number for number in [inner.bos_token_id] if number is not None and number not in ends)
         self.unknown = -1 if inner.unk_token_id is None else inner.unk_token_id
 
@@ -107,7 +108,42 @@ class ForeignTokenizer(Tokenizer):
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.inner.decode(list(ids), skip_special_tokens=True))
 
+    def begin_chat(self) -> None:
+        if not self.closing:
+            raise Trouble("the model's tokenizer has no token that ends a text, so that no reply would end", USAGE)
+        self.inner.chat_template = self.inner.chat_template or chat.TEMPLATE
+        self.chat_template, self.is_chat = str(self.inner.chat_template), True
+
+    def rendered(self, messages: chat.Messages, *, is_asked: bool = False) -> str:
+        """Return the text of a conversation by the template; with `is_asked` a reply begins at its end."""
+        try:
+            return str(self.inner.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=is_asked))
+        except Exception as error:  # each template raises errors of its own
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise Trouble(f"the model's chat template refuses {chat.beginning(messages)}: {why}", USAGE) from error
+
+    def conversation(self, messages: chat.Messages) -> chat.Marked:
+        for token in self.inner.all_special_tokens:
+            if any(token in one["content"] for one in messages):
+                raise Trouble(f"a message holds the special token {token}, in {chat.beginning(messages)}", USAGE)
+        whole = self.rendered(messages)
+        spans = [self.span(messages, at, whole) for at, one in enumerate(messages) if one["role"] == "assistant"]
+        found = self.inner(whole, add_special_tokens=False, return_offsets_mapping=True)
+        marks = [any(first <= at < last for first, last in spans) for at, _ in found["offset_mapping"]]
+        return list(found["input_ids"]), marks
+
+    def span(self, messages: chat.Messages, at: int, whole: str) -> tuple[int, int]:
+        """Return the place of a reply in the text of the whole conversation, with the token that ends it."""
+        before, after = self.rendered(messages[:at], is_asked=True), self.rendered(messages[: at + 1])
+        if not (after.startswith(before) and whole.startswith(after)):
+            line = "the model's chat template changes a reply when more follows, which text.kind=chat cannot learn, in"
+            raise Trouble(f"{line} {chat.beginning(messages)}", USAGE)
+        return len(before), len(after)
+
     def start(self, prompt: str) -> list[int]:
+        if self.is_chat:
+            asked = self.rendered([{"role": "user", "content": prompt}], is_asked=True)
+            return list(self.inner.encode(asked, add_special_tokens=False))
         ids = list(self.inner.encode(prompt))
         first = self.inner.bos_token_id
         if ids or first is not None or self.last:

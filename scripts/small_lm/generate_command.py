@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("prompt", nargs="*", metavar="PROMPT", help="without one: an empty prompt")
     options.add_argument("--prompts", metavar="FILE", help="a prompt a line; - reads them from stdin")
     options.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends an answer; may be repeated")
+    options.add_argument("--chat", action="store_true", help="prompts are messages, answered by the chat template")
     options.add_argument("--json", action="store_true", help="a row of JSON a prompt: prompt, text, tokens, ended")
     options.add_argument("--device", default="auto", choices=RULES["run.device"].names)  # type: ignore[union-attr]
     for name, (default, words) in OPTIONS.items():
@@ -61,10 +62,14 @@ def main(arguments: Sequence[str]) -> int:
     prompts = prompts_of(given)
     folder = base_model.folder_of(Path(given.folder))
     model, tokenizer = load(folder, given.device, values["threads"])
+    if given.chat:
+        if not tokenizer.chat_template:
+            raise Trouble(f"{folder} has no chat template: leave out --chat, or train it with text.kind=chat", USAGE)
+        tokenizer.begin_chat()
     how = choice(values, tuple(given.stop))
     for first in range(0, len(prompts), values["batch"]):
         part = prompts[first : first + values["batch"]]
-        say(part, answers(model, tokenizer, part, how, first), is_json=given.json, is_first=first == 0)
+        say(part, answers(model, tokenizer, part, how, first), given, is_first=first == 0)
     return 0
 
 
@@ -138,12 +143,16 @@ def warn_unknown(tokenizer: Tokenizer, prompts: Iterable[str]) -> None:
             print(line, file=sys.stderr, flush=True)
 
 
-def say(prompts: Sequence[str], answers: Sequence[Answer], *, is_json: bool, is_first: bool) -> None:
-    """Print the answers: each after its prompt with an empty line between two, or as rows of JSON."""
+def say(prompts: Sequence[str], answers: Sequence[Answer], given: argparse.Namespace, *, is_first: bool) -> None:
+    """Print the answers: each after its prompt with an empty line between two, or as rows of JSON.
+
+    A reply of a chat stands on a line of its own.
+    """
     for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-        if is_json:
+        if given.json:
             row = {"prompt": prompt, "text": answer.text, "tokens": len(answer.ids), "ended": answer.is_done}
             print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
             between = "" if is_first and number == 0 else "\n"
-            print(f"{between}{prompt}{answer.text}", flush=True)
+            text = f"\n{answer.text.strip()}" if given.chat else answer.text
+            print(f"{between}{prompt}{text}", flush=True)

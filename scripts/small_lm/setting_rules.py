@@ -105,6 +105,7 @@ RULES: dict[str, Rule] = {
     "outputs": Filled(),
     "seed": Range(0, MOST_SEED),
     "resume": OneOf(("auto", "always", "never")),
+    "text.kind": OneOf(("text", "chat")),
     "text.files": Filled(),
     "text.held_out": ANYTHING,
     "text.val_share": Range(0, 1, is_above=True, is_below=True),
@@ -203,6 +204,7 @@ def together(settings: Settings) -> Iterator[str]:
     }
     yield from (line for line, is_met in needs.items() if not is_met)
     yield from blocked(Path(settings.outputs))
+    yield from kind_problems(settings)
     if settings.model.from_:
         yield from base_model.problems(settings)
         yield from missing("")
@@ -211,6 +213,19 @@ def together(settings: Settings) -> Iterator[str]:
     if settings.model.init == "induction" and (shape.layers < 3 or shape.heads < 2):
         yield "model.init=induction needs 3 layers and 2 heads: choose a larger model.preset"
     yield from missing(kind)
+
+
+def kind_problems(settings: Settings) -> Iterator[str]:
+    """Yield a line for each setting that the kind of the texts excludes."""
+    text, run = settings.text, settings.run
+    if text.kind != "chat":
+        return
+    if not settings.model.from_:
+        yield "text.kind=chat goes on from a trained model: set model.from=FOLDER"
+    if text.hub:
+        yield "text.kind=chat reads files: save the data set as .jsonl, and leave out text.hub"
+    if run.long_length:
+        yield "text.kind=chat has windows of one length: leave out run.long_length"
 
 
 def missing(kind: str) -> Iterator[str]:

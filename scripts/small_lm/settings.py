@@ -27,8 +27,10 @@ class Text:
 
     Without `held_out` the last `val_share` of each file is for validation. Of .csv, .tsv, .jsonl and .parquet files
     each row is a document, its text stands in `column`. `hub` names a data set of the Hugging Face hub instead.
+    Kind: `text`, or `chat`: rows of messages, of which the replies of the assistant are learned.
     """
 
+    kind: str = "text"
     files: tuple[str, ...] = ("**/*.txt",)
     held_out: tuple[str, ...] = ()
     val_share: float = 0.1

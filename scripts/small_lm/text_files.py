@@ -10,12 +10,15 @@ import sys
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from small_lm import chat
 from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from small_lm.settings import Text
 
 PIECE = 1 << 16  # characters that are read at once
 ROWS = 1000  # of Parquet that are read at once
@@ -70,6 +73,7 @@ class Rows:
     path: Path
     column: str
     read: Callable[[Path, str], Iterator[tuple[int, Any]]]
+    parse: Callable[[Path, int, Any], str]
     is_rows = True
 
     def length(self) -> int:
@@ -86,19 +90,29 @@ class Rows:
     def rows(self) -> Iterator[str]:
         """Yield the texts that are not empty."""
         for number, value in self.read(self.path, self.column):
-            if value is not None and not isinstance(value, str):
-                raise Trouble(f"{self.path}, row {number}: {self.column!r} is no text: {str(value)[:40]}", USAGE)
-            if value:
-                yield sound(value)
+            text = self.parse(self.path, number, value)
+            if text:
+                yield text
 
 
 File = Plain | Rows
 
 
-def opened(path: Path, column: str) -> File:
+def opened(path: Path, chosen: Text) -> File:
     """Return the file at a path by the kind that its ending names."""
     read = READERS.get(path.suffix.lower())
-    return Rows(path, column, read) if read else Plain(path)
+    if chosen.kind == "chat":
+        if read not in (json_rows, parquet_rows):
+            raise Trouble(f"{path}: text.kind=chat reads .jsonl and .parquet: set text.files", USAGE)
+        return Rows(path, chat.COLUMN if chosen.column == type(chosen)().column else chosen.column, read, chat.row)
+    return Rows(path, chosen.column, read, text_of) if read else Plain(path)
+
+
+def text_of(path: Path, number: int, value: Any) -> str:
+    """Return the text of a row; an empty one if it has none."""
+    if value is not None and not isinstance(value, str):
+        raise Trouble(f"{path}, row {number}: it is no text: {str(value)[:40]}: set text.column", USAGE)
+    return sound(value or "")
 
 
 def sound(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from small_lm import hub, text_files
+from small_lm import chat, hub, text_files
 from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
 
@@ -94,12 +94,18 @@ def find(settings: Settings) -> Texts:
 
 def files_of(settings: Settings) -> list[File]:
     """Return the files that settings name, each once, in order of path; a run's own outputs are none."""
-    patterns = [str(Path(settings.data, pattern)) for pattern in settings.text.files]
+    patterns = [str(Path(settings.data, pattern)) for pattern in patterns_of(settings.text)]
     found = sorted({path for pattern in patterns for path in glob.glob(pattern, recursive=True)})
     paths = [Path(path) for path in found if Path(path).is_file() and not is_output(Path(path), settings.outputs)]
     if not paths:
         raise Trouble(f"no file matches {', '.join(patterns)}: set text.files, or data to the folder of the texts")
-    return [text_files.opened(path, settings.text.column) for path in paths]
+    return [text_files.opened(path, settings.text) for path in paths]
+
+
+def patterns_of(chosen: Chosen) -> tuple[str, ...]:
+    """Return the globs of the files; conversations are not in .txt, which is the default."""
+    is_default = chosen.files == type(chosen)().files
+    return chat.FILES if chosen.kind == "chat" and is_default else chosen.files
 
 
 def is_output(path: Path, outputs: str) -> bool:

@@ -10,11 +10,12 @@ import io
 import json
 from collections import Counter
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from small_lm import fast_tokenizer, files, verified_folder
 from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
+from small_lm.tokenizer_base import KIND, SPECIALS, Tokenizer, as_json
 from small_lm.tokenizer_origin import origin, parsed
 
 if TYPE_CHECKING:
@@ -23,71 +24,9 @@ if TYPE_CHECKING:
 
     from small_lm.tokenizer_origin import Origin
 
-SPECIALS = ("<pad>", "<bos>", "<end>", "<unk>")
-KIND = "tokenizer_kind.json"
+__all__ = ["KIND", "SPECIALS", "Tokenizer"]
+
 CHUNK = 1000  # characters that SentencePiece is shown at once; it leaves longer sentences out
-
-
-class Tokenizer:
-    """The base of all kinds; each adds `train`, `encode`, `decode`, `content` and `read`."""
-
-    pad, bos, end, unknown = range(4)
-    kind: ClassVar[str]
-    file: ClassVar[str]
-    size: int
-    origin: Origin | None = None  # None: of an older version, which kept none
-    is_fresh = False  # learned by this very process
-    most_bytes: ClassVar[int] = 16_000_000  # of texts to learn from; an even part of more
-
-    def __init__(self, specials: Sequence[str]) -> None:
-        self.specials = tuple(specials)
-        self.opening: tuple[int, ...] = (self.bos,)  # before a document
-        self.special = {name: number for number, name in enumerate(self.specials)}
-
-    @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, specials: Sequence[str]) -> Tokenizer:
-        """Learn from texts; the vocabulary has `vocab_size` tokens, special ones among them."""
-        raise NotImplementedError
-
-    @classmethod
-    def read(cls, data: bytes, specials: Sequence[str]) -> Tokenizer:
-        """Return the tokenizer that `content` wrote."""
-        raise NotImplementedError
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without special tokens."""
-        raise NotImplementedError
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids; special tokens are left out."""
-        raise NotImplementedError
-
-    def start(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt, from which a model goes on."""
-        return [self.bos, *self.encode(prompt)]
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The tokens that end a text."""
-        return (self.end,)
-
-    @property
-    def closing(self) -> tuple[int, ...]:
-        """The token after a document."""
-        return (self.end,)
-
-    def files(self) -> dict[str, bytes]:
-        """Return its files; transformers reads those of a `bpe` and a `char` one."""
-        return {self.file: self.content(), KIND: as_json(self.about())}
-
-    def content(self) -> bytes:
-        """Return the content of the tokenizer's file."""
-        raise NotImplementedError
-
-    def about(self) -> dict[str, Any]:
-        """Return its description: kind, special tokens, size; vocabulary asked for and digest of texts where known."""
-        about = {"kind": self.kind, "specials": list(self.specials), "size": self.size}
-        return about | (self.origin.as_dict() if self.origin else {})
 
 
 class Characters(Tokenizer):
@@ -126,7 +65,7 @@ class Characters(Tokenizer):
 
     def files(self) -> dict[str, bytes]:
         fast = {"tokenizer.json": fast_tokenizer.characters(self.special, self.numbers)}
-        fast["tokenizer_config.json"] = fast_tokenizer.CONFIG
+        fast["tokenizer_config.json"] = fast_tokenizer.config(self.chat_template)
         return super().files() | {name: as_json(value) for name, value in fast.items()}
 
 
@@ -174,7 +113,7 @@ class BytePairs(Tokenizer):
         return str(self.learned.to_str(pretty=True)).encode()
 
     def files(self) -> dict[str, bytes]:
-        return {"tokenizer_config.json": as_json(fast_tokenizer.CONFIG)} | super().files()
+        return {"tokenizer_config.json": as_json(fast_tokenizer.config(self.chat_template))} | super().files()
 
 
 class SentencePieces(Tokenizer):
@@ -256,11 +195,6 @@ def learned(wanted: Origin, texts: Iterable[str]) -> Tokenizer:
     return fresh
 
 
-def as_json(value: Any) -> bytes:
-    """Return a JSON document as the bytes of a file."""
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
 def save(tokenizer: Tokenizer, folder: Path) -> None:
     """Write the tokenizer's folder, whole or not at all."""
     verified_folder.keep(folder, tokenizer.files())
@@ -275,7 +209,7 @@ def load(folder: Path) -> Tokenizer:
     read = kind.read((folder / kind.file).read_bytes(), about["specials"])
     if about.get("size", read.size) != read.size:
         raise Trouble(f"{folder}: {KIND} tells of {about['size']} tokens, {kind.file} has {read.size}: make it again")
-    read.origin = parsed(about)
+    read.origin, read.chat_template = parsed(about), str(about.get("chat_template", ""))
     return read
 
 

@@ -185,13 +185,15 @@ def run(chosen: Settings) -> int:
     device.choose(chosen.run)
     found = texts.find(chosen)
     model, tokenizer = base(chosen)
+    replies = data.of_conversations(chosen, found, tokenizer) if chosen.text.kind == "chat" and tokenizer else None
     if not goes_on(chosen):
         put_aside(folder)
     term.listen()
     with Checkpoints(
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
-        return train(chosen, data.corpus(chosen, found, folder / "tokenizer", tokenizer), kept, term, model)
+        corpus = replies or data.corpus(chosen, found, folder / "tokenizer", tokenizer)
+        return train(chosen, corpus, kept, term, model)
 
 
 def base(chosen: Settings) -> tuple[Any, Tokenizer | None]:

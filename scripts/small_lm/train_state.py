@@ -104,7 +104,7 @@ class Training:
         """Evaluate on held-out text; return the row, and record the best loss."""
         run, judge = self.chosen.run, self.chosen.judge
         size = run.batch_tokens // run.length
-        batches = data.in_order(self.corpus.held_out, size=size, length=run.length, batches=judge.batches)
+        batches = self.corpus.judged(size=size, length=run.length, batches=judge.batches)
         self.model.eval()
         scores = evaluate(self.model, batches, self.here)
         self.model.train()

@@ -29,6 +29,7 @@ SMALL = (
 WRONG = {  # a setting, and values that no training can run with
     "seed": "-1",
     "resume": "maybe",
+    "text.kind": "chatt chat",
     "text.files": "",
     "text.held_out": "nobody",
     "text.val_share": "0 1 .nan",

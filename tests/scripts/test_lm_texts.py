@@ -178,7 +178,7 @@ def test_each_row_of_a_table_is_a_document_and_the_last_ones_judge(tmp_path, nam
 def test_a_line_of_json_may_be_a_text_and_half_a_surrogate_pair_is_replaced(tmp_path):
     (tmp_path / "a.jsonl").write_text('"one"\n\n{"text": "tw\\ud800o"}\n{"text": null}\n')
     assert bodies(texts.find(chosen(tmp_path, "text.files=a.jsonl")).learned) == ["one"]
-    assert list(text_files.opened(tmp_path / "a.jsonl", "text").rows()) == ["one", "tw\ufffdo"]
+    assert list(text_files.opened(tmp_path / "a.jsonl", settings.Text()).rows()) == ["one", "tw\ufffdo"]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_line_of_json_may_be_a_text_and_half_a_surrogate_pair_is_replaced(tmp_
         ("a.csv", b"text\n\xff\n", "a.csv is not UTF-8 at byte 5"),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2: no JSON"),
         ("a.jsonl", b'{"txt": "a"}\n', "a.jsonl, line 1: no column 'text'; did you mean txt?"),
-        ("a.jsonl", b'{"text": 5}\n', "a.jsonl, row 1: 'text' is no text: 5"),
+        ("a.jsonl", b'{"text": 5}\n', "a.jsonl, row 1: it is no text: 5: set text.column"),
         ("a.jsonl", b"[1]\n", "a.jsonl, line 1: neither an object nor a text"),
         ("a.txt", b"\xef\xbb\xbf" + b"a" * 70_000 + b"\xff", "a.txt is not UTF-8 at byte 70003"),
         ("a.txt", "\u20ac".encode() * 70_000 + b"\xe2\x82", "a.txt is not UTF-8 at byte 210000"),

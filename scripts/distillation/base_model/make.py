@@ -51,7 +51,16 @@ CODE = (  # what decides the weights
     "distillation/prompt/character_card.py",
     *(
         f"small_lm/{name}.py"
-        for name in ("data", "induction_init", "model", "optimizer", "shapes", "tokenizers", "train_state")
+        for name in (
+            "data",
+            "induction_init",
+            "model",
+            "optimizer",
+            "shapes",
+            "tokenizer_base",
+            "tokenizers",
+            "train_state",
+        )
     ),
 )
 BESIDE = ("data", "outputs", "resume", "judge", "sample", "keep")  # settings that do not decide the weights
