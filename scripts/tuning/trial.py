@@ -1,0 +1,116 @@
+"""One trial: train from its newest checkpoint, save under the budget, report on its best checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from common.errors import Trouble
+from small_lm.checkpoints import Checkpoints, Patience
+from small_lm.disk_space import held as bytes_of
+from tuning import trial_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tuning.storage_budget import StorageBudget
+    from tuning.study_settings import StudySettings
+    from tuning.trainable import Trainable
+    from tuning.trial_folder import TrialFolder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a trial: `pruned` or `complete`, and its best validation score."""
+
+    state: str
+    value: float
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """A trial under way. `report_epoch` reports a score to the study; True means: prune it."""
+
+    settings: StudySettings
+    folder: TrialFolder
+    budget: StorageBudget
+    config: Mapping[str, Any]
+    report_epoch: Callable[[int, float], bool]
+
+    def run(self, trainable: Trainable) -> Ended:
+        """Train to the end or until it is pruned, then write the report."""
+        began = time.monotonic()
+        with self._checkpoints() as checkpoints:
+            state = self._train(trainable, checkpoints)
+            ended = Ended(state, self._best(checkpoints))
+            self.folder.write_about(offered=checkpoints.measured().keep_all)
+            seconds = sum(float(row["seconds"]) for row in self.folder.epochs())
+            trial_report.write(self.folder, self.settings, trainable, checkpoints, seconds=seconds)
+        self.folder.write_about(
+            state=ended.state, value=ended.value, report_seconds=round(time.monotonic() - began - seconds, 3)
+        )
+        self.budget.prune(self.folder)
+        return ended
+
+    def _checkpoints(self) -> Checkpoints:
+        keep, metric = self.settings.keep, self.settings.metric
+        return Checkpoints(
+            self.folder.checkpoints,
+            keep_last=keep.last,
+            keep_best=keep.best,
+            metric=metric.name,
+            higher_is_better=metric.goal == "maximize",
+            patience=Patience(self.settings.patience_s),
+            alerts=self.folder.path / "alerts.jsonl",
+        )
+
+    def _train(self, trainable: Trainable, checkpoints: Checkpoints) -> str:
+        """Train from the newest checkpoint; return the state of the end."""
+        newest = checkpoints.newest_full()
+        if newest and newest.full is not None:
+            trainable.load_state(newest.full)
+            self.folder.write_about(resumed_from=[*self.folder.about().get("resumed_from", []), newest.step])
+        is_pruned = self._report_again(trainable.epoch)
+        while trainable.epoch < trainable.epochs and not is_pruned:
+            score = self._epoch(trainable, checkpoints)
+            is_pruned = self.report_epoch(trainable.epoch, score)
+        return "pruned" if is_pruned else "complete"
+
+    def _report_again(self, done: int) -> bool:
+        """Report the epochs before a kill to the study, so that a pruner compares whole curves."""
+        is_pruned = False
+        for row in self.folder.epochs():
+            if int(row["epoch"]) <= done:
+                is_pruned = self.report_epoch(int(row["epoch"]), float(row[self.settings.metric.name]))
+        return is_pruned
+
+    def _epoch(self, trainable: Trainable, checkpoints: Checkpoints) -> float:
+        began = time.monotonic()
+        figures = {**trainable.train_epoch(), **trainable.validate()}
+        score = self._score(figures)
+        seconds = time.monotonic() - began
+        weights, full = trainable.weights(), trainable.state()
+        size = 2 * (bytes_of(full) + bytes_of(weights))  # it is packed, then lies beside the one that it replaces
+        # The row comes first: after a crash between the two the epoch is trained again and its row replaced.
+        self.folder.add_epoch({"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures})
+        with self.budget.room(size, self.folder):
+            checkpoints.save(trainable.epoch, weights=weights, full=full, metrics={self.settings.metric.name: score})
+        return score
+
+    def _score(self, figures: Mapping[str, float]) -> float:
+        name = self.settings.metric.name
+        if name not in figures:
+            raise Trouble(f"the trainable has no metric {name!r}; it has {', '.join(sorted(figures))}: set metric.name")
+        score = float(figures[name])
+        if not math.isfinite(score):
+            raise Trouble(f"{name} is {score}: the trial ends here")
+        return score
+
+    def _best(self, checkpoints: Checkpoints) -> float:
+        """Return the best validation score that has a checkpoint."""
+        ranked = checkpoints.rule.ranked(checkpoints.sound())
+        if not ranked:
+            raise Trouble(f"{self.folder.path} has no checkpoint with a finite {self.settings.metric.name}")
+        return ranked[0].metrics[self.settings.metric.name]

@@ -1,0 +1,153 @@
+"""A worker: one process that runs trials of a study until the study is over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import optuna
+
+from tuning import search_space, study, trial_folder
+from tuning.storage_budget import StorageBudget
+from tuning.study_settings import load_trainable
+from tuning.trial import TrialRun
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from tuning.study_settings import StudySettings
+    from tuning.trial_folder import TrialFolder
+
+STUDY_LOCK = "study.lock"
+LOOK_S = 0.5
+
+
+class TakenAwayError(Exception):
+    """Raised in a trial that the study has given up: this process was stopped for longer than the grace period."""
+
+
+@dataclass
+class Worker:
+    """Runs trials of a study, one after the other."""
+
+    settings: StudySettings
+    number: int
+    opened: optuna.Study = field(init=False)
+    trials: study.Trials = field(init=False)
+    lock: int = field(init=False, default=-1)
+
+    def __post_init__(self) -> None:
+        study.quiet()
+        self.opened = study.opened(self.settings, self.number)
+        self.trials = study.Trials(self.opened, self.settings)
+        self.budget = StorageBudget(
+            self.settings.folder, self.settings.keep, self.trials.value_of, self.settings.patience_s
+        )
+
+    def run(self) -> str:
+        """Run trials until the study is over; return the reason of its end."""
+        while True:
+            self.lock = _locked(self.settings)
+            try:
+                self.trials.put_back_lost()
+                reason = self.trials.is_over()
+                if not reason:
+                    self.opened.optimize(self._objective, n_trials=1, catch=())
+            finally:
+                self._release()
+            if reason:
+                return reason
+
+    def _release(self) -> None:
+        """Let other workers take trials; the lock is held from the look at the study until the trial has its own."""
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+    def _objective(self, trial: Trial) -> float:
+        frozen = self.opened.get_trials(deepcopy=False)[trial.number]
+        folder = self.trials.folder(frozen)
+        held = self._take(trial, folder)
+        try:
+            return self._run(trial, folder)
+        except optuna.TrialPruned:
+            raise
+        except TakenAwayError as error:
+            print(f"trial {folder.name[:8]}: {error}", file=sys.stderr, flush=True)
+            raise
+        except Exception as error:
+            line = " ".join(str(error).split()) or type(error).__name__
+            trial.set_user_attr(study.ERROR, line[:500])
+            folder.write_about(state="failed", error=line[:500])
+            print(f"trial {folder.name[:8]} failed: {line}", file=sys.stderr, flush=True)
+            raise FailedTrialError(line) from error
+        finally:
+            os.close(held)
+
+    def _take(self, trial: Trial, folder: TrialFolder) -> int:
+        held = folder.lock()
+        self._release()
+        if held < 0:
+            raise TakenAwayError("another process trains it")
+        trial.set_user_attr(study.HOST, socket.gethostname())
+        trial.set_user_attr("trial_id", folder.name)
+        return held
+
+    def _run(self, trial: Trial, folder: TrialFolder) -> float:
+        config: dict[str, Any] = {**self.settings.fixed, **search_space.suggest(self.settings.space, trial)}
+        about = folder.about()
+        number = about.get("number", trial.number)
+        folder.write_about(
+            trial_id=folder.name,
+            study=self.settings.study,
+            number=number,
+            config=config,
+            seed=self.settings.seed + int(number),
+            began=about.get("began") or time.time(),
+        )
+        made = load_trainable(self.settings)(
+            config, seed=self.settings.seed + int(number), threads=self.settings.threads
+        )
+
+        def report_epoch(epoch: int, score: float) -> bool:
+            self._refuse_taken_away(trial)
+            trial.report(score, epoch)
+            return bool(trial.should_prune())
+
+        ended = TrialRun(self.settings, folder, self.budget, config, report_epoch).run(made)
+        if ended.state == "pruned":
+            raise optuna.TrialPruned
+        return ended.value
+
+    def _refuse_taken_away(self, trial: Trial) -> None:
+        state = self.opened._storage.get_trial(trial._trial_id).state  # noqa: SLF001 - the study has it by number only
+        if state != optuna.trial.TrialState.RUNNING:
+            raise TakenAwayError("the study gave it to another process; nothing more is written here")
+
+
+class FailedTrialError(Exception):
+    """Raised for a trial that failed by itself, after the study knows the reason."""
+
+
+def _locked(settings: StudySettings) -> int:
+    """Return a descriptor that holds the study's lock; wait for it."""
+    path = settings.folder / STUDY_LOCK
+    while True:
+        held = trial_folder.take(path)
+        if held >= 0:
+            return held
+        time.sleep(LOOK_S / 10)
+
+
+def run(settings: StudySettings, number: int) -> str:
+    """Run a worker until the study is over; a trial that fails by itself does not end it."""
+    worker = Worker(settings, number)
+    while True:
+        try:
+            return worker.run()
+        except (FailedTrialError, TakenAwayError):
+            continue
