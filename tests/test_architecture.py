@@ -33,9 +33,9 @@ PURE = {
     "system": "dotenv lazy_regex masking masking_index outcome quantities records regex_safety run_records"
     " secret_names shell text",
     "monitoring": "alerts eta model unseen rules",
-    "plan": "build build_monitors condition contradictions dependencies filled_steps formats frontmatter from_text"
-    " github_commands graph_drawing issues limits lint longest_path matrix model monitor_rules params parts plan"
-    " plan_rules plan_stats references resource_rules roles runner_choice scaffold selection spec"
+    "plan": "build build_monitors commit_line condition contradictions dependencies filled_steps formats frontmatter"
+    " from_text github_commands graph_drawing issues limits lint longest_path matrix model monitor_rules params parts"
+    " plan plan_rules plan_stats references resource_rules roles runner_choice scaffold selection spec"
     " step_rules task_graph task_selection test_support yaml_events yaml_loader",
     "store": "cell_state chunk_state events fingerprint_recipes imports packing state step_state ticks",
     "checks": "failure_cause",

@@ -191,7 +191,7 @@ _MAIN: Readers = {
 }
 _SETTINGS: Readers = {
     **same("version", "runner", "model", "python", "strict", "on_change", "plan", "protect", "log_processors", "env"),
-    **same("agent_from_text"),
+    **same("agent_from_text", "commit"),
     **same("max_parallel", "capacity", "judge", "sandbox", "context"),
     "params": ("params", _or_none),
     "max_output": ("max_output", lambda written: int(parse_size(written) or 0)),

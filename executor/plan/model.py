@@ -195,6 +195,7 @@ class Settings(Record):
     on_change: str = "note"
     plan: str = ""
     agent_from_text: bool = False
+    commit: bool = False
     protect: tuple[str, ...] = ()
     log_processors: tuple[str, ...] = ()
     env: tuple[str, ...] | None = None

@@ -10,7 +10,7 @@ from executor.guard.mounts import Containment
 from executor.plan import roles
 from executor.plan.limits import AgentLimits, bounds_of, sandbox_of
 from executor.plan.model import Main
-from executor.runners import brief
+from executor.runners import brief, commit
 from executor.store import claude_files, log_reader
 from executor.system.records import TYPE_CHECKING, Record
 
@@ -118,6 +118,7 @@ def brief_for(
     context: RunContext, task: Task, skills: tuple[Skill, ...], *, limits: AgentLimits, finish: str
 ) -> brief.Brief:
     """Return the brief of a task."""
+    by_us = task.runner == "host" and context.plan.settings.commit
     return brief.brief_of(
         task.step.replace(title=task.title),
         task_id=task.task_id,
@@ -126,7 +127,7 @@ def brief_for(
         protect=context.plan.settings.protected,
         skills=skills,
         finish=finish,
-    )
+    ).replace(commit=commit.words_for(context.plan, task.step.number, task.title, by_us=by_us))
 
 
 def _test_result(context: RunContext, task: Task) -> brief.PhaseResult:

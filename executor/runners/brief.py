@@ -60,6 +60,7 @@ class Brief(Record):
     skills: tuple[Skill, ...] = ()
     finish: str = ""
     found: str = ""
+    commit: str = ""
 
 
 def brief_of(
@@ -153,18 +154,17 @@ def as_json(brief: Brief) -> dict[str, Any]:
         "skills": [_named(skill) for skill in brief.skills],
         "finish": brief.finish,
         "found": brief.found,
+        "commit": brief.commit,
     }
-    cleaned: dict[str, Any] = _clean(body)
-    return cleaned
+    return dict(_clean(body))
 
 
 def _clean(value: Any) -> Any:
     """Return a JSON value without control characters in its texts."""
     if isinstance(value, dict):
         return {key: _clean(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(one) for one in value]
-    return clean_control(value) if isinstance(value, str) else value
+    is_list = isinstance(value, (list, tuple))
+    return [*map(_clean, value)] if is_list else clean_control(value) if isinstance(value, str) else value
 
 
 def limits_in_words(limits: AgentLimits) -> str:
@@ -187,7 +187,8 @@ def _sections(brief: Brief) -> Iterator[tuple[str, list[str]]]:
     yield "What you must not touch", [f"- {rule}" for rule in brief.rules]
     yield "Skills", [_skill_line(skill) for skill in brief.skills]
     yield "What was found wrong of the last answer", _fenced(brief.found, "text") if brief.found else []
-    yield "When you are done", [brief.finish] if brief.finish else []
+    for heading, words in (("The commit of this work", brief.commit), ("When you are done", brief.finish)):
+        yield heading, [words] if words else []
 
 
 def _run(kind: str, what: str) -> list[str]:

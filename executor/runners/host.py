@@ -11,7 +11,7 @@ from executor.checks.criteria import wants_fresh
 from executor.guard import brief_changes, brief_snapshot, person
 from executor.plan.limits import rounds_of
 from executor.plan.model import Main
-from executor.runners import brief
+from executor.runners import brief, commit
 from executor.runners.agent_setup import brief_for
 from executor.runners.evidence_before import remember
 from executor.runners.process_run import outlast_the_tick
@@ -37,6 +37,7 @@ def host(context: RunContext, task: Task) -> Outcome:
     runs.new_run(context.root, task.task_id, run)
     if task.step.main and any(map(wants_fresh, task.step.main.criteria)):
         outlast_the_tick()
+    commit.remember(context, task, run)
     _write(context, task, run, skills)
     return _wait(context, task, run, "")
 

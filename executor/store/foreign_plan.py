@@ -22,7 +22,8 @@ from executor.plan.formats.model import (
 )
 from executor.plan.spec.marks import Mark
 from executor.plan.spec.spec_md import Box
-from executor.store import plan_files, plan_writer, side_files, spec_file
+from executor.store import log_reader, plan_files, plan_writer, side_files, spec_file
+from executor.store.effort import effort_of
 from executor.store.plan_change import FileChange
 from executor.system import files
 from executor.system.records import TYPE_CHECKING
@@ -40,6 +41,7 @@ BOX_STATES = {DONE: "x", STARTED: "~", CANCELLED: "-", BLOCKED: "!"}
 KINDS = {DONE: "passed", STARTED: "started", FAILED: "failed"}
 SIDE_ONLY = (STARTED, FAILED, OPEN)  # states that stay in the side file where the format has no place for them
 BY = "do-tasks"
+WITH_EFFORT = (".tasks", "Backlog.md")  # formats with places for hours, tokens or criteria
 
 
 class ForeignPlan:
@@ -109,7 +111,7 @@ class ForeignPlan:
         SpecError when the file does not read back as it was written, or is changed again and again.
         """
         before = self.find(self.read(), number)
-        wanted = _task_mark(state, mark, task_id)
+        wanted = self._with_effort(_task_mark(state, mark, task_id), number)
 
         def beside(after: PlanTask, document: PlanDocument) -> list[FileChange]:
             return self._side_change(after, document, wanted, mark)
@@ -119,6 +121,15 @@ class ForeignPlan:
         except MarkError as error:
             raise SpecError(str(error)) from error
         return spec_file.Change(before, self.find(self.read(), number))
+
+    def _with_effort(self, wanted: TaskMark, number: StepId) -> TaskMark:
+        """Return the mark of a done task with its effort, where the format has places for it."""
+        plan, _ = self._text(self.read())
+        if wanted.state != DONE or not wanted.task_id or plan.format.name not in WITH_EFFORT:
+            return wanted
+        effort = effort_of(log_reader.task_lines(self._root, wanted.task_id))
+        criteria = next((task.criteria for task in plan.document.tasks if task.id == number), ())
+        return wanted.replace(hours=effort.hours, tokens=effort.tokens, proven=effort.places(criteria))
 
     def _side_change(
         self, after: PlanTask, document: PlanDocument, wanted: TaskMark, mark: Mark | None

@@ -92,6 +92,16 @@ def revision_of(root: str) -> str:
     return ""
 
 
+def repository_of(root: str) -> str:
+    """Return the top folder of the repository around a folder, empty without one."""
+    folder = os.path.abspath(root)
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        if folder == os.path.dirname(folder):
+            return ""
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def _git_folder(root: str) -> str:
     """Return the git folder of the repository around a folder, empty without one."""
     folder = os.path.abspath(root)

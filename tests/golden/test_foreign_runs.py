@@ -28,6 +28,7 @@ VARYING = (
     (re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?"), b"TIME"),
     (re.compile(rb"20\d\d-\d\d-\d\d"), b"DATE"),
     (re.compile(rb'("(?:average|actual|total|elapsed)[a-z_]*": )[0-9.]+'), rb"\1N"),
+    (re.compile(rb'("hours": )0\.[0-9]+'), rb"\1N"),
 )
 
 

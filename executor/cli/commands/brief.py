@@ -8,7 +8,7 @@ from executor.cli.options import JSON, option
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
 from executor.errors import UsageError
-from executor.runners import brief, brief_budget, brief_parts
+from executor.runners import brief, brief_budget, brief_parts, commit
 from executor.runners.agent import token_count
 from executor.store import known_secrets, log_reader, project
 from executor.store.project_view import ProjectView
@@ -48,7 +48,9 @@ def run(args: Namespace) -> Verdict:
     made = brief.brief_of(
         step, task_id=view.state(step.number).task_id or "not begun", test=brief.PhaseResult(), limits=brief.NO_LIMITS
     )
-    base = masker.mask(brief.text(made.replace(rules=(), finish="")))
+    words = commit.words_for(plan, step.number, step.title, by_us=plan.settings.commit)
+    made = made.replace(rules=(), finish="", commit=words)
+    base = masker.mask(brief.text(made))
     parts = [
         part.replace(name=clean_control(masker.mask(part.name)), text=clean_control(masker.mask(part.text)))
         for part in brief_parts.parts_of(view, step)

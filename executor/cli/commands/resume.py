@@ -49,6 +49,10 @@ def _resumed(context: RunContext, args: Namespace, asked: Namespace | None, scre
     passed = context.state(number).verdict == "passed"
     report = report_passed(context, number) if passed else resume(context, number)
     print_report(context, report, screen)
+    if context.plan.settings.commit and context.state(number).verdict == "passed" and report.outcome.passed:
+        from executor.runners.commit import commit
+
+        screen.print(clean_control(commit(context, number, report.task_id or args.task_id, report.title)))
     cut = report.outcome.verdict == Verdict.INTERRUPTED
     move = next_command.of_resume(context, number, args.task_id, asked, args.project, interrupted=cut)
     if move.text:

@@ -153,6 +153,7 @@ def test_the_json_word_for_word() -> None:
         ],
         "finish": "Call the tool `done`, alone, with a claim and quoted evidence for each criterion.",
         "found": "",
+        "commit": "",
     }
 
 
