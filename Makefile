@@ -39,7 +39,7 @@ test: $(VENV)/.stamp-dev
 	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not deep and not live"
 
 test-deep: $(VENV)/.stamp-deep
-	@$(MAKE) -s .venv-cookbook || echo "make: tinker-cookbook could not be installed: its tests are skipped" >&2
+	@$(MAKE) -s .venv-cookbook/tinker-cookbook-0.6.1 || echo "make: tinker-cookbook could not be installed: its tests are skipped" >&2
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -n 3 --dist worksteal -m "deep and not live" tests/unit tests/integration tests/golden
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q -m "deep and not live" tests/scripts tests/test_architecture.py
 	@$(BIN)/python -m pytest -q -m "not deep and not live" $(EXTRAS)
@@ -82,6 +82,11 @@ cast: $(VENV)/.stamp-run
 	@echo "setting up $@ for tinker-cookbook (about a minute, once)"
 	@$(PYTHON) -m venv $@ && $@/bin/python -m pip --disable-pip-version-check -qq install \
 	  torch==2.13.0 tinker==0.38.0 tinker-cookbook==0.5.8 || { rm -rf $@; exit 1; }
+
+# 0.6.1 names a release of tml-renderers that no registry has, and imports it only for models of that renderer.
+.venv-cookbook/tinker-cookbook-%: | .venv-cookbook
+	@.venv-cookbook/bin/python -m pip --disable-pip-version-check -qq install --no-deps --target $@ tinker-cookbook==$* || \
+	  { rm -rf $@; exit 1; }
 
 tinker: $(VENV)/.stamp-pipeline
 	@$(BIN)/python scripts/make_base_model.py

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts.tinker_scene import collected
+
+__all__ = ["collected"]
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 LIMIT_S = 300

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, Service
+from tests.scripts.tinker_scene import MODEL, SDK, Service
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -20,19 +20,7 @@ from small_lm import hf_format, model, tokenizers  # noqa: E402
 LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
 ID = 20
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = [pytest.mark.timeout(300), *SDK]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The unmodified tinker-cookbook trains and resumes against the local service; our monitor reads what it logs.
 
-It pins other versions than we do, so it lives in an environment of its own: `make .venv-cookbook`, or name its Python
-in DO_TASKS_TEST_COOKBOOK.
+It pins other versions than we do, so it lives in an environment of its own: `make .venv-cookbook/tinker-cookbook-0.6.1`
+makes both, or name its Python in DO_TASKS_TEST_COOKBOOK. 0.6.1 lies in a folder there and runs with what 0.5.8 needs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ tokenizers = pytest.importorskip("small_lm.tokenizers")
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKBOOK = Path(os.environ.get("DO_TASKS_TEST_COOKBOOK") or ROOT / ".venv-cookbook" / "bin" / "python")
+NEWER = COOKBOOK.parents[1] / "tinker-cookbook-0.6.1"
+needs_newer = pytest.mark.skipif(
+    not NEWER.exists(), reason="tinker-cookbook 0.6.1 is not installed: make .venv-cookbook/tinker-cookbook-0.6.1"
+)
 pytestmark = [
     pytest.mark.skipif(not COOKBOOK.exists(), reason="tinker-cookbook is not installed: make .venv-cookbook"),
     pytest.mark.timeout(400),
@@ -115,3 +119,46 @@ def test_its_log_folder_is_read_by_our_monitor(project):
     [job] = (project.root / ".do-tasks" / "jobs").glob("*/watch.json")
     seen = json.loads(job.read_text())["metrics"]
     assert seen["train_mean_nll"] == pytest.approx(rows(project)[int(seen["step"])]["train_mean_nll"])
+
+
+def lay(project, folder, **splits):
+    """Write rows where `datasets` finds a hub's name first: in the working directory."""
+    for split, items in splits.items():
+        project.write(f"{folder}/{split}.jsonl", "".join(json.dumps(item) + "\n" for item in items))
+
+
+def newer(project, module, **given):
+    """Run a recipe of 0.6.1 to its end."""
+    project.environ |= {"PYTHONPATH": str(NEWER), "HF_HOME": str(project.root / "hub")}
+    given = {"model_name": MODEL, "renderer_name": "role_colon", "log_path": "logs", **given}
+    cook(project, [str(COOKBOOK), "-m", f"tinker_cookbook.recipes.{module}", *(f"{k}={v}" for k, v in given.items())])
+
+
+@needs_newer
+def test_dpo_of_the_newer_version_prefers_what_it_was_shown(project):
+    pairs = [
+        {key: f"\n\nHuman: {ask}\n\nAssistant: {said}" for key, said in (("chosen", say), ("rejected", "The lady."))}
+        for ask, say in SAYINGS
+    ]
+    lay(project, "Anthropic/hh-rlhf", train=pairs, test=pairs[:4])
+    newer(project, "preference.dpo.train", dataset="hhh", batch_size=8, learning_rate="1e-3", max_length=128)
+    losses = [row["dpo_loss"] for row in rows(project)]
+    assert losses[0] == pytest.approx(0.6931, abs=1e-3)  # log 2: it does not differ from its reference yet
+    assert losses == sorted(losses, reverse=True)
+    assert rows(project)[-1]["accuracy"] == 1.0
+    assert rows(project, "logs/checkpoints.jsonl")[-1]["name"] == "final"
+
+
+@needs_newer
+@pytest.mark.deep
+def test_on_policy_distillation_of_the_newer_version_measures_and_trains(project):
+    asked = [{"question": ask, "final_answer": "0"} for ask, _ in SAYINGS]
+    lay(project, "zwhe99/DeepMath-103K", train=asked[:16], test=asked[:4])
+    sizes = {"groups_per_batch": 4, "group_size": 2, "max_tokens": 16, "lora_rank": 8}
+    teacher = {"teacher_model": MODEL, "dataset": "deepmath", "learning_rate": "1e-2", "eval_every": 0}
+    newer(project, "distillation.on_policy_distillation", **teacher, **sizes)
+    found = rows(project)
+    assert len(found) == 4
+    assert found[0]["teacher_kl"] == pytest.approx(0, abs=1e-4)  # the student is its teacher
+    assert all(abs(row["optim/kl_sample_train_v1"]) < 1e-3 for row in found)  # sampled and trained alike
+    assert found[-1]["optimizer_step:max"] == 4

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts.tinker_scene import SDK_WARNINGS
+
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 tinker = pytest.importorskip("tinker")
 from tinker.lib.public_interfaces import AdminClient  # noqa: E402
@@ -23,18 +25,7 @@ SDK = Path(tinker.__file__).parent
 ROUTE = "/api/v1/"
 NEVER_S = 60  # longer than the test has
 VERBS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
-
-@pytest.fixture
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = SDK_WARNINGS
 
 
 @pytest.fixture

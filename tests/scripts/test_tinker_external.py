@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, TOKEN, Service
+from tests.scripts.tinker_scene import MODEL, SDK, TOKEN, Service
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -21,19 +21,7 @@ from tinker_local import external_weights  # noqa: E402
 
 LIMIT_S = 300
 HOME = "outputs/models"  # as it is by default: seen from the service's folder
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = [pytest.mark.timeout(300), *SDK]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 
 from common.errors import Trouble
 from distillation import tinker_client
+from tests.scripts.tinker_scene import SDK
 from tinker_local import server
 from tinker_local.errors import Trouble as ServiceTrouble
 
@@ -32,17 +33,7 @@ print(client.create_lora_training_client(MODEL, rank=2).result(60).model_id)
 LIMIT_S, MODEL, SumsEngine = fake.LIMIT_S, fake.MODEL, fake.SumsEngine
 
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = SDK
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import random
 import httpx
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, TOKEN, Service
+from tests.scripts.tinker_scene import MODEL, SDK, TOKEN, Service
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -16,12 +16,7 @@ pytest.importorskip("fastapi")
 small_llama = pytest.importorskip("tests.scripts.small_llama")
 pb = pytest.importorskip("tinker.proto.tinker_public_pb2")
 LIMIT_S = 300
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
+pytestmark = [pytest.mark.timeout(300), *SDK]
 POSTS = {
     "create_session": {"tags": [], "user_metadata": None, "sdk_version": "0.38.0"},
     "session_heartbeat": {"session_id": "x"},

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, SCRIPTS, TOKEN, Service, until
+from tests.scripts.tinker_scene import MODEL, SCRIPTS, SDK, TOKEN, Service, until
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -18,12 +18,7 @@ small_llama = pytest.importorskip("tests.scripts.small_llama")
 
 LIMIT_S = 300
 NAME = "Qwen/Qwen3-8B-Base"
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
+pytestmark = [pytest.mark.timeout(300), *SDK]
 
 
 @pytest.fixture(scope="module")

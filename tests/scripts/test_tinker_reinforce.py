@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, Service
+from tests.scripts.tinker_scene import MODEL, SDK, Service
 
 torch = pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -17,19 +17,7 @@ types = tinker.types
 LIMIT_S = 300
 PROMPT = [5, 9, 20, 7]
 STEP = types.AdamParams(learning_rate=3e-2)
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = [pytest.mark.timeout(300), *SDK]
 
 
 @pytest.fixture(scope="module")

@@ -6,22 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.scripts.tinker_scene import SDK
+
 fake = pytest.importorskip("tests.scripts.tinker_engine_fake", exc_type=ImportError)
 tinker = pytest.importorskip("tinker")
 types = tinker.types
 LIMIT_S, MODEL, Hosted = fake.LIMIT_S, fake.MODEL, fake.Hosted
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = SDK
 
 
 @pytest.fixture

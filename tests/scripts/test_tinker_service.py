@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.scripts.tinker_scene import MODEL, TOKEN, Service, until
+from tests.scripts.tinker_scene import MODEL, SDK, TOKEN, Service, until
 
 pytest.importorskip("torch")
 tinker = pytest.importorskip("tinker")
@@ -17,19 +17,7 @@ types = tinker.types
 
 LIMIT_S = 300
 ADAM = types.AdamParams(learning_rate=1e-2)
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),  # names that it will give up, and the cookbook uses
-]
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    """What the SDK left is collected here, where its warnings are known."""
-    yield
-    fake.collect()
+pytestmark = [pytest.mark.timeout(300), *SDK]
 
 
 @pytest.fixture(scope="module")

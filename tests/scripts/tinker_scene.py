@@ -11,10 +11,27 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TOKEN = "tml-" + "0" * 20
 LIMIT_S = 300
 MODEL = "local/small"
+SDK_WARNINGS = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the SDK leaves its connections to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # names that it will give up, and the cookbook uses
+]
+SDK = [*SDK_WARNINGS, pytest.mark.usefixtures("collected")]  # for tests that use the SDK in their own process
+
+
+@pytest.fixture
+def collected():
+    """What the SDK left is collected here, where its warnings are known."""
+    yield
+    from tests.scripts import tinker_engine_fake
+
+    tinker_engine_fake.collect()
 
 
 class Service:
