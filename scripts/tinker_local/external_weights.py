@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi.responses import FileResponse
 
-from tinker_local import management_routes, training_routes
+from tinker_local import age_encryption, management_routes, training_routes
 from tinker_local import storage as stored
 from tinker_local.api_types import AbsentError, RefusedError, StatusError
 
@@ -29,10 +29,15 @@ URLS = management_routes.CHECKPOINT + "/external_weights_urls"
 
 
 def save_external(service: Service, request: Any) -> dict[str, Any]:
-    """Start to save an adapter in peft's form; return its future."""
-    if request.age_encryption_recipients:
-        raise StatusError(422, "age_encryption_recipients is not served here: leave it out, and encrypt what you fetch")
-    return training_routes.save(service, request, KIND, request.path)
+    """Start to save an adapter in peft's form, encrypted if the client names recipients; return its future."""
+    readers = age_encryption.recipients(request.age_encryption_recipients or ())
+
+    def encrypt(folder: Path) -> None:
+        for path in sorted(folder.iterdir()) if readers else ():
+            if path.name not in OWN:
+                age_encryption.encrypt(path, readers)
+
+    return training_routes.save(service, request, KIND, request.path, finish=encrypt)
 
 
 async def urls(service: Service, request: Request) -> dict[str, Any]:

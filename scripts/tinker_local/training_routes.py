@@ -13,6 +13,7 @@ from tinker_local.storage import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tinker_local.sessions import Service
 
@@ -193,10 +194,25 @@ def refuse_path(request: Any) -> None:
 
 
 def save(
-    service: Service, request: Any, kind: str, name: str, *, overwrite: bool = False, sampler: str = ""
+    service: Service,
+    request: Any,
+    kind: str,
+    name: str,
+    *,
+    overwrite: bool = False,
+    sampler: str = "",
+    finish: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """Start to save a checkpoint; return its future. Without a name only `sampler` uses it."""
+    """Start to save a checkpoint; return its future. Without a name only `sampler` uses it.
+
+    `finish` changes the written folder before the checkpoint is there.
+    """
     model = request.model_id
+
+    def write(folder: Path) -> None:
+        service.engine.save(model, folder, optimizer=kind == "weights")
+        if finish:
+            finish(folder)
 
     def act() -> Reply:
         stored.refuse_name(name)
@@ -204,7 +220,7 @@ def save(
         path = service.store.save(
             Place(model, kind, name),
             about_checkpoint(service, request, ephemeral=bool(sampler)),
-            lambda folder: service.engine.save(model, folder, optimizer=kind == "weights"),
+            write,
             overwrite=overwrite,
         )
         answer = {"type": SAVED[kind]}

@@ -157,11 +157,33 @@ def test_external_weights_are_nothing_to_go_on_from(service, saved):
                 make().result(LIMIT_S)
 
 
-def test_encryption_is_refused_in_words_and_the_client_goes_on(service):
+def test_encrypted_weights_are_for_their_recipients_alone(place, service, saved):
+    pyrage = pytest.importorskip("pyrage")
+    mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    with service.client() as client:
+        training = client.create_training_client_from_state(saved["state"]).result(LIMIT_S)
+        keys = [str(mine.to_public())]
+        path = training.save_weights_external("hidden", age_encryption_recipients=keys).result(LIMIT_S).path
+        urls = client.create_rest_client().get_external_weights_urls(path).result(LIMIT_S).urls
+    assert set(urls) == {f"{name}.age" for name in export.WANTED}
+    for name in export.WANTED:
+        sent = httpx.get(urls[f"{name}.age"]).content
+        assert pyrage.decrypt(sent, [mine]) == (kept(place, saved["external"]) / name).read_bytes()
+        with pytest.raises(pyrage.DecryptError):
+            pyrage.decrypt(sent, [other])
+        assert not (kept(place, path) / name).exists()
+    with service.client() as client:
+        client.create_rest_client().delete_checkpoint_from_tinker_path(path).result(LIMIT_S)
+
+
+@pytest.mark.parametrize("key", ["age1x", "", "ssh-rsa x", "AGE-SECRET-KEY-1"])
+def test_a_recipient_that_is_none_is_refused_in_words_and_the_client_goes_on(service, key):
+    pytest.importorskip("pyrage")
     with service.client() as client:
         training = client.create_lora_training_client(MODEL, rank=2).result(LIMIT_S)
-        with pytest.raises(tinker.TinkerError, match="age_encryption_recipients is not served here"):
-            training.save_weights_external("a", age_encryption_recipients=["age1x"]).result(LIMIT_S)
+        with pytest.raises(tinker.TinkerError, match=r"write an age1\.\.\. key or an SSH public key"):
+            training.save_weights_external("a", age_encryption_recipients=[key]).result(LIMIT_S)
+        assert training.save_state("b").result(LIMIT_S).path
 
 
 # With a quick engine
