@@ -101,11 +101,11 @@ class StorageBudget:
         ended = [one for one in trial_folder.every(self.output) if one != mine and one.about().get("state")]
         ranked = sorted(ended, key=self._rank)
         for one in ranked:
-            for saved in _inside(one):
+            for saved in inside(one):
                 if saved.is_full:
                     yield functools.partial(checkpoint_folder.lighten, saved)
         for one in ranked[: max(0, len(ranked) - self.keep.trials)]:
-            for saved in _inside(one):
+            for saved in inside(one):
                 yield functools.partial(_forget, one, saved)
 
     def _rank(self, one: TrialFolder) -> tuple[bool, float]:
@@ -124,12 +124,12 @@ class StorageBudget:
 
     def use(self) -> Use:
         """Return the disk space in use, and that of keeping every checkpoint."""
-        offered = [max((saved.offered for saved in _inside(one)), default=0) for one in trial_folder.every(self.output)]
+        offered = [max((saved.offered for saved in inside(one)), default=0) for one in trial_folder.every(self.output)]
         recorded = [int(one.about().get("offered", 0)) for one in trial_folder.every(self.output)]
         return Use(used(self.output), sum(map(max, offered, recorded)))
 
 
-def _inside(one: TrialFolder) -> list[Saved]:
+def inside(one: TrialFolder) -> list[Saved]:
     """Return the sound checkpoints of a trial, the oldest first."""
     found = []
     for path in reversed(checkpoint_folder.inside(one.checkpoints)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -162,7 +163,9 @@ class Trials:
         return len(lost)
 
     def _fail_if_gone(self, trial: FrozenTrial) -> None:
-        if not self.folder(trial).is_running():
+        if self.folder(trial).is_running():
+            return
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # it ended between the two looks
             self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)  # noqa: SLF001 - no other way
 
     def _queue_again(self, trial: FrozenTrial) -> None:

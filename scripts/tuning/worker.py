@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuning.trial_folder import TrialFolder
 
 STUDY_LOCK = "study.lock"
-LOOK_S = 0.5
+LOOK_S, TAKEN_S = 0.05, 5.0
 
 
 class TakenAwayError(Exception):
@@ -38,7 +38,9 @@ class Worker:
     number: int
     opened: optuna.Study = field(init=False)
     trials: study.Trials = field(init=False)
-    lock: int = field(init=False, default=-1)
+    lock: int = field(init=False, default=-1)  # of the study
+    held: int = field(init=False, default=-1)  # of the trial
+    is_taken_away: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         study.quiet()
@@ -55,12 +57,26 @@ class Worker:
             try:
                 self.trials.put_back_lost()
                 reason = self.trials.is_over()
-                if not reason:
-                    self.opened.optimize(self._objective, n_trials=1, catch=())
+                if reason:
+                    return reason
+                self._one_trial()
             finally:
                 self._release()
-            if reason:
-                return reason
+
+    def _one_trial(self) -> None:
+        """Run a trial; one that fails by itself, or that another process has, does not end the worker."""
+        self.is_taken_away = False
+        try:
+            self.opened.optimize(self._objective, n_trials=1, catch=(FailedTrialError,))
+        except Exception:
+            if not self.is_taken_away:  # else the study refuses the result, by an error of no one class
+                raise
+            self._release()
+            time.sleep(TAKEN_S)
+        finally:
+            if self.held >= 0:  # until the study knows the result: a running trial without a lock counts as lost
+                os.close(self.held)
+                self.held = -1
 
     def _release(self) -> None:
         """Let other workers take trials; the lock is held from the look at the study until the trial has its own."""
@@ -71,12 +87,13 @@ class Worker:
     def _objective(self, trial: Trial) -> float:
         frozen = self.opened.get_trials(deepcopy=False)[trial.number]
         folder = self.trials.folder(frozen)
-        held = self._take(trial, folder)
         try:
+            self._take(trial, folder)
             return self._run(trial, folder)
         except optuna.TrialPruned:
             raise
         except TakenAwayError as error:
+            self.is_taken_away = True
             print(f"trial {folder.name[:8]}: {error}", file=sys.stderr, flush=True)
             raise
         except Exception as error:
@@ -85,17 +102,15 @@ class Worker:
             folder.write_about(state="failed", error=line[:500])
             print(f"trial {folder.name[:8]} failed: {line}", file=sys.stderr, flush=True)
             raise FailedTrialError(line) from error
-        finally:
-            os.close(held)
 
-    def _take(self, trial: Trial, folder: TrialFolder) -> int:
-        held = folder.lock()
+    def _take(self, trial: Trial, folder: TrialFolder) -> None:
+        """Lock the trial's folder, then let other workers look at the study."""
+        self.held = folder.lock()
         self._release()
-        if held < 0:
+        if self.held < 0:
             raise TakenAwayError("another process trains it")
         trial.set_user_attr(study.HOST, socket.gethostname())
         trial.set_user_attr("trial_id", folder.name)
-        return held
 
     def _run(self, trial: Trial, folder: TrialFolder) -> float:
         config: dict[str, Any] = {**self.settings.fixed, **search_space.suggest(self.settings.space, trial)}
@@ -140,14 +155,9 @@ def _locked(settings: StudySettings) -> int:
         held = trial_folder.take(path)
         if held >= 0:
             return held
-        time.sleep(LOOK_S / 10)
+        time.sleep(LOOK_S)
 
 
 def run(settings: StudySettings, number: int) -> str:
-    """Run a worker until the study is over; a trial that fails by itself does not end it."""
-    worker = Worker(settings, number)
-    while True:
-        try:
-            return worker.run()
-        except (FailedTrialError, TakenAwayError):
-            continue
+    """Run a worker until the study is over; return the reason of its end."""
+    return Worker(settings, number).run()

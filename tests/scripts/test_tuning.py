@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -157,24 +158,25 @@ def test_the_study_of_the_page_is_valid():
 
 
 def test_a_study_ends_with_a_report_for_each_trial(tmp_path):
-    study = Study(tmp_path, workers=2, stop={"trials": 5}, pruner={"name": "median", "startup": 2})
+    study = Study(tmp_path, workers=2, stop={"trials": 8}, pruner={"name": "median", "startup": 2})
     code, output = study.tune()
     assert code == 0, output
-    assert len(study.trials) == 5
+    assert len(study.trials) == 8
     for one in study.trials:
         report = json.loads(one.report.read_text())
         trial_report.check(report, "report")
         assert report["trial_id"] == one.name
         assert report["config"]["learning_rate"] == one.about()["config"]["learning_rate"]
+    assert not any("resumed_from" in one.about() for one in study.trials)  # none was taken for lost
     summary = json.loads((tmp_path / "experiments/study_summary.json").read_text())
     best = max(summary["trials"], key=lambda trial: trial["value"])
     assert summary["best"]["trial_id"] == best["trial_id"]
     assert (tmp_path / "experiments" / summary["best"]["report"]).is_file()
     code, output = study.call("evaluate_trial.py", "--verify")
-    assert (code, output.count(": agrees")) == (0, 5), output
+    assert (code, output.count(": agrees")) == (0, 8), output
     code, output = study.tune()  # nothing is left to do
     assert code == 0, output
-    assert len(study.trials) == 5
+    assert len(study.trials) == 8
 
 
 def test_a_study_that_was_killed_goes_on_from_the_checkpoint_of_its_trial(tmp_path):
@@ -303,3 +305,45 @@ def test_a_small_test_runs_two_trials_in_a_folder_of_its_own(tmp_path):
     assert code == 0, output
     assert len(trial_folder.every(tmp_path / "experiments/test")) == 2
     assert not study.trials
+
+
+def killed_at_random(folder, kills, seed):
+    """Run a study of 8 trials, killed with all its workers at random moments; return what became of it."""
+    chance = random.Random(seed)
+    study = Study(folder, workers=2, fixed={"epochs": 5, "pad": 50_000, "pace": 0.25}, stop={"trials": 8})
+    lost, done = [], {}
+    for _ in range(kills):
+        with study.program("tune.py", "study.yaml", start_new_session=True) as process:
+            time.sleep(chance.uniform(1.0, 9.0))
+            os.killpg(process.pid, signal.SIGKILL)
+        for one in study.trials:
+            newest = max((saved.step for saved in storage_budget.inside(one)), default=0)
+            lost += [one.name] if newest < done.get(one.name, 0) else []
+            done[one.name] = newest
+    code, output = study.tune("fixed.pace=0")
+    assert code == 0, output
+    return study, lost
+
+
+@pytest.mark.deep
+def test_kills_at_random_moments_lose_and_double_no_trial(tmp_path):
+    study, lost = killed_at_random(tmp_path, kills=2, seed=int(os.environ.get("KILL_SEED", "5")))
+    hold_whole(study, lost)
+
+
+def hold_whole(study, lost):
+    """Assert that each trial is there once, went on from its checkpoint, and has the result of an unbroken run."""
+    assert lost == []
+    assert sorted(one.about()["number"] for one in study.trials) == sorted(
+        {one.about()["number"] for one in study.trials}
+    )
+    assert [one.about()["state"] for one in study.trials] == ["complete"] * 8
+    for one in study.trials:
+        about = one.about()
+        assert all(step >= 1 for step in about.get("resumed_from", []))
+        unbroken = Toy(about["config"], seed=about["seed"])
+        while unbroken.epoch < unbroken.epochs:
+            unbroken.train_epoch()
+        assert about["value"] == max(row["score"] for row in one.epochs())
+        assert one.epochs()[-1]["score"] == unbroken.validate()["score"]
+    assert study.call("evaluate_trial.py", "--verify")[0] == 0
