@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from small_lm.errors import RETRY_LATER, USAGE, Trouble
-from small_lm.text_files import refuse_absent, sound
+from small_lm.text_files import picked, refuse_absent, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from small_lm.settings import Text
@@ -49,11 +49,19 @@ def sources(chosen: Text) -> list[HubRows]:
     if chosen.held_out:
         raise Trouble(f"{name} has no files for text.held_out: the last text.val_share of its rows is held out", USAGE)
     table = loaded(load_dataset(), name, chosen)
-    refuse_absent(name, chosen.column, list(table.column_names))
+    refuse_absent(name, [chosen.column], list(table.column_names))
     found = HubRows(name, chosen.column, table)
     if not found.length():
         raise Trouble(f"{name}: no row has a text in column {chosen.column!r}: set text.column", USAGE)
     return [found]
+
+
+def records(chosen: Text, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield row number and values by column of a split of a data set."""
+    table = loaded(load_dataset(), chosen.hub, chosen)
+    refuse_absent(chosen.hub, columns, list(table.column_names), "")
+    for number, row in enumerate(table, 1):
+        yield number, picked(row, columns)
 
 
 def load_dataset() -> Callable[..., Any]:

@@ -15,13 +15,17 @@ from small_lm.config import did_you_mean
 from small_lm.errors import USAGE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from small_lm.settings import Text
 
+    Records = Iterator[tuple[int, dict[str, Any]]]
+    Reader = Callable[[Path, Sequence[str], str], Records]
+
 PIECE = 1 << 16  # characters that are read at once
 ROWS = 1000  # of Parquet that are read at once
+COLUMN_ADVICE = "; set text.column"
 
 
 class Source(Protocol):
@@ -72,7 +76,7 @@ class Rows:
 
     path: Path
     column: str
-    read: Callable[[Path, str], Iterator[tuple[int, Any]]]
+    read: Reader
     parse: Callable[[Path, int, Any], str]
     is_rows = True
 
@@ -89,8 +93,8 @@ class Rows:
 
     def rows(self) -> Iterator[str]:
         """Yield the texts that are not empty."""
-        for number, value in self.read(self.path, self.column):
-            text = self.parse(self.path, number, value)
+        for number, record in self.read(self.path, (self.column,), COLUMN_ADVICE):
+            text = self.parse(self.path, number, record[self.column])
             if text:
                 yield text
 
@@ -151,45 +155,55 @@ def bad_byte(path: Path) -> int:
     return at - len(decoder.getstate()[0])
 
 
-# Rows: each reader yields (row number, value of the column)
+def records(path: Path, columns: Sequence[str]) -> Records:
+    """Yield row number and values by column; raise Trouble for a file of another kind or without a column."""
+    read = READERS.get(path.suffix.lower())
+    if not read:
+        raise Trouble(f"{path}: no file of rows; its ending must be one of {', '.join(READERS)}", USAGE)
+    if not path.is_file():
+        raise Trouble(f"{path}: no such file", USAGE)
+    return read(path, columns, "")
 
 
-def csv_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
+# Rows: each reader yields (row number, values by column); `advice` ends the message on a column that is not there
+
+
+def csv_rows(path: Path, columns: Sequence[str], advice: str) -> Records:
     """Read a CSV or TSV file with a header."""
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(lines(file, path), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         try:
-            refuse_absent(path, column, list(rows.fieldnames or ()))
+            refuse_absent(path, columns, list(rows.fieldnames or ()), advice)
             for number, row in enumerate(rows, 2):
-                yield number, row[column]
+                yield number, picked(row, columns)
         except csv.Error as error:
             raise Trouble(f"{path}, row {rows.line_num}: no CSV ({error})", USAGE) from error
 
 
-def json_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    """Read JSON Lines: an object a line, or a text a line."""
+def json_rows(path: Path, columns: Sequence[str], advice: str) -> Records:
+    """Read JSON Lines: an object a line, or, where one column is read, a text a line."""
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(lines(file, path), 1):
             if line.strip():
-                yield number, cell(path, number, line, column)
+                yield number, cells(f"{path}, line {number}", line, columns, advice)
 
 
-def cell(path: Path, number: int, line: str, column: str) -> Any:
-    """Return the value of the column in a line of JSON."""
+def cells(where: str, line: str, columns: Sequence[str], advice: str) -> dict[str, Any]:
+    """Return the values of the columns in a line of JSON."""
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise Trouble(f"{path}, line {number}: no JSON ({error})", USAGE) from error
-    if isinstance(row, str):
-        return row
+        raise Trouble(f"{where}: no JSON ({error})", USAGE) from error
+    if isinstance(row, str) and len(columns) == 1:
+        return {columns[0]: row}
     if not isinstance(row, dict):
-        raise Trouble(f"{path}, line {number}: neither an object nor a text", USAGE)
-    refuse_absent(f"{path}, line {number}", column, list(row))
-    return row[column]
+        raise Trouble(f"{where}: {'neither an object nor a text' if len(columns) == 1 else 'no object'}", USAGE)
+    refuse_absent(where, columns, list(row), advice)
+    return picked(row, columns)
 
 
-def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
+def parquet_rows(path: Path, columns: Sequence[str], advice: str) -> Records:
     """Read a Parquet file with pyarrow."""
     try:
         from pyarrow import ArrowException, parquet
@@ -197,11 +211,16 @@ def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
         raise Trouble(f"{path} needs pyarrow: pip install pyarrow, or convert it to .jsonl", USAGE) from error
     try:
         with parquet.ParquetFile(path) as file:
-            refuse_absent(path, column, file.schema_arrow.names)
-            values = (batch.column(0) for batch in file.iter_batches(ROWS, columns=[column]))
-            yield from enumerate((value.as_py() for batch in values for value in batch), 1)
+            refuse_absent(path, columns, file.schema_arrow.names, advice)
+            batches = (batch.to_pylist() for batch in file.iter_batches(ROWS, columns=list(columns)))
+            yield from enumerate((row for batch in batches for row in batch), 1)
     except ArrowException as error:
         raise Trouble(f"{path} is no Parquet ({str(error).splitlines()[0]})", USAGE) from error
+
+
+def picked(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Return the values of some columns."""
+    return {column: row[column] for column in columns}
 
 
 def lines(file: IO[str], path: Path) -> Iterator[str]:
@@ -212,15 +231,18 @@ def lines(file: IO[str], path: Path) -> Iterator[str]:
         raise Trouble(f"{path} is not UTF-8 at byte {bad_byte(path)}: convert it with iconv") from error
 
 
-def refuse_absent(where: Path | str, column: str, columns: list[str]) -> None:
-    """Raise Trouble if there is no such column."""
-    if column not in columns:
-        there = ", ".join(map(str, columns)) or "nothing"
-        near = did_you_mean(column, map(str, columns))
-        raise Trouble(f"{where}: no column {column!r}{near}; there are: {there}; set text.column", USAGE)
+def refuse_absent(
+    where: Path | str, wanted: Sequence[str], columns: Sequence[str], advice: str = COLUMN_ADVICE
+) -> None:
+    """Raise Trouble if a wanted column is not there."""
+    for column in wanted:
+        if column not in columns:
+            there = ", ".join(map(str, columns)) or "nothing"
+            near = did_you_mean(column, map(str, columns))
+            raise Trouble(f"{where}: no column {column!r}{near}; there are: {there}{advice}", USAGE)
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
+READERS: dict[str, Reader] = {
     ".csv": csv_rows,
     ".tsv": csv_rows,
     ".jsonl": json_rows,
