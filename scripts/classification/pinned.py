@@ -27,7 +27,7 @@ class Pinned:
 
 @cache
 def pinned() -> Pinned:
-    """Return what is pinned."""
+    """Return the pinned content."""
     found = json.loads(PINNED.read_text(encoding="utf-8"))
     return Pinned(
         found["date"],

@@ -23,7 +23,7 @@ LICENCE = (
 
 
 def pin(folder: Path) -> None:
-    """Write what is pinned, and the sample, from the lists of a folder."""
+    """Write the pinned content and the sample from the lists of a folder."""
     packages = labelling.distinct(package_lists.read(folder))
     labels = labelling.frequent_labels(packages)
     if not labels:

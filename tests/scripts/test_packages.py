@@ -14,6 +14,7 @@ MAY_IMPORT = {  # package -> other packages of this repository
     "tinker_local": set(),
     "distillation": {"common", "small_lm", "tinker_local"},
     "classification": {"common", "small_lm"},
+    "tuning": {"common", "small_lm"},
 }
 OF_THE_REPOSITORY = {*MAY_IMPORT, "executor", "tests", "benchmarks"}
 packages = pytest.mark.parametrize("package", MAY_IMPORT)
