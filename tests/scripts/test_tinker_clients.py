@@ -85,6 +85,7 @@ def test_every_client_gets_its_tokenizer_in_another_folder(service, saved, tmp_p
     assert found == {name: [small_llama.word(ID)] for name in CLIENTS}
 
 
+@pytest.mark.deep
 def test_a_service_that_began_anew_gives_them_too(place, saved, service, tmp_path):
     shutil.rmtree(service.hub, ignore_errors=True)
     with Service(place, HOME, "--state", str(tmp_path / "state")) as other:

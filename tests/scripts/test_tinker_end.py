@@ -59,7 +59,7 @@ def test_the_command_ends_without_taking_modules_down_and_says_why_it_ended(tmp_
 def test_a_signal_at_its_first_word_ends_it(tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("tinker")
-    for _ in range(8):
+    for _ in range(4):
         with Service(tmp_path, "none") as service:
             service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(LIMIT_S) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import re
 import signal
@@ -25,9 +27,17 @@ SDK_WARNINGS = [
 SDK = [*SDK_WARNINGS, pytest.mark.usefixtures("collected")]  # for tests that use the SDK in their own process
 
 
+@functools.cache
+def leave_out_imports():
+    """Leave what is loaded by now out of later collections: with torch each would take a large part of a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def collected():
     """What the SDK left is collected here, where its warnings are known."""
+    leave_out_imports()
     yield
     from tests.scripts import tinker_engine_fake
 
