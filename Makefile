@@ -8,7 +8,7 @@ CODE   := executor scripts tests benchmarks docs/tutorial
 EXTRAS := $(addprefix tests/,integration/test_trainings.py integration/test_notify.py unit/monitoring/metrics/test_tensorboard.py \
             unit/monitoring/probes/test_checkpoints.py) \
           $(wildcard tests/scripts/test_lm_*.py tests/scripts/test_tinker_*.py tests/scripts/test_tuning*.py \
-            tests/scripts/test_debtags_*.py)  # what make test skips without torch
+            tests/scripts/test_debtags_*.py tests/scripts/test_tracking*.py)  # what make test skips without torch
 
 COVER  := tests/unit tests/integration tests/golden    # make coverage COVER=tests/unit/plan
 

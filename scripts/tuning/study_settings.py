@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import config
 from common.errors import USAGE, Trouble
+from tracking import tracker
 from tuning import search_space
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class StudySettings:
 
     `trainable` is a class by dotted path, `package.module:Class`; `fixed` are its settings that are not searched.
     `storage` is a URL of SQLAlchemy, by default SQLite in the output folder. `patience_s` bounds the wait for space.
+    `trackers` are names (tensorboard, mlflow, wandb) or classes by dotted path.
     """
 
     study: str = "study"
@@ -103,6 +105,7 @@ class StudySettings:
     attempts: int = 20
     patience_s: float = 600.0
     output: str = "experiments"
+    trackers: tuple[str, ...] = ()
     metric: Metric = field(default_factory=Metric)
     sampler: Sampler = field(default_factory=Sampler)
     pruner: Pruner = field(default_factory=Pruner)
@@ -179,6 +182,7 @@ def refuse_wrong(settings: StudySettings, path: str) -> None:
     for line, is_wrong in wrong.items():
         if is_wrong:
             raise Trouble(f"{path}: {line}", USAGE)
+    tracker.names_of(settings.trackers)
     both = sorted({one.name for one in settings.space} & {*settings.fixed})
     if both:
         raise Trouble(f"{path}: {both[0]} stands in space and in fixed; remove one", USAGE)

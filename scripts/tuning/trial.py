@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import Trouble
 from small_lm.checkpoints import Checkpoints, Patience
 from small_lm.disk_space import held as bytes_of
+from tracking.session import Tracking
 from tuning import trial_report
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ class TrialRun:
     def run(self, trainable: Trainable) -> Ended:
         """Train to the end or until it is pruned, then write the report."""
         began = time.monotonic()
-        with self._checkpoints() as checkpoints:
-            state = self._train(trainable, checkpoints)
+        with self._checkpoints() as checkpoints, self._tracking() as tracking:
+            state = self._train(trainable, checkpoints, tracking)
             ended = Ended(state, self._best(checkpoints))
             self.folder.write_about(offered=checkpoints.measured().keep_all)
             seconds = sum(float(row["seconds"]) for row in self.folder.epochs())
             trial_report.write(self.folder, self.settings, trainable, checkpoints, seconds=seconds)
+            tracking.artifact(self.folder.report)
         self.folder.write_about(
             state=ended.state, value=ended.value, report_seconds=round(time.monotonic() - began - seconds, 3)
         )
@@ -66,7 +68,16 @@ class TrialRun:
             alerts=self.folder.path / "alerts.jsonl",
         )
 
-    def _train(self, trainable: Trainable, checkpoints: Checkpoints) -> str:
+    def _tracking(self) -> Tracking:
+        return Tracking(
+            self.folder.path,
+            name=self.folder.name,
+            experiment=self.settings.study,
+            params={**self.config, "seed": self.folder.about()["seed"]},
+            names=self.settings.trackers,
+        )
+
+    def _train(self, trainable: Trainable, checkpoints: Checkpoints, tracking: Tracking) -> str:
         """Train from the newest checkpoint; return the state of the end."""
         newest = checkpoints.newest_full()
         if newest and newest.full is not None:
@@ -74,7 +85,7 @@ class TrialRun:
             self.folder.write_about(resumed_from=[*self.folder.about().get("resumed_from", []), newest.step])
         is_pruned = self._report_again(trainable.epoch)
         while trainable.epoch < trainable.epochs and not is_pruned:
-            score = self._epoch(trainable, checkpoints)
+            score = self._epoch(trainable, checkpoints, tracking)
             is_pruned = self.report_epoch(trainable.epoch, score)
         return "pruned" if is_pruned else "complete"
 
@@ -86,7 +97,7 @@ class TrialRun:
                 is_pruned = self.report_epoch(int(row["epoch"]), float(row[self.settings.metric.name]))
         return is_pruned
 
-    def _epoch(self, trainable: Trainable, checkpoints: Checkpoints) -> float:
+    def _epoch(self, trainable: Trainable, checkpoints: Checkpoints, tracking: Tracking) -> float:
         began = time.monotonic()
         figures = {**trainable.train_epoch(), **trainable.validate()}
         score = self._score(figures)
@@ -95,6 +106,7 @@ class TrialRun:
         size = 2 * (bytes_of(full) + bytes_of(weights))  # it is packed, then lies beside the one that it replaces
         # The row comes first: after a crash between the two the epoch is trained again and its row replaced.
         self.folder.add_epoch({"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures})
+        tracking.metrics(trainable.epoch, figures)
         with self.budget.room(size, self.folder):
             checkpoints.save(trainable.epoch, weights=weights, full=full, metrics={self.settings.metric.name: score})
         return score

@@ -127,6 +127,7 @@ def test_a_space_is_read_back_as_it_was_written():
         ({"sampler": {"name": "tpa"}}, "no sampler.name 'tpa'; did you mean tpe?"),
         ({"pruner": {"name": "medain"}}, "did you mean median?"),
         ({"metric": {"goal": "max"}}, "no metric.goal 'max'"),
+        ({"trackers": ["tensorbord"]}, "no tracker 'tensorbord'; did you mean tensorboard?"),
         ({"keep": {"budgt_gb": 1}}, "no setting 'keep.budgt_gb'; did you mean keep.budget_gb?"),
         ({"stop": {"trials": 0}}, "stop needs one of"),
         ({"stop": {"target": "high"}}, "stop.target must be a number"),
@@ -158,13 +159,17 @@ def test_the_study_of_the_page_is_valid():
 
 
 def test_a_study_ends_with_a_report_for_each_trial(tmp_path):
-    study = Study(tmp_path, workers=2, stop={"trials": 8}, pruner={"name": "median", "startup": 2})
+    pruner = {"name": "median", "startup": 2}
+    study = Study(tmp_path, workers=2, stop={"trials": 8}, pruner=pruner, trackers=["tensorboard"])
     code, output = study.tune()
     assert code == 0, output
     assert len(study.trials) == 8
     for one in study.trials:
         report = json.loads(one.report.read_text())
         trial_report.check(report, "report")
+        assert [*one.path.glob("tensorboard/events*")]
+        rows = [json.loads(line) for line in (one.path / "tracking.jsonl").read_text().splitlines()]
+        assert [row["event"] for row in rows] == ["begin", *["metrics"] * len(one.epochs()), "artifact", "end"]
         assert report["trial_id"] == one.name
         assert report["config"]["learning_rate"] == one.about()["config"]["learning_rate"]
     assert not any("resumed_from" in one.about() for one in study.trials)  # none was taken for lost
