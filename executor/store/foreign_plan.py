@@ -41,6 +41,7 @@ BOX_STATES = {DONE: "x", STARTED: "~", CANCELLED: "-", BLOCKED: "!"}
 KINDS = {DONE: "passed", STARTED: "started", FAILED: "failed"}
 SIDE_ONLY = (STARTED, FAILED, OPEN)  # states that stay in the side file where the format has no place for them
 BY = "do-tasks"
+SMALL = 2000  # tasks of a plan whose digest is taken at each tick; that of a larger one once
 WITH_EFFORT = (".tasks", "Backlog.md")  # formats with places for hours, tokens or criteria
 
 
@@ -55,7 +56,7 @@ class ForeignPlan:
 
     def read(self) -> bytes:
         """Return the bytes of all files of the plan and of its side file, packed into one value."""
-        plan = plan_files.load(self.path)
+        plan = plan_files.load(self.path, self._read[1] if self._read else None)
         side = side_files.find(self._root, self.name, plan.document).data
         lengths = {name: len(data) for name, data in plan.files.items()}
         data = b"".join((json.dumps([plan.name, lengths]).encode(), b"\n", *plan.files.values(), side))
@@ -113,18 +114,25 @@ class ForeignPlan:
         before = self.find(self.read(), number)
         wanted = self._with_effort(_task_mark(state, mark, task_id), number)
 
+        sides: list[SideFile] = []
+
         def beside(after: PlanTask, document: PlanDocument) -> list[FileChange]:
-            return self._side_change(after, document, wanted, mark)
+            side, changes = self._side_change(after, document, wanted, mark)
+            sides.append(side)
+            return changes
 
         try:
-            plan_writer.write_mark(self.path, lock, str(number), wanted, beside=beside, side_only=SIDE_ONLY)
+            known = self._read[1] if self._read else None
+            after = plan_writer.write_mark(
+                self.path, lock, str(number), wanted, beside=beside, side_only=SIDE_ONLY, known=known
+            )
         except MarkError as error:
             raise SpecError(str(error)) from error
-        return spec_file.Change(before, self.find(self.read(), number))
+        return spec_file.Change(before, _box(after, sides[-1]))
 
     def _with_effort(self, wanted: TaskMark, number: StepId) -> TaskMark:
         """Return the mark of a done task with its effort, where the format has places for it."""
-        plan, _ = self._text(self.read())
+        plan = self._read[1] if self._read else plan_files.load(self.path)
         if wanted.state != DONE or not wanted.task_id or plan.format.name not in WITH_EFFORT:
             return wanted
         effort = effort_of(log_reader.task_lines(self._root, wanted.task_id))
@@ -133,7 +141,8 @@ class ForeignPlan:
 
     def _side_change(
         self, after: PlanTask, document: PlanDocument, wanted: TaskMark, mark: Mark | None
-    ) -> list[FileChange]:
+    ) -> tuple[SideFile, list[FileChange]]:
+        """Return the side file with the mark, and the changes that write it."""
         stored = side_files.find(self._root, self.name, document)
         side = self._decoded(stored.data)
         new = side_file.with_mark(side, after, wanted)
@@ -142,13 +151,15 @@ class ForeignPlan:
         if new.tasks[key].more != kind:
             new = new.replace(tasks={**new.tasks, key: new.tasks[key].replace(more=kind)})
         if new == side:
-            return []
+            return side, []
         path = os.path.join(self._root, side_file.side_path(new.plan))
         files.private_folder(os.path.dirname(path))
-        data = side_file.encoded(new.replace(content=side_file.content_of(document)))
+        is_small = len(document.tasks) <= SMALL or not side.content
+        new = new.replace(content=side_file.content_of(document)) if is_small else new
+        data = side_file.encoded(new)
         if path == stored.path:
-            return [FileChange(path, stored.data or None, data)]
-        return [FileChange(path, None, data), FileChange(stored.path, stored.data, None)]  # the plan was moved
+            return new, [FileChange(path, stored.data or None, data)]
+        return new, [FileChange(path, None, data), FileChange(stored.path, stored.data, None)]  # the plan was moved
 
     def _decoded(self, data: bytes) -> SideFile:
         return side_files.read(side_files.StoredSide("", data), self.name)

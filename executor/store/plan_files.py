@@ -29,6 +29,7 @@ PLACES = (
     "tasks.json",
 )
 BACKLOG_NAME = "Backlog.md"
+SPEC_FORMAT = "spec.md"  # its dependencies stand in another file
 MOST_BYTES = 64 * 2**20
 MOST_FILES = 20_000
 
@@ -168,12 +169,20 @@ def _plans_at(folder: str, place: str) -> list[str]:
     return [os.path.dirname(found[0])] if found and place == BACKLOG else found
 
 
-def load(path: str) -> PlanFile:
-    """Return a plan; SpecError when its content fits no format, MachineError when it cannot be read."""
+def load(path: str, known: PlanFile | None = None) -> PlanFile:
+    """Return a plan, the `known` one when its files have the same bytes.
+
+    SpecError when its content fits no format, MachineError when it cannot be read.
+    """
     folder, name = own_file(path)
     data = _read(os.path.join(folder, name) if os.path.isdir(path) else path)
-    plan_format = registry.format_of(os.path.join(folder, name), data)
+    if known and known.name == name and known.files.get(name) == data:
+        plan_format = known.format
+    else:
+        known, plan_format = None, registry.format_of(os.path.join(folder, name), data)
     files = {name: data, **_companions(folder, plan_format.companions(name, data))}
+    if known and known.files == files and known.path == path and plan_format.name != SPEC_FORMAT:
+        return known
     document = plan_format.read(name, files)
     return PlanFile(path, folder, name, plan_format, _with_definitions(folder, document), files)
 

@@ -24,7 +24,14 @@ TRIES = 5
 
 
 def write_mark(
-    path: str, lock: str, name: str, mark: TaskMark, *, beside: Beside | None = None, side_only: Sequence[str] = ()
+    path: str,
+    lock: str,
+    name: str,
+    mark: TaskMark,
+    *,
+    beside: Beside | None = None,
+    side_only: Sequence[str] = (),
+    known: PlanFile | None = None,
 ) -> PlanTask:
     """Write a mark at the task of this id and return the task as it then stands there.
 
@@ -33,22 +40,23 @@ def write_mark(
     bytes of before are then put back. A write that a killed process left half done under this lock is finished first.
     `beside` returns, for the task and the plan behind it, changes of other files that belong to the mark. They are
     written first. For the states of `side_only`, and for a task without a line of its own, they are enough where the
-    format has no place for the mark.
+    format has no place for the mark. A `known` plan is not parsed again while its files have the same bytes.
     """
     record = plan_change.record_path(lock)
     with locks.ShortLock(lock):
         plan_change.finish(record)
         for _ in range(TRIES):
-            plan = plan_files.load(path)
+            plan = plan_files.load(path, known)
             task = find(plan, name)
             changed = _changed(plan, task, mark, side_only)
             changes = file_changes(plan, changed)
+            wanted, document = _read_with(plan, changed, task)
             if beside:
-                changes = [*beside(*_read_with(plan, changed, task)), *changes]
+                changes = [*beside(wanted, document), *changes]
             if not changes:
                 return task
             if plan_change.write(record, changes):
-                return verified(path, record, plan, changes, task)
+                return verified(path, record, plan, changes, task, document if _reads_as(changes) else None)
     raise busy(path)
 
 
@@ -158,11 +166,26 @@ def file_changes(plan: PlanFile, changed: Files) -> list[FileChange]:
     ]
 
 
-def verified(path: str, record: str, before: PlanFile, changes: Sequence[FileChange], task: PlanTask) -> PlanTask:
-    """Return the task as it is read now; restore the files when another task changed with it."""
-    after = plan_files.load(path)
+def _reads_as(changes: Sequence[FileChange]) -> bool:
+    """Return True when the files have the bytes that were written: what was read of these bytes holds."""
+    return all(files.read(one.path) == one.after for one in changes if one.after is not None)
+
+
+def verified(
+    path: str,
+    record: str,
+    before: PlanFile,
+    changes: Sequence[FileChange],
+    task: PlanTask,
+    after: PlanDocument | None = None,
+) -> PlanTask:
+    """Return the task as it is read now; restore the files when another task changed with it.
+
+    `after` is the plan of the bytes that the files have, where it is known.
+    """
+    after = after or plan_files.load(path).document
     others = [(one.id, one.nth, one.state) for one in before.document.tasks if one.id != task.id]
-    now = [(one.id, one.nth, one.state) for one in after.document.tasks if one.id != task.id]
+    now = [(one.id, one.nth, one.state) for one in after.tasks if one.id != task.id]
     related = {one.parent for one in before.document.tasks if one.id == task.id}
     strange = [one for one, other in zip(others, now, strict=False) if one != other and one[0] not in related]
     if len(others) != len(now) or strange:
@@ -171,4 +194,4 @@ def verified(path: str, record: str, before: PlanFile, changes: Sequence[FileCha
             f"{path}: a mark for {task.id} would change how {strange[:1] or 'other tasks'} reads; not written"
         )
     plan_change.forget(record)
-    return next(one for one in after.document.tasks if one.id == task.id)
+    return next(one for one in after.tasks if one.id == task.id)
