@@ -20,12 +20,13 @@ class WeightsAndBiases:
 
     def begin(self, run: Run, params: Mapping[str, Any]) -> None:
         """Begin an offline run, unless WANDB_MODE says otherwise."""
+        mode: Any = os.environ.get("WANDB_MODE") or "offline"
         self.run = wandb.init(
             project=run.experiment,
             name=run.name,
             dir=str(run.folder),
             config=dict(params),
-            mode=os.environ.get("WANDB_MODE") or "offline",  # type: ignore[arg-type]
+            mode=mode,
             settings=wandb.Settings(console="off", silent=True, x_disable_stats=True),
         )
 
