@@ -22,8 +22,8 @@ CONFIG, OWN = "config.json", "tokenizer_kind.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
-CONTEXTS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
-SHAPES = ("preset", "context", "init", "layers", "width", "heads", "inner")  # those of a folder are its own
+CONTEXTS = ("context", "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+SHAPES = ("kind", "preset", "context", "init", "layers", "width", "heads", "inner")  # those of a folder are its own
 
 
 def folder_of(folder: Path) -> Path:

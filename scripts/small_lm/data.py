@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from small_lm import base_model, examples, texts, token_file, tokenizer_folder
+from small_lm import base_model, examples, images, texts, token_file, tokenizer_folder
 from small_lm.errors import USAGE, Trouble
 from small_lm.examples import Examples, conversations
 
@@ -176,11 +176,19 @@ def corpus(settings: Settings, found: Texts, folder: Path, tokenizer: Tokenizer 
     return Corpus(settled.tokenizer, Windows(parts[0], settings.seed), parts[1], parts[0].digest, found.paths)
 
 
-def of_conversations(settings: Settings, found: Texts, tokenizer: Tokenizer) -> Corpus:
-    """Return the corpus of conversations, of which the replies are learned."""
-    tokenizer.begin_chat()
+def of_examples(settings: Settings, found: Texts, tokenizer: Tokenizer | None) -> Corpus | None:
+    """Return the corpus of conversations or images, of which a part is learned; None for texts."""
+    if settings.text.kind == "text":
+        return None
+    is_chat = tokenizer is not None
+    tokenizer = tokenizer or images.tokenizer()
+    if is_chat:
+        tokenizer.begin_chat()
     refuse_long_prompts(settings, tokenizer)
-    parts = [conversations(part, tokenizer, settings.run.length) for part in (found.learned, found.held_out)]
+    parts = [
+        conversations(part, tokenizer, settings.run.length) if is_chat else images.examples(part, tokenizer)
+        for part in (found.learned, found.held_out)
+    ]
     examples.refuse_few(parts[0], parts[1], settings.text.kind)
     learned, held_out = (Examples(part, settings.seed, tokenizer.pad) for part in parts)
     return Corpus(tokenizer, learned, held_out, learned.digest(), found.paths)

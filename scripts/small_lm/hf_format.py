@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from small_lm import files, tokenizers, verified_folder
+from small_lm import architectures, files, tokenizers, verified_folder
 from small_lm.errors import USAGE, Trouble
 from small_lm.foreign_model import ForeignModel
-from small_lm.model import Llama, Shape, from_weights
+from small_lm.shapes import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from small_lm.model import Llama
+    from small_lm.recurrent import Recurrent
     from small_lm.tokenizers import Tokenizer
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, RECURRENT = "model.safetensors", "small_lm_rnn"
 
 
-def save(folder: Path, model: Llama | ForeignModel, tokenizer: Tokenizer) -> None:
+def save(folder: Path, model: Llama | Recurrent | ForeignModel, tokenizer: Tokenizer) -> None:
     """Write the folder, whole or not at all."""
     content = model.content() if isinstance(model, ForeignModel) else content_of(model, tokenizer)
     verified_folder.keep(folder, content | tokenizer.files())
 
 
-def content_of(model: Llama, tokenizer: Tokenizer) -> dict[str, bytes]:
+def content_of(model: Llama | Recurrent, tokenizer: Tokenizer) -> dict[str, bytes]:
     """Return the files of a model of small-lm: config and weights."""
     from safetensors import torch as safetensors
 
@@ -46,7 +49,9 @@ def load(folder: Path) -> tuple[Llama, Tokenizer]:
     if content.vocab_size != tokenizer.size:
         of = f"has {content.vocab_size} tokens, the tokenizer beside it {tokenizer.size}"
         raise Trouble(f"the model in {folder} {of}: it is another's; make the model again")
-    return from_weights(content, safetensors.load_file(folder / WEIGHTS)), tokenizer
+    model, weights = architectures.fresh(content), safetensors.load_file(folder / WEIGHTS)
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if name != "lm_head.weight"})
+    return model, tokenizer
 
 
 def read(folder: Path) -> tuple[Llama, Tokenizer]:
@@ -72,6 +77,8 @@ def specials(tokenizer: Tokenizer) -> dict[str, int]:
 
 def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the shape as a `LlamaConfig`; rope_theta is in both its old and its new place."""
+    if shape.kind == "rnn":
+        return specials(tokenizer) | {"model_type": RECURRENT} | dataclasses.asdict(shape)
     return specials(tokenizer) | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -96,6 +103,8 @@ def config(shape: Shape, tokenizer: Tokenizer) -> dict[str, Any]:
 
 def shape(config: dict[str, Any]) -> Shape:
     """Return the shape of a config.json that `save` wrote."""
+    if config.get("model_type") == RECURRENT:
+        return Shape(**{field.name: config[field.name] for field in dataclasses.fields(Shape)})
     return Shape(
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],

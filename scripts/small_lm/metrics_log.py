@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from small_lm.model import Llama
     from small_lm.settings import Settings
 
-PACKAGES = ("torch", "numpy", "tokenizers", "sentencepiece", "safetensors", "tensorboardX", "transformers", "PyYAML")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "tokenizers",
+    "sentencepiece",
+    "safetensors",
+    "tensorboardX",
+    "transformers",
+    "scikit-learn",
+    "PyYAML",
+)
 CHARTED = ("loss", "copy_loss", "lr", "grad_norm", "tokens_per_s", "val_loss", "val_perplexity", "val_accuracy")
 
 

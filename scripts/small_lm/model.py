@@ -7,7 +7,6 @@ Modules have the names of `LlamaForCausalLM`, so that weights are interchangeabl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,7 @@ from torch.nn import functional
 
 from small_lm.shapes import PRESETS, Shape, preset
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["PRESETS", "Llama", "Shape", "from_weights", "loss_of", "preset"]
+__all__ = ["PRESETS", "Llama", "Shape", "loss_of", "preset"]
 
 SPREAD = 0.02  # of a fresh weight
 
@@ -220,10 +216,3 @@ def visible(past: int, length: int, kept: Tensor | None, device: torch.device) -
 def loss_of(model: Llama, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss in nats a token; a target of -100 does not count."""
     return functional.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
-
-
-def from_weights(shape: Shape, weights: Mapping[str, Tensor]) -> Llama:
-    """Return a model with these weights; the tied output layer may be among them."""
-    model = Llama(shape)
-    model.load_state_dict({name: tensor for name, tensor in weights.items() if name != "lm_head.weight"})
-    return model

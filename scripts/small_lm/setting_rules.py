@@ -24,6 +24,7 @@ LEAST_TEMPERATURE = 1e-3
 MOST_SEED = 2**40
 MOST_THREADS = 1024
 MOST_CONTEXT = 131_072
+IMAGE_TOKENS = 66  # <bos>, 64 pixels, the sign before the label
 PACKAGES = {"bpe": "tokenizers", "sentencepiece": "sentencepiece", "unigram": "sentencepiece"}
 LEAST_SIZE = {"char": SPECIAL_TOKENS + 1} | dict.fromkeys(PACKAGES, BYTES + SPECIAL_TOKENS)
 
@@ -105,7 +106,7 @@ RULES: dict[str, Rule] = {
     "outputs": Filled(),
     "seed": Range(0, MOST_SEED),
     "resume": OneOf(("auto", "always", "never")),
-    "text.kind": OneOf(("text", "chat")),
+    "text.kind": OneOf(("text", "chat", "digits")),
     "text.files": Filled(),
     "text.held_out": ANYTHING,
     "text.val_share": Range(0, 1, is_above=True, is_below=True),
@@ -116,6 +117,7 @@ RULES: dict[str, Rule] = {
     "tokenizer.kind": OneOf(tuple(LEAST_SIZE)),
     "tokenizer.vocab_size": COUNT,
     "model.from": ANYTHING,
+    "model.kind": OneOf(("transformer", "rnn")),
     "model.preset": OneOf(tuple(PRESETS)),
     "model.layers": AMOUNT,
     "model.width": AMOUNT,
@@ -210,22 +212,30 @@ def together(settings: Settings) -> Iterator[str]:
         yield from missing("")
         return
     shape = shaped(settings.model, vocab_size=size)
-    if settings.model.init == "induction" and (shape.layers < 3 or shape.heads < 2):
+    if settings.model.init == "induction" and settings.model.kind == "rnn":
+        yield "model.init=induction plants attention, which model.kind=rnn has not: leave it out"
+    elif settings.model.init == "induction" and (shape.layers < 3 or shape.heads < 2):
         yield "model.init=induction needs 3 layers and 2 heads: choose a larger model.preset"
     yield from missing(kind)
 
 
 def kind_problems(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting that the kind of the texts excludes."""
-    text, run = settings.text, settings.run
-    if text.kind != "chat":
+    kind, run, is_trained = settings.text.kind, settings.run, bool(settings.model.from_)
+    if kind == "text":
         return
-    if not settings.model.from_:
+    if kind == "chat" and not is_trained:
         yield "text.kind=chat goes on from a trained model: set model.from=FOLDER"
-    if text.hub:
-        yield "text.kind=chat reads files: save the data set as .jsonl, and leave out text.hub"
+    if kind == "digits" and is_trained:
+        yield "text.kind=digits has a vocabulary of its own: leave out model.from"
+    if kind == "digits" and run.length < IMAGE_TOKENS:
+        yield f"text.kind=digits needs run.length={IMAGE_TOKENS} or more: an image is so long"
+    if settings.text.hub:
+        yield f"text.kind={kind} reads no data set of the hub: leave out text.hub"
     if run.long_length:
-        yield "text.kind=chat has windows of one length: leave out run.long_length"
+        yield f"text.kind={kind} has windows of one length: leave out run.long_length"
+    if kind == "digits" and not importlib.util.find_spec("sklearn"):
+        yield "text.kind=digits needs scikit-learn: pip install scikit-learn"
 
 
 def missing(kind: str) -> Iterator[str]:

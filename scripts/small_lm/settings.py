@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from small_lm import config
-from small_lm.setting_rules import refuse_odd
+from small_lm.setting_rules import IMAGE_TOKENS, refuse_odd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,8 @@ class Text:
 
     Without `held_out` the last `val_share` of each file is for validation. Of .csv, .tsv, .jsonl and .parquet files
     each row is a document, its text stands in `column`. `hub` names a data set of the Hugging Face hub instead.
-    Kind: `text`, or `chat`: rows of messages, of which the replies of the assistant are learned.
+    Kind: `text`; `chat`: rows of messages, of which the replies of the assistant are learned; `digits`: images of
+    scikit-learn, of which the digit is learned.
     """
 
     kind: str = "text"
@@ -50,7 +51,9 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Model:
-    """Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`, `95m`; init: `normal`, or `induction` with a copy warm-up.
+    """Kind: `transformer` or `rnn` (LSTM). Preset: `tiny`, `1m`, `3m`, `5m`, `10m`, `30m`, `95m`.
+
+    Init: `normal`, or `induction` with a copy warm-up.
 
     `layers`, `width`, `heads` and `inner` (of the feed-forward part) change the preset; 0 leaves it as it is.
     `dropout`: the share of what each part adds that is zero in training. `from` names the folder of a model to go on
@@ -58,6 +61,7 @@ class Model:
     """
 
     from_: str = ""
+    kind: str = "transformer"
     preset: str = "1m"
     context: int = 1024
     init: str = "normal"
@@ -186,13 +190,14 @@ def load(
 
 def tried(settings: AnySettings) -> AnySettings:
     """Return the settings of a --test: a few steps of a tiny model, in a folder of its own."""
+    short = IMAGE_TOKENS if settings.text.kind == "digits" else 32
     is_fresh = not settings.model.from_
     return dataclasses.replace(
         settings,
         outputs=os.path.join(settings.outputs, "test"),
         tokenizer=dataclasses.replace(settings.tokenizer, kind="char") if is_fresh else settings.tokenizer,
-        model=Model(preset="tiny", context=64) if is_fresh else settings.model,
-        run=dataclasses.replace(settings.run, steps=4, batch_tokens=128, length=32, long_length=0, log_every=1),
+        model=Model(preset="tiny", context=max(64, short), kind=settings.model.kind) if is_fresh else settings.model,
+        run=dataclasses.replace(settings.run, steps=4, batch_tokens=128, length=short, long_length=0, log_every=1),
         judge=dataclasses.replace(settings.judge, every=2, batches=1),
         sample=dataclasses.replace(settings.sample, every=4, max_length=8),
         keep=dataclasses.replace(settings.keep, every=2),

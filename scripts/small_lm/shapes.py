@@ -29,6 +29,7 @@ class Shape:
     rope_theta: float = 500_000.0
     eps: float = 1e-5
     dropout: float = 0.0  # while it is trained
+    kind: str = "transformer"
 
     @property
     def width(self) -> int:
@@ -57,6 +58,8 @@ def preset(name: str, *, vocab_size: int, context: int) -> Shape:
 def shaped(wanted: Model, *, vocab_size: int) -> Shape:
     """Return the preset with the hyperparameters that settings give; raise Trouble if they do not fit together."""
     base = preset(wanted.preset, vocab_size=vocab_size, context=wanted.context)
+    if wanted.kind == "rnn":
+        return recurrent(base, wanted)
     width = wanted.width or (wanted.heads * base.head_dim if wanted.heads else base.width)
     heads = wanted.heads or heads_of(width, base)
     if width % heads or (width // heads) % 2:
@@ -69,6 +72,22 @@ def shaped(wanted: Model, *, vocab_size: int) -> Shape:
     layers = wanted.layers or base.layers
     return dataclasses.replace(
         base, layers=layers, heads=heads, head_dim=width // heads, inner=inner, dropout=wanted.dropout
+    )
+
+
+def recurrent(base: Shape, wanted: Model) -> Shape:
+    """Return the shape of a recurrent model: layers and width alone."""
+    for name in ("heads", "inner"):
+        if getattr(wanted, name):
+            raise Trouble(f"model.{name} is for model.kind=transformer: leave it out", USAGE)
+    return dataclasses.replace(
+        base,
+        layers=wanted.layers or base.layers,
+        heads=1,
+        head_dim=wanted.width or base.width,
+        inner=0,
+        dropout=wanted.dropout,
+        kind="rnn",
     )
 
 

@@ -88,6 +88,10 @@ class Texts:
 
 def find(settings: Settings) -> Texts:
     """Return the texts that settings name, judged; raise Trouble for a file that cannot be read."""
+    if settings.text.kind == "digits":
+        from small_lm.images import Digits
+
+        return split([Digits()], settings.text)
     sources: Sequence[Source] = hub.sources(settings.text) if settings.text.hub else files_of(settings)
     return split(sources, settings.text)
 

@@ -185,14 +185,14 @@ def run(chosen: Settings) -> int:
     device.choose(chosen.run)
     found = texts.find(chosen)
     model, tokenizer = base(chosen)
-    replies = data.of_conversations(chosen, found, tokenizer) if chosen.text.kind == "chat" and tokenizer else None
+    examples = data.of_examples(chosen, found, tokenizer)
     if not goes_on(chosen):
         put_aside(folder)
     term.listen()
     with Checkpoints(
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
-        corpus = replies or data.corpus(chosen, found, folder / "tokenizer", tokenizer)
+        corpus = examples or data.corpus(chosen, found, folder / "tokenizer", tokenizer)
         return train(chosen, corpus, kept, term, model)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import data, induction_init, optimizer
+from small_lm import architectures, data, induction_init, optimizer
 from small_lm.errors import USAGE, Trouble
 from small_lm.evaluate import evaluate
 from small_lm.generate import Choice, generate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from small_lm.checkpoints import Loaded
     from small_lm.data import Corpus, Source
     from small_lm.device import Machine
+    from small_lm.recurrent import Recurrent
     from small_lm.settings import Settings
 
 METRIC = "val_loss"
@@ -171,10 +172,10 @@ class Training:
             raise Trouble(line, USAGE) from error
 
 
-def fresh(chosen: Settings, corpus: Corpus) -> Llama:
+def fresh(chosen: Settings, corpus: Corpus) -> Llama | Recurrent:
     """Return an untrained model for these settings."""
-    model = Llama(shaped(chosen.model, vocab_size=corpus.tokenizer.size))
-    if chosen.model.init == "induction":
+    model = architectures.fresh(shaped(chosen.model, vocab_size=corpus.tokenizer.size))
+    if chosen.model.init == "induction" and isinstance(model, Llama):
         induction_init.plant(model)
     return model
 

@@ -29,7 +29,7 @@ SMALL = (
 WRONG = {  # a setting, and values that no training can run with
     "seed": "-1",
     "resume": "maybe",
-    "text.kind": "chatt chat",
+    "text.kind": "chatt chat digits",
     "text.files": "",
     "text.held_out": "nobody",
     "text.val_share": "0 1 .nan",
@@ -38,6 +38,7 @@ WRONG = {  # a setting, and values that no training can run with
     "tokenizer.kind": "bpee",
     "tokenizer.vocab_size": "0 4",
     "model.from": "nowhere",
+    "model.kind": "gru",
     "model.preset": "tinyy",
     "model.context": "0 15 1000000000",
     "model.init": "inducton",
