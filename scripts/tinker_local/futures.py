@@ -94,6 +94,11 @@ class Futures:
         except RuntimeError:  # the event loop is closed
             return
 
+    def wake(self) -> None:
+        """End the polls that wait; without a reply the client is asked to repeat them."""
+        for one in self.all.values():
+            one.arrived.set()
+
     def make_room(self) -> None:
         """Drop the oldest fetched replies while all together are too large."""
         if self.bytes <= self.bounds.kept_bytes:

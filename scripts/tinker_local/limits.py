@@ -24,4 +24,5 @@ class Bounds:
     recorded_s: float = 86_400.0  # a sampled sequence without use
     recorded_bytes: int = 256_000_000  # of sampled sequences
     sweep_s: float = 1.0
+    ending_s: float = 7.0  # for requests under way after a signal; then their polls are answered, without a result
     tidy_s: float = 60.0  # interval of the removal of expired checkpoints

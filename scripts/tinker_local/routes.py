@@ -46,9 +46,9 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
     service = Service(engine, store, bounds)
 
     @contextlib.asynccontextmanager
-    async def living(_app: fastapi.FastAPI) -> AsyncIterator[None]:
+    async def living(app: fastapi.FastAPI) -> AsyncIterator[None]:
         service.worker.thread.start()
-        sweeping = asyncio.create_task(sweep(service))
+        sweeping = asyncio.create_task(sweep(service, app))
         try:
             yield
         finally:
@@ -56,7 +56,7 @@ def create(engine: Engine, *, store: Store, token: str, bounds: Bounds) -> fasta
             service.worker.close()  # in this thread: at the end of a script no other can be started
 
     app = fastapi.FastAPI(lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.service, app.state.token = service, token
+    app.state.service, app.state.token, app.state.server = service, token, None
     for method, path, act in ROUTES:
         app.add_api_route(API + path, answering(act, service, token), methods=[method])
     app.add_api_route(API + external_weights.FILE, answering(external_weights.fetch, service, None), methods=["GET"])
@@ -71,11 +71,13 @@ async def healthy() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def sweep(service: Service) -> None:
-    """Remove expired data at intervals, without end."""
-    while True:
+async def sweep(service: Service, app: fastapi.FastAPI) -> None:
+    """Remove expired data at intervals; after a signal end the polls in time, before the server cancels them."""
+    while not (app.state.server and app.state.server.should_exit):
         await asyncio.sleep(service.bounds.sweep_s)
         service.sweep()
+    await asyncio.sleep(service.bounds.ending_s)
+    service.futures.wake()
 
 
 def answering(

@@ -91,7 +91,9 @@ def prepared(engine: Engine, state: Path, token: str) -> uvicorn.Server:
 
     app = create(engine, store=Store(state), token=token, bounds=Bounds())
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, ws="none")
-    return uvicorn.Server(config)
+    app.state.server = uvicorn.Server(config)
+    server: uvicorn.Server = app.state.server
+    return server
 
 
 def note(state: Path, url: str, *, is_own_token: bool) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 SOON_S = 0.01
+END_S = 2.0  # for the running task at the end; what it saves is whole or absent
 
 
 @dataclass(eq=False)
@@ -187,7 +188,7 @@ class Worker:
         for one in left:
             self.futures.keep(one.future, failed("the service has ended: start it again, then resume", "server"))
         if self.thread.ident:
-            self.thread.join(timeout=30)
+            self.thread.join(END_S)
 
 
 def drawn(found: SamplingResult, asked: SamplingRequest) -> Reply:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.scripts.tinker_scene import LIMIT_S, SCRIPTS, Service
+from tests.scripts.tinker_scene import LIMIT_S, MODEL, SCRIPTS, Service
 
 server = pytest.importorskip("tinker_local.server")
 pytestmark = pytest.mark.timeout(300)
@@ -53,6 +53,40 @@ def test_the_command_ends_without_taking_modules_down_and_says_why_it_ended(tmp_
     )
     assert (done.returncode, done.stdout) == (2, ""), done
     assert "write HUB/NAME=FOLDER" in done.stderr
+
+
+BUSY = """
+import os, sys, time, tinker
+sampler = tinker.ServiceClient().create_sampling_client(base_model=sys.argv[1]).result(60)
+ask = lambda number, most: sampler.sample(
+    tinker.ModelInput.from_ints([5]), number, tinker.SamplingParams(max_tokens=most, stop=[])
+)
+ask(1, 2).result(60)
+waiting = [ask(256, 250) for _ in range(60)]
+time.sleep(1)
+print("busy", flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.deep
+def test_with_requests_under_way_it_ends_without_a_traceback(tmp_path):
+    pytest.importorskip("torch")
+    small_llama = pytest.importorskip("tests.scripts.small_llama")
+    small_llama.make(tmp_path / "small")
+    with Service(tmp_path, tmp_path) as service:
+        environ = service.environ | {"TINKER_BASE_URL": service.url, "TINKER_TELEMETRY": "0"}
+        command = [sys.executable, "-c", BUSY, MODEL]
+        with subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as client:
+            try:
+                assert client.stdout.readline() == "busy\n"
+                service.process.send_signal(signal.SIGTERM)
+                assert service.process.wait(LIMIT_S) == 0
+            finally:
+                client.kill()
+        service.reader.join(LIMIT_S)
+        assert "Traceback" not in service.said
+        assert "Error" not in service.said
 
 
 @pytest.mark.deep
