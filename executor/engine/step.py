@@ -244,10 +244,10 @@ def _skip(context: RunContext, box: Box, outcome: Outcome) -> RunReport:
 
 
 def _warn_of_open_predecessor(context: RunContext, number: StepId) -> None:
-    before = context.plan.earlier(number)
-    if before and (before[-1] in context.beside or is_skipped(context, before[-1])):
+    before = context.plan.before(number)
+    if before and (before in context.beside or is_skipped(context, before)):
         return
-    boxes = context.boxes() if before and context.state(before[-1]).verdict not in ("passed", "started") else {}
-    if before and before[-1] in boxes and boxes[before[-1]].state != "x":
-        message = f"step {before[-1]} is still open; step {number} runs all the same"
+    boxes = context.boxes() if before and context.state(before).verdict not in ("passed", "started") else {}
+    if before and before in boxes and boxes[before].state != "x":
+        message = f"step {before} is still open; step {number} runs all the same"
         context.journal.write(WarningRaised(message=message), step=number)

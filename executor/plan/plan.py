@@ -5,6 +5,8 @@ The parser, the schema and the rules are imported where they are used: a plan fr
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from executor.errors import DefinitionError, Problem
 from executor.monitoring.model import Notifier
 from executor.plan.build import build_settings, build_step, title_of
@@ -50,9 +52,10 @@ class Plan(Record):
             return self.tasks.place.get(str(number), len(self.tasks.place))
         return number if isinstance(number, int) else 0
 
-    def earlier(self, number: StepId) -> list[StepId]:
-        """Return the defined steps before a step, in order."""
-        return [one for one in self.numbers if self.place(one) < self.place(number)]
+    def before(self, number: StepId) -> StepId:
+        """Return the defined step just before a step, 0 when there is none."""
+        at = bisect_left(numbers := self.numbers, self.place(number), key=self.place)
+        return numbers[at - 1] if at else 0
 
     def defines(self, number: StepId) -> bool:
         """Return True for a defined step."""
@@ -85,8 +88,8 @@ class Plan(Record):
 
                 look = self.fixed.get if self.fixed else look
                 step = filled_step(number, slug, body, look=look, settings=self.settings)
-                return self._with_edges(step, body) if isinstance(number, str) else step
-            step = build_step(number, slug, body, max_output=self.settings.max_output)
+            else:
+                step = build_step(number, slug, body, max_output=self.settings.max_output)
             return self._with_edges(step, body) if isinstance(number, str) else step
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"step {number} was stored damaged ({type(error).__name__}): remove .do-tasks/cache and try again"
@@ -126,11 +129,9 @@ def read_valid_plan(data: bytes, *, file: str) -> Plan:
     """
     from executor.plan.yaml_loader import load
 
-    top = load(data, file=file)
-    reading = _read(top, file)
+    reading = _read(top := load(data, file=file), file)
     doubts = [*_doubts_of_steps(reading, lambda _: "", _none), *_doubts_of_settings(reading.plan, top, None)]
-    errors = [issue for issue in (*reading.issues, *doubts) if issue.severity == "error"]
-    if wrong := errors or reading.issues:
+    if wrong := [issue for issue in (*reading.issues, *doubts) if issue.severity == "error"] or reading.issues:
         raise DefinitionError(*_placed(wrong, data, file))
     return reading.plan
 
