@@ -32,7 +32,7 @@ class Settings:
     dropout: float = 0.4
     feature_dropout: float = 0.4
     batch: int = 128
-    epochs: int = 12
+    epochs: int = 8
     weight_decay: float = 0.01
     buckets: int = 32_768
     ngrams: int = 5

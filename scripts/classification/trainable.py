@@ -49,7 +49,7 @@ class Trainable:
             self.model = Encoder(chosen, rarity, weights, len(pinned().sections))
             self.chance = torch.get_rng_state()
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay
+            self.model.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=True
         )
         self.epoch, self.epochs = 0, chosen.epochs
 
