@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in COMMANDS:
             return COMMANDS[words[0]](words[1:])
+        refuse_options(words)
         given = parser().parse_intermixed_args(words)
         refuse_unknown_command(given.overrides)
         return train(chosen(given))
@@ -42,6 +43,15 @@ def refuse_unknown_command(overrides: Sequence[str]) -> None:
     near = config.did_you_mean(overrides[0], COMMANDS) if overrides and "=" not in overrides[0] else ""
     if near:
         raise Trouble(f"no command {overrides[0]!r}{near}", USAGE)
+
+
+def refuse_options(words: Sequence[str]) -> None:
+    """Raise Trouble for a setting that is written as an option."""
+    for word in words:
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        near = config.nearest(name, config.every_key(settings.Settings()))
+        if word.startswith("--") and name not in OPTIONS and near:
+            raise Trouble(f"no option {word!r}; settings are key=value{near}", USAGE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,4 +85,5 @@ def train(wanted: Settings) -> int:
     return run(wanted)
 
 
+OPTIONS = ("test", "profile", "help", "")
 COMMANDS = {"generate": generate_command.main, "settings": settings_command.main}

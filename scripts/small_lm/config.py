@@ -45,6 +45,9 @@ def of_environment(group: Any, environ: Mapping[str, str], prefix: str) -> Itera
         if prefix and variable.startswith(f"{prefix}_"):
             if variable not in names:
                 raise Trouble(f"no setting has the variable {variable}{did_you_mean(variable, names)}", USAGE)
+            if not environ[variable] and not isinstance(get(group, names[variable]), (str, tuple)):
+                kind = WANTED[type(get(group, names[variable]))]
+                raise Trouble(f"{variable} is empty: unset it, or give it {kind} for {names[variable]}", USAGE)
             yield variable, f"{names[variable]}={environ[variable]}"
 
 

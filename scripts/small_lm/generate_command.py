@@ -115,7 +115,10 @@ def load(folder: Path, device: str, threads: int) -> tuple[Model, Tokenizer]:
     from small_lm import foreign_model, hf_format
     from small_lm.settings import Run
 
-    here = machine.choose(Run(device=device, threads=threads, precision="float32"))
+    try:
+        here = machine.choose(Run(device=device, threads=threads, precision="float32"))
+    except Trouble as trouble:
+        raise Trouble(str(trouble).replace("run.device=", "--device "), USAGE) from trouble
     torch.set_num_threads(here.threads)
     if base_model.is_own(folder):
         own, tokenizer = hf_format.read(folder)

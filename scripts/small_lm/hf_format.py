@@ -105,6 +105,12 @@ def shape(config: dict[str, Any]) -> Shape:
     """Return the shape of a config.json that `save` wrote."""
     if config.get("model_type") == RECURRENT:
         return Shape(**{field.name: config[field.name] for field in dataclasses.fields(Shape)})
+    for name, wanted in (
+        ("hidden_size", config["num_attention_heads"] * config["head_dim"]),
+        ("num_key_value_heads", config["num_attention_heads"]),
+    ):
+        if config.get(name, wanted) != wanted:
+            raise ValueError(f"config.json: {name} is {config[name]}, its heads make {wanted}")
     return Shape(
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],

@@ -46,8 +46,13 @@ class Range:
 
     def __str__(self) -> str:
         least = f"above {self.least:g}" if self.is_above else f"{self.least:g} or more"
-        most = f", {'below' if self.is_below else 'at most'} {self.most:,g}" if math.isfinite(self.most) else ""
+        most = f", {'below' if self.is_below else 'at most'} {number(self.most)}" if math.isfinite(self.most) else ""
         return least + most
+
+
+def number(value: float) -> str:
+    """Return a number as a person writes it: a whole one with all its digits."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_a_stop_text_ends_an_answer(folder, say):
         (["--beams", "2", "--top-k", "3"], "--beams draws nothing: leave out --top-k"),
         (["--prompts", "none.txt"], "none.txt"),
         (["a" * 48], "a prompt of 49 tokens is more than the 48 of the model: cut it"),
-        (["--device", "mps"], "run.device=mps is not here"),
+        (["--device", "mps"], "--device mps is not here"),
     ],
 )
 def test_what_means_nothing_is_one_line(folder, say, arguments, said):
@@ -222,3 +222,19 @@ def test_a_stop_text_ends_a_beam(folder):
     whole = generate(model, tokenizer, ["to"], Choice(8, beams=3))[0]
     found = generate(model, tokenizer, ["to"], Choice(8, beams=3, stop=(whole[3:5],)))[0]
     assert whole[3:5] not in found
+
+
+@pytest.mark.parametrize(("name", "factor"), [("hidden_size", 2), ("num_key_value_heads", 0.5)])
+def test_a_config_that_contradicts_itself_is_one_line(folder, say, name, factor):
+    path = folder / "model" / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {name: int(content[name] * factor)}))
+    code, _, err = say(folder, "a")
+    assert code == 2
+    assert f"is damaged (ValueError: config.json: {name} is " in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is cuda")
+def test_a_device_that_is_not_here_is_named_as_it_was_given(folder, say):
+    assert say(folder, "a", "--device", "cuda")[2].startswith("error: --device cuda is not here: use ")

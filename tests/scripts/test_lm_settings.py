@@ -257,3 +257,25 @@ def test_a_shape_of_ones_own_is_trained(folder):
     about = config.read_yaml(folder / "OUT" / "model" / "config.json")
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "head_dim", "intermediate_size")
     assert [about[name] for name in names] == [2, 48, 4, 12, 40]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "-1"], "no option '--seed'; settings are key=value; did you mean seed?"),
+        (["--steps=5"], "no option '--steps=5'; settings are key=value; did you mean run.steps?"),
+        (["seed=-1"], "seed must be 0 or more, at most 1,099,511,627,776, got -1"),
+        (["generate", "x", "--seed", "-1"], "--seed must be 0 or more, at most 1,099,511,627,776, got -1"),
+    ],
+)
+def test_a_seed_that_means_nothing_is_one_line(folder, capsys, arguments, said):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_an_empty_variable_is_one_line():
+    with pytest.raises(
+        Trouble, match=r"^SMALL_LM_RUN_STEPS is empty: unset it, or give it a whole number for run.steps$"
+    ):
+        settings.load("", (), {"SMALL_LM_RUN_STEPS": ""})
+    assert settings.load("", (), {"SMALL_LM_TEXT_HUB": "", "SMALL_LM_TEXT_HELD_OUT": ""}).text.hub == ""
