@@ -13,7 +13,7 @@ EXTRAS := $(addprefix tests/,integration/test_trainings.py integration/test_noti
 COVER  := tests/unit tests/integration tests/golden    # make coverage COVER=tests/unit/plan
 
 .DELETE_ON_ERROR:
-.PHONY: help run check test test-deep coverage acceptance lint format bench cast tinker clean
+.PHONY: help run check test test-deep coverage acceptance lint format bench cast training tinker clean
 help:
 	@echo "make run        run the open steps of the plan here"
 	@echo "make check      unit tests and linters, under a minute: while you work"
@@ -22,6 +22,7 @@ help:
 	@echo "make coverage   the test suite, and which branches of the executor it took"
 	@echo "make lint       ruff, mypy, shellcheck, the architecture test"
 	@echo "make format     put the code in its form"
+	@echo "make training   search the hyperparameters of a classifier: the plan of plans/training (minutes)"
 	@echo "make tinker     a base model (minutes, once), a local Tinker service on 127.0.0.1 (PORT=8317)"
 	@echo "make bench      start-up, steps and resume beside other runners; writes docs/reference/performance.md"
 	@echo "make cast       run the tutorial in a terminal and record it in docs/tutorial/first-plan.cast"
@@ -89,6 +90,9 @@ cast: $(VENV)/.stamp-run
 	@.venv-cookbook/bin/python -m pip --disable-pip-version-check -qq install --no-deps --target $@ tinker-cookbook==$* || \
 	  { rm -rf $@; exit 1; }
 
+training: $(VENV)/.stamp-training
+	@$(BIN)/do-tasks --project plans/training --all
+
 tinker: $(VENV)/.stamp-pipeline
 	@$(BIN)/python scripts/make_base_model.py
 	@$(BIN)/python scripts/serve_tinker.py --port $(or $(PORT),8317)
@@ -115,6 +119,11 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 $(VENV)/.stamp-pipeline: $(VENV)/.stamp-run
 	@echo "adding torch for the pipeline (a minute or two, once)"
 	@$(PIP) install -c constraints.txt torch==2.13.0 -r requirements/demo.txt
+	@touch $@
+
+$(VENV)/.stamp-training: $(VENV)/.stamp-run
+	@echo "adding torch, Optuna and trackers (a minute or two, once)"
+	@$(PIP) install -c constraints.txt torch==2.13.0 -r requirements/training.txt
 	@touch $@
 
 $(VENV)/.stamp-deep: $(VENV)/.stamp-dev

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from tuning.study_settings import StudySettings
 
 
+TRAINED = 3  # weights and two moments of Adam
+
+
 def line(settings: StudySettings) -> str:
     """Return the projected use in one line; raise Trouble if the budget cannot hold it.
 
-    It is that of the largest trainable: each parameter at its last choice or upper end.
+    It is that of the largest trainable: each parameter at its largest choice or upper end.
     """
     made = load_trainable(settings)(largest(settings.space) | dict(settings.fixed), seed=settings.seed)
-    weights, full = held(made.weights()), held(made.state()) + held(made.weights())
+    weights = held(made.weights())
+    full = max(held(made.state()), TRAINED * weights) + weights  # an optimizer makes its state at the first step
     StorageBudget(settings.folder, settings.keep, lambda _: None).refuse_too_small(
         weights=weights, full=full, workers=settings.workers
     )

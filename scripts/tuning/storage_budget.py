@@ -68,12 +68,15 @@ class StorageBudget:
         if not self.keep.budget:
             yield
             return
-        until = time.monotonic() + self.patience_s
+        until, has_printed = time.monotonic() + self.patience_s, False
         while True:
             with trial_folder.held(self.output / "budget.lock"):
                 if self.make_room(size, mine):
                     yield
                     return
+            if not has_printed:
+                has_printed = True
+                print(f"trial {mine.name[:8]} waits for room: {size:,} bytes under the budget", flush=True)
             if time.monotonic() > until:
                 raise Trouble(
                     f"no room for {size:,} bytes under keep.budget_gb={self.keep.budget_gb:g} in "

@@ -103,7 +103,7 @@ class TrialRun:
         score = self._score(figures)
         seconds = time.monotonic() - began
         weights, full = trainable.weights(), trainable.state()
-        size = 2 * (bytes_of(full) + bytes_of(weights))  # it is packed, then lies beside the one that it replaces
+        size = bytes_of(full) + bytes_of(weights)
         # The row comes first: after a crash between the two the epoch is trained again and its row replaced.
         self.folder.add_epoch({"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures})
         tracking.metrics(trainable.epoch, figures)
