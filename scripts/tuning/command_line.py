@@ -93,7 +93,7 @@ class Parent:
         self.restarts = 0
 
     def run(self) -> int:
-        """Run the study to its end; return the exit code."""
+        """Run the study to its end; return the exit code, 1 if no trial has a score."""
         refuse_missing_packages()
         if self.is_test:
             shutil.rmtree(self.settings.folder, ignore_errors=True)
@@ -109,8 +109,10 @@ class Parent:
         from tuning import summary, trial_table
 
         print(trial_table.text(self.settings), flush=True)
-        summary.write(self.settings)
-        return code
+        found = summary.write(self.settings)
+        if not found["best"]:
+            print("error: no trial has a score; each failed for the reason that is printed above", file=sys.stderr)
+        return code or int(not found["best"])
 
     def project_use(self) -> None:
         """Print the disk space that the checkpoints will take; raise Trouble if the budget cannot hold them."""
@@ -172,9 +174,12 @@ def remember(settings: StudySettings) -> None:
     from tuning import study
 
     study.quiet()
-    written = study_settings.as_written(settings)
+    opened = study.opened(settings)
+    before, written = opened.user_attrs.get("settings"), study_settings.as_written(settings)
+    if before:
+        study_settings.refuse_other(before, settings)
     files.write_json(settings.folder / STUDY, written)
-    study.opened(settings).set_user_attr("settings", written)
+    opened.set_user_attr("settings", written)
 
 
 def refuse_missing_packages() -> None:

@@ -55,6 +55,11 @@ def suggest(space: tuple[Parameter, ...], trial: Trial) -> dict[str, Any]:
     return chosen
 
 
+def kind_of(one: Parameter) -> tuple[Any, ...]:
+    """Return what must stay the same of a parameter while a study goes on: ranges may be moved, choices may not."""
+    return (one.kind, one.log, one.values if one.kind == "categorical" else ())
+
+
 def as_written(space: tuple[Parameter, ...]) -> dict[str, Any]:
     """Return a space as a study file has it."""
     written: dict[str, Any] = {}

@@ -188,6 +188,26 @@ def refuse_wrong(settings: StudySettings, path: str) -> None:
         raise Trouble(f"{path}: {both[0]} stands in space and in fixed; remove one", USAGE)
 
 
+def refuse_other(before: Mapping[str, Any], settings: StudySettings) -> None:
+    """Raise Trouble for a change under which trials of one study could not be compared."""
+    earlier = of_written(before, (), f"study {settings.study}")
+    known = {one.name: one for one in earlier.space}
+    changed = [
+        *(["trainable"] if earlier.trainable != settings.trainable else []),
+        *(["metric"] if earlier.metric != settings.metric else []),
+        *(
+            f"space.{one.name}"
+            for one in settings.space
+            if one.name in known and search_space.kind_of(one) != search_space.kind_of(known[one.name])
+        ),
+    ]
+    if changed:
+        raise Trouble(
+            f"study {settings.study!r} began with another {changed[0]}: name another study and output, or take it back",
+            USAGE,
+        )
+
+
 def tried(settings: StudySettings) -> StudySettings:
     """Return the settings of a small test: two trials of one epoch each, in a folder of their own."""
     return dataclasses.replace(

@@ -113,13 +113,12 @@ class Worker:
         trial.set_user_attr("trial_id", folder.name)
 
     def _run(self, trial: Trial, folder: TrialFolder) -> float:
-        config: dict[str, Any] = {**self.settings.fixed, **search_space.suggest(self.settings.space, trial)}
         about = folder.about()
         number = about.get("number", trial.number)
+        folder.write_about(trial_id=folder.name, number=number)
+        config: dict[str, Any] = {**self.settings.fixed, **search_space.suggest(self.settings.space, trial)}
         folder.write_about(
-            trial_id=folder.name,
             study=self.settings.study,
-            number=number,
             config=config,
             seed=self.settings.seed + int(number),
             began=about.get("began") or time.time(),

@@ -238,8 +238,28 @@ def test_a_metric_that_is_not_a_number_fails_the_trial(tmp_path):
     study = Study(tmp_path, fixed={"epochs": 3, "nan_at": 2}, stop={"trials": 1})
     code, output = study.tune()
     assert "score is nan: the trial ends here" in output
-    assert code == 0, output
+    assert code == 1, output
+    assert "no trial has a score" in output
     assert not json.loads((tmp_path / "experiments/study_summary.json").read_text())["best"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"space": {"learning_rate": {"categorical": [0.1, 0.2]}}}, "began with another space.learning_rate"),
+        ({"metric": {"goal": "minimize"}}, "exists with goal maximize"),
+        ({"metric": {"name": "loss"}}, "began with another metric"),
+    ],
+)
+@pytest.mark.deep
+def test_a_study_that_became_another_is_refused_and_stays_as_it_is(tmp_path, changes, line):
+    assert Study(tmp_path, stop={"trials": 1}).tune()[0] == 0
+    kept = (tmp_path / "experiments/study.json").read_text()
+    code, output = Study(tmp_path, stop={"trials": 2}, **changes).tune()
+    assert (code, line in output) == (2, True), output
+    assert (tmp_path / "experiments/study.json").read_text() == kept
+    moved = {"space": {"learning_rate": {"float": [0.01, 0.9], "log": True}}}
+    assert Study(tmp_path, stop={"trials": 2}, **moved).tune()[0] == 0
 
 
 # Storage
