@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from executor.system.process import Command, ProcessResult, RunningProcess
 
 BEAT_S, PROGRESS_S = 5.0, 0.9
-LAST_LOOK_S = 1.0
+LAST_LOOK_S = 10.0  # a bound for a loaded machine: the wait ends with the look
 LAST_NOTICES_S = 65.0  # a notifier may take 30, the command of an alert 60
 GRACE_S = 10.0
 LOOKS, QUESTIONS = ("monitor", "criterion"), ("monitor", "criterion", "post")

@@ -56,7 +56,7 @@ def suggest(space: tuple[Parameter, ...], trial: Trial) -> dict[str, Any]:
 
 
 def kind_of(one: Parameter) -> tuple[Any, ...]:
-    """Return what must stay the same of a parameter while a study goes on: ranges may be moved, choices may not."""
+    """Return the part of a parameter that no study changes: its range may be moved, its choices may not."""
     return (one.kind, one.log, one.values if one.kind == "categorical" else ())
 
 
