@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GIT_S = 20
-MOST_DIFF = 1 << 20
+MOST_DIFF = 1 << 16  # characters; of a longer one the digest stays
+CREDENTIALS = re.compile(r"//[^/\s@]+@")
 
 
 def now() -> str:
@@ -34,7 +36,7 @@ def facts() -> dict[str, Any]:
         "packages": packages(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "argv": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "argv": [os.path.basename(sys.argv[0]), *(CREDENTIALS.sub("//***@", word) for word in sys.argv[1:])],
         "task_id": os.environ.get("DO_TASKS_TASK_ID", ""),
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from tracking import run_facts, tracker
@@ -33,7 +35,8 @@ class Tracking:
         self.run = Run(name, experiment, folder, run_facts.facts())
         self.params = dict(params)
         self.queued = made
-        self._log = (folder / EVENTS).open("ab")
+        self._log = (folder / EVENTS).open("ab", buffering=0)
+        self._is_torn = False
         self._began = False
 
     def __enter__(self) -> Self:
@@ -67,7 +70,8 @@ class Tracking:
         self._write(
             "end", state=state, dropped=dropped, errors={one.name: one.error for one in self.queued if one.error}
         )
-        os.fsync(self._log.fileno())
+        with contextlib.suppress(OSError):
+            os.fsync(self._log.fileno())
         self._log.close()
 
     def _call(self, method: str, *arguments: Any) -> None:
@@ -76,5 +80,10 @@ class Tracking:
 
     def _write(self, event: str, **fields: Any) -> None:
         line = json.dumps({"event": event, "time": run_facts.now(), **fields}, ensure_ascii=False, default=str)
-        self._log.write(line.encode("utf-8", "replace") + b"\n")
-        self._log.flush()
+        content = b"\n" * self._is_torn + line.encode("utf-8", "replace") + b"\n"
+        try:
+            self._is_torn = self._log.write(content) != len(content)
+        except OSError as error:  # a full disk: the training goes on
+            if not self._is_torn:
+                print(f"tracking: {EVENTS} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+            self._is_torn = True

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("study", type=Path, help="the study's YAML file")
     options.add_argument("--table", action="store_true", help="show the trials and end; nothing is run")
     options.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    options.add_argument("--parent", type=int, default=0, help=argparse.SUPPRESS)
     options.add_argument("--test", action="store_true", help="two trials of one epoch each, below OUTPUT/test")
     options.add_argument("overrides", nargs="*", metavar="key=value", help="as stop.trials=40 keep.budget_gb=0.5")
     return options
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(trial_table.text(settings))
             return 0
         if given.worker:
-            return work(settings, given.worker)
+            return work(settings, given.worker, given.parent)
         return Parent(settings, given.study, given.overrides, is_test=is_test).run()
     except (Trouble, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,22 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def work(settings: StudySettings, number: int) -> int:
+def work(settings: StudySettings, number: int, parent: int) -> int:
     """Run one worker; it ends with its parent."""
-    die_with_parent()
+    die_with_parent(parent)
     from tuning import worker
 
     print(f"worker {number}: {worker.run(settings, number)}", flush=True)
     return 0
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
     """Ask the kernel to end this process with its parent."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() == 1:
+    if os.getppid() != parent:  # it ended before the kernel knew
         raise Trouble("the study's process is gone; start it again: its trials go on from their checkpoints")
 
 
@@ -123,7 +124,8 @@ class Parent:
     def start(self, number: int) -> None:
         """Start a worker as a process of its own."""
         environ = {**os.environ, "OMP_NUM_THREADS": str(self.settings.threads)}
-        self.living[number] = subprocess.Popen([*self.argv, "--worker", str(number)], env=environ)
+        argv = [*self.argv, "--worker", str(number), "--parent", str(os.getpid())]
+        self.living[number] = subprocess.Popen(argv, env=environ)
 
     def watch(self) -> int:
         """Wait for all workers; start one again that a signal ended."""

@@ -149,9 +149,9 @@ def of_written(content: Mapping[str, Any], overrides: Sequence[str], origin: str
 
 
 def as_written(settings: StudySettings) -> dict[str, Any]:
-    """Return the settings as a study file has them."""
-    found = dataclasses.asdict(settings)
-    return {**found, "output": str(settings.folder.absolute()), "space": search_space.as_written(settings.space)}
+    """Return the settings as a study file has them, without the storage: its URL may hold a password."""
+    space, output = search_space.as_written(settings.space), str(settings.folder.absolute())
+    return {**dataclasses.asdict(settings), "storage": "", "output": output, "space": space}
 
 
 def refuse_wrong(settings: StudySettings, path: str) -> None:

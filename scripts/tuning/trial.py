@@ -56,6 +56,18 @@ class TrialRun:
         self.budget.prune(self.folder)
         return ended
 
+    def known_end(self) -> Ended | None:
+        """Return the end of a trial that was killed between its end and its result in the study, None for no such one.
+
+        Its resumable state may have been deleted since, as that of every ended trial.
+        """
+        about = self.folder.about()
+        if about.get("state") not in ("complete", "pruned") or not self.folder.report.is_file():
+            return None
+        for row in self.folder.epochs():
+            self.report_epoch(int(row["epoch"]), float(row[self.settings.metric.name]))
+        return Ended(str(about["state"]), float(about["value"]))
+
     def _checkpoints(self) -> Checkpoints:
         keep, metric = self.settings.keep, self.settings.metric
         return Checkpoints(
@@ -105,7 +117,8 @@ class TrialRun:
         weights, full = trainable.weights(), trainable.state()
         size = bytes_of(full) + bytes_of(weights)
         # The row comes first: after a crash between the two the epoch is trained again and its row replaced.
-        self.folder.add_epoch({"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures})
+        row = {"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures}
+        checkpoints.disk_space.repeat(lambda: self.folder.add_epoch(row), trainable.epoch)
         tracking.metrics(trainable.epoch, figures)
         with self.budget.room(size, self.folder):
             checkpoints.save(trainable.epoch, weights=weights, full=full, metrics={self.settings.metric.name: score})

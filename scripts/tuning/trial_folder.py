@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import uuid
 from dataclasses import dataclass
@@ -68,8 +69,7 @@ class TrialFolder:
             is_torn = size > 0 and os.pread(log.fileno(), 1, size - 1) != b"\n"
             if is_torn:
                 log.truncate(_end_of_lines(path))
-            files_line = files_row(row)
-            log.write(files_line)
+            log.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
             log.flush()
             os.fsync(log.fileno())
 
@@ -86,13 +86,6 @@ class TrialFolder:
         if held >= 0:
             os.close(held)
         return held < 0
-
-
-def files_row(row: dict[str, Any]) -> bytes:
-    """Return one line of JSON."""
-    import json
-
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode()
 
 
 def _end_of_lines(path: Path) -> int:

@@ -132,7 +132,8 @@ class Worker:
             trial.report(score, epoch)
             return bool(trial.should_prune())
 
-        ended = TrialRun(self.settings, folder, self.budget, config, report_epoch).run(made)
+        run = TrialRun(self.settings, folder, self.budget, config, report_epoch)
+        ended = run.known_end() or run.run(made)
         if ended.state == "pruned":
             raise optuna.TrialPruned
         return ended.value

@@ -108,6 +108,23 @@ def test_a_training_that_raises_ends_as_failed(tmp_path):
     assert events(tmp_path)[-1]["state"] == "failed"
 
 
+def test_credentials_of_a_url_are_not_among_the_facts():
+    code = "from tracking import run_facts; print(run_facts.facts()['argv'])"
+    argv = [sys.executable, "-c", code, "storage=postgresql://me:hunter2@host/db"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    ended = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert "storage=postgresql://***@host/db" in ended.stdout
+    assert "hunter2" not in ended.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_does_not_fail_a_training(tmp_path, capsys):
+    (tmp_path / "tracking.jsonl").symlink_to("/dev/full")
+    with Tracking(tmp_path, name="a", experiment="b", params={}) as run:
+        run.metrics(1, {"loss": 1.0})
+    assert capsys.readouterr().err == "tracking: tracking.jsonl cannot be written: No space left on device\n"
+
+
 # Trackers that stall or fail
 
 

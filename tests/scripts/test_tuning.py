@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ pytest.importorskip("torch")
 pytest.importorskip("optuna", reason="optuna is not installed: pip install -r requirements/training.txt")
 
 from common.errors import Trouble
+from small_lm import checkpoint_folder
 from tests.scripts.toy_trainable import Toy
 from tuning import search_space, storage_budget, study_settings, trial_folder, trial_report
 
@@ -207,6 +209,29 @@ def test_a_study_that_was_killed_goes_on_from_the_checkpoint_of_its_trial(tmp_pa
         unbroken.train_epoch()
     assert about["value"] == unbroken.validate()["score"]
     assert study.call("evaluate_trial.py", "--verify")[0] == 0
+
+
+def test_a_trial_killed_before_the_study_knew_its_end_is_not_trained_again(tmp_path):
+    study = Study(tmp_path, stop={"trials": 1}, storage=f"sqlite:///{tmp_path}/experiments/study.db")
+    assert study.tune()[0] == 0
+    [one] = study.trials
+    before = one.about()
+    [saved] = storage_budget.inside(one)
+    checkpoint_folder.lighten(saved)  # as the budget does with ended trials
+    with sqlite3.connect(tmp_path / "experiments/study.db") as study_db:
+        study_db.execute("UPDATE trials SET state = 'RUNNING', datetime_complete = NULL")
+        study_db.execute("DELETE FROM trial_values")
+    code, output = study.tune()
+    assert code == 0, output
+    assert len(study.trials) == 1
+    assert study.epochs_of(before["config"]["learning_rate"]) == [1, 2, 3]
+    assert "resumed_from" not in one.about()
+
+
+def test_a_password_of_the_storage_is_written_nowhere():
+    written = {**STUDY, "storage": "postgresql://me:hunter2@host/db"}
+    settings = study_settings.of_written(written, (), "study")
+    assert "hunter2" not in json.dumps(study_settings.as_written(settings))
 
 
 @pytest.mark.deep
