@@ -8,3 +8,7 @@ import os
 # other work is many times slower; without spinning it is slower on an idle machine. It reads this at torch's import.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+# The package `tokenizers` starts a thread a core, each with counts of its own: 16 of them take 130 MB more for a text of
+# 30 MB. It reads this when it is first used.
+os.environ.setdefault("RAYON_NUM_THREADS", str(min(os.cpu_count() or 1, 4)))

@@ -124,12 +124,12 @@ def test_a_damaged_token_file_is_made_anew(corpus, tmp_path, name, how):
 
 
 MEMORY = """
-import resource, sys
+import os, resource, sys
 from small_lm import settings, train
 limit, folder = int(sys.argv[1]), sys.argv[2]
 code = train.run(settings.load("", [f"data={folder}", f"outputs={folder}/OUT", *sys.argv[3:]], {}))
 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print("peak", used)
+print("peak", used, "MB, threads of the tokenizer:", os.environ["RAYON_NUM_THREADS"])
 sys.exit(code or (used > limit))
 """
 
