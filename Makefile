@@ -59,7 +59,7 @@ coverage: .venv-coverage
 	  { rm -rf $@; exit 1; }
 	@touch $@
 
-acceptance: $(VENV)/.stamp-dev
+acceptance: $(VENV)/.stamp-$(if $(filter budget training,$(NAME)),deep,dev)
 	@$(BIN)/python -m tests.acceptance $(NAME)
 
 lint: $(VENV)/.stamp-dev

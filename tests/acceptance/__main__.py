@@ -7,11 +7,17 @@ import sys
 import time
 from pathlib import Path
 
-from tests.acceptance import formats, kills, odd_files
+from tests.acceptance import budget, formats, kills, odd_files, training
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "acceptance.md"
-RUNS = {"formats": formats.main, "kills": kills.main, "odd-files": odd_files.main}
+RUNS = {
+    "budget": budget.main,
+    "formats": formats.main,
+    "kills": kills.main,
+    "odd-files": odd_files.main,
+    "training": training.main,
+}
 
 
 def commit():
