@@ -70,7 +70,8 @@ def chosen(given: argparse.Namespace) -> Settings:
     wanted = settings.load(given.profile, given.overrides)
     if given.test or os.environ.get("DO_TASKS_TEST") == "1":
         wanted = settings.tried(wanted)
-        shutil.rmtree(wanted.outputs, ignore_errors=True)
+        if os.environ.get("RANK", "0") == "0":  # the first of several processes writes there
+            shutil.rmtree(wanted.outputs, ignore_errors=True)
     return wanted
 
 

@@ -52,7 +52,13 @@ def choose(wanted: Run) -> Machine:
         raise Trouble("run.precision=float16: this processor does not multiply it: use float32 or bfloat16", USAGE)
     if wanted.compile:
         refuse_uncompilable(device)
-    return Machine(device, precision, wanted.threads or cores())
+    return Machine(device, precision, wanted.threads or max(1, cores() // beside()))
+
+
+def beside() -> int:
+    """Return the number of processes of this training on this machine, which torchrun states; 1 without it."""
+    stated = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(stated)) if stated.isdigit() else 1
 
 
 def cores() -> int:

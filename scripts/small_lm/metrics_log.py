@@ -99,7 +99,7 @@ def text_step(line: str) -> int:
     return int(line.split()[1])
 
 
-def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama) -> dict[str, Any]:
+def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama, processes: int = 1) -> dict[str, Any]:
     """Return settings, digests and versions that reproduce the model."""
     return {
         "settings": dataclasses.asdict(settings),
@@ -109,6 +109,7 @@ def manifest(settings: Settings, corpus: Corpus, machine: Machine, model: Llama)
         "tokens": {"sha256": corpus.digest, "vocabulary": corpus.tokenizer.size, "held_out": len(corpus.held_out)},
         "model": {**dataclasses.asdict(model.shape), "parameters": model.size},
         "machine": dataclasses.asdict(machine),
+        "processes": processes,
         "versions": {"python": platform.python_version()} | installed(PACKAGES),
         "revision": revision(),
     }

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from small_lm import base_model, data, device, files, foreign_model, hf_format, metrics_log, texts
+from small_lm import base_model, data, device, files, foreign_model, hf_format, metrics_log, processes, texts
 from small_lm.checkpoints import Checkpoints
 from small_lm.errors import Trouble
 from small_lm.results import write_result
 from small_lm.train_state import METRIC, Training
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from small_lm.checkpoints import Loaded
     from small_lm.data import Corpus
     from small_lm.metrics_log import Records
+    from small_lm.processes import Processes
     from small_lm.settings import Settings
     from small_lm.tokenizers import Tokenizer
 
@@ -47,22 +50,42 @@ class Term:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def loop(training: Training, written: Records, kept: Checkpoints, term: Term) -> None:
-    """Train, evaluate, sample and save until all steps are done or a signal arrives."""
-    while not (training.is_over or term.code):
+def loop(training: Training, written: Records, kept: Checkpoints, term: Term) -> int:
+    """Train, evaluate, sample and save until all steps are done or a signal arrives; return the signal's exit code."""
+    code = training.together.most(term.code)
+    while not (training.is_over or code):
         row = training.advance()
         written.stepped(row)
+        code = training.together.most(term.code)
         refuse_broken(row)
         print_progress(training, row)
         judged = judge(training, written)
         sample(training, written)
-        save(training, kept, judged, is_ending=term.code > 0)
+        save(training, kept, judged, is_ending=code > 0)
+    return code
+
+
+def follow(training: Training, term: Term) -> int:
+    """Train as another process than the first: the same steps, and nothing is written. Return a signal's exit code."""
+    code = training.together.most(term.code)
+    while not (training.is_over or code):
+        row = training.advance()
+        code = training.together.most(term.code)
+        refuse_broken(row)
+        if is_judged(training):
+            training.judge()
+    return code
+
+
+def is_judged(training: Training) -> bool:
+    """Return True if an evaluation is due: at the end and every so many steps, but not in the copy warm-up."""
+    is_time = training.copying.is_warm and is_due(training.step, training.chosen.judge.every)
+    return training.is_over or is_time
 
 
 def judge(training: Training, written: Records) -> dict[str, Any]:
-    """Evaluate the model when due, but not in the copy warm-up; return the row, else an empty one."""
-    is_time = training.copying.is_warm and is_due(training.step, training.chosen.judge.every)
-    if not (training.is_over or is_time):
+    """Evaluate the model when due; return the row, else an empty one."""
+    if not is_judged(training):
         return {}
     row = training.judge()
     written.judged(row)
@@ -109,27 +132,36 @@ def print_progress(training: Training, row: dict[str, Any]) -> None:
 # Before and after
 
 
-def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term, model: Any = None) -> int:
-    """Train, or resume; return the exit code. The best weights are written to `outputs`/model.
-
-    Without a `model` to go on from a fresh one is made.
-    """
+def train(chosen: Settings, corpus: Corpus, kept: Checkpoints, term: Term) -> int:
+    """Train a fresh model in one process, or resume; return the exit code."""
     here = device.choose(chosen.run)
     torch.set_num_threads(here.threads)
-    training = Training(chosen, corpus, here, model)
-    if goes_on(chosen) and (found := kept.newest_full()):
-        go_on(training, found)
+    return carry_out(Training(chosen, corpus, here), kept, term)
+
+
+def carry_out(training: Training, kept: Checkpoints, term: Term) -> int:
+    """Train, or resume; return the exit code. The best weights are written to `outputs`/model."""
+    resume(training, kept)
     introduce(training, kept)
-    written = metrics_log.Records(Path(chosen.outputs, "training_logs"), training.step)
+    written = metrics_log.Records(Path(training.chosen.outputs, "training_logs"), training.step)
     try:
-        loop(training, written, kept, term)
+        code = loop(training, written, kept, term)
     finally:
         written.close()
     if not training.is_over:
-        return term.code
+        return code
     export(training, kept)
     write_result(metrics={"steps": training.step, METRIC: training.best})
     return 0
+
+
+def resume(training: Training, kept: Checkpoints | None) -> None:
+    """Go on from the newest full checkpoint if that is asked for; the first process reads it for all."""
+    if not goes_on(training.chosen):
+        return
+    found = training.together.once(lambda: kept.newest_full() if kept else None)
+    if found:
+        go_on(training, found)
 
 
 def go_on(training: Training, found: Loaded) -> None:
@@ -152,7 +184,7 @@ def goes_on(chosen: Settings) -> bool:
 def introduce(training: Training, kept: Checkpoints) -> None:
     """Write the manifest; print the size of the model and of its checkpoints."""
     chosen, model, here = training.chosen, training.model, training.here
-    about = metrics_log.manifest(chosen, training.corpus, here, model)
+    about = metrics_log.manifest(chosen, training.corpus, here, model, training.together.size)
     files.write_json(Path(chosen.outputs, "manifest.json"), about)
     weights = 4 * model.size
     moments = 2 if chosen.optimiser.name == "adamw" else 1
@@ -181,19 +213,43 @@ def put_aside(folder: Path) -> None:
 
 def run(chosen: Settings) -> int:
     """Train with these settings; return the exit code. All that can be judged is judged before a file is written."""
+    here = device.choose(chosen.run)
+    torch.set_num_threads(here.threads)
+    with processes.joined(here.device, chosen.run) as together:
+        found = texts.find(chosen)
+        model, tokenizer = base(chosen)
+        examples = data.of_examples(chosen, found, tokenizer)
+
+        def prepared() -> Training:
+            corpus = examples or data.corpus(chosen, found, Path(chosen.outputs, "tokenizer"), tokenizer)
+            return Training(chosen, corpus, here, model, together)
+
+        return lead(chosen, prepared, together) if together.is_first else take_part(prepared, together)
+
+
+def lead(chosen: Settings, prepared: Callable[[], Training], together: Processes) -> int:
+    """Prepare the files and train; return the exit code."""
     folder, term, keep = Path(chosen.outputs), Term(), chosen.keep
-    device.choose(chosen.run)
-    found = texts.find(chosen)
-    model, tokenizer = base(chosen)
-    examples = data.of_examples(chosen, found, tokenizer)
     if not goes_on(chosen):
         put_aside(folder)
     term.listen()
     with Checkpoints(
         folder / "checkpoints", keep_last=keep.last, keep_best=keep.best, metric=METRIC, second_home=keep.second_home
     ) as kept:
-        corpus = examples or data.corpus(chosen, found, folder / "tokenizer", tokenizer)
-        return train(chosen, corpus, kept, term, model)
+        training = prepared()
+        together.wait()
+        return carry_out(training, kept, term)
+
+
+def take_part(prepared: Callable[[], Training], together: Processes) -> int:
+    """Train as another process than the first, which has prepared the files; return the exit code."""
+    term = Term()
+    term.listen()
+    together.wait()
+    training = prepared()
+    resume(training, None)
+    code = follow(training, term)
+    return 0 if training.is_over else code
 
 
 def base(chosen: Settings) -> tuple[Any, Tokenizer | None]:

@@ -15,6 +15,7 @@ from small_lm.errors import USAGE, Trouble
 from small_lm.evaluate import evaluate
 from small_lm.generate import Choice, generate
 from small_lm.model import Llama, loss_of
+from small_lm.processes import Processes
 from small_lm.resumption import fits, refuse_other
 from small_lm.shapes import shaped
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from small_lm.settings import Settings
 
 METRIC = "val_loss"
+ALONE = Processes()
 
 
 def compiled(model: Llama) -> Any:
@@ -38,8 +40,10 @@ def compiled(model: Llama) -> Any:
 class Training:
     """A training between two steps; `state` and the weights are complete, so that it resumes bit for bit."""
 
-    def __init__(self, chosen: Settings, corpus: Corpus, here: Machine, model: Any = None) -> None:
-        self.chosen, self.corpus, self.here = chosen, corpus, here
+    def __init__(
+        self, chosen: Settings, corpus: Corpus, here: Machine, model: Any = None, together: Processes = ALONE
+    ) -> None:
+        self.chosen, self.corpus, self.here, self.together = chosen, corpus, here, together
         data.refuse_long_prompts(chosen, corpus.tokenizer)
         torch.manual_seed(chosen.seed)
         self.model = (model or fresh(chosen, corpus)).to(here.device).train()
@@ -72,6 +76,7 @@ class Training:
         torch.manual_seed(self.chosen.seed * 1_000_003 + self.step)  # of dropout: a repeated step draws the same
         rate = self.optimisers.set_share(self.share(is_copy=is_copy))
         loss = sum(self.learn(self.copying if is_copy else self.source) for _ in range(batches)) / batches
+        self.together.add_gradients(self.optimisers.parameters)
         norm = float(self.optimisers.step())
         self.step += 1
         if is_copy:
@@ -95,11 +100,13 @@ class Training:
         """Add the gradient of one batch; return its loss in nats a token."""
         run = self.chosen.run
         length = run.long_length if run.long_length and self.read >= run.long_from * run.steps else run.length
-        inputs, targets = (part.to(self.here.device) for part in source.next(run.batch_tokens // length, length))
+        inputs, targets, share = self.together.part(*source.next(run.batch_tokens // length, length))
+        if not share:  # no token counts here, so that there is no mean
+            return self.together.sum(0.0)
         with self.here.autocast():
-            loss = loss_of(self.forward, inputs, targets)
+            loss = share * loss_of(self.forward, inputs.to(self.here.device), targets.to(self.here.device))
         self.optimisers.backward(loss / self.chosen.optimiser.accumulate)
-        return float(loss.detach())
+        return self.together.sum(float(loss.detach()))
 
     def judge(self) -> dict[str, Any]:
         """Evaluate on held-out text; return the row, and record the best loss."""
@@ -107,7 +114,7 @@ class Training:
         size = run.batch_tokens // run.length
         batches = self.corpus.judged(size=size, length=run.length, batches=judge.batches)
         self.model.eval()
-        scores = evaluate(self.model, batches, self.here)
+        scores = self.together.once(lambda: evaluate(self.model, batches, self.here))
         self.model.train()
         is_better = scores.loss < self.best - judge.min_gain
         self.best, self.worse = (scores.loss, 0) if is_better else (self.best, self.worse + 1)
