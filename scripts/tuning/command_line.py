@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_intermixed_args(arguments)
     try:
         settings = study_settings.read(given.study, given.overrides)
+        # absolute: a trial may change the working directory
+        settings = dataclasses.replace(settings, output=str(settings.folder.absolute()))
         is_test = given.test or os.environ.get("DO_TASKS_TEST") == "1"
         if is_test:
             settings = study_settings.tried(settings)
@@ -70,7 +74,16 @@ def work(settings: StudySettings, number: int, parent: int) -> int:
     die_with_parent(parent)
     from tuning import worker
 
-    print(f"worker {number}: {worker.run(settings, number)}", flush=True)
+    try:
+        reason = worker.run(settings, number)
+    except (Trouble, OSError):
+        raise
+    except Exception as error:  # of Optuna, its storage, or a bug
+        log = settings.folder / f"worker_{number}.log"
+        with contextlib.suppress(OSError):
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+        raise Trouble(f"worker {number} ended: {study_settings.in_one_line(error)}; see {log}") from error
+    print(f"worker {number}: {reason}", flush=True)
     return 0
 
 
@@ -96,6 +109,7 @@ class Parent:
     def run(self) -> int:
         """Run the study to its end; return the exit code, 1 if no trial has a score."""
         refuse_missing_packages()
+        refuse_folder_of_another(self.settings, is_test=self.is_test)
         if self.is_test:
             shutil.rmtree(self.settings.folder, ignore_errors=True)
         self.project_use()
@@ -112,7 +126,7 @@ class Parent:
         print(trial_table.text(self.settings), flush=True)
         found = summary.write(self.settings)
         if not found["best"]:
-            print("error: no trial has a score; each failed for the reason that is printed above", file=sys.stderr)
+            print("error: no trial has a score; the reasons are printed above", file=sys.stderr)
         return code or int(not found["best"])
 
     def project_use(self) -> None:
@@ -141,6 +155,7 @@ class Parent:
                     print(f"worker {number} was ended by signal {-code}; it is started again", flush=True)
                     self.start(number)
                 elif code != 0:
+                    print(f"worker {number} ended with {_how(code)}; the study ends here", flush=True)
                     return 1 if code < 0 else code
             if time.monotonic() - shown > TABLE_S:
                 shown = self.show()
@@ -169,6 +184,24 @@ class Parent:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def refuse_folder_of_another(settings: StudySettings, *, is_test: bool) -> None:
+    """Raise Trouble for an output folder with another study's trials, and for a test folder with other files."""
+    folder = settings.folder
+    mine = {STUDY, study_settings.DATABASE, study_settings.LOCK}
+    if is_test and folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in mine):
+        raise Trouble(f"--test makes {folder} anew, and it holds files of yours: move it, or set another output", USAGE)
+    if is_test or not (folder / STUDY).is_file():
+        return
+    before = files.read_json(folder / STUDY)
+    name = before.get("study") if isinstance(before, dict) else None
+    if name not in (None, settings.study):
+        raise Trouble(f"{folder} is the output of study {name!r}: set another output for {settings.study!r}", USAGE)
 
 
 def remember(settings: StudySettings) -> None:

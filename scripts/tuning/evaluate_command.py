@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import files
 from common.errors import USAGE, Trouble
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuning.study_settings import StudySettings
+    from tuning.trial_folder import TrialFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,13 +69,25 @@ def of_storage(url: str) -> StudySettings:
 def evaluate(settings: StudySettings, name: str) -> int:
     """Make a report again and write it; say whether it agrees with the one before."""
     folder = trial_folder.find(settings.folder, name)
-    before = json.loads(folder.report.read_text(encoding="utf-8")) if folder.report.is_file() else None
+    before = _report(folder)
     made = json.loads(json.dumps(trial_report.again(folder, settings)))
     trial_report.check(made, str(folder.report))
     files.write_json(folder.report, made)
-    paths = [*trial_report.differences(trial_report.compared(before), trial_report.compared(made))] if before else []
-    print(f"{folder.report}: {'new' if before is None else 'differs at ' + ', '.join(paths) if paths else 'agrees'}")
+    if before is None:
+        print(f"{folder.report}: new")
+        return 0
+    paths = [*trial_report.differences(trial_report.compared(before), trial_report.compared(made))]
+    print(f"{folder.report}: {'differs at ' + ', '.join(paths) if paths else 'agrees'}")
     return 1 if paths else 0
+
+
+def _report(folder: TrialFolder) -> dict[str, Any] | None:
+    """Return the report of a trial as it stands, None if it is missing or no report."""
+    try:
+        found = json.loads(folder.report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def verify(settings: StudySettings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,17 @@ def as_written(space: tuple[Parameter, ...]) -> dict[str, Any]:
     return written
 
 
+def changed(written: Any, change: Any, origin: str) -> dict[str, Any]:
+    """Return a space as a study file has it with `space.NAME.KEY=value` of the command line laid over it."""
+    if not isinstance(change, dict):
+        raise Trouble(f"{origin}: write space.NAME.KEY=value, as space.layers.int=[1,4]", USAGE)
+    space = dict(written) if isinstance(written, dict) else {}
+    for name, body in change.items():
+        old = space.get(name)
+        space[name] = {**old, **body} if isinstance(old, dict) and isinstance(body, dict) else body
+    return space
+
+
 def read(written: Any, origin: str) -> tuple[Parameter, ...]:
     """Return the parameters of the `space` of a study file; raise Trouble for what cannot be searched."""
     if not isinstance(written, dict) or not written:
@@ -118,6 +130,8 @@ def _values(kind: str, written: Any, origin: str) -> tuple[Any, ...]:
     if len(written) != 2 or not all(map(is_number, written)):
         raise Trouble(f"{origin}.{kind} must be [low, high], got {written!r}", USAGE)
     low, high = map(float, written)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise Trouble(f"{origin}.{kind} must have finite ends, got {written!r}", USAGE)
     if kind == "int" and not (low.is_integer() and high.is_integer()):
         raise Trouble(f"{origin}.int must have whole numbers, got {written!r}", USAGE)
     return (int(low), int(high)) if kind == "int" else (low, high)

@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import TrialState
 
 from common.errors import USAGE, Trouble
-from tuning import trial_folder
+from tuning import study_settings, trial_folder
 from tuning.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S, GRACE_S = 15, 90  # of workers on other machines; those here are seen by their lock
 LEAST_FAILURES = 5
+MOST_CELLS = 100_000  # of a grid
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 RETRIED, UUID, HOST, ERROR = "retry_history", "study_uuid", "host", "error"
 
@@ -64,10 +65,12 @@ def sampler(settings: StudySettings, worker: int, begun: int) -> BaseSampler:
 def grid(space: Iterable[Parameter]) -> dict[str, list[Any]]:
     """Return the values of a grid: every choice, and of a range each step."""
     values: dict[str, list[Any]] = {}
+    left = MOST_CELLS
     for one in space:
         if one.when:
             raise Trouble(f"sampler.name=grid: space.{one.name} has a condition; use tpe or random", USAGE)
         if one.kind == "categorical":
+            count = len(one.values)
             values[one.name] = list(one.values)
         elif one.kind == "float" and one.step is None:
             raise Trouble(f"sampler.name=grid: space.{one.name} needs a step", USAGE)
@@ -75,7 +78,10 @@ def grid(space: Iterable[Parameter]) -> dict[str, list[Any]]:
             low, high = one.values
             step = one.step or 1
             count = int((high - low) / step + 1e-9) + 1
-            values[one.name] = [type(low)(low + index * step) for index in range(count)]
+            values[one.name] = [type(low)(low + index * step) for index in range(min(count, left))]
+        left //= count
+        if not left:
+            raise Trouble(f"sampler.name=grid: more than {MOST_CELLS:,} cells; give ranges a larger step", USAGE)
     return values
 
 
@@ -104,7 +110,7 @@ def opened(settings: StudySettings, worker: int = 0) -> optuna.Study:
             heartbeat_interval=HEARTBEAT_S,
             grace_period=GRACE_S,
         )
-        with trial_folder.held(settings.folder / "study.lock"):
+        with trial_folder.held(settings.folder / study_settings.LOCK):
             study = optuna.create_study(
                 study_name=settings.study,
                 storage=storage,

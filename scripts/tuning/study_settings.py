@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ SAMPLERS = ("tpe", "random", "grid", "cmaes", "qmc", "gp")
 PRUNERS = ("none", "median", "percentile", "halving", "hyperband", "patient", "threshold")
 GOALS = ("maximize", "minimize")
 GB = 10**9
+DATABASE, LOCK = "study.db", "study.lock"  # in the output folder
+OWN = ("epoch", "seconds")  # columns of metrics.jsonl that are no figures of the trainable
+MOST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class StudySettings:
     @property
     def url(self) -> str:
         """The URL of the storage."""
-        return self.storage or f"sqlite:///{(self.folder / 'study.db').absolute()}"
+        return self.storage or f"sqlite:///{(self.folder / DATABASE).absolute()}"
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> StudySettings:
@@ -141,6 +145,8 @@ def of_written(content: Mapping[str, Any], overrides: Sequence[str], origin: str
         change = config.read_override(override)
         if "fixed" in change:
             fixed = {**fixed, **change["fixed"]}
+        elif "space" in change:
+            space = search_space.changed(space, change["space"], override)
         else:
             settings = config.merged(settings, change, origin=override)
     made = dataclasses.replace(settings, space=search_space.read(space, origin), fixed=fixed)
@@ -163,15 +169,39 @@ def refuse_wrong(settings: StudySettings, path: str) -> None:
     ):
         if value not in known:
             raise Trouble(f"{path}: no {name} {value!r}{config.did_you_mean(value, known)}; {', '.join(known)}", USAGE)
-    keep, stop = settings.keep, settings.stop
-    wrong = {
+    for line, is_wrong in _wrong(settings).items():
+        if is_wrong:
+            raise Trouble(f"{path}: {line}", USAGE)
+    tracker.names_of(settings.trackers)
+    both = sorted({one.name for one in settings.space} & {*settings.fixed})
+    if both:
+        raise Trouble(f"{path}: {both[0]} stands in space and in fixed; remove one", USAGE)
+
+
+def _wrong(settings: StudySettings) -> dict[str, bool]:
+    """Return the rules of single values, each with whether it is broken."""
+    keep, stop, pruner = settings.keep, settings.stop, settings.pruner
+    return {
+        "study must have a name": not settings.study.strip(),
+        f"metric.name must be another than {', '.join(OWN)}: trials have columns of these names": (
+            settings.metric.name in OWN
+        ),
+        f"seed must be 0 to {MOST_SEED}": not 0 <= settings.seed <= MOST_SEED,
+        f"sampler.seed must be 0 to {MOST_SEED}": not 0 <= settings.sampler.seed <= MOST_SEED,
+        "pruner.percentile must be 0 to 100": not 0 <= pruner.percentile <= 100,
+        "pruner.* must be 0 or more": min(pruner.startup, pruner.warmup, pruner.patience) < 0,
+        "patience_s must be a number of seconds, 0 or more": not (
+            math.isfinite(settings.patience_s) and settings.patience_s >= 0
+        ),
         "workers must be 1 or more": settings.workers < 1,
         "threads must be 1 or more": settings.threads < 1,
         "attempts must be 1 or more": settings.attempts < 1,
         "keep.last must be 1 or more": keep.last < 1,
         "keep.best must be 1 or more: the best checkpoint of a trial is evaluated": keep.best < 1,
         "keep.trials must be 1 or more: the best is never deleted": keep.trials < 1,
-        "keep.budget_gb must be 0 (no limit) or more": keep.budget_gb < 0,
+        "keep.budget_gb must be a number, 0 (no limit) or more": not (
+            math.isfinite(keep.budget_gb) and keep.budget_gb >= 0
+        ),
         "stop.* must be 0 (no limit) or more": min(stop.trials, stop.minutes, stop.plateau) < 0,
         f"stop.target must be a number, got {stop.target!r}": bool(stop.target) and not config.is_number(stop.target),
         "stop needs one of trials, minutes, target, plateau": not any(
@@ -179,13 +209,6 @@ def refuse_wrong(settings: StudySettings, path: str) -> None:
         ),
         "trainable must be package.module:Class": settings.trainable.count(":") != 1,
     }
-    for line, is_wrong in wrong.items():
-        if is_wrong:
-            raise Trouble(f"{path}: {line}", USAGE)
-    tracker.names_of(settings.trackers)
-    both = sorted({one.name for one in settings.space} & {*settings.fixed})
-    if both:
-        raise Trouble(f"{path}: {both[0]} stands in space and in fixed; remove one", USAGE)
 
 
 def refuse_other(before: Mapping[str, Any], settings: StudySettings) -> None:
@@ -227,6 +250,15 @@ def load_trainable(settings: StudySettings) -> TrainableClass:
     module, _, name = settings.trainable.partition(":")
     try:
         found: TrainableClass = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise Trouble(f"trainable {settings.trainable!r} cannot be loaded: {error}", USAGE) from error
+    except (Exception, SystemExit) as error:  # the import of a module can raise any
+        raise Trouble(f"trainable {settings.trainable!r} cannot be loaded: {in_one_line(error)}", USAGE) from error
     return found
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return an error of foreign code as one line, with its class where the text is a single word."""
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({text})"
+    is_sentence = isinstance(error, (Trouble, ImportError, AttributeError)) or " " in text
+    return text if is_sentence and text else f"{type(error).__name__}: {text}".rstrip(": ")

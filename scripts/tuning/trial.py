@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tracking.session import Tracking
 from tuning import trial_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tuning.storage_budget import StorageBudget
     from tuning.study_settings import StudySettings
@@ -94,6 +95,8 @@ class TrialRun:
         newest = checkpoints.newest_full()
         if newest and newest.full is not None:
             trainable.load_state(newest.full)
+            if trainable.epoch != newest.step:
+                raise Trouble(f"load_state() must set epoch to that of the state, {newest.step}, not {trainable.epoch}")
             self.folder.write_about(resumed_from=[*self.folder.about().get("resumed_from", []), newest.step])
         is_pruned = self._report_again(trainable.epoch)
         while trainable.epoch < trainable.epochs and not is_pruned:
@@ -110,14 +113,19 @@ class TrialRun:
         return is_pruned
 
     def _epoch(self, trainable: Trainable, checkpoints: Checkpoints, tracking: Tracking) -> float:
-        began = time.monotonic()
-        figures = {**trainable.train_epoch(), **trainable.validate()}
+        began, before = time.monotonic(), trainable.epoch
+        figures = {
+            **_numbers(trainable.train_epoch(), "train_epoch()"),
+            **_numbers(trainable.validate(), "validate()"),
+        }
+        if trainable.epoch != before + 1:  # else the trial might never end
+            raise Trouble(f"train_epoch() must add one to epoch: it was {before}, it is {trainable.epoch}")
         score = self._score(figures)
         seconds = time.monotonic() - began
         weights, full = trainable.weights(), trainable.state()
         size = bytes_of(full) + bytes_of(weights)
         # The row comes first: after a crash between the two the epoch is trained again and its row replaced.
-        row = {"epoch": trainable.epoch, "seconds": round(seconds, 4), **figures}
+        row = {**figures, "epoch": trainable.epoch, "seconds": round(seconds, 4)}
         checkpoints.disk_space.repeat(lambda: self.folder.add_epoch(row), trainable.epoch)
         tracking.metrics(trainable.epoch, figures)
         with self.budget.room(size, self.folder):
@@ -128,7 +136,7 @@ class TrialRun:
         name = self.settings.metric.name
         if name not in figures:
             raise Trouble(f"the trainable has no metric {name!r}; it has {', '.join(sorted(figures))}: set metric.name")
-        score = float(figures[name])
+        score = figures[name]
         if not math.isfinite(score):
             raise Trouble(f"{name} is {score}: the trial ends here")
         return score
@@ -139,3 +147,16 @@ class TrialRun:
         if not ranked:
             raise Trouble(f"{self.folder.path} has no checkpoint with a finite {self.settings.metric.name}")
         return ranked[0].metrics[self.settings.metric.name]
+
+
+def _numbers(figures: Any, origin: str) -> dict[str, float]:
+    """Return the figures of a trainable as plain numbers; raise Trouble for what is none."""
+    if not isinstance(figures, Mapping):
+        raise Trouble(f"{origin} must return figures by name, got {type(figures).__name__}")
+    made: dict[str, float] = {}
+    for name, value in figures.items():
+        try:
+            made[str(name)] = float(value)
+        except (TypeError, ValueError) as error:
+            raise Trouble(f"{origin} returned {str(value)[:80]!r} for {str(name)[:80]}, which is no number") from error
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -51,12 +52,21 @@ def evaluated(
         "optimization_metric": {"name": settings.metric.name, "goal": settings.metric.goal},
         "best_validation_score": best.metrics[settings.metric.name],
         "best_epoch": best.step,
-        "test_metrics": trainable.test_metrics(thresholds),
+        "test_metrics": json_values(trainable.test_metrics(thresholds)),
         "versions": versions(),
         "digests": {"weights": best.files[checkpoint_folder.WEIGHTS]["sha256"], **digests(trainable)},
         "seconds": round(seconds, 3),
     }
-    return {**report, "decision_thresholds": thresholds} if thresholds else report
+    return {**report, "decision_thresholds": json_values(thresholds)} if thresholds else report
+
+
+def json_values(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and infinity, which it has not, become null."""
+    if isinstance(value, dict):
+        return {str(name): json_values(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def again(folder: TrialFolder, settings: StudySettings) -> dict[str, Any]:

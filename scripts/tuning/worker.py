@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from tuning import search_space, study, trial_folder
+from tuning import search_space, study, study_settings, trial_folder
 from tuning.storage_budget import StorageBudget
-from tuning.study_settings import load_trainable
+from tuning.study_settings import in_one_line, load_trainable
 from tuning.trial import TrialRun
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tuning.study_settings import StudySettings
     from tuning.trial_folder import TrialFolder
 
-STUDY_LOCK = "study.lock"
 LOOK_S, TAKEN_S = 0.05, 5.0
 
 
@@ -96,10 +95,10 @@ class Worker:
             self.is_taken_away = True
             print(f"trial {folder.name[:8]}: {error}", file=sys.stderr, flush=True)
             raise
-        except Exception as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            trial.set_user_attr(study.ERROR, line[:500])
-            folder.write_about(state="failed", error=line[:500])
+        except (Exception, SystemExit) as error:
+            line = in_one_line(error)
+            trial.set_user_attr(study.ERROR, line)
+            folder.write_about(state="failed", error=line)
             print(f"trial {folder.name[:8]} failed: {line}", file=sys.stderr, flush=True)
             raise FailedTrialError(line) from error
 
@@ -150,7 +149,7 @@ class FailedTrialError(Exception):
 
 def _locked(settings: StudySettings) -> int:
     """Return a descriptor that holds the study's lock; wait for it."""
-    path = settings.folder / STUDY_LOCK
+    path = settings.folder / study_settings.LOCK
     while True:
         held = trial_folder.take(path)
         if held >= 0:

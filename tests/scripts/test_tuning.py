@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ import yaml
 pytest.importorskip("torch")
 pytest.importorskip("optuna", reason="optuna is not installed: pip install -r requirements/training.txt")
 
+import tuning.study
 from common.errors import Trouble
 from small_lm import checkpoint_folder
 from tests.scripts.toy_trainable import Toy
@@ -140,6 +142,10 @@ def test_a_space_is_read_back_as_it_was_written():
         ({"fixed": {"epoch": 3}}, "no setting 'epoch'"),
         ({"keep": {"budget_gb": 0.001}}, "keep.budget_gb=0.001 is too small"),
         ({"fixed": {"pad": 1_000_000}, "keep": {"budget_gb": 0.008}}, "need 0.013 GB"),
+        (
+            {"fixed": {"fault": "no construction"}},
+            "cannot be made with learning_rate=0.5 fault=no construction: KeyError",
+        ),
     ],
 )
 def test_a_wrong_study_ends_in_one_line_before_a_trial(tmp_path, changes, line):
@@ -150,12 +156,96 @@ def test_a_wrong_study_ends_in_one_line_before_a_trial(tmp_path, changes, line):
     assert not [*tmp_path.glob("experiments/trial_*")]
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"keep": {"budget_gb": float("inf")}}, "keep.budget_gb must be a number"),
+        ({"patience_s": float("inf")}, "patience_s must be a number of seconds"),
+        ({"sampler": {"seed": -1}}, "sampler.seed must be 0 to"),
+        ({"seed": 10**30}, "seed must be 0 to"),
+        ({"pruner": {"percentile": 500}}, "pruner.percentile must be 0 to 100"),
+        ({"pruner": {"startup": -1}}, "pruner.* must be 0 or more"),
+        ({"study": " "}, "study must have a name"),
+        ({"metric": {"name": "seconds"}}, "metric.name must be another than epoch, seconds"),
+        ({"space": {"rate": {"float": [0.1, float("inf")]}}}, "space.rate.float must have finite ends"),
+    ],
+)
+def test_a_value_that_no_study_can_have_is_refused(changes, line):
+    with pytest.raises(Trouble, match=re.escape(line)):
+        study_settings.of_written({**STUDY, **changes}, (), "s.yaml")
+
+
+def test_a_grid_of_more_cells_than_memory_holds_is_refused():
+    space = search_space.read({"hidden": {"int": [1, 10**12]}}, "s.yaml")
+    with pytest.raises(Trouble, match="more than 100,000 cells"):
+        tuning.study.grid(space)
+
+
+def test_the_command_line_changes_the_space():
+    found = study_settings.of_written(
+        STUDY, ("space.learning_rate.float=[0.2,0.3]", "space.hidden.int=[1,2]"), "s.yaml"
+    )
+    assert [(one.name, one.values, one.log) for one in found.space] == [
+        ("learning_rate", (0.2, 0.3), True),
+        ("hidden", (1, 2), False),
+    ]
+    for odd in ("space=1", "space.learning_rate.int=[1,2]"):
+        with pytest.raises(Trouble, match="space"):
+            study_settings.of_written(STUDY, (odd,), "s.yaml")
+
+
 def test_the_study_of_the_page_is_valid():
     page = (ROOT / "docs/howto/search-hyperparameters.md").read_text()
     written = yaml.safe_load(page.partition("```yml\n")[2].partition("```")[0])
     settings = study_settings.of_written(written, (), "page")
     assert [one.name for one in settings.space] == ["learning_rate", "hidden", "layers", "optimizer", "momentum"]
     assert settings.keep.budget == 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("an exit", "failed: it called sys.exit(0)"),
+        pytest.param("no progress", "failed: train_epoch() must add one to epoch: it was 0, ", marks=pytest.mark.deep),
+        pytest.param("no figures", "failed: train_epoch() must return figures by name", marks=pytest.mark.deep),
+        pytest.param("a text", "failed: train_epoch() returned 'low' for loss", marks=pytest.mark.deep),
+    ],
+)
+def test_a_trainable_that_goes_wrong_fails_its_trials_in_words(tmp_path, fault, line):
+    code, output = Study(tmp_path, fixed={"fault": fault}, stop={"trials": 1}).tune()
+    assert code == 1, output
+    assert line in output
+    assert "Traceback" not in output
+    assert "error: no trial has a score" in output
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("fault", ["a tensor", "another folder", "an undefined metric"])
+def test_a_trainable_with_manners_of_its_own_is_trained_to_its_end(tmp_path, fault):
+    study = Study(tmp_path, fixed={"fault": fault, "epochs": 2}, stop={"trials": 1})
+    code, output = study.tune()
+    assert code == 0, output
+    (trial,) = study.trials
+    assert [row["epoch"] for row in trial.epochs()] == [1, 2]
+    report = json.loads(trial.report.read_text(), parse_constant=pytest.fail)
+    assert fault != "an undefined metric" or report["test_metrics"] == {"accuracy": None, "per_label": {"a": [None]}}
+    assert study.call("evaluate_trial.py", "--verify")[0] == 0
+    trial.report.write_text(trial.report.read_text()[:50])
+    code, output = study.call("evaluate_trial.py", "--trial-id", trial.name)
+    assert (code, output.endswith(": new\n")) == (0, True), output
+
+
+def test_a_folder_of_a_person_and_one_of_another_study_stay_as_they_are(tmp_path):
+    study = Study(tmp_path, output=".", stop={"trials": 1})
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/mine.txt").write_text("mine")
+    code, output = study.tune("--test")
+    assert (code, "holds files of yours" in output) == (2, True), output
+    assert (tmp_path / "test/mine.txt").read_text() == "mine"
+    (tmp_path / "study.json").write_text('{"study": "first"}')
+    code, output = study.tune()
+    assert (code, "is the output of study 'first'" in output) == (2, True), output
+    assert not (tmp_path / "study.db").exists()
 
 
 # A study
