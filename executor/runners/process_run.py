@@ -8,7 +8,7 @@ import time
 from executor.checks.criteria import wants_fresh
 from executor.errors import MachineError
 from executor.plan.params import VARIABLE as PARAM_VARIABLE
-from executor.runners import evidence_before
+from executor.runners import evidence_before, kept_records
 from executor.runners.outputs import agree, exit_text, outputs
 from executor.runners.run_watch import RunWatch
 from executor.store import known_secrets, provenance, runs
@@ -223,9 +223,11 @@ def _watch(
     folder = context.folder(task, one.command.name)
     watch = context.watch(RunWatch(context, task, folder, one, follow))
     watch.add(one)
+    kept = kept_records.keep(context, task, one.command.name)
     ended: list[ProcessResult] = []
     while not ended:
         ended = watch.turn()
+    kept_records.restore(context, task, kept)
     if ended[0].stopped:
         context.log(StraysStopped(run=one.command.name, pids=ended[0].stopped), task)
     return ended[0]

@@ -407,7 +407,7 @@ class StepReopened(Event):
 
 
 class JobRecorded(Event):
-    """The record of a job was rebuilt from the present plan; `record` is its digest, `message` the reason."""
+    """Records of a job or run were written again: from the plan (`record` is their digest), or from memory."""
 
     phase: str = "BACKGROUND"
     message: str = ""

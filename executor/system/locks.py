@@ -9,7 +9,7 @@ import sys
 import time
 
 from executor.errors import BusyError, MachineError, remedy
-from executor.system import lock_files, safe_open
+from executor.system import files, lock_files, safe_open
 from executor.system.lock_files import FILE, FLOCK, RANGE
 from executor.system.records import TYPE_CHECKING
 
@@ -25,15 +25,37 @@ RETRY_S = 0.05
 class Lock:
     """A lock that this process holds until it is released, or dies."""
 
-    def __init__(self, fd: int, turn: str = "") -> None:
-        self.fd, self._turn = fd, turn
+    def __init__(self, path: str, fd: int, turn: str = "") -> None:
+        self.path, self.fd, self.turn = path, fd, turn
 
     def release(self) -> None:
         """Release the lock."""
+        _HELD.discard(self)
         os.ftruncate(self.fd, 0)
-        if self._turn:
-            lock_files.end_turn(self._turn)
+        if self.turn:
+            lock_files.end_turn(self.turn)
         os.close(self.fd)
+
+    def take_again(self) -> None:
+        """Take the lock at its path when the file that is locked was deleted; BusyError when another process has it."""
+        try:
+            is_there = os.path.samestat(os.fstat(self.fd), os.stat(self.path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            new = acquire(self.path)
+            _HELD.discard(new)
+            os.close(self.fd)
+            self.fd, self.turn = new.fd, new.turn
+
+
+_HELD: set[Lock] = set()  # the locks of this process that last
+
+
+def take_again() -> None:
+    """Take the locks of this process again whose files were deleted; BusyError when another process has one."""
+    for lock in (*_HELD,):
+        lock.take_again()
 
 
 def acquire(path: str) -> Lock:
@@ -46,6 +68,7 @@ def acquire(path: str) -> Lock:
         if time.monotonic() > until:
             raise BusyError(f"another executor (pid {_recorded_pid(path)}) runs this plan; wait for it, or stop it")
         time.sleep(0.005)
+    _HELD.add(lock)
     return lock
 
 
@@ -113,7 +136,7 @@ def _try_acquire(path: str) -> Lock | None:
         if turn:
             os.ftruncate(fd, 0)
             os.pwrite(fd, lock_files.holder_text(way), 0)
-            return Lock(fd, turn if way == FILE else "")
+            return Lock(path, fd, turn if way == FILE else "")
     except OSError as error:
         os.close(fd)
         raise MachineError(f"cannot take the lock {path}: {error.strerror}; {remedy(error)}") from error
@@ -123,6 +146,8 @@ def _try_acquire(path: str) -> Lock | None:
 
 def _open_lock(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if not os.path.isdir(os.path.dirname(path)):
+        files.private_folder(os.path.dirname(path))
     try:
         fd = os.open(path, flags, 0o600)
         safe_open.refuse_irregular(path, os.fstat(fd).st_mode)

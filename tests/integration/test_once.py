@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from executor.store import runs
-from tests.integration.projects import Project, alive, command, until
+from tests.integration.projects import Project, alive, check, command, finish, until
 
 NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
 TRAIN = "echo $$ >> begun; exec sleep 60"
@@ -415,3 +415,43 @@ go; rm -f fill; go; wc -l < data/ran > {tmp_path}/count; cp SPEC.md {tmp_path}/s
         pytest.skip("no mount namespaces here")
     assert (tmp_path / "count").read_text().strip() == "1", done
     assert "- [x]" in (tmp_path / "spec").read_text()
+
+
+# A MAIN that deletes the records of its own run
+
+
+@pytest.mark.parametrize("gone", [".do-tasks", ".do-tasks .task_execution.log"])
+def test_a_main_that_exits_0_is_not_repeated_though_it_deleted_the_records_of_its_run(project, gone):
+    project.plan(s1={**command(f"echo x >> ran; rm -rf {gone}"), "post_validation": [check("ok", "test -e ok")]})
+    assert project.run("--step", "1").code == 1
+    project.write("ok", "")
+    done = project.run("--continue")
+    assert (done.code, project.text("ran")) == (0, "x\n"), done
+    assert "[x] **STEP 1**" in project.spec
+
+
+def test_old_evidence_stays_old_though_main_deleted_what_is_known_of_it(project):
+    project.write("old.bin", "old")
+    seen = {"criterion": "It is there", "file": "old.bin"}
+    project.plan(s1=command("rm -rf .do-tasks; touch old.bin", success_criteria=[seen]))
+    done = project.run("--step", "1")
+    assert done.code == 1, done
+    assert "older than MAIN" in done.out
+    assert ".do-tasks/ was deleted while main.1 ran" in done.out
+
+
+def test_who_lost_the_file_of_its_lock_keeps_others_out(project):
+    slow = "for i in $(seq 1000); do [ -e go ] && break; sleep 0.02; done; test -e go"
+    project.plan(s1={**command("rm -rf .do-tasks"), "post_validation": [check("slow", slow, timeout=25)]})
+    first = project.start("--step", "1")
+    project.until_logged("MainFinished")
+    assert project.run("--continue").code == 5
+    project.write("go", "")
+    assert finish(first).code == 0
+
+
+def test_a_check_that_deletes_the_records_costs_no_tick(project):
+    project.plan(s1={**command("echo x >> ran"), "post_validation": [check("clean", "rm -rf .do-tasks")]})
+    done = project.run("--step", "1")
+    assert (done.code, project.text("ran")) == (0, "x\n"), done
+    assert "[x] **STEP 1**" in project.spec

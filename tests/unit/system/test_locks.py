@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 
@@ -43,5 +44,22 @@ def test_a_brief_lock_that_stays_taken_says_who_to_ask(tmp_path):
 
 
 def test_a_lock_that_cannot_be_opened_is_the_machines_trouble(tmp_path):
+    (tmp_path / "lock").mkdir()
     with pytest.raises(MachineError, match="cannot open the lock"):
-        locks.acquire(str(tmp_path / "missing" / "lock"))
+        locks.acquire(str(tmp_path / "lock"))
+
+
+def test_a_lock_whose_file_was_deleted_is_taken_again_unless_another_has_it(tmp_path):
+    path = tmp_path / "state" / "lock"
+    lock = locks.acquire(str(path))
+    shutil.rmtree(path.parent)
+    locks.take_again()
+    assert locks.holder_pid(str(path)) == str(os.getpid())
+    shutil.rmtree(path.parent)
+    other = locks.acquire(str(path))
+    with pytest.raises(BusyError, match="another executor"):
+        lock.take_again()
+    other.release()
+    lock.take_again()
+    lock.release()
+    assert not locks.holder_pid(str(path))
