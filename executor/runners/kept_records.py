@@ -43,13 +43,16 @@ def restore(context: RunContext, task: Task, kept: KeptRecords) -> None:
     BusyError when another executor has begun meanwhile.
     """
     folder = runs.run_folder(context.root, task.task_id, kept.run)
-    if os.path.isdir(folder):
-        return
+    if not os.path.isdir(folder):
+        _write(context, task, kept, folder)
+    locks.take_again()
+
+
+def _write(context: RunContext, task: Task, kept: KeptRecords, folder: str) -> None:
     files.private_folder(folder)
     for path, content in kept.contents.items():
         files.replace(path, _of_this_folder(context.root, content) if os.path.basename(path) == STARTED else content)
     context.log(JobRecorded(phase="MAIN", message=MESSAGE.format(run=kept.run)), task)
-    locks.take_again()
 
 
 def _bytes(path: str) -> bytes:

@@ -87,9 +87,7 @@ def launch(
     `follow` is called while it lives and returns a reason to stop it; `after` is called before its record is read.
     """
     pid = begin(context, task, request)
-    ended = _watch(context, task, running(context, task, request.run, pid, limit_s), follow)
-    if after:
-        after()
+    ended = _watch(context, task, running(context, task, request.run, pid, limit_s), follow, after)
     return finished(context, task, ended)
 
 
@@ -218,7 +216,11 @@ def adopt_ended(context: RunContext, task: Task, *, run: str) -> Run:
 
 
 def _watch(
-    context: RunContext, task: Task, one: RunningProcess, follow: Callable[[], str] | None = None
+    context: RunContext,
+    task: Task,
+    one: RunningProcess,
+    follow: Callable[[], str] | None = None,
+    after: Callable[[], None] | None = None,
 ) -> ProcessResult:
     folder = context.folder(task, one.command.name)
     watch = context.watch(RunWatch(context, task, folder, one, follow))
@@ -227,9 +229,11 @@ def _watch(
     ended: list[ProcessResult] = []
     while not ended:
         ended = watch.turn()
-    kept_records.restore(context, task, kept)
     if ended[0].stopped:
         context.log(StraysStopped(run=one.command.name, pids=ended[0].stopped), task)
+    if after:
+        after()
+    kept_records.restore(context, task, kept)
     return ended[0]
 
 

@@ -9,7 +9,7 @@ import time
 from _thread import RLock, _local, allocate_lock
 
 from executor.errors import MachineError, remedy
-from executor.store import log_witness
+from executor.store import deleted_log, log_witness
 from executor.store.events import VERSION, LogRepaired, WarningRaised
 from executor.system import safe_open, unsupported
 from executor.system.records import TYPE_CHECKING
@@ -71,11 +71,12 @@ class LogWriter:
         self._repair()
 
     def _follow_rotation(self) -> None:
-        """Open the new file when the log was rotated: a supervisor outlives many logs."""
+        """Open the new file when the log was rotated or deleted: a supervisor outlives many logs."""
         try:
             moved = os.stat(self.path).st_ino != os.fstat(self._fd).st_ino
         except FileNotFoundError:
             moved = True
+            deleted_log.write_again(self._fd, self.path)
         if moved:
             before = self._fd
             self._open()

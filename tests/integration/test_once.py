@@ -420,7 +420,7 @@ go; rm -f fill; go; wc -l < data/ran > {tmp_path}/count; cp SPEC.md {tmp_path}/s
 # A MAIN that deletes the records of its own run
 
 
-@pytest.mark.parametrize("gone", [".do-tasks", ".do-tasks .task_execution.log"])
+@pytest.mark.parametrize("gone", [".do-tasks", ".task_execution.log", ".do-tasks .task_execution.log"])
 def test_a_main_that_exits_0_is_not_repeated_though_it_deleted_the_records_of_its_run(project, gone):
     project.plan(s1={**command(f"echo x >> ran; rm -rf {gone}"), "post_validation": [check("ok", "test -e ok")]})
     assert project.run("--step", "1").code == 1

@@ -302,3 +302,23 @@ def test_a_follower_goes_with_its_thread_for_a_later_one_may_get_its_identifier(
         one.join(120)
     assert len(set(identifiers)) < 20  # the system gave an identifier twice
     assert seen == [pair for number in range(20) for pair in ((-1, number), (number, number))]
+
+
+def test_a_log_that_was_deleted_comes_back_with_all_its_lines(tmp_path):
+    path = tmp_path / "log"
+    first, second = LogWriter(str(path)), LogWriter(str(path))
+    first.write(WarningRaised(message="one"))
+    path.unlink()
+    second.write(WarningRaised(message="two"))
+    first.write(WarningRaised(message="three"))
+    assert [json.loads(line)["message"] for line in path.read_text().splitlines()] == ["one", "two", "three"]
+    assert [one.name for one in tmp_path.iterdir()] == ["log"]
+
+
+def test_a_log_that_was_renamed_is_not_doubled(tmp_path):
+    path = tmp_path / "log"
+    journal = LogWriter(str(path))
+    journal.write(WarningRaised(message="one"))
+    path.rename(tmp_path / "log.1")
+    journal.write(WarningRaised(message="two"))
+    assert [json.loads(line)["message"] for line in path.read_text().splitlines()] == ["two"]
