@@ -6,12 +6,14 @@ import fnmatch
 import json
 import re
 
+from executor.guard import git_index
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+INDEX = ".git/index"
 IGNORE_FILES = frozenset((".gitignore", ".ignore", ".rgignore"))  # see ignore_files
 _SECTION = re.compile(r"\s*\[\s*([^\]]+?)\s*\]\s*(?:[#;].*)?$")
 _ORDINARY_JSON = frozenset(
@@ -41,6 +43,8 @@ def judging_part(path: str, data: bytes, sections: Iterable[str]) -> str:
     reader = _reader(path)
     if reader is None:
         return repr(data)
+    if path == INDEX:
+        return git_index.part_of(data)
     try:
         part = reader(data.decode("utf-8-sig"), tuple(sections))
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -133,4 +137,5 @@ _READERS: dict[str, Callable[[str, tuple[str, ...]], object]] = {
     "package.json": _of_package,
     "Cargo.toml": _of_cargo,
     ".git/config": _of_git,
+    INDEX: lambda _, __: None,  # no text: see git_index
 }

@@ -8,13 +8,14 @@ import sys
 
 from executor.guard import path_patterns
 from executor.guard.check_reach import commands_of, path_inside, reach_of
-from executor.guard.config_parts import has_parts
+from executor.guard.config_parts import INDEX, has_parts
 from executor.guard.file_state import ancestors, is_within_any
 from executor.guard.home_view import MOST_BYTES, package_folders
 from executor.guard.judge_programs import FILES_WITH_SECTIONS, NODE_PROGRAMS, PYTHON, SHELL_FILES, TEST_RUNNERS
 from executor.guard.make_targets import action_targets
 from executor.guard.startup_files import Startup
 from executor.system import safe_open
+from executor.system.files import size_of
 from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ BASICS = frozenset(
     )
 )
 INIT = "__init__"
+MOST_INDEX = 1 << 23  # bytes of git's index, some 80,000 files
 # Packages install such folders among the modules by mistake; no program imports these names.
 GENERIC = frozenset(("tests", "test", "docs", "doc", "examples", "scripts", "benchmarks", "src", "tools", "setup"))
 _PATHS = re.compile(r"\bPYTHONPATH=['\"]?([^\s'\";]+)")
@@ -64,7 +66,7 @@ def startup_of(
     leads = dict.fromkeys(_leads(root, reach, environ), modules) if modules else {}
     leads |= {folder: (*leads.get(folder, ()), INIT) for folder in _packages_of_judges(plan, root, reach)}
     return Startup(
-        folders=_joined(_near(reach, tools), _own_places(root, python, environ), without=writable),
+        folders=_joined(_near(reach, tools), _index(root, reach), _own_places(root, python, environ), without=writable),
         programs=_joined(_path_places(root, reach, environ), without=writable),
         anywhere=tuple(dict.fromkeys(name for tool in tools for name in tool.anywhere)),
         leads=leads,
@@ -114,6 +116,12 @@ def _near(reach: Reach, tools: Iterable[Tool]) -> Iterator[Place]:
     yield ".git/hooks", ("*",)
     if any(tool.words & {"git", "ruff", "black", "rg"} for tool in tools):
         yield ".git/info", ("attributes", "exclude")
+
+
+def _index(root: str, reach: Reach) -> Iterator[Place]:
+    """Yield git's index where a check asks git; one too large to be compared is left out."""
+    if "git" in reach.words and 0 < size_of(os.path.join(root, INDEX)) <= MOST_INDEX:
+        yield ".git", ("index",)
 
 
 def _own_places(root: str, python: str, environ: Mapping[str, str]) -> Iterator[Place]:

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from executor.guard import git_index
 from executor.testing import bash, done
 from tests.integration.agents import CLAIMS, Play, poem, project_in
 from tests.integration.projects import check
@@ -311,3 +312,53 @@ def test_folders_as_deep_as_they_can_be_are_put_aside(project):
         assert not project.has("tests/d")
     finally:  # what cleans up after tests does not go so deep
         subprocess.run(["rm", "-rf", project.root], check=True, timeout=60)
+
+
+def git(project, *words):
+    subprocess.run(
+        ["git", "-c", "user.email=a@b", "-c", "user.name=a", *words], cwd=project.root, check=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_is_told_not_to_look_at_blinds_no_judge(project, flag):
+    project.write("kept/a.txt", "a\n")
+    judged(project, "git diff --quiet HEAD -- kept")
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "begin")
+    ran = play(project, f"echo junk >kept/a.txt; git update-index {flag} kept/a.txt")
+    assert ran.code == 1, ran
+    assert project.event("ProtectedRestored")["paths"] == [".git/index"]
+
+
+def test_what_an_agent_adds_to_gits_index_is_its_work(project):
+    project.write("kept/a.txt", "a\n")
+    judged(project, "git diff --quiet HEAD -- kept")
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "begin")
+    ran = play(
+        project, "echo more >more.txt; git add more.txt; git mv kept/a.txt b.txt; git mv b.txt kept/a.txt; git status"
+    )
+    assert ran.code == 0, ran
+
+
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+@pytest.mark.parametrize("hashes", ["sha1", "sha256"])
+def test_an_index_of_git_is_read_in_every_version(tmp_path, version, hashes):
+    project = project_in(tmp_path)
+    for name in ("a", "sub/b", "sub/deep/cé", "sub/deep/c"):
+        project.write(name, name)
+    git(project, "init", "-q", f"--object-format={hashes}")
+    git(project, "add", "-A")
+    git(project, "update-index", "--index-version", version)
+    index = project.root / ".git/index"
+    assert git_index.blind_spots(index.read_bytes()) == []
+    git(project, "update-index", "--assume-unchanged", "sub/b")
+    git(project, "update-index", "--skip-worktree", "sub/deep/cé")
+    assert git_index.blind_spots(index.read_bytes()) == ["sub/b", "sub/deep/cé"]
+    git(project, "update-index", "--split-index")
+    assert "[link]" in git_index.blind_spots(index.read_bytes())
+    for broken in (b"", index.read_bytes()[:-30], b"DIRC" + b"\xff" * 99):
+        assert git_index.part_of(broken) == repr(broken)
