@@ -60,7 +60,7 @@ def _of_tasks(text: str, plan: Plan) -> Selection:
     ordered = sorted(found, key=plan.place)
     wanted = tuple(number for number in ordered if number in plan.raw)
     if not wanted:
-        way_out = "add it to the definitions: do-tasks import FILE --scaffold writes a first form"
+        way_out = "define it (do-tasks import FILE --scaffold writes a first form), or give --agent-from-text"
         raise UsageError(f"--step {quoted(text)}: no task there is defined; defined: {_some(plan)}; {way_out}")
     return Selection(wanted, tuple(number for number in ordered if number not in plan.raw))
 

@@ -402,6 +402,14 @@ def test_a_task_of_an_agent_is_listed_and_explained_with_the_flag(project):
     assert project.run("why", "T001", "--agent-from-text").code == 0
 
 
+def test_a_brief_that_is_out_by_the_text_of_a_task_is_read_and_checked_with_the_flag(project):
+    project.run("--step", "T001", "--agent-from-text", "--runner", "host")
+    shown = project.run("brief", "T001", "--agent-from-text")
+    assert (shown.code, "## Objective" in shown.out) == (0, True), shown
+    assert project.run("recheck", "--agent-from-text").code == 0
+    assert "or give --agent-from-text" in project.run("brief", "T001").err
+
+
 def test_steps_of_a_spec_are_not_done_from_their_text(project):
     project.write("SPEC.md", "- [ ] **STEP 1**: One\n")
     project.write("step_definitions.yaml", "settings: {agent_from_text: true}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executor.cli.options import JSON, option
+from executor.cli.options import FROM_TEXT, JSON, option
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
 from executor.errors import UsageError
@@ -27,6 +27,7 @@ BY_CHARACTERS = "characters / 4"
 OPTIONS = (
     option("step", help="1 or a name"),
     option("--budget", type=int, default=USUAL, metavar="TOKENS", help=f"tokens of the whole text (default: {USUAL})"),
+    FROM_TEXT,
     JSON,
 )
 
@@ -35,7 +36,7 @@ def run(args: Namespace) -> Verdict:
     """Print the brief of a step."""
     if args.budget < 1:
         raise UsageError(f"--budget must be at least 1, got {args.budget}")
-    here = project.find_for(args.plan, args.project)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     plan, _ = project.load(here)
     view = ProjectView(here, plan, log_reader.recall(here.root)).for_reading()
     boxes = view.boxes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.cli import session
-from executor.cli.options import JSON_BESIDE, VERBOSE, option
+from executor.cli.options import FROM_TEXT, JSON_BESIDE, VERBOSE, option
 from executor.cli.output.screen import print_json
 from executor.cli.requested_steps import selected
 from executor.engine.noticed import note_spec
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     option("steps", nargs="*", help="1 | 1-5 | 1,3 | name; default: every ticked step"),
+    FROM_TEXT,
     JSON_BESIDE,
     VERBOSE,
 )
@@ -36,7 +37,7 @@ OPTIONS = (
 
 def run(args: Namespace) -> Verdict:
     """Check ticked steps again; a tick without evidence in this log becomes `rechecked` when every check passes."""
-    here = project.find_for(args.plan, args.project)
+    here = project.find_to_run(args.plan, args.project, agent_from_text=args.agent_from_text)
     with (
         session.locked(here, "recheck", as_json=args.json) as screen,
         session.opened(session.view(here), screen, verbose=args.verbose) as context,
