@@ -57,8 +57,10 @@ class TrialFolder:
         files.write_json(self.path / ABOUT, {**self.about(), **fields})
 
     def epochs(self) -> list[dict[str, Any]]:
-        """Return the figures of the epochs that are done, one row for each, the oldest first."""
-        rows = {int(row["epoch"]): row for row in files.read_whole_jsonl(self.path / METRICS)}
+        """Return the figures of the epochs that are done, one row for each, the oldest first, without damaged lines."""
+        path = self.path / METRICS
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+        rows = {row["epoch"]: row for row in map(_row, lines) if row}
         return [rows[epoch] for epoch in sorted(rows)]
 
     def add_epoch(self, row: dict[str, Any]) -> None:
@@ -86,6 +88,15 @@ class TrialFolder:
         if held >= 0:
             os.close(held)
         return held < 0
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """Return a line of figures, {} for anything else."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and isinstance(row.get("epoch"), int) else {}
 
 
 def _end_of_lines(path: Path) -> int:

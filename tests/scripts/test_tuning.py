@@ -248,6 +248,18 @@ def test_a_folder_of_a_person_and_one_of_another_study_stay_as_they_are(tmp_path
     assert not (tmp_path / "study.db").exists()
 
 
+def test_a_damaged_line_of_figures_hides_no_other(tmp_path):
+    folder = trial_folder.TrialFolder(tmp_path, "one")
+    folder.path.mkdir()
+    for epoch in (1, 2):
+        folder.add_epoch({"epoch": epoch, "seconds": 1.0, "score": 0.5})
+    path = folder.path / trial_folder.METRICS
+    path.write_bytes(b'{"epoch": \n\xff\n[1]\n{}\n{"epoch": "x"}\n' + path.read_bytes() + b"\0" * 50 + b'\n{"epoch": 3')
+    assert [row["epoch"] for row in folder.epochs()] == [1, 2]
+    folder.add_epoch({"epoch": 3, "seconds": 1.0, "score": 0.7})
+    assert [row["epoch"] for row in folder.epochs()] == [1, 2, 3]
+
+
 # A study
 
 
