@@ -6,6 +6,7 @@ import json
 import os
 import stat
 
+from executor.system.birth_time import born_ns
 from executor.system.records import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,9 +68,14 @@ class EarlierFiles:
         is_same_folder = then is not None and then[0] == now[0] and stat.S_ISDIR(status.st_mode)
         if then and is_same_folder and _nothing_written(name, then[3] or self._began_ns - 1):
             return True
-        if moved and stat.S_ISREG(status.st_mode) and moved[2] == now[2] and _unchanged(name, status, moved, now):
+        is_that_file = moved and stat.S_ISREG(status.st_mode) and self._is_that_file(name, now, moved)
+        if moved and is_that_file and _unchanged(name, status, moved, now):
             return True
         return entry is None and self._is_cut and now[3] < self._began_ns
+
+    def _is_that_file(self, name: str, now: Entry, then: Entry) -> bool:
+        """Return True unless the file is a new one to which the system gave the inode of a deleted one."""
+        return then[2] == now[2] or 0 < born_ns(name) < self._began_ns
 
     def grown_from(self, name: str) -> int:
         """Return the earlier size of a file that has only grown since, else 0."""

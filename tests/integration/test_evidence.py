@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.system.birth_time import born_ns
 from tests.integration.projects import Project, check, command, finish, until
 
 OLD_S = 1_500_000_000
@@ -437,3 +438,20 @@ def test_what_test_alone_made_is_no_evidence(project):
     bound = [{"criterion": "There", "file": "out"}]
     project.plan(s1={"main": {"script": "one.sh", "success_criteria": bound}})
     assert project.run("--step", "1").code == 1
+
+
+@pytest.mark.parametrize("way", ["mv old.pt new.pt; touch new.pt", "touch old.pt; ln old.pt new.pt"])
+def test_an_old_file_under_another_name_with_another_time_proves_nothing(tmp_path, way):
+    project = Project(tmp_path / "p")
+    project.write("old.pt", "yesterday")
+    project.plan(s1=command(way, success_criteria=[{"criterion": "It is there", "file": "*.pt"}]))
+    done = project.run("--step", "1")
+    assert done.code == (1 if born_ns(str(project.root / "SPEC.md")) else 0), done
+
+
+def test_a_new_file_proves_though_it_has_the_place_of_a_deleted_one_and_its_content(tmp_path):
+    project = Project(tmp_path / "p")
+    project.write("old.pt", "yesterday")
+    way = "rm old.pt; printf yesterday >new.pt"
+    project.plan(s1=command(way, success_criteria=[{"criterion": "It is there", "file": "*.pt"}]))
+    assert project.run("--step", "1").code == 0
