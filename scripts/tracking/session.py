@@ -45,9 +45,11 @@ class Tracking:
         return self
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Record metrics of a step, with the load of the machine."""
-        measured = {**{name: float(value) for name, value in values.items()}, **run_facts.load()}
-        self._write("metrics", step=step, values=measured)
+        """Record metrics of a step, with the load of the machine; what is no number is named in `left_out`."""
+        numbers = {str(name): _number(value) for name, value in values.items()}
+        measured = {**{name: one for name, one in numbers.items() if one is not None}, **run_facts.load()}
+        odd = [name for name, one in numbers.items() if one is None]
+        self._write("metrics", step=step, values=measured, **({"left_out": odd} if odd else {}))
         self._call("metrics", step, measured)
 
     def artifact(self, path: Path, name: str = "") -> None:
@@ -87,3 +89,10 @@ class Tracking:
             if not self._is_torn:
                 print(f"tracking: {EVENTS} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
             self._is_torn = True
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one of a tensor with several elements
+        return None

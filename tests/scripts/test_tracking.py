@@ -125,6 +125,13 @@ def test_a_full_disk_does_not_fail_a_training(tmp_path, capsys):
     assert capsys.readouterr().err == "tracking: tracking.jsonl cannot be written: No space left on device\n"
 
 
+def test_a_value_that_is_no_number_does_not_fail_a_training(tmp_path):
+    with Tracking(tmp_path, name="a", experiment="b", params={}) as run:
+        run.metrics(1, {"loss": 1.0, "note": "low", "best": None, "rows": [1, 2]})
+    (row,) = [one for one in events(tmp_path) if one["event"] == "metrics"]
+    assert (row["values"]["loss"], row["left_out"]) == (1.0, ["note", "best", "rows"])
+
+
 # Trackers that stall or fail
 
 
