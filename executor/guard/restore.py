@@ -6,8 +6,8 @@ import errno
 import os
 
 from executor.errors import MachineError
-from executor.guard import path_patterns, snapshot
-from executor.guard.file_state import ADDED, FILE, FOLDER, LINK, MODE, OTHER, Change, ancestors, state_of
+from executor.guard import mount_points, path_patterns, snapshot
+from executor.guard.file_state import ADDED, FILE, FOLDER, LINK, MODE, OTHER, Change, ancestors, is_within, state_of
 from executor.system import files, locks
 from executor.system.folders import is_real_folder
 from executor.system.records import TYPE_CHECKING
@@ -34,6 +34,8 @@ class Restorer:
         self._kept = kept
         self._explained = explained
         self._opened: dict[str, int] = {}
+        was = kept.mounted
+        self._mounted = () if was is None else tuple(one for one in mount_points.below(root) if one not in was)
 
     def restore(self, changes: Collection[Change]) -> tuple[Change, ...]:
         """Undo each of these changes; return each with `restored` or `why` not."""
@@ -48,16 +50,18 @@ class Restorer:
         for path in sorted(caches, reverse=True):
             here = os.path.join(self._root, path)
             try:
+                self._refuse_mounted(path)
                 self._open_folders(path)
                 (os.rmdir if is_real_folder(here) else os.unlink)(here)
-            except OSError as error:
+            except (OSError, MachineError) as error:
                 if os.path.lexists(here) and not is_real_folder(here):
-                    left.append(Change(path, ADDED, why=str(error.strerror)))
+                    left.append(Change(path, ADDED, why=getattr(error, "strerror", "") or str(error)))
         self._reset_modes()
         return tuple(left)
 
     def _restored(self, change: Change) -> Change:
         try:
+            self._refuse_mounted(change.path)
             self._open_folders(change.path)
             if change.kind == ADDED:
                 self._move_aside(change.path)
@@ -66,6 +70,12 @@ class Restorer:
         except (OSError, MachineError) as error:
             return change.replace(why=str(error))
         return change.replace(restored=True)
+
+    def _refuse_mounted(self, path: str) -> None:
+        """Raise MachineError for a path in or around a folder that was mounted since the snapshot."""
+        for point in self._mounted:
+            if is_within(path, point) or is_within(point, path):
+                raise MachineError(f"{point} was mounted meanwhile, and what is in it is left alone: umount {point}")
 
     def _open_folders(self, path: str) -> None:
         """Make each folder above a real folder with rights to write, never through a link."""

@@ -7,7 +7,7 @@ import os
 from operator import itemgetter
 
 from executor.errors import MachineError
-from executor.guard import startup_files, tree_scan
+from executor.guard import mount_points, startup_files, tree_scan
 from executor.guard.config_parts import has_parts
 from executor.guard.file_state import FILE, FileState, state_of
 from executor.guard.startup_files import Startup
@@ -39,12 +39,14 @@ class Snapshot(TreeScan):
     """A scan with the contents of its files.
 
     `spec` is the path that SPEC.md leads to, absolute when it is outside the project. `startup` describes the files
-    that judging programs read as they start; those that existed are among `files`.
+    that judging programs read as they start; those that existed are among `files`. `mounted` are the mount points in
+    the project, None in a snapshot of an older version.
     """
 
     globs: tuple[str, ...]
     spec: str
     startup: Startup = NO_STARTUP
+    mounted: tuple[str, ...] | None = None
 
 
 class Memory(Record):
@@ -84,7 +86,8 @@ def write(root: str, folder: str, globs: tuple[str, ...], wanted: Startup = NO_S
             kept = {path: pack.add(os.path.join(root, path), state) for path, state in states.items()}
     except OSError as error:
         raise MachineError(f"cannot keep what judges the agent in {folder}: {error.strerror}") from error
-    snapshot = Snapshot(kept, caches, scan.above, scan.links, scan.skipped, every, spec, wanted)
+    mounted = mount_points.below(root)
+    snapshot = Snapshot(kept, caches, scan.above, scan.links, scan.skipped, every, spec, wanted, mounted)
     body = json.dumps(_as_json(snapshot), separators=(",", ":")).encode()
     files.replace(manifest, body)
     return Memory(
@@ -227,6 +230,7 @@ def _as_json(kept: Snapshot) -> dict[str, object]:
         "mounts": kept.links,
         "skipped": kept.skipped,
         "startup": kept.startup.asdict(),
+        "mounted": kept.mounted,
     }
 
 
@@ -237,9 +241,17 @@ def _from_json(body: dict[str, Any]) -> Snapshot:
         raise ValueError("a path in it leads out of the project")
     above = {path: int(mode) for path, mode in body["above"].items()}
     links = {path: str(real) for path, real in body["mounts"].items()}
-    startup = Startup.of(body["startup"])
+    startup, mounted = Startup.of(body["startup"]), body.get("mounted")
     return Snapshot(
-        kept, caches, above, links, tuple(body["skipped"]), tuple(body["globs"]), str(body["spec"]), startup
+        kept,
+        caches,
+        above,
+        links,
+        tuple(body["skipped"]),
+        tuple(body["globs"]),
+        str(body["spec"]),
+        startup,
+        None if mounted is None else tuple(map(str, mounted)),
     )
 
 
