@@ -28,6 +28,7 @@ CLEAR = 15.0  # a rise of less than this part of the whole is noise
 SLOWER = 12  # times a window, for slow leaks
 LEAST_RISE = 0.03
 LOOKS = 12  # in a window, at least
+LOADING_WARMUPS = 6  # warm-ups of a job in which nothing but its memory has moved: it loads
 
 
 # Disk
@@ -100,14 +101,15 @@ def _pace(seen: Sequence[Sequence[float]], window_s: float) -> float:
 def rss_growth(args: Args, memory: Memory, reading: Sample) -> RuleResult:
     """Stand when memory is over its lowest level by `share` and grew steadily for a `window`, or for twelve.
 
-    Samples before `warmup` do not count. The alert ends when memory is back under the share.
+    Samples do not count before `warmup`, nor before another monitor has seen a sign of life, for at most six times
+    `warmup`: a job that loads grows too. The alert ends when memory is back under the share.
     """
     rss = number(reading.values, "rss_bytes")
     if rss is None or not reading.there:
         return NO_OPINION
     passed_s, _ = watched(memory, reading, args["interval"])
     at_s = memory["watched_s"] = memory.get("watched_s", 0.0) + passed_s
-    if at_s < args["warmup"]:
+    if at_s < _warm_s(args, memory, reading):
         return NO_OPINION
     window_s = max(args["window"], LOOKS * args["interval"])
     soon = _levels(memory, "seen", [at_s, rss], window_s)
@@ -121,6 +123,12 @@ def rss_growth(args: Args, memory: Memory, reading: Sample) -> RuleResult:
         return WELL
     text = f"memory grew from {sized(base)} to {sized(rss)} and grows on"
     return RuleResult(stands=True, text=text, samples=tuple(soon))
+
+
+def _warm_s(args: Args, memory: Memory, reading: Sample) -> float:
+    """Return the watched time at which samples begin to count."""
+    is_alive = memory["alive"] = memory.get("alive", False) or reading.signs > 0
+    return float(args["warmup"] * (1 if is_alive else LOADING_WARMUPS))
 
 
 def _levels(memory: Memory, key: str, point: list[float], window_s: float) -> list[float]:

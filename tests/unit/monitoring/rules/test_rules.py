@@ -104,7 +104,7 @@ class Training:
             "metrics": Sample(at_s, there=step is not None, progress=step, rows=rows),
             "checkpoints": Sample(at_s, there=saved > 0, values={"age_s": at_s - born_s, "count": min(saved, 3)}),
             "disk": Sample(at_s, values={"free_bytes": max(0, free), "writable": float(free > 0)}),
-            "process": Sample(at_s, values={"rss_bytes": rss}),
+            "process": Sample(at_s, values={"rss_bytes": rss}, signs=step or 0),
         }
 
 
@@ -682,7 +682,7 @@ def test_a_disk_alert_does_not_flap_at_its_limit():
 
 
 def rss(watch, size, looks):
-    return [watch.see(values={"rss_bytes": size(look)}) for look in range(looks)]
+    return [watch.see(values={"rss_bytes": size(look)}, signs=look) for look in range(looks)]
 
 
 def test_memory_that_grows_and_grows_is_a_leak():
@@ -715,6 +715,20 @@ def test_a_leak_is_over_when_the_memory_is_given_back():
     watch = Watch("rss_growth", "process")
     assert rss(watch, lambda look: 4e9 + look * 30e6, 200)[-1]
     assert rss(watch, lambda _: 4e9, 60)[-1] is False
+
+
+def test_memory_of_a_job_that_only_loads_is_no_leak_until_much_later():
+    watch = Watch("rss_growth", "process")
+    seen = [watch.see(values={"rss_bytes": 1e9 + look * 100e6}) for look in range(400)]
+    assert True not in seen[: 6 * 30]
+    assert seen[-1]
+
+
+def test_memory_counts_from_the_first_sign_of_life():
+    watch = Watch("rss_growth", "process")
+    seen = [watch.see(values={"rss_bytes": 1e9 + look * 100e6}, signs=max(0, look - 60)) for look in range(200)]
+    assert True not in seen[:60]
+    assert seen[-1]
 
 
 # Whatever comes
