@@ -9,6 +9,7 @@ from executor.store import runs
 from executor.store.events import JobRecorded
 from executor.system import files, locks, project_identity, safe_open
 from executor.system.files import STATE_FOLDER
+from executor.system.folders import names_in
 from executor.system.records import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ class KeptRecords(Record):
 
 
 def keep(context: RunContext, task: Task, run: str) -> KeptRecords:
-    """Read the records that a later executor needs to know a run."""
+    """Read the records that a later executor needs to know a run; of what MAIN has deleted already there is nothing."""
     folder = os.path.join(context.root, runs.JOBS, task.task_id)
-    paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")]
+    paths = [os.path.join(folder, name) for name in names_in(folder) if name.endswith(".json")]
     found = {path: _bytes(path) for path in (*paths, os.path.join(folder, run, STARTED))}
     return KeptRecords(run, {path: content for path, content in found.items() if content})
 
@@ -43,7 +44,7 @@ def restore(context: RunContext, task: Task, kept: KeptRecords) -> None:
     BusyError when another executor has begun meanwhile.
     """
     folder = runs.run_folder(context.root, task.task_id, kept.run)
-    if not os.path.isdir(folder):
+    if kept.contents and not os.path.isdir(folder):
         _write(context, task, kept, folder)
     locks.take_again()
 
